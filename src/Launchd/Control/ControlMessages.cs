@@ -1,0 +1,230 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Launchd.Control;
+
+/// <summary>Names of the control socket's interface, in Varlink's form.</summary>
+internal static class ControlNames
+{
+    public const string Interface = "org.launchd-cs.Supervisor";
+    public const string NoSuchService = Interface + ".NoSuchService";
+    public const string NotPermitted = Interface + ".NotPermitted";
+    public const string ShuttingDown = Interface + ".ShuttingDown";
+    public const string NotBuilt = Interface + ".NotBuilt";
+    public const string LimitReached = Interface + ".LimitReached";
+    public const string MethodNotFound = "org.varlink.service.MethodNotFound";
+    public const string InvalidParameter = "org.varlink.service.InvalidParameter";
+}
+
+/// <summary>One call of a client: the envelope of Varlink.</summary>
+internal sealed record ControlCall(string Method, JsonElement? Parameters = null, bool More = false, bool Oneway = false);
+
+/// <summary>One answer. <c>Continues</c>: more of them follow for the same call.</summary>
+internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Error = null, bool Continues = false);
+
+/// <summary>
+/// Parameters of Start, Stop, Restart, ReloadService and Signal. Services are names or shell patterns (<c>*</c>, <c>?</c>).
+/// </summary>
+internal sealed record ServicesRequest
+{
+    public string[] Services { get; init; } = [];
+    public bool All { get; init; }
+
+    /// <summary>False: answered as soon as the order is accepted.</summary>
+    public bool Wait { get; init; } = true;
+
+    /// <summary>For Signal: its name.</summary>
+    public string? Signal { get; init; }
+
+    /// <summary>For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</summary>
+    public string? Update { get; init; }
+}
+
+/// <summary>
+/// Answer of Start, Stop, Restart, ReloadService, Signal. Called with <c>more</c>, answers with <c>Progress</c> come first; the last
+/// has <c>Results</c>.
+/// </summary>
+internal sealed record ServicesReply
+{
+    public ServiceProgress? Progress { get; init; }
+    public ServiceResult[]? Results { get; init; }
+}
+
+/// <summary>A change of state on the way to the outcome.</summary>
+internal sealed record ServiceProgress(string Service, int Slot, string State, string? Text);
+
+/// <summary>What became of one service.</summary>
+internal sealed record ServiceResult
+{
+    public required string Service { get; init; }
+    public required bool Ok { get; init; }
+
+    /// <summary>Public state afterwards.</summary>
+    public required string State { get; init; }
+
+    /// <summary>For a failure the reason in one sentence; else null or what is worth knowing.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>From the request to the outcome.</summary>
+    public long ElapsedMs { get; init; }
+
+    /// <summary>Last lines that the failing instance wrote.</summary>
+    public string[]? Output { get; init; }
+}
+
+/// <summary>Parameters of Status and Descriptors: a service's name or pattern; null for all.</summary>
+internal sealed record FilterRequest(string? Service = null);
+
+internal sealed record StatusReply
+{
+    public required SupervisorStatus Supervisor { get; init; }
+    public required ServiceStatus[] Services { get; init; }
+    public required SocketStatus[] Sockets { get; init; }
+}
+
+internal sealed record SupervisorStatus
+{
+    public required string Name { get; init; }
+    public required string Version { get; init; }
+    public required int Pid { get; init; }
+    public required string ConfigPath { get; init; }
+    public required string RuntimeDirectory { get; init; }
+
+    /// <summary><c>running</c> or <c>shutting-down</c>.</summary>
+    public required string State { get; init; }
+    public required long UptimeMs { get; init; }
+
+    /// <summary>What was dropped since the start, by kind: only those above zero.</summary>
+    public Dictionary<string, long> Counters { get; init; } = [];
+}
+
+internal sealed record ServiceStatus
+{
+    public required string Service { get; init; }
+    public string? Description { get; init; }
+
+    /// <summary>stopped, waiting, starting, ready, draining, backing-off, failed or faulted: the least advanced of its slots.</summary>
+    public required string State { get; init; }
+
+    /// <summary>Whether it is meant to run now.</summary>
+    public required bool Wanted { get; init; }
+    public required int Generation { get; init; }
+    public required long Restarts { get; init; }
+
+    /// <summary>Why it is not ready, in one sentence.</summary>
+    public string? Reason { get; init; }
+    public required string[] Sockets { get; init; }
+    public required InstanceStatus[] Instances { get; init; }
+}
+
+/// <summary>One slot's instance; draining instances of former generations stand beside it.</summary>
+internal sealed record InstanceStatus
+{
+    public required int Slot { get; init; }
+    public required int Generation { get; init; }
+    public required string State { get; init; }
+    public int? Pid { get; init; }
+    public long? UptimeMs { get; init; }
+
+    /// <summary>Until the next attempt, while backing off.</summary>
+    public long? RetryInMs { get; init; }
+
+    /// <summary>The program's own <c>STATUS=</c> text, escaped.</summary>
+    public string? StatusText { get; init; }
+    public string? Reason { get; init; }
+    public int StoredDescriptors { get; init; }
+}
+
+internal sealed record SocketStatus
+{
+    /// <summary>Key in the configuration and name in LISTEN_FDNAMES.</summary>
+    public required string Socket { get; init; }
+    public required string Name { get; init; }
+
+    /// <summary>As it is bound: with the port that the kernel picked.</summary>
+    public required string Address { get; init; }
+
+    /// <summary>Waiting connections, where the kernel tells; else null.</summary>
+    public int? QueueCount { get; init; }
+    public int? BacklogCount { get; init; }
+    public required string[] Services { get; init; }
+}
+
+internal sealed record DescriptorsReply(DescriptorStatus[] Descriptors);
+
+/// <summary>One descriptor that the supervisor holds or has passed.</summary>
+internal sealed record DescriptorStatus
+{
+    public required string Name { get; init; }
+
+    /// <summary>tcp-listener, udp-socket, unix-listener, unix-datagram, fifo, file, directory, memory, connection, stored …</summary>
+    public required string Kind { get; init; }
+    public required string Address { get; init; }
+
+    /// <summary>socket, file, stored or sibling.</summary>
+    public required string Origin { get; init; }
+
+    /// <summary>Instances that have it: <c>web.0</c>.</summary>
+    public required string[] Holders { get; init; }
+    public int? Generation { get; init; }
+    public int? QueueCount { get; init; }
+
+    /// <summary>The supervisor's own number.</summary>
+    public int? Number { get; init; }
+
+    /// <summary>non-blocking, listening, read-only …</summary>
+    public string[] Flags { get; init; } = [];
+}
+
+/// <summary>Parameters of Logs.</summary>
+internal sealed record LogsRequest
+{
+    public string? Service { get; init; }
+
+    /// <summary>Newest lines of each service, 0 to 10,000.</summary>
+    public int Lines { get; init; } = 10;
+    public bool Follow { get; init; }
+}
+
+internal sealed record LogsReply(LogLine[] Lines, long Lost = 0);
+
+/// <summary>One captured line. <c>Time</c> is ISO 8601 in UTC with microseconds; <c>Text</c> is as written, without its newline.</summary>
+internal sealed record LogLine(string Time, string Service, int Slot, string Text);
+
+/// <summary>Parameters of Events.</summary>
+internal sealed record EventsRequest(bool Follow = false);
+
+/// <summary>Events as the CLI prints them with <c>--json</c>. <c>Lost</c>: how many a slow reader missed before these.</summary>
+internal sealed record EventsReply(JsonElement[] Events, long Lost = 0);
+
+/// <summary>Answer of Shutdown, sent when all services have ended.</summary>
+internal sealed record ShutdownReply(int Stopped);
+
+/// <summary>Parameters of a refusal. What is null is left out.</summary>
+internal sealed record ErrorDetail
+{
+    /// <summary>One sentence that says what to do.</summary>
+    public string? Text { get; init; }
+    public string? Name { get; init; }
+    public string? Hint { get; init; }
+    public string? Parameter { get; init; }
+}
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(ControlCall))]
+[JsonSerializable(typeof(ControlAnswer))]
+[JsonSerializable(typeof(ServicesRequest))]
+[JsonSerializable(typeof(ServicesReply))]
+[JsonSerializable(typeof(FilterRequest))]
+[JsonSerializable(typeof(StatusReply))]
+[JsonSerializable(typeof(DescriptorsReply))]
+[JsonSerializable(typeof(LogsRequest))]
+[JsonSerializable(typeof(LogsReply))]
+[JsonSerializable(typeof(EventsRequest))]
+[JsonSerializable(typeof(EventsReply))]
+[JsonSerializable(typeof(ShutdownReply))]
+[JsonSerializable(typeof(ErrorDetail))]
+internal sealed partial class ControlJson : JsonSerializerContext;
