@@ -1,0 +1,143 @@
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// Starting on the first connection or datagram (demand) and once for each connection. Over the limit activation pauses and
+/// resumes by itself; the listener stays open through everything.
+/// </summary>
+internal static class Activation
+{
+    public static void Apply(Draft d, Event.ListenerReadable readable)
+    {
+        int service = d.Graph.Find(readable.Service);
+        if (service < 0 || !d[service].IsWatching)
+            return;
+        if (!CountTrigger(d, service))
+            return;
+        if (d[service].IsPerConnection)
+        {
+            d.Do(new Effect.Accept(readable.Service, readable.ListenerIndex));
+            return;
+        }
+        d.Report(new Notice.Activated(readable.Service, readable.ListenerIndex));
+        d[service] = d[service] with { IsActivated = true };
+        Wake(d, service, StartReason.Activation);
+    }
+
+    public static void Apply(Draft d, Event.ConnectionAccepted accepted)
+    {
+        int service = d.Graph.Find(accepted.Service);
+        if (service < 0 || !d[service].IsWanted || d.IsShuttingDown || IsOverSourceLimit(d, service, accepted.Source))
+        {
+            d.Do(new Effect.CloseConnection(accepted.Connection));
+            return;
+        }
+        ServiceState state = d[service];
+        int free = 0;
+        while (state.Slots.Any(s => s.Slot == free))
+            free++;
+        SlotState slot = new() { Slot = free };
+        d[service] = state with { Slots = state.Slots.Insert(free, slot) };
+        ServiceMachine.Start(d, service, slot, StartReason.Activation, accepted.Connection, accepted.Source);
+    }
+
+    public static void Apply(Draft d, Event.AcceptFailed failed)
+    {
+        int service = d.Graph.Find(failed.Service);
+        if (service >= 0 && failed.IsShortage && d[service].IsWatching)
+            Pause(d, service, Limits.AcceptPause, "the system is short of descriptors or memory");
+    }
+
+    public static void RemoveConnectionSlot(Draft d, int service, SlotState slot)
+    {
+        ServiceState state = d[service];
+        d[service] = state with { Slots = [.. state.Slots.Where(s => s.Slot != slot.Slot)] };
+        d.UnsettleNeighbours(service);
+    }
+
+    /// <summary>All slots at rest become wanted.</summary>
+    public static void Wake(Draft d, int service, StartReason reason)
+    {
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed)
+                d.SetPhase(service, slot, new SlotPhase.Waiting(reason));
+        }
+    }
+
+    /// <summary>Brings the watching of the listeners in line with what is wanted.</summary>
+    public static void Settle(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        if (state.IsOnDemand && state.IsActivated && IsAtRest(state))
+        {
+            d[service] = state with { IsActivated = false };
+            RestAfterFailure(d, service);
+        }
+        state = d[service];
+        bool watch = state.IsWanted && !d.IsShuttingDown && state.PausedUntil is null
+            && (state.IsPerConnection ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met : state.IsOnDemand && !state.IsActivated);
+        if (watch == state.IsWatching)
+            return;
+        ServiceName name = state.Definition.Name;
+        d[service] = state with { IsWatching = watch };
+        d.Do(watch ? new Effect.WatchListeners(name) : new Effect.UnwatchListeners(name));
+        d.UnsettleNeighbours(service);
+    }
+
+    public static void TimerFired(Draft d, TimerKey key)
+    {
+        int service = d.Graph.Find(key.Service);
+        if (service < 0 || d[service].PausedUntil is null)
+            return;
+        d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.Failed)
+                d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Starts = [] });
+        }
+        d.Report(new Notice.ActivationResumed(key.Service));
+    }
+
+    private static bool IsAtRest(ServiceState state) => state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+
+    /// <summary>A service over its start limit would be started by its own waiting queue at once: let the limit's interval pass.</summary>
+    private static void RestAfterFailure(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        if (state.Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: Failure.StartLimitReached }))
+            Pause(d, service, state.Definition.StartLimit.Interval, "it was started too often");
+    }
+
+    private static bool CountTrigger(Draft d, int service)
+    {
+        RateLimit limit = d.Graph.Activations[service].Triggers;
+        ServiceState state = d[service];
+        if (limit.IsUnlimited)
+            return true;
+        bool isNew = state.TriggerCount == 0 || d.Now - state.TriggerSince >= limit.Interval;
+        state = isNew ? state with { TriggerCount = 1, TriggerSince = d.Now } : state with { TriggerCount = state.TriggerCount + 1 };
+        d[service] = state;
+        if (state.TriggerCount <= limit.Burst)
+            return true;
+        Pause(d, service, limit.Interval - (d.Now - state.TriggerSince), $"more than {limit.Burst} activations within {Spans.Show(limit.Interval)}");
+        return false;
+    }
+
+    private static void Pause(Draft d, int service, TimeSpan pause, string reason)
+    {
+        ServiceState state = d[service];
+        d[service] = state with { PausedUntil = d.Now + pause };
+        d.Arm(TimerKind.Activation, state.Definition.Name, 0, d.Now + pause);
+        d.Report(new Notice.ActivationPaused(state.Definition.Name, pause, reason));
+    }
+
+    private static bool HasRoom(Draft d, int service) => d[service].Slots.Length < d.Graph.Activations[service].MaxConnections;
+
+    private static bool IsOverSourceLimit(Draft d, int service, string source)
+    {
+        int most = d.Graph.Activations[service].MaxPerSource;
+        return most > 0 && d[service].Slots.Count(s => s.Instance?.Source == source) >= most;
+    }
+}

@@ -1,0 +1,83 @@
+using System.Collections.Frozen;
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>Who needs whom, by service number, worked out once for a definition.</summary>
+internal sealed class DependencyGraph
+{
+    private readonly FrozenDictionary<ServiceName, int> _numbers;
+
+    public DependencyGraph(SupervisorDefinition definition)
+    {
+        ImmutableArray<ServiceDefinition> services = definition.Services;
+        _numbers = services.Index().ToFrozenDictionary(s => s.Item.Name, s => s.Index);
+        Services = services;
+        Requires = [.. services.Select(s => Numbers(s.Requires))];
+        Wants = [.. services.Select(s => Numbers(s.Wants))];
+        List<int>[] first = [.. services.Select(s => new List<int>(Numbers(s.Requires).Concat(Numbers(s.After))))];
+        for (int s = 0; s < services.Length; s++)
+        {
+            foreach (int later in Numbers(services[s].Before))
+                first[later].Add(s);
+        }
+        First = [.. first.Select(f => f.Distinct().ToArray())];
+        List<int>[] then = [.. services.Select(_ => new List<int>())];
+        List<int>[] requiredBy = [.. services.Select(_ => new List<int>())];
+        for (int s = 0; s < services.Length; s++)
+        {
+            foreach (int f in First[s])
+                then[f].Add(s);
+            foreach (int r in Requires[s])
+                requiredBy[r].Add(s);
+        }
+        Then = [.. then.Select(t => t.ToArray())];
+        RequiredBy = [.. requiredBy.Select(r => r.ToArray())];
+        Activations = [.. services.Select(s => ActivationBounds.Of(s, definition.Listeners))];
+    }
+
+    public ImmutableArray<ServiceDefinition> Services { get; }
+
+    /// <summary>Must be ready before this one starts; started along.</summary>
+    public int[][] Requires { get; }
+
+    /// <summary>Started along.</summary>
+    public int[][] Wants { get; }
+
+    /// <summary>Come before this one, if they run at all: <c>requires</c>, <c>after</c>, and <c>before</c> of the others.</summary>
+    public int[][] First { get; }
+
+    /// <summary>The reverse of <see cref="First"/>.</summary>
+    public int[][] Then { get; }
+
+    /// <summary>The reverse of <see cref="Requires"/>.</summary>
+    public int[][] RequiredBy { get; }
+
+    /// <summary>The bounds of activation, of the service's first listener that sets them.</summary>
+    public ActivationBounds[] Activations { get; }
+
+    /// <summary>The number of a service; -1: no such service.</summary>
+    public int Find(ServiceName name) => _numbers.GetValueOrDefault(name, -1);
+
+    private int[] Numbers(ImmutableArray<ServiceName> names) =>
+        names.IsEmpty ? [] : [.. names.Select(n => _numbers.GetValueOrDefault(n, -1)).Where(n => n >= 0)];
+}
+
+/// <summary>How often a service may be activated, and how many connections it may serve at a time (0 a source: no limit).</summary>
+internal sealed record ActivationBounds(RateLimit Triggers, int MaxConnections, int MaxPerSource)
+{
+    private static readonly ActivationBounds None = new(RateLimit.Unlimited, MaxConnections: 0, MaxPerSource: 0);
+
+    public static ActivationBounds Of(ServiceDefinition service, ImmutableArray<ListenerDefinition> listeners)
+    {
+        if (service.Start is not (StartKind.Demand or StartKind.Connection))
+            return None;
+        ListenerDefinition[] own = [.. listeners.Where(l => service.Sockets.Contains(l.Key))];
+        RateLimit standard = service.Start == StartKind.Demand ? Limits.DemandTriggers : Limits.ConnectionTriggers;
+        return new ActivationBounds(
+            own.Select(l => l.TriggerLimit).FirstOrDefault(t => t is not null) ?? standard,
+            own.Select(l => l.MaxConnectionCount).DefaultIfEmpty(0).Max(),
+            own.Select(l => l.MaxConnectionsPerSourceCount).DefaultIfEmpty(0).Max());
+    }
+}

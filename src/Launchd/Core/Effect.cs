@@ -1,0 +1,74 @@
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
+/// <see cref="Spawn"/> and <see cref="Accept"/> come back as events before anything from outside.
+/// </summary>
+internal abstract record Effect
+{
+    private Effect()
+    {
+    }
+
+    /// <summary>Start the program of an instance.</summary>
+    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, StartReason Reason, ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
+
+    /// <summary>Send a signal to an instance, by its pidfd, group or tree.</summary>
+    internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect;
+
+    /// <summary>Run a command beside an instance; ends with <see cref="Event.CommandEnded"/>.</summary>
+    internal sealed record RunCommand(InstanceId Instance, CommandKind Kind, ImmutableArray<string> Arguments) : Effect;
+
+    /// <summary>Kill that command.</summary>
+    internal sealed record EndCommand(InstanceId Instance, CommandKind Kind) : Effect;
+
+    /// <summary>Repeat the service's readiness probe until it succeeds.</summary>
+    internal sealed record StartProbe(InstanceId Instance) : Effect;
+
+    internal sealed record EndProbe(InstanceId Instance) : Effect;
+
+    /// <summary>Close all that the host holds for an instance that is over.</summary>
+    internal sealed record Release(InstanceId Instance) : Effect;
+
+    /// <summary>Replaces a timer of the same key.</summary>
+    internal sealed record ArmTimer(TimerKey Key, Moment Due) : Effect;
+
+    internal sealed record DisarmTimer(TimerKey Key) : Effect;
+
+    /// <summary>Tell when something waits in one of the service's listeners.</summary>
+    internal sealed record WatchListeners(ServiceName Service) : Effect;
+
+    internal sealed record UnwatchListeners(ServiceName Service) : Effect;
+
+    /// <summary>Accept one connection.</summary>
+    internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;
+
+    internal sealed record CloseConnection(ConnectionId Connection) : Effect;
+
+    /// <summary>Take a received descriptor into the store, watched for hang-up if asked.</summary>
+    internal sealed record Keep(ServiceName Service, StoredDescriptor Descriptor, bool IsPolled) : Effect;
+
+    /// <summary>Close a received or stored descriptor.</summary>
+    internal sealed record CloseDescriptor(DescriptorId Descriptor) : Effect;
+
+    /// <summary>Answer an operator.</summary>
+    internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;
+
+    /// <summary>Tell those who follow: log, events, an operator's progress.</summary>
+    internal sealed record Report(Notice Notice) : Effect;
+
+    /// <summary>End the supervisor.</summary>
+    internal sealed record Exit(int Code) : Effect;
+}
+
+/// <summary>Why an instance is started; <c>Describe</c> tells it to the program.</summary>
+internal enum StartReason { Boot, Activation, Restart, Rollout, Reload, Request }
+
+/// <summary>A descriptor in the store of a service, oldest first.</summary>
+internal sealed record StoredDescriptor(DescriptorId Id, string Name);
+
+/// <summary>What became of one service that an order named.</summary>
+internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed);

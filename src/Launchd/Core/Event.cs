@@ -1,0 +1,87 @@
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>What has happened: facts in the past tense, a closed family. The host makes them, <see cref="Supervisor.Step"/> takes them.</summary>
+internal abstract record Event
+{
+    private Event()
+    {
+    }
+
+    /// <summary>Everything of the configuration is open; services may start.</summary>
+    internal sealed record Booted : Event
+    {
+        public static readonly Booted Value = new();
+    }
+
+    /// <summary>Result of <see cref="Effect.Spawn"/>: the program was executed.</summary>
+    internal sealed record Spawned(InstanceId Instance, int Pid) : Event;
+
+    /// <summary>Result of <see cref="Effect.Spawn"/>: there is no process.</summary>
+    internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure) : Event;
+
+    /// <summary>The main process ended and was reaped.</summary>
+    /// <param name="Instance">Whose main process it was.</param>
+    /// <param name="Status">How it ended.</param>
+    /// <param name="HasLeftovers">Whether other processes of the instance still run; <see cref="LeftoversEnded"/> follows then.</param>
+    internal sealed record MainExited(InstanceId Instance, ExitStatus Status, bool HasLeftovers) : Event;
+
+    /// <summary>The last process of an instance whose main process had ended before.</summary>
+    internal sealed record LeftoversEnded(InstanceId Instance) : Event;
+
+    /// <summary>A notification of an instance from a sender that may speak for it.</summary>
+    /// <param name="Instance">By whose socket it came.</param>
+    /// <param name="Message">What it says.</param>
+    /// <param name="Pid">Sender, as the kernel says.</param>
+    /// <param name="Uid">Sender's user.</param>
+    /// <param name="Descriptors">What came with it: the core answers each with Keep or Close.</param>
+    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event;
+
+    /// <summary>The instance's own form of readiness (probe, descriptor, output) is met.</summary>
+    internal sealed record ReadinessMet(InstanceId Instance) : Event;
+
+    /// <summary>Another process took the place of the main one (<c>MAINPID=</c>), checked by the host.</summary>
+    internal sealed record MainProcessChanged(InstanceId Instance, int Pid) : Event;
+
+    internal sealed record TimerFired(TimerKey Key) : Event;
+
+    /// <summary>A stop or reload command of an instance ended.</summary>
+    internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded) : Event;
+
+    /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
+    internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event;
+
+    /// <summary>Nobody waits for the reply any more; the order itself stands.</summary>
+    internal sealed record ClientLeft(RequestId Request) : Event;
+
+    /// <summary>Something waits in a listener that is watched for a service.</summary>
+    internal sealed record ListenerReadable(ServiceName Service, int ListenerIndex) : Event;
+
+    /// <summary>Result of <see cref="Effect.Accept"/>.</summary>
+    /// <param name="Service">For whom.</param>
+    /// <param name="Connection">Held by the host until it is spawned with or closed.</param>
+    /// <param name="Source">IP address or Unix uid of the peer, for the limit per source.</param>
+    internal sealed record ConnectionAccepted(ServiceName Service, ConnectionId Connection, string Source) : Event;
+
+    /// <summary>Result of <see cref="Effect.Accept"/>: nothing was there any more, or the system is short of descriptors or memory.</summary>
+    internal sealed record AcceptFailed(ServiceName Service, bool IsShortage) : Event;
+
+    /// <summary>The far end of a stored descriptor is gone.</summary>
+    internal sealed record DescriptorHungUp(ServiceName Service, DescriptorId Descriptor) : Event;
+
+    /// <summary>A signal or an operator wants the supervisor to end.</summary>
+    /// <param name="Reason">For the log.</param>
+    /// <param name="IsImmediate">Kill what still runs.</param>
+    internal sealed record ShutdownAsked(string Reason, bool IsImmediate) : Event;
+
+    /// <summary>A step threw: this service is set aside.</summary>
+    internal sealed record MachineFaulted(ServiceName Service, string Text) : Event;
+}
+
+/// <summary>What an operator may ask of services.</summary>
+internal enum Verb { Start, Stop, Restart, Reload, Signal }
+
+/// <summary>Commands that run beside an instance.</summary>
+internal enum CommandKind { Stop, Reload }

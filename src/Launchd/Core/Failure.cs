@@ -1,0 +1,70 @@
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>Why an instance or a service failed: a closed family, shown verbatim in status, logs and replies.</summary>
+internal abstract record Failure
+{
+    private Failure()
+    {
+    }
+
+    /// <summary>The program was never executed. <paramref name="Text"/> names the stage, the subject and the kernel's reason.</summary>
+    internal sealed record SpawnFailed(string Stage, int ErrorNumber, string Text) : Failure
+    {
+        public override string ToString() => Text;
+    }
+
+    internal sealed record NotReadyInTime(TimeSpan Limit) : Failure
+    {
+        public override string ToString() => $"was not ready within {Spans.Show(Limit)}";
+    }
+
+    internal sealed record WatchdogSilent(TimeSpan Limit) : Failure
+    {
+        public override string ToString() => $"sent no WATCHDOG=1 for {Spans.Show(Limit)}";
+    }
+
+    /// <summary>The program itself asked for it with <c>WATCHDOG=trigger</c>.</summary>
+    internal sealed record WatchdogTriggered : Failure
+    {
+        public static readonly WatchdogTriggered Value = new();
+
+        public override string ToString() => "asked for a restart by WATCHDOG=trigger";
+    }
+
+    /// <summary>Ended before it was ready.</summary>
+    internal sealed record ExitedEarly(ExitStatus Status) : Failure
+    {
+        public override string ToString() => $"{Status} before it was ready";
+    }
+
+    /// <summary>Ended while ready, in a way that the configuration calls a failure.</summary>
+    internal sealed record Exited(ExitStatus Status) : Failure
+    {
+        public override string ToString() => Status.ToString();
+    }
+
+    internal sealed record StartLimitReached(int Count, TimeSpan Interval, Failure? Last) : Failure
+    {
+        public override string ToString() =>
+            $"started {Count} times within {Spans.Show(Interval)}, not tried again" + (Last is null ? "" : $"; last: {Last}");
+    }
+
+    internal sealed record DependencyFailed(ServiceName Dependency) : Failure
+    {
+        public override string ToString() => $"requires {Dependency}, which failed";
+    }
+
+    /// <summary>SIGKILL did not end it: it hangs inside the kernel.</summary>
+    internal sealed record CannotBeKilled(int Pid) : Failure
+    {
+        public override string ToString() => $"process {Pid} does not end on SIGKILL: it hangs inside the kernel";
+    }
+
+    /// <summary>A step of the core threw: our bug, contained to this service.</summary>
+    internal sealed record Faulted(string Text) : Failure
+    {
+        public override string ToString() => "the supervisor met an error of its own: " + Text;
+    }
+}

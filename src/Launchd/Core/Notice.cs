@@ -1,0 +1,76 @@
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// Something that people and programs may want to know: one for each kind of <c>launchd-cs events</c>, a closed family. The host
+/// adds the wall-clock time, keeps the newest, logs and streams them.
+/// </summary>
+internal abstract record Notice
+{
+    private Notice()
+    {
+    }
+
+    /// <summary>The service it is about; null for the supervisor's own.</summary>
+    public virtual ServiceName? Service => null;
+
+    /// <summary>About one instance.</summary>
+    internal abstract record OfInstance(InstanceId Instance, int Slot, int Generation, int Pid) : Notice
+    {
+        public override ServiceName? Service => Instance.Service;
+    }
+
+    internal sealed record Spawned(InstanceId Instance, int Slot, int Generation, int Pid, StartReason Reason) : OfInstance(Instance, Slot, Generation, Pid);
+
+    internal sealed record ExecFailed(InstanceId Instance, int Slot, int Generation, Failure.SpawnFailed Failure) : OfInstance(Instance, Slot, Generation, 0);
+
+    internal sealed record Notified(InstanceId Instance, int Slot, int Generation, int Pid, int SenderPid, uint SenderUid, ImmutableArray<string> Lines, int DescriptorCount)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
+    internal sealed record Ready(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After) : OfInstance(Instance, Slot, Generation, Pid);
+
+    internal sealed record Draining(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot, Generation, Pid);
+
+    internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure) : OfInstance(Instance, Slot, Generation, Pid);
+
+    /// <summary>The next attempt of a slot comes after <paramref name="Delay"/>.</summary>
+    internal sealed record Restarting(ServiceName Of, int Slot, int Generation, TimeSpan Delay, string? Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record Failed(ServiceName Of, int Slot, int Generation, Failure Failure) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record Stopped(ServiceName Of, int Slot, int Generation) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record Activated(ServiceName Of, int ListenerIndex) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record ActivationPaused(ServiceName Of, TimeSpan Pause, string Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record ActivationResumed(ServiceName Of) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>A descriptor went into the store, or was refused (<paramref name="Refusal"/>).</summary>
+    internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot, Generation, Pid);
+
+    internal sealed record Shutdown(string Reason) : Notice;
+
+    /// <summary>SIGKILL was sent, because the time to stop was over.</summary>
+    internal sealed record Killing(InstanceId Instance, int Slot, int Generation, int Pid) : OfInstance(Instance, Slot, Generation, Pid);
+}

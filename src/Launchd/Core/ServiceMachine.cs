@@ -1,0 +1,224 @@
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// The life of a service's slots: from a wish to a process, from its exit to the next attempt. Static functions over a
+/// <see cref="Draft"/>; they keep nothing of their own. What ends an instance stands in <see cref="Stopping"/>.
+/// </summary>
+internal static class ServiceMachine
+{
+    /// <summary>Gives a slot a new instance.</summary>
+    public static void Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null)
+    {
+        ServiceState state = d[service];
+        InstanceId id = new(state.Definition.Name, d.Frame.NextInstance);
+        d.Frame = d.Frame with { NextInstance = id.Number + 1 };
+        Instance instance = new() { Id = id, Generation = state.Generation, StartedAt = d.Now, Source = source };
+        SlotState started = slot with
+        {
+            Phase = new SlotPhase.Starting(instance, Deadline: null),
+            Starts = StartWindow.Add(slot.Starts, state.Definition.StartLimit, d.Now),
+            RestartCount = reason == StartReason.Restart ? slot.RestartCount + 1 : slot.RestartCount,
+        };
+        d.SetSlot(service, started);
+        d.Do(new Effect.Spawn(id, slot.Slot, state.Generation, reason, connection, connection is null ? state.Stored : []));
+    }
+
+    public static void Apply(Draft d, Event.Spawned spawned)
+    {
+        if (d.Find(spawned.Instance) is not (int service, SlotState slot, SlotPhase.Starting starting))
+            return;
+        ServiceDefinition definition = d[service].Definition;
+        Instance instance = starting.Instance with { Pid = spawned.Pid };
+        d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, slot.RestartCount == 0 ? StartReason.Boot : StartReason.Restart));
+        if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
+        {
+            BecomeReady(d, service, slot, instance);
+            return;
+        }
+        Moment? deadline = definition.ReadyTimeout > TimeSpan.Zero ? d.Now + definition.ReadyTimeout : null;
+        d.SetPhase(service, slot, new SlotPhase.Starting(instance, deadline));
+        if (deadline is { } due)
+            d.Arm(TimerKind.Ready, definition.Name, instance.Id.Number, due);
+        if (definition.Ready is Readiness.Probed)
+            d.Do(new Effect.StartProbe(instance.Id));
+    }
+
+    public static void Apply(Draft d, Event.SpawnFailed failed)
+    {
+        if (d.Find(failed.Instance) is not (int service, SlotState slot, SlotPhase.Starting starting))
+            return;
+        Instance instance = starting.Instance;
+        d.Report(new Notice.ExecFailed(instance.Id, slot.Slot, instance.Generation, failed.Failure));
+        d.Do(new Effect.Release(instance.Id));
+        RecordFailure(d, service, failed.Failure, instance.Id);
+        if (d[service].IsPerConnection)
+        {
+            Activation.RemoveConnectionSlot(d, service, slot);
+            return;
+        }
+        Retry(d, service, slot, failed.Failure);
+    }
+
+    public static void Apply(Draft d, Event.ReadinessMet met)
+    {
+        if (d.Find(met.Instance) is (int service, SlotState slot, SlotPhase.Starting starting))
+            BecomeReady(d, service, slot, starting.Instance);
+    }
+
+    public static void Apply(Draft d, Event.MainProcessChanged changed)
+    {
+        if (d.Find(changed.Instance) is (int service, SlotState slot, SlotPhase.Live live))
+            d.SetPhase(service, slot, live with { Instance = live.Instance with { Pid = changed.Pid } });
+    }
+
+    public static void BecomeReady(Draft d, int service, SlotState slot, Instance instance)
+    {
+        ServiceDefinition definition = d[service].Definition;
+        TimeSpan? watchdog = instance.WatchdogPeriod ?? definition.Watchdog;
+        Instance ready = instance with { WatchdogPeriod = watchdog, LastPing = d.Now };
+        EndStarting(d, definition, instance);
+        d.SetPhase(service, slot, new SlotPhase.Ready(ready, d.Now));
+        if (watchdog is { } period && period > TimeSpan.Zero)
+            d.Arm(TimerKind.Watchdog, definition.Name, instance.Id.Number, d.Now + period);
+        d.Report(new Notice.Ready(instance.Id, slot.Slot, instance.Generation, instance.Pid, d.Now - instance.StartedAt));
+    }
+
+    /// <summary>Takes back what waits for readiness.</summary>
+    public static void EndStarting(Draft d, ServiceDefinition definition, Instance instance)
+    {
+        if (definition.Ready is Readiness.Spawned)
+            return;
+        if (definition.ReadyTimeout > TimeSpan.Zero)
+            d.Disarm(TimerKind.Ready, definition.Name, instance.Id.Number);
+        if (definition.Ready is Readiness.Probed)
+            d.Do(new Effect.EndProbe(instance.Id));
+    }
+
+    public static void ReadyTimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Starting))
+            return;
+        Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.NotReadyInTime(d[service].Definition.ReadyTimeout)));
+    }
+
+    public static void WatchdogFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Ready ready) || ready.Instance.WatchdogPeriod is not { } period)
+            return;
+        Moment due = ready.Instance.LastPing + period;
+        if (due > d.Now)
+        {
+            d.Arm(TimerKind.Watchdog, id.Service, id.Number, due);
+            return;
+        }
+        Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.WatchdogSilent(period)));
+    }
+
+    /// <summary>An instance ended and nothing of it is left: decides what becomes of its slot.</summary>
+    public static void Follow(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
+        ServiceState state = d[service];
+        if (state.IsPerConnection)
+        {
+            Activation.RemoveConnectionSlot(d, service, slot);
+            return;
+        }
+        switch (cause)
+        {
+            case StopCause.Wish:
+                d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
+                d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
+                return;
+            case StopCause.Replace:
+                d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(StartReason.Request), Attempt = 0, Starts = [] });
+                return;
+            case StopCause.Failed(var failure):
+                RecordFailure(d, service, failure, instance.Id);
+                Retry(d, service, slot, failure);
+                return;
+            case StopCause.ByItself(var wasReady):
+                FollowOwnEnd(d, service, slot, instance, status, wasReady);
+                return;
+        }
+    }
+
+    private static void FollowOwnEnd(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, bool wasReady)
+    {
+        ServiceDefinition definition = d[service].Definition;
+        bool succeeded = wasReady && IsSuccess(definition, status);
+        Failure? failure = succeeded ? null : wasReady ? new Failure.Exited(status) : new Failure.ExitedEarly(status);
+        if (failure is not null)
+            RecordFailure(d, service, failure, instance.Id);
+        SlotState counted = wasReady && d.Now - instance.StartedAt >= definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
+        if (failure is null && (definition.Restart != RestartKind.Always || d[service].IsOnDemand))
+        {
+            d.SetSlot(service, counted with { Phase = new SlotPhase.Ended(status), Attempt = 0 });
+            return;
+        }
+        Retry(d, service, counted, failure);
+    }
+
+    public static bool IsSuccess(ServiceDefinition definition, ExitStatus status) =>
+        status.IsBySignal ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal)) : definition.SuccessCodes.Contains(status.Code);
+
+    /// <summary>The next attempt of a slot: now, after a pause, or never.</summary>
+    private static void Retry(Draft d, int service, SlotState slot, Failure? failure)
+    {
+        ServiceState state = d[service];
+        ServiceDefinition definition = state.Definition;
+        if (!state.IsWanted)
+        {
+            d.SetPhase(service, slot, SlotPhase.Idle.Value);
+            return;
+        }
+        if (definition.Restart == RestartKind.Never || failure is Failure.Faulted)
+        {
+            Fail(d, service, slot, failure!);
+            return;
+        }
+        if (StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
+        {
+            Fail(d, service, slot, new Failure.StartLimitReached(definition.StartLimit.Burst, definition.StartLimit.Interval, failure));
+            return;
+        }
+        TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
+        SlotState next = slot with { Attempt = slot.Attempt + 1 };
+        d.Report(new Notice.Restarting(definition.Name, slot.Slot, state.Generation, delay, failure?.ToString()));
+        if (delay <= TimeSpan.Zero)
+        {
+            d.SetPhase(service, next, new SlotPhase.Waiting(StartReason.Restart));
+            return;
+        }
+        d.SetPhase(service, next, new SlotPhase.BackingOff(d.Now + delay, failure?.ToString()));
+        d.Arm(TimerKind.Backoff, definition.Name, slot.Slot, d.Now + delay);
+    }
+
+    /// <summary>A failure that is not tried again; a demand service goes on listening, or its port would be closed for good.</summary>
+    public static void Fail(Draft d, int service, SlotState slot, Failure failure)
+    {
+        ServiceState state = d[service];
+        d[service] = state with { LastFailure = failure };
+        d.SetPhase(service, slot with { Attempt = 0 }, new SlotPhase.Failed(failure));
+        d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, state.Generation, failure));
+    }
+
+    public static void BackoffFired(Draft d, TimerKey key)
+    {
+        int service = d.Graph.Find(key.Service);
+        if (service < 0)
+            return;
+        SlotState? slot = d[service].Slots.FirstOrDefault(s => s.Slot == key.Subject);
+        if (slot?.Phase is SlotPhase.BackingOff)
+            d.SetPhase(service, slot, new SlotPhase.Waiting(StartReason.Restart));
+    }
+
+    private static void RecordFailure(Draft d, int service, Failure failure, InstanceId instance) =>
+        d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance };
+
+    /// <summary>As many idle slots as the pool has.</summary>
+    public static ImmutableArray<SlotState> EmptySlots(ServiceDefinition definition) =>
+        definition.Start == StartKind.Connection ? [] : [.. Enumerable.Range(0, definition.InstanceCount).Select(i => new SlotState { Slot = i })];
+}

@@ -1,0 +1,94 @@
+
+namespace Launchd.Core;
+
+/// <summary>
+/// Where one slot of a service is, a closed family that carries only what the phase needs.
+/// <code>
+///            ┌──────── Waiting ◀── BackingOff ◀─┐
+///   Idle ────┤            │                     │ (failed or ended, restart)
+///            │            ▼                     │
+///            └────▶   Starting ──▶ Ready ──▶ Stopping ──▶ Idle | Ended | Failed | Waiting
+/// </code>
+/// </summary>
+internal abstract record SlotPhase
+{
+    private SlotPhase()
+    {
+    }
+
+    /// <summary>Not wanted, or (demand) nobody asks.</summary>
+    internal sealed record Idle : SlotPhase
+    {
+        public static readonly Idle Value = new();
+    }
+
+    /// <summary>Ended by itself without a failure, and the policy wants no other.</summary>
+    internal sealed record Ended(ExitStatus Status) : SlotPhase;
+
+    /// <summary>Wanted; what it requires is not ready yet.</summary>
+    internal sealed record Waiting(StartReason Reason) : SlotPhase;
+
+    /// <summary>A process lives (or, within one step, is being spawned).</summary>
+    internal abstract record Live(Instance Instance) : SlotPhase;
+
+    /// <param name="Instance">Its pid is 0 until the spawn's result is known.</param>
+    /// <param name="Deadline">Must be ready by then; null: no limit.</param>
+    internal sealed record Starting(Instance Instance, Moment? Deadline) : Live(Instance);
+
+    internal sealed record Ready(Instance Instance, Moment Since) : Live(Instance);
+
+    /// <param name="Instance">Its main process may have ended already (<see cref="StopStage.Leftovers"/>).</param>
+    /// <param name="Cause">Why, and so what follows.</param>
+    /// <param name="Stage">How far the escalation went.</param>
+    /// <param name="Deadline">The next stage comes then; null: no limit.</param>
+    /// <param name="Status">How the main process ended, once it has.</param>
+    internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status) : Live(Instance);
+
+    internal sealed record BackingOff(Moment Until, string? Reason) : SlotPhase;
+
+    internal sealed record Failed(Failure Failure) : SlotPhase;
+}
+
+/// <summary>Why an instance is stopped, and so what comes after it. A closed family.</summary>
+internal abstract record StopCause
+{
+    private StopCause()
+    {
+    }
+
+    /// <summary>Nobody wants it any more.</summary>
+    internal sealed record Wish : StopCause
+    {
+        public static readonly Wish Value = new();
+    }
+
+    /// <summary>Another shall take its place at once.</summary>
+    internal sealed record Replace : StopCause
+    {
+        public static readonly Replace Value = new();
+    }
+
+    internal sealed record Failed(Failure Failure) : StopCause;
+
+    /// <summary>It ended by itself or said <c>STOPPING=1</c>: the restart policy decides.</summary>
+    internal sealed record ByItself(bool WasReady) : StopCause;
+}
+
+/// <summary>How far the end of an instance went.</summary>
+internal enum StopStage
+{
+    /// <summary>The stop command runs.</summary>
+    Command,
+
+    /// <summary>The stop signal was sent.</summary>
+    Signalled,
+
+    /// <summary>The main process ended, others of the instance were sent the signal.</summary>
+    Leftovers,
+
+    /// <summary>SIGKILL was sent.</summary>
+    Killed,
+}
+
+/// <summary>The states that people and programs see.</summary>
+internal enum PublicState { Stopped, Waiting, Starting, Ready, Draining, BackingOff, Failed, Faulted }

@@ -1,0 +1,184 @@
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// The end of an instance, which always comes: stop command, stop signal to the main process (which may end its own children in
+/// order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on a process that hangs in the kernel.
+/// </summary>
+internal static class Stopping
+{
+    /// <summary>Begins, or sharpens what began: a wish replaces a restart, never the other way round.</summary>
+    public static void Begin(Draft d, int service, SlotState slot, StopCause cause)
+    {
+        if (slot.Phase is SlotPhase.Stopping stopping)
+        {
+            if (cause is StopCause.Wish && stopping.Cause is not StopCause.Wish)
+                d.SetPhase(service, slot, stopping with { Cause = cause });
+            return;
+        }
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        ServiceDefinition definition = d[service].Definition;
+        Instance instance = live.Instance;
+        EndWatching(d, definition, slot.Phase);
+        d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
+        if (cause is StopCause.ByItself)
+        {
+            Enter(d, service, slot, instance, cause, StopStage.Signalled);
+            return;
+        }
+        bool isWish = cause is StopCause.Wish or StopCause.Replace;
+        if (isWish && !definition.Stop.Command.IsEmpty)
+        {
+            d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, definition.Stop.Command));
+            Enter(d, service, slot, instance, cause, StopStage.Command);
+            return;
+        }
+        Signal(d, definition, instance, cause);
+        Enter(d, service, slot, instance, cause, StopStage.Signalled);
+    }
+
+    /// <summary>SIGKILL now, whatever the stage.</summary>
+    public static void Kill(Draft d, int service, SlotState slot)
+    {
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        SlotPhase.Stopping stopping = live as SlotPhase.Stopping
+            ?? new SlotPhase.Stopping(live.Instance, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+        if (live is not SlotPhase.Stopping)
+            EndWatching(d, d[service].Definition, live);
+        Kill(d, service, slot, stopping);
+    }
+
+    public static void TimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping stopping))
+            return;
+        switch (stopping.Stage)
+        {
+            case StopStage.Command:
+                d.Do(new Effect.EndCommand(id, CommandKind.Stop));
+                Signal(d, d[service].Definition, stopping.Instance, stopping.Cause);
+                Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
+                return;
+            case StopStage.Signalled or StopStage.Leftovers:
+                Kill(d, service, slot, stopping);
+                return;
+            case StopStage.Killed:
+                GiveUp(d, service, slot, stopping);
+                return;
+        }
+    }
+
+    public static void Apply(Draft d, Event.CommandEnded ended)
+    {
+        if (ended.Kind != CommandKind.Stop || d.Find(ended.Instance) is not (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Command } stopping))
+            return;
+        Signal(d, d[service].Definition, stopping.Instance, stopping.Cause);
+        Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
+    }
+
+    public static void Apply(Draft d, Event.MainExited exited)
+    {
+        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live))
+            return;
+        ServiceDefinition definition = d[service].Definition;
+        Instance instance = live.Instance;
+        SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
+        StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
+        if (stopping is null)
+            EndWatching(d, definition, live);
+        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself && !ServiceMachine.IsSuccess(definition, exited.Status));
+        d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
+        if (stopping?.Stage == StopStage.Command)
+            d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
+        if (!exited.HasLeftovers || definition.Stop.Kill == KillScope.Process)
+        {
+            Finish(d, service, slot, instance, exited.Status, cause);
+            return;
+        }
+        if (stopping?.Stage == StopStage.Killed)
+        {
+            d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, definition.Stop.Kill));
+            d.SetPhase(service, slot, stopping with { Status = exited.Status });
+            return;
+        }
+        d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
+        Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
+    }
+
+    public static void Apply(Draft d, Event.LeftoversEnded ended)
+    {
+        if (d.Find(ended.Instance) is (int service, SlotState slot, SlotPhase.Stopping { Status: { } status } stopping))
+            Finish(d, service, slot, stopping.Instance, status, stopping.Cause);
+    }
+
+    private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
+    {
+        ServiceDefinition definition = d[service].Definition;
+        Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout : null;
+        SetDeadline(d, service, slot, new SlotPhase.Stopping(instance, cause, stage, deadline, status));
+    }
+
+    public static void SetDeadline(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        InstanceId id = stopping.Instance.Id;
+        d.SetPhase(service, slot, stopping);
+        if (stopping.Deadline is { } due)
+            d.Arm(TimerKind.Stop, id.Service, id.Number, due);
+        else
+            d.Disarm(TimerKind.Stop, id.Service, id.Number);
+    }
+
+    private static void Kill(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        if (stopping.Stage == StopStage.Killed)
+            return;
+        Instance instance = stopping.Instance;
+        if (stopping.Stage == StopStage.Command)
+            d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
+        d.Report(new Notice.Killing(instance.Id, slot.Slot, instance.Generation, instance.Pid));
+        d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, d[service].Definition.Stop.Kill));
+        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Killed, Deadline = d.Now + Limits.KillGrace });
+    }
+
+    private static void GiveUp(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        d.Do(new Effect.Release(stopping.Instance.Id));
+        ServiceMachine.Fail(d, service, slot, new Failure.CannotBeKilled(stopping.Instance.Pid));
+    }
+
+    private static void Finish(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
+        if (slot.Phase is SlotPhase.Stopping)
+            d.Disarm(TimerKind.Stop, instance.Id.Service, instance.Id.Number);
+        d.Do(new Effect.Release(instance.Id));
+        ServiceMachine.Follow(d, service, slot, instance, status, cause);
+        Shutdown.NoteEnd(d, service, status);
+    }
+
+    private static void Signal(Draft d, ServiceDefinition definition, Instance instance, StopCause cause)
+    {
+        // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
+        SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt : definition.Stop.Signal;
+        KillScope scope = definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
+        d.Do(new Effect.Signal(instance.Id, number, scope));
+    }
+
+    private static void EndWatching(Draft d, ServiceDefinition definition, SlotPhase phase)
+    {
+        if (phase is SlotPhase.Starting starting)
+            ServiceMachine.EndStarting(d, definition, starting.Instance);
+        if (phase is SlotPhase.Ready { Instance: { WatchdogPeriod: not null } instance })
+            d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
+    }
+
+    private static string Reason(StopCause cause) => cause switch
+    {
+        StopCause.Wish => "it is to stop",
+        StopCause.Replace => "it is to be replaced",
+        StopCause.Failed(var failure) => failure.ToString(),
+        _ => "it said that it stops",
+    };
+}

@@ -1,0 +1,206 @@
+using System.Collections.Immutable;
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// Decides everything; touches nothing. Rules:
+/// <list type="number">
+/// <item>No kernel, clock, environment or logger is known here; what happened comes in, what is to be done goes out.</item>
+/// <item><c>now</c> never goes backwards; randomness (jitter) comes from one generator whose state is part of the state.</item>
+/// <item>Settle, then act: a step changes wishes first, then looks again at every service that a change may concern until no wish
+/// changes; only then its effects leave.</item>
+/// <item>A step happens whole or not at all: state is assigned last, so one that throws leaves everything as it was. The host then
+/// sends <see cref="Event.MachineFaulted"/>, and that service alone is set aside.</item>
+/// <item>Results of effects (spawned, accepted) come back before any event from outside.</item>
+/// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
+/// did become ready, and a watchdog fires only if nothing else spoke.</item>
+/// <item>At most one timer is armed under a key; a firing that nobody waits for changes nothing.</item>
+/// <item>All that a child or a client can make grow is bounded by <see cref="Limits"/>.</item>
+/// </list>
+/// </summary>
+internal sealed class Supervisor
+{
+    private readonly SupervisorState _state;
+    private readonly Draft _draft;
+    private readonly DependencyGraph _graph;
+    private Moment _latest;
+
+    /// <param name="definition">What is to run.</param>
+    /// <param name="seed">Of the jitter.</param>
+    /// <param name="exitWith">End when this service ends; null: end on request only.</param>
+    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null)
+    {
+        _graph = new DependencyGraph(definition);
+        _state = new SupervisorState
+        {
+            Services = [.. definition.Services.Select(s => new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) })],
+            Frame = new SupervisorFrame
+            {
+                RandomState = seed,
+                ShutdownTimeout = definition.ShutdownTimeout,
+                ExitWith = exitWith is { } name ? _graph.Find(name) : -1,
+            },
+        };
+        _draft = new Draft(_state, _graph);
+    }
+
+    /// <summary>As of the last step; in the order of the configuration.</summary>
+    public IReadOnlyList<ServiceState> Services => _state.Services;
+
+    public SupervisorFrame Frame => _state.Frame;
+
+    public ServiceState? Find(ServiceName name) => _graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
+
+    /// <summary>Takes one event and returns what is to be done, valid until the next call.</summary>
+    public IReadOnlyList<Effect> Step(Event happened, Moment now)
+    {
+        if (now < _latest)
+            throw new ArgumentOutOfRangeException(nameof(now), "time went backwards");
+        _draft.Begin(now);
+        if (_state.Frame.Shutdown is { IsOver: true })
+            return _draft.Effects;
+        Apply(happened);
+        Settle();
+        _draft.Commit();
+        _latest = now;
+        return _draft.Effects;
+    }
+
+    private void Apply(Event happened)
+    {
+        Draft d = _draft;
+        switch (happened)
+        {
+            case Event.Booted: Boot(d); break;
+            case Event.Spawned e: ServiceMachine.Apply(d, e); break;
+            case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
+            case Event.MainExited e: Stopping.Apply(d, e); break;
+            case Event.LeftoversEnded e: Stopping.Apply(d, e); break;
+            case Event.Notified e: Notifications.Apply(d, e); break;
+            case Event.ReadinessMet e: ServiceMachine.Apply(d, e); break;
+            case Event.MainProcessChanged e: ServiceMachine.Apply(d, e); break;
+            case Event.TimerFired e: Fire(d, e.Key); break;
+            case Event.CommandEnded e: Stopping.Apply(d, e); break;
+            case Event.Requested e: Requests.Apply(d, e); break;
+            case Event.ClientLeft e: Requests.Apply(d, e); break;
+            case Event.ListenerReadable e: Activation.Apply(d, e); break;
+            case Event.ConnectionAccepted e: Activation.Apply(d, e); break;
+            case Event.AcceptFailed e: Activation.Apply(d, e); break;
+            case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
+            case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
+            case Event.MachineFaulted e: SetAside(d, e); break;
+            default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);
+        }
+    }
+
+    private static void Fire(Draft d, TimerKey key)
+    {
+        InstanceId instance = new(key.Service, key.Subject);
+        switch (key.Kind)
+        {
+            case TimerKind.Ready: ServiceMachine.ReadyTimerFired(d, instance); break;
+            case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
+            case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
+            case TimerKind.Backoff: ServiceMachine.BackoffFired(d, key); break;
+            case TimerKind.Activation: Activation.TimerFired(d, key); break;
+            case TimerKind.Shutdown: Shutdown.TimerFired(d); break;
+        }
+    }
+
+    private static void Boot(Draft d)
+    {
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            if (d.Graph.Services[service].Start != StartKind.Manual && !d[service].IsWanted)
+                Requests.Want(d, service, StartReason.Boot);
+        }
+    }
+
+    /// <summary>Looks at every service that the step may concern, until nothing changes any more.</summary>
+    private void Settle()
+    {
+        Draft d = _draft;
+        // Each look can move a service one phase on; more turns than this would mean that two services push each other for ever.
+        int turns = 0, most = 64 + (d.Graph.Services.Length * 16);
+        for (int service = d.TakeUnsettled(); service >= 0; service = d.TakeUnsettled())
+        {
+            if (++turns > most)
+                throw new InvalidOperationException("the services' wishes do not settle");
+            if (d.IsShuttingDown || !d[service].IsWanted)
+                SettleUnwanted(d, service);
+            else
+                SettleWanted(d, service);
+            Activation.Settle(d, service);
+            Shutdown.NoteFailure(d, service);
+        }
+        Shutdown.Settle(d);
+        if (!d.Frame.Requests.IsEmpty)
+            Requests.Settle(d);
+    }
+
+    private static void SettleUnwanted(Draft d, int service)
+    {
+        if (d[service].HasLiveInstance && !Dependencies.MayStop(d, service))
+            return;
+        ImmutableArray<SlotState> slots = d[service].Slots;
+        foreach (SlotState slot in slots)
+        {
+            switch (slot.Phase)
+            {
+                case SlotPhase.BackingOff:
+                    d.Disarm(TimerKind.Backoff, d[service].Definition.Name, slot.Slot);
+                    d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
+                    break;
+                case SlotPhase.Waiting:
+                    d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
+                    break;
+                case SlotPhase.Starting { Instance.Pid: 0 }:
+                    break; // its spawn's result comes next, and with it another look
+                case SlotPhase.Live:
+                    Stopping.Begin(d, service, slot, StopCause.Wish.Value);
+                    break;
+            }
+        }
+        if (!d[service].HasLiveInstance)
+            DescriptorStore.NoteRest(d, service);
+    }
+
+    private static void SettleWanted(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        if (state.IsPerConnection || (state.IsOnDemand && !state.IsActivated))
+            return;
+        DependencyVerdict? verdict = null;
+        foreach (SlotState slot in state.Slots)
+        {
+            bool waits = slot.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Failed { Failure: Failure.DependencyFailed };
+            if (!waits)
+                continue;
+            verdict ??= Dependencies.Verdict(d, service);
+            StartReason reason = slot.Phase is SlotPhase.Waiting waiting ? waiting.Reason : StartReason.Request;
+            if (verdict == DependencyVerdict.Met)
+                ServiceMachine.Start(d, service, slot, reason);
+            else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
+                ServiceMachine.Fail(d, service, slot, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)));
+            else if (verdict == DependencyVerdict.Open && slot.Phase is not SlotPhase.Waiting)
+                d.SetPhase(service, slot, new SlotPhase.Waiting(reason));
+        }
+    }
+
+    private static void SetAside(Draft d, Event.MachineFaulted faulted)
+    {
+        int service = d.Graph.Find(faulted.Service);
+        if (service < 0)
+            return;
+        Failure failure = new Failure.Faulted(faulted.Text);
+        d[service] = d[service] with { LastFailure = failure };
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.Live { Instance.Pid: > 0 })
+                Stopping.Begin(d, service, slot, new StopCause.Failed(failure));
+            else if (slot.Phase is not SlotPhase.Failed)
+                ServiceMachine.Fail(d, service, slot, failure);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using System.Collections.Immutable;
+
+namespace Launchd.Core;
+
+/// <summary>The core's whole state: one value that can be written down between two steps.</summary>
+internal sealed class SupervisorState
+{
+    /// <summary>By service number.</summary>
+    public required ServiceState[] Services { get; init; }
+
+    public required SupervisorFrame Frame { get; set; }
+}
+
+/// <summary>What belongs to no service.</summary>
+internal sealed record SupervisorFrame
+{
+    public long NextInstance { get; init; } = 1;
+    public ulong RandomState { get; init; }
+    public TimeSpan ShutdownTimeout { get; init; }
+
+    /// <summary>Number of the service with which the supervisor ends; -1: none.</summary>
+    public int ExitWith { get; init; } = -1;
+
+    /// <summary>Null: running.</summary>
+    public ShutdownState? Shutdown { get; init; }
+    public ImmutableArray<PendingRequest> Requests { get; init; } = [];
+}
+
+/// <param name="ExitCode">Of the supervisor in the end.</param>
+/// <param name="IsImmediate">What still runs was killed.</param>
+/// <param name="IsOver">The end was ordered; nothing more happens.</param>
+internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver);
+
+/// <summary>An operator's order that waits for its outcome.</summary>
+internal sealed record PendingRequest
+{
+    public required RequestId Id { get; init; }
+    public required Verb Verb { get; init; }
+    public required Moment AskedAt { get; init; }
+
+    /// <summary>Services whose outcome is still open.</summary>
+    public required ImmutableHashSet<int> Open { get; init; }
+    public required ImmutableArray<Outcome> Settled { get; init; }
+}
