@@ -1,5 +1,3 @@
-using Launchd.Model;
-
 namespace Launchd.Core;
 
 /// <summary>The end of the supervisor: all services in reverse order, within a bound, then itself.</summary>

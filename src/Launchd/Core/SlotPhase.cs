@@ -1,4 +1,3 @@
-
 namespace Launchd.Core;
 
 /// <summary>
