@@ -1,0 +1,138 @@
+using System.Runtime.InteropServices;
+using Launchd.Client;
+using Launchd.Interop;
+
+namespace Launchd.Linux;
+
+/// <summary>What a watched descriptor is ready for.</summary>
+[Flags]
+internal enum Readiness
+{
+    None = 0,
+    Readable = 1,
+    Writable = 2,
+
+    /// <summary>The far end is gone, or an error waits: always reported.</summary>
+    HungUp = 4,
+}
+
+/// <summary>
+/// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are
+/// called in the order of their priority within one wake-up, lowest first; one whose descriptor was unwatched meanwhile is not called.
+/// </summary>
+internal sealed unsafe class EventLoop : IDisposable
+{
+    private const int BatchCount = 64;
+    private static readonly bool IsPacked = RuntimeInformation.ProcessArchitecture == Architecture.X64;
+    private static readonly int EventBytes = IsPacked ? 12 : 16;
+    private static readonly int DataOffset = IsPacked ? 4 : 8;
+
+    private readonly FileDescriptor _epoll;
+    private readonly byte[] _buffer = new byte[BatchCount * EventBytes];
+    private readonly (Registration Registration, Readiness Readiness)[] _batch = new (Registration, Readiness)[BatchCount];
+    private Registration?[] _watches = new Registration?[64];
+
+    public EventLoop()
+    {
+        int number = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
+        _epoll = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("epoll_create1", "the event loop", Errno.Last);
+    }
+
+    /// <summary>Calls a handler whenever the descriptor is ready. Borrows the descriptor until <see cref="Unwatch"/>.</summary>
+    /// <param name="descriptor">Open and not watched yet.</param>
+    /// <param name="what">What to wait for; <see cref="Readiness.None"/> tells of hang-ups only.</param>
+    /// <param name="priority">Lower ones are handled first within one wake-up.</param>
+    /// <param name="handler">Gets what the descriptor is ready for.</param>
+    /// <returns>EPERM for regular files, which are always ready and cannot be watched; ENOSPC over fs.epoll.max_user_watches.</returns>
+    public Errno Watch(FileDescriptor descriptor, Readiness what, int priority, Action<Readiness> handler)
+    {
+        int number = descriptor.Number;
+        if (Control(Libc.EPOLL_CTL_ADD, number, what) is { Value: not 0 } refused)
+            return refused;
+        if (number >= _watches.Length)
+            Array.Resize(ref _watches, Math.Max(number + 1, _watches.Length * 2));
+        _watches[number] = new Registration(priority, handler);
+        return Errno.None;
+    }
+
+    /// <summary>Changes what a watched descriptor is waited for.</summary>
+    public void Change(FileDescriptor descriptor, Readiness what) => Control(Libc.EPOLL_CTL_MOD, descriptor.Number, what);
+
+    /// <summary>Before the descriptor is closed or given away: a registration outlives the number if a copy is open elsewhere.</summary>
+    public void Unwatch(FileDescriptor descriptor)
+    {
+        int number = descriptor.Number;
+        if (number < 0 || number >= _watches.Length || _watches[number] is not { } watch)
+            return;
+        Control(Libc.EPOLL_CTL_DEL, number, Readiness.None);
+        watch.IsOver = true;
+        _watches[number] = null;
+    }
+
+    /// <summary>Sleeps until something is ready or the time is over, and calls the handlers.</summary>
+    /// <param name="timeout">In nanoseconds, rounded up to whole milliseconds; negative: no limit.</param>
+    public void Wait(long timeout)
+    {
+        int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
+        int ready;
+        fixed (byte* buffer = _buffer)
+            ready = Libc.epoll_wait(_epoll.Number, buffer, BatchCount, milliseconds);
+        if (ready < 0)
+        {
+            if (Errno.Last == Errno.EINTR)
+                return;
+            throw new SystemCallException("epoll_wait", "the event loop", Errno.Last);
+        }
+        int count = 0;
+        for (int i = 0; i < ready; i++)
+        {
+            ReadOnlySpan<byte> entry = _buffer.AsSpan(i * EventBytes, EventBytes);
+            int number = MemoryMarshal.Read<int>(entry[DataOffset..]);
+            if (_watches[number] is { } watch)
+                _batch[count++] = (watch, ReadinessOf(MemoryMarshal.Read<uint>(entry)));
+        }
+        Dispatch(count);
+    }
+
+    public void Dispose() => _epoll.Dispose();
+
+    private void Dispatch(int count)
+    {
+        Span<(Registration Registration, Readiness Readiness)> batch = _batch.AsSpan(0, count);
+        // Insertion sort: stable, and a batch is nearly always one or two long.
+        for (int i = 1; i < count; i++)
+        {
+            (Registration Registration, Readiness Readiness) moved = batch[i];
+            int at = i;
+            for (; at > 0 && batch[at - 1].Registration.Priority > moved.Registration.Priority; at--)
+                batch[at] = batch[at - 1];
+            batch[at] = moved;
+        }
+        foreach ((Registration watch, Readiness readiness) in batch)
+        {
+            if (!watch.IsOver)
+                watch.Handler(readiness);
+        }
+        batch.Clear();
+    }
+
+    private Errno Control(int operation, int number, Readiness what)
+    {
+        byte* entry = stackalloc byte[16];
+        *(uint*)entry = (what.HasFlag(Readiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(Readiness.Writable) ? Libc.EPOLLOUT : 0);
+        *(ulong*)(entry + DataOffset) = (uint)number;
+        return Libc.epoll_ctl(_epoll.Number, operation, number, entry) == 0 ? Errno.None : Errno.Last;
+    }
+
+    private static Readiness ReadinessOf(uint events) =>
+        ((events & Libc.EPOLLIN) != 0 ? Readiness.Readable : 0)
+        | ((events & Libc.EPOLLOUT) != 0 ? Readiness.Writable : 0)
+        | ((events & (Libc.EPOLLHUP | Libc.EPOLLERR | Libc.EPOLLRDHUP)) != 0 ? Readiness.HungUp : 0);
+
+    private sealed class Registration(int priority, Action<Readiness> handler)
+    {
+        public int Priority => priority;
+        public Action<Readiness> Handler => handler;
+        public bool IsOver { get; set; }
+    }
+}

@@ -1,0 +1,306 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Launchd.Interop;
+using static Launchd.Interop.SystemCallNumbers;
+
+namespace Launchd.Linux;
+
+/// <summary>What a step does beside a plain system call.</summary>
+internal enum StepKind
+{
+    /// <summary>The call; a negative result fails the plan.</summary>
+    Call,
+
+    /// <summary>The call; a refusal is accepted.</summary>
+    TryCall,
+
+    /// <summary>Open (the step's number) the file A0, write (number A3) A2 bytes from A1, close it (number A4).</summary>
+    WriteFile,
+
+    /// <summary>Fail with EPERM unless real, effective and saved id (read by <see cref="Step.Number"/>) are A0.</summary>
+    VerifyIds,
+
+    /// <summary>Fail with ESRCH unless the parent's pid (read by the step's number) is A0.</summary>
+    VerifyParent,
+
+    /// <summary>Write the own pid's digits to A0, with a NUL behind.</summary>
+    OwnPid,
+
+    /// <summary>Write the inode of the own pidfd to A0 as digits, with a NUL behind; numbers of pidfd_open, fstat and close in A1 to A3.</summary>
+    OwnPidfd,
+
+    /// <summary>execve each of the NULL-terminated paths A0 with arguments A1 and environment A2.</summary>
+    Exec,
+}
+
+/// <summary>One step of a plan, in native memory.</summary>
+internal struct Step
+{
+    public StepKind Kind;
+    public SpawnStage Stage;
+    public nint Number;
+    public nint A0;
+    public nint A1;
+    public nint A2;
+    public nint A3;
+    public nint A4;
+}
+
+/// <summary>What parent and child share; the child writes the last two when it fails.</summary>
+internal unsafe struct PlanHeader
+{
+    public Step* Steps;
+    public int Count;
+    public nint ExitNumber;
+    public SpawnStage Stage;
+    public int Errno;
+}
+
+/// <summary>
+/// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
+/// clone, so that the child allocates nothing. The memory is kept and used again for the next plan.
+/// </summary>
+internal sealed unsafe class ExecPlan : IDisposable
+{
+    private const int PidDigits = 20;
+
+    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted.
+    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 33, 34, 35, 36, 37];
+
+    private byte* _memory;
+    private nuint _capacity;
+    private nuint _used;
+    private readonly int _parent = Libc.getpid();
+
+    public PlanHeader* Header { get; private set; }
+
+    /// <summary>The pidfds of this kernel have inodes that are never used again (pidfs, Linux 6.9).</summary>
+    public static bool HasPidfdInodes { get; set; }
+
+    /// <summary>Lays out a plan that harms nobody, to be carried out by this process itself once.</summary>
+    public void LayRehearsal()
+    {
+        Reserve(4096);
+        Header = Allocate<PlanHeader>(1);
+        *Header = default;
+        Header->Steps = Allocate<Step>(2);
+        Add(StepKind.Call, SpawnStage.None, getpid);
+        Add(StepKind.OwnPid, SpawnStage.None, getpid, (nint)Allocate<byte>(PidDigits + 4));
+    }
+
+    /// <summary>Lays a plan out. What it refers to in native memory is valid until the next call.</summary>
+    /// <param name="request">What the child shall be.</param>
+    /// <param name="sources">Descriptors of the parent, in the order of the request's mappings: none of them lies where an earlier
+    /// one is put.</param>
+    /// <param name="closeAbove">The child first leaves the shared table and takes along only what lies below; 0: its table is its own.</param>
+    public void Lay(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove)
+    {
+        Reserve(Measure(request));
+        Header = Allocate<PlanHeader>(1);
+        *Header = default;
+        Header->ExitNumber = exit_group;
+        Header->Steps = Allocate<Step>(MostSteps(request));
+        nint nothing = (nint)Allocate<ulong>(8);
+        NativeMemory.Clear((void*)nothing, 64);
+        LaySignals(request, nothing);
+        Add(StepKind.Call, SpawnStage.Session, setsid);
+        LayDescriptors(request, sources, closeAbove);
+        LayLimits(request);
+        Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
+        LayCredentials(request);
+        if (request.ParentDeathSignal != 0)
+        {
+            Add(StepKind.Call, SpawnStage.ParentDeath, prctl, Libc.PR_SET_PDEATHSIG, request.ParentDeathSignal);
+            Add(StepKind.VerifyParent, SpawnStage.ParentDeath, getppid, _parent);
+        }
+        if (request.NoNewPrivileges)
+            Add(StepKind.Call, SpawnStage.NoNewPrivileges, prctl, Libc.PR_SET_NO_NEW_PRIVS, 1);
+        byte** environment = LayEnvironment(request);
+        Add(StepKind.Call, SpawnStage.Signals, rt_sigprocmask, Libc.SIG_SETMASK, nothing, 0, 8);
+        Add(StepKind.Exec, SpawnStage.Exec, execve, (nint)Texts(request.Candidates), (nint)Texts(request.Arguments), (nint)environment);
+    }
+
+    public void Dispose()
+    {
+        NativeMemory.Free(_memory);
+        _memory = null;
+        _capacity = 0;
+    }
+
+    private void LaySignals(SpawnRequest request, nint defaultAction)
+    {
+        foreach (int signal in SignalsToReset)
+            Add(StepKind.TryCall, SpawnStage.Signals, rt_sigaction, signal, defaultAction, 0, 8);
+        nint pipeAction = defaultAction;
+        if (request.IgnoreSigpipe)
+        {
+            ulong* ignore = Allocate<ulong>(8);
+            NativeMemory.Clear(ignore, 64);
+            ignore[0] = 1; // SIG_IGN
+            pipeAction = (nint)ignore;
+        }
+        Add(StepKind.Call, SpawnStage.Signals, rt_sigaction, 13, pipeAction, 0, 8);
+    }
+
+    private void LayDescriptors(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove)
+    {
+        if (closeAbove > 0)
+            Add(StepKind.Call, SpawnStage.Descriptors, close_range, closeAbove, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
+        int next = 0;
+        for (int i = 0; i < sources.Length; i++)
+        {
+            int target = request.Descriptors[i].Target;
+            Add(StepKind.Call, SpawnStage.Descriptors, dup3, sources[i], target, 0);
+        }
+        foreach (DescriptorMapping mapping in request.Descriptors)
+        {
+            if (mapping.Target > next)
+                Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, mapping.Target - 1, 0);
+            next = mapping.Target + 1;
+        }
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, int.MaxValue, 0);
+    }
+
+    private void LayLimits(SpawnRequest request)
+    {
+        foreach ((int resource, ulong soft, ulong hard) in request.Limits)
+        {
+            ulong* limit = Allocate<ulong>(2);
+            limit[0] = soft;
+            limit[1] = hard;
+            Add(StepKind.Call, SpawnStage.Limits, prlimit64, 0, resource, (nint)limit, 0);
+        }
+        if (request.OomScoreAdjust is { } score)
+        {
+            string digits = score.ToString();
+            Add(StepKind.WriteFile, SpawnStage.OomScore, openat, (nint)Text("/proc/self/oom_score_adj"), (nint)Text(digits), digits.Length, write, close);
+        }
+        if (request.Nice is { } nice)
+            Add(StepKind.Call, SpawnStage.Nice, setpriority, Libc.PRIO_PROCESS, 0, nice);
+        Add(StepKind.Call, SpawnStage.Limits, SystemCallNumbers.umask, request.Umask);
+    }
+
+    private void LayCredentials(SpawnRequest request)
+    {
+        if (request.BoundingSet is { } kept)
+        {
+            for (int capability = 0; capability < 64; capability++)
+            {
+                // A kernel refuses the numbers that it does not know with EINVAL, and those cannot be held either.
+                if ((kept >> capability & 1) == 0)
+                    Add(capability <= 40 ? StepKind.Call : StepKind.TryCall, SpawnStage.Capabilities, prctl, Libc.PR_CAPBSET_DROP, capability);
+            }
+        }
+        if (request.AmbientSet != 0)
+            Add(StepKind.Call, SpawnStage.Capabilities, prctl, Libc.PR_SET_KEEPCAPS, 1);
+        if (request.Credentials is { } who)
+        {
+            uint* groups = Allocate<uint>(Math.Max(1, who.Groups.Count));
+            for (int i = 0; i < who.Groups.Count; i++)
+                groups[i] = who.Groups[i];
+            // Raw calls: libc's own would change every thread of the parent, whose memory this is (nptl(7)).
+            Add(StepKind.Call, SpawnStage.Groups, setgroups, who.Groups.Count, (nint)groups);
+            Add(StepKind.Call, SpawnStage.Group, setresgid, (nint)who.Gid, (nint)who.Gid, (nint)who.Gid);
+            Add(StepKind.Call, SpawnStage.User, setresuid, (nint)who.Uid, (nint)who.Uid, (nint)who.Uid);
+            Add(StepKind.VerifyIds, SpawnStage.Verify, getresgid, (nint)who.Gid);
+            Add(StepKind.VerifyIds, SpawnStage.Verify, getresuid, (nint)who.Uid);
+        }
+        if (request.AmbientSet != 0)
+            LayAmbient(request.AmbientSet);
+    }
+
+    private void LayAmbient(ulong set)
+    {
+        uint* header = Allocate<uint>(2), data = Allocate<uint>(6);
+        header[0] = Libc.LINUX_CAPABILITY_VERSION_3;
+        header[1] = 0;
+        uint low = (uint)(set & uint.MaxValue), high = (uint)(set >> 32);
+        for (int i = 0; i < 3; i++)
+        {
+            data[i] = low;
+            data[3 + i] = high;
+        }
+        Add(StepKind.Call, SpawnStage.Capabilities, capset, (nint)header, (nint)data);
+        for (int capability = 0; capability < 64; capability++)
+        {
+            if ((set >> capability & 1) != 0)
+                Add(StepKind.Call, SpawnStage.Capabilities, prctl, Libc.PR_CAP_AMBIENT, Libc.PR_CAP_AMBIENT_RAISE, capability);
+        }
+    }
+
+    private byte** LayEnvironment(SpawnRequest request)
+    {
+        bool pidfd = request.PidfdVariable is not null && HasPidfdInodes;
+        int count = request.Environment.Count + request.PidVariables.Count + (pidfd ? 1 : 0);
+        byte** variables = (byte**)Allocate<nint>(count + 1);
+        int at = 0;
+        foreach (string variable in request.Environment)
+            variables[at++] = Text(variable);
+        foreach (string name in request.PidVariables)
+        {
+            variables[at] = Text(name + "=" + new string('\0', PidDigits));
+            Add(StepKind.OwnPid, SpawnStage.Identity, getpid, (nint)(variables[at++] + name.Length + 1));
+        }
+        if (pidfd)
+        {
+            variables[at] = Text(request.PidfdVariable + "=" + new string('\0', PidDigits));
+            Add(StepKind.OwnPidfd, SpawnStage.Identity, getpid, (nint)(variables[at++] + request.PidfdVariable!.Length + 1), pidfd_open, fstat, close);
+        }
+        variables[at] = null;
+        return variables;
+    }
+
+    private void Add(StepKind kind, SpawnStage stage, nint number, nint a0 = 0, nint a1 = 0, nint a2 = 0, nint a3 = 0, nint a4 = 0) =>
+        Header->Steps[Header->Count++] = new Step { Kind = kind, Stage = stage, Number = number, A0 = a0, A1 = a1, A2 = a2, A3 = a3, A4 = a4 };
+
+    private static int MostSteps(SpawnRequest request) => 224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count;
+
+    private static nuint Measure(SpawnRequest request)
+    {
+        long bytes = 4096 + (sizeof(Step) * (long)MostSteps(request)) + request.WorkingDirectory.Length * 3L;
+        foreach (IReadOnlyList<string> texts in (ReadOnlySpan<IReadOnlyList<string>>)[request.Arguments, request.Candidates, request.Environment, request.PidVariables])
+        {
+            foreach (string text in texts)
+                bytes += (text.Length * 3L) + PidDigits + 32;
+        }
+        return (nuint)(bytes + (request.Limits.Count * 32L) + ((request.Credentials?.Groups.Count ?? 0) * 4L) + (request.PidfdVariable?.Length ?? 0) * 3L);
+    }
+
+    private void Reserve(nuint bytes)
+    {
+        _used = 0;
+        if (bytes <= _capacity)
+            return;
+        NativeMemory.Free(_memory);
+        _memory = (byte*)NativeMemory.Alloc(bytes);
+        _capacity = bytes;
+    }
+
+    private T* Allocate<T>(int count)
+        where T : unmanaged
+    {
+        nuint start = (_used + 7) & ~(nuint)7;
+        _used = start + ((nuint)count * (nuint)sizeof(T));
+        if (_used > _capacity)
+            throw new InvalidOperationException("a plan outgrew its memory");
+        return (T*)(_memory + start);
+    }
+
+    private byte* Text(string text)
+    {
+        int most = Encoding.UTF8.GetMaxByteCount(text.Length);
+        byte* start = Allocate<byte>(Encoding.UTF8.GetByteCount(text) + 1);
+        int length = Encoding.UTF8.GetBytes(text, new Span<byte>(start, Math.Min(most, (int)(_capacity - (nuint)(start - _memory)))));
+        start[length] = 0;
+        return start;
+    }
+
+    private byte** Texts(IReadOnlyList<string> texts)
+    {
+        byte** list = (byte**)Allocate<nint>(texts.Count + 1);
+        for (int i = 0; i < texts.Count; i++)
+            list[i] = Text(texts[i]);
+        list[texts.Count] = null;
+        return list;
+    }
+}

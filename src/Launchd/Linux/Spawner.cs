@@ -1,0 +1,330 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Launchd.Client;
+using Launchd.Interop;
+
+namespace Launchd.Linux;
+
+/// <summary>A child that never came to run its program: where it failed, and why.</summary>
+internal readonly record struct SpawnFailure(SpawnStage Stage, Errno Errno);
+
+/// <summary>
+/// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), on a stack of its own, into one small
+/// method that carries out an <see cref="ExecPlan"/>. Only on the main thread: a parent-death signal belongs to the thread that
+/// made the child (prctl(2)).
+/// </summary>
+internal sealed unsafe class Spawner : IDisposable
+{
+    private const int StackBytes = 64 << 10;
+    private const int GuardBytes = 64 << 10;
+    private const int StageCount = 64;
+    private const int FirstStage = 20;
+    private const int F_DUPFD_CLOEXEC = 1030;
+    private const int O_CLOEXEC = 0x80000;
+    private const int SIGCHLD = 17;
+
+    private readonly ExecPlan _plan = new();
+    private readonly byte* _stack;
+    private readonly FileDescriptor _placeholder;
+    private readonly int _stageStart;
+
+    /// <param name="placeholderTaken">A harmless descriptor (/dev/null): keeps the numbers of the staging range taken.</param>
+    public Spawner(FileDescriptor placeholderTaken)
+    {
+        _placeholder = placeholderTaken;
+        byte* memory = (byte*)Libc.mmap(null, GuardBytes + StackBytes, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_STACK, -1, 0);
+        if ((nint)memory == -1)
+            throw new SystemCallException("mmap", "the stack of new processes", Errno.Last);
+        if (Libc.mprotect(memory, GuardBytes, Libc.PROT_NONE) != 0)
+            throw new SystemCallException("mprotect", "the stack of new processes", Errno.Last);
+        _stack = memory;
+        _stageStart = ReserveStage();
+        // Compiled before the first birth: a child must never need the compiler.
+        Rehearse();
+        ExecPlan.HasPidfdInodes = KernelHasPidfdInodes();
+    }
+
+    /// <summary>Starts a child. Blocks until it runs its program or has failed.</summary>
+    /// <param name="request">Descriptors are borrowed.</param>
+    /// <param name="child">Owned by the caller; null on failure.</param>
+    /// <returns>Null: the program runs.</returns>
+    public SpawnFailure? Start(SpawnRequest request, out PidFd? child)
+    {
+        child = null;
+        int count = request.Descriptors.Count;
+        Span<int> sources = count <= 256 ? stackalloc int[count] : new int[count];
+        bool staged = IsStageable(request.Descriptors);
+        Errno refused = staged ? Stage(request.Descriptors, sources) : LiftAbove(request.Descriptors, sources);
+        try
+        {
+            if (refused != Errno.None)
+                return new SpawnFailure(SpawnStage.Descriptors, refused);
+            _plan.Lay(request, sources, staged ? _stageStart + StageCount : 0);
+            return Clone(staged ? Libc.CLONE_FILES : 0, out child);
+        }
+        finally
+        {
+            GiveBack(sources, staged);
+        }
+    }
+
+    public void Dispose()
+    {
+        _plan.Dispose();
+        _placeholder.Dispose();
+    }
+
+    private SpawnFailure? Clone(int flags, out PidFd? child)
+    {
+        child = null;
+        ulong* all = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)], old = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)];
+        new Span<ulong>(all, Libc.SignalSetBytes / sizeof(ulong)).Fill(ulong.MaxValue);
+        int pidfd = -1;
+        PlanHeader* plan = _plan.Header;
+        // No signal may reach the child while it still has the parent's handlers.
+        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, all, old);
+        int pid = Libc.clone(&Child, _stack + GuardBytes + StackBytes, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan, &pidfd, null, null);
+        Errno errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
+        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, old, null);
+        if (pid < 0)
+            return new SpawnFailure(SpawnStage.Clone, errno);
+        PidFd born = new(pid, new FileDescriptor(pidfd));
+        if (plan->Errno == 0)
+        {
+            child = born;
+            return null;
+        }
+        // It ended by itself already, and nobody else may take it for one of the services.
+        byte* info = stackalloc byte[128];
+        while (Libc.waitid(Libc.P_PIDFD, pidfd, info, Libc.WEXITED) < 0 && Errno.Last == Errno.EINTR)
+        {
+        }
+        born.Dispose();
+        return new SpawnFailure(plan->Stage, new Errno(plan->Errno));
+    }
+
+    // Rules for everything below that runs in the child: it shares the parent's memory while the parent stands still. No allocation, no
+    // exception, no lock, no generic or virtual call, no static that needs a class constructor; raw system calls only. A collection
+    // in another thread goes on meanwhile, because each call is an ordinary transition.
+    [UnmanagedCallersOnly]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Child(void* shared)
+    {
+        unchecked
+        {
+            PlanHeader* plan = (PlanHeader*)shared;
+            nint* ids = stackalloc nint[20];
+            for (int i = 0; i < plan->Count; i++)
+            {
+                Step* step = plan->Steps + i;
+                nint result = 0;
+                switch (step->Kind)
+                {
+                    case StepKind.Call:
+                        result = Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
+                        break;
+                    case StepKind.TryCall:
+                        Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
+                        break;
+                    case StepKind.WriteFile:
+                        result = Libc.syscall(step->Number, -100, step->A0, 1 | O_CLOEXEC, 0, 0, 0);
+                        if (result >= 0)
+                        {
+                            nint opened = result;
+                            result = Libc.syscall(step->A3, opened, step->A1, step->A2, 0, 0, 0);
+                            if (result >= 0)
+                                result = Libc.syscall(step->A4, opened, 0, 0, 0, 0, 0);
+                        }
+                        break;
+                    case StepKind.VerifyIds:
+                        uint* read = (uint*)ids;
+                        result = Libc.syscall(step->Number, (nint)read, (nint)(read + 1), (nint)(read + 2), 0, 0, 0);
+                        if (result >= 0 && (read[0] != (uint)step->A0 || read[1] != (uint)step->A0 || read[2] != (uint)step->A0))
+                        {
+                            *Libc.__errno_location() = 1;
+                            result = -1;
+                        }
+                        break;
+                    case StepKind.VerifyParent:
+                        if (Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0) != step->A0)
+                        {
+                            *Libc.__errno_location() = 3;
+                            result = -1;
+                        }
+                        break;
+                    case StepKind.OwnPid:
+                        WriteDigits((byte*)step->A0, (ulong)Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0));
+                        break;
+                    case StepKind.OwnPidfd:
+                        result = Libc.syscall(step->A1, Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0, 0);
+                        if (result >= 0)
+                        {
+                            nint pidfd = result;
+                            result = Libc.syscall(step->A2, pidfd, (nint)ids, 0, 0, 0, 0);
+                            WriteDigits((byte*)step->A0, (ulong)ids[1]); // struct stat: st_ino is the second word on both architectures
+                            Libc.syscall(step->A3, pidfd, 0, 0, 0, 0, 0);
+                        }
+                        break;
+                    case StepKind.Exec:
+                        result = Execute(step);
+                        break;
+                }
+                if (result < 0)
+                {
+                    plan->Stage = step->Stage;
+                    plan->Errno = *Libc.__errno_location();
+                    Libc.syscall(plan->ExitNumber, 127, 0, 0, 0, 0, 0);
+                }
+            }
+            return 0;
+        }
+    }
+
+    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static nint Execute(Step* step)
+    {
+        unchecked
+        {
+            int kept = 2; // ENOENT
+            for (byte** path = (byte**)step->A0; *path != null; path++)
+            {
+                Libc.syscall(step->Number, (nint)(*path), step->A1, step->A2, 0, 0, 0);
+                int errno = *Libc.__errno_location();
+                if (errno == 13)
+                {
+                    kept = 13;
+                }
+                else if (errno is not (2 or 20))
+                {
+                    kept = errno;
+                    break;
+                }
+            }
+            *Libc.__errno_location() = kept;
+            return -1;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WriteDigits(byte* at, ulong value)
+    {
+        unchecked
+        {
+            int count = 1;
+            for (ulong rest = value; rest >= 10; rest /= 10)
+                count++;
+            at[count] = 0;
+            for (ulong rest = value; count > 0; rest /= 10)
+                at[--count] = (byte)('0' + (rest % 10));
+        }
+    }
+
+    private void Rehearse()
+    {
+        _ = *Libc.__errno_location();
+        _plan.LayRehearsal();
+        delegate* unmanaged<void*, int> child = &Child;
+        _ = child(_plan.Header);
+    }
+
+    // The fast way: the child shares the parent's table until its first call, which copies only what lies below the end of the staging
+    // range. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
+    private static bool IsStageable(IReadOnlyList<DescriptorMapping> descriptors)
+    {
+        if (descriptors.Count > StageCount)
+            return false;
+        for (int i = 0; i < descriptors.Count; i++)
+        {
+            if (descriptors[i].Target != i)
+                return false;
+        }
+        return true;
+    }
+
+    private Errno Stage(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
+    {
+        for (int i = 0; i < descriptors.Count; i++)
+        {
+            sources[i] = _stageStart + i;
+            if (SpawnLibc.dup3(descriptors[i].Source, sources[i], O_CLOEXEC) < 0)
+                return Errno.Last;
+        }
+        return Errno.None;
+    }
+
+    private static Errno LiftAbove(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
+    {
+        sources.Fill(-1);
+        int above = descriptors.Count == 0 ? 3 : descriptors[^1].Target + 1;
+        for (int i = 0; i < descriptors.Count; i++)
+        {
+            sources[i] = SpawnLibc.fcntl(descriptors[i].Source, F_DUPFD_CLOEXEC, above);
+            if (sources[i] < 0)
+                return Errno.Last;
+        }
+        return Errno.None;
+    }
+
+    private void GiveBack(ReadOnlySpan<int> sources, bool staged)
+    {
+        foreach (int source in sources)
+        {
+            if (source < 0)
+                continue;
+            if (staged && source >= _stageStart)
+                SpawnLibc.dup3(_placeholder.Number, source, O_CLOEXEC);
+            else if (!staged)
+                Client.Interop.ClientLibc.close(source);
+        }
+    }
+
+    private int ReserveStage()
+    {
+        for (int start = FirstStage; start < 4096; start++)
+        {
+            int held = 0;
+            while (held < StageCount && SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held) is int number)
+            {
+                if (number == start + held)
+                {
+                    held++;
+                    continue;
+                }
+                if (number >= 0)
+                    Client.Interop.ClientLibc.close(number);
+                break;
+            }
+            if (held == StageCount)
+                return start;
+            for (int i = 0; i < held; i++)
+                Client.Interop.ClientLibc.close(start + i);
+            start += held;
+        }
+        throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);
+    }
+
+    private static bool KernelHasPidfdInodes()
+    {
+        using PidFd? self = PidFd.TryOpen(Libc.getpid());
+        if (self is null)
+            return false;
+        // statfs(2): f_type is the first word; pidfds of Linux 6.9 live in a file system of their own.
+        ulong* facts = stackalloc ulong[16];
+        return SpawnLibc.fstatfs(self.Descriptor.Number, facts) == 0 && facts[0] == 0x50494446;
+    }
+}
+
+/// <summary>Imports of the spawner alone.</summary>
+internal static unsafe partial class SpawnLibc
+{
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int dup3(int from, int to, int flags);
+
+    // fcntl(2) is variadic in C; with one int argument the registers are the same on x86-64 and arm64 Linux.
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fcntl(int fd, int command, nint argument);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fstatfs(int fd, void* facts);
+}

@@ -1,0 +1,227 @@
+using System.Runtime.InteropServices;
+using Launchd.Client;
+using Launchd.Linux;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Spawning;
+
+/// <summary>Real births of real children: descriptors, environment, errors, and collections going on beside.</summary>
+[Collection(nameof(Children))]
+public sealed class SpawnerTests : IDisposable
+{
+    private readonly Spawner _spawner = new(OpenNull());
+
+    public void Dispose() => _spawner.Dispose();
+
+    [Fact]
+    public void AChildHasExactlyItsDescriptors_AndItsOwnPidInTheEnvironment()
+    {
+        using Pipe pipe = new();
+        using FileDescriptor nothing = OpenNull();
+        SpawnRequest request = Shell("[ $LISTEN_PID = $$ ] && echo same; echo \"$LISTEN_FDS\"; exec ls /proc/self/fd") with
+        {
+            Descriptors = [new(nothing.Number, 0), new(pipe.WriteEnd.Number, 1), new(nothing.Number, 2), new(nothing.Number, 3), new(nothing.Number, 4)],
+            PidVariables = ["LISTEN_PID"],
+            Environment = ["PATH=/usr/bin:/bin", "LISTEN_FDS=2"],
+        };
+
+        string[] lines = Run(request, pipe);
+
+        // The last one is ls's own, on the directory that it reads.
+        Assert.Equal(["same", "2", "0", "1", "2", "3", "4", "5"], lines);
+    }
+
+    [Fact]
+    public void DescriptorsWithAGapTakeTheOtherWay_AndAreExactAsWell()
+    {
+        using Pipe pipe = new();
+        using FileDescriptor nothing = OpenNull();
+        SpawnRequest request = Shell("exec ls /proc/self/fd") with
+        {
+            Descriptors = [new(nothing.Number, 0), new(pipe.WriteEnd.Number, 1), new(nothing.Number, 2), new(nothing.Number, 9)],
+        };
+
+        // Number 3 is ls's own, on the directory that it reads.
+        Assert.Equal(["0", "1", "2", "3", "9"], Run(request, pipe));
+    }
+
+    [Fact]
+    public void SignalsAreAtTheirDefaults_ButSigpipeIsIgnored()
+    {
+        using Pipe pipe = new();
+        string[] lines = Run(Shell("cat /proc/self/status | grep -E 'SigBlk|SigIgn|SigCgt'") with { Descriptors = WithOutput(pipe) }, pipe);
+
+        Assert.Equal(["SigBlk:\t0000000000000000", "SigIgn:\t0000000000001000", "SigCgt:\t0000000000000000"], lines);
+    }
+
+    [Theory]
+    [InlineData("/no/such/program", "/", (int)SpawnStage.Exec, 2)]
+    [InlineData("/etc/passwd", "/", (int)SpawnStage.Exec, 13)]
+    [InlineData("/bin/sh", "/no/such/directory", (int)SpawnStage.WorkingDirectory, 2)]
+    public void AFailureNamesItsStageAndError(string program, string directory, int stage, int errno)
+    {
+        using Pipe pipe = new();
+        SpawnRequest request = Shell("true") with { Candidates = [program], WorkingDirectory = directory, Descriptors = WithOutput(pipe) };
+
+        SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
+
+        Assert.Null(child);
+        Assert.Equal(new SpawnFailure((SpawnStage)stage, new Errno(errno)), failure);
+    }
+
+    [Fact]
+    public void LimitsUmaskAndNicenessAreSet()
+    {
+        using Pipe pipe = new();
+        SpawnRequest request = Shell("ulimit -n; umask; nice; cat /proc/self/oom_score_adj; pwd; grep NoNewPrivs /proc/self/status") with
+        {
+            Descriptors = WithOutput(pipe), Umask = 0b000_111_111, Nice = 5, OomScoreAdjust = 100, NoNewPrivileges = true,
+            Limits = [(7, 123, 456)], WorkingDirectory = "/usr",
+        };
+
+        Assert.Equal(["123", "0077", "5", "100", "/usr", "NoNewPrivs:\t1"], Run(request, pipe));
+    }
+
+    [FactWhenRoot]
+    public void CredentialsAreDropped_GroupsFirst()
+    {
+        using Pipe pipe = new();
+        SpawnRequest request = Shell("id -u; id -g; id -G; grep CapEff /proc/self/status") with
+        {
+            Descriptors = WithOutput(pipe), Credentials = new Credentials(65534, 65533, [65533, 7]),
+        };
+
+        Assert.Equal(["65534", "65533", "65533 7", "CapEff:\t0000000000000000"], Run(request, pipe));
+    }
+
+    [FactWhenRoot]
+    public void AmbientCapabilitiesSurviveTheDrop()
+    {
+        using Pipe pipe = new();
+        SpawnRequest request = Shell("grep -E 'CapEff|CapAmb' /proc/self/status") with
+        {
+            Descriptors = WithOutput(pipe), Credentials = new Credentials(65534, 65534, []), AmbientSet = 1UL << 10, BoundingSet = 1UL << 10,
+        };
+
+        Assert.Equal(["CapEff:\t0000000000000400", "CapAmb:\t0000000000000400"], Run(request, pipe));
+    }
+
+    [Fact]
+    public void ManyBirthsUnderConstantCollection_NoneFailsAndNothingLeaks()
+    {
+        using FileDescriptor nothing = OpenNull();
+        SpawnRequest request = Shell("") with
+        {
+            Candidates = ["/bin/true"], Descriptors = [new(nothing.Number, 0), new(nothing.Number, 1), new(nothing.Number, 2)], PidVariables = ["LISTEN_PID"],
+        };
+        int before = Directory.GetFiles("/proc/self/fd").Length;
+        using CancellationTokenSource over = new();
+        Thread[] collectors = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() => CollectUntil(over.Token)))];
+        foreach (Thread collector in collectors)
+            collector.Start();
+        try
+        {
+            for (int i = 0; i < 200; i++)
+            {
+                Assert.Null(_spawner.Start(request, out PidFd? child));
+                Assert.Equal(0, Children.Wait(child!));
+                child!.Dispose();
+            }
+        }
+        finally
+        {
+            over.Cancel();
+            foreach (Thread collector in collectors)
+                collector.Join();
+        }
+        Assert.Equal(before, Directory.GetFiles("/proc/self/fd").Length);
+    }
+
+    private static void CollectUntil(CancellationToken over)
+    {
+        while (!over.IsCancellationRequested)
+        {
+            GC.KeepAlive(new byte[10_000]);
+            GC.Collect();
+        }
+    }
+
+    private string[] Run(SpawnRequest request, Pipe pipe)
+    {
+        SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
+        Assert.Null(failure);
+        pipe.WriteEnd.Dispose();
+        using StreamReader reader = new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false), FileAccess.Read));
+        string[] lines = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(0, Children.Wait(child!));
+        child!.Dispose();
+        return lines;
+    }
+
+    private static DescriptorMapping[] WithOutput(Pipe pipe) => [new(pipe.WriteEnd.Number, 1)];
+
+    private static SpawnRequest Shell(string script) => new()
+    {
+        Arguments = ["sh", "-c", script], Candidates = ["/bin/sh"], Environment = ["PATH=/usr/bin:/bin"], Descriptors = [], WorkingDirectory = "/",
+    };
+
+    private static FileDescriptor OpenNull() => new(TestLibc.open("/dev/null"u8, 2 | 0x80000));
+}
+
+/// <summary>Keeps tests with children apart: they reap their own by pidfd only.</summary>
+[CollectionDefinition(nameof(Children), DisableParallelization = true)]
+public sealed class Children
+{
+    internal static unsafe int Wait(PidFd child)
+    {
+        byte* info = stackalloc byte[128];
+        while (Interop.Libc.waitid(Interop.Libc.P_PIDFD, child.Descriptor.Number, info, Interop.Libc.WEXITED) != 0)
+            Assert.Equal(Errno.EINTR, Errno.Last);
+        return *(int*)(info + 24);
+    }
+}
+
+internal sealed class Pipe : IDisposable
+{
+    public unsafe Pipe()
+    {
+        int* ends = stackalloc int[2];
+        Assert.Equal(0, TestLibc.pipe2(ends, 0x80000));
+        ReadEnd = new FileDescriptor(ends[0]);
+        WriteEnd = new FileDescriptor(ends[1]);
+    }
+
+    public FileDescriptor ReadEnd { get; }
+    public FileDescriptor WriteEnd { get; }
+
+    public void Dispose()
+    {
+        ReadEnd.Dispose();
+        WriteEnd.Dispose();
+    }
+}
+
+internal static unsafe partial class TestLibc
+{
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int pipe2(int* ends, int flags);
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true)]
+    private static partial int OpenRaw(byte* path, int flags, int mode);
+
+    public static int open(ReadOnlySpan<byte> path, int flags)
+    {
+        fixed (byte* text = path)
+            return OpenRaw(text, flags, 0);
+    }
+}
+
+/// <summary>A fact that needs root; skipped with that reason elsewhere.</summary>
+public sealed class FactWhenRootAttribute : FactAttribute
+{
+    public FactWhenRootAttribute()
+    {
+        if (!Environment.IsPrivilegedProcess)
+            Skip = "needs root";
+    }
+}
