@@ -71,6 +71,8 @@ internal sealed unsafe class Spawner : IDisposable
     public void Dispose()
     {
         _plan.Dispose();
+        for (int i = 0; i < StageCount; i++)
+            _ = Client.Interop.ClientLibc.close(_stageStart + i);
         _placeholder.Dispose();
     }
 
@@ -275,7 +277,7 @@ internal sealed unsafe class Spawner : IDisposable
             if (staged && source >= _stageStart)
                 SpawnLibc.dup3(_placeholder.Number, source, O_CLOEXEC);
             else if (!staged)
-                Client.Interop.ClientLibc.close(source);
+                _ = Client.Interop.ClientLibc.close(source);
         }
     }
 
@@ -292,13 +294,13 @@ internal sealed unsafe class Spawner : IDisposable
                     continue;
                 }
                 if (number >= 0)
-                    Client.Interop.ClientLibc.close(number);
+                    _ = Client.Interop.ClientLibc.close(number);
                 break;
             }
             if (held == StageCount)
                 return start;
             for (int i = 0; i < held; i++)
-                Client.Interop.ClientLibc.close(start + i);
+                _ = Client.Interop.ClientLibc.close(start + i);
             start += held;
         }
         throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);

@@ -114,7 +114,7 @@ public sealed class SpawnerTests : IDisposable
         {
             Candidates = ["/bin/true"], Descriptors = [new(nothing.Number, 0), new(nothing.Number, 1), new(nothing.Number, 2)], PidVariables = ["LISTEN_PID"],
         };
-        int before = Directory.GetFiles("/proc/self/fd").Length;
+        int before = CountPidFds();
         using CancellationTokenSource over = new();
         Thread[] collectors = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() => CollectUntil(over.Token)))];
         foreach (Thread collector in collectors)
@@ -134,15 +134,17 @@ public sealed class SpawnerTests : IDisposable
             foreach (Thread collector in collectors)
                 collector.Join();
         }
-        Assert.Equal(before, Directory.GetFiles("/proc/self/fd").Length);
+        Assert.Equal(before, CountPidFds());
     }
+
+    private static int CountPidFds() => new DirectoryInfo("/proc/self/fd").GetFiles().Count(f => f.LinkTarget?.Contains("pidfd") == true);
 
     private static void CollectUntil(CancellationToken over)
     {
         while (!over.IsCancellationRequested)
         {
             GC.KeepAlive(new byte[10_000]);
-            GC.Collect();
+            GC.Collect(0);
         }
     }
 
