@@ -1,0 +1,53 @@
+namespace Launchd.Host.Logs;
+
+/// <summary>What the pump did since its start. Written by the pump's thread, read by any.</summary>
+internal sealed class LogCounters
+{
+    private long _readBytes;
+    private long _displayLostLines;
+    private long _fileLostLines;
+    private long _followerLostLines;
+    private long _faults;
+    private long _turns;
+
+    /// <summary>Read from services.</summary>
+    public long ReadBytes => Volatile.Read(ref _readBytes);
+
+    /// <summary>Turns of the pump's loop: stands still while nothing happens.</summary>
+    public long Turns => Volatile.Read(ref _turns);
+
+    /// <summary>Lines that the supervisor's standard output or error did not take.</summary>
+    public long DisplayLostLines => Volatile.Read(ref _displayLostLines);
+
+    /// <summary>Lines that log files did not take.</summary>
+    public long FileLostLines => Volatile.Read(ref _fileLostLines);
+
+    /// <summary>Lines that slow followers missed.</summary>
+    public long FollowerLostLines => Volatile.Read(ref _followerLostLines);
+
+    /// <summary>Errors that were contained: a source closed, a request refused.</summary>
+    public long Faults => Volatile.Read(ref _faults);
+
+    public void CountTurn() => Volatile.Write(ref _turns, _turns + 1);
+
+    public void CountRead(int bytes) => Volatile.Write(ref _readBytes, _readBytes + bytes);
+
+    public void CountFollowerLoss(long lines) => Volatile.Write(ref _followerLostLines, _followerLostLines + lines);
+
+    public void CountFault() => Volatile.Write(ref _faults, _faults + 1);
+
+    public void SetLosses(long display, long files)
+    {
+        Volatile.Write(ref _displayLostLines, display);
+        Volatile.Write(ref _fileLostLines, files);
+    }
+
+    /// <summary>What was dropped, by the names of <c>status</c>: only those above zero.</summary>
+    public IEnumerable<KeyValuePair<string, long>> Dropped() => new Dictionary<string, long>
+    {
+        ["display_lines_lost"] = DisplayLostLines,
+        ["log_file_lines_lost"] = FileLostLines,
+        ["follower_lines_lost"] = FollowerLostLines,
+        ["log_pump_faults"] = Faults,
+    }.Where(c => c.Value > 0);
+}

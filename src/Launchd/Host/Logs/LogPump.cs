@@ -1,0 +1,134 @@
+using Launchd.Client;
+using Launchd.Control;
+
+namespace Launchd.Host.Logs;
+
+/// <summary>
+/// Carries the output of services from their pipes to the supervisor's output, to files and to whoever asks, on a thread of its own with
+/// an epoll of its own: a full disk or a stuck terminal delays lines, never the main loop. Public members are called by the main loop and
+/// return at once; they are carried out in the order of the calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
+/// </summary>
+internal sealed class LogPump : IDisposable
+{
+    private readonly LogPumpOptions _options;
+    private readonly PumpLoop _loop;
+    private readonly Thread _thread;
+    private bool _stopped;
+
+    /// <exception cref="IOException">The kernel gave no epoll or eventfd.</exception>
+    public LogPump(LogPumpOptions options)
+    {
+        _options = options;
+        _loop = new PumpLoop(options, Counters);
+        _thread = new Thread(_loop.Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "log pump" };
+        _thread.Start();
+    }
+
+    public LogCounters Counters { get; } = new();
+
+    /// <summary>The pump's thread for /proc/self/task; 0 until it runs.</summary>
+    public int ThreadNumber => _loop.ThreadNumber;
+
+    /// <summary>Takes over the read end of a pipe, which becomes non-blocking.</summary>
+    public void Add(OutputSource source, FileDescriptor readEndTaken) => Enqueue(() => _loop.AddService(source, readEndTaken));
+
+    /// <summary>Takes over the read end of a pipe whose lines go to <paramref name="target"/> unchanged.</summary>
+    public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Enqueue(() => _loop.AddOwn(readEndTaken, target));
+
+    /// <summary>Names that will be shown, so that their prefixes align from the first line on.</summary>
+    public void KnowServices(IEnumerable<(string Service, int InstanceCount)> services)
+    {
+        int width = services.Select(s => OutputStyle.Label(s.Service, Math.Max(0, s.InstanceCount - 1)).Length).DefaultIfEmpty().Max();
+        Enqueue(() => _loop.WidenPrefixes(width));
+    }
+
+    /// <summary>Shows lines of the supervisor itself between those of services, as they are. Ends in a newline.</summary>
+    public void Print(byte[] lines) => Enqueue(() => _options.Display?.WriteLines(lines));
+
+    /// <summary>
+    /// Calls <paramref name="onMatch"/> once, when a line of this instance matches; to miss none, watch before <see cref="Add"/>. One
+    /// pattern an instance; forgotten when its streams have ended.
+    /// </summary>
+    /// <exception cref="ArgumentException">The pattern is wrong.</exception>
+    /// <exception cref="NotSupportedException">The pattern needs backtracking.</exception>
+    public void WatchForMatch(long instanceId, string pattern, Action onMatch)
+    {
+        var matcher = new OutputMatcher(instanceId, pattern, onMatch);
+        Enqueue(() => _loop.SetMatcher(instanceId, matcher));
+    }
+
+    public void StopWatching(long instanceId) => Enqueue(() => _loop.SetMatcher(instanceId, null));
+
+    /// <summary>Everything that the instance has written before this call is processed, then <paramref name="done"/> is called.</summary>
+    public void Flush(long instanceId, Action done) => Enqueue(() =>
+    {
+        _loop.FlushInstance(instanceId, close: false);
+        _options.Post(done);
+    });
+
+    /// <summary>
+    /// Processes what the instance has written and closes its read ends, though others (daemons it left behind) may still hold write ends.
+    /// <see cref="LogPumpOptions.Ended"/> follows for each stream that was open.
+    /// </summary>
+    public void Close(long instanceId) => Enqueue(() => _loop.FlushInstance(instanceId, close: true));
+
+    /// <summary>
+    /// The newest <paramref name="count"/> remembered lines of each of these services, null for all, in the order of writing.
+    /// </summary>
+    public void Tail(IReadOnlyCollection<string>? services, int count, Action<LogLine[]> answer) => Enqueue(() =>
+    {
+        LogLine[] lines = _loop.Sinks.History.Tail(services, count);
+        _options.Post(() => answer(lines));
+    });
+
+    /// <summary>The newest lines of one instance. For a complete report call <see cref="Flush"/> first.</summary>
+    public void TailOfInstance(string service, int slot, long instanceId, int count, Action<string[]> answer) => Enqueue(() =>
+    {
+        string[] lines = _loop.Sinks.History.TailOfInstance(service, slot, instanceId, count);
+        _options.Post(() => answer(lines));
+    });
+
+    /// <summary>
+    /// Delivers the newest <paramref name="lines"/> remembered lines and then every new one, in batches, with the number of lines lost
+    /// before each batch. After each batch call <see cref="LogFollower.Continue"/>; dispose to end.
+    /// </summary>
+    public LogFollower Follow(IReadOnlyCollection<string>? services, int lines, Action<LogLine[], long> deliver)
+    {
+        var follower = new LogFollower(this, services, deliver);
+        Enqueue(() => _loop.Sinks.AddFollower(follower, services, lines));
+        return follower;
+    }
+
+    /// <summary>Log files are opened anew with their next line (SIGUSR1).</summary>
+    public void ReopenFiles() => Enqueue(_loop.Sinks.ReopenFiles);
+
+    /// <summary>Frees the remembered lines of a service that is gone from the configuration.</summary>
+    public void Forget(string service) => Enqueue(() => _loop.Sinks.History.Forget(service));
+
+    /// <summary>
+    /// Processes and writes what has been written so far, waiting for slow readers at most <paramref name="patience"/>, then closes every
+    /// source and ends the thread. False: not all could be written in time. No call has an effect afterwards.
+    /// </summary>
+    public bool Stop(TimeSpan patience)
+    {
+        if (_stopped)
+            return true;
+        _stopped = true;
+        Enqueue(() => _loop.DrainAndEnd(patience));
+
+        // The thread may hang in a write to a dead network disk; it is a background thread and does not keep the process.
+        bool ended = _thread.Join(patience + TimeSpan.FromSeconds(1));
+        return ended && _loop.IsDrained;
+    }
+
+    public void Dispose()
+    {
+        Stop(TimeSpan.Zero);
+        if (!_thread.IsAlive)
+            _loop.Dispose();
+    }
+
+    internal void Enqueue(Action request) => _loop.Enqueue(request);
+
+    internal void Unfollow(LogFollower follower) => Enqueue(() => _loop.Sinks.RemoveFollower(follower));
+}

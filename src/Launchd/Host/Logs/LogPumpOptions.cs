@@ -1,0 +1,24 @@
+namespace Launchd.Host.Logs;
+
+/// <summary>What a log pump is made with.</summary>
+internal sealed record LogPumpOptions
+{
+    /// <summary>Hands an action to the main loop; called from the pump's thread.</summary>
+    public required Action<Action> Post { get; init; }
+
+    /// <summary>On the main loop: a stream of an instance has ended, all its lines are processed.</summary>
+    public Action<long, string>? Ended { get; init; }
+
+    /// <summary>On the main loop: something to log.</summary>
+    public Action<PumpNotice>? Noticed { get; init; }
+
+    /// <summary>Where lines of services are shown; null: nowhere. The pump uses it from its thread, the giver disposes it afterwards.</summary>
+    public OutputWriter? Display { get; init; }
+
+    public OutputStyle Style { get; init; } = OutputStyle.Plain;
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>How long a line may stay without its end before it is passed on anyway.</summary>
+    public TimeSpan TailPatience { get; init; } = TimeSpan.FromSeconds(1);
+}

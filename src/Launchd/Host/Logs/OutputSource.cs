@@ -1,0 +1,17 @@
+using Launchd.Model;
+
+namespace Launchd.Host.Logs;
+
+/// <summary>Whose output comes out of a pipe.</summary>
+internal sealed record OutputSource
+{
+    public required long InstanceId { get; init; }
+    public required string Service { get; init; }
+    public required int Slot { get; init; }
+
+    /// <summary><c>output</c> or <c>error</c>; <c>output</c> too where one pipe carries both.</summary>
+    public required string Stream { get; init; }
+
+    /// <summary>The service's own file, beside the supervisor's output. All slots and streams with one path share one file.</summary>
+    public LogPolicy? File { get; init; }
+}

@@ -1,0 +1,286 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using Launchd.Client;
+using Pump = Launchd.Interop.Libc.Pump;
+
+namespace Launchd.Host.Logs;
+
+/// <summary>
+/// Writes whole lines to a descriptor that others share (the supervisor's standard output or error) and never hangs on it: what the
+/// other side does not take is queued, at most <see cref="QueueBytes"/>; beyond that the newest lines are dropped and counted, and a line
+/// "N lines lost" follows where they are missing. <c>O_NONBLOCK</c> belongs to the description, open(2), so it is never set on one that
+/// others hold: pipes and terminals are opened anew through /proc/self/fd, sockets are asked per call, regular files never wait.
+/// Used by one thread only. Owns what it opened, not what it was given.
+/// </summary>
+internal sealed class OutputWriter : IDisposable
+{
+    /// <summary>Most bytes that wait.</summary>
+    public const int QueueBytes = 256 * 1024;
+
+    /// <summary>Enough is queued to be worth a write of its own.</summary>
+    private const int FlushBytes = 64 * 1024;
+
+    /// <summary>
+    /// How long one turn of the pump waits for a reader that is alive but slower than the writers, before it drops: in milliseconds.
+    /// A reader that takes nothing in that time is stalled, and not waited for again until it does.
+    /// </summary>
+    private const int PatienceMilliseconds = 10;
+
+    /// <summary>pipe(7): a pipe that polls as writable takes this much without waiting.</summary>
+    private const int PipeBuf = 4096;
+
+    private readonly FileDescriptor _target;
+    private readonly Way _way;
+    private readonly byte[] _queue = new byte[QueueBytes];
+    private int _start;
+    private int _end;
+    private byte _lastWritten = (byte)'\n';
+
+    // Lines dropped and not announced yet; and what announcements in the queue stand for, in case the queue itself is dropped.
+    private long _lost;
+    private long _announced;
+    private int _announcements;
+    private long _announcedUpTo;
+    private long _writtenBytes;
+    private long _patienceTicks;
+    private bool _stalled;
+
+    private OutputWriter(FileDescriptor targetTaken, Way way, FileIdentity identity, bool isTerminal)
+    {
+        _target = targetTaken;
+        _way = way;
+        Identity = identity;
+        IsTerminal = isTerminal;
+    }
+
+    private enum Way { Opened, Polled, Socket, Plain }
+
+    /// <summary>Whether lines are seen by a person.</summary>
+    public bool IsTerminal { get; }
+
+    /// <summary>What it writes to.</summary>
+    public FileIdentity Identity { get; }
+
+    /// <summary>For epoll: the number to watch for writability while <see cref="IsBlocked"/>.</summary>
+    public int Number => _target.Number;
+
+    /// <summary>Bytes wait and the last write would have blocked.</summary>
+    public bool IsBlocked { get; private set; }
+
+    /// <summary>Bytes that wait.</summary>
+    public int QueuedBytes => _end - _start;
+
+    /// <summary>Lines dropped since the start.</summary>
+    public long LostLines { get; private set; }
+
+    /// <summary>Why the last write failed; <see cref="Errno.None"/> when it did not.</summary>
+    public Errno LastError { get; private set; }
+
+    /// <summary>A writer to the description behind <paramref name="original"/>, which stays the caller's.</summary>
+    public static OutputWriter Open(FileDescriptor original)
+    {
+        FileIdentity identity = PumpCalls.Identify(original.Number) ?? default;
+        bool isTerminal = PumpCalls.IsTerminal(original.Number);
+        if (identity.Type is Pump.S_IFIFO or Pump.S_IFCHR)
+        {
+            string path = "/proc/self/fd/" + original.Number.ToString(CultureInfo.InvariantCulture);
+            if (PumpCalls.Open(path, Pump.O_WRONLY | Pump.O_NONBLOCK, mode: 0, out _) is { } own)
+                return new OutputWriter(own, Way.Opened, identity, isTerminal);
+
+            // No /proc, not permitted (a terminal of another user after su), a FIFO without a reader, a pty whose master is gone.
+            return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal);
+        }
+        return new OutputWriter(Copy(original), identity.Type == Pump.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal);
+    }
+
+    /// <summary>At the start of each turn of the pump: what may be spent on waiting for a slow reader.</summary>
+    public void BeginTurn() => _patienceTicks = Stopwatch.Frequency / 1000 * PatienceMilliseconds;
+
+    /// <summary>
+    /// Room for one line of at most <paramref name="mostBytes"/>, newline included, then <see cref="Commit"/>. False: it is dropped and
+    /// counted.
+    /// </summary>
+    public bool TryReserve(int mostBytes, out Span<byte> room)
+    {
+        const int noticeBytes = 64;
+        int needed = mostBytes + (_lost > 0 ? noticeBytes : 0) + 1;
+        if (!HasRoom(needed) && !MakeRoom(needed))
+        {
+            _lost++;
+            LostLines++;
+            room = default;
+            return false;
+        }
+        if (_lost > 0)
+            AnnounceLoss();
+        room = _queue.AsSpan(_end, mostBytes);
+        return true;
+    }
+
+    /// <summary>Queues the first <paramref name="count"/> bytes of the room.</summary>
+    public void Commit(int count)
+    {
+        _end += count;
+        if (_end - _start >= FlushBytes)
+            Flush();
+    }
+
+    /// <summary>Queues complete lines as they are, or drops them all.</summary>
+    public void WriteLines(ReadOnlySpan<byte> lines)
+    {
+        while (!lines.IsEmpty)
+        {
+            ReadOnlySpan<byte> block = lines;
+            if (block.Length > FlushBytes)
+            {
+                int last = block[..FlushBytes].LastIndexOf((byte)'\n');
+                block = block[..(last < 0 ? FlushBytes : last + 1)];
+            }
+            lines = lines[block.Length..];
+            if (TryReserve(block.Length, out Span<byte> room))
+            {
+                block.CopyTo(room);
+                Commit(block.Length);
+                continue;
+            }
+            long more = Math.Max(0, block.Count((byte)'\n') - 1);
+            _lost += more;
+            LostLines += more;
+        }
+    }
+
+    /// <summary>Writes what the other side takes now.</summary>
+    public void Flush()
+    {
+        IsBlocked = false;
+        while (_start < _end)
+        {
+            int count = Write(_queue.AsSpan(_start, _end - _start), out Errno error);
+            if (error == Errno.EAGAIN)
+            {
+                IsBlocked = true;
+                return;
+            }
+            if (error != Errno.None)
+            {
+                Discard(error);
+                return;
+            }
+            _lastWritten = _queue[_start + count - 1];
+            _start += count;
+            _writtenBytes += count;
+            if (_writtenBytes >= _announcedUpTo)
+                ForgetAnnouncements();
+            _stalled = false;
+            LastError = Errno.None;
+            if (_start == _end)
+            {
+                Empty();
+                if (_lost > 0)
+                    AnnounceLoss();
+            }
+        }
+    }
+
+    /// <summary>Writes what waits, for at most <paramref name="patience"/>. True: nothing waits any more.</summary>
+    public bool Drain(TimeSpan patience)
+    {
+        long end = Stopwatch.GetTimestamp() + (long)(patience.TotalSeconds * Stopwatch.Frequency);
+        while (true)
+        {
+            Flush();
+            if (!IsBlocked)
+                return true;
+            long rest = end - Stopwatch.GetTimestamp();
+            if (rest <= 0 || !PumpCalls.IsWritable(Number, (int)Math.Min(int.MaxValue, (rest * 1000 / Stopwatch.Frequency) + 1)))
+                return false;
+        }
+    }
+
+    public void Dispose() => _target.Dispose();
+
+    private static FileDescriptor Copy(FileDescriptor original) =>
+        PumpCalls.Duplicate(original.Number, out _) ?? new FileDescriptor(-1);
+
+    private int Write(ReadOnlySpan<byte> bytes, out Errno error)
+    {
+        if (_way == Way.Socket)
+            return PumpCalls.Send(Number, bytes, out error);
+        if (_way != Way.Polled)
+            return PumpCalls.Write(Number, bytes, out error);
+        if (PumpCalls.IsWritable(Number, milliseconds: 0))
+            return PumpCalls.Write(Number, bytes[..Math.Min(bytes.Length, PipeBuf)], out error);
+        error = Errno.EAGAIN;
+        return -1;
+    }
+
+    private bool HasRoom(int needed)
+    {
+        if (QueueBytes - _end >= needed)
+            return true;
+        if (QueueBytes - (_end - _start) < needed)
+            return false;
+        _queue.AsSpan(_start, _end - _start).CopyTo(_queue);
+        _end -= _start;
+        _start = 0;
+        return true;
+    }
+
+    private bool MakeRoom(int needed)
+    {
+        if (_stalled)
+            return false;
+        Flush();
+        while (!HasRoom(needed))
+        {
+            long before = Stopwatch.GetTimestamp();
+            int milliseconds = (int)(_patienceTicks * 1000 / Stopwatch.Frequency);
+            if (milliseconds <= 0 || !PumpCalls.IsWritable(Number, milliseconds))
+            {
+                _stalled = true;
+                return false;
+            }
+            Flush();
+            _patienceTicks -= Stopwatch.GetTimestamp() - before;
+        }
+        return true;
+    }
+
+    private void AnnounceLoss()
+    {
+        // A line that broke off in the middle must not swallow the announcement.
+        if (_start == _end && _lastWritten != '\n')
+            _queue[_end++] = (byte)'\n';
+        string text = _lost == 1 ? "launchd-cs: 1 line lost\n" : string.Create(CultureInfo.InvariantCulture, $"launchd-cs: {_lost} lines lost\n");
+        _end += Encoding.ASCII.GetBytes(text, _queue.AsSpan(_end));
+        _announcements++;
+        _announcedUpTo = _writtenBytes + (_end - _start);
+        _announced += _lost;
+        _lost = 0;
+    }
+
+    /// <summary>The other side is gone or full: what waits is lost, the next line tries again.</summary>
+    private void Discard(Errno error)
+    {
+        long lines = _queue.AsSpan(_start, _end - _start).Count((byte)'\n') - _announcements;
+        lines = Math.Max(0, lines);
+        LostLines += lines;
+        _lost += lines + _announced;
+        LastError = error;
+        Empty();
+    }
+
+    private void Empty()
+    {
+        _start = 0;
+        _end = 0;
+        ForgetAnnouncements();
+    }
+
+    private void ForgetAnnouncements()
+    {
+        _announcements = 0;
+        _announced = 0;
+    }
+}

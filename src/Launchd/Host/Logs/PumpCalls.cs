@@ -1,0 +1,132 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Launchd.Client;
+using Pump = Launchd.Interop.Libc.Pump;
+
+namespace Launchd.Host.Logs;
+
+/// <summary>What one descriptor is and where: two with equal identity are the same pipe, terminal or file.</summary>
+/// <param name="Type">The <c>S_IFMT</c> bits of its mode, inode(7).</param>
+/// <param name="Device">Of the file system; for a device file, the device itself.</param>
+/// <param name="Inode">Number within it.</param>
+/// <param name="SizeBytes">For a regular file; else 0.</param>
+internal readonly record struct FileIdentity(int Type, ulong Device, ulong Inode, long SizeBytes)
+{
+    public bool IsRegularFile => Type == Pump.S_IFREG;
+}
+
+/// <summary>
+/// The pump's kernel calls: repeated after EINTR, failures returned as an <see cref="Errno"/> because every one of them is expected
+/// somewhere (a closed terminal, a full disk). Counts are in bytes.
+/// </summary>
+internal static class PumpCalls
+{
+    public static int Read(int number, Span<byte> buffer, out Errno error)
+    {
+        nint count;
+        do
+        {
+            count = Pump.read(number, ref MemoryMarshal.GetReference(buffer), (nuint)buffer.Length);
+            error = count < 0 ? Errno.Last : Errno.None;
+        }
+        while (error == Errno.EINTR);
+        return (int)count;
+    }
+
+    public static int Write(int number, ReadOnlySpan<byte> bytes, out Errno error)
+    {
+        nint count;
+        do
+        {
+            count = Pump.write(number, in MemoryMarshal.GetReference(bytes), (nuint)bytes.Length);
+            error = count < 0 ? Errno.Last : Errno.None;
+        }
+        while (error == Errno.EINTR);
+        return (int)count;
+    }
+
+    /// <summary>send(2) that neither waits nor raises SIGPIPE, whatever the flags of the shared description say.</summary>
+    public static int Send(int number, ReadOnlySpan<byte> bytes, out Errno error)
+    {
+        nint count;
+        do
+        {
+            count = Pump.send(number, in MemoryMarshal.GetReference(bytes), (nuint)bytes.Length, Pump.MSG_DONTWAIT | Pump.MSG_NOSIGNAL);
+            error = count < 0 ? Errno.Last : Errno.None;
+        }
+        while (error == Errno.EINTR);
+        return (int)count;
+    }
+
+    /// <summary>Whether a write would go through, waiting at most <paramref name="milliseconds"/> for it.</summary>
+    public static bool IsWritable(int number, int milliseconds)
+    {
+        var entry = new Pump.poll_entry { fd = number, events = Pump.POLLOUT };
+
+        // A signal only shortens the wait: the caller asks again. POLLERR and POLLHUP count as writable, the write then says why.
+        return Pump.poll(ref entry, 1, milliseconds) > 0;
+    }
+
+    /// <summary>Opens close-on-exec and never as controlling terminal. Null: refused, see <paramref name="error"/>.</summary>
+    public static FileDescriptor? Open(string path, int flags, int mode, out Errno error)
+    {
+        byte[] name = Terminated(path);
+        int number;
+        do
+        {
+            number = Pump.open(in name[0], flags | Pump.O_CLOEXEC | Pump.O_NOCTTY, mode);
+            error = number < 0 ? Errno.Last : Errno.None;
+        }
+        while (error == Errno.EINTR);
+        return number < 0 ? null : new FileDescriptor(number);
+    }
+
+    public static Errno Rename(string from, string to)
+    {
+        byte[] fromName = Terminated(from);
+        byte[] toName = Terminated(to);
+        return Pump.rename(in fromName[0], in toName[0]) < 0 ? Errno.Last : Errno.None;
+    }
+
+    public static Errno Unlink(string path)
+    {
+        byte[] name = Terminated(path);
+        return Pump.unlink(in name[0]) < 0 ? Errno.Last : Errno.None;
+    }
+
+    /// <summary>A second number for the same description, close-on-exec and not below 3.</summary>
+    public static FileDescriptor? Duplicate(int number, out Errno error)
+    {
+        int copy = Pump.fcntl(number, Pump.F_DUPFD_CLOEXEC, 3);
+        error = copy < 0 ? Errno.Last : Errno.None;
+        return copy < 0 ? null : new FileDescriptor(copy);
+    }
+
+    public static Errno SetNonBlocking(int number)
+    {
+        int flags = Pump.fcntl(number, Pump.F_GETFL, 0);
+        return flags < 0 || Pump.fcntl(number, Pump.F_SETFL, flags | Pump.O_NONBLOCK) < 0 ? Errno.Last : Errno.None;
+    }
+
+    /// <summary>How much can be read now, 0 where the kernel does not tell.</summary>
+    public static int ReadableBytes(int number)
+    {
+        int count = 0;
+        return Pump.ioctl(number, Pump.FIONREAD, ref count) < 0 ? 0 : count;
+    }
+
+    public static FileIdentity? Identify(int number)
+    {
+        byte empty = 0;
+        var status = default(Pump.statx_head);
+        if (Pump.statx(number, in empty, Pump.AT_EMPTY_PATH, Pump.STATX_BASIC_STATS, ref status) < 0)
+            return null;
+        int type = status.stx_mode & Pump.S_IFMT;
+        ulong device = type == Pump.S_IFCHR ? status.stx_rdev : status.stx_dev;
+        return new FileIdentity(type, device, status.stx_ino, type == Pump.S_IFREG ? (long)status.stx_size : 0);
+    }
+
+    public static bool IsTerminal(int number) => Pump.isatty(number) == 1;
+
+    private static byte[] Terminated(string path) => Encoding.UTF8.GetBytes(path + "\0");
+}

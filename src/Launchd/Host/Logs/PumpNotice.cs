@@ -1,0 +1,29 @@
+using Launchd.Client;
+
+namespace Launchd.Host.Logs;
+
+/// <summary>What the pump wants logged. A closed family; posted to the main loop, once for each change and not for each line.</summary>
+internal abstract record PumpNotice
+{
+    private PumpNotice()
+    {
+    }
+
+    /// <summary>A service's log file cannot be opened or written; lines are dropped and counted until it can.</summary>
+    internal sealed record LogFileFailed(string FilePath, Errno Error) : PumpNotice;
+
+    /// <summary>It can be written again. <paramref name="LostLines"/>: of this file, since the start.</summary>
+    internal sealed record LogFileRecovered(string FilePath, long LostLines) : PumpNotice;
+
+    /// <summary>It cannot be renamed: it grows beyond its limit.</summary>
+    internal sealed record RotationFailed(string FilePath, Errno Error) : PumpNotice;
+
+    /// <summary>Reading or handling one source went wrong and it was closed. <paramref name="Text"/> says how.</summary>
+    internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice;
+
+    /// <summary>A readiness pattern needed too long for a line, which was skipped.</summary>
+    internal sealed record MatchTimedOut(long InstanceId) : PumpNotice;
+
+    /// <summary>A request of the main loop failed inside the pump: a defect.</summary>
+    internal sealed record RequestFailed(string Text) : PumpNotice;
+}

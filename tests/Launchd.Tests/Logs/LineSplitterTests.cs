@@ -1,0 +1,124 @@
+using System.Text;
+using Launchd.Host.Logs;
+using Xunit;
+
+namespace Launchd.Tests.Logs;
+
+public sealed class LineSplitterTests
+{
+    private readonly Collector _lines = new();
+
+    [Fact]
+    public void LinesOfOneRead_ArePassedOnWithoutTheirNewline()
+    {
+        var splitter = new LineSplitter();
+
+        splitter.Split("one\n\nthree\n"u8, _lines);
+
+        Assert.Equal(["one", "", "three"], _lines.Texts);
+        Assert.False(splitter.HasTail);
+    }
+
+    [Fact]
+    public void EverySplitOfAStream_GivesTheSameLines()
+    {
+        byte[] stream = Encoding.UTF8.GetBytes("first\nsécond line\n\nlast ✓\n");
+        for (int at = 0; at <= stream.Length; at++)
+        {
+            for (int second = at; second <= stream.Length; second++)
+            {
+                var lines = new Collector();
+                var splitter = new LineSplitter();
+                splitter.Split(stream.AsSpan(0, at), lines);
+                splitter.Split(stream.AsSpan(at, second - at), lines);
+                splitter.Split(stream.AsSpan(second), lines);
+                Assert.Equal(["first", "sécond line", "", "last ✓"], lines.Texts);
+            }
+        }
+    }
+
+    [Fact]
+    public void AnUnterminatedTail_ComesOnFlush_Once()
+    {
+        var splitter = new LineSplitter();
+        splitter.Split("a\nrest"u8, _lines);
+        Assert.True(splitter.HasTail);
+
+        splitter.Flush(_lines);
+        splitter.Flush(_lines);
+
+        Assert.Equal(["a", "rest"], _lines.Texts);
+    }
+
+    [Theory]
+    [InlineData(8)]
+    [InlineData(9)]
+    [InlineData(16)]
+    [InlineData(17)]
+    [InlineData(40)]
+    public void ALongLine_ComesInMarkedPieces_HoweverItIsRead(int length)
+    {
+        byte[] stream = Encoding.ASCII.GetBytes(new string('x', length) + "\nshort\n");
+        for (int read = 1; read <= stream.Length; read++)
+        {
+            var lines = new Collector();
+            var splitter = new LineSplitter(longestBytes: 8);
+            for (int at = 0; at < stream.Length; at += read)
+                splitter.Split(stream.AsSpan(at, Math.Min(read, stream.Length - at)), lines);
+
+            int pieces = (length + 7) / 8;
+            Assert.Equal(pieces + 1, lines.Texts.Count);
+            Assert.Equal(new string('x', length), string.Concat(lines.Texts.Take(pieces)));
+            Assert.Equal("short", lines.Texts[^1]);
+            for (int piece = 0; piece < pieces; piece++)
+            {
+                LineCut expected = (piece > 0 ? LineCut.AtStart : LineCut.None) | (piece < pieces - 1 ? LineCut.AtEnd : LineCut.None);
+                Assert.Equal(expected, lines.Cuts[piece]);
+            }
+            Assert.Equal(LineCut.None, lines.Cuts[^1]);
+        }
+    }
+
+    [Fact]
+    public void ACut_NeverFallsInsideACharacter()
+    {
+        byte[] stream = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat("a✓😀é", 20)) + "\n");
+        for (int read = 1; read < 30; read++)
+        {
+            var lines = new Collector();
+            var splitter = new LineSplitter(longestBytes: 8);
+            for (int at = 0; at < stream.Length; at += read)
+                splitter.Split(stream.AsSpan(at, Math.Min(read, stream.Length - at)), lines);
+
+            Assert.DoesNotContain(lines.Texts, t => t.Contains('\uFFFD'));
+            Assert.Equal(Encoding.UTF8.GetString(stream.AsSpan(..^1)), string.Concat(lines.Texts));
+        }
+    }
+
+    [Fact]
+    public void ContinuationBytesOnly_StillMakeProgress()
+    {
+        var splitter = new LineSplitter(longestBytes: 8);
+
+        splitter.Split(Enumerable.Repeat((byte)0x80, 100).ToArray(), _lines);
+        splitter.Flush(_lines);
+
+        Assert.Equal(100, _lines.ByteCount);
+    }
+
+    private sealed class Collector : ILineSink
+    {
+        public List<string> Texts { get; } = [];
+
+        public List<LineCut> Cuts { get; } = [];
+
+        public int ByteCount { get; private set; }
+
+        public void Take(ReadOnlySpan<byte> line, LineCut cut)
+        {
+            Texts.Add(Encoding.UTF8.GetString(line));
+            Cuts.Add(cut);
+            ByteCount += line.Length;
+        }
+    }
+}
