@@ -69,13 +69,17 @@ internal static class CommandLine
             HelpPage.WriteShort(context.Error, tree.Root);
             return (int)ExitCode.Usage;
         }
+        if (!command.Hidden && UsageError.FindMistakenOption(parsed) is { } mistake)
+            throw mistake;
         if (parsed.Errors.Count > 0)
             throw UsageError.Explain(parsed);
+        // Exceptions are for this class; signals are for the verbs, and those of run for its loop.
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
     }
 
     /// <summary><c>--graph</c> alone means <c>--graph=dot</c>; the parser would take the file behind it for its value.</summary>
-    private static string[] GiveGraphItsDefault(string[] arguments) => [.. arguments.Select(a => a == "--graph" ? "--graph=dot" : a)];
+    private static string[] GiveGraphItsDefault(string[] arguments) =>
+        [.. arguments.Select(a => a == "--graph" ? "--graph=dot" : a)];
 
     private static string VersionText() =>
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "of unknown version";

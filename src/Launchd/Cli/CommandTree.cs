@@ -24,7 +24,7 @@ internal sealed class CommandTree
         Root.Options.Add(_name);
         Root.Options.Add(Version);
         _name.CompletionSources.Add(_ => new SupervisorFinder(_context).RunningNames());
-        AddLocalVerbs();
+        AddRunAndCheck();
         AddStatus();
         AddOrder("start", "Start", "starts services and waits until they are ready");
         AddOrder("stop", "Stop", "stops services and waits until they have ended");
@@ -34,6 +34,7 @@ internal sealed class CommandTree
         AddLogs();
         AddEventsAndDescriptors();
         AddShutdown();
+        AddHelpers();
         AddNotBuilt();
     }
 
@@ -44,36 +45,51 @@ internal sealed class CommandTree
 
     private static Option<bool> Follow() => new("--follow", "-f") { Description = "goes on with what comes, until Ctrl-C" };
 
-    private void AddLocalVerbs()
+    private void AddRunAndCheck()
     {
-        Argument<string?> file = new("FILE") { Arity = ArgumentArity.ZeroOrOne, Description = "the configuration (default: launchd.toml)" };
+        Argument<string?> file = new("FILE")
+        {
+            Arity = ArgumentArity.ZeroOrOne, Description = "the configuration (default: launchd.toml)",
+        };
         Option<string?> exitWith = new("--exit-with") { HelpName = "SERVICE", Description = "ends with this service and with its exit code" };
         Command run = new("run", "runs the configuration in the foreground") { file, exitWith };
         RefuseName(run, "the file names the supervisor");
         run.SetAction(p => RunCommand.Run(new RunOptions(p.GetValue(file), p.GetValue(exitWith))));
 
         Option<string?> graph = new("--graph") { HelpName = "dot|mermaid", Description = "prints the dependency graph (default: dot)" };
-        graph.AcceptOnlyFromAmong("dot", "mermaid");
+        graph.CompletionSources.Add("dot", "mermaid");
         Option<bool> plan = new("--plan") { Description = "prints what a reload of the running supervisor would change" };
         Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan };
         check.SetAction(p =>
         {
-            GraphFormat? format = p.GetValue(graph) switch { "dot" => GraphFormat.Dot, "mermaid" => GraphFormat.Mermaid, _ => null };
+            GraphFormat? format = p.GetValue(graph) switch
+            {
+                null => null,
+                "dot" => GraphFormat.Dot,
+                "mermaid" => GraphFormat.Mermaid,
+                var other => throw new CliException(ExitCode.Usage, $"--graph takes dot or mermaid, not '{TerminalText.Escape(other)}'"),
+            };
             return CheckCommand.Run(new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name)));
         });
 
+        Root.Subcommands.Add(run);
+        Root.Subcommands.Add(check);
+    }
+
+    private void AddHelpers()
+    {
         Option<bool> json = Json();
         Command doctor = new("doctor", "says what this kernel and container allow") { json };
         RefuseName(doctor, "it asks the kernel, not a supervisor");
         doctor.SetAction(p => (int)DoctorCommand.Run(_context, p.GetValue(json)));
 
-        Argument<string> shell = new("SHELL") { Description = "bash, zsh or fish", HelpName = "bash|zsh|fish" };
-        shell.AcceptOnlyFromAmong("bash", "zsh", "fish");
+        Argument<string?> shell = new("SHELL") { Arity = ArgumentArity.ZeroOrOne, HelpName = "bash|zsh|fish", Description = "the shell" };
+        shell.CompletionSources.Add(CompletionCommand.Shells);
         Command completion = new("completion", "prints the completion script of a shell") { shell };
         RefuseName(completion, "it needs no supervisor");
-        completion.SetAction(p => (int)CompletionCommand.Run(_context, p.GetRequiredValue(shell)));
+        completion.SetAction(p => (int)CompletionCommand.Run(_context, p.GetValue(shell)));
 
-        foreach (Command command in (ReadOnlySpan<Command>)[run, check, doctor, completion])
+        foreach (Command command in (ReadOnlySpan<Command>)[doctor, completion])
             Root.Subcommands.Add(command);
     }
 
@@ -123,7 +139,8 @@ internal sealed class CommandTree
         Command command = new("signal", "sends a signal to the main processes of services") { signal, services, all, json };
         command.SetAction(p =>
         {
-            string text = p.GetValue(signal) ?? throw new CliException(ExitCode.Usage, "signal needs a signal and the name of a service, or --all");
+            string text = p.GetValue(signal)
+                ?? throw new CliException(ExitCode.Usage, "signal needs a signal and the name of a service; see 'launchd-cs signal --help'");
             SignalNumber number = SignalNumber.Parse(text) ?? throw new CliException(
                 ExitCode.Usage,
                 $"'{TerminalText.Escape(text)}' is no signal{UsageError.DidYouMean(text.ToUpperInvariant(), SignalNumber.AllNames)}");
@@ -137,15 +154,13 @@ internal sealed class CommandTree
     {
         Argument<string?> service = Service();
         Option<bool> follow = Follow();
-        Option<int> lines = new("--lines", "-n") { HelpName = "N", Description = "newest lines of each service (default: 10)", DefaultValueFactory = _ => 10 };
+        Option<string?> lines = new("--lines", "-n") { HelpName = "N", Description = "newest lines of each service (default: 10)" };
         Option<bool> json = Json();
         Command logs = new("logs", "prints what services wrote") { service, follow, lines, json };
         logs.SetAction(p =>
         {
-            int count = p.GetValue(lines);
-            if (count is < 0 or > LogsCommand.MostLines)
-                throw new CliException(ExitCode.Usage, $"--lines takes 0 to {LogsCommand.MostLines}, not {count}");
-            LogsOptions options = new(p.GetValue(_name), p.GetValue(service), count, p.GetValue(follow), p.GetValue(json));
+            LogsOptions options = new(
+                p.GetValue(_name), p.GetValue(service), LogsCommand.ReadLines(p.GetValue(lines)), p.GetValue(follow), p.GetValue(json));
             return (int)LogsCommand.Run(_context, options);
         });
         Root.Subcommands.Add(logs);
@@ -190,7 +205,10 @@ internal sealed class CommandTree
 
     private Argument<string?> Service()
     {
-        Argument<string?> service = new("SERVICE") { Arity = ArgumentArity.ZeroOrOne, Description = "a name or pattern such as 'web*' (default: all)" };
+        Argument<string?> service = new("SERVICE")
+        {
+            Arity = ArgumentArity.ZeroOrOne, Description = "a name or pattern such as 'web*' (default: all)",
+        };
         service.CompletionSources.Add(RunningServices);
         return service;
     }

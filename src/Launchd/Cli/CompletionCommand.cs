@@ -44,9 +44,18 @@ internal static class CompletionCommand
         complete -c launchd-cs -n '__fish_seen_subcommand_from run check' -F
         """;
 
-    public static ExitCode Run(CliContext context, string shell)
+    public static readonly string[] Shells = ["bash", "zsh", "fish"];
+
+    public static ExitCode Run(CliContext context, string? shell)
     {
-        context.Output.WriteLine(shell switch { "bash" => Bash, "zsh" => Zsh, _ => Fish });
+        context.Output.WriteLine(shell switch
+        {
+            "bash" => Bash,
+            "zsh" => Zsh,
+            "fish" => Fish,
+            null => throw new CliException(ExitCode.Usage, "completion needs the name of a shell: bash, zsh or fish"),
+            _ => throw new CliException(ExitCode.Usage, $"there is no completion for '{TerminalText.Escape(shell)}', only for bash, zsh and fish"),
+        });
         return ExitCode.Done;
     }
 }

@@ -17,7 +17,9 @@ internal static class EventsCommand
         EventsRequest request = new(options.Follow);
         try
         {
-            foreach (EventsReply reply in client.Stream("Events", request, ControlClient.Json.EventsRequest, ControlClient.Json.EventsReply, timeout))
+            IEnumerable<EventsReply> replies = client.Stream(
+                "Events", request, ControlClient.Json.EventsRequest, ControlClient.Json.EventsReply, timeout);
+            foreach (EventsReply reply in replies)
             {
                 WarnOfLost(context, reply.Lost, "events");
                 foreach (JsonElement item in reply.Events)

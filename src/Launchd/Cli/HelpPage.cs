@@ -20,7 +20,8 @@ internal static class HelpPage
             Section(terminal, "Verbs", command.Subcommands.Where(c => !c.Hidden).Select(c => (c.Name, c.Description!)), width);
         Section(terminal, "Arguments", command.Arguments.Select(a => (a.HelpName ?? a.Name, a.Description!)), width);
         IEnumerable<Option> inherited = isRoot ? [] : command.Parents.OfType<Command>().SelectMany(c => c.Options).Where(o => o.Recursive);
-        Section(terminal, "Options", command.Options.Concat(inherited).Where(o => !o.Hidden && Takes(command, o)).Select(o => (Label(o), o.Description!)), width);
+        IEnumerable<Option> options = command.Options.Concat(inherited).Where(o => !o.Hidden && Takes(command, o));
+        Section(terminal, "Options", options.Select(o => (Label(o), o.Description!)), width);
 
         VerbHelp help = VerbHelp.Of(command.Name, isRoot);
         Section(terminal, "Examples", help.Examples, width);
@@ -42,18 +43,20 @@ internal static class HelpPage
         string arguments = string.Concat(command.Arguments.Select(a =>
         {
             string name = a.HelpName ?? a.Name;
-            bool isNeeded = a.Arity.MinimumNumberOfValues > 0 || command.Name == "signal" && a.Name == "SIGNAL";
+            bool isNeeded = a.Name is "SIGNAL" or "SHELL";
             string one = isNeeded ? name : $"[{name}]";
             return " " + (a.Arity.MaximumNumberOfValues > 1 ? $"[{name}…]" : one);
         }));
         return $"launchd-cs {command.Name}{arguments} [options]";
     }
 
-    private static bool Takes(Command command, Option option) => option.Name != "--name" || command.Name is not ("run" or "doctor" or "completion");
+    private static bool Takes(Command command, Option option) =>
+        option.Name != "--name" || command.Name is not ("run" or "doctor" or "completion");
 
     private static string Label(Option option)
     {
-        string names = string.Join(", ", option.Aliases.Where(a => a.StartsWith('-')).Append(option.Name).Distinct().OrderBy(n => n.Length));
+        IEnumerable<string> aliases = option.Aliases.Where(a => a is not ("/h" or "/?" or "-?"));
+        string names = string.Join(", ", aliases.Append(option.Name).Distinct().OrderBy(n => n.Length));
         if (option.HelpName is not { } value)
             return names;
         return option.Name == "--graph" ? $"{names}[={value}]" : $"{names} {value}";

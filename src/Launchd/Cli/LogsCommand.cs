@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Launchd.Control;
 
@@ -20,7 +21,9 @@ internal static class LogsCommand
         TimeSpan? timeout = options.Follow ? null : context.AnswerTimeout;
         try
         {
-            foreach (LogsReply reply in client.Stream("Logs", request, ControlClient.Json.LogsRequest, ControlClient.Json.LogsReply, timeout))
+            IEnumerable<LogsReply> replies = client.Stream(
+                "Logs", request, ControlClient.Json.LogsRequest, ControlClient.Json.LogsReply, timeout);
+            foreach (LogsReply reply in replies)
             {
                 EventsCommand.WarnOfLost(context, reply.Lost, "lines");
                 foreach (LogLine line in reply.Lines)
@@ -33,6 +36,16 @@ internal static class LogsCommand
             return ExitCode.Done; // Ctrl-C is how following ends.
         }
         return ExitCode.Done;
+    }
+
+    /// <summary>Reads the value of <c>--lines</c>; absent: 10.</summary>
+    public static int ReadLines(string? text)
+    {
+        if (text is null)
+            return 10;
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count <= MostLines)
+            return count;
+        throw new CliException(ExitCode.Usage, $"--lines takes a number from 0 to {MostLines}, not '{TerminalText.Escape(text)}'");
     }
 
     private static void Write(CliContext context, LogLine line, bool json)

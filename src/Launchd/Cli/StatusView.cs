@@ -32,20 +32,21 @@ internal static class StatusView
     {
         string name = TerminalText.Escape(supervisor.Name);
         string verb = supervisor.State == "running" ? "running" : TerminalText.Escape(supervisor.State);
-        string rest = $": {verb} for {DurationText.Age(supervisor.UptimeMs)}, pid {supervisor.Pid}, version {supervisor.Version}, {supervisor.ConfigPath}";
+        string age = DurationText.Age(supervisor.UptimeMs);
+        string rest = $": {verb} for {age}, pid {supervisor.Pid}, version {supervisor.Version}, {supervisor.ConfigPath}";
         terminal.WriteLine(terminal.Paint(name, Style.Strong) + terminal.Fit(rest, TerminalText.Columns(name)));
         if (supervisor.Counters.Count > 0)
         {
-            string counters = string.Join(", ", supervisor.Counters.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}"));
-            terminal.WriteLine(terminal.Paint(terminal.Fit($"dropped since the start: {counters}"), Style.Warning));
+            IEnumerable<string> counters = supervisor.Counters.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}");
+            terminal.WriteLine(terminal.Paint(terminal.Fit("dropped since the start: " + string.Join(", ", counters)), Style.Warning));
         }
     }
 
     private static Table ServiceTable(ServiceStatus[] services)
     {
         Table table = new(
-            new Column("SERVICE", MostColumns: 32), new Column("STATE"), new Column("SLOT", IsRight: true), new Column("GEN", IsRight: true),
-            new Column("PID", IsRight: true), new Column("UPTIME", IsRight: true), new Column("RESTARTS", IsRight: true),
+            new Column("SERVICE", MostColumns: 32), new Column("STATE"), new Column("SLOT", IsRight: true),
+            new Column("GEN", IsRight: true), new Column("PID", IsRight: true), new Column("UPTIME", IsRight: true), new Column("RESTARTS", IsRight: true),
             new Column("SOCKETS", MostColumns: 24), new Column("STATUS"));
         foreach (ServiceStatus service in services)
         {

@@ -56,6 +56,6 @@ internal static class Suggestions
         // With several arguments the word before is one of them: what is there already is not offered again.
         return items.Select(i => i.InsertText ?? i.Label)
             .Where(t => t.StartsWith(typed, StringComparison.Ordinal) && t.StartsWith('-') == isOption)
-            .Where(t => t == typed || !words.Contains(t)).Distinct();
+            .Where(t => t != "-?" && (t == typed || !words.Contains(t))).Distinct();
     }
 }

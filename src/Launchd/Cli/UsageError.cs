@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace Launchd.Cli;
 
@@ -8,9 +9,7 @@ internal static class UsageError
     public static CliException Explain(ParseResult parsed)
     {
         Command command = parsed.CommandResult.Command;
-        bool isRoot = command is RootCommand;
-        string help = isRoot ? "launchd-cs --help" : $"launchd-cs {command.Name} --help";
-        return new CliException(ExitCode.Usage, $"{What(parsed, command, isRoot)}; see '{help}'");
+        return WithHelp(command, What(parsed, command, command is RootCommand));
     }
 
     /// <summary>The closest of <paramref name="known"/>, as a question to append, or nothing where none is close.</summary>
@@ -21,21 +20,46 @@ internal static class UsageError
         return closest is not null && Distance(typed, closest) <= most ? $", did you mean '{closest}'?" : "";
     }
 
+    /// <summary>
+    /// An argument that looks like an option, or null. The parser takes an unknown option for an argument where a verb has some; no
+    /// service, signal or shell is named so, and a file can be written <c>./-name</c>.
+    /// </summary>
+    public static CliException? FindMistakenOption(ParseResult parsed)
+    {
+        Token? token = parsed.CommandResult.Children.OfType<ArgumentResult>()
+            .SelectMany(a => a.Tokens).FirstOrDefault(t => t.Value.StartsWith('-'));
+        if (token is null)
+            return null;
+        Command command = parsed.CommandResult.Command;
+        return WithHelp(command, UnknownOption(parsed, command, token.Value));
+    }
+
+    private static CliException WithHelp(Command command, string what)
+    {
+        string help = command is RootCommand ? "launchd-cs --help" : $"launchd-cs {command.Name} --help";
+        return new CliException(ExitCode.Usage, what + (what.EndsWith('?') ? $" See '{help}'" : $"; see '{help}'"));
+    }
+
+    private static string UnknownOption(ParseResult parsed, Command command, string token)
+    {
+        IEnumerable<Option> global = parsed.RootCommandResult.Command.Options.Where(o => command is RootCommand || o.Recursive);
+        IEnumerable<string> names = global.Concat(command.Options).Where(o => !o.Hidden).SelectMany(o => o.Aliases.Append(o.Name));
+        return $"unknown option '{TerminalText.Escape(token)}'{DidYouMean(token, names.Where(n => n.StartsWith("--", StringComparison.Ordinal)))}";
+    }
+
     private static string What(ParseResult parsed, Command command, bool isRoot)
     {
         if (parsed.UnmatchedTokens is [var token, ..])
         {
             string shown = TerminalText.Escape(token);
             if (token.StartsWith('-'))
-            {
-                IEnumerable<Option> options = parsed.RootCommandResult.Command.Options.Where(o => isRoot || o.Recursive).Concat(command.Options);
-                IEnumerable<string> names = options.Where(o => !o.Hidden).SelectMany(o => o.Aliases.Append(o.Name));
-                return $"unknown option '{shown}'{DidYouMean(token, names)}";
-            }
+                return UnknownOption(parsed, command, token);
             if (isRoot)
                 return $"unknown verb '{shown}'{DidYouMean(token, command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name))}";
             return $"'{command.Name}' does not take '{shown}'";
         }
+        if (isRoot)
+            return "a verb is missing";
         string message = parsed.Errors[0].Message;
         return char.ToLowerInvariant(message[0]) + TerminalText.Escape(message[1..].TrimEnd('.'));
     }
@@ -54,7 +78,8 @@ internal static class UsageError
             {
                 int replaced = table[i - 1, j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
                 table[i, j] = Math.Min(replaced, Math.Min(table[i - 1, j], table[i, j - 1]) + 1);
-                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                bool isSwap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                if (isSwap)
                     table[i, j] = Math.Min(table[i, j], table[i - 2, j - 2] + 1);
             }
         }
