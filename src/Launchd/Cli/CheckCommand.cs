@@ -1,0 +1,22 @@
+namespace Launchd.Cli;
+
+/// <summary>The language in which <c>check --graph</c> writes.</summary>
+internal enum GraphFormat { Dot, Mermaid }
+
+/// <summary>What the operator asked of <c>check</c>.</summary>
+/// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
+/// <param name="Graph">Null: no graph.</param>
+/// <param name="Plan">Whether to show what a reload would change.</param>
+/// <param name="Name">The running supervisor to compare with; null: found as by every verb.</param>
+internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name);
+
+/// <summary><c>check</c>: all that is wrong with a configuration.</summary>
+internal static class CheckCommand
+{
+    public static int Run(CheckOptions options)
+    {
+        _ = options;
+        Console.Error.WriteLine("launchd-cs: check is not linked in yet");
+        return (int)ExitCode.InternalError;
+    }
+}

@@ -1,0 +1,39 @@
+using System.Text.Json;
+using Launchd.Control;
+
+namespace Launchd.Cli;
+
+/// <summary>Turns a refusal of the supervisor into the operator's sentence and exit code.</summary>
+internal static class ControlRefusal
+{
+    public static CliException Explain(string error, JsonElement? parameters)
+    {
+        ErrorDetail detail = Detail(parameters);
+        string name = TerminalText.Escape(detail.Name ?? detail.Parameter ?? "");
+        string hint = detail.Hint is { } h ? $"; did you mean '{TerminalText.Escape(h)}'?" : "";
+        (ExitCode code, string sentence) = error switch
+        {
+            ControlNames.NoSuchService => (ExitCode.NoSuchService, $"no service is named '{name}'"),
+            ControlNames.NotPermitted => (ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
+            ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
+            ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
+            ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
+            ControlNames.MethodNotFound => (ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
+            ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
+            _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
+        };
+        return new CliException(code, (detail.Text is { } text ? TerminalText.Escape(text) : sentence) + hint);
+    }
+
+    private static ErrorDetail Detail(JsonElement? parameters)
+    {
+        try
+        {
+            return parameters?.Deserialize(ControlClient.Json.ErrorDetail) ?? new ErrorDetail();
+        }
+        catch (JsonException)
+        {
+            return new ErrorDetail(); // The error's name says enough.
+        }
+    }
+}

@@ -1,0 +1,158 @@
+using System.Text.Json;
+using Launchd.Control;
+using Xunit;
+
+namespace Launchd.Tests.Cli;
+
+public sealed class StatusTests
+{
+    [Fact]
+    public void APipeGetsTheWholeTable_WithoutColour()
+    {
+        using CliHarness cli = new();
+        cli.Supervise(Samples.Status, ControlJson.Default.StatusReply);
+
+        CliResult result = cli.Run("status");
+
+        Assert.Equal("""
+            PENDING
+            """, result.Output);
+        Assert.Equal("", result.Error);
+        Assert.Equal(3, result.Code);
+    }
+
+    [Fact]
+    public void ANarrowTerminalGetsTheTextBelowTheRow_AndNoLineIsWider()
+    {
+        using CliHarness cli = new() { Columns = 72 };
+        cli.Supervise(Samples.Status, ControlJson.Default.StatusReply);
+
+        CliResult result = cli.Run("status");
+
+        Assert.Equal("""
+            PENDING
+            """, result.Output);
+        Assert.All(result.Output.Split('\n'), line => Assert.True(line.Length <= 72, line));
+    }
+
+    [Fact]
+    public void AWideColourTerminalPaintsStates_AndTextsOfServicesCannot()
+    {
+        using CliHarness cli = new() { Columns = 120, HasColour = true };
+        cli.Supervise(Samples.Status, ControlJson.Default.StatusReply);
+
+        string output = cli.Run("status").Output;
+
+        Assert.Contains("\e[32mready\e[0m", output);
+        Assert.Contains("\e[33mbacking-off\e[0m", output);
+        Assert.Contains(@"accepting \x1b[31mconnections", output);
+        Assert.DoesNotContain("\e[31mconnections", output);
+    }
+
+    [Fact]
+    public void JsonIsTheReplyAsItCame()
+    {
+        using CliHarness cli = new();
+        cli.Supervise(Samples.Status, ControlJson.Default.StatusReply);
+
+        CliResult result = cli.Run("status", "--json");
+
+        Assert.EndsWith("}\n", result.Output);
+        Assert.Single(result.Output.TrimEnd().Split('\n'));
+        StatusReply read = JsonSerializer.Deserialize(result.Output, ControlJson.Default.StatusReply)!;
+        Assert.Equal(
+            JsonSerializer.Serialize(Samples.Status, ControlJson.Default.StatusReply), JsonSerializer.Serialize(read, ControlJson.Default.StatusReply));
+    }
+
+    [Fact]
+    public void AllThatIsWantedIsReady_ExitsZero_ThoughAnotherIsStopped()
+    {
+        using CliHarness cli = new();
+        cli.Supervise(Samples.AllReady, ControlJson.Default.StatusReply);
+
+        Assert.Equal(0, cli.Run("status").Code);
+    }
+
+    [Fact]
+    public void ANamedServiceThatIsStopped_ExitsThree_ThoughItIsNotWanted()
+    {
+        using CliHarness cli = new();
+        StatusReply reply = Samples.AllReady with { Services = [.. Samples.Status.Services.Where(s => s.Service == "report")] };
+        FakeSupervisor supervisor = cli.Supervise(reply, ControlJson.Default.StatusReply);
+
+        Assert.Equal(3, cli.Run("status", "report").Code);
+        Assert.Equal("report", supervisor.Calls.Single().Parameters!.Value.GetProperty("service").GetString());
+    }
+
+    [Fact]
+    public void AnUnknownService_ExitsFour_WithAHint()
+    {
+        using CliHarness cli = new();
+        cli.Supervise((_, c) => c.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = "wbe", Hint = "web" }));
+
+        CliResult result = cli.Run("status", "wbe");
+
+        Assert.Equal(new CliResult(4, "", "launchd-cs: no service is named 'wbe'; did you mean 'web'?\n"), result);
+    }
+
+    [Fact]
+    public void AFieldOfANewerSupervisor_IsNoError()
+    {
+        using CliHarness cli = new();
+        string text = JsonSerializer.Serialize(new ControlAnswer(JsonSerializer.SerializeToElement(Samples.AllReady, ControlJson.Default.StatusReply)),
+            ControlJson.Default.ControlAnswer).Replace("\"version\":", "\"colour\":\"green\",\"version\":", StringComparison.Ordinal);
+        cli.Supervise((_, c) => c.SendText(text + "\0"));
+
+        Assert.Equal(0, cli.Run("status").Code);
+    }
+
+    [Fact]
+    public void AWatchShowsEachChange_AndEndsWithTheSupervisor()
+    {
+        using CliHarness cli = new();
+        int asked = 0;
+        ManualResetEventSlim first = new();
+        cli.Supervise((call, c) =>
+        {
+            if (call.Method.EndsWith(".Events", StringComparison.Ordinal))
+            {
+                first.Wait(TimeSpan.FromSeconds(60));
+                return c.Send(new EventsReply([]), ControlJson.Default.EventsReply, continues: true);
+            }
+            if (Interlocked.Increment(ref asked) > 2)
+                return false;
+            first.Set();
+            return c.Send(asked == 1 ? Samples.Status : Samples.AllReady, ControlJson.Default.StatusReply);
+        });
+
+        CliResult result = cli.Run("status", "--watch", "--json");
+
+        string[] lines = result.Output.TrimEnd().Split('\n');
+        Assert.Equal(2, lines.Length);
+        Assert.Contains("\"starting\"", lines[0]);
+        Assert.DoesNotContain("\"starting\"", lines[1]);
+        Assert.Equal(69, result.Code);
+        Assert.StartsWith("launchd-cs: the supervisor closed the connection", result.Error);
+    }
+
+    [Fact]
+    public void AWatchOnATerminalGivesTheScreenBack_WhenInterrupted()
+    {
+        using CliHarness cli = new() { Columns = 100 };
+        cli.Supervise((call, c) =>
+        {
+            if (call.Method.EndsWith(".Events", StringComparison.Ordinal))
+                return true;
+            c.Send(Samples.Status, ControlJson.Default.StatusReply);
+            if (cli.Output.Contains("SERVICE", StringComparison.Ordinal))
+                cli.Interruption.Cancel();
+            return true;
+        });
+
+        CliResult result = cli.Run("status", "--watch");
+
+        Assert.StartsWith("\e[?1049h\e[?25l\e[Hshop: running", result.Output);
+        Assert.EndsWith("\e[J\e[?25h\e[?1049l", result.Output);
+        Assert.Equal(0, result.Code);
+    }
+}
