@@ -5,13 +5,13 @@ namespace Launchd.Probe;
 
 /// <summary>
 /// Prints everything that this process was given, as one line.
-/// <para>What the runtime itself changes cannot be seen from in here: its own descriptors are all close-on-exec, so <c>inherited</c> is false
-/// for them, but it ignores SIGPIPE and catches others before <c>Main</c>. Audit dispositions with <c>grep ^Sig /proc/self/status</c> as the
-/// service's command instead.</para>
+/// <para>What the runtime itself changes cannot be seen from in here: its own descriptors are all close-on-exec, so <c>inherited</c> is
+/// false for them, but it ignores SIGPIPE and catches others before <c>Main</c>. To audit dispositions, let the service's command be
+/// <c>grep ^Sig /proc/self/status</c> instead.</para>
 /// </summary>
 internal static class Audit
 {
-    private static readonly string[] Prefixes = ["LISTEN_", "NOTIFY_", "WATCHDOG_", "LAUNCHD_", "FDSTORE", "REMOTE_", "SO_COOKIE", "MAINPID"];
+    private static readonly string[] Prefixes = ["LISTEN_", "NOTIFY_", "WATCHDOG_", "LAUNCHD_", "FDSTORE", "REMOTE_", "SO_COOKIE"];
 
     public static void Print()
     {
@@ -150,7 +150,11 @@ internal static class Audit
     private static Dictionary<string, string> Status() => Fields("/proc/self/status");
 
     private static Dictionary<string, string> Fields(string path) =>
-        File.ReadLines(path).Select(l => l.Split(':', 2)).Where(p => p.Length == 2).DistinctBy(p => p[0]).ToDictionary(p => p[0], p => p[1].Trim());
+        File.ReadLines(path)
+            .Select(l => l.Split(':', 2))
+            .Where(p => p.Length == 2)
+            .DistinctBy(p => p[0])
+            .ToDictionary(p => p[0], p => p[1].Trim());
 
     private static int Integer(string text) => int.Parse(text, CultureInfo.InvariantCulture);
 }

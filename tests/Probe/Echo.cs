@@ -5,8 +5,8 @@ using System.Text;
 namespace Launchd.Probe;
 
 /// <summary>
-/// Serves every inherited socket on threads of its own: gives back what it gets. Flags of the shared descriptions are left alone, so a listener
-/// is waited for with poll(2) and a lost race for a connection is no error.
+/// Serves every inherited socket on threads of its own: gives back what it gets. Flags of the shared descriptions are left alone, so a
+/// listener is waited for with poll(2) and a lost race for a connection is no error.
 /// </summary>
 internal static unsafe class Echo
 {

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Launchd.Probe;
 
-/// <summary>Where the probe speaks: JSON lines (each one <c>write</c>, so that lines of several processes do not mix) and raw bytes.</summary>
+/// <summary>Where the probe speaks: JSON lines (one <c>write</c> each, so that those of several processes do not mix), raw bytes.</summary>
 internal static class Output
 {
     private static readonly Lock Gate = new();

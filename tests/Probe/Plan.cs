@@ -12,12 +12,14 @@ namespace Launchd.Probe;
 /// <c>--write-bytes N</c>, <c>--read-fd NAME</c>.</para>
 /// <para>Notifications: <c>--ready</c>, <c>--ready-after DURATION</c>, <c>--never-ready</c>, <c>--notify LINE…</c> (one datagram),
 /// <c>--notify-from-child LINE…</c>, <c>--barrier</c>, <c>--store-fd NAME</c>, <c>--remove-fd NAME</c>, <c>--garbage-notify</c>,
-/// <c>--watchdog</c> (pings for ever at half the asked interval), <c>--watchdog-for N</c> (N pings, then silence), <c>--ready-fd N</c> (a newline to
-/// descriptor N, which is then closed).</para>
-/// <para>Life: <c>--after DURATION</c>, <c>--wait PATH</c> (till a FIFO has a writer), <c>--exit N</c>, <c>--exit-after DURATION[:CODE]</c>,
-/// <c>--fail-times N PATH</c> (exits 1 in its first N runs, counted in PATH), <c>--signal-self NAME</c>.</para>
-/// <para>Serving and offspring: <c>--echo</c> (every inherited listener and datagram socket), <c>--greet TEXT</c> (sent first on each connection;
-/// <c>{pid}</c> and <c>{slot}</c> are filled in), <c>--fork-child</c>, <c>--fork-daemon</c> (a grandchild with a sid of its own).</para>
+/// <c>--watchdog</c> (pings for ever at half the asked interval), <c>--watchdog-for N</c> (N pings, then silence),
+/// <c>--ready-fd N</c> (a newline to descriptor N, which is then closed).</para>
+/// <para>Life: <c>--after DURATION</c>, <c>--wait PATH</c> (till a FIFO has a writer), <c>--exit N</c>,
+/// <c>--exit-after DURATION[:CODE]</c>, <c>--fail-times N PATH</c> (exits 1 in its first N runs, counted in PATH),
+/// <c>--signal-self NAME</c>.</para>
+/// <para>Serving and offspring: <c>--greet TEXT</c> (for the <c>--echo</c> after it: sent first on each connection, <c>{pid}</c> and
+/// <c>{slot}</c> filled in), <c>--echo</c> (every inherited listener and datagram socket), <c>--fork-child</c>, <c>--fork-daemon</c> (an
+/// orphaned grandchild with a sid of its own).</para>
 /// </summary>
 internal sealed record Plan
 {

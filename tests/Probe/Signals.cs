@@ -6,7 +6,8 @@ namespace Launchd.Probe;
 /// <summary>Reports every signal that can be caught, and ends the probe on SIGTERM or SIGINT unless it was told to ignore them.</summary>
 internal sealed class Signals : IDisposable
 {
-    private static readonly (int Number, string Name)[] Caught = [(1, "HUP"), (2, "INT"), (3, "QUIT"), (10, "USR1"), (12, "USR2"), (15, "TERM")];
+    private static readonly (int Number, string Name)[] Caught =
+        [(1, "HUP"), (2, "INT"), (3, "QUIT"), (10, "USR1"), (12, "USR2"), (15, "TERM")];
 
     private readonly Plan _plan;
     private readonly ManualResetEventSlim _stop = new();
