@@ -31,7 +31,8 @@ internal readonly record struct SignalNumber(int Value)
         string name = text.StartsWith("SIG", StringComparison.OrdinalIgnoreCase) ? text[3..] : text;
         if (Numbers.TryGetValue(name, out int number))
             return new SignalNumber(number);
-        if (name.StartsWith("RTMIN+", StringComparison.OrdinalIgnoreCase) && int.TryParse(name.AsSpan(6), out int offset) && offset is >= 0 and <= 30)
+        bool isRealTime = name.StartsWith("RTMIN+", StringComparison.OrdinalIgnoreCase);
+        if (isRealTime && int.TryParse(name.AsSpan(6), out int offset) && offset is >= 0 and <= 30)
             return new SignalNumber(34 + offset);
         return int.TryParse(name, out int value) && value is >= 1 and <= 64 ? new SignalNumber(value) : null;
     }

@@ -1,0 +1,168 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using Xunit;
+
+namespace Launchd.AcceptanceTests.Support;
+
+/// <summary>
+/// One <c>launchd-cs run</c> in a scratch folder, as its operator sees it: exit code, output, verbs, and the stream of events, in which
+/// tests wait for what they need. The configuration sets <c>runtime_directory = "run"</c>, which is relative to the file.
+/// </summary>
+internal sealed class Supervisor : IAsyncDisposable
+{
+    private const int Unreachable = 69;
+    private const int SIGTERM = 15;
+
+    private readonly Scratch _scratch;
+    private readonly Command _run;
+    private readonly Dictionary<string, string> _environment;
+    private readonly Task _following;
+
+    private Supervisor(Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment)
+    {
+        _scratch = scratch;
+        _environment = new(environment ?? new Dictionary<string, string>())
+        {
+            ["LAUNCHD_RUNTIME_DIRECTORY"] = scratch.At("run"),
+            ["DOTNET"] = Repository.DotnetPath,
+            ["PROBE"] = Repository.Built("Probe", "probe.dll"),
+            ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
+        };
+        _run = Command.Launchd(["run", .. options, file], scratch.FolderPath, _environment);
+        _following = Follow();
+    }
+
+    /// <summary>Everything that <c>events --follow --json</c> has said so far.</summary>
+    public Happenings<Happening> Events { get; } = new();
+
+    /// <summary>What <c>run</c> itself printed.</summary>
+    public Happenings<string> Output => _run.Output;
+
+    public Happenings<string> Errors => _run.Errors;
+
+    public Scratch Scratch => _scratch;
+
+    /// <summary>The folder <c>Cases/NAME</c> with its <c>config.toml</c>.</summary>
+    public static Supervisor StartCase(string name, Action<Scratch>? prepare = null, params string[] options)
+    {
+        Scratch scratch = new();
+        scratch.CopyCase(name);
+        prepare?.Invoke(scratch);
+        return new Supervisor(scratch, scratch.At("config.toml"), options, environment: null);
+    }
+
+    /// <summary>A configuration by its text, to which the runtime directory is added.</summary>
+    public static Supervisor StartText(string text, IReadOnlyDictionary<string, string>? environment = null, params string[] options)
+    {
+        Scratch scratch = new();
+        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment);
+    }
+
+    public Task<Happening> Event(string kind, string? service = null, int nth = 1) =>
+        Events.First(e => e.Kind == kind && (service is null || e.Service == service), $"event '{kind}' of '{service}'", nth);
+
+    /// <summary>Runs a verb against this supervisor and returns what it printed.</summary>
+    public async Task<(int Code, string Output, string Errors)> Verb(params string[] words)
+    {
+        await using Command command = Command.Launchd(words, _scratch.FolderPath, _environment);
+        int code = await command.Exit();
+        return (code, command.Output.ToString(), command.Errors.ToString());
+    }
+
+    /// <summary>Where a socket of the configuration is bound, as <c>status --json</c> says.</summary>
+    public async Task<IPEndPoint> Address(string socket)
+    {
+        _ = await Event("listener-opened");
+        (_, string output, string errors) = await Verb("status", "--json");
+        Assert.True(output.Length > 0, errors);
+        using JsonDocument status = JsonDocument.Parse(output);
+        JsonElement sockets = status.RootElement.GetProperty("sockets");
+        JsonElement entry = sockets.EnumerateArray().First(s => s.GetProperty("socket").GetString() == socket);
+        string address = entry.GetProperty("address").GetString() ?? "";
+        return IPEndPoint.Parse(address[(address.LastIndexOf('/') + 1)..]);
+    }
+
+    /// <summary>
+    /// Connects once, says something, closes its half and reads to the end. Never tries again: a held listener answers the first.
+    /// </summary>
+    public static async Task<string> Ask(IPEndPoint address, string text)
+    {
+        using TcpClient client = new();
+        using CancellationTokenSource deadline = new(Deadline.Generous);
+        await client.ConnectAsync(address, deadline.Token);
+        await client.GetStream().WriteAsync(Encoding.UTF8.GetBytes(text), deadline.Token);
+        client.Client.Shutdown(SocketShutdown.Send);
+        using StreamReader answer = new(client.GetStream());
+        return await answer.ReadToEndAsync(deadline.Token);
+    }
+
+    /// <summary>One HTTP request over a connection of its own; the whole answer.</summary>
+    public static Task<string> Get(IPEndPoint address, string path) =>
+        Ask(address, $"GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+
+    /// <summary>SIGTERM; then the exit code once nothing of it is left: no process, no socket.</summary>
+    public async Task<int> Stop()
+    {
+        Assert.True(_run.Signal(SIGTERM), "the supervisor had ended already:\n" + _run.Errors);
+        return await Ended();
+    }
+
+    /// <summary>Waits for an end that comes by itself; same checks.</summary>
+    public async Task<int> Ended()
+    {
+        int code = await _run.Exit();
+        await _following;
+        Assert.Equal([], _scratch.Processes());
+        Assert.Equal([], Sockets());
+        return code;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _ = _run.Signal(SIGTERM);
+        await _run.EndWithin(TimeSpan.FromSeconds(20));
+        await _following;
+        await _run.DisposeAsync();
+        foreach ((int pid, _) in _scratch.Processes())
+            System.Diagnostics.Process.GetProcessById(pid).Kill();
+        _scratch.Dispose();
+    }
+
+    /// <summary>A port of the loopback that was free a moment ago, for programs that must know theirs beforehand.</summary>
+    public static int FreePort()
+    {
+        using TcpListener listener = new(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    public static string WithRuntimeDirectory(string text)
+    {
+        const string Table = "[supervisor]\n";
+        return text.Contains(Table, StringComparison.Ordinal)
+            ? text.Replace(Table, Table + "runtime_directory = \"run\"\n", StringComparison.Ordinal)
+            : "supervisor.runtime_directory = \"run\"\n" + text;
+    }
+
+    private IEnumerable<string> Sockets() =>
+        Directory.EnumerateFileSystemEntries(_scratch.FolderPath, "*", SearchOption.AllDirectories)
+            .Where(p => p.EndsWith(".sock", StringComparison.Ordinal));
+
+    /// <summary>
+    /// Reads events as long as the supervisor runs. Before its control socket is there the verb says so at once, and is asked anew.
+    /// </summary>
+    private async Task Follow()
+    {
+        int code = Unreachable;
+        while (_run.IsRunning && code == Unreachable)
+        {
+            await using Command events = Command.Launchd(["events", "--follow", "--json"], _scratch.FolderPath, _environment);
+            events.Output.Each(line => Events.Add(new Happening(JsonElement.Parse(line))));
+            code = await events.Exited;
+        }
+        int end = await _run.Exited;
+        Events.End($"the supervisor ended with {end}\n{_run.Output}\n{_run.Errors}");
+    }
+}
