@@ -1,0 +1,129 @@
+using System.Text;
+using Launchd.Client;
+using Launchd.Interop;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux;
+
+/// <summary>File calls with text instead of pointers: an owned descriptor or null, and the error number. EINTR is retried.</summary>
+internal static unsafe class Files
+{
+    /// <summary>openat(2) with O_CLOEXEC. Relative names start at <paramref name="directory"/>, which is borrowed (null: absolute only).</summary>
+    public static FileDescriptor? Open(FileDescriptor? directory, string name, int flags, int mode, out Errno refused)
+    {
+        fixed (byte* path = CString.From(name))
+        {
+            while (true)
+            {
+                int number = openat(directory?.Number ?? AT_FDCWD, path, flags | O_CLOEXEC, (ushort)mode);
+                refused = number < 0 ? Errno.Last : Errno.None;
+                if (number >= 0)
+                    return new FileDescriptor(number);
+                if (refused != Errno.EINTR)
+                    return null;
+            }
+        }
+    }
+
+    /// <summary>The file itself, symbolic links not followed in the last component: no access to its content, O_PATH.</summary>
+    public static FileDescriptor? OpenNode(FileDescriptor directory, string name, out Errno refused) =>
+        Open(directory, name, O_PATH | O_NOFOLLOW, 0, out refused);
+
+    public static Errno Unlink(FileDescriptor? directory, string name, bool isDirectory = false)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(unlinkat(directory?.Number ?? AT_FDCWD, path, isDirectory ? AT_REMOVEDIR : 0));
+    }
+
+    public static Errno MakeDirectory(FileDescriptor directory, string name, int mode)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(mkdirat(directory.Number, path, (ushort)mode));
+    }
+
+    public static Errno MakeFifo(FileDescriptor directory, string name, int mode)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(mkfifoat(directory.Number, path, (ushort)mode));
+    }
+
+    public static Errno MakeSymlink(string target, FileDescriptor directory, string name)
+    {
+        fixed (byte* to = CString.From(target))
+        fixed (byte* path = CString.From(name))
+            return Check(symlinkat(to, directory.Number, path));
+    }
+
+    /// <summary>The text of a symbolic link, null when it is none or cannot be read.</summary>
+    public static string? ReadLink(FileDescriptor? directory, string name)
+    {
+        const int room = 4096;
+        byte* text = stackalloc byte[room];
+        fixed (byte* path = CString.From(name))
+        {
+            long length = readlinkat(directory?.Number ?? AT_FDCWD, path, text, room);
+            return length < 0 ? null : Encoding.UTF8.GetString(text, (int)length);
+        }
+    }
+
+    public static Errno SetMode(FileDescriptor file, int mode) => Check(fchmod(file.Number, (ushort)mode));
+
+    /// <summary>Mode of an O_PATH descriptor, which fchmod(2) refuses.</summary>
+    public static Errno SetNodeMode(FileDescriptor node, int mode)
+    {
+        fixed (byte* path = CString.From(ProcPath(node)))
+            return Check(fchmodat(AT_FDCWD, path, (ushort)mode, 0));
+    }
+
+    /// <summary>Owner of any descriptor, O_PATH too; what is null stays as it is.</summary>
+    public static Errno SetOwner(FileDescriptor node, PathOwner owner)
+    {
+        if (owner.IsOwn)
+            return Errno.None;
+        fixed (byte* empty = "\0"u8)
+            return Check(fchownat(node.Number, empty, owner.Uid ?? uint.MaxValue, owner.Gid ?? uint.MaxValue, AT_EMPTY_PATH));
+    }
+
+    public static Errno SetNonBlocking(FileDescriptor file, bool isNonBlocking)
+    {
+        int flags = fcntl(file.Number, F_GETFL);
+        if (flags < 0)
+            return Errno.Last;
+        int wanted = isNonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+        return wanted == flags ? Errno.None : Check(fcntl(file.Number, F_SETFL, wanted));
+    }
+
+    /// <summary>The name under which this process can reach the file behind a descriptor, proc_pid_fd(5).</summary>
+    public static string ProcPath(FileDescriptor descriptor) => $"/proc/self/fd/{descriptor.Number}";
+
+    /// <summary>
+    /// Text of a file in /proc or /sys, or of another short one; null when it cannot be read. Longer ones are cut at
+    /// <paramref name="maxBytes"/>.
+    /// </summary>
+    public static string? ReadText(string path, int maxBytes = 64 * 1024)
+    {
+        using FileDescriptor? file = Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out _);
+        if (file is null)
+            return null;
+        byte[] bytes = new byte[Math.Min(maxBytes, 4096)];
+        int length = 0;
+        while (length < maxBytes)
+        {
+            if (length == bytes.Length)
+                Array.Resize(ref bytes, Math.Min(bytes.Length * 2, maxBytes));
+            nint got;
+            fixed (byte* start = bytes)
+                got = Libc.read(file.Number, start + length, (nuint)(bytes.Length - length));
+            if (got < 0 && Errno.Last == Errno.EINTR)
+                continue;
+            if (got < 0)
+                return null;
+            if (got == 0)
+                break;
+            length += (int)got;
+        }
+        return Encoding.UTF8.GetString(bytes, 0, length);
+    }
+
+    private static Errno Check(int result) => result < 0 ? Errno.Last : Errno.None;
+}
