@@ -26,7 +26,7 @@ public sealed class ConfigReaderFuzzTests
         string[] corpus =
         [
             .. Regex.Matches(ConfigurationDocumentTests.Document, "```toml\n(.*?)```", RegexOptions.Singleline).Select(m => m.Groups[1].Value),
-            .. TomlTreeReaderTests.Valid.Select(row => (string)row[0]), .. TomlTreeReaderTests.Invalid.Select(row => (string)row[0]),
+            .. ((IEnumerable<object[]>)TomlTreeReaderTests.Valid).Select(row => (string)row[0]), .. ((IEnumerable<object[]>)TomlTreeReaderTests.Invalid).Select(row => (string)row[0]),
         ];
         TimeSpan longest = TimeSpan.Zero;
         for (int i = 0; i < Inputs / 2; i++)
@@ -51,7 +51,7 @@ public sealed class ConfigReaderFuzzTests
     public void TheReaderAndTomlynsParserAcceptTheSameTexts()
     {
         Random random = new(7);
-        string[] corpus = [.. TomlTreeReaderTests.Valid.Select(row => (string)row[0])];
+        string[] corpus = [.. ((IEnumerable<object[]>)TomlTreeReaderTests.Valid).Select(row => (string)row[0])];
         for (int i = 0; i < 4_000; i++)
         {
             string text = Encoding.UTF8.GetString(Mutate(random, corpus)).Replace("\uFEFF", "", StringComparison.Ordinal);

@@ -119,7 +119,7 @@ public sealed class ConfigReaderTests
         Assert.Equal("/etc/shop/bin/a", definition.Services[0].Command[0]);
         Assert.Equal(new OutputTarget.File("/etc/shop/out.log"), definition.Services[0].Output);
         Assert.Equal("/etc/shop/conf.d", definition.Services[1].Execution.WorkingDirectory);
-        Assert.Equal([new("/etc/shop/conf.d/b.env", false), new("/opt/x", true)], definition.Services[1].Execution.EnvironmentFiles);
+        Assert.Equal([new("/etc/shop/conf.d/b.env", false), new("/opt/x", true)], definition.Services[1].Execution.EnvironmentFiles.AsEnumerable());
     }
 
     [Fact]
@@ -130,7 +130,7 @@ public sealed class ConfigReaderTests
             0, ("NAME", "x"), ("EMPTY", ""), ("N", "3"));
 
         Assert.Equal("tcp://127.0.0.1:8080", definition.Listeners[0].Addresses[0].ToString());
-        Assert.Equal(["web", "x", "$HOME $HOME e"], definition.Services[0].Command);
+        Assert.Equal(["web", "x", "$HOME $HOME e"], definition.Services[0].Command.AsEnumerable());
         Assert.Equal(3, definition.Services[0].InstanceCount);
     }
 
@@ -164,7 +164,7 @@ public sealed class ConfigReaderTests
                 new(ResourceKind.Stack, 8 << 20, 8 << 20), new(ResourceKind.Core, 0, 0), new(ResourceKind.Nofile, 65536, 65536),
                 new(ResourceKind.Memlock, 65536, ResourceLimit.Infinity),
             ],
-            service.Execution.Limits);
+            service.Execution.Limits.AsEnumerable());
     }
 
     [Fact]
@@ -192,7 +192,7 @@ public sealed class ConfigReaderTests
                 new FileDefinition.Directory { Key = "content", DirectoryPath = "/srv/www" },
                 new FileDefinition.Connected { Key = "db", Target = new ListenAddress.Unix(UnixKind.Stream, "/run/db", false) },
             ],
-            Reading.Define(text).Files);
+            Reading.Define(text).Files.AsEnumerable());
     }
 
     [Fact]

@@ -72,23 +72,13 @@ public sealed class TomlTreeReaderTests
     }
 
     [Fact]
-    public void NestingBehindASyntaxErrorIsNotGivenToTheRecursiveParser()
+    public void NestingBehindASyntaxErrorDoesNotReachTheStackEither()
     {
         string text = "\"\"\"x\"\na = " + new string('[', 200_000);
         DiagnosticBag diagnostics = new();
 
         Assert.Null(TomlTreeReader.Read(new SourceText("/t.toml", "t.toml", text), diagnostics));
         Assert.Equal(DiagnosticCode.BadSyntax, Assert.Single(diagnostics.Sorted()).Code);
-    }
-
-    [Fact]
-    public void AsManyBracketsAsTheRecursiveParserIsGivenDoNotEndTheProcess()
-    {
-        string text = "x = = 1\na = " + new string('[', 1490);
-        DiagnosticBag diagnostics = new();
-
-        Assert.Null(TomlTreeReader.Read(new SourceText("/t.toml", "t.toml", text), diagnostics));
-        Assert.True(diagnostics.HasErrors);
     }
 
     [Fact]
@@ -145,7 +135,18 @@ public sealed class TomlTreeReaderTests
 /// <summary>Describes a text by Tomlyn's own syntax tree, as a second opinion.</summary>
 internal static class SyntaxTreeOracle
 {
-    public static bool IsValid(string text) => !SyntaxParser.Parse(text, "t.toml", validate: true).HasErrors;
+    /// <summary>Whether Tomlyn takes the text. It throws at some texts that are wrong.</summary>
+    public static bool IsValid(string text)
+    {
+        try
+        {
+            return !SyntaxParser.Parse(text, "t.toml", validate: true).HasErrors;
+        }
+        catch (Exception e) when (e is Tomlyn.TomlException or ArgumentException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
 
     public static string Describe(string text)
     {
