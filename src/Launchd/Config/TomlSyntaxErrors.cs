@@ -9,8 +9,7 @@ namespace Launchd.Config;
 /// </summary>
 internal static class TomlSyntaxErrors
 {
-    // Tomlyn's parser takes a time that grows with the square of some broken texts (a megabyte of open brackets takes minutes): of a
-    // large one only the first error is told.
+    // Tomlyn's parser works for minutes on some broken texts of a megabyte: of a large one only the first error is told.
     private const int MostCharacters = 64 << 10;
     private const int MostBrackets = 1500;
 
