@@ -9,8 +9,8 @@ namespace Launchd.Config;
 /// </summary>
 internal static class TomlSyntaxErrors
 {
-    // Tomlyn's parser calls itself for each bracket, and a stack overflow ends the process: a text of too many of them is not
-    // given to it. Counted without regard to strings and nesting, because a broken text may hide either.
+    // Tomlyn's parser works for minutes on some broken texts of a megabyte: of a large one only the first error is told.
+    private const int MostCharacters = 64 << 10;
     private const int MostBrackets = 1500;
 
     private const int MostErrors = 50;
@@ -21,7 +21,9 @@ internal static class TomlSyntaxErrors
             return;
         (int firstLine, _) = source.PlaceOf(first.Start);
         diagnostics.Error(DiagnosticCode.BadSyntax, new SourceSpan(source, first.Start, first.Length), $"not valid TOML: {first.Message}");
-        if (source.Text.AsSpan().Count('[') + source.Text.AsSpan().Count('{') > MostBrackets)
+
+        ReadOnlySpan<char> text = source.Text;
+        if (text.Length > MostCharacters || text.Count('[') + text.Count('{') > MostBrackets)
             return;
 
         HashSet<int> lines = [firstLine];
@@ -41,7 +43,7 @@ internal static class TomlSyntaxErrors
         {
             return [.. SyntaxParser.Parse(source.Text, source.DisplayPath, validate: false).Diagnostics];
         }
-#pragma warning disable CA1031 // Whatever a foreign parser throws at a text that is known to be broken, the first error is told already.
+#pragma warning disable CA1031 // Nesting too deep, a text that ends within an escape: the first error is told already.
         catch (Exception)
 #pragma warning restore CA1031
         {

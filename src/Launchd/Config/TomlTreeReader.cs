@@ -240,7 +240,9 @@ internal sealed class TomlTreeReader
         _lexer.Mode = mode;
         do
         {
-            if (!_lexer.MoveNext())
+            if (TryMoveNext() is not { } moved)
+                return false;
+            if (!moved)
             {
                 _token = new TomlToken(TokenKind.Eof, EndOfText, EndOfText, null, 0);
                 break;
@@ -253,6 +255,23 @@ internal sealed class TomlTreeReader
         DiagnosticMessage first = _lexer.Errors.First();
         _error = new TomlSyntaxError(first.Span.Start.Offset, first.Span.Length, Lowered(first.Message));
         return false;
+    }
+
+    // Tomlyn's lexer throws where a text ends behind a backslash, instead of reporting it.
+    private bool? TryMoveNext()
+    {
+        try
+        {
+            return _lexer.MoveNext();
+        }
+#pragma warning disable CA1031 // Whatever it throws: the text is broken here, and that is what the operator has to know.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            int start = _token.Kind == TokenKind.Invalid ? 0 : _token.End.Offset + 1;
+            _error = new TomlSyntaxError(Math.Min(start, _source.Text.Length), 1, "what begins here is not complete");
+            return null;
+        }
     }
 
     private Tomlyn.Text.TomlTextPosition EndOfText => new(_source.Text.Length, 0, 0);

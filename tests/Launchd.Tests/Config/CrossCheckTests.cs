@@ -1,0 +1,108 @@
+using Launchd.Config;
+using Xunit;
+
+namespace Launchd.Tests.Config;
+
+public sealed class CrossCheckTests
+{
+    private const string Http = "[sockets.http]\nlisten = \"tcp://127.0.0.1:80\"\n";
+
+    [Fact]
+    public void ACycleIsPrintedAsAPathAndOnlyOnce()
+    {
+        ConfigResult result = Reading.Read(
+            "[services.a]\ncommand = [\"a\"]\nrequires = [\"b\"]\nafter = [\"b\"]\n[services.b]\ncommand = [\"b\"]\n[services.c]\ncommand = [\"c\"]\nbefore = [\"b\"]\nafter = [\"a\"]\n");
+
+        Assert.Equal("LD1302 services.c.after: services wait for each other: a -> b -> c -> a", Reading.Headers(result));
+    }
+
+    [Fact]
+    public void AChainOfTenThousandServicesIsNoCycle()
+    {
+        string text = string.Concat(Enumerable.Range(0, 10_000).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\n" + (i > 0 ? $"after = [\"s{i - 1}\"]\n" : "")));
+
+        Assert.NotNull(Reading.Read(text).Definition);
+    }
+
+    [Theory]
+    [InlineData("requires = [\"wbe\"]", "LD1301 services.web.requires: there is no service 'wbe'")]
+    [InlineData("files = [\"x\"]", "LD1301 services.web.files: there is no file 'x'")]
+    [InlineData("start = \"connection\"", "LD1306 services.web.start: is started by traffic, but has no socket")]
+    [InlineData("input = \"socket\"", "LD1306 services.web.input: 'socket' needs exactly one socket with one address, or start = \"connection\"")]
+    [InlineData("output = \"socket\"", "LD1306 services.web.output: 'socket' needs input = \"socket\" or start = \"connection\"")]
+    [InlineData("ready = \"notify\"\nnotify_access = \"none\"", "LD1213 services.web.notify_access: 'none' leaves no way to send what 'ready' waits for")]
+    [InlineData("ready = { descriptor = 3 }\nfd_store = 1", "LD1309 services.web.ready: descriptor 3 is one of those that the service is passed")]
+    [InlineData("ready = { descriptor = 3, tcp = \"127.0.0.1:1\" }", "LD1213 services.web.ready.tcp: cannot stand beside 'descriptor'")]
+    [InlineData("ready = { output = \"(a)\\\\1\" }", "LD1202 services.web.ready.output: cannot be matched in bounded time")]
+    [InlineData("stop_signal = \"SIGTREM\"", "LD1202 services.web.stop_signal: there is no signal 'SIGTREM'")]
+    [InlineData("output = \"/var/log/x\"", "LD1204 services.web.output: '/var/log/x' is not one of log, inherit, null, socket, file:/path")]
+    [InlineData("limits = { nofile = \"9:5\" }", "LD1213 services.web.limits.nofile: the soft limit is above the hard one")]
+    [InlineData("nice = -21", "LD1203 services.web.nice: -21 is out of range -20-19")]
+    [InlineData("capabilities = [\"net_bind_servce\"]", "LD1204 services.web.capabilities: there is no capability 'net_bind_servce'")]
+    public void AServiceThatContradictsItselfIsRefused(string keys, string problem) => Assert.Equal(problem, Reading.ProblemsOf(keys));
+
+    [Theory]
+    [InlineData("listen = \"unix:/s\"\nno_delay = true", "LD1310 sockets.x.no_delay: has no effect without an address of tcp://")]
+    [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path")]
+    [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2", "LD1310 sockets.x.shards: only tcp:// and udp:// addresses can be split into shards")]
+    [InlineData("listen = \"tcp://*:1\"\nmax_connections = 3", "LD1310 sockets.x.max_connections: has no effect without a service with start = \"connection\"")]
+    [InlineData("listen = [\"unix:/s\", \"fifo:/s\"]", "LD1303 sockets.x.listen: fifo:/s is taken already by sockets.x")]
+    [InlineData("listen = [\"tcp://*:0\", \"tcp://*:0\"]", "")]
+    public void ASocketThatCannotBeWhatItSaysIsReported(string keys, string problem) =>
+        Assert.Equal(problem, Reading.ProblemsOf("sockets = [\"x\"]", "[sockets.x]\n" + keys));
+
+    [Fact]
+    public void AReferenceToATableOfABrokenFileIsNoError()
+    {
+        MemoryFiles files = new MemoryFiles()
+            .Add(Reading.FilePath, "include = [\"s.toml\"]\n[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]").Add("/etc/shop/s.toml", Http + "broken");
+
+        Assert.Equal([DiagnosticCode.BadSyntax], ConfigReader.Read(Reading.Source(files)).Diagnostics.Select(d => d.Code));
+    }
+
+    [Fact]
+    public void WarningsLeaveTheDefinition()
+    {
+        ConfigResult result = Reading.Read(Http + "[services.web]\ncommand = [\"w\"]\nupdate = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
+
+        Assert.Equal([1311, 1502, 1502, 1502], result.Diagnostics.Select(d => (int)d.Code));
+        Assert.NotNull(result.Definition);
+    }
+
+    [Fact]
+    public void TheGraphIsDrawnForBothPrograms()
+    {
+        Launchd.Model.SupervisorDefinition definition = Reading.Define(
+            Http + "[files.log]\npath = \"/l\"\n[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]\nfiles = [\"log\"]\nrequires = [\"db\"]\n[services.db]\ncommand = [\"d\"]\n");
+
+        Assert.Equal(
+            """
+            digraph "web" {
+              rankdir=LR;
+              "web" [shape=box];
+              "db" [shape=box];
+              "sockets.http" [shape=ellipse, label="http: tcp://127.0.0.1:80"];
+              "files.log" [shape=note, label="log"];
+              "web" -> "db" [label="requires"];
+              "web" -> "sockets.http" [color=gray];
+              "web" -> "files.log" [color=gray];
+            }
+
+            """,
+            DependencyGraph.ToDot(definition));
+        Assert.Equal(
+            """
+            flowchart LR
+              n0["web"]
+              n1["db"]
+              n2(["http: tcp://127.0.0.1:80"])
+              n3[/"log"/]
+              n0 -->|requires| n1
+              n0 -->|uses| n2
+              n0 -->|uses| n3
+
+            """,
+            DependencyGraph.ToMermaid(definition));
+        Assert.Equal("ok: 2 services, 1 socket, 1 file", ConfigSummary.Of(definition));
+    }
+}

@@ -1,0 +1,65 @@
+using Launchd.Config;
+using Xunit;
+
+namespace Launchd.Tests.Config;
+
+public sealed class DiskConfigFilesTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("launchd-cs-").FullName;
+    private readonly Dictionary<string, uint?> _owners = [];
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public void AGlobListsItsFilesSorted()
+    {
+        Write("b.toml");
+        Write("a.toml");
+        Write(".hidden.toml");
+        Write("c.txt");
+
+        Assert.Equal([At("a.toml"), At("b.toml")], Files().List(At("*.toml")));
+        Assert.Empty(Files().List(At("missing/*.toml")));
+    }
+
+    [Fact]
+    public void WhatCannotBeReadIsASentence()
+    {
+        Assert.Equal("does not exist", Files().Read(At("missing"), 10).Problem);
+        Assert.Equal("is a directory", Files().Read(_directory, 10).Problem);
+        Assert.Equal(3, Files().Read(Write("a"), 3).Bytes.Length);
+    }
+
+    [Fact]
+    public void AFileInAStickyDirectoryIsTrustedIfRootOwnsTheWayToIt() => Assert.Null(Files().FindDistrust(Write("a.toml")));
+
+    [Fact]
+    public void AFileThatOthersMayWriteIsNotTrusted()
+    {
+        string path = Write("a.toml");
+#pragma warning disable CA1416 // The program is for Linux only.
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.GroupWrite);
+#pragma warning restore CA1416
+
+        Assert.Equal($"'{path}' may be written by others (mode 0420)", Files().FindDistrust(path));
+    }
+
+    [Fact]
+    public void AFileOrDirectoryOfAnotherUserIsNotTrusted()
+    {
+        string path = Write("a.toml");
+        _owners[_directory] = 1000;
+
+        Assert.Equal($"'{_directory}' belongs to user 1000", Files().FindDistrust(path));
+    }
+
+    private DiskConfigFiles Files() => new(path => _owners.GetValueOrDefault(path, 0u), userId: 0);
+
+    private string At(string name) => Path.Join(_directory, name);
+
+    private string Write(string name)
+    {
+        File.WriteAllText(At(name), "# text");
+        return At(name);
+    }
+}
