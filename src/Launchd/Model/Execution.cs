@@ -5,7 +5,9 @@ namespace Launchd.Model;
 /// <summary>The surroundings in which a service's programs run: environment, credentials, limits.</summary>
 internal sealed record Execution
 {
-    /// <summary>The child's whole environment before the protocol variables are added; later entries win. May hold placeholders.</summary>
+    /// <summary>The child's whole environment before the protocol variables are added; no name twice. May hold placeholders. With a
+    /// <see cref="User"/>, HOME and USER are in it only if the configuration names them; else whoever starts the child, who can look the
+    /// user up, adds them.</summary>
     public required ImmutableArray<EnvironmentVariable> Environment { get; init; }
 
     /// <summary>Read at each start, in order, before <see cref="Environment"/>. A leading <c>-</c> in the file (kept in
@@ -43,7 +45,13 @@ internal sealed record Execution
     public CgroupPolicy? Cgroup { get; init; }
 }
 
-internal readonly record struct EnvironmentVariable(string Name, string Value);
+/// <summary>One variable of a child's environment.</summary>
+internal readonly record struct EnvironmentVariable(string Name, string Value)
+{
+    /// <summary>Taken from the supervisor's own environment, not written in the configuration: a variable of the same name in one of
+    /// <see cref="Execution.EnvironmentFiles"/> wins over it.</summary>
+    public bool IsPassed { get; init; }
+}
 
 /// <summary>A file of NAME=VALUE lines.</summary>
 internal readonly record struct EnvironmentFile(string FilePath, bool IsOptional);

@@ -1,0 +1,113 @@
+using System.IO.Enumeration;
+
+namespace Launchd.Config;
+
+/// <summary>The real file system.</summary>
+/// <param name="ownerOf">The owner's uid of a path, links followed (stat(2)), or null if it cannot be told.</param>
+/// <param name="userId">The supervisor's effective uid, whose files are trusted beside root's.</param>
+internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) : IConfigFiles
+{
+    private const UnixFileMode OthersMayWrite = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
+
+    public ConfigFileContent Read(string absolutePath, int mostBytes)
+    {
+        try
+        {
+            if (Directory.Exists(absolutePath))
+                return ConfigFileContent.Failed("is a directory");
+            using FileStream file = new(absolutePath, FileMode.Open, System.IO.FileAccess.Read, FileShare.ReadWrite, bufferSize: 1);
+            // A pipe, as a shell's <(command) gives, has no length.
+            byte[] bytes = new byte[file.CanSeek ? Math.Min(file.Length, mostBytes) : mostBytes];
+            int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            return new ConfigFileContent(length == bytes.Length ? bytes : bytes[..length], null);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return ConfigFileContent.Failed("does not exist");
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return ConfigFileContent.Failed("may not be read by this user");
+        }
+        catch (Exception e) when (e is IOException or ArgumentException or NotSupportedException)
+        {
+            return ConfigFileContent.Failed($"cannot be read: {e.Message.TrimEnd('.')}");
+        }
+    }
+
+    public IReadOnlyList<string> List(string absolutePattern)
+    {
+        List<string> found = ["/"];
+        string[] parts = absolutePattern.Split('/', StringSplitOptions.RemoveEmptyEntries);
+        for (int i = 0; i < parts.Length; i++)
+        {
+            bool isLast = i == parts.Length - 1;
+            found = parts[i].AsSpan().ContainsAny('*', '?')
+                ? [.. found.SelectMany(directory => Matching(directory, parts[i]))]
+                : [.. found.Select(directory => Path.Join(directory, parts[i]))];
+            found.RemoveAll(path => isLast ? !File.Exists(path) : !Directory.Exists(path));
+        }
+        found.Sort(StringComparer.Ordinal);
+        return found;
+    }
+
+    public string? FindDistrust(string absolutePath)
+    {
+        try
+        {
+            // What a link points to counts as well as the way to the link.
+            return FindDistrustAlong(absolutePath)
+                ?? (File.ResolveLinkTarget(absolutePath, returnFinalTarget: true) is { } target ? FindDistrustAlong(target.FullName) : null);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return $"cannot be checked: {e.Message.TrimEnd('.')}";
+        }
+    }
+
+    private string? FindDistrustAlong(string absolutePath)
+    {
+        bool isFile = true;
+        for (string? path = absolutePath; path is not null; path = Path.GetDirectoryName(path), isFile = false)
+        {
+            if (ownerOf(path) is not { } owner)
+                return $"'{path}' has no owner that could be found";
+            if (owner != 0 && owner != userId)
+                return $"'{path}' belongs to user {owner}";
+#pragma warning disable CA1416 // The program is for Linux only.
+            UnixFileMode mode = File.GetUnixFileMode(path);
+#pragma warning restore CA1416
+            if ((mode & OthersMayWrite) == 0)
+                continue;
+            // In a sticky directory others can add entries but not replace this one, if it is root's: the owner above says so.
+            bool isSafeSticky = !isFile && (mode & UnixFileMode.StickyBit) != 0 && IsEntryOfRoot(absolutePath, path);
+            if (!isSafeSticky)
+                return $"'{path}' may be written by others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})";
+        }
+        return null;
+    }
+
+    // Both the file itself and the entry of the sticky directory that leads to it.
+    private bool IsEntryOfRoot(string filePath, string directory)
+    {
+        string rest = Path.GetRelativePath(directory, filePath);
+        string entry = Path.Join(directory, rest.Split('/')[0]);
+        return ownerOf(entry) == 0 && ownerOf(filePath) == 0;
+    }
+
+    private static string[] Matching(string directory, string pattern)
+    {
+        try
+        {
+            return [.. Directory.EnumerateFileSystemEntries(directory).Where(path => Matches(Path.GetFileName(path), pattern))];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A directory that cannot be listed has no matches, as with a shell's pattern.
+            return [];
+        }
+    }
+
+    private static bool Matches(string name, string pattern) =>
+        (name[0] != '.' || pattern[0] == '.') && FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false);
+}

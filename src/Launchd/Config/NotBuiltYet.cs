@@ -1,0 +1,42 @@
+using Launchd.Model;
+
+namespace Launchd.Config;
+
+/// <summary>
+/// Keys that are read and checked but whose behaviour is still to come. A row goes when its feature lands; with the last row this file
+/// goes. An error where a service would silently lack what its author counts on, else a warning.
+/// </summary>
+internal static class NotBuiltYet
+{
+    private static readonly (string Key, DiagnosticSeverity Severity, string Text)[] ServiceKeys =
+    [
+        ("health", DiagnosticSeverity.Error, "is not built yet: nothing would look after a ready instance"),
+        ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
+        ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
+        ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
+        ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
+        ("fd_store_keep", DiagnosticSeverity.Warning, "is accepted; stored descriptors are kept until the service is stopped for now"),
+    ];
+
+    /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
+    public static void CheckService(TableReader table, ServiceDefinition service)
+    {
+        foreach ((string key, DiagnosticSeverity severity, string text) in ServiceKeys)
+        {
+            if (!table.Has(key))
+                continue;
+            if (severity == DiagnosticSeverity.Error)
+                table.Error(DiagnosticCode.NotBuilt, key, text);
+            else
+                table.Warning(DiagnosticCode.NotBuiltFully, key, text);
+        }
+        if (table.Has("update") && service.Update == UpdateKind.Overlap)
+            table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
+    }
+
+    public static void CheckSupervisor(TableReader table, SupervisorSettings settings)
+    {
+        if (table.Has("keeper") && settings.Keeper)
+            table.Warning(DiagnosticCode.NotBuiltFully, "keeper", "is accepted; one process for now");
+    }
+}
