@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Launchd.Tests.House;
 
-/// <summary>Every configuration that a user may copy is read without a diagnostic: the examples and the TOML blocks of the documents.</summary>
+/// <summary>What a user may copy is read without a diagnostic: every example, every TOML block of the documents.</summary>
 public sealed partial class ExampleTests
 {
     [Fact]
