@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
 using Xunit;
 
@@ -66,7 +65,7 @@ public sealed class OutsideProgramTests
         IPEndPoint web = await supervisor.Address("web");
 
         Assert.Equal("web: one", await Supervisor.Ask(web, "one"));
-        Assert.Equal("admin: two", await AskUnix(supervisor.Scratch.At("admin.socket"), "two"));
+        Assert.Equal("admin: two", await Supervisor.Ask(supervisor.Scratch.At("admin.socket"), "two"));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(supervisor.Scratch.At("admin.socket")));
 
         Assert.Equal(0, await supervisor.Stop());
@@ -91,17 +90,5 @@ public sealed class OutsideProgramTests
 
         Assert.Contains("nginx says /hello", answer, StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
-    }
-
-    private static async Task<string> AskUnix(string path, string text)
-    {
-        using Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        using CancellationTokenSource deadline = new(Deadline.Generous);
-        await client.ConnectAsync(new UnixDomainSocketEndPoint(path), deadline.Token);
-        await using NetworkStream stream = new(client);
-        await stream.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), deadline.Token);
-        client.Shutdown(SocketShutdown.Send);
-        using StreamReader answer = new(stream);
-        return await answer.ReadToEndAsync(deadline.Token);
     }
 }

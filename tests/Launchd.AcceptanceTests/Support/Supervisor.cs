@@ -87,20 +87,14 @@ internal sealed class Supervisor : IAsyncDisposable
     /// <summary>
     /// Connects once, says something, closes its half and reads to the end. Never tries again: a held listener answers the first.
     /// </summary>
-    public static async Task<string> Ask(IPEndPoint address, string text)
-    {
-        using TcpClient client = new();
-        using CancellationTokenSource deadline = new(Deadline.Generous);
-        await client.ConnectAsync(address, deadline.Token);
-        await client.GetStream().WriteAsync(Encoding.UTF8.GetBytes(text), deadline.Token);
-        client.Client.Shutdown(SocketShutdown.Send);
-        using StreamReader answer = new(client.GetStream());
-        return await answer.ReadToEndAsync(deadline.Token);
-    }
+    public static Task<string> Ask(IPEndPoint address, string text) => Exchange(address, text, halfClose: true);
+
+    /// <summary>The same with a Unix socket.</summary>
+    public static Task<string> Ask(string path, string text) => Exchange(new UnixDomainSocketEndPoint(path), text, halfClose: true);
 
     /// <summary>One HTTP request over a connection of its own; the whole answer.</summary>
     public static Task<string> Get(IPEndPoint address, string path) =>
-        Ask(address, $"GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        Exchange(address, $"GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n", halfClose: false);
 
     /// <summary>SIGTERM; then the exit code once nothing of it is left: no process, no socket.</summary>
     public async Task<int> Stop()
@@ -146,6 +140,19 @@ internal sealed class Supervisor : IAsyncDisposable
             : "supervisor.runtime_directory = \"run\"\n" + text;
     }
 
+    private static async Task<string> Exchange(EndPoint address, string text, bool halfClose)
+    {
+        using Socket client = new(address.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+        using CancellationTokenSource deadline = new(Deadline.Generous);
+        await client.ConnectAsync(address, deadline.Token);
+        await using NetworkStream stream = new(client);
+        await stream.WriteAsync(Encoding.UTF8.GetBytes(text), deadline.Token);
+        if (halfClose)
+            client.Shutdown(SocketShutdown.Send);
+        using StreamReader answer = new(stream);
+        return await answer.ReadToEndAsync(deadline.Token);
+    }
+
     private IEnumerable<string> Sockets() =>
         Directory.EnumerateFileSystemEntries(_scratch.FolderPath, "*", SearchOption.AllDirectories)
             .Where(p => p.EndsWith(".sock", StringComparison.Ordinal));
@@ -156,7 +163,8 @@ internal sealed class Supervisor : IAsyncDisposable
     private async Task Follow()
     {
         int code = Unreachable;
-        while (_run.IsRunning && code == Unreachable)
+        // Once there were events, a second stream would tell them all again.
+        while (_run.IsRunning && code == Unreachable && Events.All().Count == 0)
         {
             await using Command events = Command.Launchd(["events", "--follow", "--json"], _scratch.FolderPath, _environment);
             events.Output.Each(line => Events.Add(new Happening(JsonElement.Parse(line))));

@@ -25,8 +25,8 @@ public sealed partial class FloorTests
 
     private static readonly Dictionary<string, string[]> Packages = new()
     {
-        ["Tomlyn"] = ["Config"],
-        ["Tmds"] = ["Interop", "Linux"],
+        ["Tomlyn"] = ["Config", "Cli"],
+        ["Tmds"] = ["Interop", "Linux", "Cli"],
         ["Microsoft.Extensions.Logging"] = ["Host"],
         ["System.CommandLine"] = ["Cli"],
     };
