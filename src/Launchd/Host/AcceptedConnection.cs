@@ -1,0 +1,57 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host;
+
+/// <summary>A connection accepted for one instance. Owns the descriptor.</summary>
+internal sealed unsafe class AcceptedConnection : IDisposable
+{
+    private const int SOL_SOCKET = 1, SO_COOKIE = 57;
+
+    private readonly SocketAddress? _peer;
+
+    private AcceptedConnection(FileDescriptor descriptorTaken, string name)
+    {
+        Descriptor = descriptorTaken;
+        Name = name;
+        _peer = SocketAddress.OfPeer(descriptorTaken);
+    }
+
+    public FileDescriptor Descriptor { get; }
+
+    /// <summary>In LISTEN_FDNAMES.</summary>
+    public string Name { get; }
+
+    /// <summary>IP address or Unix uid, for the limit per source.</summary>
+    public string Source => _peer is { Port: > 0 } internet ? internet.Host.ToString()
+        : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _) ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture) : "";
+
+    /// <summary>The next waiting connection; blocking, as programs of inetd expect. Null: refused, EAGAIN when nothing waits.</summary>
+    public static AcceptedConnection? Accept(FileDescriptor listener, string name, out Errno refused)
+    {
+        int number = Libc.accept4(listener.Number, null, null, 0x80000);
+        refused = number < 0 ? Errno.Last : Errno.None;
+        return number < 0 ? null : new AcceptedConnection(new FileDescriptor(number), name);
+    }
+
+    /// <summary><c>REMOTE_ADDR</c>, <c>REMOTE_PORT</c>, <c>SO_COOKIE</c>.</summary>
+    public void AddTo(Dictionary<string, string> variables)
+    {
+        if (_peer is { Port: > 0 } internet)
+        {
+            variables["REMOTE_ADDR"] = internet.Host.ToString();
+            variables["REMOTE_PORT"] = internet.Port.ToString(CultureInfo.InvariantCulture);
+        }
+        else if (_peer?.UnixName is { Length: > 0 } name)
+            variables["REMOTE_ADDR"] = name;
+        ulong cookie = 0;
+        uint length = (uint)Unsafe.SizeOf<ulong>();
+        if (HostLibc.getsockopt(Descriptor.Number, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)
+            variables["SO_COOKIE"] = cookie.ToString(CultureInfo.InvariantCulture);
+    }
+
+    public void Dispose() => Descriptor.Dispose();
+}

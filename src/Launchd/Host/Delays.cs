@@ -1,0 +1,68 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The host's own pauses (between two attempts of a probe), beside the core's timers: one timer descriptor that is armed only while
+/// somebody waits.
+/// </summary>
+internal sealed unsafe class Delays : IDisposable
+{
+    private readonly PriorityQueue<(object Owner, Action Then), long> _queue = new();
+    private readonly HashSet<object> _waiting = [];
+    private readonly FileDescriptor _timer;
+    private readonly EventLoop _loop;
+
+    public Delays(EventLoop loop)
+    {
+        _loop = loop;
+        int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
+        _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
+        _ = loop.Watch(_timer, Linux.Readiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
+    }
+
+    /// <summary>Calls once after a pause; an owner has at most one.</summary>
+    public void After(TimeSpan pause, object owner, Action then)
+    {
+        _waiting.Add(owner);
+        _queue.Enqueue((owner, then), Clock.MonotonicNanoseconds + (pause.Ticks * TimeSpan.NanosecondsPerTick));
+        Rearm();
+    }
+
+    public void Cancel(object owner) => _waiting.Remove(owner);
+
+    public void Dispose()
+    {
+        _loop.Unwatch(_timer);
+        _timer.Dispose();
+    }
+
+    private void Fire()
+    {
+        ulong count;
+        _ = Libc.read(_timer.Number, &count, sizeof(ulong));
+        while (_queue.TryPeek(out (object Owner, Action Then) next, out long due) && due <= Clock.MonotonicNanoseconds)
+        {
+            _queue.Dequeue();
+            if (_waiting.Remove(next.Owner))
+                next.Then();
+        }
+        Rearm();
+    }
+
+    private void Rearm()
+    {
+        while (_queue.TryPeek(out (object Owner, Action Then) next, out _) && !_waiting.Contains(next.Owner))
+            _queue.Dequeue();
+        long* setting = stackalloc long[4];
+        new Span<long>(setting, 4).Clear();
+        if (_queue.TryPeek(out _, out long due))
+        {
+            setting[2] = due / 1_000_000_000;
+            setting[3] = due % 1_000_000_000;
+        }
+        _ = HostLibc.timerfd_settime(_timer.Number, 1, setting, null);
+    }
+}

@@ -1,0 +1,180 @@
+using System.Collections.Immutable;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>Carries out the core's orders, one method each. Owns the instances, the connections and the stored descriptors.</summary>
+internal sealed class EffectRunner : IDisposable
+{
+    private const int PriorityOfHangUps = SupervisorHost.ListenerPriority;
+
+    private readonly SupervisorHost _host;
+    private readonly HostParts _parts;
+    private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
+    private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
+    private readonly HashSet<ServiceName> _watched = [];
+    private long _connectionCount;
+    private long _descriptorCount;
+
+    public EffectRunner(SupervisorHost host, HostParts parts)
+    {
+        _host = host;
+        _parts = parts;
+        Instances = new InstanceTable(host, parts);
+    }
+
+    public InstanceTable Instances { get; }
+
+    /// <summary>Answers operators; set once the control server stands.</summary>
+    public Action<RequestId, ImmutableArray<Outcome>>? OnReply { get; set; }
+
+    public void Run(Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Spawn e: Spawn(e); break;
+            case Effect.Signal e: Instances.Signal(e.Instance, e.Number, e.Scope); break;
+            case Effect.RunCommand e: Instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
+            case Effect.EndCommand e: Instances.EndCommand(e.Instance, e.Kind); break;
+            case Effect.StartProbe e: Instances.StartProbe(e.Instance); break;
+            case Effect.EndProbe e: Instances.EndProbe(e.Instance); break;
+            case Effect.Release e: Instances.Release(e.Instance); break;
+            case Effect.ArmTimer e: _host.Timers.Arm(e.Key, e.Due); break;
+            case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
+            case Effect.WatchListeners e: WatchListeners(e.Service); break;
+            case Effect.UnwatchListeners e: UnwatchListeners(e.Service); break;
+            case Effect.Accept e: Accept(e); break;
+            case Effect.CloseConnection e: CloseConnection(e.Connection); break;
+            case Effect.Keep e: Keep(e); break;
+            case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
+            case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
+            case Effect.Report e: Report(e.Notice); break;
+            case Effect.Exit e: _host.ExitCode = e.Code; break;
+            default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
+        }
+    }
+
+    /// <summary>Takes a descriptor that came with a notification; the core decides what becomes of it.</summary>
+    public DescriptorId Receive(FileDescriptor taken)
+    {
+        DescriptorId id = new(++_descriptorCount);
+        _received.Add(id, taken);
+        return id;
+    }
+
+    public FileDescriptor? FindStored(DescriptorId id) => _received.GetValueOrDefault(id);
+
+    /// <summary>The bound address of a service's listener, for events and the log.</summary>
+    public string? AddressOf(ServiceName service, int listenerIndex) =>
+        ListenersOf(service).ElementAtOrDefault(listenerIndex) is { Definition: { } definition } ? definition.Key : null;
+
+    public void Dispose()
+    {
+        Instances.Dispose();
+        foreach (ServiceName service in _watched.ToArray())
+            UnwatchListeners(service);
+        foreach (AcceptedConnection connection in _connections.Values)
+            connection.Dispose();
+        foreach (FileDescriptor descriptor in _received.Values)
+            descriptor.Dispose();
+    }
+
+    private void Spawn(Effect.Spawn spawn)
+    {
+        ServiceDefinition definition = _host.Core.Find(spawn.Instance.Service)!.Definition;
+        AcceptedConnection? connection = null;
+        if (spawn.Connection is { } id)
+            _connections.Remove(id, out connection);
+        try
+        {
+            List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
+            _host.FeedResult(Instances.Start(spawn, definition, connection, stored));
+        }
+        finally
+        {
+            // The child has its copy: the connection must end when the child closes it.
+            connection?.Dispose();
+        }
+    }
+
+    private IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> ListenersOf(ServiceName service)
+    {
+        ServiceDefinition definition = _host.Core.Find(service)!.Definition;
+        foreach (string key in definition.Sockets)
+        {
+            (ListenerDefinition listener, ImmutableArray<OpenedListener> opened) = _parts.Descriptors[key];
+            foreach (OpenedListener one in opened)
+                yield return (listener, one);
+        }
+    }
+
+    private void WatchListeners(ServiceName service)
+    {
+        _watched.Add(service);
+        int index = 0;
+        foreach ((_, OpenedListener listener) in ListenersOf(service))
+        {
+            int number = index++;
+            Errno refused = _host.Loop.Watch(
+                listener.Descriptor, Linux.Readiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
+            if (refused != Errno.None)
+                _host.Count("listeners-unwatchable");
+        }
+    }
+
+    private void UnwatchListeners(ServiceName service)
+    {
+        _watched.Remove(service);
+        foreach ((_, OpenedListener listener) in ListenersOf(service))
+            _host.Loop.Unwatch(listener.Descriptor);
+    }
+
+    private void Accept(Effect.Accept accept)
+    {
+        (ListenerDefinition definition, OpenedListener listener) = ListenersOf(accept.Service).ElementAt(accept.ListenerIndex);
+        string name = definition.Name == definition.Key ? "connection" : definition.Name;
+        AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, out Errno refused);
+        if (connection is null)
+        {
+            bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;
+            if (refused != Errno.EAGAIN)
+                _host.Count("accepts-failed");
+            _host.FeedResult(new Event.AcceptFailed(accept.Service, isShortage));
+            return;
+        }
+        ConnectionId id = new(++_connectionCount);
+        _connections.Add(id, connection);
+        _host.FeedResult(new Event.ConnectionAccepted(accept.Service, id, connection.Source));
+    }
+
+    private void CloseConnection(ConnectionId id)
+    {
+        if (_connections.Remove(id, out AcceptedConnection? connection))
+            connection.Dispose();
+    }
+
+    private void Keep(Effect.Keep keep)
+    {
+        if (!keep.IsPolled || !_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
+            return;
+        // EPERM: a file or memory, which never hangs up (epoll_ctl(2)).
+        _ = _host.Loop.Watch(descriptor, Linux.Readiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+    }
+
+    private void CloseDescriptor(DescriptorId id)
+    {
+        if (!_received.Remove(id, out FileDescriptor? descriptor))
+            return;
+        _host.Loop.Unwatch(descriptor);
+        descriptor.Dispose();
+    }
+
+    private void Report(Notice notice)
+    {
+        _parts.Journal.Add(notice);
+        NoticeLogger.Write(_parts.Logger, notice, AddressOf);
+    }
+}

@@ -1,0 +1,171 @@
+using System.Text.Json;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>Something that happened, with its wall-clock time (UTC).</summary>
+internal readonly record struct JournalEntry(DateTime Time, object What);
+
+/// <summary>A listener was opened.</summary>
+internal sealed record ListenerOpened(string Socket, string Address);
+
+/// <summary>The supervisor runs.</summary>
+internal sealed record SupervisorStarted(string Reason, int Pid);
+
+/// <summary>The newest events, and those who follow them.</summary>
+internal sealed class Journal
+{
+    private readonly JournalEntry[] _ring = new JournalEntry[Limits.JournalCount];
+    private long _count;
+
+    /// <summary>Called with each new event, on the loop.</summary>
+    public event Action<JournalEntry>? Added;
+
+    public void Add(object what)
+    {
+        JournalEntry entry = new(Clock.UtcNow, what);
+        _ring[_count++ % _ring.Length] = entry;
+        Added?.Invoke(entry);
+    }
+
+    /// <summary>What is kept, oldest first.</summary>
+    public IEnumerable<JournalEntry> Kept()
+    {
+        for (long i = Math.Max(0, _count - _ring.Length); i < _count; i++)
+            yield return _ring[i % _ring.Length];
+    }
+
+    /// <summary>How many are not kept any more.</summary>
+    public long Dropped => Math.Max(0, _count - _ring.Length);
+
+    /// <summary>One event as JSON: time, kind, and the keys of the kind.</summary>
+    public static void Write(Utf8JsonWriter json, JournalEntry entry, Func<ServiceName, int, string?> addressOf)
+    {
+        json.WriteStartObject();
+        json.WriteString("time", entry.Time.ToString("yyyy-MM-ddTHH:mm:ss.ffffffZ"));
+        json.WriteString("event", KindOf(entry.What));
+        switch (entry.What)
+        {
+            case ListenerOpened opened:
+                json.WriteString("socket", opened.Socket);
+                json.WriteString("address", opened.Address);
+                break;
+            case SupervisorStarted started:
+                json.WriteString("reason", started.Reason);
+                json.WriteNumber("pid", started.Pid);
+                break;
+            case Notice notice:
+                WriteNotice(json, notice, addressOf);
+                break;
+        }
+        json.WriteEndObject();
+    }
+
+    public static string KindOf(object what) => what switch
+    {
+        ListenerOpened => "listener-opened",
+        SupervisorStarted => "supervisor-started",
+        Notice.Spawned => "spawned",
+        Notice.ExecFailed => "exec-failed",
+        Notice.Notified => "notified",
+        Notice.Ready => "ready",
+        Notice.Draining => "draining",
+        Notice.Killing => "killing",
+        Notice.Exited => "exited",
+        Notice.Restarting => "restarting",
+        Notice.Failed => "failed",
+        Notice.Stopped => "stopped",
+        Notice.Activated => "activated",
+        Notice.ActivationPaused => "activation-paused",
+        Notice.ActivationResumed => "activation-resumed",
+        Notice.Stored => "stored",
+        Notice.Shutdown => "shutdown",
+        _ => "unknown",
+    };
+
+    private static void WriteNotice(Utf8JsonWriter json, Notice notice, Func<ServiceName, int, string?> addressOf)
+    {
+        if (notice.Service is { } service)
+            json.WriteString("service", service.Text);
+        switch (notice)
+        {
+            case Notice.OfInstance of:
+                json.WriteNumber("slot", of.Slot);
+                json.WriteNumber("generation", of.Generation);
+                if (of.Pid > 0 && of is not Notice.Notified)
+                    json.WriteNumber("pid", of.Pid);
+                WriteOfInstance(json, of);
+                break;
+            case Notice.Restarting e:
+                json.WriteNumber("slot", e.Slot);
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("delay_ms", (long)e.Delay.TotalMilliseconds);
+                if (e.Reason is { } reason)
+                    json.WriteString("reason", reason);
+                break;
+            case Notice.Failed e:
+                json.WriteNumber("slot", e.Slot);
+                json.WriteNumber("generation", e.Generation);
+                json.WriteString("reason", e.Failure.ToString());
+                break;
+            case Notice.Stopped e:
+                json.WriteNumber("slot", e.Slot);
+                json.WriteNumber("generation", e.Generation);
+                break;
+            case Notice.Activated e:
+                json.WriteString("socket", addressOf(e.Of, e.ListenerIndex));
+                break;
+            case Notice.ActivationPaused e:
+                json.WriteNumber("pause_ms", (long)e.Pause.TotalMilliseconds);
+                json.WriteString("reason", e.Reason);
+                break;
+            case Notice.Shutdown e:
+                json.WriteString("reason", e.Reason);
+                break;
+        }
+    }
+
+    private static void WriteOfInstance(Utf8JsonWriter json, Notice.OfInstance of)
+    {
+        switch (of)
+        {
+            case Notice.Spawned e:
+                json.WriteString("reason", e.Reason.ToString().ToLowerInvariant());
+                break;
+            case Notice.ExecFailed e:
+                json.WriteString("stage", e.Failure.Stage);
+                json.WriteNumber("errno", e.Failure.ErrorNumber);
+                json.WriteString("text", e.Failure.Text);
+                break;
+            case Notice.Notified e:
+                json.WriteNumber("pid", e.SenderPid);
+                json.WriteNumber("uid", e.SenderUid);
+                json.WriteStartArray("lines");
+                foreach (string line in e.Lines)
+                    json.WriteStringValue(line);
+                json.WriteEndArray();
+                json.WriteNumber("descriptors", e.DescriptorCount);
+                break;
+            case Notice.Ready e:
+                json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds);
+                break;
+            case Notice.Draining e:
+                json.WriteString("reason", e.Reason);
+                break;
+            case Notice.Exited e when e.Status.IsBySignal:
+                json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());
+                json.WriteBoolean("core", e.Status.DumpedCore);
+                break;
+            case Notice.Exited e:
+                json.WriteNumber("code", e.Status.Code);
+                break;
+            case Notice.Stored e:
+                json.WriteString("name", e.Name);
+                if (e.Refusal is { } refusal)
+                    json.WriteString("refused", refusal);
+                break;
+        }
+    }
+}

@@ -1,0 +1,385 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Logs;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// Turns a definition and the descriptors of one instance into a <see cref="SpawnRequest"/>: who gets which number, the environment, the
+/// placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
+/// </summary>
+internal sealed class Launcher(
+    DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, string notifyDirectory,
+    (ulong Soft, ulong Hard) inheritedFileLimit)
+{
+    private const int FirstPassed = 3;
+    private const int PipeCloseOnExec = 0x80000;
+    private const int NofileResource = 7;
+
+    /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
+    /// <param name="instance">Gets its process, notify socket and pipes.</param>
+    /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
+    /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
+    /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
+    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
+    {
+        ServiceDefinition service = instance.Definition;
+        ResolvedUser user = users[service.Execution];
+        if (user.Problem is { } problem)
+            return Refuse(service, "user", Errno.ESRCH, problem);
+        using Birth birth = new();
+        if (OpenNotify(instance, service) is { } notifyRefused)
+            return notifyRefused;
+        if (GatherPassed(instance, birth, connection, stored) is { } refused)
+            return refused;
+        if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
+            return standardRefused;
+        OpenReadyPipe(instance, birth, service);
+        if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
+            return environmentRefused;
+        SpawnRequest request = Describe(instance, birth, service.Command, environment, searchPath, user) with
+        {
+            PidVariables = birth.PidVariables,
+            PidfdVariable = birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
+        };
+        if (spawner.Start(request, out PidFd? child) is { } failure)
+            return Explain(service, request, failure);
+        instance.Process = child;
+        instance.Group = child!.Pid;
+        return null;
+    }
+
+    /// <summary>Starts a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
+    public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
+    {
+        ServiceDefinition service = instance.Definition;
+        ResolvedUser user = users[service.Execution];
+        using Birth birth = new();
+        refused = user.Problem;
+        if (refused is not null)
+            return null;
+        birth.Standard(nothing.Number, nothing.Number, nothing.Number);
+        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, user, "command", addToPump: true) is { } pipe)
+            birth.Standard(nothing.Number, pipe.Number, pipe.Number);
+        if (BuildEnvironment(instance, birth, null, user, out List<string> environment, out string? searchPath) is { } failed)
+        {
+            refused = failed.Text;
+            return null;
+        }
+        environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
+        SpawnRequest request = Describe(instance, birth, arguments, environment, searchPath, user);
+        if (spawner.Start(request, out PidFd? child) is { } failure)
+            refused = Explain(service, request, failure).Text;
+        return child;
+    }
+
+    private SpawnRequest Describe(RunningInstance instance, Birth birth, ImmutableArray<string> command, List<string> environment, string? searchPath, ResolvedUser user)
+    {
+        Execution execution = instance.Definition.Execution;
+        string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
+        List<(int, ulong, ulong)> limits = [.. execution.Limits.Select(l => ((int)l.Kind, l.Soft, l.Hard))];
+        // The supervisor raised its own limit of descriptors; programs that use select(2) must not inherit that.
+        if (execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
+            limits.Add((NofileResource, inheritedFileLimit.Soft, inheritedFileLimit.Hard));
+        return new SpawnRequest
+        {
+            Arguments = arguments,
+            Candidates = CandidatesOf(arguments[0], searchPath),
+            Environment = environment,
+            Descriptors = birth.Mappings(),
+            WorkingDirectory = execution.WorkingDirectory,
+            Umask = execution.Umask,
+            Credentials = user.Credentials,
+            Limits = limits,
+            Nice = execution.Nice,
+            OomScoreAdjust = execution.OomScoreAdjust,
+            BoundingSet = execution.Capabilities,
+            AmbientSet = execution.AmbientCapabilities,
+            NoNewPrivileges = execution.NoNewPrivileges,
+            ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
+            IgnoreSigpipe = execution.IgnoreSigpipe,
+        };
+    }
+
+    private static string[] CandidatesOf(string program, string? searchPath)
+    {
+        if (program.Contains('/'))
+            return [program];
+        return [.. (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(d => $"{d.TrimEnd('/')}/{program}")];
+    }
+
+    private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
+    {
+        if (service.NotifyAccess == NotifyAccess.None)
+            return null;
+        instance.Notify = NotifySocket.Open(notifyDirectory, instance.Id, out Errno refused);
+        return instance.Notify is null ? Refuse(service, "notify socket", refused, $"{notifyDirectory}/{instance.Id.Number}: {refused.Text}") : null;
+    }
+
+    /// <summary>Descriptors from 3 on: the connection, or listeners, files and stored ones.</summary>
+    private Failure.SpawnFailed? GatherPassed(
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    {
+        ServiceDefinition service = instance.Definition;
+        if (service.Input is InputSource.Socket)
+            return null;
+        if (connection is not null)
+            birth.Pass(connection.Name, connection.Descriptor.Number, null);
+        else
+        {
+            foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
+                birth.Pass(definition.Name, listener.Descriptor.Number, definition.Key);
+        }
+        foreach (string key in service.Files)
+        {
+            if (!descriptors.FileFor(key, users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
+                return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
+            if (isOwned)
+                birth.Own(file);
+            birth.Pass(key, file.Number, key);
+        }
+        foreach ((string name, FileDescriptor descriptor) in stored)
+            birth.Pass(name, descriptor.Number, null);
+        return null;
+    }
+
+    private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
+    {
+        ServiceDefinition service = instance.Definition;
+        int socket = connection?.Descriptor.Number ?? (service.Input is InputSource.Socket ? descriptors.Of(service, instance.Slot).First().Listener.Descriptor.Number : -1);
+        int input = nothing.Number;
+        if (service.Input is InputSource.Socket)
+            input = socket;
+        else if (service.Input is InputSource.File file)
+        {
+            if (!FileOpener.Open(new FileRequest { Path = file.FilePath }).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+                return Refuse(service, "input", failure.Errno, $"input {failure}");
+            birth.Own(opened);
+            input = opened.Number;
+        }
+        if (service.Ready is Readiness.Output pattern)
+            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
+        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, out int output) is { } refused)
+            return refused;
+        int error = output;
+        bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
+        if (!isSame && OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, out error) is { } errorRefused)
+            return errorRefused;
+        birth.Standard(input, output, error);
+        return null;
+    }
+
+    private Failure.SpawnFailed? OpenOutput(
+        RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket, FileDescriptor inherited, ResolvedUser user, out int number)
+    {
+        number = nothing.Number;
+        switch (target)
+        {
+            case OutputTarget.Log:
+                if (OpenLogPipe(instance, birth, user, stream, addToPump: true) is not { } pipe)
+                    return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
+                number = pipe.Number;
+                return null;
+            case OutputTarget.Inherit:
+                number = inherited.Number;
+                return null;
+            case OutputTarget.Socket:
+                number = socket;
+                return null;
+            case OutputTarget.File file:
+                PathOwner owner = user.Credentials is { } who ? new PathOwner(who.Uid, who.Gid) : PathOwner.Own;
+                if (!FileOpener.OpenOutput(file.FilePath, owner).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+                    return Refuse(instance.Definition, stream, failure.Errno, $"{stream} {failure}");
+                birth.Own(opened);
+                number = opened.Number;
+                return null;
+            default:
+                return null;
+        }
+    }
+
+    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
+    {
+        int* ends = stackalloc int[2];
+        if (HostLibc.pipe2(ends, PipeCloseOnExec) != 0)
+            return null;
+        FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
+        birth.Own(writeEnd);
+        // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
+        if (user.Credentials is { } who)
+            _ = HostLibc.fchown(writeEnd.Number, who.Uid, who.Gid);
+        if (addToPump)
+        {
+            ServiceDefinition service = instance.Definition;
+            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream, File = service.Log }, readEnd);
+            instance.HasLogPipe = true;
+        }
+        return writeEnd;
+    }
+
+    private static unsafe void OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
+    {
+        if (service.Ready is not Readiness.Descriptor ready)
+            return;
+        int* ends = stackalloc int[2];
+        if (HostLibc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
+            return;
+        instance.ReadyPipe = new FileDescriptor(ends[0]);
+        FileDescriptor writeEnd = new(ends[1]);
+        birth.Own(writeEnd);
+        birth.PassAt(ready.Number, writeEnd.Number);
+    }
+
+    private Failure.SpawnFailed? BuildEnvironment(
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, out List<string> environment, out string? searchPath)
+    {
+        ServiceDefinition service = instance.Definition;
+        Dictionary<string, string> variables = new(StringComparer.Ordinal);
+        environment = [];
+        searchPath = null;
+        foreach (EnvironmentVariable passed in service.Execution.Environment.Where(v => v.IsPassed))
+            variables[passed.Name] = passed.Value;
+        if (user.Name is { } name)
+        {
+            variables["USER"] = variables["LOGNAME"] = name;
+            variables["HOME"] = user.Home ?? "/";
+            if (user.Shell is { Length: > 0 } shell)
+                variables["SHELL"] = shell;
+        }
+        foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
+        {
+            if (EnvironmentFileReader.Read(file.FilePath, variables) is { } problem && !file.IsOptional)
+                return Refuse(service, "environment file", Errno.ENOENT, $"environment file {file.FilePath}: {problem}");
+        }
+        foreach (EnvironmentVariable set in service.Execution.Environment.Where(v => !v.IsPassed))
+            variables[set.Name] = Placeholders.Resolve(set.Value, n => ValueOf(n, instance, birth));
+        variables.TryGetValue("PATH", out searchPath);
+        AddProtocol(instance, birth, connection, variables);
+        foreach ((string key, string value) in variables)
+            environment.Add($"{key}={value}");
+        return null;
+    }
+
+    private static void AddProtocol(RunningInstance instance, Birth birth, AcceptedConnection? connection, Dictionary<string, string> variables)
+    {
+        ServiceDefinition service = instance.Definition;
+        foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+            variables.Remove(foreign);
+        if (birth.Names.Count > 0 && service.ListenEnvironment)
+        {
+            variables["LISTEN_FDS"] = birth.Names.Count.ToString(CultureInfo.InvariantCulture);
+            variables["LISTEN_FDNAMES"] = string.Join(':', birth.Names);
+            birth.PidVariables.Add("LISTEN_PID");
+        }
+        if (instance.Notify is { } notify)
+            variables["NOTIFY_SOCKET"] = notify.Path;
+        if (service.Watchdog is { } watchdog)
+        {
+            variables["WATCHDOG_USEC"] = ((long)watchdog.TotalMicroseconds).ToString(CultureInfo.InvariantCulture);
+            birth.PidVariables.Add("WATCHDOG_PID");
+        }
+        if (service.FdStoreCount > 0)
+            variables["FDSTORE"] = service.FdStoreCount.ToString(CultureInfo.InvariantCulture);
+        if (connection is not null)
+            connection.AddTo(variables);
+        variables["LAUNCHD_SERVICE"] = service.Name.Text;
+        variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
+        variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
+        variables["LAUNCHD_INSTANCE"] = instance.Id.Number.ToString(CultureInfo.InvariantCulture);
+    }
+
+    private static string ValueOf(string placeholder, RunningInstance instance, Birth birth) => placeholder switch
+    {
+        "service" => instance.Definition.Name.Text,
+        "slot" => instance.Slot.ToString(CultureInfo.InvariantCulture),
+        "generation" => instance.Generation.ToString(CultureInfo.InvariantCulture),
+        _ => birth.NumberOf(placeholder["fd:".Length..]).ToString(CultureInfo.InvariantCulture),
+    };
+
+    private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
+        new(stage, errno.Value, $"cannot start {service.Name}: {text}");
+
+    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
+    {
+        Execution execution = service.Execution;
+        string text = failure.Stage switch
+        {
+            SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
+            SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}",
+            SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
+                $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
+            SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
+            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
+            _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
+        };
+        return new Failure.SpawnFailed(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {text}");
+    }
+
+    private static string ExecText(Errno errno) =>
+        errno == Errno.ENOEXEC ? errno.Text + " (a script needs a first line such as #!/bin/sh)" : errno.Text;
+
+    private static string Words(SpawnStage stage) => stage switch
+    {
+        SpawnStage.OomScore => "oom score",
+        SpawnStage.WorkingDirectory => "working directory",
+        SpawnStage.ParentDeath => "parent death signal",
+        SpawnStage.NoNewPrivileges => "no new privileges",
+        _ => stage.ToString().ToLowerInvariant(),
+    };
+
+    /// <summary>What one birth needs beside the instance: who gets which number, and what is closed afterwards.</summary>
+    private sealed class Birth : IDisposable
+    {
+        private readonly List<FileDescriptor> _owned = [];
+        private readonly List<(int Source, string? Key)> _passed = [];
+        private readonly List<DescriptorMapping> _extra = [];
+        private int _input, _output, _error;
+
+        public List<string> Names { get; } = [];
+        public List<string> PidVariables { get; } = [];
+
+        public void Own(FileDescriptor taken) => _owned.Add(taken);
+
+        public void Standard(int input, int output, int error) => (_input, _output, _error) = (input, output, error);
+
+        public void Pass(string name, int source, string? key)
+        {
+            Names.Add(name);
+            _passed.Add((source, key));
+        }
+
+        public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
+
+        /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
+        public int NumberOf(string name)
+        {
+            for (int i = 0; i < _passed.Count; i++)
+            {
+                if (_passed[i].Key == name)
+                    return FirstPassed + i;
+            }
+            return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
+        }
+
+        public DescriptorMapping[] Mappings()
+        {
+            List<DescriptorMapping> all = [new(_input, 0), new(_output, 1), new(_error, 2)];
+            for (int i = 0; i < _passed.Count; i++)
+                all.Add(new DescriptorMapping(_passed[i].Source, FirstPassed + i));
+            all.AddRange(_extra);
+            return [.. all.OrderBy(m => m.Target)];
+        }
+
+        public void Dispose()
+        {
+            foreach (FileDescriptor descriptor in _owned)
+                descriptor.Dispose();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>All that the host holds for one instance. Disposing closes it; the process itself is not touched.</summary>
+internal sealed class RunningInstance(InstanceId id, int slot, int generation, ServiceDefinition definition) : IDisposable
+{
+    public InstanceId Id => id;
+    public int Slot => slot;
+    public int Generation => generation;
+    public ServiceDefinition Definition => definition;
+
+    /// <summary>Null until spawned.</summary>
+    public PidFd? Process { get; set; }
+
+    /// <summary>Process group and session: the pid of the first main process.</summary>
+    public int Group { get; set; }
+
+    /// <summary>The main process was reaped.</summary>
+    public bool MainEnded { get; set; }
+    public NotifySocket? Notify { get; set; }
+    public NotifyAccess Access { get; set; } = definition.NotifyAccess;
+
+    /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
+    public FileDescriptor? ReadyPipe { get; set; }
+    public ReadinessProbe? Probe { get; set; }
+    public bool HasLogPipe { get; set; }
+
+    public string Label => $"{id.Service}.{slot}";
+
+    public void Dispose()
+    {
+        Process?.Dispose();
+        Notify?.Dispose();
+        ReadyPipe?.Dispose();
+        Probe?.Dispose();
+    }
+}

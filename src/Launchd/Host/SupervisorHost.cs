@@ -1,0 +1,223 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Logs;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The loop: turns readiness into events, gives each to the core, and has the effects carried out. Everything runs on the main thread; the
+/// log pump is the only other one. Within one wake-up notifications come first, then requests, listeners, exits, and timers last.
+/// </summary>
+internal sealed unsafe class SupervisorHost : IDisposable
+{
+    public const int NotifyPriority = 0, ControlPriority = 1, ListenerPriority = 2, SignalPriority = 3;
+    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Usr2 = 12, Term = 15, Chld = 17;
+
+    private readonly Supervisor _core;
+    private readonly EffectRunner _effects;
+    private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
+    private readonly Queue<Event> _results = new();
+    private readonly Queue<Event> _happened = new();
+    private readonly List<Effect> _todo = [];
+    private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
+    private bool _isFeeding;
+    private bool _wasInterrupted;
+
+    public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
+    {
+        Definition = definition;
+        Parts = parts;
+        _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
+        _effects = new EffectRunner(this, parts);
+        Must(Loop.Watch(_signals, Linux.Readiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        Must(Loop.Watch(parts.Mailbox.Wakeup, Linux.Readiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
+    }
+
+    public SupervisorDefinition Definition { get; }
+    public HostParts Parts { get; }
+    public Supervisor Core => _core;
+    public EffectRunner Effects => _effects;
+    public EventLoop Loop => Parts.Loop;
+    public TimerQueue Timers { get; } = new();
+
+    /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
+    public SortedDictionary<string, long> Counters { get; } = [];
+
+    /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
+    public int? ExitCode { get; set; }
+
+    public static Moment Now => new(Clock.MonotonicNanoseconds);
+
+    /// <summary>Runs until the core orders the end.</summary>
+    public int Run()
+    {
+        Feed(Event.Booted.Value);
+        while (ExitCode is null)
+        {
+            Loop.Wait(Timers.NextDelay(Now));
+            while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
+                Feed(new Event.TimerFired(key));
+        }
+        return ExitCode.Value;
+    }
+
+    /// <summary>Something happened. Steps at once, or after the step that is under way.</summary>
+    public void Feed(Event happened)
+    {
+        _happened.Enqueue(happened);
+        if (_isFeeding)
+            return;
+        _isFeeding = true;
+        try
+        {
+            // Results of effects first: nothing from outside may come between a spawn and its result.
+            while (_results.TryDequeue(out Event? next) || _happened.TryDequeue(out next))
+                Step(next);
+        }
+        finally
+        {
+            _isFeeding = false;
+        }
+    }
+
+    /// <summary>The result of an effect that is being carried out.</summary>
+    public void FeedResult(Event result) => _results.Enqueue(result);
+
+    public void Count(string what) => Counters[what] = Counters.GetValueOrDefault(what) + 1;
+
+    public void Dispose()
+    {
+        _effects.Dispose();
+        Loop.Unwatch(_signals);
+        _signals.Dispose();
+    }
+
+    private void Step(Event happened)
+    {
+        try
+        {
+            // The core uses its list of effects again for the next step.
+            _todo.AddRange(_core.Step(happened, Now));
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            SetAside(happened, defect);
+            return;
+        }
+        foreach (Effect effect in _todo)
+            Carry(effect);
+        _todo.Clear();
+    }
+
+    private void Carry(Effect effect)
+    {
+        try
+        {
+            _effects.Run(effect);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            Count("effects-failed");
+            SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
+            // A spawn without a result would leave its slot starting for ever.
+            if (effect is Effect.Spawn spawn)
+                FeedResult(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("supervisor", 0, $"cannot start {spawn.Instance.Service}: {defect.Message}")));
+        }
+    }
+
+    /// <summary>Our bug: the step did not happen; the service that it was about is set aside, the others go on.</summary>
+    private void SetAside(Event happened, Exception defect)
+    {
+        Count("steps-failed");
+        ServiceName? service = ServiceOf(happened);
+        SupervisorLog.StepFailed(Parts.Logger, happened.ToString(), service?.Text ?? "-", defect);
+        if (service is { } name && happened is not Event.MachineFaulted)
+            _results.Enqueue(new Event.MachineFaulted(name, defect.Message));
+    }
+
+    private static ServiceName? ServiceOf(Event happened) => happened switch
+    {
+        Event.Spawned e => e.Instance.Service,
+        Event.SpawnFailed e => e.Instance.Service,
+        Event.MainExited e => e.Instance.Service,
+        Event.LeftoversEnded e => e.Instance.Service,
+        Event.Notified e => e.Instance.Service,
+        Event.ReadinessMet e => e.Instance.Service,
+        Event.MainProcessChanged e => e.Instance.Service,
+        Event.TimerFired e => e.Key.Service.Text is null ? null : e.Key.Service,
+        Event.CommandEnded e => e.Instance.Service,
+        Event.ListenerReadable e => e.Service,
+        Event.ConnectionAccepted e => e.Service,
+        Event.AcceptFailed e => e.Service,
+        Event.DescriptorHungUp e => e.Service,
+        Event.MachineFaulted e => e.Service,
+        _ => null,
+    };
+
+    private void ReadSignals()
+    {
+        bool hasChildren = false;
+        nint got;
+        fixed (byte* buffer = _signalBuffer)
+            got = Libc.read(_signals.Number, buffer, (nuint)_signalBuffer.Length);
+        for (int at = 0; at + Libc.SignalInfoBytes <= got; at += Libc.SignalInfoBytes)
+        {
+            int signal = BitConverter.ToInt32(_signalBuffer, at);
+            if (signal == Chld)
+                hasChildren = true;
+            else
+                Handle(signal);
+        }
+        if (hasChildren)
+            _effects.Instances.ReapAll();
+    }
+
+    private void Handle(int signal)
+    {
+        switch (signal)
+        {
+            case Term:
+                Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+                break;
+            case Int:
+                Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
+                _wasInterrupted = true;
+                break;
+            case Quit:
+                Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
+                break;
+            case Usr1:
+                Parts.Pump.ReopenFiles();
+                break;
+            case Hup or Usr2:
+                Count("signals-ignored");
+                SupervisorLog.SignalIgnored(Parts.Logger, new SignalNumber(signal).ToString());
+                break;
+        }
+    }
+
+    private static void Must(Errno refused, string what)
+    {
+        if (refused != Errno.None)
+            throw new SystemCallException("epoll_ctl", what, refused);
+    }
+}
+
+/// <summary>What the host is put together from; whoever made them disposes them after the host.</summary>
+internal sealed record HostParts
+{
+    public required EventLoop Loop { get; init; }
+    public required Mailbox Mailbox { get; init; }
+    public required RuntimeDirectory Directory { get; init; }
+    public required DescriptorTable Descriptors { get; init; }
+    public required Launcher Launcher { get; init; }
+    public required LogPump Pump { get; init; }
+    public required Delays Delays { get; init; }
+    public required Journal Journal { get; init; }
+    public required ILogger Logger { get; init; }
+    public required Moment StartedAt { get; init; }
+}

@@ -1,0 +1,79 @@
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The supervisor's own log: one sentence each, lower case, names in single quotes. Event ids in bands: 1000 supervisor, 2000 services,
+/// 3000 descriptors, 4000 control, 5000 configuration.
+/// </summary>
+internal static partial class SupervisorLog
+{
+    [LoggerMessage(1001, LogLevel.Information, "'{name}' runs as pid {pid}, {services} services, control socket {socket}")]
+    public static partial void Running(ILogger logger, string name, int pid, int services, string socket);
+
+    [LoggerMessage(1002, LogLevel.Information, "shutting down: {reason}")]
+    public static partial void ShuttingDown(ILogger logger, string reason);
+
+    [LoggerMessage(1003, LogLevel.Information, "ended with code {code}")]
+    public static partial void Ended(ILogger logger, int code);
+
+    [LoggerMessage(1004, LogLevel.Warning, "signal {signal} is not handled yet, ignoring")]
+    public static partial void SignalIgnored(ILogger logger, string signal);
+
+    [LoggerMessage(1005, LogLevel.Critical, "a step failed at {what}, '{service}' is set aside")]
+    public static partial void StepFailed(ILogger logger, string what, string service, Exception exception);
+
+    [LoggerMessage(1006, LogLevel.Error, "an effect failed: {what}, ignoring")]
+    public static partial void EffectFailed(ILogger logger, string what, Exception exception);
+
+    [LoggerMessage(1007, LogLevel.Warning, "{text}")]
+    public static partial void Pump(ILogger logger, string text);
+
+    [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
+    public static partial void Spawned(ILogger logger, string instance, int pid);
+
+    [LoggerMessage(2002, LogLevel.Error, "{text}")]
+    public static partial void SpawnFailed(ILogger logger, string text);
+
+    [LoggerMessage(2003, LogLevel.Information, "'{instance}' is ready after {after}")]
+    public static partial void Ready(ILogger logger, string instance, string after);
+
+    [LoggerMessage(2004, LogLevel.Information, "'{instance}' stops: {reason}")]
+    public static partial void Draining(ILogger logger, string instance, string reason);
+
+    [LoggerMessage(2005, LogLevel.Information, "'{instance}' (pid {pid}) {status}")]
+    public static partial void Exited(ILogger logger, string instance, int pid, string status);
+
+    [LoggerMessage(2006, LogLevel.Warning, "'{instance}' (pid {pid}) {status}")]
+    public static partial void ExitedBadly(ILogger logger, string instance, int pid, string status);
+
+    [LoggerMessage(2007, LogLevel.Information, "'{instance}' starts again in {delay}")]
+    public static partial void Restarting(ILogger logger, string instance, string delay);
+
+    [LoggerMessage(2008, LogLevel.Error, "'{instance}' failed: {reason}")]
+    public static partial void Failed(ILogger logger, string instance, string reason);
+
+    [LoggerMessage(2009, LogLevel.Warning, "'{instance}' (pid {pid}) did not end in time, killing it")]
+    public static partial void Killing(ILogger logger, string instance, int pid);
+
+    [LoggerMessage(2010, LogLevel.Debug, "'{instance}' notified: {lines}")]
+    public static partial void Notified(ILogger logger, string instance, string lines);
+
+    [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
+    public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
+
+    [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
+    public static partial void Activated(ILogger logger, string service, string socket);
+
+    [LoggerMessage(3002, LogLevel.Warning, "activation of '{service}' rests for {pause}: {reason}")]
+    public static partial void ActivationPaused(ILogger logger, string service, string pause, string reason);
+
+    [LoggerMessage(3003, LogLevel.Information, "activation of '{service}' goes on")]
+    public static partial void ActivationResumed(ILogger logger, string service);
+
+    [LoggerMessage(3004, LogLevel.Warning, "descriptor '{name}' of '{instance}' is not stored: {reason}")]
+    public static partial void NotStored(ILogger logger, string name, string instance, string reason);
+
+    [LoggerMessage(5001, LogLevel.Warning, "{diagnostic}")]
+    public static partial void Configuration(ILogger logger, string diagnostic);
+}
