@@ -157,8 +157,9 @@ internal static class ListenerOpener
             settings.Set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", null);
         if (request.ShardCount > 0)
             settings.Set(SOL_SOCKET, SO_REUSEPORT, 1, "shards", null);
-        settings.SetCommon();
+        // ip(7): IP_TOS changes the priority, so it goes first.
         settings.SetInternet();
+        settings.SetCommon();
         if (isTcp)
             settings.SetTcp();
         failure = settings.Failure;

@@ -36,7 +36,8 @@ internal sealed record PortHolder(int Pid, string Command)
         {
             // Num RefCount Protocol Flags Type St Inode Path; only the path may hold spaces.
             string[] fields = line.Split(' ', 8, StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length == 8 && fields[7] == path)
+            // A connection that nobody has accepted yet has the listener's path too, but no inode.
+            if (fields.Length == 8 && fields[7] == path && fields[6] != "0")
                 return OfInode(fields[6]);
         }
         return null;
