@@ -194,7 +194,7 @@ internal static unsafe class FileOpener
             };
         }
         if (refused == Errno.ENOENT)
-            return request.CreateMode is null ? "create = \"0640\" would make it" : "its directory does not exist";
+            return request.CreateMode is null ? "create = \"0640\" would make it" : "it is a symbolic link that leads nowhere";
         if (refused == Errno.EACCES)
             return "this user may not open it so";
         return Remedy.ForPath(refused);

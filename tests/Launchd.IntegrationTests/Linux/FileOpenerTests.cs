@@ -39,6 +39,16 @@ public sealed class FileOpenerTests : IDisposable
     }
 
     [Fact]
+    public void ADanglingLinkIsNotFilled_AndAMissingDirectoryIsNamed()
+    {
+        File.CreateSymbolicLink(_directory["l"], _directory["nowhere"]);
+        var request = new FileRequest { Path = _directory["l"], Access = OpenAccess.Append, CreateMode = 0b110_000_000 };
+        Assert.Contains("leads nowhere", FileOpener.Open(request).Failure?.ToString());
+        Assert.False(File.Exists(_directory["nowhere"]));
+        Assert.Contains($"the directory {_directory["no"]} does not exist", FileOpener.Open(request with { Path = _directory["no/f"] }).Failure?.ToString());
+    }
+
+    [Fact]
     public void AFifoWithoutAPartnerDoesNotStopTheCaller()
     {
         ListenerRequest request = new() { Endpoints = [new ListenerEndpoint.Fifo(_directory["p"])] };
