@@ -4,7 +4,8 @@ using Launchd.Interop;
 
 namespace Launchd.Linux;
 
-/// <summary>A user of the system's database. For a number without an entry only <see cref="Uid"/> and <see cref="Gid"/> mean something.</summary>
+/// <summary>A user of the system's database. For a number without an entry only <see cref="Uid"/> and <see cref="Gid"/> mean
+/// something.</summary>
 /// <param name="Name">Null without an entry.</param>
 /// <param name="Uid">The user's number.</param>
 /// <param name="Gid">The user's own group; for a number without an entry the number again.</param>
@@ -42,7 +43,8 @@ internal static unsafe class Identity
             byte[] buffer = new byte[size];
             fixed (byte* text = buffer, wanted = name)
             {
-                error = isNumber ? Libc.getpwuid_r(uid, &entry, text, (nuint)size, &found) : Libc.getpwnam_r(wanted, &entry, text, (nuint)size, &found);
+                error = isNumber ? Libc.getpwuid_r(uid, &entry, text, (nuint)size, &found)
+                    : Libc.getpwnam_r(wanted, &entry, text, (nuint)size, &found);
                 if (error == 0 && found != null)
                 {
                     return new(new UserRecord(CString.Read(entry.pw_name), entry.pw_uid, entry.pw_gid, CString.Read(entry.pw_dir),
@@ -127,7 +129,8 @@ internal static unsafe class Identity
     // getpwnam(3), ERRORS: "no entry" comes as 0 or as one of several numbers, by the directory service behind it.
     private static Errno Meaning(int error) =>
         new Errno(error) is var errno
-        && (error == 0 || errno == Errno.ENOENT || errno == Errno.ESRCH || errno == Errno.EBADF || errno == Errno.EPERM) ? Errno.ENOENT : new(error);
+        && (error == 0 || errno == Errno.ENOENT || errno == Errno.ESRCH || errno == Errno.EBADF || errno == Errno.EPERM) ? Errno.ENOENT
+            : new(error);
 
     private const int Range = 34;
 }

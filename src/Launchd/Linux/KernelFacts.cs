@@ -70,7 +70,8 @@ internal static class KernelFacts
         "1" => new("yama", FindingState.Ok, "ptrace_scope 1",
             "the supervisor can take descriptors of its services; services cannot take them of each other (mode direct)"),
         "2" => new("yama", FindingState.Limited, "ptrace_scope 2", "descriptors of running services are taken only with CAP_SYS_PTRACE"),
-        { } scope => new("yama", FindingState.Missing, $"ptrace_scope {scope}", "descriptors of running services cannot be taken; owners have to send them"),
+        { } scope => new("yama", FindingState.Missing, $"ptrace_scope {scope}",
+            "descriptors of running services cannot be taken; owners have to send them"),
     };
 
     private static KernelFinding Seccomp() => Status("Seccomp") switch
@@ -83,14 +84,16 @@ internal static class KernelFacts
     };
 
     private static KernelFinding NoNewPrivileges() => Status("NoNewPrivs") == "1"
-        ? new("no-new-privileges", FindingState.Limited, "set", "services cannot gain rights from set-user-id programs or file capabilities")
+        ? new("no-new-privileges", FindingState.Limited, "set",
+            "services cannot gain rights from set-user-id programs or file capabilities")
         : new("no-new-privileges", FindingState.Ok, "not set", "set-user-id programs and file capabilities work");
 
     private static KernelFinding Capabilities()
     {
         (string Name, int Bit, string Use)[] wanted =
         [
-            ("CAP_SETUID", 7, "user"), ("CAP_SETGID", 6, "group"), ("CAP_CHOWN", 0, "owners of paths"), ("CAP_KILL", 5, "signals to other users"),
+            ("CAP_SETUID", 7, "user"), ("CAP_SETGID", 6, "group"), ("CAP_CHOWN", 0, "owners of paths"),
+                ("CAP_KILL", 5, "signals to other users"),
             ("CAP_NET_BIND_SERVICE", 10, "low ports"), ("CAP_NET_ADMIN", 12, "mark, transparent, large buffers"),
             ("CAP_SYS_PTRACE", 19, "descriptors of services of other users"), ("CAP_SYS_RESOURCE", 24, "limits above the hard ones"),
         ];
@@ -99,7 +102,8 @@ internal static class KernelFacts
         string[] lacking = [.. wanted.Where(one => (held >> one.Bit & 1) == 0).Select(one => $"{one.Use} ({one.Name})")];
         return lacking.Length == 0
             ? new("capabilities", FindingState.Ok, "all that are of use", "every option works")
-            : new("capabilities", FindingState.Limited, $"{wanted.Length - lacking.Length} of {wanted.Length}", "refused here: " + string.Join(", ", lacking));
+            : new("capabilities", FindingState.Limited, $"{wanted.Length - lacking.Length} of {wanted.Length}",
+                "refused here: " + string.Join(", ", lacking));
     }
 
     private static KernelFinding DescriptorLimit()
@@ -120,7 +124,8 @@ internal static class KernelFacts
         const int asked = 4096;
         string? text = Read("/proc/sys/net/core/somaxconn");
         bool isKnown = int.TryParse(text, out int largest);
-        return new("listen-backlog", isKnown && largest >= asked ? FindingState.Ok : FindingState.Limited, $"net.core.somaxconn {text ?? "not shown"}",
+        return new("listen-backlog", isKnown && largest >= asked ? FindingState.Ok : FindingState.Limited,
+            $"net.core.somaxconn {text ?? "not shown"}",
             !isKnown ? "the longest listen queue cannot be told"
             : largest >= asked ? "backlogs are granted as asked" : $"a backlog above {largest} is cut to it without a word");
     }
@@ -131,7 +136,8 @@ internal static class KernelFacts
         string? text = Read("/proc/sys/net/unix/max_dgram_qlen");
         bool isLong = int.TryParse(text, out int length) && length >= comfortable;
         return new("datagram-queue", isLong ? FindingState.Ok : FindingState.Limited, $"net.unix.max_dgram_qlen {text ?? "not shown"}",
-            isLong ? "bursts of notifications are queued" : "services that notify in bursts wait for the supervisor to read; raise it to 512");
+            isLong ? "bursts of notifications are queued"
+                : "services that notify in bursts wait for the supervisor to read; raise it to 512");
     }
 
     private static KernelFinding UserNamespaces()
@@ -141,16 +147,22 @@ internal static class KernelFacts
         string? unprivileged = Read("/proc/sys/kernel/unprivileged_userns_clone");
         bool works = isBuiltIn && most != "0" && unprivileged != "0";
         return new("user-namespaces", works ? FindingState.Ok : isBuiltIn ? FindingState.Limited : FindingState.Missing,
-            $"max_user_namespaces {most ?? "not shown"}", works ? "services may make their own sandboxes" : "services that sandbox themselves need privilege");
+            $"max_user_namespaces {most ?? "not shown"}", works ? "services may make their own sandboxes"
+                : "services that sandbox themselves need privilege");
     }
 
     private static KernelFinding ProcMount()
     {
         // DEVICE POINT TYPE OPTIONS …
-        string? options = Lines("/proc/self/mounts").Select(line => line.Split(' ')).LastOrDefault(fields => fields.Length > 3 && fields[1] == "/proc")?[3];
+        string? options = Lines("/proc/self/mounts").Select(line => line.Split(' ')).LastOrDefault(fields => fields.Length > 3
+            && fields[1] == "/proc")?[3];
         if (options is null)
-            return new("proc", FindingState.Missing, "/proc is not mounted", "descriptors cannot be re-opened and holders of ports not be named");
-        string? hidden = options.Split(',').FirstOrDefault(option => option.StartsWith("hidepid=", StringComparison.Ordinal) && option is not ("hidepid=0" or "hidepid=off"));
+        {
+            return new("proc", FindingState.Missing, "/proc is not mounted",
+                "descriptors cannot be re-opened and holders of ports not be named");
+        }
+        string? hidden = options.Split(',').FirstOrDefault(option => option.StartsWith("hidepid=", StringComparison.Ordinal)
+            && option is not ("hidepid=0" or "hidepid=off"));
         return hidden is null
             ? new("proc", FindingState.Ok, "mounted", "holders of ports are named")
             : new("proc", FindingState.Limited, hidden, "processes of other users are not seen; holders of ports may stay unnamed");
@@ -169,8 +181,10 @@ internal static class KernelFacts
         fixed (byte* text = CString.From(place))
             refused = faccessat(AT_FDCWD, text, W_OK | X_OK, AT_EACCESS) < 0 ? Errno.Last : Errno.None;
         return refused == Errno.None
-            ? new("runtime-directory", FindingState.Ok, place == path ? $"{path} is writable" : $"{path} can be made in {place}", "sockets can be made")
-            : new("runtime-directory", FindingState.Missing, $"{place}: {refused.Text}", "the supervisor cannot start; set supervisor.runtime_directory");
+            ? new("runtime-directory", FindingState.Ok, place == path ? $"{path} is writable" : $"{path} can be made in {place}",
+                "sockets can be made")
+            : new("runtime-directory", FindingState.Missing, $"{place}: {refused.Text}",
+                "the supervisor cannot start; set supervisor.runtime_directory");
     }
 
     private static string? Read(string path) => Files.ReadText(path, 4096)?.Trim();

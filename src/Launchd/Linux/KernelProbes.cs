@@ -18,7 +18,8 @@ internal static unsafe class KernelProbes
         using FileDescriptor? pidfd = OpenOwnPidfd(out Errno refused);
         return pidfd is not null
             ? new("pidfd-open", FindingState.Ok, "works", "services are watched without races over pid numbers")
-            : new("pidfd-open", FindingState.Missing, refused.Text, "services cannot be watched; Linux 5.3 and a container policy that allows it are needed");
+            : new("pidfd-open", FindingState.Missing, refused.Text,
+                "services cannot be watched; Linux 5.3 and a container policy that allows it are needed");
     }
 
     /// <summary>A descriptor of this very process: what a policy forbids altogether is refused here too.</summary>
@@ -31,7 +32,8 @@ internal static unsafe class KernelProbes
             if (number >= 0)
             {
                 new FileDescriptor(number).Dispose();
-                return new("pidfd-getfd", FindingState.Ok, "works on this process", "descriptors of running services can be fetched, as Yama and users allow");
+                return new("pidfd-getfd", FindingState.Ok, "works on this process",
+                    "descriptors of running services can be fetched, as Yama and users allow");
             }
         }
         return new("pidfd-getfd", FindingState.Missing, refused.Text,
@@ -59,10 +61,14 @@ internal static unsafe class KernelProbes
         const uint first = uint.MaxValue - 1;
         int plain = Call(CloseRangeNumber, first, uint.MaxValue, 0, out Errno refused);
         if (plain < 0)
-            return new("close-range", FindingState.Missing, refused.Text, "needs Linux 5.9; starting a service closes descriptors one by one");
+        {
+            return new("close-range", FindingState.Missing, refused.Text,
+                "needs Linux 5.9; starting a service closes descriptors one by one");
+        }
         // Trying CLOSE_RANGE_UNSHARE would give this thread a table of its own; it came with the call itself, the other flag later.
         int cloexec = Call(CloseRangeNumber, first, uint.MaxValue, CloseRangeCloexec, out _);
-        return new("close-range", FindingState.Ok, cloexec < 0 ? "with unshare" : "with unshare and close-on-exec", "a service inherits nothing but what it is given");
+        return new("close-range", FindingState.Ok, cloexec < 0 ? "with unshare" : "with unshare and close-on-exec",
+            "a service inherits nothing but what it is given");
     }
 
     public static KernelFinding UnixOption(string name, int option, string since, string consequence, string without)
@@ -81,7 +87,8 @@ internal static unsafe class KernelProbes
         using FileDescriptor? pidfd = PeerCredentials.OpenPidfd(first, out Errno refused);
         return pidfd is not null
             ? new("so-peerpidfd", FindingState.Ok, "works", "clients of the control socket are known by pidfd")
-            : new("so-peerpidfd", FindingState.Limited, $"needs Linux 6.5: {refused.Text}", "clients of the control socket are known by pid only");
+            : new("so-peerpidfd", FindingState.Limited, $"needs Linux 6.5: {refused.Text}",
+                "clients of the control socket are known by pid only");
     }
 
     public static KernelFinding Family(string name, int family, string what)

@@ -11,7 +11,8 @@ namespace Launchd.Linux;
 /// directory, memory, device, message-queue, pidfd, or the kernel's own word (eventfd, signalfd, …).
 /// </param>
 /// <param name="Address">Bound or, failing that, connected address; path of a file; empty when there is none.</param>
-/// <param name="Flags">non-blocking, append, read-only, write-only, path-only, listening, dead (a listener that was shut down), filtered.</param>
+/// <param name="Flags">non-blocking, append, read-only, write-only, path-only, listening, dead (a listener that was shut down),
+/// filtered.</param>
 /// <param name="QueueCount">Connections waiting, where the kernel tells.</param>
 /// <param name="BacklogCount">Room for them.</param>
 internal sealed record DescriptorState(string Kind, string Address, string[] Flags, int? QueueCount = null, int? BacklogCount = null);
@@ -90,7 +91,8 @@ internal static unsafe class ListenerState
         string role = isListening ? "listener" : "socket";
         string kind = family switch
         {
-            Libc.AF_INET or Libc.AF_INET6 => type == Libc.SOCK_STREAM ? $"tcp-{role}" : type == Libc.SOCK_DGRAM ? "udp-socket" : "raw-socket",
+            Libc.AF_INET or Libc.AF_INET6 => type == Libc.SOCK_STREAM ? $"tcp-{role}" : type == Libc.SOCK_DGRAM ? "udp-socket"
+                : "raw-socket",
             Libc.AF_UNIX => type == Libc.SOCK_DGRAM ? "unix-datagram" : $"unix-{role}",
             Libc.AF_VSOCK => $"vsock-{role}",
             Libc.AF_NETLINK => "netlink",
@@ -113,8 +115,10 @@ internal static unsafe class ListenerState
         FileKind.Directory => "directory",
         FileKind.CharacterDevice or FileKind.BlockDevice => "device",
         FileKind.Socket => "socket-path",
-        FileKind.Regular when place.StartsWith(MemoryPrefix, StringComparison.Ordinal) && place.EndsWith(DeletedMark, StringComparison.Ordinal) => "memory",
-        FileKind.Regular when place.Contains("[pidfd]", StringComparison.Ordinal) || place.StartsWith("pidfd:", StringComparison.Ordinal) => "pidfd",
+        FileKind.Regular when place.StartsWith(MemoryPrefix, StringComparison.Ordinal)
+            && place.EndsWith(DeletedMark, StringComparison.Ordinal) => "memory",
+        FileKind.Regular when place.Contains("[pidfd]", StringComparison.Ordinal)
+            || place.StartsWith("pidfd:", StringComparison.Ordinal) => "pidfd",
         FileKind.Regular => "file",
         _ when place.StartsWith(AnonymousPrefix, StringComparison.Ordinal) => place[AnonymousPrefix.Length..].Trim('[', ']'),
         _ => "file",

@@ -17,7 +17,8 @@ internal sealed record PortHolder(int Pid, string Command)
     private const string UnconnectedState = "07";
 
     public override string ToString() =>
-        Pid == Environment.ProcessId ? "held by this process itself" : Pid == 0 ? "held by a process that this user may not see" : $"held by {Command}, pid {Pid}";
+        Pid == Environment.ProcessId ? "held by this process itself" : Pid == 0 ? "held by a process that this user may not see"
+            : $"held by {Command}, pid {Pid}";
 
     /// <summary>Who listens on a port; null when the tables show nobody.</summary>
     /// <param name="protocol"><c>tcp</c> or <c>udp</c>.</param>

@@ -45,7 +45,8 @@ public sealed class FileOpenerTests : IDisposable
         var request = new FileRequest { Path = _directory["l"], Access = OpenAccess.Append, CreateMode = 0b110_000_000 };
         Assert.Contains("leads nowhere", FileOpener.Open(request).Failure?.ToString());
         Assert.False(File.Exists(_directory["nowhere"]));
-        Assert.Contains($"the directory {_directory["no"]} does not exist", FileOpener.Open(request with { Path = _directory["no/f"] }).Failure?.ToString());
+        Assert.Contains($"the directory {_directory["no"]} does not exist",
+            FileOpener.Open(request with { Path = _directory["no/f"] }).Failure?.ToString());
     }
 
     [Fact]
@@ -56,7 +57,8 @@ public sealed class FileOpenerTests : IDisposable
         using FileDescriptor reading = FileOpener.Open(new FileRequest { Path = _directory["p"] }).Value;
         Assert.Equal(0, fcntl(reading.Number, F_GETFL) & O_NONBLOCK);
         reading.Dispose();
-        Assert.Contains("no reader", FileOpener.Open(new FileRequest { Path = _directory["p"], Access = OpenAccess.Write }).Failure?.ToString());
+        Assert.Contains("no reader",
+            FileOpener.Open(new FileRequest { Path = _directory["p"], Access = OpenAccess.Write }).Failure?.ToString());
     }
 
     [FactWhenRoot]

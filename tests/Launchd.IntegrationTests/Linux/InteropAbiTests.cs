@@ -10,13 +10,15 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;
 
-/// <summary>Sizes, offsets and constants of our own imports for sockets, files and users, held against the headers of this machine by its compiler.</summary>
+/// <summary>Sizes, offsets and constants of our own imports for sockets, files and users, held against the headers of this machine by
+/// its compiler.</summary>
 public sealed class InteropAbiTests
 {
     // Our name, the name in the headers. A head of a longer structure is compared by its offsets only.
     private static readonly (Type Ours, string Theirs, bool IsHead)[] Structures =
     [
-        (typeof(Libc.msghdr), "struct msghdr", false), (typeof(Libc.iovec), "struct iovec", false), (typeof(Libc.ucred), "struct ucred", false),
+        (typeof(Libc.msghdr), "struct msghdr", false), (typeof(Libc.iovec), "struct iovec", false),
+            (typeof(Libc.ucred), "struct ucred", false),
         (typeof(Libc.sockaddr_nl), "struct sockaddr_nl", false), (typeof(Libc.sockaddr_vm), "struct sockaddr_vm", false),
         (typeof(Libc.tcp_info_head), "struct tcp_info", true), (typeof(Libc.nlmsghdr), "struct nlmsghdr", false),
         (typeof(Libc.unix_diag_req), "struct unix_diag_req", false), (typeof(Libc.unix_diag_msg), "struct unix_diag_msg", false),
@@ -31,10 +33,12 @@ public sealed class InteropAbiTests
     private static readonly string[] Constants =
     [
         nameof(Libc.AF_UNIX), nameof(Libc.AF_INET), nameof(Libc.AF_INET6), nameof(Libc.AF_NETLINK), nameof(Libc.AF_VSOCK),
-        nameof(Libc.SOCK_STREAM), nameof(Libc.SOCK_DGRAM), nameof(Libc.SOCK_SEQPACKET), nameof(Libc.SO_PASSPIDFD), nameof(Libc.SO_PEERPIDFD),
+        nameof(Libc.SOCK_STREAM), nameof(Libc.SOCK_DGRAM), nameof(Libc.SOCK_SEQPACKET), nameof(Libc.SO_PASSPIDFD),
+            nameof(Libc.SO_PEERPIDFD),
         nameof(Libc.SO_PASSRIGHTS), nameof(Libc.IPPROTO_MPTCP), nameof(Libc.TCP_LISTEN), nameof(Libc.NETLINK_SOCK_DIAG),
         nameof(Libc.SOCK_DIAG_BY_FAMILY), nameof(Libc.NLMSG_ERROR), nameof(Libc.NLM_F_REQUEST), nameof(Libc.UDIAG_SHOW_VFS),
-        nameof(Libc.UDIAG_SHOW_RQLEN), nameof(Libc.UNIX_DIAG_VFS), nameof(Libc.UNIX_DIAG_RQLEN), nameof(Libc.VMADDR_CID_ANY), nameof(Libc.MFD_NOEXEC_SEAL),
+        nameof(Libc.UDIAG_SHOW_RQLEN), nameof(Libc.UNIX_DIAG_VFS), nameof(Libc.UNIX_DIAG_RQLEN), nameof(Libc.VMADDR_CID_ANY),
+            nameof(Libc.MFD_NOEXEC_SEAL),
     ];
 
     [FactWhenTool("gcc")]

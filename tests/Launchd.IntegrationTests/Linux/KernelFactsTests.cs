@@ -13,7 +13,8 @@ public sealed class KernelFactsTests
         using var directory = new TemporaryDirectory();
         ImmutableArray<KernelFinding> findings = KernelFacts.Collect(directory["not/yet/there"]);
 
-        Assert.All(findings, finding => Assert.False(string.IsNullOrEmpty(finding.Text) || string.IsNullOrEmpty(finding.Consequence), finding.Name));
+        Assert.All(findings, finding => Assert.False(string.IsNullOrEmpty(finding.Text) || string.IsNullOrEmpty(finding.Consequence),
+            finding.Name));
         Assert.Equal(findings.Length, findings.Select(finding => finding.Name).Distinct().Count());
         Assert.Empty(Directory.GetFileSystemEntries(directory.Path));
         KernelFinding place = findings.Single(finding => finding.Name == "runtime-directory");
@@ -23,8 +24,12 @@ public sealed class KernelFactsTests
     [FactWhenKernel(6, 16)]
     public void OnANewKernelTheProbesFindWhatItHas()
     {
-        Dictionary<string, FindingState> states = KernelFacts.Collect("/tmp").ToDictionary(finding => finding.Name, finding => finding.State);
-        foreach (string name in new[] { "kernel", "pidfd-open", "pidfd-inodes", "close-range", "so-passpidfd", "so-peerpidfd", "so-passrights", "memory-sealing" })
+        Dictionary<string, FindingState> states = KernelFacts.Collect("/tmp").ToDictionary(finding => finding.Name, finding =>
+            finding.State);
+        foreach (string name in new[] { "kernel", "pidfd-open", "pidfd-inodes", "close-range", "so-passpidfd", "so-peerpidfd",
+            "so-passrights", "memory-sealing" })
+        {
             Assert.Equal((name, FindingState.Ok), (name, states[name]));
+        }
     }
 }

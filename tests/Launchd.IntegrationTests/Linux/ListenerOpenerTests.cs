@@ -18,7 +18,8 @@ public sealed class ListenerOpenerTests : IDisposable
 
     private static ListenerEndpoint.Tcp Tcp(int port = 0) => new(IPAddress.Loopback, port);
 
-    private static ListenerEndpoint.Unix Unix(string path, UnixSocketKind kind = UnixSocketKind.Stream) => new(kind, path, IsAbstract: false);
+    private static ListenerEndpoint.Unix Unix(string path, UnixSocketKind kind = UnixSocketKind.Stream) =>
+        new(kind, path, IsAbstract: false);
 
     private static int PortOf(OpenedListener listener) => int.Parse(listener.Address.AsSpan(listener.Address.LastIndexOf(':') + 1));
 
@@ -37,7 +38,8 @@ public sealed class ListenerOpenerTests : IDisposable
         Assert.Equal(Errno.EAGAIN, refused);
         Assert.Equal((0, 4096), ListenerState.ReadQueue(held));
 
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)),
+            TimeSpan.FromSeconds(10)).Value;
         Assert.Equal(0, fcntl(client.Number, F_GETFL) & O_NONBLOCK);
         Assert.Equal((1, 4096), ListenerState.ReadQueue(held));
         using FileDescriptor? accepted = UnixSocket.Accept(held, out _);
@@ -76,10 +78,12 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void AnyAddressServesBothFamilies()
     {
-        OpenedListener listener = ListenerOpener.Open(Request(new ListenerEndpoint.Tcp(IPAddress.IPv6Any, 0, DualStack: true))).Value.Listeners[0];
+        OpenedListener listener = ListenerOpener.Open(Request(new ListenerEndpoint.Tcp(IPAddress.IPv6Any, 0,
+            DualStack: true))).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
         Assert.Matches(@"^tcp://(\*|0\.0\.0\.0):\d+$", listener.Address);
-        using FileDescriptor v4 = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor v4 = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)),
+            TimeSpan.FromSeconds(10)).Value;
         Assert.NotNull(UnixSocket.Accept(held, out _));
     }
 
@@ -88,7 +92,8 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         var settings = new SocketSettings
         {
-            NoDelay = true, KeepAlive = new(TimeSpan.FromSeconds(30), TimeSpan.FromMilliseconds(4500), 3), DeferAccept = TimeSpan.FromSeconds(1),
+            NoDelay = true, KeepAlive = new(TimeSpan.FromSeconds(30), TimeSpan.FromMilliseconds(4500), 3),
+                DeferAccept = TimeSpan.FromSeconds(1),
             TypeOfService = 0x10, TimeToLive = 7, Priority = 3, ReceiveBufferBytes = 65536, FreeBind = true, NonBlocking = false,
         };
         using FileDescriptor held = ListenerOpener.Open(Request(Tcp()) with { Settings = settings }).Value.Listeners[0].Descriptor;
@@ -112,7 +117,8 @@ public sealed class ListenerOpenerTests : IDisposable
     [InlineData(null, "lcs-none", "cannot set congestion = 'lcs-none' on tcp://127.0.0.1:0: No such file or directory (available: ")]
     public void ARefusedOptionNamesItself(string? device, string? congestion, string sentence)
     {
-        OpenFailure? failure = ListenerOpener.Open(Request(Tcp()) with { Settings = new() { BindToDevice = device, Congestion = congestion } }).Failure;
+        OpenFailure? failure = ListenerOpener.Open(Request(Tcp()) with { Settings = new() { BindToDevice = device,
+            Congestion = congestion } }).Failure;
         Assert.StartsWith(sentence, failure?.ToString());
     }
 
@@ -128,7 +134,8 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         OpenedListener listener = ListenerOpener.Open(Request(new ListenerEndpoint.Udp(IPAddress.Loopback, 0))).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Udp(IPAddress.Loopback, PortOf(listener)), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Udp(IPAddress.Loopback, PortOf(listener)),
+            TimeSpan.FromSeconds(10)).Value;
         Assert.Equal(SendOutcome.Sent, UnixSocket.Send(client, "hello"u8).Outcome);
         Assert.Equal(5, UnixSocket.Receive(held, new byte[16]).Length);
         Assert.Equal("udp-socket", ListenerState.Read(held).Kind);
@@ -141,7 +148,8 @@ public sealed class ListenerOpenerTests : IDisposable
     public void UnixPathsHaveTheirExactModeWhateverTheUmask_AndGoWhenOurs(int kind, string stateKind)
     {
         string path = _directory["new/parent/a.sock"];
-        OpenedListener listener = ListenerOpener.Open(Request(Unix(path, (UnixSocketKind)kind)) with { Mode = 0b110_110_010, DirectoryMode = 0b111_111_101 })
+        OpenedListener listener = ListenerOpener.Open(Request(Unix(path, (UnixSocketKind)kind)) with { Mode = 0b110_110_010,
+            DirectoryMode = 0b111_111_101 })
             .Value.Listeners[0];
 
         Assert.Equal(0b110_110_010, ModeOf(path));
@@ -188,7 +196,8 @@ public sealed class ListenerOpenerTests : IDisposable
         string path = _directory[string.Join('/', Enumerable.Repeat("a-rather-long-directory-name", 6)) + "/s.sock"];
         Assert.True(path.Length > SocketAddress.LongestUnixPathBytes);
         OpenedListener listener = ListenerOpener.Open(Request(Unix(path))).Value.Listeners[0];
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, path, false), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, path, false),
+            TimeSpan.FromSeconds(10)).Value;
         using FileDescriptor? accepted = UnixSocket.Accept(listener.Descriptor, out _);
         Assert.True(PeerCredentials.TryRead(accepted!, out PeerCredentials peer, out _));
         Assert.Equal(Environment.ProcessId, peer.Pid);
@@ -230,7 +239,8 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         OpenedListener listener = ListenerOpener.Open(Request(Unix(_directory["q"])) with { BacklogCount = 9 }).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["q"], false), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["q"], false),
+            TimeSpan.FromSeconds(10)).Value;
         (int, int)? queue = ListenerState.ReadQueue(held);
         Assert.True(queue is null || queue == (1, 9), $"{queue}");
     }
@@ -290,7 +300,8 @@ public sealed class ListenerOpenerTests : IDisposable
     public void TheOwnerIsSet()
     {
         var owner = new PathOwner(4242, 4343);
-        OpenedListeners opened = ListenerOpener.Open(Request(Unix(_directory["s"]), new ListenerEndpoint.Fifo(_directory["f"])) with { Owner = owner }).Value;
+        OpenedListeners opened = ListenerOpener.Open(Request(Unix(_directory["s"]),
+            new ListenerEndpoint.Fifo(_directory["f"])) with { Owner = owner }).Value;
         foreach (string name in new[] { "s", "f" })
         {
             Assert.Equal(Errno.None, FileStatus.ReadFollow(_directory[name], out FileStatus status));
@@ -321,11 +332,13 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         const int route = 0;
         OpenedListeners opened = ListenerOpener.Open(Request(
-            new ListenerEndpoint.Netlink("route", route, 1), new ListenerEndpoint.Special("/dev/zero"), new ListenerEndpoint.Special("/proc/uptime"))).Value;
+            new ListenerEndpoint.Netlink("route", route, 1), new ListenerEndpoint.Special("/dev/zero"),
+                new ListenerEndpoint.Special("/proc/uptime"))).Value;
         Assert.Equal(["netlink", "device", "file"], opened.Listeners.Select(listener => ListenerState.Read(listener.Descriptor).Kind));
         opened.Undo();
         File.WriteAllText(_directory["plain"], "");
-        Assert.Contains("a regular file, not a character device", ListenerOpener.Open(Request(new ListenerEndpoint.Special(_directory["plain"]))).Failure?.ToString());
+        Assert.Contains("a regular file, not a character device",
+            ListenerOpener.Open(Request(new ListenerEndpoint.Special(_directory["plain"]))).Failure?.ToString());
     }
 
     [Fact]
@@ -345,7 +358,8 @@ public sealed class ListenerOpenerTests : IDisposable
     public void ManyFailuresLeaveNoDescriptorBehind()
     {
         using FileDescriptor held = ListenerOpener.Open(Request(Tcp())).Value.Listeners[0].Descriptor;
-        ListenerRequest failing = Request(Unix(_directory["a"]), new ListenerEndpoint.Fifo(_directory["b"]), Tcp(SocketAddress.OfSocket(held)!.Port));
+        ListenerRequest failing = Request(Unix(_directory["a"]), new ListenerEndpoint.Fifo(_directory["b"]),
+            Tcp(SocketAddress.OfSocket(held)!.Port));
         int before = OpenCount();
         for (int i = 0; i < 50; i++)
             Assert.NotNull(ListenerOpener.Open(failing).Failure);
