@@ -20,5 +20,6 @@ internal static unsafe class CString
     public static int ByteCount(string text) => Encoding.UTF8.GetByteCount(text);
 
     /// <summary>Copies text out of memory that C owns; null for a null pointer.</summary>
-    public static string? Read(byte* text) => text == null ? null : Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text));
+    public static string? Read(byte* text) => text == null ? null
+        : Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text));
 }

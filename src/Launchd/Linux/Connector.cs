@@ -45,7 +45,8 @@ internal static unsafe class Connector
         if (refused == Errno.None)
             return connection;
         connection.Dispose();
-        return new OpenFailure("connect", subject, refused, refused == Errno.ETIMEDOUT ? $"within {timeout.TotalSeconds:0.###} s" : Explain(refused));
+        return new OpenFailure("connect", subject, refused, refused == Errno.ETIMEDOUT ? $"within {timeout.TotalSeconds:0.###} s"
+            : Explain(refused));
     }
 
     // unix(7): a non-blocking connect to a full queue fails at once and nothing tells when there is room; with a send time-out it waits.

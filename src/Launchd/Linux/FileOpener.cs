@@ -69,7 +69,8 @@ internal static unsafe class FileOpener
     public static OpenResult<FileDescriptor> OpenDirectory(string path)
     {
         FileDescriptor? directory = Files.Open(null, path, O_PATH | O_DIRECTORY, 0, out Errno refused);
-        return directory is not null ? directory : new OpenFailure("open", $"cannot open directory {path}", refused, Remedy.ForPath(refused));
+        return directory is not null ? directory : new OpenFailure("open", $"cannot open directory {path}", refused,
+            Remedy.ForPath(refused));
     }
 
     /// <summary>Anonymous memory of a size, with exactly these seals: nobody can add one later.</summary>
@@ -109,12 +110,19 @@ internal static unsafe class FileOpener
         refused = FileStatus.Read(node, out FileStatus status);
         string? place = Files.ReadLink(null, Files.ProcPath(node));
         bool isKernelFile = status.Kind == FileKind.Regular
-            && place is not null && (place.StartsWith("/proc/", StringComparison.Ordinal) || place.StartsWith("/sys/", StringComparison.Ordinal));
+            && place is not null && (place.StartsWith("/proc/", StringComparison.Ordinal)
+                || place.StartsWith("/sys/", StringComparison.Ordinal));
         if (refused == Errno.None && status.Kind != FileKind.CharacterDevice && !isKernelFile)
-            return new OpenFailure("open", subject, Errno.EINVAL, $"it is {status.KindText}, not a character device or a file in /proc or /sys");
+        {
+            return new OpenFailure("open", subject, Errno.EINVAL,
+                $"it is {status.KindText}, not a character device or a file in /proc or /sys");
+        }
         FileDescriptor? special = Files.Open(null, Files.ProcPath(node), O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
         if (special is null)
-            return new OpenFailure("open", subject, refused, refused == Errno.ENODEV || refused == Errno.ENXIO ? "no driver serves the device" : Remedy.ForPath(refused));
+        {
+            return new OpenFailure("open", subject, refused, refused == Errno.ENODEV || refused == Errno.ENXIO
+                ? "no driver serves the device" : Remedy.ForPath(refused));
+        }
         if (!request.Settings.NonBlocking)
             refused = Files.SetNonBlocking(special, isNonBlocking: false);
         if (refused == Errno.None)
@@ -194,7 +202,7 @@ internal static unsafe class FileOpener
             };
         }
         if (refused == Errno.ENOENT)
-            return request.CreateMode is null ? "create = \"0640\" would make it" : "its directory does not exist";
+            return request.CreateMode is null ? "create = \"0640\" would make it" : "it is a symbolic link that leads nowhere";
         if (refused == Errno.EACCES)
             return "this user may not open it so";
         return Remedy.ForPath(refused);

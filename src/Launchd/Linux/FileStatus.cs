@@ -5,10 +5,12 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux;
 
 /// <summary>The type bits of a mode, inode(7), shifted down.</summary>
-internal enum FileKind { Unknown = 0, Fifo = 1, CharacterDevice = 2, Directory = 4, BlockDevice = 6, Regular = 8, Symlink = 10, Socket = 12 }
+internal enum FileKind { Unknown = 0, Fifo = 1, CharacterDevice = 2, Directory = 4, BlockDevice = 6, Regular = 8, Symlink = 10,
+    Socket = 12 }
 
 /// <summary>What statx(2) says about a file. Device and inode together are its identity.</summary>
-internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device, ulong Inode, uint Uid, uint Gid, long SizeBytes, ulong DeviceNumber)
+internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device, ulong Inode, uint Uid, uint Gid, long SizeBytes,
+    ulong DeviceNumber)
 {
     public bool IsSameFile(FileStatus other) => Device == other.Device && Inode == other.Inode;
 
@@ -42,8 +44,10 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
             if (statx(directory, path, flags, STATX_BASIC_STATS, &found) < 0)
                 return Errno.Last;
         }
-        status = new FileStatus((FileKind)(found.stx_mode >> 12), found.stx_mode & 0b111_111_111_111, Combine(found.stx_dev_major, found.stx_dev_minor),
-            found.stx_ino, found.stx_uid, found.stx_gid, unchecked((long)found.stx_size), Combine(found.stx_rdev_major, found.stx_rdev_minor));
+        status = new FileStatus((FileKind)(found.stx_mode >> 12), found.stx_mode & 0b111_111_111_111,
+            Combine(found.stx_dev_major, found.stx_dev_minor),
+            found.stx_ino, found.stx_uid, found.stx_gid, unchecked((long)found.stx_size),
+                Combine(found.stx_rdev_major, found.stx_rdev_minor));
         return Errno.None;
     }
 

@@ -8,7 +8,8 @@ namespace Launchd.Linux;
 /// <summary>File calls with text instead of pointers: an owned descriptor or null, and the error number. EINTR is retried.</summary>
 internal static unsafe class Files
 {
-    /// <summary>openat(2) with O_CLOEXEC. Relative names start at <paramref name="directory"/>, which is borrowed (null: absolute only).</summary>
+    /// <summary>openat(2) with O_CLOEXEC. Relative names start at <paramref name="directory"/>, which is borrowed (null: absolute
+    /// only).</summary>
     public static FileDescriptor? Open(FileDescriptor? directory, string name, int flags, int mode, out Errno refused)
     {
         fixed (byte* path = CString.From(name))

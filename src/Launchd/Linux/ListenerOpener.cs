@@ -114,7 +114,10 @@ internal static class ListenerOpener
             return null;
         string? target = request.Endpoints.Select(PathOf).FirstOrDefault(path => path is not null);
         if (target is null)
-            return new OpenFailure("symlink", $"cannot make {request.Aliases[0]}", Errno.EINVAL, $"none of the {opened.Count} listeners has a path");
+        {
+            return new OpenFailure("symlink", $"cannot make {request.Aliases[0]}", Errno.EINVAL,
+                $"none of the {opened.Count} listeners has a path");
+        }
         foreach (string alias in request.Aliases)
         {
             if (!UnixPath.MakeAlias(alias, target, request.DirectoryMode).TryGet(out OwnedPath? made, out OpenFailure? failure))
@@ -157,8 +160,9 @@ internal static class ListenerOpener
             settings.Set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", null);
         if (request.ShardCount > 0)
             settings.Set(SOL_SOCKET, SO_REUSEPORT, 1, "shards", null);
-        settings.SetCommon();
+        // ip(7): IP_TOS changes the priority, so it goes first.
         settings.SetInternet();
+        settings.SetCommon();
         if (isTcp)
             settings.SetTcp();
         failure = settings.Failure;
@@ -175,14 +179,16 @@ internal static class ListenerOpener
             socket.Dispose();
             return failure;
         }
-        SocketAddress bound = SocketAddress.OfSocket(socket) ?? throw new SystemCallException("getsockname", endpoint.ToString(), Errno.Last);
+        SocketAddress bound = SocketAddress.OfSocket(socket) ?? throw new SystemCallException("getsockname", endpoint.ToString(),
+            Errno.Last);
         string text = ListenerEndpoint.HostAndPort(bound.Host, bound.Port, isDualStack);
         return new OpenedListener { Descriptor = socket, Address = (isTcp ? "tcp://" : "udp://") + text };
     }
 
     private static OpenResult<OpenedListener> OpenUnix(ListenerEndpoint.Unix endpoint, ListenerRequest request, string subject)
     {
-        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, request.Settings, subject, "Unix sockets");
+        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, request.Settings, subject,
+            "Unix sockets");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
             return failure;
         var settings = new SocketSettingsWriter(socket, Libc.AF_UNIX, request.Settings, endpoint.ToString());

@@ -132,5 +132,6 @@ internal abstract record ListenerEndpoint
         public override string ToString() => "special:" + Path;
     }
 
-    internal static string HostAndPort(IPAddress host, int port, bool dualStack) => dualStack ? $"*:{port}" : new IPEndPoint(host, port).ToString();
+    internal static string HostAndPort(IPAddress host, int port, bool dualStack) => dualStack ? $"*:{port}"
+        : new IPEndPoint(host, port).ToString();
 }

@@ -17,7 +17,8 @@ internal sealed record PortHolder(int Pid, string Command)
     private const string UnconnectedState = "07";
 
     public override string ToString() =>
-        Pid == Environment.ProcessId ? "held by this process itself" : Pid == 0 ? "held by a process that this user may not see" : $"held by {Command}, pid {Pid}";
+        Pid == Environment.ProcessId ? "held by this process itself" : Pid == 0 ? "held by a process that this user may not see"
+            : $"held by {Command}, pid {Pid}";
 
     /// <summary>Who listens on a port; null when the tables show nobody.</summary>
     /// <param name="protocol"><c>tcp</c> or <c>udp</c>.</param>
@@ -36,7 +37,8 @@ internal sealed record PortHolder(int Pid, string Command)
         {
             // Num RefCount Protocol Flags Type St Inode Path; only the path may hold spaces.
             string[] fields = line.Split(' ', 8, StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length == 8 && fields[7] == path)
+            // A connection that nobody has accepted yet has the listener's path too, but no inode.
+            if (fields.Length == 8 && fields[7] == path && fields[6] != "0")
                 return OfInode(fields[6]);
         }
         return null;

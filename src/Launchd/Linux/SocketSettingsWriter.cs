@@ -6,7 +6,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux;
 
 /// <summary>
-/// Sets the options of a <see cref="SocketSettings"/> on one socket, each at its moment; a refusal names option, error and remedy. The first
+/// Sets the options of a <see cref="SocketSettings"/> on one socket, each at its moment; a refusal names option, error and remedy. The
+/// first
 /// refusal stops the rest.
 /// </summary>
 internal ref struct SocketSettingsWriter
@@ -35,7 +36,10 @@ internal ref struct SocketSettingsWriter
     public void SetCommon()
     {
         if (_settings.BindToDevice is { } device && _family is (Libc.AF_INET or Libc.AF_INET6))
-            SetText(SOL_SOCKET, SO_BINDTODEVICE, device, "bind_to_device", $"there is no network interface '{device}', or CAP_NET_RAW is missing");
+        {
+            SetText(SOL_SOCKET, SO_BINDTODEVICE, device, "bind_to_device",
+                $"there is no network interface '{device}', or CAP_NET_RAW is missing");
+        }
         if (_settings.Mark is { } mark)
             Set(SOL_SOCKET, SO_MARK, mark, "mark", "needs CAP_NET_ADMIN");
         if (_settings.Priority is { } priority)
@@ -54,7 +58,10 @@ internal ref struct SocketSettingsWriter
         if (_settings.FreeBind)
             Set(IsV6 ? IPPROTO_IPV6 : IPPROTO_IP, IsV6 ? IPV6_FREEBIND : IP_FREEBIND, 1, "free_bind", null);
         if (_settings.Transparent)
-            Set(IsV6 ? IPPROTO_IPV6 : IPPROTO_IP, IsV6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1, "transparent", "needs CAP_NET_ADMIN or CAP_NET_RAW");
+        {
+            Set(IsV6 ? IPPROTO_IPV6 : IPPROTO_IP, IsV6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1, "transparent",
+                "needs CAP_NET_ADMIN or CAP_NET_RAW");
+        }
         if (_settings.TypeOfService is { } tos)
         {
             if (IsV6)

@@ -2,7 +2,8 @@ using Launchd.Client;
 
 namespace Launchd.Linux;
 
-/// <summary>The kernel refused a call that was not expected to fail. Expected refusals are values: <see cref="OpenFailure"/> and the like.</summary>
+/// <summary>The kernel refused a call that was not expected to fail. Expected refusals are values: <see cref="OpenFailure"/> and the
+/// like.</summary>
 internal sealed class SystemCallException(string call, string subject, Errno errno)
     : Exception($"{call} {subject}: {errno.Text}")
 {

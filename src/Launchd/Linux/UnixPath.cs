@@ -23,7 +23,8 @@ internal static class UnixPath
     /// Binds a fresh socket to an absolute path. A socket there to which nobody listens any more is replaced; anything else is refused.
     /// On failure nothing is left behind.
     /// </summary>
-    public static OpenResult<OwnedPath> Bind(FileDescriptor socket, UnixSocketKind kind, string path, ListenerRequest request, string subject)
+    public static OpenResult<OwnedPath> Bind(FileDescriptor socket, UnixSocketKind kind, string path, ListenerRequest request,
+        string subject)
     {
         OpenResult<ParentDirectory> opened = ParentDirectory.Open(path, request.DirectoryMode, subject);
         if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
@@ -159,9 +160,15 @@ internal static class UnixPath
 
         refused = Probe(node, kind);
         if (refused == Errno.EACCES)
-            return new OpenFailure("connect", subject, Errno.EADDRINUSE, "whether the socket there is alive cannot be asked: permission denied");
+        {
+            return new OpenFailure("connect", subject, Errno.EADDRINUSE,
+                "whether the socket there is alive cannot be asked: permission denied");
+        }
         if (refused != Errno.ECONNREFUSED)
-            return new OpenFailure("bind", subject, Errno.EADDRINUSE, PortHolder.FindUnix(path)?.ToString() ?? "another program listens there");
+        {
+            return new OpenFailure("bind", subject, Errno.EADDRINUSE,
+                PortHolder.FindUnix(path)?.ToString() ?? "another program listens there");
+        }
 
         refused = FileStatus.ReadNoFollow(parent.Directory.Number, parent.Name, out FileStatus now);
         if (refused == Errno.ENOENT)
@@ -169,7 +176,8 @@ internal static class UnixPath
         if (refused == Errno.None && !now.IsSameFile(probed))
             return new OpenFailure("bind", subject, Errno.EADDRINUSE, "another program took the path at the same moment");
         refused = Files.Unlink(parent.Directory, parent.Name);
-        return refused == Errno.None || refused == Errno.ENOENT ? null : new OpenFailure("unlink", subject, refused, Remedy.ForPath(refused));
+        return refused == Errno.None || refused == Errno.ENOENT ? null
+            : new OpenFailure("unlink", subject, refused, Remedy.ForPath(refused));
     }
 
     // connect(2) to exactly that inode: ECONNREFUSED is the one answer that means nobody is there. EAGAIN is a full queue, EPROTOTYPE

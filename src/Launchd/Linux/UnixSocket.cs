@@ -53,7 +53,8 @@ internal static unsafe class UnixSocket
     public static OpenResult<OpenedListener> BindDatagram(string path, int receiveBufferBytes = 8 * 1024 * 1024)
     {
         var endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Datagram, path, IsAbstract: false);
-        var request = new ListenerRequest { Endpoints = [], Mode = 0b110_110_110, Settings = new SocketSettings { PassCredentials = true } };
+        var request = new ListenerRequest { Endpoints = [], Mode = 0b110_110_110,
+            Settings = new SocketSettings { PassCredentials = true } };
         OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
         if (opened.Failure is null)
             SocketSettingsWriter.RaiseReceiveBuffer(opened.Value.Descriptor, receiveBufferBytes);
@@ -89,7 +90,8 @@ internal static unsafe class UnixSocket
         fixed (byte* bytes = buffer)
         {
             var vector = new Libc.iovec { iov_base = bytes, iov_len = (nuint)buffer.Length };
-            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)controlBytes };
+            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_control = control,
+                msg_controllen = (nuint)controlBytes };
             nint length;
             do
             {

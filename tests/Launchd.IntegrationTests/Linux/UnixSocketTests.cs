@@ -229,4 +229,40 @@ public sealed unsafe class UnixSocketTests
             Assert.NotNull(peer);
         }
     }
+
+    [Fact]
+    public void ANotifySocketTakesDatagramsOfAnyUser_WithTheirSender()
+    {
+        using var directory = new TemporaryDirectory();
+        OpenedListener notify = UnixSocket.BindDatagram(directory["notify"]).Value;
+        Assert.Equal(Errno.None, FileStatus.ReadFollow(directory["notify"], out FileStatus status));
+        Assert.Equal(0b110_110_110, status.Mode);
+        using FileDescriptor sender = Connector.Connect(
+            new ListenerEndpoint.Unix(UnixSocketKind.Datagram, directory["notify"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
+
+        Assert.Equal(SendOutcome.Sent, UnixSocket.Send(sender, "READY=1"u8, sender).Outcome);
+        using Received received = UnixSocket.Receive(notify.Descriptor, _buffer);
+
+        Assert.Equal("READY=1"u8.ToArray(), _buffer[..received.Length]);
+        Assert.Equal((Environment.ProcessId, 1), (received.Pid, received.Descriptors.Count));
+        ListenerOpener.Undo(notify);
+        Assert.False(File.Exists(directory["notify"]));
+    }
+
+    [Fact]
+    public void AControlSocketKnowsItsClients_AndItsConnectionsCarryCredentials()
+    {
+        using var directory = new TemporaryDirectory();
+        OpenedListener control = UnixSocket.Listen(directory["control.sock"], 0b110_000_000, PathOwner.Own).Value;
+        using FileDescriptor client = Connector.Connect(
+            new ListenerEndpoint.Unix(UnixSocketKind.Stream, directory["control.sock"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
+        using FileDescriptor? accepted = UnixSocket.Accept(control.Descriptor, out _);
+
+        Assert.True(PeerCredentials.TryRead(accepted!, out PeerCredentials peer, out _));
+        Assert.Equal(Environment.ProcessId, peer.Pid);
+        UnixSocket.Send(client, "x"u8);
+        using Received received = UnixSocket.Receive(accepted!, _buffer);
+        Assert.Equal(Environment.ProcessId, received.Pid);
+        ListenerOpener.Undo(control);
+    }
 }
