@@ -1,3 +1,5 @@
+using Launchd.Config;
+
 namespace Launchd.Cli;
 
 /// <summary>The language in which <c>check --graph</c> writes.</summary>
@@ -15,8 +17,22 @@ internal static class CheckCommand
 {
     public static int Run(CheckOptions options)
     {
-        _ = options;
-        Console.Error.WriteLine("launchd-cs: check is not linked in yet");
-        return (int)ExitCode.InternalError;
+        if (options.Plan)
+        {
+            Console.Error.WriteLine("launchd-cs: check --plan is not built yet");
+            return (int)ExitCode.Failed;
+        }
+        ConfigResult result = ConfigReader.Read(RunCommand.ConfigurationOf(options.File));
+        bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+        Console.Error.Write(result.Print(withColour));
+        if (result.Definition is not { } definition)
+            return (int)ExitCode.BadConfiguration;
+        Console.Out.WriteLine(options.Graph switch
+        {
+            GraphFormat.Dot => DependencyGraph.ToDot(definition),
+            GraphFormat.Mermaid => DependencyGraph.ToMermaid(definition),
+            _ => ConfigSummary.Of(definition),
+        });
+        return (int)ExitCode.Done;
     }
 }

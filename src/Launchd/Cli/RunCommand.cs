@@ -1,3 +1,8 @@
+using Launchd.Config;
+using Launchd.Host;
+using Launchd.Linux;
+using Launchd.Model;
+
 namespace Launchd.Cli;
 
 /// <summary>What the operator asked of <c>run</c>.</summary>
@@ -11,8 +16,53 @@ internal static class RunCommand
     /// <summary>Returns the exit code of the process, which with <see cref="RunOptions.ExitWith"/> is a service's own.</summary>
     public static int Run(RunOptions options)
     {
-        _ = options;
-        Console.Error.WriteLine("launchd-cs: run is not linked in yet");
-        return (int)ExitCode.InternalError;
+        try
+        {
+            // May execute this program once more; everything that counts happens in the second image.
+            SignalMask.Enter();
+            ConfigResult result = ConfigReader.Read(ConfigurationOf(options.File));
+            if (result.Definition is not { } definition)
+                return Complain(result.Print(ShowsColour), ExitCode.BadConfiguration);
+            if (options.ExitWith is { } name && definition.Services.All(s => s.Name.Text != name))
+            {
+                string hint = Suggestion.For(name, definition.Services.Select(s => s.Name.Text)) is { } found ? "; " + found : "";
+                return Complain($"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
+            }
+            return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null);
+        }
+        catch (StartRefusedException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", refused.Code);
+        }
+        catch (SystemCallException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", ExitCode.SystemRefused);
+        }
+    }
+
+    /// <summary>The surroundings in which a configuration is read.</summary>
+    public static ConfigSource ConfigurationOf(string? file)
+    {
+        string name = file ?? "launchd.toml";
+        uint user = Interop.Libc.geteuid();
+        Dictionary<string, string> environment = [];
+        foreach (System.Collections.DictionaryEntry variable in Environment.GetEnvironmentVariables())
+            environment[(string)variable.Key] = (string?)variable.Value ?? "";
+        return new ConfigSource
+        {
+            FilePath = Path.GetFullPath(name),
+            DisplayPath = name,
+            Environment = environment,
+            UserId = user,
+            Files = new DiskConfigFiles(path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
+        };
+    }
+
+    private static bool ShowsColour => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+
+    private static int Complain(string text, ExitCode code)
+    {
+        Console.Error.Write(text);
+        return (int)code;
     }
 }

@@ -45,7 +45,7 @@ internal sealed unsafe class AcceptedConnection : IDisposable
             variables["REMOTE_ADDR"] = internet.Host.ToString();
             variables["REMOTE_PORT"] = internet.Port.ToString(CultureInfo.InvariantCulture);
         }
-        else if (_peer?.UnixName is { Length: > 0 } name)
+        if (_peer?.UnixName is { Length: > 0 } name)
             variables["REMOTE_ADDR"] = name;
         ulong cookie = 0;
         uint length = (uint)Unsafe.SizeOf<ulong>();

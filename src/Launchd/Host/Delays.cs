@@ -20,7 +20,7 @@ internal sealed unsafe class Delays : IDisposable
         _loop = loop;
         int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
         _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
-        _ = loop.Watch(_timer, Linux.Readiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
+        _ = loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
     }
 
     /// <summary>Calls once after a pause; an owner has at most one.</summary>

@@ -119,7 +119,7 @@ internal sealed class EffectRunner : IDisposable
         {
             int number = index++;
             Errno refused = _host.Loop.Watch(
-                listener.Descriptor, Linux.Readiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
+                listener.Descriptor, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
             if (refused != Errno.None)
                 _host.Count("listeners-unwatchable");
         }
@@ -161,7 +161,7 @@ internal sealed class EffectRunner : IDisposable
         if (!keep.IsPolled || !_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
             return;
         // EPERM: a file or memory, which never hangs up (epoll_ctl(2)).
-        _ = _host.Loop.Watch(descriptor, Linux.Readiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+        _ = _host.Loop.Watch(descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
     }
 
     private void CloseDescriptor(DescriptorId id)

@@ -45,9 +45,9 @@ internal sealed unsafe class InstanceTable : IDisposable
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
         if (instance.Notify is { } notify)
-            _ = _host.Loop.Watch(notify.Descriptor, Linux.Readiness.Readable, SupervisorHost.NotifyPriority, _ => ReadNotifications(instance, Limits.MessagesPerTurn));
+            _ = _host.Loop.Watch(notify.Descriptor, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadNotifications(instance, Limits.MessagesPerTurn));
         if (instance.ReadyPipe is { } pipe)
-            _ = _host.Loop.Watch(pipe, Linux.Readiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
+            _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
         return new Event.Spawned(spawn.Instance, instance.Process.Pid);
     }
 
@@ -91,7 +91,7 @@ internal sealed unsafe class InstanceTable : IDisposable
 
     public void StartProbe(InstanceId id)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance) || instance.Definition.Ready is not Model.Readiness.Probed probed)
+        if (!_instances.TryGetValue(id, out RunningInstance? instance) || instance.Definition.Ready is not Readiness.Probed probed)
             return;
         TimeSpan pause = FirstProbePause;
         instance.Probe = new ReadinessProbe(_host.Loop, probed.Target, isReady => Answered(instance, isReady));

@@ -1,10 +1,8 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using System.Text;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Logs;
-using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
 
@@ -130,7 +128,9 @@ internal sealed class Launcher(
         if (service.Input is InputSource.Socket)
             return null;
         if (connection is not null)
+        {
             birth.Pass(connection.Name, connection.Descriptor.Number, null);
+        }
         else
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
@@ -156,7 +156,7 @@ internal sealed class Launcher(
         int input = nothing.Number;
         if (service.Input is InputSource.Socket)
             input = socket;
-        else if (service.Input is InputSource.File file)
+        if (service.Input is InputSource.File file)
         {
             if (!FileOpener.Open(new FileRequest { Path = file.FilePath }).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
                 return Refuse(service, "input", failure.Errno, $"input {failure}");
@@ -236,7 +236,7 @@ internal sealed class Launcher(
         birth.PassAt(ready.Number, writeEnd.Number);
     }
 
-    private Failure.SpawnFailed? BuildEnvironment(
+    private static Failure.SpawnFailed? BuildEnvironment(
         RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, out List<string> environment, out string? searchPath)
     {
         ServiceDefinition service = instance.Definition;

@@ -43,8 +43,7 @@ internal static class ModelMapper
         ListenAddress.Unix unix => new ListenerEndpoint.Unix((UnixSocketKind)unix.Kind, unix.Name, unix.IsAbstract),
         ListenAddress.Vsock vsock => new ListenerEndpoint.Vsock(vsock.Cid, vsock.Port),
         ListenAddress.Fifo fifo => new ListenerEndpoint.Fifo(fifo.FifoPath),
-        // systemd's number is a multicast group, which netlink(7) takes as a bit.
-        ListenAddress.Netlink netlink => new ListenerEndpoint.Netlink(netlink.FamilyName, netlink.Family, netlink.Group == 0 ? 0 : 1u << (int)(netlink.Group - 1)),
+        ListenAddress.Netlink netlink => new ListenerEndpoint.Netlink(netlink.FamilyName, netlink.Family, netlink.Group),
         ListenAddress.MessageQueue queue => new ListenerEndpoint.MessageQueue(queue.Name),
         ListenAddress.Special special => new ListenerEndpoint.Special(special.SpecialPath),
         _ => throw new System.Diagnostics.UnreachableException(),

@@ -1,6 +1,5 @@
 using System.Text;
 using Launchd.Client;
-using Launchd.Core;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
@@ -47,7 +46,7 @@ internal sealed unsafe class ReadinessProbe(EventLoop loop, ProbeTarget target, 
             Answer(false);
             return;
         }
-        if (loop.Watch(_socket, Linux.Readiness.Writable, SupervisorHost.ListenerPriority, _ => Connected()) != Errno.None)
+        if (loop.Watch(_socket, IoReadiness.Writable, SupervisorHost.ListenerPriority, _ => Connected()) != Errno.None)
             Answer(false);
     }
 
@@ -85,7 +84,7 @@ internal sealed unsafe class ReadinessProbe(EventLoop loop, ProbeTarget target, 
             return;
         }
         loop.Unwatch(_socket);
-        if (loop.Watch(_socket, Linux.Readiness.Readable, SupervisorHost.ListenerPriority, _ => Read()) != Errno.None)
+        if (loop.Watch(_socket, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => Read()) != Errno.None)
             Answer(false);
     }
 

@@ -33,8 +33,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Parts = parts;
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
-        Must(Loop.Watch(_signals, Linux.Readiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
-        Must(Loop.Watch(parts.Mailbox.Wakeup, Linux.Readiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
+        Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
     public SupervisorDefinition Definition { get; }

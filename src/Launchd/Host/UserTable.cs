@@ -1,4 +1,3 @@
-using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;

@@ -6,7 +6,7 @@ namespace Launchd.Linux;
 
 /// <summary>What a watched descriptor is ready for.</summary>
 [Flags]
-internal enum Readiness
+internal enum IoReadiness
 {
     None = 0,
     Readable = 1,
@@ -29,7 +29,7 @@ internal sealed unsafe class EventLoop : IDisposable
 
     private readonly FileDescriptor _epoll;
     private readonly byte[] _buffer = new byte[BatchCount * EventBytes];
-    private readonly (Registration Registration, Readiness Readiness)[] _batch = new (Registration, Readiness)[BatchCount];
+    private readonly (Registration Registration, IoReadiness IoReadiness)[] _batch = new (Registration, IoReadiness)[BatchCount];
     private Registration?[] _watches = new Registration?[64];
 
     public EventLoop()
@@ -40,11 +40,11 @@ internal sealed unsafe class EventLoop : IDisposable
 
     /// <summary>Calls a handler whenever the descriptor is ready. Borrows the descriptor until <see cref="Unwatch"/>.</summary>
     /// <param name="descriptor">Open and not watched yet.</param>
-    /// <param name="what">What to wait for; <see cref="Readiness.None"/> tells of hang-ups only.</param>
+    /// <param name="what">What to wait for; <see cref="IoReadiness.None"/> tells of hang-ups only.</param>
     /// <param name="priority">Lower ones are handled first within one wake-up.</param>
     /// <param name="handler">Gets what the descriptor is ready for.</param>
     /// <returns>EPERM for regular files, which are always ready and cannot be watched; ENOSPC over fs.epoll.max_user_watches.</returns>
-    public Errno Watch(FileDescriptor descriptor, Readiness what, int priority, Action<Readiness> handler)
+    public Errno Watch(FileDescriptor descriptor, IoReadiness what, int priority, Action<IoReadiness> handler)
     {
         int number = descriptor.Number;
         if (Control(Libc.EPOLL_CTL_ADD, number, what) is { Value: not 0 } refused)
@@ -56,7 +56,7 @@ internal sealed unsafe class EventLoop : IDisposable
     }
 
     /// <summary>Changes what a watched descriptor is waited for.</summary>
-    public void Change(FileDescriptor descriptor, Readiness what) => Control(Libc.EPOLL_CTL_MOD, descriptor.Number, what);
+    public void Change(FileDescriptor descriptor, IoReadiness what) => Control(Libc.EPOLL_CTL_MOD, descriptor.Number, what);
 
     /// <summary>Before the descriptor is closed or given away: a registration outlives the number if a copy is open elsewhere.</summary>
     public void Unwatch(FileDescriptor descriptor)
@@ -64,7 +64,7 @@ internal sealed unsafe class EventLoop : IDisposable
         int number = descriptor.Number;
         if (number < 0 || number >= _watches.Length || _watches[number] is not { } watch)
             return;
-        Control(Libc.EPOLL_CTL_DEL, number, Readiness.None);
+        Control(Libc.EPOLL_CTL_DEL, number, IoReadiness.None);
         watch.IsOver = true;
         _watches[number] = null;
     }
@@ -98,17 +98,17 @@ internal sealed unsafe class EventLoop : IDisposable
 
     private void Dispatch(int count)
     {
-        Span<(Registration Registration, Readiness Readiness)> batch = _batch.AsSpan(0, count);
+        Span<(Registration Registration, IoReadiness IoReadiness)> batch = _batch.AsSpan(0, count);
         // Insertion sort: stable, and a batch is nearly always one or two long.
         for (int i = 1; i < count; i++)
         {
-            (Registration Registration, Readiness Readiness) moved = batch[i];
+            (Registration Registration, IoReadiness IoReadiness) moved = batch[i];
             int at = i;
             for (; at > 0 && batch[at - 1].Registration.Priority > moved.Registration.Priority; at--)
                 batch[at] = batch[at - 1];
             batch[at] = moved;
         }
-        foreach ((Registration watch, Readiness readiness) in batch)
+        foreach ((Registration watch, IoReadiness readiness) in batch)
         {
             if (!watch.IsOver)
                 watch.Handler(readiness);
@@ -116,23 +116,23 @@ internal sealed unsafe class EventLoop : IDisposable
         batch.Clear();
     }
 
-    private Errno Control(int operation, int number, Readiness what)
+    private Errno Control(int operation, int number, IoReadiness what)
     {
         byte* entry = stackalloc byte[16];
-        *(uint*)entry = (what.HasFlag(Readiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(Readiness.Writable) ? Libc.EPOLLOUT : 0);
+        *(uint*)entry = (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0);
         *(ulong*)(entry + DataOffset) = (uint)number;
         return Libc.epoll_ctl(_epoll.Number, operation, number, entry) == 0 ? Errno.None : Errno.Last;
     }
 
-    private static Readiness ReadinessOf(uint events) =>
-        ((events & Libc.EPOLLIN) != 0 ? Readiness.Readable : 0)
-        | ((events & Libc.EPOLLOUT) != 0 ? Readiness.Writable : 0)
-        | ((events & (Libc.EPOLLHUP | Libc.EPOLLERR | Libc.EPOLLRDHUP)) != 0 ? Readiness.HungUp : 0);
+    private static IoReadiness ReadinessOf(uint events) =>
+        ((events & Libc.EPOLLIN) != 0 ? IoReadiness.Readable : 0)
+        | ((events & Libc.EPOLLOUT) != 0 ? IoReadiness.Writable : 0)
+        | ((events & (Libc.EPOLLHUP | Libc.EPOLLERR | Libc.EPOLLRDHUP)) != 0 ? IoReadiness.HungUp : 0);
 
-    private sealed class Registration(int priority, Action<Readiness> handler)
+    private sealed class Registration(int priority, Action<IoReadiness> handler)
     {
         public int Priority => priority;
-        public Action<Readiness> Handler => handler;
+        public Action<IoReadiness> Handler => handler;
         public bool IsOver { get; set; }
     }
 }

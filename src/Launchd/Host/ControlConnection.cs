@@ -1,0 +1,248 @@
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Launchd.Client;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// One operator: NUL-terminated JSON in, the same out, answered in order. Bounded both ways; a peer that sends nonsense, too much, or
+/// does not read is cut off, and nobody else notices.
+/// </summary>
+internal sealed unsafe class ControlConnection
+{
+    private const int MostInputBytes = 1 << 20;
+    private const int MostOutputBytes = 8 << 20;
+    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32 };
+
+    private readonly SupervisorHost _host;
+    private readonly ControlMethods _methods;
+    private readonly FileDescriptor _socket;
+    private readonly Action<ControlConnection> _onClose;
+    private byte[] _input = new byte[4096];
+    private int _inputCount;
+    private byte[] _output = [];
+    private int _outputStart;
+    private int _outputCount;
+    private bool _isBusy;
+    private bool _isClosed;
+    private bool _isWriting;
+
+    public ControlConnection(SupervisorHost host, ControlMethods methods, FileDescriptor socketTaken, Action<ControlConnection> onClose)
+    {
+        _host = host;
+        _methods = methods;
+        _socket = socketTaken;
+        _onClose = onClose;
+        if (host.Loop.Watch(socketTaken, IoReadiness.Readable, SupervisorHost.ControlPriority, OnReady) != Errno.None)
+            Close();
+    }
+
+    /// <summary>Called once when the peer is gone, so that what it waits for can be forgotten.</summary>
+    public event Action? Closed;
+
+    public bool IsClosed => _isClosed;
+
+    /// <summary>Bytes that the peer has not read yet.</summary>
+    public int PendingBytes => _outputCount;
+
+    /// <summary>Called when everything written so far was handed to the kernel; cleared by the call.</summary>
+    public Action? OnDrained { get; set; }
+
+    /// <summary>The last answer of a call; the next call is looked at afterwards.</summary>
+    public void Answer<T>(T parameters, JsonTypeInfo<T> type)
+    {
+        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: false);
+        Finish();
+    }
+
+    /// <summary>An answer that others follow.</summary>
+    public void Continue<T>(T parameters, JsonTypeInfo<T> type) =>
+        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true);
+
+    /// <summary>Parameters that are written by hand.</summary>
+    public void Send(Action<Utf8JsonWriter> parameters, bool continues)
+    {
+        Write(parameters, error: null, continues);
+        if (!continues)
+            Finish();
+    }
+
+    public void Refuse(string error, ErrorDetail detail)
+    {
+        Write(json => JsonSerializer.Serialize(json, detail, ControlJson.Default.ErrorDetail), error, continues: false);
+        Finish();
+    }
+
+    public void Close()
+    {
+        if (_isClosed)
+            return;
+        _isClosed = true;
+        _host.Loop.Unwatch(_socket);
+        _socket.Dispose();
+        Closed?.Invoke();
+        _onClose(this);
+    }
+
+    private void OnReady(IoReadiness readiness)
+    {
+        if (readiness.HasFlag(IoReadiness.Writable))
+            Flush();
+        if (!_isClosed && readiness.HasFlag(IoReadiness.Readable))
+            Read();
+        else if (!_isClosed && readiness.HasFlag(IoReadiness.HungUp))
+            Close();
+    }
+
+    private void Read()
+    {
+        if (_inputCount == _input.Length)
+        {
+            if (_input.Length >= MostInputBytes)
+            {
+                _host.Count("control-messages-too-long");
+                Close();
+                return;
+            }
+            Array.Resize(ref _input, _input.Length * 2);
+        }
+        nint got;
+        fixed (byte* buffer = _input)
+            got = Libc.read(_socket.Number, buffer + _inputCount, (nuint)(_input.Length - _inputCount));
+        if (got <= 0)
+        {
+            if (got == 0 || Errno.Last != Errno.EAGAIN)
+                Close();
+            return;
+        }
+        _inputCount += (int)got;
+        TakeCalls();
+    }
+
+    private void TakeCalls()
+    {
+        for (int i = 0; i < Limits.MessagesPerTurn && !_isBusy && !_isClosed; i++)
+        {
+            int end = _input.AsSpan(0, _inputCount).IndexOf((byte)0);
+            if (end < 0)
+                return;
+            ControlCall? call = Parse(_input.AsSpan(0, end));
+            _input.AsSpan(end + 1, _inputCount - end - 1).CopyTo(_input);
+            _inputCount -= end + 1;
+            if (call is null)
+            {
+                _host.Count("control-messages-unreadable");
+                Close();
+                return;
+            }
+            _isBusy = true;
+            Handle(call);
+        }
+        // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
+        if (!_isBusy && !_isClosed && _input.AsSpan(0, _inputCount).Contains((byte)0))
+            _host.Parts.Mailbox.Post(TakeCalls);
+    }
+
+    private void Handle(ControlCall call)
+    {
+        try
+        {
+            _methods.Call(this, call);
+        }
+        catch (JsonException wrong)
+        {
+            Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters", Text = "a parameter is unknown or of the wrong kind" });
+        }
+    }
+
+    private static ControlCall? Parse(ReadOnlySpan<byte> text)
+    {
+        try
+        {
+            using JsonDocument checkedDepth = JsonDocument.Parse(text.ToArray(), Strict);
+            return JsonSerializer.Deserialize(checkedDepth.RootElement, ControlJson.Default.ControlCall) is { Method: not null } call ? call : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private void Finish()
+    {
+        _isBusy = false;
+        if (!_isClosed && _inputCount > 0)
+            _host.Parts.Mailbox.Post(TakeCalls);
+    }
+
+    private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues)
+    {
+        if (_isClosed)
+            return;
+        using MemoryStream message = new();
+        using (Utf8JsonWriter json = new(message))
+        {
+            json.WriteStartObject();
+            if (error is not null)
+                json.WriteString("error", error);
+            json.WritePropertyName("parameters");
+            parameters(json);
+            if (continues)
+                json.WriteBoolean("continues", true);
+            json.WriteEndObject();
+        }
+        message.WriteByte(0);
+        Append(message.GetBuffer().AsSpan(0, (int)message.Length));
+        if (_outputCount > MostOutputBytes)
+        {
+            _host.Count("control-readers-too-slow");
+            Close();
+            return;
+        }
+        Flush();
+    }
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (_outputStart + _outputCount + bytes.Length > _output.Length)
+        {
+            byte[] larger = new byte[Math.Max(4096, (_outputCount + bytes.Length) * 2)];
+            _output.AsSpan(_outputStart, _outputCount).CopyTo(larger);
+            _output = larger;
+            _outputStart = 0;
+        }
+        bytes.CopyTo(_output.AsSpan(_outputStart + _outputCount));
+        _outputCount += bytes.Length;
+    }
+
+    private void Flush()
+    {
+        while (_outputCount > 0)
+        {
+            SendResult sent = UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount));
+            if (sent.Outcome == SendOutcome.WouldBlock)
+                break;
+            if (sent.Outcome != SendOutcome.Sent)
+            {
+                Close();
+                return;
+            }
+            _outputStart += sent.Length;
+            _outputCount -= sent.Length;
+        }
+        bool mustWait = _outputCount > 0;
+        if (mustWait != _isWriting)
+        {
+            _isWriting = mustWait;
+            _host.Loop.Change(_socket, mustWait ? IoReadiness.Readable | IoReadiness.Writable : IoReadiness.Readable);
+        }
+        if (mustWait || OnDrained is not { } drained)
+            return;
+        OnDrained = null;
+        drained();
+    }
+}

@@ -1,0 +1,333 @@
+using System.Collections.Immutable;
+using System.IO.Enumeration;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Launchd.Config;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Host.Logs;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>What operators may ask for, method by method. The core decides; here requests are read and answers written.</summary>
+internal sealed class ControlMethods : IDisposable
+{
+    private const int MostLogLines = 10_000;
+
+    private readonly SupervisorHost _host;
+    private readonly StatusReporter _reporter;
+    private readonly Dictionary<RequestId, Waiting> _waiting = [];
+    private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
+    private long _requests;
+    private ControlConnection? _shutdownCaller;
+
+    public ControlMethods(SupervisorHost host)
+    {
+        _host = host;
+        _reporter = new StatusReporter(host);
+        host.Effects.OnReply = Reply;
+        host.Parts.Journal.Added += Publish;
+    }
+
+    public void Call(ControlConnection from, ControlCall call)
+    {
+        string prefix = ControlNames.Interface + ".";
+        switch (call.Method.StartsWith(prefix, StringComparison.Ordinal) ? call.Method[prefix.Length..] : call.Method)
+        {
+            case "Status": Status(from, Read(call, ControlJson.Default.FilterRequest)); break;
+            case "Start": Order(from, call, Verb.Start); break;
+            case "Stop": Order(from, call, Verb.Stop); break;
+            case "Restart": Order(from, call, Verb.Restart); break;
+            case "ReloadService": Order(from, call, Verb.Reload); break;
+            case "Signal": Order(from, call, Verb.Signal); break;
+            case "Logs": Logs(from, call, Read(call, ControlJson.Default.LogsRequest)); break;
+            case "Events": Events(from, call, Read(call, ControlJson.Default.EventsRequest)); break;
+            case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
+            case "Shutdown": Shutdown(from); break;
+            case "Reload" or "Scale" or "Upgrade" or "Fetch":
+                from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
+                break;
+            case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
+            case "org.varlink.service.GetInterfaceDescription": from.Send(WriteDescription, continues: false); break;
+            default:
+                from.Refuse(ControlNames.MethodNotFound, new ErrorDetail { Name = call.Method });
+                break;
+        }
+    }
+
+    public void Dispose() => _host.Parts.Journal.Added -= Publish;
+
+    private static T Read<T>(ControlCall call, JsonTypeInfo<T> type)
+        where T : class
+    {
+        JsonElement parameters = call.Parameters ?? default;
+        return (parameters.ValueKind == JsonValueKind.Undefined
+            ? JsonSerializer.Deserialize("{}"u8, type)
+            : JsonSerializer.Deserialize(parameters, type)) ?? throw new JsonException("parameters are null");
+    }
+
+    private void Status(ControlConnection from, FilterRequest request)
+    {
+        if (Select(from, request.Service) is { } names)
+            from.Answer(_reporter.Status(names), ControlJson.Default.StatusReply);
+    }
+
+    private void Descriptors(ControlConnection from, FilterRequest request)
+    {
+        if (Select(from, request.Service) is { } names)
+            from.Answer(_reporter.Descriptors(names, request.Service is not null), ControlJson.Default.DescriptorsReply);
+    }
+
+    private void Order(ControlConnection from, ControlCall call, Verb verb)
+    {
+        ServicesRequest request = Read(call, ControlJson.Default.ServicesRequest);
+        if (request.Services is null || (request.Services.Length == 0 && !request.All))
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "services", Text = "name the services, or ask for all" });
+            return;
+        }
+        if (_host.Core.Frame.Shutdown is not null && verb is Verb.Start or Verb.Restart)
+        {
+            from.Refuse(ControlNames.ShuttingDown, new ErrorDetail { Text = "the supervisor is shutting down" });
+            return;
+        }
+        if (_waiting.Count >= Limits.PendingRequestCount)
+        {
+            from.Refuse(ControlNames.LimitReached, new ErrorDetail { Text = $"{Limits.PendingRequestCount} orders wait already" });
+            return;
+        }
+        SignalNumber? signal = request.Signal is { } text ? SignalNumber.Parse(text) : null;
+        if (verb == Verb.Signal && signal is null)
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.For(request.Signal ?? "", SignalNumber.AllNames) });
+            return;
+        }
+        if (Select(from, request) is { } names)
+            Order(from, call, request, verb, names, signal);
+    }
+
+    private void Order(ControlConnection from, ControlCall call, ServicesRequest request, Verb verb, ImmutableArray<ServiceName> names, SignalNumber? signal)
+    {
+        RequestId id = new(++_requests);
+        Waiting waiting = new(from, call.More, [.. names]);
+        if (request.Wait)
+        {
+            _waiting.Add(id, waiting);
+            from.Closed += () => Forget(id);
+        }
+        _host.Feed(new Event.Requested(id, verb, names, signal));
+        if (!request.Wait)
+        {
+            _host.Feed(new Event.ClientLeft(id));
+            ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true, State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
+            from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
+        }
+    }
+
+    private void Forget(RequestId id)
+    {
+        if (_waiting.Remove(id))
+            _host.Feed(new Event.ClientLeft(id));
+    }
+
+    private void Reply(RequestId id, ImmutableArray<Outcome> outcomes)
+    {
+        if (!_waiting.Remove(id, out Waiting? waiting))
+            return;
+        Dictionary<string, string[]> output = [];
+        Outcome[] failed = [.. outcomes.Where(o => !o.Succeeded && o.Failed is not null)];
+        int open = failed.Length;
+        if (open == 0)
+            Send();
+        foreach (Outcome outcome in failed)
+            TailOf(outcome, lines => { output[outcome.Service.Text] = lines; if (--open == 0) Send(); });
+
+        void Send()
+        {
+            ServiceResult[] results = [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
+            waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
+        }
+    }
+
+    private void TailOf(Outcome outcome, Action<string[]> then)
+    {
+        InstanceId instance = outcome.Failed!.Value;
+        ServiceState state = _host.Core.Find(outcome.Service)!;
+        int slot = state.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
+        _host.Parts.Pump.Flush(instance.Number, () => _host.Parts.Pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
+    }
+
+    private static ServiceResult ToResult(Outcome outcome, string[]? output) => new()
+    {
+        Service = outcome.Service.Text,
+        Ok = outcome.Succeeded,
+        State = StatusReporter.Word(outcome.State),
+        Text = outcome.Text,
+        ElapsedMs = (long)outcome.Elapsed.TotalMilliseconds,
+        Output = output is { Length: > 0 } ? output : null,
+    };
+
+    private void Logs(ControlConnection from, ControlCall call, LogsRequest request)
+    {
+        if (Select(from, request.Service) is not { } names)
+            return;
+        string[]? only = request.Service is null ? null : [.. names.Select(n => n.Text)];
+        int count = Math.Clamp(request.Lines, 0, MostLogLines);
+        if (!request.Follow || !call.More)
+        {
+            _host.Parts.Pump.Tail(only, count, lines => from.Answer(new LogsReply(lines), ControlJson.Default.LogsReply));
+            return;
+        }
+        LogFollower? follower = null;
+        follower = _host.Parts.Pump.Follow(only, count, (lines, lost) =>
+        {
+            from.Continue(new LogsReply(lines, lost), ControlJson.Default.LogsReply);
+            if (from.IsClosed)
+                return;
+            // The next batch comes when the peer has read this one: a slow reader grows nothing but its own bounded queue.
+            if (from.PendingBytes == 0)
+                follower!.Continue();
+            else
+                from.OnDrained = follower!.Continue;
+        });
+        from.Closed += follower.Dispose;
+    }
+
+    private void Events(ControlConnection from, ControlCall call, EventsRequest request)
+    {
+        bool follow = request.Follow && call.More;
+        JournalEntry[] kept = [.. _host.Parts.Journal.Kept()];
+        long lost = _host.Parts.Journal.Dropped;
+        foreach (JournalEntry[] batch in kept.Chunk(256))
+        {
+            WriteEvents(from, batch, lost, continues: true);
+            lost = 0;
+        }
+        if (!follow)
+        {
+            WriteEvents(from, [], lost, continues: false);
+            return;
+        }
+        _followers.Add((from, 0));
+        from.Closed += () => _followers.RemoveAll(f => f.Connection == from);
+    }
+
+    private void Publish(JournalEntry entry)
+    {
+        for (int i = 0; i < _followers.Count; i++)
+        {
+            (ControlConnection connection, long lost) = _followers[i];
+            if (connection.PendingBytes > 1 << 20)
+            {
+                _followers[i] = (connection, lost + 1);
+                continue;
+            }
+            int before = _followers.Count;
+            WriteEvents(connection, [entry], lost, continues: true);
+            if (_followers.Count != before)
+                i--;
+            else if (lost > 0)
+                _followers[i] = (connection, 0);
+        }
+        if (entry.What is Notice { Service: { } service } notice)
+            Progress(service, notice);
+    }
+
+    private void Progress(ServiceName service, Notice notice)
+    {
+        if (_waiting.Count == 0 || _host.Core.Find(service) is null || StateAfter(notice) is not { } progress)
+            return;
+        foreach (Waiting waiting in _waiting.Values.ToArray())
+        {
+            if (waiting.WantsProgress && waiting.Services.Contains(service))
+                waiting.Connection.Continue(new ServicesReply { Progress = progress }, ControlJson.Default.ServicesReply);
+        }
+    }
+
+    private static ServiceProgress? StateAfter(Notice notice) => notice switch
+    {
+        Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"pid {e.Pid}"),
+        Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", null),
+        Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", e.Reason),
+        Notice.Killing e => new(e.Instance.Service.Text, e.Slot, "draining", "killing it"),
+        Notice.Stopped e => new(e.Of.Text, e.Slot, "stopped", null),
+        Notice.ExecFailed e => new(e.Instance.Service.Text, e.Slot, "backing-off", e.Failure.Text),
+        Notice.Restarting e => new(e.Of.Text, e.Slot, "backing-off", e.Reason),
+        Notice.Failed e => new(e.Of.Text, e.Slot, "failed", e.Failure.ToString()),
+        _ => null,
+    };
+
+    private void WriteEvents(ControlConnection to, JournalEntry[] entries, long lost, bool continues) => to.Send(
+        json =>
+        {
+            json.WriteStartObject();
+            json.WriteStartArray("events");
+            foreach (JournalEntry entry in entries)
+                Journal.Write(json, entry, _host.Effects.AddressOf);
+            json.WriteEndArray();
+            json.WriteNumber("lost", lost);
+            json.WriteEndObject();
+        },
+        continues);
+
+    private void Shutdown(ControlConnection from)
+    {
+        _shutdownCaller = from;
+        _host.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
+    }
+
+    /// <summary>Everything has ended: tells who asked for it.</summary>
+    public void AnswerShutdown()
+    {
+        if (_shutdownCaller is { IsClosed: false } caller)
+            caller.Answer(new ShutdownReply(_host.Core.Services.Count), ControlJson.Default.ShutdownReply);
+    }
+
+    private ImmutableArray<ServiceName>? Select(ControlConnection from, ServicesRequest request) =>
+        request.All ? [.. _host.Core.Services.Select(s => s.Definition.Name)] : Select(from, request.Services);
+
+    private ImmutableArray<ServiceName>? Select(ControlConnection from, string? pattern) =>
+        pattern is null ? [.. _host.Core.Services.Select(s => s.Definition.Name)] : Select(from, [pattern]);
+
+    private ImmutableArray<ServiceName>? Select(ControlConnection from, string[] patterns)
+    {
+        List<ServiceName> selected = [];
+        foreach (string pattern in patterns)
+        {
+            ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
+            if (found.Length == 0)
+            {
+                string? hint = Suggestion.For(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
+                from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
+                return null;
+            }
+            selected.AddRange(found);
+        }
+        return [.. selected.Distinct()];
+    }
+
+    private static void WriteInfo(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("vendor", "launchd-cs");
+        json.WriteString("product", "launchd-cs");
+        json.WriteString("version", ProductVersion.Text);
+        json.WriteString("url", "");
+        json.WriteStartArray("interfaces");
+        json.WriteStringValue("org.varlink.service");
+        json.WriteStringValue(ControlNames.Interface);
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteDescription(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("description", InterfaceDescription.Text);
+        json.WriteEndObject();
+    }
+
+    /// <summary>A client that waits for the outcome of an order.</summary>
+    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services);
+}

@@ -1,0 +1,143 @@
+using System.Collections.Immutable;
+using Launchd.Client;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>What <c>status</c> and <c>fds</c> show: the core's state beside what the kernel says of the descriptors.</summary>
+internal sealed class StatusReporter(SupervisorHost host)
+{
+    public static string Word(PublicState state) => state == PublicState.BackingOff ? "backing-off" : state.ToString().ToLowerInvariant();
+
+    public StatusReply Status(ImmutableArray<ServiceName> names)
+    {
+        HashSet<ServiceName> wanted = [.. names];
+        Moment now = SupervisorHost.Now;
+        return new StatusReply
+        {
+            Supervisor = new SupervisorStatus
+            {
+                Name = host.Definition.Name,
+                Version = ProductVersion.Text,
+                Pid = Environment.ProcessId,
+                ConfigPath = host.Definition.ConfigPath,
+                RuntimeDirectory = host.Definition.RuntimeDirectory,
+                State = host.Core.Frame.Shutdown is null ? "running" : "shutting-down",
+                UptimeMs = (long)(now - host.Parts.StartedAt).TotalMilliseconds,
+                Counters = AllCounters(),
+            },
+            Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
+            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(OfListener).Where(s => s.Services.Length == 0 || s.Services.Any(n => wanted.Contains(new ServiceName(n))))],
+        };
+    }
+
+    public DescriptorsReply Descriptors(ImmutableArray<ServiceName> names, bool onlyTheirs)
+    {
+        List<DescriptorStatus> all = [];
+        HashSet<string> wanted = [.. names.Select(n => n.Text)];
+        foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
+        {
+            foreach (OpenedListener listener in opened)
+                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key))));
+        }
+        foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
+        {
+            if (descriptor is not null)
+                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key))));
+        }
+        foreach (ServiceState service in host.Core.Services)
+        {
+            foreach (StoredDescriptor stored in service.Stored)
+            {
+                if (host.Effects.FindStored(stored.Id) is { } descriptor)
+                    all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text]));
+            }
+        }
+        return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
+    }
+
+    private Dictionary<string, long> AllCounters()
+    {
+        Dictionary<string, long> counters = new(host.Counters);
+        return counters;
+    }
+
+    private string[] HoldersOf(Func<ServiceDefinition, bool> uses) =>
+        [.. host.Effects.Instances.All.Where(i => uses(i.Definition)).Select(i => i.Label).Order(StringComparer.Ordinal)];
+
+    private static DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders)
+    {
+        DescriptorState state = ListenerState.Read(descriptor);
+        return new DescriptorStatus
+        {
+            Name = name,
+            Kind = state.Kind,
+            Address = address ?? state.Address,
+            Origin = origin,
+            Holders = holders,
+            QueueCount = state.QueueCount,
+            Number = descriptor.Number,
+            Flags = state.Flags,
+        };
+    }
+
+    private IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener)
+    {
+        string[] services = [.. host.Core.Services.Where(s => s.Definition.Sockets.Contains(listener.Definition.Key)).Select(s => s.Definition.Name.Text)];
+        foreach (OpenedListener opened in listener.Opened)
+        {
+            (int QueueCount, int BacklogCount)? queue = ListenerState.ReadQueue(opened.Descriptor);
+            yield return new SocketStatus
+            {
+                Socket = listener.Definition.Key,
+                Name = listener.Definition.Name,
+                Address = opened.Address,
+                QueueCount = queue?.QueueCount,
+                BacklogCount = queue?.BacklogCount,
+                Services = services,
+            };
+        }
+    }
+
+    private static ServiceStatus OfService(ServiceState service, Moment now) => new()
+    {
+        Service = service.Definition.Name.Text,
+        Description = service.Definition.Description,
+        State = Word(service.PublicState),
+        Wanted = service.IsWanted,
+        Generation = service.Generation,
+        Restarts = service.Slots.Sum(s => s.RestartCount),
+        Reason = ReasonOf(service),
+        Sockets = [.. service.Definition.Sockets],
+        Instances = [.. service.Slots.Select(s => OfSlot(service, s, now))],
+    };
+
+    private static string? ReasonOf(ServiceState service)
+    {
+        if (service.PausedUntil is not null)
+            return "activation rests";
+        return service.PublicState is PublicState.Failed or PublicState.Faulted or PublicState.BackingOff ? service.LastFailure?.ToString() : null;
+    }
+
+    private static InstanceStatus OfSlot(ServiceState service, SlotState slot, Moment now) => new()
+    {
+        Slot = slot.Slot,
+        Generation = slot.Instance?.Generation ?? service.Generation,
+        State = Word(ServiceState.Publish(slot.Phase)),
+        Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
+        UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,
+        RetryInMs = slot.Phase is SlotPhase.BackingOff backingOff ? Math.Max(0, (long)(backingOff.Until - now).TotalMilliseconds) : null,
+        StatusText = slot.Instance is { StatusText.Length: > 0 } speaking ? speaking.StatusText : null,
+        Reason = slot.Phase switch
+        {
+            SlotPhase.Failed failed => failed.Failure.ToString(),
+            SlotPhase.BackingOff pausing => pausing.Reason,
+            SlotPhase.Ended ended => ended.Status.ToString(),
+            _ => null,
+        },
+        StoredDescriptors = service.Stored.Length,
+    };
+}

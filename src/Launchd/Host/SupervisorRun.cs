@@ -1,0 +1,126 @@
+using Launchd.Cli;
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Core;
+using Launchd.Host.Logs;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host;
+
+/// <summary>Puts the supervisor together, runs it, takes it apart: the whole of <c>run</c> on one screen.</summary>
+internal static unsafe class SupervisorRun
+{
+    private const int NofileResource = 7;
+    private static readonly TimeSpan OutputPatience = TimeSpan.FromSeconds(2);
+
+    /// <param name="definition">Valid.</param>
+    /// <param name="warnings">Of the configuration, for the log.</param>
+    /// <param name="exitWith">End with this service.</param>
+    /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
+    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith)
+    {
+        Moment startedAt = SupervisorHost.Now;
+        (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        UserTable users = new(definition.Services);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory, users.HasOthers);
+        using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
+        OpenedListener control = OpenControl(definition, directory, users);
+        using EventLoop loop = new();
+        using Mailbox mailbox = new();
+        using Delays delays = new(loop);
+        bool isTerminal = !Console.IsErrorRedirected;
+        using ConsoleRedirect console = ConsoleRedirect.Begin();
+        (ILogger logger, IDisposable flushLog) = SupervisorLogging.Create(definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+        using LogPump pump = new(new LogPumpOptions
+        {
+            Post = mailbox.Post,
+            Noticed = notice => SupervisorLog.Pump(logger, notice.ToString()),
+            Display = console.Output,
+            Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
+        });
+        console.Attach(pump);
+        pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
+        using Spawner spawner = new(OpenNull());
+        using FileDescriptor nothing = OpenNull();
+        Journal journal = new();
+        HostParts parts = new()
+        {
+            Loop = loop,
+            Mailbox = mailbox,
+            Delays = delays,
+            Directory = directory,
+            Descriptors = descriptors,
+            Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, directory.NotifyDirectory, fileLimit),
+            Pump = pump,
+            Journal = journal,
+            Logger = logger,
+            StartedAt = startedAt,
+        };
+        int code;
+        using (SupervisorHost host = new(definition, parts, exitWith))
+        using (ControlServer server = new(host, control))
+        {
+            Announce(definition, parts, warnings, pump);
+            code = host.Run();
+            server.AnswerShutdown();
+        }
+        SupervisorLog.Ended(logger, code);
+        flushLog.Dispose();
+        console.Drain(pump, OutputPatience);
+        return code;
+    }
+
+    /// <summary>What a supervisor is to the kernel: subreaper, not to be looked into, with all the descriptors that it may have.</summary>
+    private static (ulong Soft, ulong Hard) BecomeSupervisor(SupervisorDefinition definition)
+    {
+        _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        // While a child of another user shares our memory, that user must not reach it by ptrace(2).
+        _ = Libc.prctl(Libc.PR_SET_DUMPABLE, 0, 0, 0, 0);
+        fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(definition.ProcessName + "\0"))
+            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
+        // Every call that makes something says its mode.
+        _ = Libc.umask(0);
+        ulong* limit = stackalloc ulong[2];
+        if (Libc.getrlimit(NofileResource, limit) != 0)
+            return (1024, 4096);
+        (ulong Soft, ulong Hard) inherited = (limit[0], limit[1]);
+        limit[0] = limit[1];
+        _ = Libc.setrlimit(NofileResource, limit);
+        return inherited;
+    }
+
+    private static OpenedListener OpenControl(SupervisorDefinition definition, RuntimeDirectory directory, UserTable users)
+    {
+        PathOwner owner = users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup);
+        return UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
+            .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused));
+    }
+
+    private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
+    {
+        foreach (Diagnostic warning in warnings)
+            SupervisorLog.Configuration(parts.Logger, warning.ToString());
+        parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
+        List<(string, string)> opened = [];
+        foreach ((ListenerDefinition listener, var sockets) in parts.Descriptors.Listeners)
+        {
+            foreach (OpenedListener socket in sockets)
+            {
+                parts.Journal.Add(new ListenerOpened(listener.Key, socket.Address));
+                opened.Add((listener.Key, socket.Address));
+            }
+        }
+        if (definition.LogFormat == LogFormat.Pretty && definition.LogLevel <= LogSeverity.Information && opened.Count > 0)
+        {
+            int width = opened.Max(o => o.Item1.Length);
+            pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
+        }
+        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, definition.Services.Length, parts.Directory.ControlSocket);
+    }
+
+    private static FileDescriptor OpenNull() =>
+        Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}", ExitCode.SystemRefused);
+}
