@@ -1,0 +1,50 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Launchd.Client;
+using Launchd.Host.Logs;
+using Launchd.Interop;
+using Launchd.Model;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Launchd.IntegrationTests.Logs;
+
+/// <summary>Checks what must hold under load, and prints how fast it went; the figures themselves are never asserted.</summary>
+public sealed class PumpThroughputTests(ITestOutputHelper output)
+{
+    private const int LineBytes = 100;
+
+    [Theory]
+    [InlineData("display", 256)]
+    [InlineData("file", 128)]
+    [InlineData("display and file", 128)]
+    public void AMillionLines_PassWithoutLoss(string way, int megabytes)
+    {
+        using FileDescriptor nothing = PumpCalls.Open("/dev/null", Libc.Pump.O_WRONLY, mode: 0, out _)!;
+        using var harness = new PumpHarness(way.Contains("display", StringComparison.Ordinal) ? nothing : null);
+        LogPolicy? file = way.Contains("file", StringComparison.Ordinal)
+            ? new LogPolicy { FilePath = harness.Folder + "/load.log", MaxSizeBytes = 16 << 20, KeepCount = 1 }
+            : null;
+        FileDescriptor writer = harness.AddSource(1, "load", file: file);
+        byte[] block = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(new string('x', LineBytes - 1) + "\n", 640)));
+        long blocks = ((long)megabytes << 20) / block.Length;
+        PumpHarness.Write(writer, block);
+        harness.Flush(1);
+
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        long start = Stopwatch.GetTimestamp();
+        for (long i = 0; i < blocks; i++)
+            PumpHarness.Write(writer, block);
+        writer.Dispose();
+        harness.RunUntil(() => harness.Ended.Count == 1);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+
+        string runtime = RuntimeFeature.IsDynamicCodeCompiled ? "JIT" : "AOT";
+        output.WriteLine($"{way}: {blocks * block.Length / seconds / 1e6:F0} MB/s, {allocated / 1024} KiB allocated by the process, {runtime}");
+        Assert.Equal((blocks + 1) * block.Length, harness.Pump.Counters.ReadBytes);
+        Assert.Empty(harness.Pump.Counters.Dropped());
+        Assert.All(harness.Tail("load"), l => Assert.Equal(LineBytes - 1, l.Length));
+    }
+}
