@@ -56,6 +56,7 @@ public sealed class BlockedOutputTests
     {
         (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
         using var harness = new PumpHarness(display);
+        harness.Pump.KnowServices([("web", 1), ("other", 1)]);
         using FileDescriptor web = harness.AddSource(1);
         using FileDescriptor other = harness.AddSource(2, "other", file: new() { FilePath = harness.Folder + "/other.log", Timestamps = false });
         const int count = 20_000;
@@ -84,7 +85,7 @@ public sealed class BlockedOutputTests
 
         // The other's short line may still have found room, after the announcement; then none is missing after it.
         string[] announcements = [.. lines.Where(l => l.StartsWith("launchd-cs: ", StringComparison.Ordinal))];
-        string[] shown = [.. lines.Except(announcements.Append("web.0 │ " + Line.TrimEnd()))];
+        string[] shown = [.. lines.Except(announcements.Append("web.0   │ " + Line.TrimEnd()))];
         Assert.Equal($"launchd-cs: {lost} lines lost", Assert.Single(announcements));
         Assert.True(shown is [] or ["other.0 │ other"], string.Join('\n', shown));
         Assert.Equal(count + 1, lost + lines.Length - announcements.Length);
