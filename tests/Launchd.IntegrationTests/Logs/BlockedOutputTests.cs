@@ -52,6 +52,22 @@ public sealed class BlockedOutputTests
     }
 
     [Fact]
+    public void AReaderThatWasGoneBefore_IsSurvivedToo()
+    {
+        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
+        reader.Dispose();
+        using var harness = new PumpHarness(display);
+        using FileDescriptor web = harness.AddSource(1);
+        PumpHarness.Write(web, "line\n");
+        harness.Flush(1);
+        harness.Settle();
+
+        Assert.Equal(1, harness.Pump.Counters.DisplayLostLines);
+        Assert.Equal(Errno.EPIPE, harness.Display!.LastError);
+        display.Dispose();
+    }
+
+    [Fact]
     public void AStuckReader_DelaysNobody_AndLearnsWhatItMissed()
     {
         (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();

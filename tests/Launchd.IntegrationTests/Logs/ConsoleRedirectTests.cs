@@ -87,6 +87,35 @@ public sealed class ConsoleRedirectTests
         Assert.DoesNotContain("<6>not this", lines);
     }
 
+    [Fact]
+    public void TheLoggersThread_SleepsWhileNothingIsLogged()
+    {
+        using var swapped = new SwappedOutput();
+        string[] before = Directory.GetDirectories("/proc/self/task");
+        (_, IDisposable flush) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
+        string thread = Directory.GetDirectories("/proc/self/task").Except(before)
+            .First(t => File.ReadAllText(t + "/comm").StartsWith("Console logger", StringComparison.Ordinal));
+        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
+        using var other = new PumpHarness(display, tailPatience: TimeSpan.FromMilliseconds(20));
+        using FileDescriptor clock = other.AddSource(1);
+
+        // It may still be on its way to its first sleep; a thread that wakes by itself shows it in every window.
+        bool slept = Enumerable.Range(0, 5).Any(_ => Enumerable.Range(0, 11).Select(_ => Tick()).Distinct().Count() == 1);
+
+        Assert.True(slept);
+        flush.Dispose();
+        display.Dispose();
+        reader.Dispose();
+
+        // Twenty milliseconds by an event of another pump; then how often the logger's thread has slept.
+        string Tick()
+        {
+            PumpHarness.Write(clock, "tick");
+            PumpHarness.ReadLines(reader, 1);
+            return File.ReadLines(thread + "/status").Single(l => l.StartsWith("voluntary_ctxt_switches", StringComparison.Ordinal));
+        }
+    }
+
     /// <summary>A pump for a redirection.</summary>
     private sealed class RedirectedPump : IDisposable
     {
