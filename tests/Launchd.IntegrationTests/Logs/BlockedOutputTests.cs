@@ -3,6 +3,7 @@ using System.Text;
 using Launchd.Client;
 using Launchd.Host.Logs;
 using Launchd.Interop;
+using Launchd.Model;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Logs;
@@ -74,7 +75,8 @@ public sealed class BlockedOutputTests
         using var harness = new PumpHarness(display);
         harness.Pump.KnowServices([("web", 1), ("other", 1)]);
         using FileDescriptor web = harness.AddSource(1);
-        using FileDescriptor other = harness.AddSource(2, "other", file: new() { FilePath = harness.Folder + "/other.log", Timestamps = false });
+        var policy = new LogPolicy { FilePath = harness.Folder + "/other.log", Timestamps = false };
+        using FileDescriptor other = harness.AddSource(2, "other", file: policy);
         const int count = 20_000;
         Thread writing = PumpHarness.Start(() =>
         {

@@ -22,7 +22,8 @@ public sealed class LogFileTests : IDisposable
         const int count = 30_000;
         using (var harness = new PumpHarness())
         {
-            FileDescriptor web = harness.AddSource(1, file: new LogPolicy { FilePath = FilePath, MaxSizeBytes = 20_000, KeepCount = 100, Timestamps = false });
+            var policy = new LogPolicy { FilePath = FilePath, MaxSizeBytes = 20_000, KeepCount = 100, Timestamps = false };
+            FileDescriptor web = harness.AddSource(1, file: policy);
             Thread writing = PumpHarness.Start(() =>
             {
                 var block = new StringBuilder();
@@ -189,7 +190,8 @@ public sealed class LogFileTests : IDisposable
             PumpHarness.Write(web, "raw \x1b[1m kept\n");
             harness.Flush(1);
         }
-        Assert.Matches("^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z raw \x1b\\[1m kept\n$", File.ReadAllText(FilePath));
+        Assert.Matches(
+            "^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z raw \x1b\\[1m kept\n$", File.ReadAllText(FilePath));
     }
 
     [Fact]
@@ -217,7 +219,8 @@ public sealed class LogFileTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private LogPolicy Policy(long maxSize = 10 << 20, int keep = 5) => new() { FilePath = FilePath, MaxSizeBytes = maxSize, KeepCount = keep };
+    private LogPolicy Policy(long maxSize = 10 << 20, int keep = 5) =>
+        new() { FilePath = FilePath, MaxSizeBytes = maxSize, KeepCount = keep };
 
     private sealed class StepTime : TimeProvider
     {

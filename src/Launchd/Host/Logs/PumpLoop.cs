@@ -18,6 +18,9 @@ internal sealed class PumpLoop : IDisposable
     private const int EventCount = 64;
     private const int PollMilliseconds = 100;
 
+    /// <summary>Turns in a row that may fail as a whole.</summary>
+    private const int MostFailures = 100;
+
     private const ulong WakeId = 0;
     private const ulong FirstWriterId = 1;
     private const ulong FirstInputId = 16;
@@ -71,20 +74,21 @@ internal sealed class PumpLoop : IDisposable
     public void Run()
     {
         Volatile.Write(ref _threadNumber, Pump.gettid());
+        int failures = 0;
         while (!_ended)
         {
             try
             {
                 Turn();
+                failures = 0;
             }
-            catch (Exception fault) when (fault is not OutOfMemoryException)
+            catch (Exception fault)
             {
+                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on would
+                // only burn the processor and flood the main loop.
+                failures++;
                 Fault(new PumpNotice.RequestFailed(fault.ToString()));
-            }
-            catch (OutOfMemoryException)
-            {
-                // Nothing that allocates here: the next turn finds the memory, or fails the same way, blocking in between.
-                _counters.CountFault();
+                _ended |= failures == MostFailures;
             }
         }
     }
