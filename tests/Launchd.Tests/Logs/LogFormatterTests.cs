@@ -22,7 +22,9 @@ public sealed class LogFormatterTests
 
     [Fact]
     public void Pretty_NeitherForgesLinesNorSteersTheTerminal() =>
-        Assert.Equal("12:34:56.789 info  a\n             12:00 forged\\x1b[2J\n", Format(LogFormat.Pretty, LogLevel.Information, "a\n12:00 forged\x1b[2J"));
+        Assert.Equal(
+            "12:34:56.789 info  a\n             12:00 forged\\x1b[2J\n",
+            Format(LogFormat.Pretty, LogLevel.Information, "a\n12:00 forged\x1b[2J"));
 
     [Fact]
     public void Systemd_PrefixesEachLine() =>
@@ -54,7 +56,12 @@ public sealed class LogFormatterTests
     }
 
     private static string Format(
-        LogFormat format, LogLevel level, string text, bool colour = false, Exception? exception = null, KeyValuePair<string, object?>[]? fields = null)
+        LogFormat format,
+        LogLevel level,
+        string text,
+        bool colour = false,
+        Exception? exception = null,
+        KeyValuePair<string, object?>[]? fields = null)
     {
         ConsoleFormatter formatter = SupervisorLogging.CreateFormatter(format, colour, Clock);
         using var writer = new StringWriter();

@@ -64,7 +64,9 @@ internal sealed class ConsoleRedirect : IDisposable
         }
     }
 
-    /// <summary>From here on <paramref name="pump"/> (made with <see cref="Output"/> as display) carries what is written to 1 and 2.</summary>
+    /// <summary>
+    /// From here on <paramref name="pump"/> (made with <see cref="Output"/> as display) carries what is written to 1 and 2.
+    /// </summary>
     public void Attach(LogPump pump)
     {
         if (_outputPipe is null || _errorPipe is null)
@@ -76,8 +78,8 @@ internal sealed class ConsoleRedirect : IDisposable
     }
 
     /// <summary>
-    /// Makes 1 and 2 what they were. What was written until now is still in the pipes, so stop the pump after this, not before; System.Console
-    /// must not be used any more, because it goes on writing to the pipes.
+    /// Makes 1 and 2 what they were. What was written until now is still in the pipes, so stop the pump after this, not before;
+    /// System.Console must not be used any more, because it goes on writing to the pipes.
     /// </summary>
     public void Restore()
     {

@@ -42,7 +42,13 @@ internal sealed class LineRing
             Grow();
         while (Count == MostLines || _end - _first + needed > _data.Length)
             DropOldest();
-        var head = new Head { Sequence = stamp.Sequence, Time = stamp.UnixMicroseconds, InstanceId = stamp.InstanceId, Length = line.Length };
+        var head = new Head
+        {
+            Sequence = stamp.Sequence,
+            Time = stamp.UnixMicroseconds,
+            InstanceId = stamp.InstanceId,
+            Length = line.Length,
+        };
         Put(MemoryMarshal.AsBytes(new ReadOnlySpan<Head>(in head)));
         Put(line);
         Count++;

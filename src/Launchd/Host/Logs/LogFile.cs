@@ -7,10 +7,10 @@ using Pump = Launchd.Interop.Libc.Pump;
 namespace Launchd.Host.Logs;
 
 /// <summary>
-/// A service's own log file: appended to in whole lines, rotated by size (<c>web.log</c>, <c>web.log.1</c> … <c>web.log.N</c>, the highest
-/// the oldest), mode 0640. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries again, and a
-/// line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component is not followed.
-/// Used by one thread only.
+/// A service's own log file: appended to in whole lines, rotated by size (<c>web.log</c>, <c>web.log.1</c> … <c>web.log.N</c>, the
+/// highest the oldest), mode 0640. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries
+/// again, and a line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component
+/// is not followed. Used by one thread only.
 /// </summary>
 internal sealed class LogFile : IDisposable
 {
@@ -99,7 +99,9 @@ internal sealed class LogFile : IDisposable
         _file = null;
     }
 
-    /// <summary>How many bytes of whole lines fit before the file must be rotated: 0 for none; a line that never fits goes in alone.</summary>
+    /// <summary>
+    /// How many bytes of whole lines fit before the file must be rotated: 0 for none; a line that never fits goes in alone.
+    /// </summary>
     private int FittingLength(ReadOnlySpan<byte> lines)
     {
         long room = Policy.MaxSizeBytes + _extraRoom - _size;

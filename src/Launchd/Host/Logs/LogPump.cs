@@ -30,7 +30,13 @@ internal sealed class LogPump : IDisposable
     public int ThreadNumber => _loop.ThreadNumber;
 
     /// <summary>Takes over the read end of a pipe, which becomes non-blocking.</summary>
-    public void Add(OutputSource source, FileDescriptor readEndTaken) => Enqueue(() => _loop.AddService(source, readEndTaken));
+    public void Add(OutputSource source, FileDescriptor readEndTaken)
+    {
+        if (_stopped)
+            readEndTaken.Dispose();
+        else
+            Enqueue(() => _loop.AddService(source, readEndTaken));
+    }
 
     /// <summary>Takes over the read end of a pipe whose lines go to <paramref name="target"/> unchanged.</summary>
     public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Enqueue(() => _loop.AddOwn(readEndTaken, target));
@@ -109,16 +115,17 @@ internal sealed class LogPump : IDisposable
     /// Processes and writes what has been written so far, waiting for slow readers at most <paramref name="patience"/>, then closes every
     /// source and ends the thread. False: not all could be written in time. No call has an effect afterwards.
     /// </summary>
-    public bool Stop(TimeSpan patience)
-    {
-        if (_stopped)
-            return true;
-        _stopped = true;
-        Enqueue(() => _loop.DrainAndEnd(patience));
+    public bool Stop(TimeSpan patience) => Stop(patience, released: null);
 
-        // The thread may hang in a write to a dead network disk; it is a background thread and does not keep the process.
-        bool ended = _thread.Join(patience + TimeSpan.FromSeconds(1));
-        return ended && _loop.IsDrained;
+    /// <summary>
+    /// As <see cref="Stop(TimeSpan)"/>, but the read ends of services stay open and become the caller's, for the next image or another
+    /// pump; nothing read from them is lost, an unterminated line is passed on as it is. Null: the thread hangs and so do they.
+    /// </summary>
+    public IReadOnlyList<(OutputSource Source, FileDescriptor ReadEnd)>? StopAndRelease(TimeSpan patience)
+    {
+        var released = new List<(OutputSource, FileDescriptor)>();
+        Stop(patience, released);
+        return _thread.IsAlive ? null : released;
     }
 
     public void Dispose()
@@ -126,6 +133,18 @@ internal sealed class LogPump : IDisposable
         Stop(TimeSpan.Zero);
         if (!_thread.IsAlive)
             _loop.Dispose();
+    }
+
+    private bool Stop(TimeSpan patience, List<(OutputSource Source, FileDescriptor ReadEnd)>? released)
+    {
+        if (!_stopped)
+        {
+            _stopped = true;
+            Enqueue(() => _loop.DrainAndEnd(patience, released));
+        }
+
+        // The thread may hang in a write to a dead network disk; it is a background thread and does not keep the process.
+        return _thread.Join(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
     }
 
     internal void Enqueue(Action request) => _loop.Enqueue(request);

@@ -12,7 +12,9 @@ internal sealed record LogPumpOptions
     /// <summary>On the main loop: something to log.</summary>
     public Action<PumpNotice>? Noticed { get; init; }
 
-    /// <summary>Where lines of services are shown; null: nowhere. The pump uses it from its thread, the giver disposes it afterwards.</summary>
+    /// <summary>
+    /// Where lines of services are shown; null: nowhere. The pump uses it from its thread, the giver disposes it afterwards.
+    /// </summary>
     public OutputWriter? Display { get; init; }
 
     public OutputStyle Style { get; init; } = OutputStyle.Plain;

@@ -18,8 +18,8 @@ internal sealed record OutputStyle(bool Colour, string Bar)
     /// <summary>Decides from the environment: colour only on a terminal and never with <c>NO_COLOR</c> (any text but none).</summary>
     public static OutputStyle Detect(bool isTerminal, Func<string, string?> environment)
     {
-        bool colour = isTerminal && string.IsNullOrEmpty(environment("NO_COLOR")) && environment("TERM") is not (null or "" or "dumb");
-        return new OutputStyle(colour, isTerminal && !IsUtf8(environment) ? "|" : "│");
+        bool wanted = string.IsNullOrEmpty(environment("NO_COLOR")) && environment("TERM") is not (null or "" or "dumb");
+        return new OutputStyle(isTerminal && wanted, isTerminal && !IsUtf8(environment) ? "|" : "│");
     }
 
     /// <summary><c>web.0  │ </c>, the name padded to <paramref name="width"/> characters.</summary>
@@ -32,7 +32,9 @@ internal sealed record OutputStyle(bool Colour, string Bar)
     /// <summary><c>web.0</c>.</summary>
     public static string Label(string service, int slot) => service + "." + slot.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>The same colour for the same name in every run: chosen by a hash that is ours (FNV-1a), not the runtime's random one.</summary>
+    /// <summary>
+    /// The same colour for the same name in every run: chosen by a hash that is ours (FNV-1a), not the runtime's random one.
+    /// </summary>
     public static int ColourOf(string service)
     {
         uint hash = 2166136261;

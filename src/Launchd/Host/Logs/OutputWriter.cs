@@ -252,7 +252,7 @@ internal sealed class OutputWriter : IDisposable
         // A line that broke off in the middle must not swallow the announcement.
         if (_start == _end && _lastWritten != '\n')
             _queue[_end++] = (byte)'\n';
-        string text = _lost == 1 ? "launchd-cs: 1 line lost\n" : string.Create(CultureInfo.InvariantCulture, $"launchd-cs: {_lost} lines lost\n");
+        string text = string.Create(CultureInfo.InvariantCulture, $"launchd-cs: {_lost} {(_lost == 1 ? "line" : "lines")} lost\n");
         _end += Encoding.ASCII.GetBytes(text, _queue.AsSpan(_end));
         _announcements++;
         _announcedUpTo = _writtenBytes + (_end - _start);

@@ -18,6 +18,9 @@ internal sealed class PumpLoop : IDisposable
     private const int EventCount = 64;
     private const int PollMilliseconds = 100;
 
+    /// <summary>Turns in a row that may fail as a whole.</summary>
+    private const int MostFailures = 100;
+
     private const ulong WakeId = 0;
     private const ulong FirstWriterId = 1;
     private const ulong FirstInputId = 16;
@@ -27,7 +30,7 @@ internal sealed class PumpLoop : IDisposable
     private readonly PumpPoller _poller = new();
     private readonly Lock _lock = new();
     private readonly Dictionary<ulong, PumpInput> _inputs = [];
-    private readonly List<WatchedWriter> _writers = [];
+    private readonly PumpWriters _writers;
     private readonly byte[] _buffer = new byte[BufferBytes];
     private readonly ulong[] _ready = new ulong[EventCount];
     private List<Action> _requests = [];
@@ -44,8 +47,9 @@ internal sealed class PumpLoop : IDisposable
         _options = options;
         _counters = counters;
         Sinks = new LineSinks(options, counters, Post, Notice);
+        _writers = new PumpWriters(_poller, FirstWriterId);
         if (options.Display is not null)
-            AddWriter(options.Display);
+            _writers.Add(options.Display);
     }
 
     public LineSinks Sinks { get; }
@@ -70,20 +74,21 @@ internal sealed class PumpLoop : IDisposable
     public void Run()
     {
         Volatile.Write(ref _threadNumber, Pump.gettid());
+        int failures = 0;
         while (!_ended)
         {
             try
             {
                 Turn();
+                failures = 0;
             }
-            catch (Exception fault) when (fault is not OutOfMemoryException)
+            catch (Exception fault)
             {
+                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on would
+                // only burn the processor and flood the main loop.
+                failures++;
                 Fault(new PumpNotice.RequestFailed(fault.ToString()));
-            }
-            catch (OutOfMemoryException)
-            {
-                // Nothing that allocates here: the next turn finds the memory, or fails the same way, blocking in between.
-                _counters.CountFault();
+                _ended |= failures == MostFailures;
             }
         }
     }
@@ -98,7 +103,7 @@ internal sealed class PumpLoop : IDisposable
 
     public void AddOwn(FileDescriptor readEndTaken, OutputWriter target)
     {
-        AddWriter(target);
+        _writers.Add(target);
         Watch(new OwnInput(_nextId++, readEndTaken, target));
     }
 
@@ -131,25 +136,28 @@ internal sealed class PumpLoop : IDisposable
         }
     }
 
-    public void DrainAndEnd(TimeSpan patience)
+    /// <summary>
+    /// The last request. With <paramref name="released"/> the read ends of services are put there, still open, instead of being closed.
+    /// </summary>
+    public void DrainAndEnd(TimeSpan patience, List<(OutputSource Source, FileDescriptor ReadEnd)>? released)
     {
         _ended = true;
         long end = Stopwatch.GetTimestamp() + (long)(patience.TotalSeconds * Stopwatch.Frequency);
         foreach (PumpInput input in _inputs.Values.ToArray())
         {
             ReadWhatIsThere(input);
+            if (released is not null && input is ServiceInput service && _inputs.Remove(input.Id))
+            {
+                _poller.Remove(input.ReadEnd.Number);
+                released.Add((service.Source, new FileDescriptor(input.ReadEnd.ReleaseNumber())));
+                input.Dispose();
+            }
             if (_inputs.ContainsKey(input.Id))
                 End(input);
         }
         Sinks.EndTurn();
-        bool drained = true;
-        foreach (WatchedWriter writer in _writers)
-        {
-            long rest = Math.Max(0, end - Stopwatch.GetTimestamp());
-            drained &= writer.Writer.Drain(TimeSpan.FromSeconds((double)rest / Stopwatch.Frequency));
-        }
-        CountLosses();
-        IsDrained = drained;
+        IsDrained = _writers.Drain(end);
+        _counters.SetLosses(_writers.LostLines, Sinks.FileLostLines);
     }
 
     /// <summary>After the end of <see cref="Run"/>.</summary>
@@ -166,8 +174,7 @@ internal sealed class PumpLoop : IDisposable
     {
         int count = _poller.Wait(_ready, Timeout());
         _counters.CountTurn();
-        foreach (WatchedWriter writer in _writers)
-            writer.Writer.BeginTurn();
+        _writers.BeginTurn();
         int share = Math.Clamp(TurnBytes / Math.Max(1, count), SmallestShareBytes, BufferBytes);
         for (int i = 0; i < count && !_ended; i++)
             Handle(_ready[i], share);
@@ -175,19 +182,15 @@ internal sealed class PumpLoop : IDisposable
             ReadPolled(share);
         if (_nextTail != long.MaxValue)
             FlushRestingTails();
-        foreach (WatchedWriter writer in _writers)
-        {
-            writer.Writer.Flush();
-            Rewatch(writer);
-        }
+        _writers.EndTurn();
         Sinks.EndTurn();
-        CountLosses();
+        _counters.SetLosses(_writers.LostLines, Sinks.FileLostLines);
     }
 
     private int Timeout()
     {
         long timeout = _nextTail == long.MaxValue ? -1 : Math.Clamp(_nextTail - Environment.TickCount64, 0, int.MaxValue);
-        bool polls = _polledCount > 0 || _writers.Exists(w => w.Writer.IsBlocked && !w.IsWatched);
+        bool polls = _polledCount > 0 || _writers.NeedPolling;
         return (int)(polls && (timeout < 0 || timeout > PollMilliseconds) ? PollMilliseconds : timeout);
     }
 
@@ -382,36 +385,6 @@ internal sealed class PumpLoop : IDisposable
     private List<ServiceInput> InputsOf(long instanceId) =>
         [.. _inputs.Values.OfType<ServiceInput>().Where(i => i.Source.InstanceId == instanceId)];
 
-    private void AddWriter(OutputWriter writer)
-    {
-        if (!_writers.Exists(w => w.Writer == writer))
-            _writers.Add(new WatchedWriter(writer, FirstWriterId + (ulong)_writers.Count));
-    }
-
-    /// <summary>A writer is watched only while it is blocked: the write end of a pipe without readers reports an error all the time.</summary>
-    private void Rewatch(WatchedWriter writer)
-    {
-        if (writer.Writer.IsBlocked == writer.IsWatched)
-            return;
-        if (writer.IsWatched)
-        {
-            _poller.Remove(writer.Writer.Number);
-            writer.IsWatched = false;
-        }
-        else
-        {
-            writer.IsWatched = _poller.Add(writer.Writer.Number, Pump.EPOLLOUT, writer.Id) == Errno.None;
-        }
-    }
-
-    private void CountLosses()
-    {
-        long lost = 0;
-        foreach (WatchedWriter writer in _writers)
-            lost += writer.Writer.LostLines;
-        _counters.SetLosses(lost, Sinks.FileLostLines);
-    }
-
     private void Post(Action action)
     {
         try
@@ -435,15 +408,5 @@ internal sealed class PumpLoop : IDisposable
     {
         _counters.CountFault();
         Notice(notice);
-    }
-
-    /// <summary>A writer and its place in epoll.</summary>
-    private sealed class WatchedWriter(OutputWriter writer, ulong id)
-    {
-        public OutputWriter Writer { get; } = writer;
-
-        public ulong Id { get; } = id;
-
-        public bool IsWatched { get; set; }
     }
 }

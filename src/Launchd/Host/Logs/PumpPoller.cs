@@ -45,7 +45,9 @@ internal sealed class PumpPoller : IDisposable
 
     public void Remove(int number) => _ = Pump.epoll_ctl(_epoll.Number, Pump.EPOLL_CTL_DEL, number, ref _event[0]);
 
-    /// <summary>Waits for at most <paramref name="milliseconds"/> (-1: for ever). Returns how many keys are ready, 0 after a signal.</summary>
+    /// <summary>
+    /// Waits for at most <paramref name="milliseconds"/> (-1: for ever). Returns how many keys are ready, 0 after a signal.
+    /// </summary>
     public int Wait(Span<ulong> keys, int milliseconds)
     {
         int most = Math.Min(keys.Length, _events.Length / Pump.EpollEvents.Size);

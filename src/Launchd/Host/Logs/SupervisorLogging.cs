@@ -56,8 +56,8 @@ internal static class SupervisorLogging
     };
 
     /// <summary>Options that never change.</summary>
-    private sealed class FixedOptions<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] T>(T value)
-        : IOptionsMonitor<T>
+    private sealed class FixedOptions<
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] T>(T value) : IOptionsMonitor<T>
     {
         public T CurrentValue => value;
 

@@ -1,0 +1,143 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Launchd.Client;
+using Launchd.Host.Logs;
+using Launchd.Interop;
+using Launchd.Model;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Logs;
+
+/// <summary>A pump, a main loop that runs on the test's thread while it waits, and a directory that goes with it.</summary>
+internal sealed class PumpHarness : IDisposable
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
+    private readonly BlockingCollection<Action> _posted = [];
+
+    public PumpHarness(FileDescriptor? display = null, OutputStyle? style = null, TimeSpan? tailPatience = null)
+    {
+        Display = display is null ? null : OutputWriter.Open(display);
+        Pump = new LogPump(new LogPumpOptions
+        {
+            Post = _posted.Add,
+            Ended = (instance, stream) => Ended.Add((instance, stream)),
+            Noticed = Notices.Add,
+            Display = Display,
+            Style = style ?? OutputStyle.Plain,
+            TailPatience = tailPatience ?? TimeSpan.FromHours(1),
+        });
+    }
+
+    public LogPump Pump { get; }
+
+    public OutputWriter? Display { get; }
+
+    public List<(long InstanceId, string Stream)> Ended { get; } = [];
+
+    public List<PumpNotice> Notices { get; } = [];
+
+    public string Folder { get; } = Directory.CreateTempSubdirectory("launchd-logs-").FullName;
+
+    public static (FileDescriptor Read, FileDescriptor Write) Pipe(bool nonBlocking = false)
+    {
+        int[] ends = new int[2];
+        Assert.Equal(0, Libc.Pump.pipe2(ref ends[0], Libc.Pump.O_CLOEXEC | (nonBlocking ? Libc.Pump.O_NONBLOCK : 0)));
+        return (new FileDescriptor(ends[0]), new FileDescriptor(ends[1]));
+    }
+
+    public static void Write(FileDescriptor target, string text) => Write(target, Encoding.UTF8.GetBytes(text));
+
+    public static void Write(FileDescriptor target, ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            int count = PumpCalls.Write(target.Number, bytes, out Errno error);
+            Assert.Equal(Errno.None, error);
+            bytes = bytes[count..];
+        }
+    }
+
+    /// <summary>Reads to the end of the pipe.</summary>
+    public static byte[] ReadAll(FileDescriptor source)
+    {
+        using var all = new MemoryStream();
+        byte[] buffer = new byte[256 * 1024];
+        while (true)
+        {
+            int count = PumpCalls.Read(source.Number, buffer, out Errno error);
+            Assert.Equal(Errno.None, error);
+            if (count == 0)
+                return all.ToArray();
+            all.Write(buffer, 0, count);
+        }
+    }
+
+    /// <summary>Reads until so many lines have come.</summary>
+    public static string[] ReadLines(FileDescriptor source, int count)
+    {
+        var text = new StringBuilder();
+        byte[] buffer = new byte[64 * 1024];
+        while (text.ToString().Count(c => c == '\n') < count)
+        {
+            int length = PumpCalls.Read(source.Number, buffer, out Errno error);
+            Assert.Equal(Errno.None, error);
+            Assert.NotEqual(0, length);
+            text.Append(Encoding.UTF8.GetString(buffer, 0, length));
+        }
+        return text.ToString().TrimEnd('\n').Split('\n');
+    }
+
+    /// <summary>A thread of the test; it ends by itself.</summary>
+    public static Thread Start(Action work)
+    {
+        var thread = new Thread(() => work()) { IsBackground = true };
+        thread.Start();
+        return thread;
+    }
+
+    public static void Join(Thread thread) => Assert.True(thread.Join(Deadline), "a writer or reader hangs");
+
+    /// <summary>Adds a source and returns the end to write to.</summary>
+    public FileDescriptor AddSource(long instanceId, string service = "web", int slot = 0, LogPolicy? file = null, string stream = "output")
+    {
+        (FileDescriptor read, FileDescriptor write) = Pipe();
+        Pump.Add(new OutputSource { InstanceId = instanceId, Service = service, Slot = slot, Stream = stream, File = file }, read);
+        return write;
+    }
+
+    /// <summary>Runs what the pump posts until the condition holds.</summary>
+    public void RunUntil(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            Assert.True(_posted.TryTake(out Action? action, Deadline), "nothing more came from the pump");
+            action();
+        }
+    }
+
+    public void Flush(long instanceId)
+    {
+        bool done = false;
+        Pump.Flush(instanceId, () => done = true);
+        RunUntil(() => done);
+    }
+
+    /// <summary>Waits until everything asked of the pump before this is done.</summary>
+    public void Settle() => Flush(instanceId: -1);
+
+    public string[] Tail(string service = "web", int count = 10_000)
+    {
+        string[]? texts = null;
+        Pump.Tail([service], count, lines => texts = [.. lines.Select(l => l.Text)]);
+        RunUntil(() => texts is not null);
+        return texts!;
+    }
+
+    public void Dispose()
+    {
+        Pump.Dispose();
+        Display?.Dispose();
+        Directory.Delete(Folder, recursive: true);
+    }
+}
