@@ -20,7 +20,8 @@ internal sealed class CommandTree
         _context = context;
         Root = new RootCommand("Supervises processes and hands them their sockets.");
         Root.Options.Remove(Root.Options.OfType<VersionOption>().Single());
-        Root.Options.OfType<HelpOption>().Single().Description = "what the verb does, with examples and exit codes";
+        Root.Options.Remove(Root.Options.OfType<HelpOption>().Single());
+        Root.Options.Add(new HelpOption("--help", "-h") { Description = "what the verb does, with examples and exit codes" });
         Root.Options.Add(_name);
         Root.Options.Add(Version);
         _name.CompletionSources.Add(_ => new SupervisorFinder(_context).RunningNames());

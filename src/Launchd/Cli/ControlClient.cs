@@ -24,6 +24,9 @@ internal sealed class ControlClient : IDisposable
     private const int SolSocket = 1;
     private const int SoPeerCredentials = 17;
 
+    /// <summary>Poll counts microseconds in 31 bits; longer waits are several of these.</summary>
+    private static readonly TimeSpan _longestPoll = TimeSpan.FromMinutes(30);
+
     private readonly Socket _socket;
     private readonly CancellationToken _interrupted;
     private readonly CancellationTokenRegistration _interruption;
@@ -155,14 +158,11 @@ internal sealed class ControlClient : IDisposable
             }
             searched = _end;
             searched -= MakeRoom();
-            TimeSpan left = timeout is { } limit ? limit - Stopwatch.GetElapsedTime(started) : TimeSpan.FromHours(1);
-            if (!Wait(timeout is null || left > TimeSpan.Zero ? left : TimeSpan.Zero))
-            {
-                if (timeout is null)
-                    continue;
+            TimeSpan left = (timeout ?? TimeSpan.MaxValue) - Stopwatch.GetElapsedTime(started);
+            if (Wait(TimeSpan.FromTicks(Math.Clamp(left.Ticks, 0, _longestPoll.Ticks))))
+                Fill();
+            else if (left < _longestPoll)
                 return null;
-            }
-            Fill();
         }
     }
 

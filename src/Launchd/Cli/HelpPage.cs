@@ -55,8 +55,7 @@ internal static class HelpPage
 
     private static string Label(Option option)
     {
-        IEnumerable<string> aliases = option.Aliases.Where(a => a is not ("/h" or "/?" or "-?"));
-        string names = string.Join(", ", aliases.Append(option.Name).Distinct().OrderBy(n => n.Length));
+        string names = string.Join(", ", option.Aliases.Append(option.Name).Distinct().OrderBy(n => n.Length));
         if (option.HelpName is not { } value)
             return names;
         return option.Name == "--graph" ? $"{names}[={value}]" : $"{names} {value}";

@@ -111,17 +111,21 @@ public sealed class StatusTests
     {
         using CliHarness cli = new();
         int asked = 0;
-        ManualResetEventSlim first = new();
+        using SemaphoreSlim shown = new(0);
         cli.Supervise((call, c) =>
         {
             if (call.Method.EndsWith(".Events", StringComparison.Ordinal))
             {
-                first.Wait(TimeSpan.FromSeconds(60));
-                return c.Send(new EventsReply([]), ControlJson.Default.EventsReply, continues: true);
+                for (int i = 0; i < 2; i++)
+                {
+                    Assert.True(shown.Wait(TimeSpan.FromSeconds(60)));
+                    c.Send(new EventsReply([]), ControlJson.Default.EventsReply, continues: true);
+                }
+                return true;
             }
             if (Interlocked.Increment(ref asked) > 2)
                 return false;
-            first.Set();
+            shown.Release();
             return c.Send(asked == 1 ? Samples.Status : Samples.AllReady, ControlJson.Default.StatusReply);
         });
 
