@@ -58,7 +58,8 @@ internal sealed class ControlClient : IDisposable
         get
         {
             Span<byte> credentials = stackalloc byte[12];
-            return _socket.GetRawSocketOption(SolSocket, SoPeerCredentials, credentials) == 12 ? MemoryMarshal.Read<uint>(credentials[4..]) : null;
+            int size = _socket.GetRawSocketOption(SolSocket, SoPeerCredentials, credentials);
+            return size == credentials.Length ? MemoryMarshal.Read<uint>(credentials[4..]) : null;
         }
     }
 
@@ -209,7 +210,10 @@ internal sealed class ControlClient : IDisposable
         if (_end == _buffer.Length)
         {
             if (_buffer.Length >= MostAnswerBytes)
-                throw new CliException(ExitCode.Failed, $"the supervisor's answer is longer than {MostAnswerBytes >> 20} MiB; ask for one service");
+            {
+                throw new CliException(
+                    ExitCode.Failed, $"the supervisor's answer is longer than {MostAnswerBytes >> 20} MiB; ask for one service");
+            }
             Array.Resize(ref _buffer, Math.Min(_buffer.Length * 2, MostAnswerBytes));
         }
         return moved;
@@ -238,5 +242,7 @@ internal sealed class ControlClient : IDisposable
     }
 
     private static CliException TimedOut(TimeSpan? timeout) =>
-        new(ExitCode.TimedOut, $"the supervisor did not answer within {timeout?.TotalSeconds:0.#} s; it may be stopped or overloaded: try again");
+        new(
+            ExitCode.TimedOut,
+            $"the supervisor did not answer within {timeout?.TotalSeconds:0.#} s; it may be stopped or overloaded: try again");
 }
