@@ -82,7 +82,8 @@ internal static class CommandLine
         [.. arguments.Select(a => a == "--graph" ? "--graph=dot" : a)];
 
     private static string VersionText() =>
-        typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "of unknown version";
+        typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
+        ?? "of unknown version";
 
     private static int Fail(CliContext context, ExitCode code, string sentence)
     {

@@ -20,7 +20,8 @@ internal sealed class CommandTree
         _context = context;
         Root = new RootCommand("Supervises processes and hands them their sockets.");
         Root.Options.Remove(Root.Options.OfType<VersionOption>().Single());
-        Root.Options.OfType<HelpOption>().Single().Description = "what the verb does, with examples and exit codes";
+        Root.Options.Remove(Root.Options.OfType<HelpOption>().Single());
+        Root.Options.Add(new HelpOption("--help", "-h") { Description = "what the verb does, with examples and exit codes" });
         Root.Options.Add(_name);
         Root.Options.Add(Version);
         _name.CompletionSources.Add(_ => new SupervisorFinder(_context).RunningNames());
@@ -51,7 +52,10 @@ internal sealed class CommandTree
         {
             Arity = ArgumentArity.ZeroOrOne, Description = "the configuration (default: launchd.toml)",
         };
-        Option<string?> exitWith = new("--exit-with") { HelpName = "SERVICE", Description = "ends with this service and with its exit code" };
+        Option<string?> exitWith = new("--exit-with")
+        {
+            HelpName = "SERVICE", Description = "ends with this service and with its exit code",
+        };
         Command run = new("run", "runs the configuration in the foreground") { file, exitWith };
         RefuseName(run, "the file names the supervisor");
         run.SetAction(p => RunCommand.Run(new RunOptions(p.GetValue(file), p.GetValue(exitWith))));
@@ -123,7 +127,10 @@ internal sealed class CommandTree
             if (method == "Restart" && p.GetValue(replace) && p.GetValue(overlap))
                 throw new CliException(ExitCode.Usage, "--replace and --overlap contradict each other: give one");
             string? update = method != "Restart" ? null : p.GetValue(replace) ? "replace" : p.GetValue(overlap) ? "overlap" : null;
-            ServicesRequest request = Request(verb, p.GetValue(services), p.GetValue(all)) with { Wait = !p.GetValue(noWait), Update = update };
+            ServicesRequest request = Request(verb, p.GetValue(services), p.GetValue(all)) with
+            {
+                Wait = !p.GetValue(noWait), Update = update,
+            };
             return (int)ServiceCommands.Run(_context, new OrderOptions(method, p.GetValue(_name), request, p.GetValue(json)));
         });
         Root.Subcommands.Add(command);
@@ -140,7 +147,8 @@ internal sealed class CommandTree
         command.SetAction(p =>
         {
             string text = p.GetValue(signal)
-                ?? throw new CliException(ExitCode.Usage, "signal needs a signal and the name of a service; see 'launchd-cs signal --help'");
+                ?? throw new CliException(
+                    ExitCode.Usage, "signal needs a signal and the name of a service; see 'launchd-cs signal --help'");
             SignalNumber number = SignalNumber.Parse(text) ?? throw new CliException(
                 ExitCode.Usage,
                 $"'{TerminalText.Escape(text)}' is no signal{UsageError.DidYouMean(text.ToUpperInvariant(), SignalNumber.AllNames)}");

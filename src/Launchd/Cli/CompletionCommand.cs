@@ -54,7 +54,8 @@ internal static class CompletionCommand
             "zsh" => Zsh,
             "fish" => Fish,
             null => throw new CliException(ExitCode.Usage, "completion needs the name of a shell: bash, zsh or fish"),
-            _ => throw new CliException(ExitCode.Usage, $"there is no completion for '{TerminalText.Escape(shell)}', only for bash, zsh and fish"),
+            _ => throw new CliException(
+                ExitCode.Usage, $"there is no completion for '{TerminalText.Escape(shell)}', only for bash, zsh and fish"),
         });
         return ExitCode.Done;
     }

@@ -24,6 +24,9 @@ internal sealed class ControlClient : IDisposable
     private const int SolSocket = 1;
     private const int SoPeerCredentials = 17;
 
+    /// <summary>Poll counts microseconds in 31 bits; longer waits are several of these.</summary>
+    private static readonly TimeSpan _longestPoll = TimeSpan.FromMinutes(30);
+
     private readonly Socket _socket;
     private readonly CancellationToken _interrupted;
     private readonly CancellationTokenRegistration _interruption;
@@ -55,7 +58,8 @@ internal sealed class ControlClient : IDisposable
         get
         {
             Span<byte> credentials = stackalloc byte[12];
-            return _socket.GetRawSocketOption(SolSocket, SoPeerCredentials, credentials) == 12 ? MemoryMarshal.Read<uint>(credentials[4..]) : null;
+            int size = _socket.GetRawSocketOption(SolSocket, SoPeerCredentials, credentials);
+            return size == credentials.Length ? MemoryMarshal.Read<uint>(credentials[4..]) : null;
         }
     }
 
@@ -155,14 +159,11 @@ internal sealed class ControlClient : IDisposable
             }
             searched = _end;
             searched -= MakeRoom();
-            TimeSpan left = timeout is { } limit ? limit - Stopwatch.GetElapsedTime(started) : TimeSpan.FromHours(1);
-            if (!Wait(timeout is null || left > TimeSpan.Zero ? left : TimeSpan.Zero))
-            {
-                if (timeout is null)
-                    continue;
+            TimeSpan left = (timeout ?? TimeSpan.MaxValue) - Stopwatch.GetElapsedTime(started);
+            if (Wait(TimeSpan.FromTicks(Math.Clamp(left.Ticks, 0, _longestPoll.Ticks))))
+                Fill();
+            else if (left < _longestPoll)
                 return null;
-            }
-            Fill();
         }
     }
 
@@ -209,7 +210,10 @@ internal sealed class ControlClient : IDisposable
         if (_end == _buffer.Length)
         {
             if (_buffer.Length >= MostAnswerBytes)
-                throw new CliException(ExitCode.Failed, $"the supervisor's answer is longer than {MostAnswerBytes >> 20} MiB; ask for one service");
+            {
+                throw new CliException(
+                    ExitCode.Failed, $"the supervisor's answer is longer than {MostAnswerBytes >> 20} MiB; ask for one service");
+            }
             Array.Resize(ref _buffer, Math.Min(_buffer.Length * 2, MostAnswerBytes));
         }
         return moved;
@@ -238,5 +242,7 @@ internal sealed class ControlClient : IDisposable
     }
 
     private static CliException TimedOut(TimeSpan? timeout) =>
-        new(ExitCode.TimedOut, $"the supervisor did not answer within {timeout?.TotalSeconds:0.#} s; it may be stopped or overloaded: try again");
+        new(
+            ExitCode.TimedOut,
+            $"the supervisor did not answer within {timeout?.TotalSeconds:0.#} s; it may be stopped or overloaded: try again");
 }

@@ -14,11 +14,13 @@ internal static class ControlRefusal
         (ExitCode code, string sentence) = error switch
         {
             ControlNames.NoSuchService => (ExitCode.NoSuchService, $"no service is named '{name}'"),
-            ControlNames.NotPermitted => (ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
+            ControlNames.NotPermitted => (
+                ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
-            ControlNames.MethodNotFound => (ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
+            ControlNames.MethodNotFound => (
+                ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
             ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
             _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
         };

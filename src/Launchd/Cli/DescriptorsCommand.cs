@@ -13,7 +13,8 @@ internal static class DescriptorsCommand
     {
         using ControlClient client = new SupervisorFinder(context).Connect(options.Name);
         DescriptorsReply reply = client.Call(
-            "Descriptors", new FilterRequest(options.Service), ControlClient.Json.FilterRequest, ControlClient.Json.DescriptorsReply, context.AnswerTimeout);
+            "Descriptors", new FilterRequest(options.Service), ControlClient.Json.FilterRequest, ControlClient.Json.DescriptorsReply,
+            context.AnswerTimeout);
         if (options.Json)
             context.Output.WriteLine(JsonSerializer.Serialize(reply, ControlClient.Json.DescriptorsReply));
         else if (reply.Descriptors.Length == 0)
@@ -26,8 +27,9 @@ internal static class DescriptorsCommand
     private static Table TableOf(DescriptorStatus[] descriptors)
     {
         Table table = new(
-            new Column("NAME", MostColumns: 32), new Column("KIND"), new Column("ADDRESS"), new Column("ORIGIN"), new Column("FD", IsRight: true),
-            new Column("GEN", IsRight: true), new Column("QUEUE", IsRight: true), new Column("HOLDERS", MostColumns: 32), new Column("FLAGS"));
+            new Column("NAME", MostColumns: 32), new Column("KIND"), new Column("ADDRESS"), new Column("ORIGIN"),
+            new Column("FD", IsRight: true), new Column("GEN", IsRight: true), new Column("QUEUE", IsRight: true),
+            new Column("HOLDERS", MostColumns: 32), new Column("FLAGS"));
         foreach (DescriptorStatus d in descriptors)
         {
             table.Add(

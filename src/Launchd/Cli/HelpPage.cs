@@ -7,6 +7,9 @@ internal static class HelpPage
 {
     private const int MostColumns = 100;
 
+    /// <summary>A longer name or example has its explanation on the next line.</summary>
+    private const int MostLeftColumns = 42;
+
     public static void Write(Terminal terminal, Command command)
     {
         TextWriter writer = terminal.Writer;
@@ -55,8 +58,7 @@ internal static class HelpPage
 
     private static string Label(Option option)
     {
-        IEnumerable<string> aliases = option.Aliases.Where(a => a is not ("/h" or "/?" or "-?"));
-        string names = string.Join(", ", aliases.Append(option.Name).Distinct().OrderBy(n => n.Length));
+        string names = string.Join(", ", option.Aliases.Append(option.Name).Distinct().OrderBy(n => n.Length));
         if (option.HelpName is not { } value)
             return names;
         return option.Name == "--graph" ? $"{names}[={value}]" : $"{names} {value}";
@@ -70,13 +72,14 @@ internal static class HelpPage
         if (all.Count == 0)
             return;
         Heading(terminal, heading);
-        int left = all.Max(r => r.Left.Length);
+        int left = all.Select(r => r.Left.Length).Where(l => l <= MostLeftColumns).DefaultIfEmpty(0).Max();
         foreach ((string name, string text) in all)
         {
             string[] lines = Wrap(text, Math.Max(20, width - left - 4));
-            terminal.Writer.WriteLine($"  {name.PadRight(left)}  {lines[0]}");
-            foreach (string line in lines[1..])
-                terminal.Writer.WriteLine(new string(' ', left + 4) + line);
+            bool isLong = name.Length > left;
+            terminal.WriteLine(isLong ? $"  {name}" : $"  {name.PadRight(left)}  {lines[0]}");
+            foreach (string line in isLong ? lines : lines[1..])
+                terminal.WriteLine(new string(' ', left + 4) + line);
         }
     }
 

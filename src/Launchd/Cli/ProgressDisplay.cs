@@ -24,7 +24,8 @@ internal sealed class ProgressDisplay(Terminal terminal, string method, Services
         string head = terminal.Fit($"{progress.Service}: ");
         string state = terminal.Fit(progress.State, head.Length);
         int used = TerminalText.Columns(head) + TerminalText.Columns(state);
-        _lines[progress.Service] = head + terminal.Paint(state, StatusView.StyleOf(progress.State)) + terminal.Fit($" slot {progress.Slot}{text} …", used);
+        string rest = terminal.Fit($" slot {progress.Slot}{text} …", used);
+        _lines[progress.Service] = head + terminal.Paint(state, StatusView.StyleOf(progress.State)) + rest;
         Redraw();
     }
 

@@ -10,7 +10,9 @@ namespace Launchd.Cli;
 /// <param name="Json">Whether to print the final reply as JSON.</param>
 internal sealed record OrderOptions(string Method, string? Name, ServicesRequest Request, bool Json);
 
-/// <summary><c>start</c>, <c>stop</c>, <c>restart</c>, <c>reload-service</c> and <c>signal</c>: an order, its progress, its verdict.</summary>
+/// <summary>
+/// <c>start</c>, <c>stop</c>, <c>restart</c>, <c>reload-service</c> and <c>signal</c>: an order, its progress, its verdict.
+/// </summary>
 internal static class ServiceCommands
 {
     public static ExitCode Run(CliContext context, OrderOptions order)

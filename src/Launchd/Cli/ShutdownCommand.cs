@@ -15,7 +15,8 @@ internal static class ShutdownCommand
             ShutdownReply reply = client.Call(
                 "Shutdown", new FilterRequest(), ControlClient.Json.FilterRequest, ControlClient.Json.ShutdownReply, timeout: null);
             string services = reply.Stopped == 1 ? "1 service" : $"{reply.Stopped} services";
-            context.Output.WriteLine(json ? JsonSerializer.Serialize(reply, ControlClient.Json.ShutdownReply) : $"shut down: {services} stopped");
+            context.Output.WriteLine(
+                json ? JsonSerializer.Serialize(reply, ControlClient.Json.ShutdownReply) : $"shut down: {services} stopped");
             return ExitCode.Done;
         }
         catch (OperationCanceledException)

@@ -37,7 +37,8 @@ internal static class StatusView
         terminal.WriteLine(terminal.Paint(name, Style.Strong) + terminal.Fit(rest, TerminalText.Columns(name)));
         if (supervisor.Counters.Count > 0)
         {
-            IEnumerable<string> counters = supervisor.Counters.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}");
+            IEnumerable<string> counters = supervisor.Counters
+                .OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}");
             terminal.WriteLine(terminal.Paint(terminal.Fit("dropped since the start: " + string.Join(", ", counters)), Style.Warning));
         }
     }
@@ -46,7 +47,8 @@ internal static class StatusView
     {
         Table table = new(
             new Column("SERVICE", MostColumns: 32), new Column("STATE"), new Column("SLOT", IsRight: true),
-            new Column("GEN", IsRight: true), new Column("PID", IsRight: true), new Column("UPTIME", IsRight: true), new Column("RESTARTS", IsRight: true),
+            new Column("GEN", IsRight: true), new Column("PID", IsRight: true), new Column("UPTIME", IsRight: true),
+            new Column("RESTARTS", IsRight: true),
             new Column("SOCKETS", MostColumns: 24), new Column("STATUS"));
         foreach (ServiceStatus service in services)
         {
@@ -59,21 +61,22 @@ internal static class StatusView
     }
 
     private static void AddSingle(Table table, ServiceStatus service, InstanceStatus? instance) => table.Add(
-        service.Service, new Cell(service.State, StyleOf(service.State)), $"{instance?.Slot}", Generation(instance?.Generation ?? service.Generation),
-        $"{instance?.Pid}", Uptime(instance), $"{service.Restarts}", string.Join(",", service.Sockets), Text(service, instance));
+        service.Service, new Cell(service.State, StyleOf(service.State)), $"{instance?.Slot}",
+        Generation(instance?.Generation ?? service.Generation), $"{instance?.Pid}", Uptime(instance), $"{service.Restarts}",
+        string.Join(",", service.Sockets), Text(service, instance));
 
     private static void AddPool(Table table, ServiceStatus service)
     {
         int slots = service.Instances.Select(i => i.Slot).Distinct().Count();
         int ready = service.Instances.Where(i => i.State == "ready").Select(i => i.Slot).Distinct().Count();
         table.Add(
-            service.Service, new Cell(service.State, StyleOf(service.State)), $"{ready}/{slots}", Generation(service.Generation), "", "",
-            $"{service.Restarts}", string.Join(",", service.Sockets), Text(service, null));
+            service.Service, new Cell(service.State, StyleOf(service.State)), $"{ready}/{slots}", Generation(service.Generation),
+            Table.Blank, Table.Blank, $"{service.Restarts}", string.Join(",", service.Sockets), Text(service, null));
         foreach (InstanceStatus instance in service.Instances.OrderBy(i => i.Slot).ThenByDescending(i => i.Generation))
         {
             table.Add(
                 $"  {service.Service}.{instance.Slot}", new Cell(instance.State, StyleOf(instance.State)), $"{instance.Slot}",
-                Generation(instance.Generation), $"{instance.Pid}", Uptime(instance), "", "", Text(null, instance));
+                Generation(instance.Generation), $"{instance.Pid}", Uptime(instance), Table.Blank, Table.Blank, Text(null, instance));
         }
     }
 
@@ -83,11 +86,11 @@ internal static class StatusView
 
     private static Cell Text(ServiceStatus? service, InstanceStatus? instance)
     {
-        List<string?> parts = [instance?.StatusText, service?.Reason, instance?.Reason];
+        // What is soonest and newest comes first: the end is what a narrow screen cuts off.
+        string? retry = instance?.RetryInMs is { } time ? $"retry in {DurationText.Countdown(time)}" : null;
+        List<string?> parts = [retry, instance?.StatusText, service?.Reason, instance?.Reason];
         if (instance?.StoredDescriptors is > 0 and var stored)
             parts.Add(stored == 1 ? "1 descriptor stored" : $"{stored} descriptors stored");
-        if (instance?.RetryInMs is { } retry)
-            parts.Add($"retry in {DurationText.Countdown(retry)}");
         string state = instance?.State ?? service?.State ?? "";
         Style style = state is "failed" or "faulted" ? Style.Bad : Style.Plain;
         return new Cell(string.Join("; ", parts.Where(p => !string.IsNullOrEmpty(p)).Distinct()), style);

@@ -25,7 +25,8 @@ internal sealed class StatusWatch(CliContext context, StatusOptions options, Con
         using IDisposable signals = context.ListenForSignals();
         using ControlClient events = ControlClient.Connect(client.SocketPath, context.Interrupted);
         events.Send("Events", new EventsRequest(Follow: true), ControlClient.Json.EventsRequest, more: true);
-        StatusReply status = StatusCommand.Ask(context, client, options.Service); // An unknown service is refused before the screen changes.
+        // An unknown service is refused before the screen changes.
+        StatusReply status = StatusCommand.Ask(context, client, options.Service);
         try
         {
             if (_isScreen)

@@ -52,10 +52,21 @@ internal static class Suggestions
     {
         bool isOption = typed.StartsWith('-');
         ParseResult parsed = root.Parse(words, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        IEnumerable<CompletionItem> items = parsed.GetCompletions();
+        IEnumerable<CompletionItem> items = OptionBefore(parsed, words) is { } option
+            ? option.GetCompletions(CompletionContext.Empty) : parsed.GetCompletions();
         // With several arguments the word before is one of them: what is there already is not offered again.
         return items.Select(i => i.InsertText ?? i.Label)
             .Where(t => t.StartsWith(typed, StringComparison.Ordinal) && t.StartsWith('-') == isOption)
-            .Where(t => t != "-?" && (t == typed || !words.Contains(t))).Distinct();
+            .Where(t => t == typed || !words.Contains(t)).Distinct();
+    }
+
+    /// <summary>The option whose value is being typed, or null.</summary>
+    private static Option? OptionBefore(ParseResult parsed, List<string> words)
+    {
+        if (words.Count < 2)
+            return null;
+        IEnumerable<Option> options = parsed.CommandResult.Command.Options.Concat(parsed.RootCommandResult.Command.Options);
+        Option? option = options.FirstOrDefault(o => o.Name == words[^2] || o.Aliases.Contains(words[^2]));
+        return option is { HelpName: not null } ? option : null;
     }
 }

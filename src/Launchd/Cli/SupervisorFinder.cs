@@ -6,8 +6,8 @@ using Tomlyn.Syntax;
 namespace Launchd.Cli;
 
 /// <summary>
-/// Finds the supervisor a verb is meant for: by <c>--name</c>, else by <c>LAUNCHD_RUNTIME_DIRECTORY</c>, else the only one that runs, else by
-/// the <c>launchd.toml</c> here.
+/// Finds the supervisor a verb is meant for: by <c>--name</c>, else by <c>LAUNCHD_RUNTIME_DIRECTORY</c>, else the only one that runs,
+/// else by the <c>launchd.toml</c> here.
 /// </summary>
 internal sealed class SupervisorFinder(CliContext context)
 {
@@ -56,7 +56,10 @@ internal sealed class SupervisorFinder(CliContext context)
     private ControlClient ConnectNamed(string name)
     {
         if (!Model.ServiceName.IsValid(name))
-            throw new CliException(ExitCode.Usage, $"'{TerminalText.Escape(name)}' cannot be a supervisor's name: it has letters, digits and - _ . @");
+        {
+            throw new CliException(
+                ExitCode.Usage, $"'{TerminalText.Escape(name)}' cannot be a supervisor's name: it has letters, digits and - _ . @");
+        }
         string refusals = "";
         foreach (string directory in context.BaseDirectories.Select(b => Path.Combine(b, name)))
         {
@@ -90,7 +93,8 @@ internal sealed class SupervisorFinder(CliContext context)
         }
         if (running.Count == 0)
             throw Unreachable("no supervisor is running", "start one with 'launchd-cs run FILE'");
-        throw new CliException(ExitCode.Usage, $"several supervisors are running ({string.Join(", ", running.Select(NameOf))}); choose one with --name");
+        string names = string.Join(", ", running.Select(NameOf));
+        throw new CliException(ExitCode.Usage, $"several supervisors are running ({names}); choose one with --name");
     }
 
     private List<ControlClient> Running()
@@ -171,5 +175,6 @@ internal sealed class SupervisorFinder(CliContext context)
 
     private CliException Unreachable(string what, string advice) => _denied is null
         ? new CliException(ExitCode.Unreachable, $"{what}; {advice}")
-        : new CliException(ExitCode.NotPermitted, $"{_denied} may not be opened by this user; run the command as the supervisor's user or as root");
+        : new CliException(
+            ExitCode.NotPermitted, $"{_denied} may not be opened by this user; run the command as the supervisor's user or as root");
 }

@@ -19,7 +19,7 @@ internal sealed class Table(params Column[] columns)
 {
     private const string Gap = "  ";
     private const string TextIndent = "    ";
-    private const int LeastTextColumns = 24;
+    private const int LeastTextColumns = 32;
     private const int LeastColumns = 6;
 
     private readonly List<Cell[]> _rows = [];
@@ -28,14 +28,18 @@ internal sealed class Table(params Column[] columns)
 
     public int RowCount => _rows.Count;
 
-    /// <summary>Adds a row with one cell for each column. A dash stands where a fixed cell is empty.</summary>
+    /// <summary>For a cell that has no meaning in its row. An empty cell gets a dash: nothing is known, or there is none.</summary>
+    public const string Blank = " ";
+
+    /// <summary>Adds a row with one cell for each column.</summary>
     public void Add(params Cell[] cells)
     {
         var row = new Cell[cells.Length];
         for (int i = 0; i < cells.Length; i++)
         {
             string text = TerminalText.Escape(cells[i].Text);
-            row[i] = text.Length == 0 && i < cells.Length - 1 ? new Cell("-", Style.Faint) : cells[i] with { Text = text };
+            bool isEmpty = text.Length == 0 && i < cells.Length - 1;
+            row[i] = isEmpty ? new Cell("-", Style.Faint) : cells[i] with { Text = text == Blank ? "" : text };
         }
         _rows.Add(row);
     }
@@ -48,13 +52,16 @@ internal sealed class Table(params Column[] columns)
         int longest = _rows.Max(r => (int?)TerminalText.Columns(r[^1].Text)) ?? 0;
         bool isBelow = longest > left && left < LeastTextColumns;
 
-        Cell text = isBelow || longest == 0 ? "" : _text.Heading;
-        terminal.WriteLine(Line(terminal, [.. _fixed.Select(c => new Cell(c.Heading, Style.Strong)), text with { Style = Style.Strong }], widths, left));
+        string heading = isBelow || longest == 0 ? "" : _text.Heading;
+        IEnumerable<string> headings = _fixed.Select(c => c.Heading).Append(heading);
+        terminal.WriteLine(Line(terminal, [.. headings.Select(h => new Cell(h, Style.Strong))], widths, left));
         foreach (Cell[] row in _rows)
         {
             terminal.WriteLine(Line(terminal, isBelow ? [.. row[..^1], ""] : row, widths, left));
-            if (isBelow && row[^1].Text.Length > 0)
-                terminal.WriteLine(TextIndent + terminal.Paint(TerminalText.Cut(row[^1].Text, terminal.Width - TextIndent.Length), row[^1].Style));
+            if (!isBelow || row[^1].Text.Length == 0)
+                continue;
+            string text = TerminalText.Cut(row[^1].Text, terminal.Width - TextIndent.Length);
+            terminal.WriteLine(TextIndent + terminal.Paint(text, row[^1].Style));
         }
     }
 

@@ -66,7 +66,8 @@ internal static class TerminalText
     };
 
     private static bool IsDangerous(char c) =>
-        c is < ' ' or >= '\x7f' and <= '\x9f' or '\u061c' or '\u200e' or '\u200f' or >= '\u2028' and <= '\u202e' or >= '\u2066' and <= '\u2069';
+        c is < ' ' or >= '\x7f' and <= '\x9f'
+            or '\u061c' or '\u200e' or '\u200f' or >= '\u2028' and <= '\u202e' or >= '\u2066' and <= '\u2069';
 
     private static int Columns(Rune rune)
     {

@@ -44,7 +44,8 @@ internal static class UsageError
     {
         IEnumerable<Option> global = parsed.RootCommandResult.Command.Options.Where(o => command is RootCommand || o.Recursive);
         IEnumerable<string> names = global.Concat(command.Options).Where(o => !o.Hidden).SelectMany(o => o.Aliases.Append(o.Name));
-        return $"unknown option '{TerminalText.Escape(token)}'{DidYouMean(token, names.Where(n => n.StartsWith("--", StringComparison.Ordinal)))}";
+        string hint = DidYouMean(token, names.Where(n => n.StartsWith("--", StringComparison.Ordinal)));
+        return $"unknown option '{TerminalText.Escape(token)}'{hint}";
     }
 
     private static string What(ParseResult parsed, Command command, bool isRoot)

@@ -24,7 +24,8 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             "all have ended", "one could not be stopped"),
         "restart" => Order(
             "launchd-cs restart web", "replaces web as its 'update' says", "launchd-cs restart web --overlap",
-            "the new instance is ready before the old one ends", "all are ready anew", "one was rolled back or failed; its reason and last output are printed"),
+            "the new instance is ready before the old one ends", "all are ready anew",
+            "one was rolled back or failed; its reason and last output are printed"),
         "reload-service" => Order(
             "launchd-cs reload-service web", "does what 'reload' of web says", "launchd-cs reload-service --all", "of all services",
             "all have reloaded", "one could not, for the reason printed"),
@@ -62,7 +63,8 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         [
             (ExitCode.Done, "shut down as asked; with --exit-with the service's own code, 128 + N after signal N"), _usage,
             (ExitCode.InternalError, "internal error"), (ExitCode.SystemRefused, "the operating system refused at start"),
-            (ExitCode.TimedOut, "another supervisor runs in the same runtime directory"), (ExitCode.BadConfiguration, "the configuration is wrong"),
+            (ExitCode.TimedOut, "another supervisor runs in the same runtime directory"),
+            (ExitCode.BadConfiguration, "the configuration is wrong"),
         ]);
 
     private static VerbHelp Check() => new(
@@ -107,8 +109,14 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         [(ExitCode.Done, "printed"), _noSuchService, _usage, _unreachable, _notPermitted]);
 
     private static VerbHelp Shutdown() => new(
-        [("launchd-cs shutdown", "returns when all services have ended"), ("launchd-cs shutdown --name shop", "where several supervisors run")],
-        [(ExitCode.Done, "all services have ended"), (ExitCode.Failed, "failed for the reason printed"), _usage, _unreachable, _notPermitted]);
+        [
+            ("launchd-cs shutdown", "returns when all services have ended"),
+            ("launchd-cs shutdown --name shop", "where several supervisors run"),
+        ],
+        [
+            (ExitCode.Done, "all services have ended"), (ExitCode.Failed, "failed for the reason printed"), _usage, _unreachable,
+            _notPermitted,
+        ]);
 
     private static VerbHelp Doctor() => new(
         [("launchd-cs doctor", "each finding with its consequence"), ("launchd-cs doctor --json", "for programs")],

@@ -15,7 +15,23 @@ public sealed class StatusTests
         CliResult result = cli.Run("status");
 
         Assert.Equal("""
-            PENDING
+            shop: running for 1d 2h, pid 4711, version 0.1.0, /etc/shop/launchd.toml
+            dropped since the start: log-lines 17, notifications 2
+
+            SERVICE  STATE        SLOT  GEN   PID  UPTIME  RESTARTS  SOCKETS     STATUS
+            cache    backing-off     0    1     -       -         3  -           retry in 2s; exited with code 1 after 12 ms
+            db       ready           0    1  4712  3m 12s         0  pg          accepting \x1b[31mconnections; 1 descriptor stored
+            report   stopped         -    -     -       -         0  -
+            web      starting      1/2    3                       4  http,admin
+              web.0  ready           0    3  4800     12s
+              web.0  draining        0    2  4750   2h 5m                        finishing 3 requests
+              web.1  starting        1    3  4801      0s
+
+            SOCKET         ADDRESS                QUEUE  SERVICES
+            http           tcp://127.0.0.1:8080  0/4096  web
+            pg (postgres)  unix:/run/pg.sock      2/128  db
+            log            udp://127.0.0.1:514        -
+
             """, result.Output);
         Assert.Equal("", result.Error);
         Assert.Equal(3, result.Code);
@@ -24,15 +40,34 @@ public sealed class StatusTests
     [Fact]
     public void ANarrowTerminalGetsTheTextBelowTheRow_AndNoLineIsWider()
     {
-        using CliHarness cli = new() { Columns = 72 };
+        using CliHarness cli = new() { Columns = 70 };
         cli.Supervise(Samples.Status, ControlJson.Default.StatusReply);
 
         CliResult result = cli.Run("status");
 
         Assert.Equal("""
-            PENDING
+            shop: running for 1d 2h, pid 4711, version 0.1.0, /etc/shop/launchd.t…
+            dropped since the start: log-lines 17, notifications 2
+
+            SERVICE  STATE        SLOT  GEN   PID  UPTIME  RESTARTS  SOCKETS
+            cache    backing-off     0    1     -       -         3  -
+                retry in 2s; exited with code 1 after 12 ms
+            db       ready           0    1  4712  3m 12s         0  pg
+                accepting \x1b[31mconnections; 1 descriptor stored
+            report   stopped         -    -     -       -         0  -
+            web      starting      1/2    3                       4  http,admin
+              web.0  ready           0    3  4800     12s
+              web.0  draining        0    2  4750   2h 5m
+                finishing 3 requests
+              web.1  starting        1    3  4801      0s
+
+            SOCKET         ADDRESS                QUEUE  SERVICES
+            http           tcp://127.0.0.1:8080  0/4096  web
+            pg (postgres)  unix:/run/pg.sock      2/128  db
+            log            udp://127.0.0.1:514        -
+
             """, result.Output);
-        Assert.All(result.Output.Split('\n'), line => Assert.True(line.Length <= 72, line));
+        Assert.All(result.Output.Split('\n'), line => Assert.True(line.Length <= 70, line));
     }
 
     [Fact]
@@ -111,17 +146,21 @@ public sealed class StatusTests
     {
         using CliHarness cli = new();
         int asked = 0;
-        ManualResetEventSlim first = new();
+        using SemaphoreSlim shown = new(0);
         cli.Supervise((call, c) =>
         {
             if (call.Method.EndsWith(".Events", StringComparison.Ordinal))
             {
-                first.Wait(TimeSpan.FromSeconds(60));
-                return c.Send(new EventsReply([]), ControlJson.Default.EventsReply, continues: true);
+                for (int i = 0; i < 2; i++)
+                {
+                    Assert.True(shown.Wait(TimeSpan.FromSeconds(60)));
+                    c.Send(new EventsReply([]), ControlJson.Default.EventsReply, continues: true);
+                }
+                return true;
             }
             if (Interlocked.Increment(ref asked) > 2)
                 return false;
-            first.Set();
+            shown.Release();
             return c.Send(asked == 1 ? Samples.Status : Samples.AllReady, ControlJson.Default.StatusReply);
         });
 
