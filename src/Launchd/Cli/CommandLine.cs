@@ -9,7 +9,13 @@ internal static class CommandLine
 {
     private const string Program = "launchd-cs";
 
-    public static int Run(string[] arguments) => Run(arguments, CliContext.OfProcess());
+    public static int Run(string[] arguments)
+    {
+        // The parser and the help of all verbs would stay in a supervisor's memory for as long as it lives.
+        if (RunOptions.TryReadPlain(arguments) is { } options)
+            return RunCommand.Run(options);
+        return Run(arguments, CliContext.OfProcess(Doctor.Collect));
+    }
 
     /// <summary>Runs a verb in given surroundings. Nothing but bugs in <c>run</c> itself is thrown.</summary>
     public static int Run(string[] arguments, CliContext context)

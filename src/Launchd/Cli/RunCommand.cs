@@ -8,7 +8,20 @@ namespace Launchd.Cli;
 /// <summary>What the operator asked of <c>run</c>.</summary>
 /// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
-internal sealed record RunOptions(string? File, string? ExitWith);
+internal sealed record RunOptions(string? File, string? ExitWith)
+{
+    /// <summary>Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.</summary>
+    public static RunOptions? TryReadPlain(string[] arguments) => arguments switch
+    {
+        ["run"] => new RunOptions(null, null),
+        ["run", var file] when IsPlain(file) => new RunOptions(file, null),
+        ["run", var file, "--exit-with", var service] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        ["run", "--exit-with", var service, var file] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        _ => null,
+    };
+
+    private static bool IsPlain(string argument) => argument.Length > 0 && argument[0] is not ('-' or '@' or '[');
+}
 
 /// <summary><c>run</c>: the supervisor in the foreground.</summary>
 internal static class RunCommand

@@ -72,7 +72,8 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         {
             if (ownerOf(path) is not { } owner)
                 return $"'{path}' has no owner that could be found";
-            if (owner != 0 && owner != userId)
+            // A directory's owner may be a service's user, whose scratch folder it is: what counts there is who else may write.
+            if (isFile && owner != 0 && owner != userId)
                 return $"'{path}' belongs to user {owner}";
 #pragma warning disable CA1416 // The program is for Linux only.
             UnixFileMode mode = File.GetUnixFileMode(path);

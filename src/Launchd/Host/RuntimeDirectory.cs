@@ -15,6 +15,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private const int LOCK_EX_NB = 2 | 4;
 
     private readonly FileDescriptor _lock;
+    private string? _notifyInMemory;
 
     private RuntimeDirectory(string path, FileDescriptor lockTaken)
     {
@@ -47,9 +48,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             Check(path);
             FileDescriptor held = TakeLock(System.IO.Path.Combine(path, "lock"), path);
             RuntimeDirectory directory = new(path, held);
-            Make(directory.NotifyDirectory, mode);
-            foreach (string stale in Directory.GetFiles(directory.NotifyDirectory))
-                File.Delete(stale);
+            directory.MakeNotifyDirectory(mode);
             return directory;
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
@@ -58,7 +57,83 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
     }
 
-    public void Dispose() => _lock.Dispose();
+    public void Dispose()
+    {
+        if (_notifyInMemory is { } inMemory)
+        {
+            Discard(() => File.Delete(NotifyDirectory));
+            Discard(() => Directory.Delete(inMemory, recursive: true));
+        }
+        _lock.Dispose();
+    }
+
+    /// <summary>
+    /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4 keeps away
+    /// from those deleted within the last seconds): a quarter of a start. So where the runtime directory is on disk, the
+    /// directory of these sockets is a link into one in memory.
+    /// </summary>
+    private void MakeNotifyDirectory(UnixFileMode mode)
+    {
+        _notifyInMemory = IsInMemory(Path) ? null : MemoryDirectory(mode);
+        if (_notifyInMemory is { } inMemory)
+        {
+            if (Directory.Exists(NotifyDirectory) && new FileInfo(NotifyDirectory).LinkTarget is null)
+                Directory.Delete(NotifyDirectory, recursive: true);
+            File.Delete(NotifyDirectory);
+            File.CreateSymbolicLink(NotifyDirectory, inMemory);
+        }
+        else
+        {
+            Make(NotifyDirectory, mode);
+        }
+        foreach (string stale in Directory.GetFiles(_notifyInMemory ?? NotifyDirectory))
+            File.Delete(stale);
+    }
+
+    // The name says whose it is, so that a supervisor that was killed leaves nothing that the next one would not find again. Where anybody
+    // may write, somebody else may have taken the name: then the sockets stay on disk.
+    private string? MemoryDirectory(UnixFileMode mode)
+    {
+        if (FileStatus.ReadFollow(Path, out FileStatus status) != Errno.None)
+            return null;
+        string? own = Libc.geteuid() == 0 ? "/run" : Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR");
+        foreach (string? place in (ReadOnlySpan<string?>)[own, "/dev/shm"])
+        {
+            if (place is not { Length: > 0 and < 60 } || !IsInMemory(place))
+                continue;
+            string path = System.IO.Path.Combine(place, $"launchd-cs-notify-{status.Device}-{status.Inode}");
+            bool isMade = true;
+            Discard(() =>
+            {
+                isMade = false;
+                Make(path, mode);
+                isMade = true;
+            });
+            if (isMade && new FileInfo(path).LinkTarget is null && FileStatus.ReadFollow(path, out FileStatus made) == Errno.None && made.Uid == Libc.geteuid())
+                return path;
+        }
+        return null;
+    }
+
+    private static bool IsInMemory(string path)
+    {
+        using FileDescriptor? directory = Files.Open(null, path, 0x80000, 0, out _);
+        ulong* facts = stackalloc ulong[16];
+        // statfs(2): f_type is the first word; tmpfs and ramfs.
+        return directory is not null && SpawnLibc.fstatfs(directory.Number, facts) == 0 && facts[0] is 0x01021994 or 0x858458f6;
+    }
+
+    private static void Discard(Action removal)
+    {
+        try
+        {
+            removal();
+        }
+        catch (Exception left) when (left is IOException or UnauthorizedAccessException)
+        {
+            // Somebody else tidied up first, or took the directory away: nothing of ours is lost with it.
+        }
+    }
 
     private static void MakeParents(string path)
     {
