@@ -57,8 +57,11 @@ internal static class Dependencies
         return served || (state.IsPerConnection && state.HasLiveInstance);
     }
 
-    private static bool HasFailed(Draft d, int service)
+    /// <summary>Whether it has no instance and will get none by itself.</summary>
+    public static bool HasFailed(Draft d, int service)
     {
+        if (!d[service].HasLiveInstance && (d[service].IsSetAside || CannotListen(d, service)))
+            return true;
         bool failed = false;
         foreach (SlotState slot in d[service].Slots)
         {
@@ -68,6 +71,13 @@ internal static class Dependencies
                 return false;
         }
         return failed;
+    }
+
+    /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
+    private static bool CannotListen(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        return (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && !state.IsActivated && d.Graph.Requires[service].Any(r => HasFailed(d, r));
     }
 
     private static bool IsAbsent(Draft d, int service) => !d[service].IsWanted && !d[service].HasLiveInstance;

@@ -58,7 +58,10 @@ internal static class Shutdown
         if (timeout > TimeSpan.Zero)
             d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
         for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
             d.Unsettle(service);
+            d.Touch(service);
+        }
     }
 
     private static void KillAll(Draft d)

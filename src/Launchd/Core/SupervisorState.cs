@@ -38,6 +38,9 @@ internal sealed record PendingRequest
     public required Verb Verb { get; init; }
     public required Moment AskedAt { get; init; }
 
+    /// <summary>The services that it names, in its order: so are they answered.</summary>
+    public required ImmutableArray<int> Asked { get; init; }
+
     /// <summary>Services whose outcome is still open.</summary>
     public required ImmutableHashSet<int> Open { get; init; }
     public required ImmutableArray<Outcome> Settled { get; init; }
