@@ -110,8 +110,9 @@ internal static class Activation
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
         foreach (SlotState slot in d[service].Slots)
         {
-            if (slot.Phase is SlotPhase.Failed)
-                d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Starts = [] });
+            // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
+            if (slot.Phase is SlotPhase.Failed { Failure: Failure.StartLimitReached })
+                d.SetPhase(service, slot, SlotPhase.Idle.Value);
         }
         d.Report(new Notice.ActivationResumed(key.Service));
     }

@@ -106,7 +106,7 @@ internal static class Requests
         {
             IsWanted = true,
             IsSetAside = false,
-            IsActivated = state.IsOnDemand && (state.IsActivated || reason == StartReason.Request),
+            IsActivated = state.IsOnDemand && (state.IsActivated || reason == StartReason.Request || state.Slots.Any(GoesOn)),
             Generation = isNew || state.Generation == 0 ? state.Generation + 1 : state.Generation,
         };
         if (reason == StartReason.Boot && state.IsOnDemand)
@@ -114,6 +114,9 @@ internal static class Requests
         foreach (SlotState slot in d[service].Slots)
             Refresh(d, service, slot, reason);
     }
+
+    /// <summary>Whether it was to be stopped, but its turn has not come: wanted again, it just runs on.</summary>
+    private static bool GoesOn(SlotState slot) => slot.Phase is SlotPhase.Live and not SlotPhase.Stopping { Cause: StopCause.Wish };
 
     /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
     private static void WantNeeded(Draft d, int needed)
@@ -142,6 +145,7 @@ internal static class Requests
             return;
         }
         d[service] = d[service] with { IsWanted = false, IsActivated = false };
+        d.UnsettleNeighbours(service);
         ClearFailed(d, service);
         foreach (int dependent in d.Graph.RequiredBy[service])
         {
@@ -250,10 +254,17 @@ internal static class Requests
             return new Outcome(name, Succeeded: false, state.PublicState, "what it requires has failed", elapsed, Failed: null);
         if (state.IsPerConnection && !state.IsWatching && state.PausedUntil is null && state.Slots.IsEmpty)
             return null;
-        if (state.Slots.Any(s => s.Phase is SlotPhase.BackingOff or SlotPhase.Failed))
-            return new Outcome(name, Succeeded: false, state.PublicState, state.LastFailure?.ToString(), elapsed, state.LastFailedInstance);
+        if (state.Slots.Select(WhyNot).FirstOrDefault(why => why is not null) is { } reason)
+            return new Outcome(name, Succeeded: false, state.PublicState, reason, elapsed, state.LastFailedInstance);
         return new Outcome(name, Succeeded: true, state.PublicState, EndedText(state), elapsed, Failed: null);
     }
+
+    private static string? WhyNot(SlotState slot) => slot.Phase switch
+    {
+        SlotPhase.Failed failed => failed.Failure.ToString(),
+        SlotPhase.BackingOff pause => pause.Reason ?? "it ended and is to be started again",
+        _ => null,
+    };
 
     private static string? EndedText(ServiceState state) =>
         state.Slots.Select(s => s.Phase).OfType<SlotPhase.Ended>().FirstOrDefault() is { } ended ? ended.Status.ToString() : null;

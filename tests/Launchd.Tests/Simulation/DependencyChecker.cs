@@ -7,6 +7,7 @@ namespace Launchd.Tests.Simulation;
 internal sealed class DependencyChecker(SupervisorDefinition definition, Supervisor supervisor) : Checker("12")
 {
     private readonly HashSet<InstanceId> _stopping = [];
+    private readonly HashSet<ServiceName> _listenedBefore = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
@@ -19,6 +20,10 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
                 if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish)
                     CheckStop(service, stopping);
             }
+            if (ListensNow(service))
+                _listenedBefore.Add(service.Definition.Name);
+            else
+                _listenedBefore.Remove(service.Definition.Name);
             if (service.IsWanted && supervisor.Frame.Shutdown is null)
             {
                 foreach (ServiceName required in service.Definition.Requires)
@@ -55,12 +60,17 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         ServiceName name = service.Definition.Name;
         foreach (ServiceState then in supervisor.Services)
         {
-            bool isThen = then.Definition.After.Contains(name) || then.Definition.Requires.Contains(name) || service.Definition.Before.Contains(then.Definition.Name);
+            bool isThen = then.Definition.After.Contains(name) || then.Definition.Requires.Contains(name) || Of(name).Before.Contains(then.Definition.Name);
             That(!isThen || !then.HasLiveInstance || (then.IsWanted && !isShutdown), $"{name} is stopped before {then.Definition.Name}, which comes after it");
         }
     }
 
-    private static bool Listens(ServiceState state) => state.IsWatching || (state.PausedUntil is not null && (state.IsOnDemand || state.IsPerConnection));
+    private ServiceDefinition Of(ServiceName name) => definition.Services.First(s => s.Name == name);
+
+    /// <summary>It listened before the step or does after it: what else the same event brings comes later.</summary>
+    private bool Listens(ServiceState state) => _listenedBefore.Contains(state.Definition.Name) || ListensNow(state);
+
+    private static bool ListensNow(ServiceState state) => state.IsWatching || (state.PausedUntil is not null && (state.IsOnDemand || state.IsPerConnection));
 
     private static bool IsFull(ServiceState state) => state.IsPerConnection && state.HasLiveInstance;
 }
