@@ -75,7 +75,7 @@ public sealed class NotificationTests
             if (random.Chance(50))
             {
                 for (int b = 0; b < buffer.Length; b++)
-                    buffer[b] = (byte)random.Next();
+                    buffer[b] = unchecked((byte)random.Next());
                 datagram = [.. datagram, .. buffer.AsSpan(0, random.Between(0, buffer.Length))];
             }
             if (Notification.Parse(datagram) is not { } message)

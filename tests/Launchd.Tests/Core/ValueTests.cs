@@ -32,7 +32,7 @@ public sealed class ValueTests
         starts = StartWindow.Add(starts, limit, At(1));
         Assert.True(StartWindow.IsFull(starts, limit, At(9)));
         Assert.False(StartWindow.IsFull(starts, limit, At(10)));
-        Assert.Equal([At(1), At(10)], StartWindow.Add(starts, limit, At(10)));
+        Assert.Equal<Moment[]>([At(1), At(10)], [.. StartWindow.Add(starts, limit, At(10))]);
     }
 
     [Fact]

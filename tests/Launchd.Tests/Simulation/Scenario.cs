@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Launchd.Core;
 using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;

@@ -124,7 +124,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     }
 
     /// <summary>A program that does what it should pings as long as it lives.</summary>
-    private Event? Ping(SimulatedProcess process)
+    private Event.Notified? Ping(SimulatedProcess process)
     {
         if (!process.IsMainAlive || process.Service.Watchdog is not { } period || period <= TimeSpan.Zero)
             return null;
@@ -140,7 +140,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         return null;
     }
 
-    private Event.MainExited Reap(SimulatedProcess process, ExitStatus status)
+    private static Event.MainExited Reap(SimulatedProcess process, ExitStatus status)
     {
         process.IsMainAlive = false;
         process.IsReaped = true;

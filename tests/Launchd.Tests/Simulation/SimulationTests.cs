@@ -1,6 +1,4 @@
 using System.Collections.Concurrent;
-using Launchd.Core;
-using Launchd.Model;
 using Xunit;
 using Xunit.Abstractions;
 
