@@ -239,7 +239,10 @@ internal static class Requests
         {
             if (state.IsWanted)
                 return new Outcome(name, Succeeded: false, state.PublicState, "it was started again meanwhile", elapsed, Failed: null);
-            return state.HasLiveInstance ? null : new Outcome(name, Succeeded: true, state.PublicState, Text: null, elapsed, Failed: null);
+            if (state.HasLiveInstance)
+                return null;
+            string? hangs = state.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault()?.Failure.ToString();
+            return new Outcome(name, Succeeded: hangs is null, state.PublicState, hangs, elapsed, hangs is null ? null : state.LastFailedInstance);
         }
         if (!state.IsWanted || d.IsShuttingDown)
         {
