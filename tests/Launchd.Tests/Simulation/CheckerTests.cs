@@ -16,7 +16,6 @@ public sealed class CheckerTests
     [InlineData("lose DisarmTimer", "6: nobody waits")]
     [InlineData("lose ArmTimer", "6: a state waits")]
     [InlineData("late timers", "6: a timer is armed for another")]
-    [InlineData("orders are restarts", "7")]
     [InlineData("lose Reply", "8: an order got lost|8: an order was never")]
     [InlineData("empty Reply", "8: an answer about")]
     [InlineData("lose CloseDescriptor", "2: a received")]
@@ -40,6 +39,20 @@ public sealed class CheckerTests
                 return;
         }
         Assert.Fail($"'{fault}' was never found as '{expected}', only as: " + string.Join("; ", found.Distinct().Take(5)));
+    }
+
+    [Fact]
+    public void ARestartAboveTheStartLimit_IsFound()
+    {
+        World world = new World(A.Service("web") with { StartLimit = new RateLimit(2, TimeSpan.FromSeconds(10)) }).Boot();
+        StartLimitChecker checker = new(world.Supervisor);
+        Effect.Spawn restart = new(world.Last("web"), 0, 1, StartReason.Restart, Connection: null, []);
+
+        checker.Check(Event.Booted.Value, [restart], new Moment(1));
+        checker.Check(Event.Booted.Value, [restart], new Moment(9_999_999_999));
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [restart], new Moment(10_000_000_000)));
+
+        Assert.StartsWith("7", found.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -82,7 +95,6 @@ public sealed class CheckerTests
             ("narrow signals", Effect.Signal e) => e with { Scope = KillScope.Process },
             ("same number", Effect.Spawn e) => e with { Instance = e.Instance with { Number = 1 } },
             ("late timers", Effect.ArmTimer e) => e with { Due = e.Due + TimeSpan.FromSeconds(1) },
-            ("orders are restarts", Effect.Spawn { Reason: StartReason.Request } e) => e with { Reason = StartReason.Restart },
             ("empty Reply", Effect.Reply e) => e with { Outcomes = [] },
             ("store stays", Effect.Spawn e) => e with { Stored = [] },
             _ => effect,

@@ -17,7 +17,8 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         {
             foreach (SlotState slot in service.Slots)
             {
-                if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish)
+                bool isReplaced = service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart };
+                if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish && !isReplaced)
                     CheckStop(service, stopping);
             }
             if (ListensNow(service))
@@ -44,7 +45,7 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         {
             ServiceState state = supervisor.Find(other.Name)!;
             bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name) || other.Before.Contains(service.Definition.Name);
-            if (isFirst && state.IsWanted && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
+            if (isFirst && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
                 That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),
                     $"{service.Definition.Name} is spawned before what comes first is done", other.Name);

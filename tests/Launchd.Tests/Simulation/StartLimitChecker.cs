@@ -14,6 +14,11 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
+        if (happened is Event.Requested { Verb: Verb.Start or Verb.Restart } asked)
+        {
+            foreach ((ServiceName Service, int) key in _starts.Keys.Where(k => asked.Services.Contains(k.Item1)).ToArray())
+                _starts.Remove(key);
+        }
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
