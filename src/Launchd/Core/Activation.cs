@@ -28,14 +28,15 @@ internal static class Activation
     public static void Apply(Draft d, Event.ConnectionAccepted accepted)
     {
         int service = d.Graph.Find(accepted.Service);
-        if (service < 0 || !d[service].IsWanted || d.IsShuttingDown || IsOverSourceLimit(d, service, accepted.Source))
+        if (service < 0 || !MayServe(d, service, accepted.Source))
         {
             d.Do(new Effect.CloseConnection(accepted.Connection));
             return;
         }
         ServiceState state = d[service];
+        // Sorted by number: the first gap is where number and place differ.
         int free = 0;
-        while (state.Slots.Any(s => s.Slot == free))
+        while (free < state.Slots.Length && state.Slots[free].Slot == free)
             free++;
         SlotState slot = new() { Slot = free };
         d[service] = state with { Slots = state.Slots.Insert(free, slot) };
@@ -70,14 +71,24 @@ internal static class Activation
     public static void Settle(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (state.IsOnDemand && state.IsActivated && IsAtRest(state))
+        if (!(state.IsOnDemand || state.IsPerConnection))
+            return;
+        if (state.IsActivated && IsAtRest(state))
         {
             d[service] = state with { IsActivated = false };
             RestAfterFailure(d, service);
         }
+        if (d[service].PausedUntil is not null && (!d[service].IsWanted || d.IsShuttingDown))
+            Resume(d, service);
         state = d[service];
-        bool watch = state.IsWanted && !d.IsShuttingDown && state.PausedUntil is null
-            && (state.IsPerConnection ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met : state.IsOnDemand && !state.IsActivated);
+        bool watch = ShouldWatch(d, service);
+        bool isHindered = !watch && state.IsWanted && Dependencies.HasFailed(d, service);
+        if (isHindered != state.IsHindered)
+        {
+            state = state with { IsHindered = isHindered };
+            d[service] = state;
+            d.UnsettleNeighbours(service);
+        }
         if (watch == state.IsWatching)
             return;
         ServiceName name = state.Definition.Name;
@@ -89,16 +100,44 @@ internal static class Activation
     public static void TimerFired(Draft d, TimerKey key)
     {
         int service = d.Graph.Find(key.Service);
-        if (service < 0 || d[service].PausedUntil is null)
+        if (service < 0 || d[service].PausedUntil is not { } until)
             return;
+        if (until > d.Now)
+        {
+            d.Arm(TimerKind.Activation, key.Service, 0, until);
+            return;
+        }
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
         foreach (SlotState slot in d[service].Slots)
         {
-            if (slot.Phase is SlotPhase.Failed)
-                d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Starts = [] });
+            // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
+            if (slot.Phase is SlotPhase.Failed { Failure: Failure.StartLimitReached })
+                d.SetPhase(service, slot, SlotPhase.Idle.Value);
         }
         d.Report(new Notice.ActivationResumed(key.Service));
     }
+
+    /// <summary>Ends a pause before its time, because an operator decided otherwise.</summary>
+    public static void Resume(Draft d, int service)
+    {
+        d.Disarm(TimerKind.Activation, d[service].Definition.Name, 0);
+        d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+    }
+
+    /// <summary>A demand service whose requirement failed would only fail again at each client: those wait in the queue instead.</summary>
+    private static bool ShouldWatch(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null)
+            return false;
+        return state.IsPerConnection
+            ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met
+            : !state.IsActivated && Dependencies.Verdict(d, service) != DependencyVerdict.Failed;
+    }
+
+    private static bool MayServe(Draft d, int service, string source) =>
+        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && HasRoom(d, service)
+            && !IsOverSourceLimit(d, service, source);
 
     private static bool IsAtRest(ServiceState state) => state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
 

@@ -44,30 +44,52 @@ internal static class Dependencies
     private static bool IsMet(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (state.Definition.Start is StartKind.Demand or StartKind.Connection && state.IsWanted && (state.IsWatching || state.PausedUntil is not null))
+        if (Listens(state))
             return true;
         bool served = false;
         foreach (SlotState slot in state.Slots)
         {
             if (slot.Phase is SlotPhase.Ready or SlotPhase.Ended)
                 served = true;
-            else if (slot.Phase is not SlotPhase.Failed)
+            else if (slot.Phase is not SlotPhase.Failed { Failure: var failure } || (failure is Failure.DependencyFailed && IsAboutToTryAgain(d, service)))
                 return false;
         }
         return served || (state.IsPerConnection && state.HasLiveInstance);
     }
 
-    private static bool HasFailed(Draft d, int service)
+    /// <summary>Whether it has no instance and will get none by itself.</summary>
+    public static bool HasFailed(Draft d, int service)
     {
+        if (!d[service].HasLiveInstance && (d[service].IsSetAside || CannotListen(d, service)))
+            return true;
+        if (Listens(d[service]))
+            return false;
         bool failed = false;
         foreach (SlotState slot in d[service].Slots)
         {
+            if (slot.Phase is SlotPhase.Failed { Failure: Failure.DependencyFailed } && IsAboutToTryAgain(d, service))
+                return false;
             if (slot.Phase is SlotPhase.Failed)
                 failed = true;
             else if (slot.Phase is not SlotPhase.Ended)
                 return false;
         }
         return failed;
+    }
+
+    /// <summary>Clients may come, and wait in the queue at worst, whatever became of the last run.</summary>
+    private static bool Listens(ServiceState state) =>
+        (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && (state.IsWatching || state.PausedUntil is not null);
+
+    /// <summary>What it requires is no longer failed, so that its own look in this very step will find it waiting or started.</summary>
+    private static bool IsAboutToTryAgain(Draft d, int service) =>
+        d[service].IsWanted && !d[service].IsSetAside && !d.Graph.Requires[service].Any(r => HasFailed(d, r));
+
+    /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
+    private static bool CannotListen(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        return (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && !state.IsActivated && d.Graph.Requires[service].Any(r => HasFailed(d, r));
     }
 
     private static bool IsAbsent(Draft d, int service) => !d[service].IsWanted && !d[service].HasLiveInstance;

@@ -8,10 +8,11 @@ namespace Launchd.Core;
 /// </summary>
 internal sealed class Draft(SupervisorState state, DependencyGraph graph)
 {
-    private readonly Dictionary<int, ServiceState> _changed = [];
+    private readonly ServiceState?[] _changed = new ServiceState?[state.Services.Length];
+    private readonly bool[] _isTouched = new bool[state.Services.Length];
+    private readonly bool[] _isQueued = new bool[state.Services.Length];
+    private readonly List<int> _touched = [];
     private readonly Queue<int> _unsettled = [];
-    private readonly HashSet<int> _queued = [];
-    private readonly HashSet<int> _touched = [];
 
     public DependencyGraph Graph => graph;
     public Moment Now { get; private set; }
@@ -20,18 +21,18 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     /// <summary>Everything but the services.</summary>
     public SupervisorFrame Frame { get; set; } = state.Frame;
 
-    /// <summary>Services whose state this step changed.</summary>
-    public IReadOnlyCollection<int> Touched => _touched;
+    /// <summary>Services whose state this step changed, or whose pending orders it concerns.</summary>
+    public IReadOnlyList<int> Touched => _touched;
 
     public bool IsShuttingDown => Frame.Shutdown is not null;
 
     public ServiceState this[int service]
     {
-        get => _changed.TryGetValue(service, out ServiceState? changed) ? changed : state.Services[service];
+        get => _changed[service] ?? state.Services[service];
         set
         {
             _changed[service] = value;
-            _touched.Add(service);
+            Touch(service);
             Unsettle(service);
         }
     }
@@ -39,10 +40,16 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     /// <summary>Begins a step; the object serves again and again, so that a quiet step allocates little.</summary>
     public void Begin(Moment now)
     {
-        _changed.Clear();
-        _unsettled.Clear();
-        _queued.Clear();
+        foreach (int service in _touched)
+        {
+            _changed[service] = null;
+            _isTouched[service] = false;
+        }
         _touched.Clear();
+        while (TakeUnsettled() >= 0)
+        {
+            // Left over from a step that threw.
+        }
         Effects.Clear();
         Frame = state.Frame;
         Now = now;
@@ -50,8 +57,8 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
 
     public void Commit()
     {
-        foreach ((int service, ServiceState changed) in _changed)
-            state.Services[service] = changed;
+        foreach (int service in _touched)
+            state.Services[service] = _changed[service] ?? state.Services[service];
         state.Frame = Frame;
     }
 
@@ -60,14 +67,25 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     {
         if (!_unsettled.TryDequeue(out int service))
             return -1;
-        _queued.Remove(service);
+        _isQueued[service] = false;
         return service;
     }
 
     public void Unsettle(int service)
     {
-        if (_queued.Add(service))
-            _unsettled.Enqueue(service);
+        if (_isQueued[service])
+            return;
+        _isQueued[service] = true;
+        _unsettled.Enqueue(service);
+    }
+
+    /// <summary>Has the orders that wait for this service looked at again.</summary>
+    public void Touch(int service)
+    {
+        if (_isTouched[service])
+            return;
+        _isTouched[service] = true;
+        _touched.Add(service);
     }
 
     /// <summary>Changes one slot of a service.</summary>

@@ -22,7 +22,7 @@ internal abstract record Effect
     /// <summary>Run a command beside an instance; ends with <see cref="Event.CommandEnded"/>.</summary>
     internal sealed record RunCommand(InstanceId Instance, CommandKind Kind, ImmutableArray<string> Arguments) : Effect;
 
-    /// <summary>Kill that command.</summary>
+    /// <summary>Kill that command; its end is of no interest any more.</summary>
     internal sealed record EndCommand(InstanceId Instance, CommandKind Kind) : Effect;
 
     /// <summary>Repeat the service's readiness probe until it succeeds.</summary>
@@ -30,7 +30,7 @@ internal abstract record Effect
 
     internal sealed record EndProbe(InstanceId Instance) : Effect;
 
-    /// <summary>Close all that the host holds for an instance that is over.</summary>
+    /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 
     /// <summary>Replaces a timer of the same key.</summary>

@@ -9,6 +9,12 @@ internal static class Requests
     public static void Apply(Draft d, Event.Requested asked)
     {
         ImmutableArray<int> services = [.. asked.Services.Select(d.Graph.Find).Where(s => s >= 0).Distinct()];
+        bool waits = asked.Verb is Verb.Start or Verb.Stop or Verb.Restart;
+        if (waits && d.Frame.Requests.Length >= Limits.PendingRequestCount)
+        {
+            d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
+            return;
+        }
         foreach (int service in services)
         {
             switch (asked.Verb)
@@ -24,45 +30,63 @@ internal static class Requests
                     break;
             }
         }
-        if (asked.Verb is Verb.Signal or Verb.Reload)
+        if (!waits)
         {
             ImmutableArray<Outcome> outcomes = [.. services.Select(s => asked.Verb == Verb.Signal ? Signal(d, s, asked.Signal!.Value) : Reload(d, s))];
             d.Do(new Effect.Reply(asked.Request, outcomes));
             return;
         }
-        PendingRequest pending = new() { Id = asked.Request, Verb = asked.Verb, AskedAt = d.Now, Open = [.. services], Settled = [] };
+        PendingRequest pending = new() { Id = asked.Request, Verb = asked.Verb, AskedAt = d.Now, Asked = services, Open = [.. services], Settled = [] };
         d.Frame = d.Frame with { Requests = d.Frame.Requests.Add(pending) };
         foreach (int service in services)
+        {
             d.Unsettle(service);
+            d.Touch(service);
+        }
     }
 
     public static void Apply(Draft d, Event.ClientLeft left) =>
         d.Frame = d.Frame with { Requests = [.. d.Frame.Requests.Where(r => r.Id != left.Request)] };
 
-    /// <summary>Answers the orders whose last outcome is known now.</summary>
+    /// <summary>Answers the orders whose last outcome is known now; only what the step touched can have changed an outcome.</summary>
     public static void Settle(Draft d)
     {
         foreach (PendingRequest pending in d.Frame.Requests)
         {
-            PendingRequest now = pending;
-            foreach (int service in pending.Open)
-            {
-                if (Judge(d, service, pending) is not { } outcome)
-                    continue;
-                now = now with { Open = now.Open.Remove(service), Settled = now.Settled.Add(outcome) };
-            }
-            if (ReferenceEquals(now, pending) && !now.Open.IsEmpty)
-                continue;
+            PendingRequest now = SettleOne(d, pending);
             if (now.Open.IsEmpty)
             {
                 d.Frame = d.Frame with { Requests = d.Frame.Requests.Remove(pending) };
-                d.Do(new Effect.Reply(now.Id, now.Settled));
+                d.Do(new Effect.Reply(now.Id, InOrder(d, now)));
             }
-            else
+            else if (!ReferenceEquals(now, pending))
             {
                 d.Frame = d.Frame with { Requests = d.Frame.Requests.Replace(pending, now) };
             }
         }
+    }
+
+    private static PendingRequest SettleOne(Draft d, PendingRequest pending)
+    {
+        ImmutableHashSet<int>.Builder? open = null;
+        List<Outcome> outcomes = [];
+        foreach (int service in d.Touched)
+        {
+            if (!pending.Open.Contains(service) || Judge(d, service, pending) is not { } outcome)
+                continue;
+            open ??= pending.Open.ToBuilder();
+            open.Remove(service);
+            outcomes.Add(outcome);
+        }
+        return open is null ? pending : pending with { Open = open.ToImmutable(), Settled = pending.Settled.AddRange(outcomes) };
+    }
+
+    private static ImmutableArray<Outcome> InOrder(Draft d, PendingRequest answered)
+    {
+        if (answered.Settled.Length < 2)
+            return answered.Settled;
+        Dictionary<ServiceName, Outcome> outcomes = answered.Settled.ToDictionary(o => o.Service);
+        return [.. answered.Asked.Select(s => outcomes[d[s].Definition.Name])];
     }
 
     /// <summary>Makes a service and all that it requires or wants run.</summary>
@@ -70,17 +94,19 @@ internal static class Requests
     {
         if (d.IsShuttingDown)
             return;
-        foreach (int needed in d.Graph.Requires[service].Concat(d.Graph.Wants[service]))
-        {
-            if (!d[needed].IsWanted)
-                Want(d, needed, StartReason.Boot);
-        }
+        foreach (int needed in d.Graph.Requires[service])
+            WantNeeded(d, needed);
+        foreach (int needed in d.Graph.Wants[service])
+            WantNeeded(d, needed);
+        if (reason == StartReason.Request && d[service].PausedUntil is not null)
+            Activation.Resume(d, service);
         ServiceState state = d[service];
         bool isNew = !state.IsWanted;
         d[service] = state with
         {
             IsWanted = true,
-            IsActivated = state.IsOnDemand && (state.IsActivated || reason == StartReason.Request),
+            IsSetAside = false,
+            IsActivated = state.IsOnDemand && (state.IsActivated || reason == StartReason.Request || state.Slots.Any(GoesOn)),
             Generation = isNew || state.Generation == 0 ? state.Generation + 1 : state.Generation,
         };
         if (reason == StartReason.Boot && state.IsOnDemand)
@@ -89,8 +115,20 @@ internal static class Requests
             Refresh(d, service, slot, reason);
     }
 
+    /// <summary>Whether it was to be stopped, but its turn has not come: wanted again, it just runs on.</summary>
+    private static bool GoesOn(SlotState slot) => slot.Phase is SlotPhase.Live and not SlotPhase.Stopping { Cause: StopCause.Wish };
+
+    /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
+    private static void WantNeeded(Draft d, int needed)
+    {
+        if (!d[needed].IsWanted || Dependencies.HasFailed(d, needed))
+            Want(d, needed, StartReason.Boot);
+    }
+
     private static void Refresh(Draft d, int service, SlotState slot, StartReason reason)
     {
+        if (slot.Phase is SlotPhase.Stopping)
+            Stopping.Begin(d, service, slot, StopCause.Replace.Value); // it ends by itself, and the order wants another after it
         if (slot.Phase is SlotPhase.Live or SlotPhase.Waiting)
             return;
         if (slot.Phase is SlotPhase.BackingOff)
@@ -107,6 +145,7 @@ internal static class Requests
             return;
         }
         d[service] = d[service] with { IsWanted = false, IsActivated = false };
+        d.UnsettleNeighbours(service);
         ClearFailed(d, service);
         foreach (int dependent in d.Graph.RequiredBy[service])
         {
@@ -117,6 +156,8 @@ internal static class Requests
 
     private static void ClearFailed(Draft d, int service)
     {
+        if (d[service].IsSetAside)
+            d[service] = d[service] with { IsSetAside = false };
         foreach (SlotState slot in d[service].Slots)
         {
             if (slot.Phase is SlotPhase.Failed or SlotPhase.Ended)
@@ -144,7 +185,8 @@ internal static class Requests
         int reached = 0;
         foreach (SlotState slot in state.Slots)
         {
-            if (slot.Instance is not { Pid: > 0 } instance)
+            // A main process that was reaped has no pid any more that a signal could mean.
+            if (slot.Phase is SlotPhase.Stopping { Status: not null } || slot.Instance is not { Pid: > 0 } instance)
                 continue;
             d.Do(new Effect.Signal(instance.Id, number, KillScope.Process));
             reached++;
@@ -158,18 +200,35 @@ internal static class Requests
     {
         ServiceState state = d[service];
         ServiceDefinition definition = state.Definition;
-        Instance[] ready = [.. state.Slots.Where(s => s.Phase is SlotPhase.Ready).Select(s => s.Instance!)];
-        string? refusal = definition.Reload is null ? "it has no 'reload' in the configuration" : ready.Length == 0 ? "it has no ready instance" : null;
+        SlotState[] ready = [.. state.Slots.Where(s => s.Phase is SlotPhase.Ready)];
+        string? refusal = definition.Reload is null ? "it has no 'reload' in the configuration"
+            : ready.Length == 0 ? "it has no ready instance"
+            : ready.Any(s => s.Instance!.RunsReloadCommand) ? "its reload command still runs"
+            : null;
         if (refusal is not null)
-            return new Outcome(definition.Name, Succeeded: false, state.PublicState, refusal, TimeSpan.Zero, Failed: null);
-        foreach (Instance instance in ready)
-        {
-            d.Do(definition.Reload is ReloadAction.Command command
-                ? new Effect.RunCommand(instance.Id, CommandKind.Reload, command.Arguments)
-                : new Effect.Signal(instance.Id, ((ReloadAction.Signal)definition.Reload!).Number, KillScope.Process));
-        }
+            return Refuse(d, service, refusal);
+        foreach (SlotState slot in ready)
+            Reload(d, service, slot, definition.Reload!);
         return new Outcome(definition.Name, Succeeded: true, state.PublicState, "told to reload", TimeSpan.Zero, Failed: null);
     }
+
+    private static void Reload(Draft d, int service, SlotState slot, ReloadAction action)
+    {
+        Instance instance = slot.Instance!;
+        switch (action)
+        {
+            case ReloadAction.Signal signal:
+                d.Do(new Effect.Signal(instance.Id, signal.Number, KillScope.Process));
+                break;
+            case ReloadAction.Command command:
+                d.SetPhase(service, slot, ((SlotPhase.Live)slot.Phase) with { Instance = instance with { RunsReloadCommand = true } });
+                d.Do(new Effect.RunCommand(instance.Id, CommandKind.Reload, command.Arguments));
+                break;
+        }
+    }
+
+    private static Outcome Refuse(Draft d, int service, string why) =>
+        new(d[service].Definition.Name, Succeeded: false, d[service].PublicState, why, TimeSpan.Zero, Failed: null);
 
     private static Outcome? Judge(Draft d, int service, PendingRequest pending)
     {
@@ -180,7 +239,10 @@ internal static class Requests
         {
             if (state.IsWanted)
                 return new Outcome(name, Succeeded: false, state.PublicState, "it was started again meanwhile", elapsed, Failed: null);
-            return state.HasLiveInstance ? null : new Outcome(name, Succeeded: true, state.PublicState, Text: null, elapsed, Failed: null);
+            if (state.HasLiveInstance)
+                return null;
+            string? hangs = state.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault()?.Failure.ToString();
+            return new Outcome(name, Succeeded: hangs is null, state.PublicState, hangs, elapsed, hangs is null ? null : state.LastFailedInstance);
         }
         if (!state.IsWanted || d.IsShuttingDown)
         {
@@ -189,12 +251,23 @@ internal static class Requests
         }
         if (state.Slots.Any(s => s.Phase is SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
             return null;
+        if (state.IsSetAside)
+            return new Outcome(name, Succeeded: false, state.PublicState, state.LastFailure?.ToString(), elapsed, state.LastFailedInstance);
+        if (state.IsPerConnection && state.IsHindered)
+            return new Outcome(name, Succeeded: false, state.PublicState, "what it requires has failed", elapsed, Failed: null);
         if (state.IsPerConnection && !state.IsWatching && state.PausedUntil is null && state.Slots.IsEmpty)
             return null;
-        if (state.Slots.Any(s => s.Phase is SlotPhase.BackingOff or SlotPhase.Failed))
-            return new Outcome(name, Succeeded: false, state.PublicState, state.LastFailure?.ToString(), elapsed, state.LastFailedInstance);
+        if (state.Slots.Select(WhyNot).FirstOrDefault(why => why is not null) is { } reason)
+            return new Outcome(name, Succeeded: false, state.PublicState, reason, elapsed, state.LastFailedInstance);
         return new Outcome(name, Succeeded: true, state.PublicState, EndedText(state), elapsed, Failed: null);
     }
+
+    private static string? WhyNot(SlotState slot) => slot.Phase switch
+    {
+        SlotPhase.Failed failed => failed.Failure.ToString(),
+        SlotPhase.BackingOff pause => pause.Reason ?? "it ended and is to be started again",
+        _ => null,
+    };
 
     private static string? EndedText(ServiceState state) =>
         state.Slots.Select(s => s.Phase).OfType<SlotPhase.Ended>().FirstOrDefault() is { } ended ? ended.Status.ToString() : null;

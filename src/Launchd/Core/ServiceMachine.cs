@@ -15,7 +15,16 @@ internal static class ServiceMachine
         ServiceState state = d[service];
         InstanceId id = new(state.Definition.Name, d.Frame.NextInstance);
         d.Frame = d.Frame with { NextInstance = id.Number + 1 };
-        Instance instance = new() { Id = id, Generation = state.Generation, StartedAt = d.Now, Source = source };
+        TimeSpan? watchdog = state.Definition.Watchdog is { } period && period > TimeSpan.Zero ? period : null;
+        Instance instance = new()
+        {
+            Id = id,
+            Generation = state.Generation,
+            StartedAt = d.Now,
+            Reason = reason,
+            WatchdogPeriod = watchdog,
+            Source = source,
+        };
         SlotState started = slot with
         {
             Phase = new SlotPhase.Starting(instance, Deadline: null),
@@ -32,7 +41,7 @@ internal static class ServiceMachine
             return;
         ServiceDefinition definition = d[service].Definition;
         Instance instance = starting.Instance with { Pid = spawned.Pid };
-        d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, slot.RestartCount == 0 ? StartReason.Boot : StartReason.Restart));
+        d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
         {
             BecomeReady(d, service, slot, instance);
@@ -70,37 +79,41 @@ internal static class ServiceMachine
 
     public static void Apply(Draft d, Event.MainProcessChanged changed)
     {
-        if (d.Find(changed.Instance) is (int service, SlotState slot, SlotPhase.Live live))
+        if (d.Find(changed.Instance) is (int service, SlotState slot, SlotPhase.Live live) && live is not SlotPhase.Stopping { Status: not null })
             d.SetPhase(service, slot, live with { Instance = live.Instance with { Pid = changed.Pid } });
     }
 
     public static void BecomeReady(Draft d, int service, SlotState slot, Instance instance)
     {
         ServiceDefinition definition = d[service].Definition;
-        TimeSpan? watchdog = instance.WatchdogPeriod ?? definition.Watchdog;
-        Instance ready = instance with { WatchdogPeriod = watchdog, LastPing = d.Now };
-        EndStarting(d, definition, instance);
+        Instance ready = instance with { ReadyAt = d.Now, LastPing = d.Now };
+        if (slot.Phase is SlotPhase.Starting { Instance.Pid: > 0 } starting)
+            EndStarting(d, definition, starting);
         d.SetPhase(service, slot, new SlotPhase.Ready(ready, d.Now));
-        if (watchdog is { } period && period > TimeSpan.Zero)
+        if (ready.WatchdogPeriod is { } period)
             d.Arm(TimerKind.Watchdog, definition.Name, instance.Id.Number, d.Now + period);
         d.Report(new Notice.Ready(instance.Id, slot.Slot, instance.Generation, instance.Pid, d.Now - instance.StartedAt));
     }
 
     /// <summary>Takes back what waits for readiness.</summary>
-    public static void EndStarting(Draft d, ServiceDefinition definition, Instance instance)
+    public static void EndStarting(Draft d, ServiceDefinition definition, SlotPhase.Starting starting)
     {
-        if (definition.Ready is Readiness.Spawned)
-            return;
-        if (definition.ReadyTimeout > TimeSpan.Zero)
-            d.Disarm(TimerKind.Ready, definition.Name, instance.Id.Number);
-        if (definition.Ready is Readiness.Probed)
-            d.Do(new Effect.EndProbe(instance.Id));
+        InstanceId id = starting.Instance.Id;
+        if (starting.Deadline is not null)
+            d.Disarm(TimerKind.Ready, definition.Name, id.Number);
+        if (definition.Ready is Readiness.Probed && starting.Instance.Pid > 0)
+            d.Do(new Effect.EndProbe(id));
     }
 
     public static void ReadyTimerFired(Draft d, InstanceId id)
     {
-        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Starting))
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Starting { Deadline: { } due }))
             return;
+        if (due > d.Now)
+        {
+            d.Arm(TimerKind.Ready, id.Service, id.Number, due);
+            return;
+        }
         Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.NotReadyInTime(d[service].Definition.ReadyTimeout)));
     }
 
@@ -137,7 +150,7 @@ internal static class ServiceMachine
                 return;
             case StopCause.Failed(var failure):
                 RecordFailure(d, service, failure, instance.Id);
-                Retry(d, service, slot, failure);
+                Retry(d, service, Forgive(d, service, slot, instance), failure);
                 return;
             case StopCause.ByItself(var wasReady):
                 FollowOwnEnd(d, service, slot, instance, status, wasReady);
@@ -152,14 +165,19 @@ internal static class ServiceMachine
         Failure? failure = succeeded ? null : wasReady ? new Failure.Exited(status) : new Failure.ExitedEarly(status);
         if (failure is not null)
             RecordFailure(d, service, failure, instance.Id);
-        SlotState counted = wasReady && d.Now - instance.StartedAt >= definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
-        if (failure is null && (definition.Restart != RestartKind.Always || d[service].IsOnDemand))
+        bool rests = failure is null && (definition.Restart != RestartKind.Always || d[service].IsOnDemand);
+        if (rests && d[service].IsWanted && !d.IsShuttingDown)
         {
-            d.SetSlot(service, counted with { Phase = new SlotPhase.Ended(status), Attempt = 0 });
+            // A demand service that served and went comes back for the next client: good runs do not count towards the limit.
+            d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
             return;
         }
-        Retry(d, service, counted, failure);
+        Retry(d, service, Forgive(d, service, slot, instance), failure);
     }
+
+    /// <summary>An instance that was ready long enough starts the count of the back-off anew.</summary>
+    private static SlotState Forgive(Draft d, int service, SlotState slot, Instance instance) =>
+        instance.ReadyAt is { } ready && d.Now - ready >= d[service].Definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
 
     public static bool IsSuccess(ServiceDefinition definition, ExitStatus status) =>
         status.IsBySignal ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal)) : definition.SuccessCodes.Contains(status.Code);
@@ -169,19 +187,19 @@ internal static class ServiceMachine
     {
         ServiceState state = d[service];
         ServiceDefinition definition = state.Definition;
-        if (!state.IsWanted)
+        if (!state.IsWanted || d.IsShuttingDown)
         {
-            d.SetPhase(service, slot, SlotPhase.Idle.Value);
+            d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
             return;
         }
-        if (definition.Restart == RestartKind.Never || failure is Failure.Faulted)
+        if (failure is not null && (definition.Restart == RestartKind.Never || failure is Failure.Faulted))
         {
-            Fail(d, service, slot, failure!);
+            Fail(d, service, slot, failure);
             return;
         }
         if (StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
         {
-            Fail(d, service, slot, new Failure.StartLimitReached(definition.StartLimit.Burst, definition.StartLimit.Interval, failure));
+            Fail(d, service, slot, LimitReached(definition, failure));
             return;
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
@@ -196,11 +214,14 @@ internal static class ServiceMachine
         d.Arm(TimerKind.Backoff, definition.Name, slot.Slot, d.Now + delay);
     }
 
+    public static Failure LimitReached(ServiceDefinition definition, Failure? last) =>
+        new Failure.StartLimitReached(definition.StartLimit.Burst, definition.StartLimit.Interval, last);
+
     /// <summary>A failure that is not tried again; a demand service goes on listening, or its port would be closed for good.</summary>
     public static void Fail(Draft d, int service, SlotState slot, Failure failure)
     {
         ServiceState state = d[service];
-        d[service] = state with { LastFailure = failure };
+        d[service] = state with { LastFailure = failure, LastFailedInstance = failure is Failure.DependencyFailed ? null : state.LastFailedInstance };
         d.SetPhase(service, slot with { Attempt = 0 }, new SlotPhase.Failed(failure));
         d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, state.Generation, failure));
     }
@@ -211,7 +232,9 @@ internal static class ServiceMachine
         if (service < 0)
             return;
         SlotState? slot = d[service].Slots.FirstOrDefault(s => s.Slot == key.Subject);
-        if (slot?.Phase is SlotPhase.BackingOff)
+        if (slot?.Phase is SlotPhase.BackingOff { Until: var until } && until > d.Now)
+            d.Arm(TimerKind.Backoff, key.Service, key.Subject, until);
+        else if (slot?.Phase is SlotPhase.BackingOff)
             d.SetPhase(service, slot, new SlotPhase.Waiting(StartReason.Restart));
     }
 

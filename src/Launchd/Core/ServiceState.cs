@@ -12,6 +12,13 @@ internal sealed record Instance
     /// <summary>0 until spawned.</summary>
     public int Pid { get; init; }
     public required Moment StartedAt { get; init; }
+    public StartReason Reason { get; init; }
+
+    /// <summary>Null until it was ready.</summary>
+    public Moment? ReadyAt { get; init; }
+
+    /// <summary>Whether its reload command runs.</summary>
+    public bool RunsReloadCommand { get; init; }
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 
@@ -62,6 +69,12 @@ internal sealed record ServiceState
     public int TriggerCount { get; init; }
     public Moment TriggerSince { get; init; }
 
+    /// <summary>It would listen, but what it requires has failed.</summary>
+    public bool IsHindered { get; init; }
+
+    /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
+    public bool IsSetAside { get; init; }
+
     public int Generation { get; init; }
     public ImmutableArray<SlotState> Slots { get; init; } = [];
 
@@ -95,6 +108,8 @@ internal sealed record ServiceState
     {
         get
         {
+            if (IsSetAside && !HasLiveInstance)
+                return PublicState.Faulted;
             if (Slots.IsEmpty)
                 return IsWanted ? PublicState.Waiting : PublicState.Stopped;
             PublicState least = Publish(Slots[0].Phase);

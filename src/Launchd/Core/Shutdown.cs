@@ -41,10 +41,15 @@ internal static class Shutdown
     {
         if (d.Frame.Shutdown is not { IsOver: false } shutdown)
             return;
-        for (int service = 0; service < d.Graph.Services.Length; service++)
+        // Nothing starts any more: a service that was seen ended stays so and need not be looked at again.
+        int open = shutdown.FirstOpen;
+        while (open < d.Graph.Services.Length && !d[open].HasLiveInstance)
+            open++;
+        if (open < d.Graph.Services.Length)
         {
-            if (d[service].HasLiveInstance)
-                return;
+            if (open != shutdown.FirstOpen)
+                d.Frame = d.Frame with { Shutdown = shutdown with { FirstOpen = open } };
+            return;
         }
         d.Disarm(TimerKind.Shutdown, default, 0);
         d.Frame = d.Frame with { Shutdown = shutdown with { IsOver = true } };
@@ -58,7 +63,10 @@ internal static class Shutdown
         if (timeout > TimeSpan.Zero)
             d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
         for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
             d.Unsettle(service);
+            d.Touch(service);
+        }
     }
 
     private static void KillAll(Draft d)

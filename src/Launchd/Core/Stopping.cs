@@ -8,12 +8,12 @@ namespace Launchd.Core;
 /// </summary>
 internal static class Stopping
 {
-    /// <summary>Begins, or sharpens what began: a wish replaces a restart, never the other way round.</summary>
+    /// <summary>Begins, or sharpens what began: an operator's restart replaces what the policy would do, a wish replaces both.</summary>
     public static void Begin(Draft d, int service, SlotState slot, StopCause cause)
     {
         if (slot.Phase is SlotPhase.Stopping stopping)
         {
-            if (cause is StopCause.Wish && stopping.Cause is not StopCause.Wish)
+            if (Weight(cause) > Weight(stopping.Cause))
                 d.SetPhase(service, slot, stopping with { Cause = cause });
             return;
         }
@@ -21,7 +21,7 @@ internal static class Stopping
             return;
         ServiceDefinition definition = d[service].Definition;
         Instance instance = live.Instance;
-        EndWatching(d, definition, slot.Phase);
+        instance = EndWatching(d, definition, live);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
         {
@@ -44,17 +44,38 @@ internal static class Stopping
     {
         if (slot.Phase is not SlotPhase.Live live)
             return;
-        SlotPhase.Stopping stopping = live as SlotPhase.Stopping
-            ?? new SlotPhase.Stopping(live.Instance, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
-        if (live is not SlotPhase.Stopping)
-            EndWatching(d, d[service].Definition, live);
+        SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
+            EndWatching(d, d[service].Definition, live), StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
         Kill(d, service, slot, stopping);
+    }
+
+    /// <summary>
+    /// Ends an instance of which nothing is certain any more, because a step about it was lost: what is armed and what was sent
+    /// may both be wrong, so every stage begins anew, with SIGKILL and the grace that follows it as the certain end.
+    /// </summary>
+    public static void SetAside(Draft d, int service, SlotState slot, Failure failure)
+    {
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish } ? StopCause.Wish.Value : new StopCause.Failed(failure);
+        if (live is SlotPhase.Stopping stopping)
+        {
+            StopStage before = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
+            Kill(d, service, slot, stopping with { Cause = cause, Stage = before });
+            return;
+        }
+        Begin(d, service, slot, cause);
     }
 
     public static void TimerFired(Draft d, InstanceId id)
     {
         if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping stopping))
             return;
+        if (stopping.Deadline is { } due && due > d.Now)
+        {
+            d.Arm(TimerKind.Stop, id.Service, id.Number, due);
+            return;
+        }
         switch (stopping.Stage)
         {
             case StopStage.Command:
@@ -73,7 +94,15 @@ internal static class Stopping
 
     public static void Apply(Draft d, Event.CommandEnded ended)
     {
-        if (ended.Kind != CommandKind.Stop || d.Find(ended.Instance) is not (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Command } stopping))
+        if (d.Find(ended.Instance) is not (int service, SlotState slot, SlotPhase.Live live))
+            return;
+        if (ended.Kind == CommandKind.Reload)
+        {
+            if (live.Instance.RunsReloadCommand)
+                d.SetPhase(service, slot, live with { Instance = live.Instance with { RunsReloadCommand = false } });
+            return;
+        }
+        if (live is not SlotPhase.Stopping { Stage: StopStage.Command } stopping)
             return;
         Signal(d, d[service].Definition, stopping.Instance, stopping.Cause);
         Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
@@ -81,15 +110,13 @@ internal static class Stopping
 
     public static void Apply(Draft d, Event.MainExited exited)
     {
-        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live))
+        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live) || live is SlotPhase.Stopping { Status: not null })
             return;
         ServiceDefinition definition = d[service].Definition;
-        Instance instance = live.Instance;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
+        Instance instance = stopping?.Instance ?? EndWatching(d, definition, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
-        if (stopping is null)
-            EndWatching(d, definition, live);
-        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself && !ServiceMachine.IsSuccess(definition, exited.Status));
+        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition, exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
         if (stopping?.Stage == StopStage.Command)
             d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
@@ -105,6 +132,12 @@ internal static class Stopping
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
+        if (stopping?.Stage == StopStage.Signalled)
+        {
+            // One time to stop for the whole instance: what the main process used of it is gone for the others too.
+            d.SetPhase(service, slot, stopping with { Stage = StopStage.Leftovers, Status = exited.Status });
+            return;
+        }
         Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
     }
 
@@ -145,8 +178,13 @@ internal static class Stopping
 
     private static void GiveUp(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
-        d.Do(new Effect.Release(stopping.Instance.Id));
-        ServiceMachine.Fail(d, service, slot, new Failure.CannotBeKilled(stopping.Instance.Pid));
+        Instance instance = stopping.Instance;
+        Failure failure = new Failure.CannotBeKilled(instance.Pid);
+        d.Do(new Effect.Release(instance.Id));
+        d[service] = d[service] with { LastFailedInstance = instance.Id };
+        ServiceMachine.Fail(d, service, slot, failure);
+        if (d[service].IsPerConnection)
+            Activation.RemoveConnectionSlot(d, service, slot);
     }
 
     private static void Finish(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
@@ -158,6 +196,13 @@ internal static class Stopping
         Shutdown.NoteEnd(d, service, status);
     }
 
+    private static int Weight(StopCause cause) => cause switch
+    {
+        StopCause.Wish => 2,
+        StopCause.Replace => 1,
+        _ => 0,
+    };
+
     private static void Signal(Draft d, ServiceDefinition definition, Instance instance, StopCause cause)
     {
         // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
@@ -166,12 +211,18 @@ internal static class Stopping
         d.Do(new Effect.Signal(instance.Id, number, scope));
     }
 
-    private static void EndWatching(Draft d, ServiceDefinition definition, SlotPhase phase)
+    /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
+    private static Instance EndWatching(Draft d, ServiceDefinition definition, SlotPhase.Live phase)
     {
+        Instance instance = phase.Instance;
         if (phase is SlotPhase.Starting starting)
-            ServiceMachine.EndStarting(d, definition, starting.Instance);
-        if (phase is SlotPhase.Ready { Instance: { WatchdogPeriod: not null } instance })
+            ServiceMachine.EndStarting(d, definition, starting);
+        if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
             d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
+        if (!instance.RunsReloadCommand)
+            return instance;
+        d.Do(new Effect.EndCommand(instance.Id, CommandKind.Reload));
+        return instance with { RunsReloadCommand = false };
     }
 
     private static string Reason(StopCause cause) => cause switch

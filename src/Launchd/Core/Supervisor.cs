@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Launchd.Model;
 
 namespace Launchd.Core;
@@ -134,17 +133,16 @@ internal sealed class Supervisor
             Activation.Settle(d, service);
             Shutdown.NoteFailure(d, service);
         }
-        Shutdown.Settle(d);
+        // Before the end of the supervisor: nobody is left without an answer.
         if (!d.Frame.Requests.IsEmpty)
             Requests.Settle(d);
+        Shutdown.Settle(d);
     }
 
     private static void SettleUnwanted(Draft d, int service)
     {
-        if (d[service].HasLiveInstance && !Dependencies.MayStop(d, service))
-            return;
-        ImmutableArray<SlotState> slots = d[service].Slots;
-        foreach (SlotState slot in slots)
+        bool mayStop = Dependencies.MayStop(d, service);
+        foreach (SlotState slot in d[service].Slots)
         {
             switch (slot.Phase)
             {
@@ -157,7 +155,7 @@ internal sealed class Supervisor
                     break;
                 case SlotPhase.Starting { Instance.Pid: 0 }:
                     break; // its spawn's result comes next, and with it another look
-                case SlotPhase.Live:
+                case SlotPhase.Live when mayStop:
                     Stopping.Begin(d, service, slot, StopCause.Wish.Value);
                     break;
             }
@@ -169,7 +167,7 @@ internal sealed class Supervisor
     private static void SettleWanted(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (state.IsPerConnection || (state.IsOnDemand && !state.IsActivated))
+        if (state.IsPerConnection || state.IsSetAside || (state.IsOnDemand && !state.IsActivated))
             return;
         DependencyVerdict? verdict = null;
         foreach (SlotState slot in state.Slots)
@@ -179,7 +177,10 @@ internal sealed class Supervisor
                 continue;
             verdict ??= Dependencies.Verdict(d, service);
             StartReason reason = slot.Phase is SlotPhase.Waiting waiting ? waiting.Reason : StartReason.Request;
-            if (verdict == DependencyVerdict.Met)
+            bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, state.Definition.StartLimit, d.Now);
+            if (verdict == DependencyVerdict.Met && isOverLimit)
+                ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(state.Definition, state.LastFailure));
+            else if (verdict == DependencyVerdict.Met)
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
                 ServiceMachine.Fail(d, service, slot, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)));
@@ -194,12 +195,17 @@ internal sealed class Supervisor
         if (service < 0)
             return;
         Failure failure = new Failure.Faulted(faulted.Text);
-        d[service] = d[service] with { LastFailure = failure };
+        d[service] = d[service] with { LastFailure = failure, IsSetAside = true };
+        d.UnsettleNeighbours(service);
+        if (d[service].PausedUntil is not null)
+            Activation.Resume(d, service);
         foreach (SlotState slot in d[service].Slots)
         {
-            if (slot.Phase is SlotPhase.Live { Instance.Pid: > 0 })
-                Stopping.Begin(d, service, slot, new StopCause.Failed(failure));
-            else if (slot.Phase is not SlotPhase.Failed)
+            if (slot.Phase is SlotPhase.BackingOff)
+                d.Disarm(TimerKind.Backoff, faulted.Service, slot.Slot);
+            if (slot.Phase is SlotPhase.Live)
+                Stopping.SetAside(d, service, slot, failure);
+            else if (d[service].IsWanted && slot.Phase is not SlotPhase.Failed { Failure: Failure.Faulted })
                 ServiceMachine.Fail(d, service, slot, failure);
         }
     }

@@ -29,7 +29,8 @@ internal sealed record SupervisorFrame
 /// <param name="ExitCode">Of the supervisor in the end.</param>
 /// <param name="IsImmediate">What still runs was killed.</param>
 /// <param name="IsOver">The end was ordered; nothing more happens.</param>
-internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver);
+/// <param name="FirstOpen">All services with a lower number have ended.</param>
+internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver, int FirstOpen = 0);
 
 /// <summary>An operator's order that waits for its outcome.</summary>
 internal sealed record PendingRequest
@@ -37,6 +38,9 @@ internal sealed record PendingRequest
     public required RequestId Id { get; init; }
     public required Verb Verb { get; init; }
     public required Moment AskedAt { get; init; }
+
+    /// <summary>The services that it names, in its order: so are they answered.</summary>
+    public required ImmutableArray<int> Asked { get; init; }
 
     /// <summary>Services whose outcome is still open.</summary>
     public required ImmutableHashSet<int> Open { get; init; }

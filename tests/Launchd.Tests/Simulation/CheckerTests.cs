@@ -1,0 +1,103 @@
+using Launchd.Core;
+using Launchd.Model;
+using Launchd.Tests.Core;
+using Xunit;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>Each checker is able to fail: a fault planted in the stream of effects is found by the checker that is meant for it.</summary>
+public sealed class CheckerTests
+{
+    [Theory]
+    [InlineData("lose Release", "4, 5")]
+    [InlineData("one slot", "4, 5: two live")]
+    [InlineData("narrow signals", "4, 5: a signal to a reaped")]
+    [InlineData("same number", "4, 5: a number")]
+    [InlineData("lose DisarmTimer", "6: nobody waits")]
+    [InlineData("lose ArmTimer", "6: a state waits")]
+    [InlineData("late timers", "6: a timer is armed for another")]
+    [InlineData("lose Reply", "8: an order got lost|8: an order was never")]
+    [InlineData("empty Reply", "8: an answer about")]
+    [InlineData("lose CloseDescriptor", "2: a received")]
+    [InlineData("lose Keep", "2: a received")]
+    [InlineData("store stays", "2: the store does not go along")]
+    [InlineData("lose CloseConnection", "connections: a connection is neither")]
+    [InlineData("lose EndCommand", "commands")]
+    [InlineData("lose EndProbe", "commands: a probe")]
+    [InlineData("lose UnwatchListeners", "listeners")]
+    [InlineData("lose Spawn", "11: not at rest")]
+    [InlineData("lose Exit", "11: the shutdown does not end")]
+    public void APlantedFault_IsFound(string fault, string expected)
+    {
+        List<string> found = [];
+        for (ulong seed = 0; seed < 3000; seed++)
+        {
+            if (Simulation.Run(seed, effect => Mutate(fault, effect)).Broken is not { } broken)
+                continue;
+            found.Add(broken);
+            if (expected.Split('|').Any(e => broken.StartsWith(e, StringComparison.Ordinal)))
+                return;
+        }
+        Assert.Fail($"'{fault}' was never found as '{expected}', only as: " + string.Join("; ", found.Distinct().Take(5)));
+    }
+
+    [Fact]
+    public void ARestartAboveTheStartLimit_IsFound()
+    {
+        World world = new World(A.Service("web") with { StartLimit = new RateLimit(2, TimeSpan.FromSeconds(10)) }).Boot();
+        StartLimitChecker checker = new(world.Supervisor);
+        Effect.Spawn restart = new(world.Last("web"), 0, 1, StartReason.Restart, Connection: null, []);
+
+        checker.Check(Event.Booted.Value, [restart], new Moment(1));
+        checker.Check(Event.Booted.Value, [restart], new Moment(9_999_999_999));
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [restart], new Moment(10_000_000_000)));
+
+        Assert.StartsWith("7", found.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ASpawnBeforeWhatItRequires_IsFound()
+    {
+        SupervisorDefinition definition = A.Definition(A.Service("db") with { Ready = Readiness.Notify.Value }, A.Service("web", "db"));
+        Supervisor supervisor = new(definition, seed: 1);
+        DependencyChecker checker = new(definition, supervisor);
+        Effect[] effects = [.. supervisor.Step(Event.Booted.Value, new Moment(1))];
+        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, StartReason.Boot, Connection: null, []);
+
+        checker.Check(Event.Booted.Value, effects, new Moment(1));
+        Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [tooEarly], new Moment(1)));
+    }
+
+    [Fact]
+    public void AStopInTheWrongOrder_IsFound()
+    {
+        // The supervisor knows of no order, the checker of one.
+        SupervisorDefinition free = A.Definition(A.Service("db"), A.Service("web"));
+        SupervisorDefinition ordered = A.Definition(A.Service("db") with { Before = [new ServiceName("web")] }, A.Service("web"));
+        World world = new(free);
+        DependencyChecker checker = new(ordered, world.Supervisor);
+        world.Boot();
+        checker.Check(Event.Booted.Value, [], world.Now);
+        world.Ask(Verb.Stop, "db", "web");
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [], world.Now));
+
+        Assert.Contains("stopped before web", found.Message, StringComparison.Ordinal);
+    }
+
+    private static Effect? Mutate(string fault, Effect effect)
+    {
+        if (fault.StartsWith("lose ", StringComparison.Ordinal))
+            return effect.GetType().Name == fault[5..] ? null : effect;
+        return (fault, effect) switch
+        {
+            ("one slot", Effect.Spawn e) => e with { Slot = 0 },
+            ("narrow signals", Effect.Signal e) => e with { Scope = KillScope.Process },
+            ("same number", Effect.Spawn e) => e with { Instance = e.Instance with { Number = 1 } },
+            ("late timers", Effect.ArmTimer e) => e with { Due = e.Due + TimeSpan.FromSeconds(1) },
+            ("empty Reply", Effect.Reply e) => e with { Outcomes = [] },
+            ("store stays", Effect.Spawn e) => e with { Stored = [] },
+            _ => effect,
+        };
+    }
+}

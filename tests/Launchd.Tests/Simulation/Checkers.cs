@@ -1,0 +1,79 @@
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>One property, looked at after every step; keeps a naive account of its own, from events and effects alone.</summary>
+internal abstract class Checker(string number)
+{
+    public abstract void Check(Event happened, IReadOnlyList<Effect> effects, Moment now);
+
+    /// <summary>After the supervisor's end.</summary>
+    public virtual void CheckEnd()
+    {
+    }
+
+    protected void That(bool holds, string what, object? about = null)
+    {
+        if (!holds)
+            throw new BrokenPropertyException(about is null ? $"{number}: {what}" : $"{number}: {what} ({about})");
+    }
+}
+
+/// <summary>All properties together, and what it means that everything rests.</summary>
+internal sealed class Checkers
+{
+    private readonly Supervisor _supervisor;
+    private readonly InstanceChecker _instances;
+    private readonly Checker[] _all;
+
+    public Checkers(SupervisorDefinition definition, Supervisor supervisor)
+    {
+        _supervisor = supervisor;
+        _instances = new InstanceChecker(definition);
+        _all =
+        [
+            _instances,
+            new TimerChecker(supervisor),
+            new StartLimitChecker(supervisor),
+            new RequestChecker(definition, supervisor),
+            new DependencyChecker(definition, supervisor),
+            new DescriptorChecker(definition, supervisor),
+            new ConnectionChecker(definition),
+            new CommandChecker(),
+            new ListenerChecker(supervisor),
+        ];
+    }
+
+    public void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        foreach (Checker checker in _all)
+            checker.Check(happened, effects, now);
+    }
+
+    /// <summary>The event of this instance never reaches the supervisor: what it would have known may be wrong from now on.</summary>
+    public void Lose(Event happened) => _instances.Lose(happened);
+
+    public void CheckEnd()
+    {
+        foreach (Checker checker in _all)
+            checker.CheckEnd();
+    }
+
+    public bool IsAtRest() => _supervisor.Frame.Requests.IsEmpty && _supervisor.Services.All(Rests);
+
+    public string Restless() => string.Join("; ", _supervisor.Services.Where(s => !Rests(s)).Select(s =>
+        $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} paused {s.PausedUntil}: "
+        + string.Join(", ", s.Slots.Select(p => p.Phase.ToString()))));
+
+    private static bool Rests(ServiceState service)
+    {
+        if (service.IsSetAside || !service.IsWanted)
+            return !service.HasLiveInstance;
+        if (service.IsPerConnection)
+            return service.Slots.All(s => s.Phase is SlotPhase.Ready) && (service.IsWatching || service.IsHindered || !service.Slots.IsEmpty);
+        if (service.IsOnDemand && !service.IsActivated)
+            return (service.IsWatching || service.IsHindered) && service.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+        return service.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed);
+    }
+}

@@ -1,0 +1,77 @@
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>Property 12: nothing is spawned before what it requires is there and what comes first is done; stops go in reverse.</summary>
+internal sealed class DependencyChecker(SupervisorDefinition definition, Supervisor supervisor) : Checker("12")
+{
+    private readonly HashSet<InstanceId> _stopping = [];
+    private readonly HashSet<ServiceName> _listenedBefore = [];
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>())
+            CheckSpawn(supervisor.Find(spawn.Instance.Service)!);
+        foreach (ServiceState service in supervisor.Services)
+        {
+            foreach (SlotState slot in service.Slots)
+            {
+                bool isReplaced = service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart };
+                if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish && !isReplaced)
+                    CheckStop(service, stopping);
+            }
+            if (ListensNow(service))
+                _listenedBefore.Add(service.Definition.Name);
+            else
+                _listenedBefore.Remove(service.Definition.Name);
+            if (service.IsWanted && supervisor.Frame.Shutdown is null)
+            {
+                foreach (ServiceName required in service.Definition.Requires)
+                    That(supervisor.Find(required)!.IsWanted, $"{service.Definition.Name} is wanted, what it requires is not", required);
+            }
+        }
+    }
+
+    private void CheckSpawn(ServiceState service)
+    {
+        foreach (ServiceName required in service.Definition.Requires)
+        {
+            ServiceState state = supervisor.Find(required)!;
+            That(Listens(state) || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 }) || IsFull(state),
+                $"{service.Definition.Name} is spawned before what it requires is ready", required);
+        }
+        foreach (ServiceDefinition other in definition.Services)
+        {
+            ServiceState state = supervisor.Find(other.Name)!;
+            bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name) || other.Before.Contains(service.Definition.Name);
+            if (isFirst && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
+            {
+                That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),
+                    $"{service.Definition.Name} is spawned before what comes first is done", other.Name);
+            }
+        }
+    }
+
+    private void CheckStop(ServiceState service, SlotPhase.Stopping stopping)
+    {
+        bool isShutdown = supervisor.Frame.Shutdown is not null;
+        if (supervisor.Frame.Shutdown is { IsImmediate: true } || (service.IsWanted && !isShutdown) || stopping.Stage == StopStage.Leftovers)
+            return;
+        ServiceName name = service.Definition.Name;
+        foreach (ServiceState then in supervisor.Services)
+        {
+            bool isThen = then.Definition.After.Contains(name) || then.Definition.Requires.Contains(name) || Of(name).Before.Contains(then.Definition.Name);
+            That(!isThen || !then.HasLiveInstance || (then.IsWanted && !isShutdown), $"{name} is stopped before {then.Definition.Name}, which comes after it");
+        }
+    }
+
+    private ServiceDefinition Of(ServiceName name) => definition.Services.First(s => s.Name == name);
+
+    /// <summary>It listened before the step or does after it: what else the same event brings comes later.</summary>
+    private bool Listens(ServiceState state) => _listenedBefore.Contains(state.Definition.Name) || ListensNow(state);
+
+    private static bool ListensNow(ServiceState state) => state.IsWatching || (state.PausedUntil is not null && (state.IsOnDemand || state.IsPerConnection));
+
+    private static bool IsFull(ServiceState state) => state.IsPerConnection && state.HasLiveInstance;
+}

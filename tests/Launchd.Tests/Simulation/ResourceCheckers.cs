@@ -1,0 +1,120 @@
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>Every received descriptor is kept or closed at once, and closed at most once; the store has a limit and goes along.</summary>
+internal sealed class DescriptorChecker(SupervisorDefinition definition, Supervisor supervisor) : Checker("2")
+{
+    private readonly Dictionary<ServiceName, List<StoredDescriptor>> _kept = definition.Services.ToDictionary(s => s.Name, _ => new List<StoredDescriptor>());
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        HashSet<DescriptorId> received = happened is Event.Notified notified ? [.. notified.Descriptors] : [];
+        foreach (Effect effect in effects)
+        {
+            switch (effect)
+            {
+                case Effect.Keep keep:
+                    That(received.Remove(keep.Descriptor.Id), "kept what was not received, or twice", keep);
+                    _kept[keep.Service].Add(keep.Descriptor);
+                    break;
+                case Effect.CloseDescriptor close:
+                    That(received.Remove(close.Descriptor) | _kept.Values.Sum(k => k.RemoveAll(d => d.Id == close.Descriptor)) == 1, "closed what is not open", close);
+                    break;
+                case Effect.Spawn { Connection: null } spawn:
+                    That(spawn.Stored.SequenceEqual(_kept[spawn.Instance.Service]), "the store does not go along", spawn.Instance);
+                    break;
+            }
+        }
+        That(received.Count == 0, "a received descriptor is neither kept nor closed", happened);
+        foreach (ServiceDefinition service in definition.Services)
+            That(_kept[service.Name].Count <= service.FdStoreCount, "the store is over its limit", service.Name);
+    }
+
+    public override void CheckEnd()
+    {
+        foreach (ServiceState service in supervisor.Services)
+        {
+            That(service.Stored.SequenceEqual(_kept[service.Definition.Name]), "the store is not what was kept", service.Definition.Name);
+            That(service.Stored.IsEmpty || service.Definition.FdStoreKeep == FdStoreKeep.Always, "the store outlives the service", service.Definition.Name);
+        }
+    }
+}
+
+/// <summary>Every accepted connection is spawned with or closed, at once and once; no source has more than its share.</summary>
+internal sealed class ConnectionChecker(SupervisorDefinition definition) : Checker("connections")
+{
+    private readonly Dictionary<InstanceId, string> _sources = [];
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        Event.ConnectionAccepted? accepted = happened as Event.ConnectionAccepted;
+        int closed = effects.OfType<Effect.CloseConnection>().Count(c => c.Connection == accepted?.Connection);
+        Effect.Spawn[] spawned = [.. effects.OfType<Effect.Spawn>().Where(s => s.Connection is not null)];
+        That(effects.OfType<Effect.CloseConnection>().Count() == closed && spawned.All(s => s.Connection == accepted?.Connection), "a connection out of nowhere");
+        That(accepted is null || closed + spawned.Length == 1, "a connection is neither closed nor served, or both", accepted);
+        foreach (Effect.Spawn spawn in spawned)
+        {
+            _sources.Add(spawn.Instance, accepted!.Source);
+            int most = definition.Listeners.First(l => l.Key == definition.Services.First(s => s.Name == accepted.Service).Sockets[0]).MaxConnectionsPerSourceCount;
+            int now2 = _sources.Count(s => s.Key.Service == accepted.Service && s.Value == accepted.Source);
+            That(most == 0 || now2 <= most, "one source has more than its share", spawn);
+        }
+        foreach (Effect.Release release in effects.OfType<Effect.Release>())
+            _sources.Remove(release.Instance);
+    }
+}
+
+/// <summary>Commands and probes run for live instances only, one of a kind, and end with them at the latest.</summary>
+internal sealed class CommandChecker() : Checker("commands")
+{
+    private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
+    private readonly HashSet<InstanceId> _probes = [];
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        if (happened is Event.CommandEnded ended)
+            _commands.Remove((ended.Instance, ended.Kind));
+        bool isCertain = happened is not Event.MachineFaulted;
+        foreach (Effect effect in effects)
+        {
+            switch (effect)
+            {
+                case Effect.RunCommand e: That(_commands.Add((e.Instance, e.Kind)), "a command runs twice", e); break;
+                case Effect.EndCommand e: That(_commands.Remove((e.Instance, e.Kind)) || !isCertain, "a command is ended that does not run", e); break;
+                case Effect.StartProbe e: That(_probes.Add(e.Instance), "a probe runs twice", e); break;
+                case Effect.EndProbe e: That(_probes.Remove(e.Instance), "a probe is ended that does not run", e); break;
+                case Effect.Release e:
+                    That(!_probes.Contains(e.Instance), "a probe outlives its instance", e);
+                    That(!_commands.Any(c => c.Item1 == e.Instance), "a command outlives its instance", e);
+                    break;
+            }
+        }
+    }
+
+    public override void CheckEnd() => That(_commands.Count + _probes.Count == 0, "a command or a probe outlives the supervisor");
+}
+
+/// <summary>Watching begins and ends in turn, and the state says which.</summary>
+internal sealed class ListenerChecker(Supervisor supervisor) : Checker("listeners")
+{
+    private readonly HashSet<ServiceName> _watched = [];
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        foreach (Effect effect in effects)
+        {
+            if (effect is Effect.WatchListeners watch)
+                That(_watched.Add(watch.Service), "watched twice", watch);
+            else if (effect is Effect.UnwatchListeners unwatch)
+                That(_watched.Remove(unwatch.Service), "not watched", unwatch);
+            else if (effect is Effect.Accept accept)
+                That(happened is Event.ListenerReadable, "accepts without a client", accept);
+        }
+        foreach (ServiceState service in supervisor.Services)
+            That(service.IsWatching == _watched.Contains(service.Definition.Name), "the state and the watching differ", service.Definition.Name);
+    }
+
+    public override void CheckEnd() => That(_watched.Count == 0, "a listener is watched at the end");
+}

@@ -1,0 +1,250 @@
+using System.Collections.Immutable;
+using System.Text;
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>
+/// A host without a kernel: carries out effects on a virtual clock. Events wait in a queue; a wake-up takes all that is due and
+/// delivers it in the order of the supervisor's rules, equals in an order drawn from the seed.
+/// </summary>
+internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
+{
+    private readonly PriorityQueue<Entry, (long Due, long Order)> _queue = new();
+    private readonly Dictionary<TimerKey, long> _timers = [];
+    private readonly Dictionary<InstanceId, SimulatedProcess> _processes = [];
+    private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
+    private readonly HashSet<InstanceId> _probes = [];
+    private readonly Dictionary<ServiceName, Clients> _clients = scenario.Definition.Services
+        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).ToDictionary(s => s.Name, _ => new Clients());
+    private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
+
+    /// <summary>When the kind of an event decides, and not chance.</summary>
+    private enum Turn { Notification, Request, Exit, Timer }
+
+    public Moment Now { get; private set; } = new(1_000_000_000);
+
+    /// <summary>From here on nothing new goes wrong.</summary>
+    public bool IsCalm { get; set; }
+
+    public bool HasExited { get; private set; }
+
+    /// <summary>Results of effects, which come before everything else.</summary>
+    public Queue<Event> Results { get; } = [];
+
+    public bool IsEmpty => _queue.Count == 0;
+
+    public int WaitingClients(ServiceName service) => _clients.TryGetValue(service, out Clients? clients) ? clients.Waiting : 0;
+
+    /// <summary>Has an event of an operator or of the world happen after so many milliseconds.</summary>
+    public void Plan(int afterMs, Func<Event?> happens) => Add(afterMs, Turn.Request, happens);
+
+    public void Arrive(ServiceName service, int count)
+    {
+        if (_clients.TryGetValue(service, out Clients? clients))
+            clients.Waiting += count;
+        Poll();
+    }
+
+    /// <summary>A suspended machine wakes up, or a busy one was late.</summary>
+    public void Jump(TimeSpan span) => Now += span;
+
+    /// <summary>Sleeps until something is due and returns all of it, in order; an event made void meanwhile is null when taken.</summary>
+    public List<Func<Event?>> WakeUp()
+    {
+        List<(Turn Turn, ulong Chance, long Order, Func<Event?> Happens)> due = [];
+        if (_queue.TryPeek(out _, out (long Due, long Order) first) && first.Due > Now.Nanoseconds)
+            Now = new Moment(first.Due);
+        while (_queue.TryPeek(out Entry? entry, out (long Due, long Order) key) && key.Due <= Now.Nanoseconds)
+        {
+            _queue.Dequeue();
+            due.Add((entry.Turn, random.Next(), key.Order, entry.Happens));
+        }
+        due.Sort((a, b) => (a.Turn, a.Chance, a.Order).CompareTo((b.Turn, b.Chance, b.Order)));
+        return due.ConvertAll(d => d.Happens);
+    }
+
+    /// <summary>Carries out one effect.</summary>
+    public void CarryOut(Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Spawn e: Spawn(e); break;
+            case Effect.Signal e: Signal(e); break;
+            case Effect.RunCommand e: RunCommand(e); break;
+            case Effect.EndCommand e: _commands.Remove((e.Instance, e.Kind)); break;
+            case Effect.StartProbe e: _probes.Add(e.Instance); break;
+            case Effect.EndProbe e: _probes.Remove(e.Instance); break;
+            case Effect.Release e: Release(e.Instance); break;
+            case Effect.ArmTimer e: Arm(e); break;
+            case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
+            case Effect.WatchListeners e: Watch(e.Service, isWatched: true); break;
+            case Effect.UnwatchListeners e: Watch(e.Service, isWatched: false); break;
+            case Effect.Accept e: Accept(e); break;
+            case Effect.Keep e: Keep(e); break;
+            case Effect.Exit: HasExited = true; break;
+        }
+    }
+
+    private void Add(int afterMs, Turn turn, Func<Event?> happens) =>
+        _queue.Enqueue(new Entry(turn, happens), ((Now + TimeSpan.FromMilliseconds(afterMs)).Nanoseconds, _order++));
+
+    private void Spawn(Effect.Spawn effect)
+    {
+        ServiceDefinition service = scenario.Definition.Services.First(s => s.Name == effect.Instance.Service);
+        if (!IsCalm && random.Chance(8))
+        {
+            int error = random.Pick(2, 11, 12, 13, 24);
+            Results.Enqueue(new Event.SpawnFailed(effect.Instance, new Failure.SpawnFailed("exec", error, $"exec program: error {error}")));
+            return;
+        }
+        SimulatedProcess process = SimulatedProcess.Draw(random, effect.Instance, (int)_lastPid++, service, IsCalm);
+        _processes.Add(process.Id, process);
+        Results.Enqueue(new Event.Spawned(process.Id, process.Pid));
+        foreach (SimulatedProcess.Act act in process.Acts)
+            Add(act.AfterMs, act.Exit is null ? Turn.Notification : Turn.Exit, () => Perform(process, act));
+        if (process.IsCalm)
+            Add(500, Turn.Notification, () => Ping(process));
+        if (service.Start == StartKind.Demand)
+            Add(random.Between(1, 300), Turn.Request, () => Serve(process));
+    }
+
+    private Event? Perform(SimulatedProcess process, SimulatedProcess.Act act)
+    {
+        if (act.Exit is { } status)
+            return process.IsMainAlive ? Reap(process, status) : null;
+        if (!process.IsMainAlive && !act.SurvivesExit)
+            return null;
+        if (act.MeetsReadiness)
+            return process.Service.Ready is Readiness.Descriptor || _probes.Contains(process.Id) ? new Event.ReadinessMet(process.Id) : null;
+        Notification? message = Notification.Parse(Encoding.UTF8.GetBytes(act.Text));
+        ImmutableArray<DescriptorId> descriptors = [.. Enumerable.Range(0, act.DescriptorCount).Select(_ => new DescriptorId(++_lastDescriptor))];
+        return new Event.Notified(process.Id, message!, process.Pid, 0, descriptors);
+    }
+
+    /// <summary>A program that does what it should pings as long as it lives.</summary>
+    private Event.Notified? Ping(SimulatedProcess process)
+    {
+        if (!process.IsMainAlive || process.Service.Watchdog is not { } period || period <= TimeSpan.Zero)
+            return null;
+        Add((int)period.TotalMilliseconds / 2, Turn.Notification, () => Ping(process));
+        return new Event.Notified(process.Id, Notification.Parse("WATCHDOG=1"u8)!, process.Pid, 0, []);
+    }
+
+    /// <summary>A demand service that runs takes the clients from the queue.</summary>
+    private Event? Serve(SimulatedProcess process)
+    {
+        if (process.IsMainAlive)
+            _clients[process.Service.Name].Waiting = 0;
+        return null;
+    }
+
+    private static Event.MainExited Reap(SimulatedProcess process, ExitStatus status)
+    {
+        process.IsMainAlive = false;
+        process.IsReaped = true;
+        return new Event.MainExited(process.Id, status, process.HasLeftovers);
+    }
+
+    private void Signal(Effect.Signal effect)
+    {
+        if (!_processes.TryGetValue(effect.Instance, out SimulatedProcess? process))
+            return;
+        bool isKill = effect.Number == SignalNumber.Kill;
+        bool isStop = isKill || effect.Number == process.Service.Stop.Signal || effect.Number == SignalNumber.Abrt;
+        if (!isStop || (isKill && process.HangsInKernel))
+            return;
+        int after = isKill ? random.Between(0, 2) : process.ObeysAfter;
+        if (process.IsMainAlive && after >= 0)
+        {
+            ExitStatus status = isKill ? new(0, 9) : random.Pick(new ExitStatus(0), new ExitStatus(0, 15), new ExitStatus(3));
+            Add(after, Turn.Exit, () => process.IsMainAlive ? Reap(process, status) : null);
+        }
+        bool reachesLeftovers = process.HasLeftovers && effect.Scope != KillScope.Process && (isKill || process.DoLeftoversObey);
+        if (reachesLeftovers)
+            Add(after < 0 ? 5 : after, Turn.Exit, () => EndLeftovers(process));
+    }
+
+    private static Event.LeftoversEnded? EndLeftovers(SimulatedProcess process)
+    {
+        if (!process.HasLeftovers)
+            return null;
+        process.HasLeftovers = false;
+        return process.IsReaped ? new Event.LeftoversEnded(process.Id) : null;
+    }
+
+    private void RunCommand(Effect.RunCommand effect)
+    {
+        (InstanceId, CommandKind) key = (effect.Instance, effect.Kind);
+        _commands.Add(key);
+        if (IsCalm || random.Chance(70))
+            Add(IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit, () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
+    }
+
+    private void Release(InstanceId id)
+    {
+        if (_processes.TryGetValue(id, out SimulatedProcess? process))
+            process.IsReleased = true;
+    }
+
+    private void Arm(Effect.ArmTimer effect)
+    {
+        long version = ++_version;
+        _timers[effect.Key] = version;
+        Entry entry = new(Turn.Timer, () => _timers.GetValueOrDefault(effect.Key) == version && _timers.Remove(effect.Key) ? new Event.TimerFired(effect.Key) : null);
+        _queue.Enqueue(entry, (Math.Max(effect.Due.Nanoseconds, Now.Nanoseconds), _order++));
+    }
+
+    private void Watch(ServiceName service, bool isWatched)
+    {
+        _clients[service].IsWatched = isWatched;
+        Poll();
+    }
+
+    /// <summary>Level-triggered, as epoll is: as long as somebody waits at a watched listener, each turn says so.</summary>
+    public void Poll()
+    {
+        foreach ((ServiceName service, Clients clients) in _clients)
+        {
+            if (!clients.IsWatched || clients.Waiting == 0 || clients.IsTold)
+                continue;
+            clients.IsTold = true;
+            Add(1, Turn.Request, () => Tell(service, clients));
+        }
+    }
+
+    private static Event.ListenerReadable? Tell(ServiceName service, Clients clients)
+    {
+        clients.IsTold = false;
+        return clients.IsWatched && clients.Waiting > 0 ? new Event.ListenerReadable(service, 0) : null;
+    }
+
+    private void Accept(Effect.Accept effect)
+    {
+        Clients clients = _clients[effect.Service];
+        bool isShort = !IsCalm && random.Chance(10);
+        if (isShort || clients.Waiting == 0 || (!IsCalm && random.Chance(5)))
+        {
+            Results.Enqueue(new Event.AcceptFailed(effect.Service, isShort));
+            return;
+        }
+        clients.Waiting--;
+        Results.Enqueue(new Event.ConnectionAccepted(effect.Service, new ConnectionId(++_lastConnection), random.Pick("10.0.0.1", "10.0.0.2", "10.0.0.3")));
+    }
+
+    private void Keep(Effect.Keep effect)
+    {
+        if (effect.IsPolled && !IsCalm && random.Chance(30))
+            Add(random.Pick(1, 100, 5000), Turn.Notification, () => new Event.DescriptorHungUp(effect.Service, effect.Descriptor.Id));
+    }
+
+    private sealed record Entry(Turn Turn, Func<Event?> Happens);
+
+    private sealed class Clients
+    {
+        public int Waiting { get; set; }
+        public bool IsWatched { get; set; }
+        public bool IsTold { get; set; }
+    }
+}

@@ -1,0 +1,239 @@
+using System.Collections.Immutable;
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>
+/// One run from a seed: chaos with an operator, then calm until everything rests, then the end. Every step is checked; the first
+/// broken property ends the run.
+/// </summary>
+internal sealed class Simulation
+{
+    private const int MostSteps = 20_000;
+
+    private readonly SeededRandom _random;
+    private readonly Scenario _scenario;
+    private readonly SimulatedHost _host;
+    private readonly Supervisor _supervisor;
+    private readonly Checkers _checkers;
+    private readonly Func<Effect, Effect?>? _mutate;
+    private readonly Queue<string>? _trace;
+    private readonly List<RequestId> _asked = [];
+    private readonly Queue<(Moment, Event, Effect[])> _tail = [];
+    private int _steps;
+    private bool _hasBroken;
+
+    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Queue<string>? trace)
+    {
+        _random = new SeededRandom(seed);
+        _scenario = Scenario.Draw(_random);
+        _host = new SimulatedHost(_scenario, _random);
+        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith);
+        _checkers = new Checkers(_scenario.Definition, _supervisor);
+        _mutate = mutate;
+        _trace = trace;
+    }
+
+    /// <summary>Runs a seed.</summary>
+    /// <param name="seed">Decides everything.</param>
+    /// <param name="mutate">Plants a fault: what the checkers see instead of an effect; null: it is lost.</param>
+    /// <param name="trace">Takes every line.</param>
+    /// <returns>Null, or what broke, with the last lines before.</returns>
+    public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Queue<string>? trace = null)
+    {
+        Simulation simulation = new(seed, mutate, trace);
+        try
+        {
+            simulation.Run();
+            return new SimulationResult(seed, simulation._steps, Broken: null, Tail: "");
+        }
+        catch (BrokenPropertyException broken)
+        {
+            return new SimulationResult(seed, simulation._steps, broken.Message, simulation.Tail());
+        }
+        catch (Exception thrown) when (thrown is InvalidOperationException or OverflowException or NullReferenceException or ArgumentException or KeyNotFoundException)
+        {
+            return new SimulationResult(seed, simulation._steps, "threw: " + thrown, simulation.Tail());
+        }
+    }
+
+    private void Run()
+    {
+        PlanOperator();
+        Step(Event.Booted.Value);
+        Moment calm = _host.Now + _scenario.Chaos;
+        RunUntil(calm, () => false);
+        _host.IsCalm = true;
+        Moment bound = _host.Now + Bounds.Rest(_scenario.Definition);
+        bool rests = RunUntil(bound, _checkers.IsAtRest);
+        if (!_host.HasExited && !rests)
+            throw new BrokenPropertyException("11: not at rest in time: " + _checkers.Restless());
+        if (!_host.HasExited && _supervisor.Frame.Shutdown is null)
+            Step(new Event.ShutdownAsked("the simulation ends", IsImmediate: false));
+        Moment end = _host.Now + Bounds.End(_scenario.Definition);
+        if (!RunUntil(end, () => _host.HasExited))
+            throw new BrokenPropertyException("11: the shutdown does not end");
+        _checkers.CheckEnd();
+    }
+
+    /// <summary>True as soon as the condition holds; false if it never did until then.</summary>
+    private bool RunUntil(Moment until, Func<bool> holds)
+    {
+        while (!_host.HasExited)
+        {
+            if (holds())
+                return true;
+            if (_host.IsEmpty || _host.Now > until)
+                return false;
+            foreach (Func<Event?> happens in _host.WakeUp())
+            {
+                if (_host.HasExited)
+                    return holds();
+                if (happens() is { } happened)
+                    Deliver(happened);
+            }
+            _host.Poll();
+        }
+        return holds();
+    }
+
+    private void Deliver(Event happened)
+    {
+        if (Target(happened) is { } service && !_host.IsCalm && !_hasBroken && _random.Between(1, 1500) == 1)
+        {
+            // As if the step had thrown: what happened is lost, and the host says so.
+            _hasBroken = true;
+            _checkers.Lose(happened);
+            Step(new Event.MachineFaulted(service, "planted"));
+            return;
+        }
+        Step(happened);
+    }
+
+    /// <summary>The service that the loss of this event concerns; null: the host would not lose it silently.</summary>
+    private static ServiceName? Target(Event happened) => happened switch
+    {
+        Event.Notified { Descriptors.IsEmpty: true } e => e.Instance.Service,
+        Event.MainExited e => e.Instance.Service,
+        Event.LeftoversEnded e => e.Instance.Service,
+        Event.ReadinessMet e => e.Instance.Service,
+        Event.CommandEnded e => e.Instance.Service,
+        Event.ListenerReadable e => e.Service,
+        Event.TimerFired { Key.Kind: not TimerKind.Shutdown } e => e.Key.Service,
+        _ => null,
+    };
+
+    private void Step(Event happened)
+    {
+        for (Event? next = happened; next is not null; next = _host.Results.TryDequeue(out Event? result) ? result : null)
+        {
+            if (++_steps > MostSteps)
+                throw new BrokenPropertyException("14: events never end");
+            Effect[] effects = [.. _supervisor.Step(next, _host.Now)];
+            Remember(next, effects);
+            if (_mutate is not null)
+                effects = [.. effects.Select(_mutate).OfType<Effect>()];
+            _checkers.Check(next, effects, _host.Now);
+            foreach (Effect effect in effects)
+                _host.CarryOut(effect);
+        }
+    }
+
+    private void Remember(Event happened, Effect[] effects)
+    {
+        _tail.Enqueue((_host.Now, happened, effects));
+        if (_tail.Count > 40)
+            _tail.Dequeue();
+        if (_trace is null)
+            return;
+        _trace.Enqueue(TraceText.Of(_host.Now, happened));
+        foreach (Effect effect in effects)
+            _trace.Enqueue(TraceText.Of(effect));
+    }
+
+    private string Tail()
+    {
+        IEnumerable<string> lines = _tail.SelectMany(t => t.Item3.Select(TraceText.Of).Prepend(TraceText.Of(t.Item1, t.Item2)));
+        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.Definition.Services.Select(Describe)) + "\n" + _checkers.Restless();
+    }
+
+    private static string Describe(ServiceDefinition s) =>
+        $"{s.Name}: {s.Start} x{s.InstanceCount} {s.Ready.GetType().Name} {s.Restart} limit {s.StartLimit.Burst}/{s.StartLimit.Interval.TotalSeconds}s"
+        + $" requires ({string.Join(' ', s.Requires)}) wants ({string.Join(' ', s.Wants)}) after ({string.Join(' ', s.After)}) before ({string.Join(' ', s.Before)})"
+        + $" stop {s.Stop.Timeout.TotalSeconds}s {s.Stop.Kill} {(s.Stop.Command.IsEmpty ? "" : "command")}";
+
+    private void PlanOperator()
+    {
+        int chaosMs = (int)_scenario.Chaos.TotalMilliseconds;
+        for (int action = _random.Between(0, 12); action > 0; action--)
+            _host.Plan(_random.Between(0, chaosMs), Ask);
+        for (int arrival = _random.Between(0, 20); arrival > 0; arrival--)
+            _host.Plan(_random.Between(0, chaosMs), Arrive);
+        if (_random.Chance(30))
+            _host.Plan(_random.Between(0, chaosMs), Jump);
+        if (!_random.Chance(15))
+            return;
+        int first = _random.Between(0, chaosMs);
+        _host.Plan(first, () => new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+        if (_random.Chance(50))
+            _host.Plan(first + _random.Between(0, 3000), () => new Event.ShutdownAsked("second SIGINT", IsImmediate: true));
+    }
+
+    private Event? Ask()
+    {
+        if (_asked.Count > 0 && _random.Chance(10))
+            return new Event.ClientLeft(_asked[_random.Between(0, _asked.Count - 1)]);
+        RequestId id = new(_asked.Count + 1);
+        _asked.Add(id);
+        Verb verb = _random.Pick(Verb.Start, Verb.Start, Verb.Stop, Verb.Stop, Verb.Restart, Verb.Reload, Verb.Signal);
+        ImmutableArray<ServiceName> services = [.. _scenario.Definition.Services.Where(_ => _random.Chance(40)).Select(s => s.Name)];
+        return new Event.Requested(id, verb, services, verb == Verb.Signal ? _random.Pick(SignalNumber.Hup, SignalNumber.Term, SignalNumber.Kill) : null);
+    }
+
+    private Event? Arrive()
+    {
+        _host.Arrive(_scenario.Definition.Services[_random.Between(0, _scenario.Definition.Services.Length - 1)].Name, _random.Between(1, 5));
+        return null;
+    }
+
+    private Event? Jump()
+    {
+        _host.Jump(TimeSpan.FromSeconds(_random.Pick(1, 10, 100)));
+        return null;
+    }
+}
+
+/// <summary>What became of a run.</summary>
+internal sealed record SimulationResult(ulong Seed, int Steps, string? Broken, string Tail)
+{
+    public override string ToString() => $"seed {Seed}, step {Steps}: {Broken}\n{Tail}\nreplay: LAUNCHD_SEED={Seed} dotnet test tests/Launchd.Tests --filter Simulation";
+}
+
+/// <summary>A checker found what must never be.</summary>
+internal sealed class BrokenPropertyException(string message) : Exception(message);
+
+/// <summary>How long things may take at most, from the configuration alone.</summary>
+internal static class Bounds
+{
+    /// <summary>From calm until everything rests: every old instance may use all its times, one service after the other.</summary>
+    public static TimeSpan Rest(SupervisorDefinition definition)
+    {
+        TimeSpan bound = TimeSpan.FromMinutes(3); // a clock jump, extensions, what old programs still say and do
+        foreach (ServiceDefinition service in definition.Services)
+            bound += service.ReadyTimeout + Stop(service) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10);
+        return bound;
+    }
+
+    public static TimeSpan End(SupervisorDefinition definition)
+    {
+        TimeSpan bound = TimeSpan.FromSeconds(1);
+        foreach (ServiceDefinition service in definition.Services)
+            bound += Stop(service);
+        TimeSpan capped = definition.ShutdownTimeout + Limits.KillGrace + TimeSpan.FromSeconds(1);
+        return definition.ShutdownTimeout > TimeSpan.Zero && capped < bound ? capped : bound;
+    }
+
+    /// <summary>Stop command, stop signal, kill; each of the first two may be extended by 7 s a few times.</summary>
+    private static TimeSpan Stop(ServiceDefinition service) => (2 * service.Stop.Timeout) + Limits.KillGrace + TimeSpan.FromSeconds(42);
+}

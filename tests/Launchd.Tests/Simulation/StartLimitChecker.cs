@@ -1,0 +1,45 @@
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Tests.Simulation;
+
+/// <summary>
+/// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
+/// them. An operator's order, and for demand a run that ended well, begin a new list.
+/// </summary>
+internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
+{
+    private readonly Dictionary<(ServiceName, int), List<Moment>> _starts = [];
+    private readonly Dictionary<InstanceId, int> _slots = [];
+
+    public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
+    {
+        if (happened is Event.Requested { Verb: Verb.Start or Verb.Restart } asked)
+        {
+            foreach ((ServiceName Service, int) key in _starts.Keys.Where(k => asked.Services.Contains(k.Item1)).ToArray())
+                _starts.Remove(key);
+        }
+        foreach (ServiceState service in supervisor.Services)
+        {
+            foreach (SlotState slot in service.Slots)
+            {
+                if (!service.IsWanted || slot.Phase is SlotPhase.Ended)
+                    _starts.Remove((service.Definition.Name, slot.Slot));
+            }
+        }
+        foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>().Where(s => s.Connection is null))
+            Count(spawn, now);
+    }
+
+    private void Count(Effect.Spawn spawn, Moment now)
+    {
+        _slots[spawn.Instance] = spawn.Slot;
+        (ServiceName, int) key = (spawn.Instance.Service, spawn.Slot);
+        RateLimit limit = supervisor.Find(spawn.Instance.Service)!.Definition.StartLimit;
+        if (spawn.Reason is StartReason.Request or StartReason.Boot || !_starts.ContainsKey(key))
+            _starts[key] = [];
+        List<Moment> starts = _starts[key];
+        starts.Add(now);
+        That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", spawn);
+    }
+}
