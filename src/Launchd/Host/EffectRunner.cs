@@ -65,6 +65,17 @@ internal sealed class EffectRunner : IDisposable
         return id;
     }
 
+    /// <summary>Closes what came with an event that the core never took.</summary>
+    public void Discard(Event lost)
+    {
+        if (lost is Event.ConnectionAccepted accepted)
+            CloseConnection(accepted.Connection);
+        if (lost is not Event.Notified notified)
+            return;
+        foreach (DescriptorId id in notified.Descriptors)
+            CloseDescriptor(id);
+    }
+
     public FileDescriptor? FindStored(DescriptorId id) => _received.GetValueOrDefault(id);
 
     /// <summary>The bound address of a service's listener, for events and the log.</summary>

@@ -133,6 +133,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private void SetAside(Event happened, Exception defect)
     {
         Count("steps-failed");
+        _effects.Discard(happened);
         ServiceName? service = ServiceOf(happened);
         SupervisorLog.StepFailed(Parts.Logger, happened.ToString(), service?.Text ?? "-", defect);
         if (service is { } name && happened is not Event.MachineFaulted)
