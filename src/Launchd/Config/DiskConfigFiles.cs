@@ -75,25 +75,14 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             // A directory's owner may be a service's user, whose scratch folder it is: what counts there is who else may write.
             if (isFile && owner != 0 && owner != userId)
                 return $"'{path}' belongs to user {owner}";
-#pragma warning disable CA1416 // The program is for Linux only.
             UnixFileMode mode = File.GetUnixFileMode(path);
-#pragma warning restore CA1416
             if ((mode & OthersMayWrite) == 0)
                 continue;
-            // In a sticky directory others can add entries but not replace this one, if it is root's: the owner above says so.
-            bool isSafeSticky = !isFile && (mode & UnixFileMode.StickyBit) != 0 && IsEntryOfRoot(absolutePath, path);
-            if (!isSafeSticky)
+            // In a sticky directory, such as /tmp, others can add entries, but not replace one that belongs to somebody else.
+            if (isFile || (mode & UnixFileMode.StickyBit) == 0)
                 return $"'{path}' may be written by others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})";
         }
         return null;
-    }
-
-    // Both the file itself and the entry of the sticky directory that leads to it.
-    private bool IsEntryOfRoot(string filePath, string directory)
-    {
-        string rest = Path.GetRelativePath(directory, filePath);
-        string entry = Path.Join(directory, rest.Split('/')[0]);
-        return ownerOf(entry) == 0 && ownerOf(filePath) == 0;
     }
 
     private static string[] Matching(string directory, string pattern)

@@ -31,26 +31,26 @@ public sealed class DiskConfigFilesTests : IDisposable
     }
 
     [Fact]
-    public void AFileInAStickyDirectoryIsTrustedIfRootOwnsTheWayToIt() => Assert.Null(Files().FindDistrust(Write("a.toml")));
+    public void AFileBelowAStickyDirectoryIsTrusted() => Assert.Null(Files().FindDistrust(Write("a.toml")));
 
     [Fact]
     public void AFileThatOthersMayWriteIsNotTrusted()
     {
         string path = Write("a.toml");
-#pragma warning disable CA1416 // The program is for Linux only.
         File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.GroupWrite);
-#pragma warning restore CA1416
 
         Assert.Equal($"'{path}' may be written by others (mode 0420)", Files().FindDistrust(path));
     }
 
     [Fact]
-    public void AFileOrDirectoryOfAnotherUserIsNotTrusted()
+    public void AFileOfAnotherUserIsNotTrusted_ADirectoryOfAnotherUserIs()
     {
         string path = Write("a.toml");
         _owners[_directory] = 1000;
+        Assert.Null(Files().FindDistrust(path));
 
-        Assert.Equal($"'{_directory}' belongs to user 1000", Files().FindDistrust(path));
+        _owners[path] = 1000;
+        Assert.Equal($"'{path}' belongs to user 1000", Files().FindDistrust(path));
     }
 
     private DiskConfigFiles Files() => new(path => _owners.GetValueOrDefault(path, 0u), userId: 0);
