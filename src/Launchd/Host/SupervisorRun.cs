@@ -25,7 +25,7 @@ internal static unsafe class SupervisorRun
         Moment startedAt = SupervisorHost.Now;
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         UserTable users = new(definition.Services);
-        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory, users.HasOthers);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
         OpenedListener control = OpenControl(definition, directory, users);
         using EventLoop loop = new();
