@@ -100,7 +100,7 @@ internal sealed class ControlMethods : IDisposable
         SignalNumber? signal = request.Signal is { } text ? SignalNumber.Parse(text) : null;
         if (verb == Verb.Signal && signal is null)
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.For(request.Signal ?? "", SignalNumber.AllNames) });
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.Nearest(request.Signal ?? "", SignalNumber.AllNames) });
             return;
         }
         if (Select(from, request) is { } names)
@@ -298,7 +298,7 @@ internal sealed class ControlMethods : IDisposable
             ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
             if (found.Length == 0)
             {
-                string? hint = Suggestion.For(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
+                string? hint = Suggestion.Nearest(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
                 from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
                 return null;
             }
