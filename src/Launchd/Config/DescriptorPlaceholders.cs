@@ -40,7 +40,8 @@ internal static class DescriptorPlaceholders
             ? service.Defaults ?? service.Table
             : service.Table;
         SourceSpan span = CrossChecks.ElementOf(table, key, t => t.Contains(written, StringComparison.Ordinal))?.Span ?? service.Table.SpanOf(key);
-        string? hint = Suggestion.For(name, names) ?? (names.Count == 0 ? "the service gets no sockets and no files" : $"it gets {string.Join(", ", names.Distinct())}");
+        string? hint = Suggestion.For(name, names)
+            ?? (names.Count == 0 ? "the service gets no sockets and no files" : $"it gets {string.Join(", ", names.Distinct())}");
         service.Table.Context.Diagnostics.Error(
             DiagnosticCode.UnknownDescriptor, span, $"{service.Table.PathTo(key)}: the service gets no descriptor '{name}'", hint);
     }

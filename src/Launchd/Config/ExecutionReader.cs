@@ -146,7 +146,8 @@ internal static class ExecutionReader
                 else
                 {
                     table.Warning(
-                        DiagnosticCode.VariableLeftOut, "pass_environment", $"the variable '{name}' is left out: it holds a character that is reserved (U+E000)");
+                        DiagnosticCode.VariableLeftOut, "pass_environment",
+                        $"the variable '{name}' is left out: it holds a character that is reserved (U+E000)");
                 }
             }
         }

@@ -32,8 +32,11 @@ internal static class ServiceChecks
         {
             foreach (ListenerDefinition listener in listeners)
             {
-                if (listener.Addresses.FirstOrDefault(a => !a.IsConnectionOriented) is { } address)
-                    Blame(entry, DiagnosticCode.NeedsConnections, "start", $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
+                if (listener.Addresses.FirstOrDefault(a => !a.IsConnectionOriented) is not { } address)
+                    continue;
+                Blame(
+                    entry, DiagnosticCode.NeedsConnections, "start",
+                    $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
             }
             if (service.InstanceCount > 1 && entry.Table.Has("instances"))
                 entry.Table.Error(DiagnosticCode.NoEffect, "instances", "has no effect with start = \"connection\"", "set max_connections of the socket");
