@@ -56,7 +56,7 @@ internal static class ExecutionReader
             Cgroup = PolicyReader.Cgroup(table, fallback.Cgroup),
         };
         CheckPrivileges(table, execution);
-        return execution;
+        return table.Context.Shared(execution);
     }
 
     private static void CheckPrivileges(TableReader table, Execution execution)
