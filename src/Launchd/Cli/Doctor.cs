@@ -5,7 +5,8 @@ namespace Launchd.Cli;
 /// <summary>What this kernel and container allow, for <c>doctor</c>.</summary>
 internal static class Doctor
 {
-    public static IReadOnlyList<Finding> Collect() => [.. KernelFacts.Collect(Directory()).Select(f => new Finding(f.Name, LevelOf(f.State), f.Text, f.Consequence))];
+    public static IReadOnlyList<Finding> Collect() =>
+        [.. KernelFacts.Collect(Directory()).Select(f => new Finding(f.Name, LevelOf(f.State), f.Text, f.Consequence))];
 
     private static string Directory() =>
         Environment.GetEnvironmentVariable("LAUNCHD_RUNTIME_DIRECTORY") is { Length: > 0 } named ? named

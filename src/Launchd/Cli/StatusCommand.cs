@@ -31,10 +31,14 @@ internal static class StatusCommand
             StatusView.Write(terminal, status);
     }
 
-    /// <summary>Without a name: whether all that is meant to run is ready. With one: whether it is ready, meant to run or not.</summary>
+    /// <summary>Without a name: whether all that is meant to run does. With one: whether it does, meant to run or not.</summary>
     private static ExitCode Judge(StatusReply status, string? service)
     {
         IEnumerable<ServiceStatus> judged = service is null ? status.Services.Where(s => s.Wanted) : status.Services;
-        return judged.All(s => s.State == "ready") ? ExitCode.Done : ExitCode.NotRunning;
+        return judged.All(IsAsWanted) ? ExitCode.Done : ExitCode.NotRunning;
     }
+
+    /// <summary>A service that waits for its first client has nothing more to do; one whose last start failed has not what it needs.</summary>
+    private static bool IsAsWanted(ServiceStatus service) =>
+        service.State == "ready" || (service.Listening && service.State is not ("failed" or "faulted" or "backing-off"));
 }

@@ -61,7 +61,7 @@ internal static class StatusView
     }
 
     private static void AddSingle(Table table, ServiceStatus service, InstanceStatus? instance) => table.Add(
-        service.Service, new Cell(service.State, StyleOf(service.State)), $"{instance?.Slot}",
+        service.Service, State(service), $"{instance?.Slot}",
         Generation(instance?.Generation ?? service.Generation), $"{instance?.Pid}", Uptime(instance), $"{service.Restarts}",
         string.Join(",", service.Sockets), Text(service, instance));
 
@@ -70,7 +70,7 @@ internal static class StatusView
         int slots = service.Instances.Select(i => i.Slot).Distinct().Count();
         int ready = service.Instances.Where(i => i.State == "ready").Select(i => i.Slot).Distinct().Count();
         table.Add(
-            service.Service, new Cell(service.State, StyleOf(service.State)), $"{ready}/{slots}", Generation(service.Generation),
+            service.Service, State(service), $"{ready}/{slots}", Generation(service.Generation),
             Table.Blank, Table.Blank, $"{service.Restarts}", string.Join(",", service.Sockets), Text(service, null));
         foreach (InstanceStatus instance in service.Instances.OrderBy(i => i.Slot).ThenByDescending(i => i.Generation))
         {
@@ -79,6 +79,11 @@ internal static class StatusView
                 Generation(instance.Generation), $"{instance.Pid}", Uptime(instance), Table.Blank, Table.Blank, Text(null, instance));
         }
     }
+
+    // "waiting" alone says that something is missing; here nothing is but a client.
+    private static Cell State(ServiceStatus service) => service is { State: "waiting", Listening: true }
+        ? new Cell("listening", Style.Good)
+        : new Cell(service.State, StyleOf(service.State));
 
     private static string Generation(int generation) => generation > 0 ? $"{generation}" : "";
 

@@ -178,7 +178,10 @@ internal static class AddressParser
     {
         string[] parts = rest.Split(':');
         if (!NetlinkFamilies.TryGetValue(parts[0], out int family))
-            return AddressResult.Wrong($"there is no netlink family '{parts[0]}'", Suggestion.For(parts[0], NetlinkFamilies.Keys.Order(StringComparer.Ordinal)));
+        {
+            string? hint = Suggestion.For(parts[0], NetlinkFamilies.Keys.Order(StringComparer.Ordinal));
+            return AddressResult.Wrong($"there is no netlink family '{parts[0]}'", hint);
+        }
         uint group = 0;
         if (parts.Length > 2 || (parts.Length == 2 && !uint.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out group)))
             return AddressResult.Wrong($"'{rest[(parts[0].Length + 1)..]}' is no netlink group", "write netlink:FAMILY or netlink:FAMILY:GROUP with a number");

@@ -17,13 +17,15 @@ internal sealed class ConfigReader
     private SupervisorSettings _settings = new();
     private TableReader? _defaults;
     private string? _name;
+    private bool _hasSeveralFiles;
 
     private ConfigReader(ReadContext context) => _context = context;
 
     public static ConfigResult Read(ConfigSource source)
     {
         ReadContext context = new(source);
-        DocumentLoader loader = new(context);
+        using CollectorPause pause = new();
+        DocumentLoader loader = new(context, pause);
         IReadOnlyList<TableReader> roots = loader.Load();
         ConfigReader reader = new(context);
         reader.ReadAll(roots);
@@ -36,6 +38,7 @@ internal sealed class ConfigReader
 
     private void ReadAll(IReadOnlyList<TableReader> roots)
     {
+        _hasSeveralFiles = roots.Count > 1;
         foreach (TableReader root in roots)
             ReadTop(root, isFirst: ReferenceEquals(root, roots[0]));
         ServiceDefinition based = ServiceReader.BuiltIn(_context.Source);
@@ -116,7 +119,8 @@ internal sealed class ConfigReader
 
     private bool IsFirstOf(TableReader table)
     {
-        if (_defined.TryAdd(table.Path, table))
+        // In one file the tables of TOML are different from each other already.
+        if (!_hasSeveralFiles || _defined.TryAdd(table.Path, table))
             return true;
         table.ErrorHere(DiagnosticCode.DefinedTwice, $"is defined twice, first at {_defined[table.Path].KeySpan}");
         return false;

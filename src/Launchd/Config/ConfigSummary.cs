@@ -54,7 +54,8 @@ internal static class DependencyGraph
         foreach (ServiceDefinition service in definition.Services)
         {
             string name = service.Name.Text;
-            foreach ((string kind, ImmutableArray<ServiceName> others) in new[] { ("requires", service.Requires), ("wants", service.Wants), ("after", service.After) })
+            foreach ((string kind, ImmutableArray<ServiceName> others) in
+                new[] { ("requires", service.Requires), ("wants", service.Wants), ("after", service.After) })
             {
                 foreach (ServiceName other in others)
                     yield return (name, other.Text, kind);

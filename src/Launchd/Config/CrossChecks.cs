@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Launchd.Model;
 
 namespace Launchd.Config;
@@ -5,6 +6,8 @@ namespace Launchd.Config;
 /// <summary>What must agree between tables: references, addresses, and who uses what. The rules of one service are in <see cref="ServiceChecks"/>.</summary>
 internal sealed class CrossChecks
 {
+    private static readonly List<ListenerDefinition> _noListeners = [];
+
     private readonly ReadContext _context;
     private readonly List<ListenerEntry> _listeners;
     private readonly List<FileEntry> _files;
@@ -16,6 +19,7 @@ internal sealed class CrossChecks
     private readonly HashSet<string> _usedFiles = new(StringComparer.Ordinal);
     private readonly HashSet<string> _connectionSockets = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _triggers = new(StringComparer.Ordinal);
+    private readonly DescriptorPlaceholders _placeholders = new();
 
     public CrossChecks(ReadContext context, List<ListenerEntry> listeners, List<FileEntry> files, List<ServiceEntry> services)
     {
@@ -34,7 +38,7 @@ internal sealed class CrossChecks
         foreach (ServiceEntry service in _services)
         {
             CheckReferences(service);
-            List<ListenerDefinition> listeners = [.. service.Definition.Sockets.Where(_listenersByKey.ContainsKey).Select(s => _listenersByKey[s].Definition)];
+            List<ListenerDefinition> listeners = ListenersOf(service.Definition);
             // A rule about sockets says nothing while one of them is unknown.
             if (listeners.Count == service.Definition.Sockets.Length)
                 ServiceChecks.Check(service, listeners);
@@ -42,6 +46,19 @@ internal sealed class CrossChecks
         }
         DependencyCycles.Check(_context.Diagnostics, _services);
         CheckUse();
+    }
+
+    private List<ListenerDefinition> ListenersOf(ServiceDefinition service)
+    {
+        if (service.Sockets.IsEmpty)
+            return _noListeners;
+        List<ListenerDefinition> listeners = new(service.Sockets.Length);
+        foreach (string socket in service.Sockets)
+        {
+            if (_listenersByKey.TryGetValue(socket, out ListenerEntry? listener))
+                listeners.Add(listener.Definition);
+        }
+        return listeners;
     }
 
     private void CheckAddresses()
@@ -73,19 +90,36 @@ internal sealed class CrossChecks
     private void CheckReferences(ServiceEntry service)
     {
         ServiceDefinition definition = service.Definition;
-        CheckNames(service, "requires", definition.Requires.Select(n => n.Text), "service", _servicesByName.Keys);
-        CheckNames(service, "wants", definition.Wants.Select(n => n.Text), "service", _servicesByName.Keys);
-        CheckNames(service, "after", definition.After.Select(n => n.Text), "service", _servicesByName.Keys);
-        CheckNames(service, "before", definition.Before.Select(n => n.Text), "service", _servicesByName.Keys);
-        CheckNames(service, "sockets", definition.Sockets, "socket", _listenersByKey.Keys);
-        CheckNames(service, "files", definition.Files, "file", _fileKeys);
-        CheckNames(service, "share", definition.Share.SelectMany(s => s.Services).Where(s => s != "*"), "service", _servicesByName.Keys);
-        CheckNames(service, "request", definition.Request.Select(r => r.Service), "service", _servicesByName.Keys);
-        _usedSockets.UnionWith(definition.Sockets);
-        _usedFiles.UnionWith(definition.Files);
-        if (definition.Start == StartKind.Connection)
-            _connectionSockets.UnionWith(definition.Sockets);
-        DescriptorPlaceholders.Check(service, DescriptorNames(definition));
+        CheckServices(service, "requires", definition.Requires);
+        CheckServices(service, "wants", definition.Wants);
+        CheckServices(service, "after", definition.After);
+        CheckServices(service, "before", definition.Before);
+        foreach (string socket in definition.Sockets)
+        {
+            CheckName(service, "sockets", socket, "socket", _listenersByKey.Keys);
+            _usedSockets.Add(socket);
+            if (definition.Start == StartKind.Connection)
+                _connectionSockets.Add(socket);
+        }
+        foreach (string file in definition.Files)
+        {
+            CheckName(service, "files", file, "file", _fileKeys);
+            _usedFiles.Add(file);
+        }
+        foreach (ShareRule rule in definition.Share)
+        {
+            foreach (string name in rule.Services.Where(s => s != "*"))
+                CheckName(service, "share", name, "service", _servicesByName.Keys);
+        }
+        foreach (RequestRule rule in definition.Request)
+            CheckName(service, "request", rule.Service, "service", _servicesByName.Keys);
+        _placeholders.Check(service, DescriptorNames);
+    }
+
+    private void CheckServices(ServiceEntry service, string key, ImmutableArray<ServiceName> names)
+    {
+        foreach (ServiceName name in names)
+            CheckName(service, key, name.Text, "service", _servicesByName.Keys);
     }
 
     private List<string> DescriptorNames(ServiceDefinition service)
@@ -99,17 +133,17 @@ internal sealed class CrossChecks
         return names;
     }
 
-    private static void CheckNames(ServiceEntry service, string key, IEnumerable<string> names, string kind, IReadOnlyCollection<string> known)
+    private static void CheckName(ServiceEntry service, string key, string name, string kind, ICollection<string> known)
     {
-        foreach (string name in names)
-        {
-            if (known.Contains(name))
-                continue;
-            TableReader table = service.TableWith(key);
-            TomlValue? at = ElementOf(table, key, text => text == name || text.StartsWith(name + "/", StringComparison.Ordinal));
-            table.Error(
-                DiagnosticCode.UnknownReference, key, at ?? table.Take(key)!, $"there is no {kind} '{name}'", Suggestion.For(name, known));
-        }
+        if (!known.Contains(name))
+            ReportUnknown(service, key, name, kind, known);
+    }
+
+    private static void ReportUnknown(ServiceEntry service, string key, string name, string kind, ICollection<string> known)
+    {
+        TableReader table = service.TableWith(key);
+        TomlValue? at = ElementOf(table, key, text => text == name || text.StartsWith(name + "/", StringComparison.Ordinal));
+        table.Error(DiagnosticCode.UnknownReference, key, at ?? table.Take(key)!, $"there is no {kind} '{name}'", Suggestion.For(name, known));
     }
 
     // Two services woken by one socket would both accept from it, and which one gets a connection would be chance.

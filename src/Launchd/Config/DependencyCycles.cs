@@ -10,6 +10,8 @@ internal static class DependencyCycles
     /// <summary>Reports each cycle once, at a key that is part of it.</summary>
     public static void Check(DiagnosticBag diagnostics, List<ServiceEntry> services)
     {
+        if (!services.Exists(IsOrdered))
+            return;
         Dictionary<string, int> indexes = services.Index().ToDictionary(s => s.Item.Definition.Name.Text, s => s.Index, StringComparer.Ordinal);
         List<Edge>[] edges = FindEdges(services, indexes);
         Mark[] marks = new Mark[services.Count];
@@ -39,6 +41,9 @@ internal static class DependencyCycles
             }
         }
     }
+
+    private static bool IsOrdered(ServiceEntry service) =>
+        !(service.Definition.Requires.IsEmpty && service.Definition.After.IsEmpty && service.Definition.Before.IsEmpty);
 
     private static List<Edge>[] FindEdges(List<ServiceEntry> services, Dictionary<string, int> indexes)
     {

@@ -1,11 +1,10 @@
-using System.Buffers;
 using System.Text;
 using System.Text.Unicode;
 
 namespace Launchd.Config;
 
 /// <summary>Reads the first file and those it includes, directly or through others, each once.</summary>
-internal sealed class DocumentLoader(ReadContext context)
+internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
 {
     public const int MostFileBytes = 1 << 20;
     public const int MostIncludeDepth = 16;
@@ -86,6 +85,7 @@ internal sealed class DocumentLoader(ReadContext context)
             diagnostics.Error(DiagnosticCode.FileTooLarge, mention, $"{prefix}the file '{display}' is larger than 1 MiB");
             return null;
         }
+        pause.Expect(content.Bytes.Length);
         return Decode(path, display, content.Bytes);
     }
 
@@ -93,15 +93,14 @@ internal sealed class DocumentLoader(ReadContext context)
     {
         if (bytes.StartsWith(Encoding.UTF8.Preamble))
             bytes = bytes[Encoding.UTF8.Preamble.Length..];
-        char[] characters = new char[bytes.Length];
-        OperationStatus status = Utf8.ToUtf16(bytes, characters, out _, out int valid, replaceInvalidSequences: false);
-        if (status != OperationStatus.Done)
+        SourceText text = new(path, display, Encoding.UTF8.GetString(bytes));
+        if (!Utf8.IsValid(bytes))
         {
-            SourceText shown = new(path, display, Encoding.UTF8.GetString(bytes));
-            context.Diagnostics.Error(DiagnosticCode.NotUtf8, new SourceSpan(shown, valid, 1), "the file is not UTF-8 text");
+            char[] characters = new char[bytes.Length];
+            Utf8.ToUtf16(bytes, characters, out _, out int valid, replaceInvalidSequences: false);
+            context.Diagnostics.Error(DiagnosticCode.NotUtf8, new SourceSpan(text, valid, 1), "the file is not UTF-8 text");
             return null;
         }
-        SourceText text = new(path, display, new string(characters, 0, valid));
         int nul = text.Text.IndexOf('\0');
         if (nul < 0)
             return text;

@@ -56,7 +56,7 @@ internal static class ExecutionReader
             Cgroup = PolicyReader.Cgroup(table, fallback.Cgroup),
         };
         CheckPrivileges(table, execution);
-        return execution;
+        return table.Context.Shared(execution);
     }
 
     private static void CheckPrivileges(TableReader table, Execution execution)
@@ -146,7 +146,8 @@ internal static class ExecutionReader
                 else
                 {
                     table.Warning(
-                        DiagnosticCode.VariableLeftOut, "pass_environment", $"the variable '{name}' is left out: it holds a character that is reserved (U+E000)");
+                        DiagnosticCode.VariableLeftOut, "pass_environment",
+                        $"the variable '{name}' is left out: it holds a character that is reserved (U+E000)");
                 }
             }
         }

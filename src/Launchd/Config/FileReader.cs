@@ -101,7 +101,8 @@ internal static class FileReader
             return null;
         string? problem = target switch
         {
-            ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true } or ListenAddress.Vsock { Cid: null } => "'*' is no address to connect to",
+            ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true } or ListenAddress.Vsock { Cid: null } =>
+                "'*' is no address to connect to",
             ListenAddress.Tcp { Port: 0 } or ListenAddress.Udp { Port: 0 } => "port 0 is no port to connect to",
             ListenAddress.Tcp or ListenAddress.Udp or ListenAddress.Unix or ListenAddress.Vsock => null,
             _ => "only tcp://, udp://, unix:, unix-dgram:, unix-seqpacket: and vsock:// can be connected to",

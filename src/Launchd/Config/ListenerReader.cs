@@ -69,12 +69,12 @@ internal static class ListenerReader
             table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
             return [];
         }
-        ImmutableArray<TomlValue> elements = table.Elements("listen", orSingle: true);
-        if (elements.IsEmpty)
+        List<TomlValue> elements = table.Elements("listen", orSingle: true);
+        if (elements.Count == 0)
             table.Error(DiagnosticCode.EmptyValue, "listen", "names no address");
-        if (elements.Length > MostAddresses)
-            table.Error(DiagnosticCode.OutOfRange, "listen", $"{elements.Length} addresses are more than {MostAddresses}");
-        ImmutableArray<ListenAddress>.Builder addresses = ImmutableArray.CreateBuilder<ListenAddress>(elements.Length);
+        if (elements.Count > MostAddresses)
+            table.Error(DiagnosticCode.OutOfRange, "listen", $"{elements.Count} addresses are more than {MostAddresses}");
+        ImmutableArray<ListenAddress>.Builder addresses = ImmutableArray.CreateBuilder<ListenAddress>(elements.Count);
         foreach (TomlValue element in elements)
         {
             if (ReadAddress(table, "listen", element) is { } address)

@@ -18,7 +18,7 @@ internal static class PolicyReader
         int burst = below.Int("burst", partial.Burst, 0, int.MaxValue);
         TimeSpan interval = below.Duration("interval", partial.Interval);
         below.ReportUnknown(["burst", "interval"]);
-        return burst == 0 || interval == TimeSpan.Zero ? Model.RateLimit.Unlimited : new RateLimit(burst, interval);
+        return burst == 0 || interval == TimeSpan.Zero ? Model.RateLimit.Unlimited : table.Context.Shared(new RateLimit(burst, interval));
     }
 
     public static BackoffPolicy Backoff(TableReader table, BackoffPolicy fallback)
@@ -41,20 +41,20 @@ internal static class PolicyReader
                 policy = policy with { Max = policy.Initial };
         }
         below.ReportUnknown(["initial", "factor", "max", "jitter", "reset_after"]);
-        return policy;
+        return table.Context.Shared(policy);
     }
 
     public static StopPolicy Stop(TableReader table, StopPolicy fallback)
     {
         if (!table.HasAny(["stop_signal", "stop_timeout", "stop_command", "kill"]))
             return fallback;
-        return new StopPolicy
+        return table.Context.Shared(new StopPolicy
         {
             Signal = Signal(table, "stop_signal") ?? fallback.Signal,
             Timeout = table.Duration("stop_timeout", fallback.Timeout),
             Command = table.Command("stop_command", fallback.Command, PlaceholderUse.Instance),
             Kill = table.Choice("kill", fallback.Kill, ("group", KillScope.Group), ("tree", KillScope.Tree), ("process", KillScope.Process)),
-        };
+        });
     }
 
     public static ReloadAction? Reload(TableReader table, ReloadAction? fallback)
@@ -84,7 +84,7 @@ internal static class PolicyReader
         if (policy is { SurgeCount: 0, UnavailableCount: 0 })
             table.Error(DiagnosticCode.Contradiction, "rollout", "with neither 'surge' nor 'unavailable' nothing can be replaced");
         below.ReportUnknown(["surge", "unavailable", "prove", "on_failure"]);
-        return policy;
+        return table.Context.Shared(policy);
     }
 
     public static LogPolicy? Log(TableReader table, LogPolicy? fallback)

@@ -95,7 +95,9 @@ internal static class ReadinessReader
             return null;
         if (!url.StartsWith(prefix, StringComparison.Ordinal) || url.AsSpan().ContainsAnyInRange('\0', ' '))
         {
-            string? hint = url.StartsWith("https://", StringComparison.Ordinal) ? "probe https with { tcp = … } or { command = [\"curl\", …] }" : "write \"http://127.0.0.1:8080/health\"";
+            string? hint = url.StartsWith("https://", StringComparison.Ordinal)
+                ? "probe https with { tcp = … } or { command = [\"curl\", …] }"
+                : "write \"http://127.0.0.1:8080/health\"";
             table.Error(DiagnosticCode.BadForm, "http", found, $"'{url}' is no URL of plain HTTP", hint);
             return null;
         }

@@ -32,8 +32,11 @@ internal static class ServiceChecks
         {
             foreach (ListenerDefinition listener in listeners)
             {
-                if (listener.Addresses.FirstOrDefault(a => !a.IsConnectionOriented) is { } address)
-                    Blame(entry, DiagnosticCode.NeedsConnections, "start", $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
+                if (listener.Addresses.FirstOrDefault(a => !a.IsConnectionOriented) is not { } address)
+                    continue;
+                Blame(
+                    entry, DiagnosticCode.NeedsConnections, "start",
+                    $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
             }
             if (service.InstanceCount > 1 && entry.Table.Has("instances"))
                 entry.Table.Error(DiagnosticCode.NoEffect, "instances", "has no effect with start = \"connection\"", "set max_connections of the socket");
@@ -49,16 +52,22 @@ internal static class ServiceChecks
         bool isInputSocket = service.Input is InputSource.Socket;
         if (isInputSocket && !isConnection && listeners.Sum(l => l.Addresses.Length) != 1)
             Blame(entry, DiagnosticCode.NeedsSocket, "input", "'socket' needs exactly one socket with one address, or start = \"connection\"");
-        foreach ((string key, OutputTarget target) in new[] { ("output", service.Output), ("error", service.Error) })
+        if (!isConnection && !isInputSocket)
         {
-            if (target is OutputTarget.Socket && !isConnection && !isInputSocket && entry.Has(key))
-                Blame(entry, DiagnosticCode.NeedsSocket, key, "'socket' needs input = \"socket\" or start = \"connection\"");
+            CheckOutput(entry, "output", service.Output);
+            CheckOutput(entry, "error", service.Error);
         }
         bool isLogged = service.Output is OutputTarget.Log || service.Error is OutputTarget.Log;
         if (!isLogged && service.Ready is Readiness.Output)
             Blame(entry, DiagnosticCode.NeedsLog, "ready", "lines are read only from an output or error that is 'log'");
         if (!isLogged && entry.Table.Has("log"))
             entry.Table.Error(DiagnosticCode.NeedsLog, "log", "only an output or error that is 'log' is written there");
+    }
+
+    private static void CheckOutput(ServiceEntry entry, string key, OutputTarget target)
+    {
+        if (target is OutputTarget.Socket && entry.Has(key))
+            Blame(entry, DiagnosticCode.NeedsSocket, key, "'socket' needs input = \"socket\" or start = \"connection\"");
     }
 
     private static void CheckReady(ServiceEntry entry, List<ListenerDefinition> listeners)

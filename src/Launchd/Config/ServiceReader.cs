@@ -35,7 +35,7 @@ internal static class ServiceReader
     {
         foreach (string key in KnownKeys.ServiceOnly.Where(key => table.Take(key) is not null))
             table.Error(DiagnosticCode.KeyNotAllowedHere, key, "belongs to one service", $"write it into [services.NAME]");
-        ServiceDefinition read = ReadKeys(table, builtIn);
+        ServiceDefinition read = ReadKeys(table, builtIn, new OwnKeys { Name = default, Command = [] });
         // Only a written working directory is one for all: else each service starts in the directory of its own file.
         if (!table.Has("working_directory"))
             read = read with { Execution = read.Execution with { WorkingDirectory = "" } };
@@ -50,32 +50,38 @@ internal static class ServiceReader
     /// <param name="defaults">The table from which <paramref name="based"/> was read.</param>
     public static ServiceEntry Read(TableReader table, ServiceDefinition based, TableReader? defaults)
     {
-        ServiceDefinition service = ReadKeys(table, based) with
+        bool Lacks(string key) => !table.Has(key) && defaults?.Has(key) != true;
+        OwnKeys own = new()
         {
-            Name = new ServiceName(table.Name),
+            Name = new ServiceName(table.Context.Shared(table.Name)!),
             Command = table.Command("command", [], PlaceholderUse.Instance),
             Sockets = ReadNames(table, "sockets"),
             Files = ReadNames(table, "files"),
+            FollowsSockets = Lacks("update"),
+            FollowsNotifications = Lacks("ready"),
+            FollowsOutput = Lacks("error"),
         };
+        ServiceDefinition service = ReadKeys(table, based, own);
         if (!table.Has("command"))
             table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'command' is missing", "write command = [\"program\", \"argument\"]");
-        ServiceEntry entry = new(service, table, defaults);
-        if (!entry.Has("update") && !service.Sockets.IsEmpty)
-            service = service with { Update = UpdateKind.Overlap };
-        if (!entry.Has("ready") && (service.Watchdog is not null || service.FdStoreCount > 0))
-            service = service with { Ready = Readiness.Notify.Value };
-        if (!entry.Has("error"))
-            service = service with { Error = service.Output };
         NotBuiltYet.CheckService(table, service);
         table.ReportUnknown(KnownKeys.Service);
-        return entry with { Definition = service };
+        return new ServiceEntry(service, table, defaults);
     }
 
-    private static ServiceDefinition ReadKeys(TableReader table, ServiceDefinition based)
+    private static ServiceDefinition ReadKeys(TableReader table, ServiceDefinition based, in OwnKeys own)
     {
         (ImmutableArray<int> successCodes, ImmutableArray<SignalNumber> successSignals) = PolicyReader.SuccessExit(table, based);
+        OutputTarget output = StandardStreamReader.Output(table, "output", based.Output);
+        TimeSpan? watchdog = table.DurationOrNone("watchdog", based.Watchdog);
+        int fdStoreCount = table.Int("fd_store", based.FdStoreCount, 0, 1024);
+        bool notifies = own.FollowsNotifications && (watchdog is not null || fdStoreCount > 0);
         return based with
         {
+            Name = own.Name,
+            Command = own.Command,
+            Sockets = own.Sockets,
+            Files = own.Files,
             Description = table.String("description", based.Description),
             Start = table.Choice(
                 "start", based.Start, ("boot", StartKind.Boot), ("demand", StartKind.Demand), ("connection", StartKind.Connection),
@@ -87,12 +93,12 @@ internal static class ServiceReader
             Before = ReadServices(table, "before", based.Before),
             Execution = ExecutionReader.Read(table, based.Execution),
             Input = StandardStreamReader.Input(table, based.Input),
-            Output = StandardStreamReader.Output(table, "output", based.Output),
-            Error = StandardStreamReader.Output(table, "error", based.Error),
-            Ready = ReadinessReader.Read(table) ?? based.Ready,
+            Output = output,
+            Error = own.FollowsOutput ? output : StandardStreamReader.Output(table, "error", based.Error),
+            Ready = notifies ? Readiness.Notify.Value : ReadinessReader.Read(table) ?? based.Ready,
             ReadyTimeout = table.Duration("ready_timeout", based.ReadyTimeout),
             Health = ReadinessReader.ReadHealth(table, based.Health),
-            Watchdog = table.DurationOrNone("watchdog", based.Watchdog),
+            Watchdog = watchdog,
             Restart = table.Choice(
                 "restart", based.Restart, ("always", RestartKind.Always), ("on-failure", RestartKind.OnFailure), ("never", RestartKind.Never)),
             Backoff = PolicyReader.Backoff(table, based.Backoff),
@@ -102,9 +108,11 @@ internal static class ServiceReader
             Stop = PolicyReader.Stop(table, based.Stop),
             Reload = PolicyReader.Reload(table, based.Reload),
             IdleTimeout = table.DurationOrNone("idle_timeout", based.IdleTimeout),
-            Update = table.Choice("update", based.Update, ("overlap", UpdateKind.Overlap), ("replace", UpdateKind.Replace)),
+            Update = own.FollowsSockets && !own.Sockets.IsEmpty
+                ? UpdateKind.Overlap
+                : table.Choice("update", based.Update, ("overlap", UpdateKind.Overlap), ("replace", UpdateKind.Replace)),
             Rollout = PolicyReader.Rollout(table, based.Rollout),
-            FdStoreCount = table.Int("fd_store", based.FdStoreCount, 0, 1024),
+            FdStoreCount = fdStoreCount,
             FdStoreKeep = table.Choice("fd_store_keep", based.FdStoreKeep, ("restart", FdStoreKeep.Restart), ("always", FdStoreKeep.Always)),
             Share = SharingReader.Share(table, based.Share),
             Request = SharingReader.Request(table, based.Request),
@@ -133,5 +141,23 @@ internal static class ServiceReader
                 names.Add(name);
         }
         return [.. names];
+    }
+
+    /// <summary>What a service has by itself, and which of its keys are written nowhere and follow from others.</summary>
+    private readonly record struct OwnKeys()
+    {
+        public required ServiceName Name { get; init; }
+        public required ImmutableArray<string> Command { get; init; }
+        public ImmutableArray<string> Sockets { get; init; } = [];
+        public ImmutableArray<string> Files { get; init; } = [];
+
+        /// <summary><c>update</c>: overlap with sockets.</summary>
+        public bool FollowsSockets { get; init; }
+
+        /// <summary><c>ready</c>: by notification with a watchdog or stored descriptors.</summary>
+        public bool FollowsNotifications { get; init; }
+
+        /// <summary><c>error</c>: where <c>output</c> goes.</summary>
+        public bool FollowsOutput { get; init; }
     }
 }

@@ -18,6 +18,9 @@ internal sealed class Substitution(IReadOnlyDictionary<string, string> environme
 {
     private const string Where = "it may stand in 'command', 'environment', 'stop_command' and the command of 'reload'";
 
+    /// <summary>Whether there is anything in a text to replace or to refuse.</summary>
+    public static bool IsNeeded(string text) => text.AsSpan().ContainsAny('$', Placeholders.Mark, '\0');
+
     /// <summary>The string's final text, or null after an error.</summary>
     /// <param name="value">A string value.</param>
     /// <param name="path">The key, for messages. Called only to report.</param>
@@ -25,7 +28,7 @@ internal sealed class Substitution(IReadOnlyDictionary<string, string> environme
     public string? Apply(TomlValue value, Func<string> path, PlaceholderUse use)
     {
         string text = value.Text;
-        if (!text.AsSpan().ContainsAny('$', Placeholders.Mark, '\0'))
+        if (!IsNeeded(text))
             return text;
         if (text.AsSpan().ContainsAny(Placeholders.Mark, '\0'))
         {

@@ -1,5 +1,3 @@
-using System.Collections.Immutable;
-
 namespace Launchd.Config;
 
 /// <summary>
@@ -13,6 +11,8 @@ namespace Launchd.Config;
 /// <param name="name">Its name.</param>
 internal sealed partial class TableReader(ReadContext context, TomlValue value, SourceSpan keySpan, TableReader? parent, string name)
 {
+    private static readonly List<TomlValue> _noValues = [];
+
     private readonly TomlTable _table = value.Table!;
 
     public static TableReader ForRoot(ReadContext context, SourceText source, TomlTable table) =>
@@ -113,21 +113,24 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
     public string? TextOf(string key, TomlValue found, PlaceholderUse use = PlaceholderUse.None, string? form = null)
     {
         if (found.Kind == TomlKind.String)
-            return context.Substitution.Apply(found, () => PathTo(key), use);
+            return context.Shared(Substitution.IsNeeded(found.Text) ? Substituted(key, found, use) : found.Text);
         WrongType(key, found, "a string", form);
         return null;
     }
 
-    /// <summary>The elements of a list, or of a single value that stands for a list of one.</summary>
-    public ImmutableArray<TomlValue> Elements(string key, bool orSingle = false)
+    /// <summary>The elements of a list, or of a single value that stands for a list of one. Not to be changed.</summary>
+    public List<TomlValue> Elements(string key, bool orSingle = false)
     {
         if (Take(key) is not { } found)
-            return [];
+            return _noValues;
         if (found.Kind == TomlKind.Array)
-            return [.. found.Items];
+            return found.Items;
         if (orSingle)
             return [found];
         WrongType(key, found, "a list", null);
-        return [];
+        return _noValues;
     }
+
+    // Apart from TextOf, which is called for every string and would make the closure each time.
+    private string? Substituted(string key, TomlValue found, PlaceholderUse use) => context.Substitution.Apply(found, () => PathTo(key), use);
 }

@@ -8,12 +8,12 @@ namespace Launchd.Config;
 /// </summary>
 internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
 {
-    private string _headerPath = "";
+    private readonly List<TomlKeyPart> _header = [];
 
     /// <summary><c>[a.b]</c>: a table that is opened once by its own header.</summary>
     public TomlTable OpenTable(TomlTable root, List<TomlKeyPart> path, int start, int length)
     {
-        _headerPath = Join(path, path.Count);
+        EnterHeader(path);
         if (Walk(root, path) is not { } parent)
             return Unseen();
         TomlKeyPart last = path[^1];
@@ -24,14 +24,14 @@ internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
             table.Origin = TomlTableOrigin.Header;
             return table;
         }
-        ReportTwice(last, _headerPath, known);
+        ReportTwice(last, HeaderPath, known);
         return Unseen();
     }
 
     /// <summary><c>[[a.b]]</c>: one more table of an array, wherever in the file the former ones stand.</summary>
     public TomlTable OpenArrayEntry(TomlTable root, List<TomlKeyPart> path, int start, int length)
     {
-        _headerPath = Join(path, path.Count);
+        EnterHeader(path);
         if (Walk(root, path) is not { } parent)
             return Unseen();
         TomlKeyPart last = path[^1];
@@ -49,7 +49,7 @@ internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
         if (known.Value.IsArrayOfTables)
             known.Value.Items.Add(item);
         else
-            ReportTwice(last, _headerPath, known);
+            ReportTwice(last, HeaderPath, known);
         return table;
     }
 
@@ -123,7 +123,15 @@ internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
         diagnostics.Error(DiagnosticCode.DuplicateKey, span, $"{path}: is defined twice, first in line {known.KeySpan.Place.Line}");
     }
 
-    private string Below(string path) => _headerPath.Length == 0 ? path : $"{_headerPath}.{path}";
+    private string HeaderPath => Join(_header, _header.Count);
+
+    private string Below(string path) => _header.Count == 0 ? path : $"{HeaderPath}.{path}";
+
+    private void EnterHeader(List<TomlKeyPart> path)
+    {
+        _header.Clear();
+        _header.AddRange(path);
+    }
 
     private static string Join(List<TomlKeyPart> path, int count) => path.Count == 1 ? path[0].Text : string.Join('.', path.Take(count).Select(p => p.Text));
 

@@ -1,28 +1,33 @@
+using System.Runtime.InteropServices;
+
 namespace Launchd.Config;
 
 /// <summary>What a value of a TOML document is.</summary>
-internal enum TomlKind { String, Integer, Boolean, Float, Time, Array, Table }
+internal enum TomlKind : byte { String, Integer, Boolean, Float, Time, Array, Table }
 
 /// <summary>A value with its place. <see cref="Start"/> and <see cref="Length"/> cover it as written, quotes and brackets included.</summary>
 internal sealed class TomlValue
 {
+    // A file has tens of thousands of values, of which each has one of these at most.
+    private readonly object? _content;
+
     public required SourceText Source { get; init; }
     public required TomlKind Kind { get; init; }
     public required int Start { get; init; }
     public required int Length { get; set; }
 
     /// <summary>Of a string.</summary>
-    public string Text { get; init; } = "";
+    public string Text { get => _content as string ?? ""; init => _content = value; }
 
     /// <summary>Of an integer; 1 for true; the bits of a float.</summary>
     public long Number { get; init; }
     public double Real => BitConverter.Int64BitsToDouble(Number);
 
     /// <summary>Of an array.</summary>
-    public List<TomlValue> Items { get; init; } = NoItems;
+    public List<TomlValue> Items { get => _content as List<TomlValue> ?? NoItems; init => _content = value; }
 
     /// <summary>Of a table.</summary>
-    public TomlTable? Table { get; init; }
+    public TomlTable? Table { get => _content as TomlTable; init => _content = value; }
 
     /// <summary>Whether an array was made by <c>[[name]]</c> headers and may get further entries.</summary>
     public bool IsArrayOfTables { get; init; }
@@ -78,19 +83,23 @@ internal sealed class TomlTable
     private readonly List<TomlEntry> _entries = [];
     private Dictionary<string, TomlEntry>? _byKey;
 
+    // A bit for each key's length and first character. Readers ask a table of five keys for some forty: nearly always in vain.
+    private ulong _hints;
+
     public required TomlTableOrigin Origin { get; set; }
     public IReadOnlyList<TomlEntry> Entries => _entries;
 
     public TomlEntry? Find(string key)
     {
+        if ((_hints & HintOf(key)) == 0)
+            return null;
         if (_byKey is not null)
             return _byKey.GetValueOrDefault(key);
-        foreach (TomlEntry entry in _entries)
+        foreach (TomlEntry entry in CollectionsMarshal.AsSpan(_entries))
         {
             if (entry.Key == key)
                 return entry;
         }
-
         return null;
     }
 
@@ -98,9 +107,12 @@ internal sealed class TomlTable
     public void Add(TomlEntry entry)
     {
         _entries.Add(entry);
+        _hints |= HintOf(entry.Key);
         if (_byKey is not null)
             _byKey.Add(entry.Key, entry);
         else if (_entries.Count > MostUnhashed)
             _byKey = _entries.ToDictionary(e => e.Key, StringComparer.Ordinal);
     }
+
+    private static ulong HintOf(string key) => key.Length == 0 ? 1 : 1UL << (((key.Length * 7) + key[0]) & 63);
 }

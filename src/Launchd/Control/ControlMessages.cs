@@ -108,6 +108,9 @@ internal sealed record ServiceStatus
 
     /// <summary>Whether it is meant to run now.</summary>
     public required bool Wanted { get; init; }
+
+    /// <summary>Whether its sockets are watched: the next connection or datagram starts an instance. Only with start = demand or connection.</summary>
+    public bool Listening { get; init; }
     public required int Generation { get; init; }
     public required long Restarts { get; init; }
 

@@ -18,7 +18,8 @@ public sealed class ControlClientTests
         });
         using ControlClient client = Connect(cli);
 
-        IEnumerable<ShutdownReply> replies = client.Stream("Shutdown", new FilterRequest(), ControlJson.Default.FilterRequest, ControlJson.Default.ShutdownReply);
+        IEnumerable<ShutdownReply> replies = client.Stream(
+            "Shutdown", new FilterRequest(), ControlJson.Default.FilterRequest, ControlJson.Default.ShutdownReply);
 
         Assert.Equal([1, 2, 3], replies.Select(r => r.Stopped));
     }

@@ -109,7 +109,7 @@ internal sealed class CliHarness : IDisposable
 {
     private readonly Dictionary<string, string> _environment = [];
     private readonly List<FakeSupervisor> _supervisors = [];
-    private readonly StringWriter _output = new() { NewLine = "\n" };
+    private readonly CapturedText _output = new();
 
     public CliHarness() => BaseDirectory = Directory.CreateTempSubdirectory("lcs-").FullName;
 
@@ -124,14 +124,8 @@ internal sealed class CliHarness : IDisposable
     public TextWriter? OutputInstead { get; init; }
     public IReadOnlyList<Finding>? Findings { get; init; }
 
-    public string Output
-    {
-        get
-        {
-            lock (_output)
-                return _output.ToString();
-        }
-    }
+    /// <summary>What the last run has written so far.</summary>
+    public string Output => _output.ToString();
 
     public FakeSupervisor Supervise(Func<ControlCall, FakeSupervisor.Connection, bool> answer, string name = "shop")
     {
@@ -143,17 +137,20 @@ internal sealed class CliHarness : IDisposable
     public FakeSupervisor Supervise<T>(T reply, JsonTypeInfo<T> type, string name = "shop") =>
         Supervise((_, connection) => connection.Send(reply, type), name);
 
+    /// <summary>Returns when the output is as wanted; fails when it does not become so.</summary>
+    public void AwaitOutput(Predicate<string> isWanted) => _output.Await(isWanted);
+
     public void SetEnvironment(string name, string value) => _environment[name] = value;
 
     public CliResult Run(params string[] arguments)
     {
-        _output.GetStringBuilder().Clear();
+        _output.Clear();
         StringWriter error = new() { NewLine = "\n" };
         CliContext context = new()
         {
             Output = new Terminal
             {
-                Writer = OutputInstead ?? TextWriter.Synchronized(_output), IsTerminal = Columns is not null, HasColour = HasColour,
+                Writer = OutputInstead ?? _output, IsTerminal = Columns is not null, HasColour = HasColour,
                 Size = () => (Columns ?? 80, 24),
             },
             Error = error,

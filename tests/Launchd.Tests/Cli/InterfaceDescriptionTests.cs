@@ -31,7 +31,8 @@ public sealed partial class InterfaceDescriptionTests
     [Fact]
     public void MethodsHaveTheFieldsOfTheirMessages()
     {
-        Dictionary<string, string> described = Method().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value) + " -> " + Normal(m.Groups[3].Value));
+        Dictionary<string, string> described = Method().Matches(_text).ToDictionary(
+            m => m.Groups[1].Value, m => Normal(m.Groups[2].Value) + " -> " + Normal(m.Groups[3].Value));
 
         Assert.Equal(_methods.Keys.Order(), described.Keys.Order());
         Assert.All(_methods, m => Assert.Equal($"{Fields(m.Value.Request, isRequest: true)} -> {Fields(m.Value.Reply)}", described[m.Key]));
@@ -41,7 +42,11 @@ public sealed partial class InterfaceDescriptionTests
     public void TypesHaveTheFieldsOfTheRecords()
     {
         Type[] records = [.. typeof(ControlNames).Assembly.GetTypes().Where(t => t.Namespace == "Launchd.Control" && t.GetMethod("<Clone>$") is not null)];
-        string[] messages = [.. _methods.Values.SelectMany(m => (Type?[])[m.Request, m.Reply]).OfType<Type>().Select(t => t.Name), "ControlCall", "ControlAnswer", "ErrorDetail"];
+        string[] messages =
+        [
+            .. _methods.Values.SelectMany(m => (Type?[])[m.Request, m.Reply]).OfType<Type>().Select(t => t.Name),
+            "ControlCall", "ControlAnswer", "ErrorDetail",
+        ];
         Dictionary<string, string> described = TypeDefinition().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
 
         Assert.Equal(records.Select(r => r.Name).Except(messages).Order(), described.Keys.Order());
@@ -51,7 +56,9 @@ public sealed partial class InterfaceDescriptionTests
     [Fact]
     public void ErrorsAreThoseOfTheNames()
     {
-        string[] names = [.. typeof(ControlNames).GetFields().Select(f => (string)f.GetRawConstantValue()!).Where(v => v.StartsWith(ControlNames.Interface + ".", StringComparison.Ordinal))];
+        const string prefix = ControlNames.Interface + ".";
+        IEnumerable<string> constants = typeof(ControlNames).GetFields().Select(f => (string)f.GetRawConstantValue()!);
+        string[] names = [.. constants.Where(v => v.StartsWith(prefix, StringComparison.Ordinal))];
         Dictionary<string, string> described = Error().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
 
         Assert.Equal(names.Select(n => n[(ControlNames.Interface.Length + 1)..]).Order(), described.Keys.Order());

@@ -25,7 +25,8 @@ internal static class Samples
                 [
                     new InstanceStatus
                     {
-                        Slot = 0, Generation = 1, State = "ready", Pid = 4712, UptimeMs = 192_000, StatusText = "accepting \e[31mconnections", StoredDescriptors = 1,
+                        Slot = 0, Generation = 1, State = "ready", Pid = 4712, UptimeMs = 192_000,
+                        StatusText = "accepting \e[31mconnections", StoredDescriptors = 1,
                     },
                 ],
             },

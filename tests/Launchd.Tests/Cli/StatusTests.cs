@@ -108,6 +108,29 @@ public sealed class StatusTests
         Assert.Equal(0, cli.Run("status").Code);
     }
 
+    [Theory]
+    [InlineData("waiting", true, 0)] // for its first client
+    [InlineData("waiting", false, 3)] // for what it requires
+    [InlineData("starting", true, 0)] // one connection's instance among others
+    [InlineData("failed", true, 3)] // the next client tries again, but the last one was not served
+    [InlineData("backing-off", true, 3)]
+    public void AServiceThatListensIsAsWanted_UnlessItsLastStartFailed(string state, bool isListening, int code)
+    {
+        using CliHarness cli = new();
+        ServiceStatus echo = new()
+        {
+            Service = "echo", State = state, Wanted = true, Listening = isListening, Generation = 0, Restarts = 0, Sockets = ["echo"], Instances = [],
+        };
+        cli.Supervise(Samples.AllReady with { Services = [echo] }, ControlJson.Default.StatusReply);
+
+        CliResult all = cli.Run("status");
+        CliResult named = cli.Run("status", "echo");
+
+        Assert.Equal((code, code), (all.Code, named.Code));
+        string shown = isListening && state == "waiting" ? "listening" : state;
+        Assert.Contains($"\necho     {shown} ", all.Output);
+    }
+
     [Fact]
     public void ANamedServiceThatIsStopped_ExitsThree_ThoughItIsNotWanted()
     {

@@ -59,7 +59,7 @@ public sealed class StreamTests
         {
             c.Send(new LogsReply([_lines[0]]), ControlJson.Default.LogsReply, continues: true);
             c.Send(new LogsReply([_lines[0]], Lost: 7), ControlJson.Default.LogsReply, continues: true);
-            Assert.True(SpinWait.SpinUntil(() => cli.Output.Split('\n').Length == 3, TimeSpan.FromSeconds(60)));
+            cli.AwaitOutput(text => text.Split('\n').Length == 3);
             cli.Interruption.Cancel();
             return true;
         });

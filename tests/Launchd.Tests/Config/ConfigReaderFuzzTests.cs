@@ -12,8 +12,10 @@ public sealed class ConfigReaderFuzzTests
 
     private static readonly string[] Pieces =
     [
-        "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\"", "'", "\"\"\"", "'''", "\n", "\r", "\r\n", "\\", "#", "${", "}", "${fd:", "${A:-", "$$", "\0", "\uE000", "\uFEFF",
-        "é", "日", "\U0001F600", "0x", "1e9", "-", "99999999999999999999", "nan", "true", "1979-05-27", "services", "sockets", "defaults", "command", "listen", "\"tcp://*:1\"",
+        "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\"", "'", "\"\"\"", "'''",
+        "\n", "\r", "\r\n", "\\", "#", "${", "}", "${fd:", "${A:-", "$$", "\0", "\uE000", "\uFEFF",
+        "é", "日", "\U0001F600", "0x", "1e9", "-", "99999999999999999999", "nan", "true", "1979-05-27",
+        "services", "sockets", "defaults", "command", "listen", "\"tcp://*:1\"",
         "\"unix:\"", "{ output = \"(((\" }", "[services.web]", "include = [\"*\"]", "\"\\u", "\t", " ", "\u0001", "\u202E",
     ];
 
@@ -26,7 +28,8 @@ public sealed class ConfigReaderFuzzTests
         string[] corpus =
         [
             .. Regex.Matches(ConfigurationDocumentTests.Document, "```toml\n(.*?)```", RegexOptions.Singleline).Select(m => m.Groups[1].Value),
-            .. ((IEnumerable<object[]>)TomlTreeReaderTests.Valid).Select(row => (string)row[0]), .. ((IEnumerable<object[]>)TomlTreeReaderTests.Invalid).Select(row => (string)row[0]),
+            .. ((IEnumerable<object[]>)TomlTreeReaderTests.Valid).Select(row => (string)row[0]),
+            .. ((IEnumerable<object[]>)TomlTreeReaderTests.Invalid).Select(row => (string)row[0]),
         ];
         TimeSpan longest = TimeSpan.Zero;
         for (int i = 0; i < Inputs / 2; i++)

@@ -76,7 +76,8 @@ public sealed class ConfigReaderTests
     [Fact]
     public void ServicesThatDoNotDifferShareWhatTheyAreMadeOf()
     {
-        string text = string.Concat(Enumerable.Range(0, 3).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\nsockets = [\"n{i}\"]\n[sockets.n{i}]\nlisten = \"tcp://*:0\"\n"));
+        string text = string.Concat(Enumerable.Range(0, 3).Select(
+            i => $"[services.s{i}]\ncommand = [\"x\"]\nsockets = [\"n{i}\"]\n[sockets.n{i}]\nlisten = \"tcp://*:0\"\n"));
         SupervisorDefinition definition = Reading.Define(text);
 
         Assert.Same(definition.Services[0].Execution, definition.Services[2].Execution);
@@ -105,7 +106,8 @@ public sealed class ConfigReaderTests
 
         Assert.Equal(["PATH"], Reading.Define(text, 0, environment).Services[0].Execution.Environment.Select(v => v.Name));
         Assert.Contains(
-            new EnvironmentVariable("HOME", "/srv"), Reading.Define(text + "environment = { HOME = \"/srv\" }", 0, environment).Services[0].Execution.Environment);
+            new EnvironmentVariable("HOME", "/srv"),
+            Reading.Define(text + "environment = { HOME = \"/srv\" }", 0, environment).Services[0].Execution.Environment);
     }
 
     [Fact]
@@ -126,7 +128,8 @@ public sealed class ConfigReaderTests
     public void VariablesAreReplacedInEveryString()
     {
         SupervisorDefinition definition = Reading.Define(
-            "[sockets.http]\nlisten = \"tcp://127.0.0.1:${PORT:-8080}\"\n[services.web]\ncommand = [\"web\", \"${NAME}\", \"$$HOME $HOME ${EMPTY}${EMPTY:-e}\"]\nsockets = [\"http\"]\ninstances = \"${N}\"\n",
+            "[sockets.http]\nlisten = \"tcp://127.0.0.1:${PORT:-8080}\"\n[services.web]\n"
+                + "command = [\"web\", \"${NAME}\", \"$$HOME $HOME ${EMPTY}${EMPTY:-e}\"]\nsockets = [\"http\"]\ninstances = \"${N}\"\n",
             0, ("NAME", "x"), ("EMPTY", ""), ("N", "3"));
 
         Assert.Equal("tcp://127.0.0.1:8080", definition.Listeners[0].Addresses[0].ToString());
@@ -147,7 +150,8 @@ public sealed class ConfigReaderTests
     }
 
     [Theory]
-    [InlineData("ready = { http = \"http://localhost:8080/health?x=1\" }", "Http { EndPoint = 127.0.0.1:8080, Host = localhost:8080, PathAndQuery = /health?x=1 }")]
+    [InlineData("ready = { http = \"http://localhost:8080/health?x=1\" }",
+        "Http { EndPoint = 127.0.0.1:8080, Host = localhost:8080, PathAndQuery = /health?x=1 }")]
     [InlineData("ready = { http = \"http://[::1]\" }", "Http { EndPoint = [::1]:80, Host = [::1], PathAndQuery = / }")]
     [InlineData("ready = { tcp = \"127.0.0.1:80\" }", "Tcp { EndPoint = 127.0.0.1:80 }")]
     [InlineData("ready = { unix = \"run/s\" }", "Unix { SocketPath = /etc/shop/run/s }")]
@@ -229,7 +233,8 @@ public sealed class ConfigReaderTests
     [Fact]
     public void AFileIncludedTwiceIsReadOnce()
     {
-        MemoryFiles files = new MemoryFiles().Add(Reading.FilePath, "include = [\"a.toml\", \"*.toml\"]").Add("/etc/shop/a.toml", "[services.a]\ncommand = [\"a\"]");
+        MemoryFiles files = new MemoryFiles()
+            .Add(Reading.FilePath, "include = [\"a.toml\", \"*.toml\"]").Add("/etc/shop/a.toml", "[services.a]\ncommand = [\"a\"]");
         ConfigResult result = ConfigReader.Read(Reading.Source(files));
 
         Assert.Contains("LD1007", Reading.Headers(result), StringComparison.Ordinal);
@@ -251,7 +256,8 @@ public sealed class ConfigReaderTests
     public void AThousandServicesAreReadWithoutADiagnostic()
     {
         string text = string.Concat(Enumerable.Range(0, 1000).Select(i =>
-            $"[sockets.s{i}]\nlisten = \"tcp://127.0.0.1:{i + 1}\"\n[services.w{i}]\ncommand = [\"web\", \"--port\", \"{i}\"]\nsockets = [\"s{i}\"]\nready = \"notify\"\n"));
+            $"[sockets.s{i}]\nlisten = \"tcp://127.0.0.1:{i + 1}\"\n[services.w{i}]\n"
+                + $"command = [\"web\", \"--port\", \"{i}\"]\nsockets = [\"s{i}\"]\nready = \"notify\"\n"));
 
         Assert.Equal("ok: 1000 services, 1000 sockets, 0 files", ConfigSummary.Of(Reading.Define(text)));
     }

@@ -41,7 +41,8 @@ public sealed class ConfigurationDocumentTests
     public void EveryExampleOfAServiceIsAcceptedOrNamedAsNotBuilt()
     {
         string section = Document[Document.IndexOf("## `[services.NAME]`", StringComparison.Ordinal)..];
-        string[] examples = [.. Regex.Matches(section, "^\\| `[a-z_]+` \\|.*\\| `([^`]* = [^`]*)` \\|$", RegexOptions.Multiline).Select(m => m.Groups[1].Value)];
+        string[] examples =
+            [.. Regex.Matches(section, "^\\| `[a-z_]+` \\|.*\\| `([^`]* = [^`]*)` \\|$", RegexOptions.Multiline).Select(m => m.Groups[1].Value)];
 
         Assert.InRange(examples.Length, 50, 70);
         foreach (string example in examples.Where(e => !e.StartsWith("command", StringComparison.Ordinal)))

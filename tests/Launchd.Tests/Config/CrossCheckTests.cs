@@ -11,7 +11,8 @@ public sealed class CrossCheckTests
     public void ACycleIsPrintedAsAPathAndOnlyOnce()
     {
         ConfigResult result = Reading.Read(
-            "[services.a]\ncommand = [\"a\"]\nrequires = [\"b\"]\nafter = [\"b\"]\n[services.b]\ncommand = [\"b\"]\n[services.c]\ncommand = [\"c\"]\nbefore = [\"b\"]\nafter = [\"a\"]\n");
+            "[services.a]\ncommand = [\"a\"]\nrequires = [\"b\"]\nafter = [\"b\"]\n[services.b]\ncommand = [\"b\"]\n"
+            + "[services.c]\ncommand = [\"c\"]\nbefore = [\"b\"]\nafter = [\"a\"]\n");
 
         Assert.Equal("LD1302 services.c.after: services wait for each other: a -> b -> c -> a", Reading.Headers(result));
     }
@@ -19,7 +20,8 @@ public sealed class CrossCheckTests
     [Fact]
     public void AChainOfTenThousandServicesIsNoCycle()
     {
-        string text = string.Concat(Enumerable.Range(0, 10_000).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\n" + (i > 0 ? $"after = [\"s{i - 1}\"]\n" : "")));
+        string text = string.Concat(Enumerable.Range(0, 10_000).Select(
+            i => $"[services.s{i}]\ncommand = [\"x\"]\n" + (i > 0 ? $"after = [\"s{i - 1}\"]\n" : "")));
 
         Assert.NotNull(Reading.Read(text).Definition);
     }
@@ -63,7 +65,8 @@ public sealed class CrossCheckTests
     [Fact]
     public void WarningsLeaveTheDefinition()
     {
-        ConfigResult result = Reading.Read(Http + "[services.web]\ncommand = [\"w\"]\nupdate = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
+        ConfigResult result = Reading.Read(
+            Http + "[services.web]\ncommand = [\"w\"]\nupdate = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
 
         Assert.Equal([1311, 1502, 1502], result.Diagnostics.Select(d => (int)d.Code));
         Assert.NotNull(result.Definition);
@@ -73,7 +76,8 @@ public sealed class CrossCheckTests
     public void TheGraphIsDrawnForBothPrograms()
     {
         Launchd.Model.SupervisorDefinition definition = Reading.Define(
-            Http + "[files.log]\npath = \"/l\"\n[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]\nfiles = [\"log\"]\nrequires = [\"db\"]\n[services.db]\ncommand = [\"d\"]\n");
+            Http + "[files.log]\npath = \"/l\"\n"
+            + "[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]\nfiles = [\"log\"]\nrequires = [\"db\"]\n[services.db]\ncommand = [\"d\"]\n");
 
         Assert.Equal(
             """

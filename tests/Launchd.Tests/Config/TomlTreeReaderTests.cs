@@ -21,9 +21,12 @@ public sealed class TomlTreeReaderTests
     /// <summary>Texts that break one rule each.</summary>
     public static readonly TheoryData<string> Invalid = new(
         "a", "a =", "= 1", "a = 1 b = 2", "a = 1\na = 2", "a.b = 1\na = 2", "a = 1\na.b = 2", "[a]\n[a]", "[a]\nb = 1\n[a.b]", "a = {}\n[a]", "a = {}\n[a.b]",
-        "a = { b = 1 }\na.c = 2", "a = []\n[[a]]", "[[a]]\n[a]", "[a]\n[[a]]", "a.b = 1\n[a]", "[a.b.c]\nz = 9\n[a]\nb.c.t = 1", "[a.b.c.d]\nz = 9\n[a]\nb.c.d.k = 1",
-        "[a", "[[a]", "[[a] ]", "[]", "[a.]", "a. = 1", "a = [1", "a = [1 2]", "a = [,]", "a = { b = 1", "a = { b }", "a = { b = 1 c = 2 }", "a = { b = 1, b = 2 }",
-        "a = \"x", "a = 'x", "a = \"\"\"x", "a = \"\\q\"", "a = \"\\uD800\"", "a = 01", "a = 1__0", "a = 0x", "a = 99999999999999999999", "a = tru", "a = truex",
+        "a = { b = 1 }\na.c = 2", "a = []\n[[a]]", "[[a]]\n[a]", "[a]\n[[a]]", "a.b = 1\n[a]",
+        "[a.b.c]\nz = 9\n[a]\nb.c.t = 1", "[a.b.c.d]\nz = 9\n[a]\nb.c.d.k = 1",
+        "[a", "[[a]", "[[a] ]", "[]", "[a.]", "a. = 1", "a = [1", "a = [1 2]", "a = [,]", "a = { b = 1",
+        "a = { b }", "a = { b = 1 c = 2 }", "a = { b = 1, b = 2 }",
+        "a = \"x", "a = 'x", "a = \"\"\"x", "a = \"\\q\"", "a = \"\\uD800\"",
+        "a = 01", "a = 1__0", "a = 0x", "a = 99999999999999999999", "a = tru", "a = truex",
         "\"\"\"k\"\"\" = 1", "a = \"x\u0001\"", "# \u0001", "a = 1\rb = 2", "[a] b = 1", "a = 1979-13-01", "é", "ünï = 1", "a = \"b\nc\"");
 
     [Theory]
