@@ -53,9 +53,10 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        if (!instance.MainEnded)
+        // Once to each: programs take the second signal of a kind for "at once". The main process leads its group and cannot leave it.
+        if (scope == KillScope.Process && !instance.MainEnded)
             _ = instance.Process!.Signal(number.Value);
-        if (scope == KillScope.Group)
+        else if (scope == KillScope.Group)
             _ = Libc.kill(-instance.Group, number.Value);
         else if (scope == KillScope.Tree)
             ProcessTree.Signal(instance.Group, instance.MainEnded ? null : instance.Process!.Pid, ProcessTree.MarkOf(instance), _isKnown, number.Value);
