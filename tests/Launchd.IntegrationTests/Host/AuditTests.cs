@@ -89,7 +89,8 @@ public sealed class AuditTests
         Assert.Equal([0, 1, 2], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal(
             [input, output, error],
-            Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!).Replace(supervisor.Scratch.FolderPath + "/", "", StringComparison.Ordinal)));
+            Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!).Replace(supervisor.Scratch.FolderPath + "/", "",
+                StringComparison.Ordinal)));
         Assert.DoesNotContain("LISTEN_FDS", Environment(audit).Keys);
         Assert.Equal(0, await supervisor.Stop());
     }
