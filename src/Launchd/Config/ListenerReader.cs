@@ -130,7 +130,7 @@ internal static class ListenerReader
         PassCredentials = table.Bool("pass_credentials", false),
         PassPidfd = table.Bool("pass_pidfd", false),
         PassRights = table.Bool("pass_rights", true),
-        NonBlocking = table.Bool("non_blocking", true),
+        NonBlocking = table.Bool("non_blocking", false),
     };
 
     // netdevice(7): IFNAMSIZ is 16 with the NUL.

@@ -15,7 +15,6 @@ internal static class NotBuiltYet
         ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
         ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
         ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
-        ("fd_store_keep", DiagnosticSeverity.Warning, "is accepted; stored descriptors are kept until the service is stopped for now"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
@@ -30,6 +29,8 @@ internal static class NotBuiltYet
             else
                 table.Warning(DiagnosticCode.NotBuiltFully, key, text);
         }
+        if (table.Has("idle_timeout") && service.Start == StartKind.Demand)
+            table.Warning(DiagnosticCode.NotBuiltFully, "idle_timeout", "is accepted; the service is not stopped for it for now");
         if (table.Has("update") && service.Update == UpdateKind.Overlap)
             table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
     }

@@ -192,7 +192,7 @@ internal static class Requests
             reached++;
         }
         return reached > 0
-            ? new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, $"{number} sent", TimeSpan.Zero, Failed: null)
+            ? new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, TimeSpan.Zero, Failed: null)
             : new Outcome(state.Definition.Name, Succeeded: false, state.PublicState, "it has no running instance", TimeSpan.Zero, Failed: null);
     }
 

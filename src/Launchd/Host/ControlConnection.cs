@@ -46,6 +46,9 @@ internal sealed unsafe class ControlConnection
 
     public bool IsClosed => _isClosed;
 
+    /// <summary>No call is under way, no half of one has come, and nothing waits to be read: closing it loses nothing.</summary>
+    public bool IsIdle => !_isBusy && _inputCount == 0 && _outputCount == 0;
+
     /// <summary>Bytes that the peer has not read yet.</summary>
     public int PendingBytes => _outputCount;
 
@@ -156,6 +159,13 @@ internal sealed unsafe class ControlConnection
         catch (JsonException wrong)
         {
             Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters", Text = "a parameter is unknown or of the wrong kind" });
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
+            _host.Count("control-calls-failed");
+            SupervisorLog.EffectFailed(_host.Parts.Logger, call.Method, defect);
+            Close();
         }
     }
 

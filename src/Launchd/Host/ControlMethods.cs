@@ -14,6 +14,7 @@ namespace Launchd.Host;
 internal sealed class ControlMethods : IDisposable
 {
     private const int MostLogLines = 10_000;
+    private const int EventsPerAnswer = 64;
 
     private readonly SupervisorHost _host;
     private readonly StatusReporter _reporter;
@@ -82,7 +83,7 @@ internal sealed class ControlMethods : IDisposable
     private void Order(ControlConnection from, ControlCall call, Verb verb)
     {
         ServicesRequest request = Read(call, ControlJson.Default.ServicesRequest);
-        if (request.Services is null || (request.Services.Length == 0 && !request.All))
+        if (request.Services is null || (request.Services.Length == 0 && !request.All) || request.Services.Contains(null))
         {
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "services", Text = "name the services, or ask for all" });
             return;
@@ -100,7 +101,7 @@ internal sealed class ControlMethods : IDisposable
         SignalNumber? signal = request.Signal is { } text ? SignalNumber.Parse(text) : null;
         if (verb == Verb.Signal && signal is null)
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.For(request.Signal ?? "", SignalNumber.AllNames) });
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.Nearest(request.Signal ?? "", SignalNumber.AllNames) });
             return;
         }
         if (Select(from, request) is { } names)
@@ -197,20 +198,36 @@ internal sealed class ControlMethods : IDisposable
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
     {
         bool follow = request.Follow && call.More;
-        JournalEntry[] kept = [.. _host.Parts.Journal.Kept()];
-        long lost = _host.Parts.Journal.Dropped;
-        foreach (JournalEntry[] batch in kept.Chunk(256))
+        Tell(from, 0, follow ? long.MaxValue : _host.Parts.Journal.Count, follow);
+    }
+
+    /// <summary>
+    /// The kept events from <paramref name="next"/> on, batch after batch as the peer reads them, because all together may be larger than
+    /// its queue; a follower gets what happens after that as it happens.
+    /// </summary>
+    private void Tell(ControlConnection to, long next, long end, bool follow)
+    {
+        while (!to.IsClosed)
         {
-            WriteEvents(from, batch, lost, continues: true);
-            lost = 0;
-        }
-        if (!follow)
-        {
-            WriteEvents(from, [], lost, continues: false);
+            JournalEntry[] batch = _host.Parts.Journal.Read(next, Math.Min(end, next + EventsPerAnswer), out long lost);
+            if (batch.Length == 0)
+                break;
+            WriteEvents(to, batch, lost, continues: true);
+            next += lost + batch.Length;
+            if (to.PendingBytes == 0)
+                continue;
+            to.OnDrained = () => Tell(to, next, end, follow);
             return;
         }
-        _followers.Add((from, 0));
-        from.Closed += () => _followers.RemoveAll(f => f.Connection == from);
+        if (to.IsClosed)
+            return;
+        if (!follow)
+        {
+            WriteEvents(to, [], 0, continues: false);
+            return;
+        }
+        _followers.Add((to, 0));
+        to.Closed += () => _followers.RemoveAll(f => f.Connection == to);
     }
 
     private void Publish(JournalEntry entry)
@@ -298,7 +315,7 @@ internal sealed class ControlMethods : IDisposable
             ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
             if (found.Length == 0)
             {
-                string? hint = Suggestion.For(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
+                string? hint = Suggestion.Nearest(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
                 from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
                 return null;
             }

@@ -11,14 +11,14 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed class ControlServer : IDisposable
 {
-    /// <summary>Connections at a time; more are closed at once.</summary>
+    /// <summary>Connections at a time; above it the one that has been silent longest makes room.</summary>
     private const int MostConnections = 64;
 
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
     private readonly OpenedListener _listener;
     private readonly bool _admitsOthers;
-    private readonly HashSet<ControlConnection> _connections = [];
+    private readonly List<ControlConnection> _connections = [];
 
     /// <param name="host">Whose socket it is.</param>
     /// <param name="listenerTaken">Listening at <c>control.sock</c>.</param>
@@ -57,14 +57,29 @@ internal sealed class ControlServer : IDisposable
                     _host.Count("control-accepts-failed");
                 return;
             }
-            if (_connections.Count >= MostConnections || !IsAdmitted(accepted))
+            if (!IsAdmitted(accepted) || !HasRoom())
             {
                 _host.Count("control-connections-refused");
                 accepted.Dispose();
                 continue;
             }
-            _connections.Add(new ControlConnection(_host, _methods, accepted, c => _connections.Remove(c)));
+            ControlConnection connection = new(_host, _methods, accepted, c => _connections.Remove(c));
+            if (!connection.IsClosed)
+                _connections.Add(connection);
         }
+    }
+
+    // Who opens connections and says nothing must not keep operators out; whoever waits for an answer is not disturbed.
+    private bool HasRoom()
+    {
+        if (_connections.Count < MostConnections)
+            return true;
+        ControlConnection? silent = _connections.Find(c => c.IsIdle);
+        if (silent is null)
+            return false;
+        _host.Count("control-connections-evicted");
+        silent.Close();
+        return true;
     }
 
     private bool IsAdmitted(FileDescriptor connection) =>

@@ -23,7 +23,7 @@ internal sealed class DescriptorTable : IDisposable
         try
         {
             foreach (ListenerDefinition listener in definition.Listeners)
-                table.OpenListener(listener, IsForStandardInput(definition, listener), users);
+                table.OpenListener(listener, IsAcceptedFrom(definition, listener), users);
             foreach (FileDefinition file in definition.Files)
                 table._files.Add(file.Key, (file, IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null));
             return table;
@@ -77,18 +77,18 @@ internal sealed class DescriptorTable : IDisposable
         _files.Clear();
     }
 
-    private void OpenListener(ListenerDefinition listener, bool isForStandardInput, UserTable users)
+    private void OpenListener(ListenerDefinition listener, bool isAcceptedFrom, UserTable users)
     {
-        ListenerRequest request = ModelMapper.ToRequest(listener, isForStandardInput, users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
+        ListenerRequest request = ModelMapper.ToRequest(listener, isAcceptedFrom, users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
         OpenResult<OpenedListeners> opened = ListenerOpener.Open(request);
         if (!opened.TryGet(out OpenedListeners? listeners, out OpenFailure? failure))
             throw Refuse($"sockets.{listener.Key}", failure);
         _listeners.Add(listener.Key, (listener, listeners));
     }
 
-    // A program that takes its socket as standard input expects it to block, as inetd's do, and no other holder of it polls.
-    private static bool IsForStandardInput(SupervisorDefinition definition, ListenerDefinition listener) =>
-        definition.Services.Any(s => s.Input is InputSource.Socket && s.Start != StartKind.Connection && s.Sockets.Contains(listener.Key));
+    // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
+    private static bool IsAcceptedFrom(SupervisorDefinition definition, ListenerDefinition listener) =>
+        definition.Services.Any(s => s.Start == StartKind.Connection && s.Sockets.Contains(listener.Key));
 
     private static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 

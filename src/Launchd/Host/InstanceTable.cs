@@ -39,13 +39,11 @@ internal sealed unsafe class InstanceTable : IDisposable
         Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
-            instance.Dispose();
+            Close(instance, mayServeAgain: true);
             return new Event.SpawnFailed(spawn.Instance, failure);
         }
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
-        if (instance.Notify is { } notify)
-            _ = _host.Loop.Watch(notify.Descriptor, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadNotifications(instance, Limits.MessagesPerTurn));
         if (instance.ReadyPipe is { } pipe)
             _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
         return new Event.Spawned(spawn.Instance, instance.Process.Pid);
@@ -55,9 +53,10 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        if (!instance.MainEnded)
+        // Once to each: programs take the second signal of a kind for "at once". The main process leads its group and cannot leave it.
+        if (scope == KillScope.Process && !instance.MainEnded)
             _ = instance.Process!.Signal(number.Value);
-        if (scope == KillScope.Group)
+        else if (scope == KillScope.Group)
             _ = Libc.kill(-instance.Group, number.Value);
         else if (scope == KillScope.Tree)
             ProcessTree.Signal(instance.Group, instance.MainEnded ? null : instance.Process!.Pid, ProcessTree.MarkOf(instance), _isKnown, number.Value);
@@ -135,15 +134,18 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.Remove(id, out RunningInstance? instance))
             return;
-        _withLeftovers.Remove(instance);
+        bool hadLeftovers = _withLeftovers.Remove(instance);
+        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers;
         _parts.Delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
-        Unwatch(instance);
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
-        instance.Dispose();
+        Close(instance, mayServeAgain);
     }
+
+    /// <summary>Reads what came for an instance, a batch at a time.</summary>
+    public void ReadNotifications(RunningInstance instance) => ReadNotifications(instance, Limits.MessagesPerTurn);
 
     /// <summary>Reaps every child that has ended, and tells the core of those that it knows.</summary>
     public void ReapAll()
@@ -173,8 +175,7 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         foreach (RunningInstance instance in _instances.Values)
         {
-            Unwatch(instance);
-            instance.Dispose();
+            Close(instance, mayServeAgain: false);
         }
         foreach (RunningCommand command in _commands.Values)
             command.Process.Dispose();
@@ -273,12 +274,14 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
     }
 
-    private void Unwatch(RunningInstance instance)
+    private void Close(RunningInstance instance, bool mayServeAgain)
     {
         if (instance.Notify is { } notify)
-            _host.Loop.Unwatch(notify.Descriptor);
+            _parts.NotifySockets.Return(instance, notify, mayServeAgain);
+        instance.Notify = null;
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
+        instance.Dispose();
     }
 
     /// <summary>A command beside an instance. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>

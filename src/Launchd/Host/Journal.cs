@@ -30,15 +30,23 @@ internal sealed class Journal
         Added?.Invoke(entry);
     }
 
-    /// <summary>What is kept, oldest first.</summary>
-    public IEnumerable<JournalEntry> Kept()
-    {
-        for (long i = Math.Max(0, _count - _ring.Length); i < _count; i++)
-            yield return _ring[i % _ring.Length];
-    }
+    /// <summary>How many there were since the start.</summary>
+    public long Count => _count;
 
-    /// <summary>How many are not kept any more.</summary>
-    public long Dropped => Math.Max(0, _count - _ring.Length);
+    /// <summary>Events by their number, from <paramref name="first"/> to before <paramref name="end"/>, as far as they have happened.</summary>
+    /// <param name="first">From 0.</param>
+    /// <param name="end">At least <paramref name="first"/>.</param>
+    /// <param name="lost">How many at the beginning are not kept any more; as many more are given behind.</param>
+    public JournalEntry[] Read(long first, long end, out long lost)
+    {
+        lost = Math.Max(0, _count - _ring.Length - first);
+        first += lost;
+        end = Math.Min(_count, end + lost);
+        JournalEntry[] read = new JournalEntry[Math.Max(0, end - first)];
+        for (int i = 0; i < read.Length; i++)
+            read[i] = _ring[(first + i) % _ring.Length];
+        return read;
+    }
 
     /// <summary>One event as JSON: time, kind, and the keys of the kind.</summary>
     public static void Write(Utf8JsonWriter json, JournalEntry entry, Func<ServiceName, int, string?> addressOf)

@@ -13,7 +13,7 @@ namespace Launchd.Host;
 /// placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
 /// </summary>
 internal sealed class Launcher(
-    DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, string notifyDirectory,
+    DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
     private const int FirstPassed = 3;
@@ -83,7 +83,7 @@ internal sealed class Launcher(
         string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
         List<(int, ulong, ulong)> limits = [.. execution.Limits.Select(l => ((int)l.Kind, l.Soft, l.Hard))];
         // The supervisor raised its own limit of descriptors; programs that use select(2) must not inherit that.
-        if (execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
+        if (inheritedFileLimit.Soft != inheritedFileLimit.Hard && execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
             limits.Add((NofileResource, inheritedFileLimit.Soft, inheritedFileLimit.Hard));
         return new SpawnRequest
         {
@@ -116,8 +116,8 @@ internal sealed class Launcher(
     {
         if (service.NotifyAccess == NotifyAccess.None)
             return null;
-        instance.Notify = NotifySocket.Open(notifyDirectory, instance.Id, out Errno refused);
-        return instance.Notify is null ? Refuse(service, "notify socket", refused, $"{notifyDirectory}/{instance.Id.Number}: {refused.Text}") : null;
+        instance.Notify = notifySockets.Take(instance, out Errno refused);
+        return instance.Notify is null ? Refuse(service, "notify socket", refused, $"notify socket: {refused.Text}") : null;
     }
 
     /// <summary>Descriptors from 3 on: the connection, or listeners, files and stored ones.</summary>

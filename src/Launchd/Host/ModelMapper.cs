@@ -6,7 +6,7 @@ namespace Launchd.Host;
 /// <summary>From definitions to what the Linux floor takes: that floor knows no model.</summary>
 internal static class ModelMapper
 {
-    public static ListenerRequest ToRequest(ListenerDefinition listener, bool isForStandardInput, PathOwner owner) => new()
+    public static ListenerRequest ToRequest(ListenerDefinition listener, bool isAcceptedFrom, PathOwner owner) => new()
     {
         Endpoints = [.. listener.Addresses.Select(ToEndpoint)],
         BacklogCount = listener.BacklogCount,
@@ -15,7 +15,7 @@ internal static class ModelMapper
         DirectoryMode = listener.DirectoryMode,
         Aliases = listener.Symlinks,
         ShardCount = listener.ShardCount,
-        Settings = ToSettings(listener.Options) with { NonBlocking = listener.Options.NonBlocking && !isForStandardInput },
+        Settings = ToSettings(listener.Options) with { NonBlocking = listener.Options.NonBlocking || isAcceptedFrom },
     };
 
     public static FileRequest ToRequest(FileDefinition.Opened file, PathOwner owner) => new()

@@ -32,6 +32,9 @@ internal sealed unsafe class NotifySocket : IDisposable
 
     public FileDescriptor Descriptor { get; }
 
+    /// <summary>Whose it is now; null while it rests.</summary>
+    public RunningInstance? Owner { get; set; }
+
     /// <summary>What <c>NOTIFY_SOCKET</c> says.</summary>
     public string Path { get; }
 

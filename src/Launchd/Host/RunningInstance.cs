@@ -21,6 +21,8 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }
+
+    /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
     public NotifyAccess Access { get; set; } = definition.NotifyAccess;
 
@@ -34,7 +36,6 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public void Dispose()
     {
         Process?.Dispose();
-        Notify?.Dispose();
         ReadyPipe?.Dispose();
         Probe?.Dispose();
     }

@@ -31,15 +31,16 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     /// <summary>Makes (or checks) the directory and takes the lock.</summary>
     /// <param name="path">Absolute.</param>
-    /// <param name="servesOtherUsers">Services of other users must be able to reach their notify sockets through it.</param>
     /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
-    public static RuntimeDirectory Enter(string path, bool servesOtherUsers)
+    public static RuntimeDirectory Enter(string path)
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (Encoding.UTF8.GetByteCount(path) > 107 - 20)
             throw new StartRefusedException($"runtime directory {path} is too long for the sockets in it: at most 87 bytes", Cli.ExitCode.BadConfiguration);
         UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        if (servesOtherUsers)
+        // Root's services may run as other users, or become them by themselves, and must reach their notify sockets through it. What else is
+        // in it has a mode of its own.
+        if (Libc.geteuid() == 0)
             mode |= UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
         try
         {

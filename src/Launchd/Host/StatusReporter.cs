@@ -108,6 +108,7 @@ internal sealed class StatusReporter(SupervisorHost host)
         Description = service.Definition.Description,
         State = Word(service.PublicState),
         Wanted = service.IsWanted,
+        Listening = service.IsWatching,
         Generation = service.Generation,
         Restarts = service.Slots.Sum(s => s.RestartCount),
         Reason = ReasonOf(service),

@@ -56,8 +56,11 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public int Run()
     {
         Feed(Event.Booted.Value);
+        bool isUp = false;
         while (ExitCode is null)
         {
+            if (!isUp && (isUp = BootReport.IsOver(_core)))
+                BootReport.Write(this);
             Loop.Wait(Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Feed(new Event.TimerFired(key));
@@ -218,6 +221,7 @@ internal sealed record HostParts
     public required Launcher Launcher { get; init; }
     public required LogPump Pump { get; init; }
     public required Delays Delays { get; init; }
+    public required NotifySockets NotifySockets { get; init; }
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }

@@ -25,7 +25,7 @@ internal static unsafe class SupervisorRun
         Moment startedAt = SupervisorHost.Now;
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         UserTable users = new(definition.Services);
-        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory, users.HasOthers);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
         OpenedListener control = OpenControl(definition, directory, users);
         using EventLoop loop = new();
@@ -46,14 +46,17 @@ internal static unsafe class SupervisorRun
         using Spawner spawner = new(OpenNull());
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
+        SupervisorHost? running = null;
+        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, instance => running?.Effects.Instances.ReadNotifications(instance));
         HostParts parts = new()
         {
             Loop = loop,
             Mailbox = mailbox,
             Delays = delays,
+            NotifySockets = notifySockets,
             Directory = directory,
             Descriptors = descriptors,
-            Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, directory.NotifyDirectory, fileLimit),
+            Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, notifySockets, fileLimit),
             Pump = pump,
             Journal = journal,
             Logger = logger,
@@ -63,6 +66,7 @@ internal static unsafe class SupervisorRun
         using (SupervisorHost host = new(definition, parts, exitWith))
         using (ControlServer server = new(host, control))
         {
+            running = host;
             Announce(definition, parts, warnings, pump);
             code = host.Run();
             server.AnswerShutdown();

@@ -21,8 +21,6 @@ internal sealed class UserTable
             _users.TryAdd(service.Execution, Resolve(service.Execution));
     }
 
-    public bool HasOthers => _users.Values.Any(u => u.Credentials is { } who && who.Uid != Libc.geteuid());
-
     public ResolvedUser this[Execution execution] => _users[execution];
 
     /// <exception cref="StartRefusedException">No such user or group.</exception>

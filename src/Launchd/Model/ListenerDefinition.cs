@@ -71,8 +71,9 @@ internal sealed record SocketOptions
     /// <summary>False: peers cannot attach descriptors (SO_PASSRIGHTS, Linux 6.16).</summary>
     public bool PassRights { get; init; } = true;
 
-    /// <summary>O_NONBLOCK of the open file description, which every holder shares: set once, never flipped.</summary>
-    public bool NonBlocking { get; init; } = true;
+    /// <summary>O_NONBLOCK of the open file description, which every holder shares: set once, never flipped. Off, as systemd has it,
+    /// because a program that was not written for it ends at its first accept (docs/adr/0007).</summary>
+    public bool NonBlocking { get; init; }
 }
 
 /// <summary>TCP keep-alive. Null: the kernel's value.</summary>

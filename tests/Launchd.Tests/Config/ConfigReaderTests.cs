@@ -214,7 +214,7 @@ public sealed class ConfigReaderTests
             defer_accept = "2s"
             receive_buffer = "64KiB"
             trigger_limit = { burst = 3, interval = "1s" }
-            non_blocking = false
+            non_blocking = true
             """).Listeners);
 
         Assert.Equal((2, 16, 4), (listener.Addresses.Length, listener.BacklogCount, listener.ShardCount));
@@ -223,7 +223,7 @@ public sealed class ConfigReaderTests
             new SocketOptions
             {
                 NoDelay = true, KeepAlive = new KeepAlive(TimeSpan.FromSeconds(60), null, 3), DeferAccept = TimeSpan.FromSeconds(2), ReceiveBufferBytes = 65536,
-                NonBlocking = false,
+                NonBlocking = true,
             },
             listener.Options);
     }

@@ -68,7 +68,7 @@ public sealed class CrossCheckTests
         ConfigResult result = Reading.Read(
             Http + "[services.web]\ncommand = [\"w\"]\nupdate = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
 
-        Assert.Equal([1311, 1502, 1502, 1502], result.Diagnostics.Select(d => (int)d.Code));
+        Assert.Equal([1311, 1502, 1502], result.Diagnostics.Select(d => (int)d.Code));
         Assert.NotNull(result.Definition);
     }
 

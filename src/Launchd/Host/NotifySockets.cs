@@ -1,0 +1,73 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// Notify sockets, watched on the loop. One belongs to one instance at a time; with <c>notify_access = "main"</c> it may serve the next
+/// instance of the same slot, because there the sender's pid is checked and a dead main process sends no more. So a
+/// restart makes no socket and no file.
+/// </summary>
+internal sealed class NotifySockets(EventLoop loop, string directory, Action<RunningInstance> onReadable) : IDisposable
+{
+    private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
+
+    /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>. Null: refused.</summary>
+    public NotifySocket? Take(RunningInstance instance, out Errno refused)
+    {
+        refused = Errno.None;
+        if (_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
+        {
+            socket.Owner = instance;
+            return socket;
+        }
+        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, out refused);
+        if (opened is null)
+            return null;
+        opened.Owner = instance;
+        refused = loop.Watch(opened.Descriptor, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => Read(opened));
+        if (refused == Errno.None)
+            return opened;
+        opened.Dispose();
+        return null;
+    }
+
+    /// <param name="instance">It is over.</param>
+    /// <param name="socketTaken">Of an instance that is over.</param>
+    /// <param name="mayServeAgain">Its main process was reaped and nobody else could speak for it.</param>
+    public void Return(RunningInstance instance, NotifySocket socketTaken, bool mayServeAgain)
+    {
+        socketTaken.Owner = null;
+        if (mayServeAgain && _resting.TryAdd((instance.Id.Service, instance.Slot), socketTaken))
+            return;
+        loop.Unwatch(socketTaken.Descriptor);
+        socketTaken.Dispose();
+    }
+
+    public void Dispose()
+    {
+        foreach (NotifySocket socket in _resting.Values)
+        {
+            loop.Unwatch(socket.Descriptor);
+            socket.Dispose();
+        }
+        _resting.Clear();
+    }
+
+    private void Read(NotifySocket socket)
+    {
+        if (socket.Owner is { } owner)
+        {
+            onReadable(owner);
+            return;
+        }
+        for (int i = 0; i < Limits.MessagesPerTurn; i++)
+        {
+            using NotifyMessage unowned = socket.Receive();
+            if (!unowned.IsThere)
+                return;
+        }
+    }
+}

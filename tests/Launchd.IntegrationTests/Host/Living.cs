@@ -1,0 +1,47 @@
+using System.Text.Json;
+using Launchd.AcceptanceTests.Support;
+using Launchd.Interop;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>Supervisors run one test at a time, and beside no test that reaps children of its own.</summary>
+[Xunit.CollectionDefinition(nameof(Supervisors), DisableParallelization = true)]
+public sealed class Supervisors;
+
+/// <summary>What the kernel says of living processes, and what probes said.</summary>
+internal static class Living
+{
+    public const int SIGINT = 2, SIGKILL = 9, SIGUSR1 = 10, SIGTERM = 15, SIGCONT = 18;
+
+    public static async Task<int> Pid(this Supervisor supervisor) => (await supervisor.Event("supervisor-started")).Pid;
+
+    public static bool IsAlive(int pid) => Libc.kill(pid, 0) == 0 && !StateOf(pid).StartsWith('Z');
+
+    public static void Signal(int pid, int signal) => Xunit.Assert.Equal(0, Libc.kill(pid, signal));
+
+    /// <summary>How many descriptors a process has open; another's can be counted by root alone while it is not dumpable.</summary>
+    public static int DescriptorCount(int pid) => Directory.GetFiles($"/proc/{pid}/fd").Length;
+
+    /// <summary>Children that have ended and were not reaped.</summary>
+    public static IEnumerable<int> ZombiesOf(int pid) =>
+        File.ReadAllText($"/proc/{pid}/task/{pid}/children")
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(int.Parse)
+            .Where(child => StateOf(child).StartsWith('Z'));
+
+    /// <summary>Lines of one kind in a file that a probe wrote by <c>--to</c>.</summary>
+    public static IReadOnlyList<JsonElement> Said(this Supervisor supervisor, string file, string kind) =>
+        [.. File.ReadLines(supervisor.Scratch.At(file)).Select(l => JsonElement.Parse(l)).Where(l => l.GetProperty("probe").GetString() == kind)];
+
+    private static string StateOf(int pid)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{pid}/stat").Split(") ")[^1];
+        }
+        catch (IOException)
+        {
+            return "Z";
+        }
+    }
+}

@@ -1,0 +1,223 @@
+using System.Globalization;
+using Launchd.AcceptanceTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>How instances and whole trees end. Every test ends with the check that nothing is left.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class StopTests
+{
+    [Theory]
+    [InlineData("process")]
+    [InlineData("group")]
+    [InlineData("tree")]
+    public async Task TheMainProcessIsSignalledOnce(string kill)
+    {
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["${DOTNET}", "${PROBE}", "--to", "said", "--drain", "300ms", "--ready"]
+            ready = "notify"
+            kill = "{{kill}}"
+            """);
+        _ = await supervisor.Event("ready", "app");
+
+        Assert.Equal(0, await supervisor.Stop());
+
+        // The second of two is what many programs take for "at once". SIGCONT, which is sent along, is not caught.
+        Assert.Equal(["SIGTERM"], Signals(supervisor));
+    }
+
+    [Fact]
+    public async Task AStoppedProcessIsContinuedSoThatItCanEnd()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["/bin/sh", "-c", "trap 'exit 0' TERM; kill -STOP $$$$; while :; do read x < /dev/zero; done"]
+            stop_timeout = "1h"
+            """);
+        Happening spawned = await supervisor.Event("spawned", "app");
+        await Until(() => File.ReadAllText($"/proc/{spawned.Pid}/stat").Contains(") T ", StringComparison.Ordinal), supervisor);
+
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task AStopCommandKnowsTheMainProcess_AndEndsIt()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            stop_command = ["/bin/sh", "-c", "echo $MAINPID $LAUNCHD_SERVICE > told; kill -USR1 $MAINPID; sleep 0.05"]
+            stop_timeout = "1h"
+            """.Replace("$MAINPID", "$$MAINPID", StringComparison.Ordinal).Replace("$LAUNCHD", "$$LAUNCHD", StringComparison.Ordinal));
+        Happening ready = await supervisor.Event("ready", "app");
+
+        Assert.Equal(0, await supervisor.Stop());
+
+        Happening exited = await supervisor.Event("exited", "app");
+        Assert.Equal($"{ready.Pid} app\n", File.ReadAllText(supervisor.Scratch.At("told")));
+        Assert.Contains("USR1", exited.Text("signal"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AStopCommandThatHangsIsEndedAtTheTimeout()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            stop_command = ["sleep", "2147483646"]
+            stop_timeout = "200ms"
+            """);
+        _ = await supervisor.Event("ready", "app");
+
+        Assert.Equal(0, await supervisor.Stop());
+        Assert.Contains("TERM", (await supervisor.Event("exited", "app")).Text("signal"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    // Killed with its main process: a child of the group; one that left the group; an orphan that left the session and is deaf.
+    [InlineData("tree", "sleep 2147483646 & echo $! > child", true)]
+    [InlineData("tree", "setsid sleep 2147483646 & echo $! > child", true)]
+    [InlineData("tree", "(setsid sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 1; done' &)", true)]
+    [InlineData("group", "sleep 2147483646 & echo $! > child", true)]
+    [InlineData("group", "(sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 1; done' &)", true)]
+    // Meant to be left alone.
+    [InlineData("group", "setsid sleep 2147483646 & echo $! > child", false)]
+    [InlineData("process", "sleep 2147483646 & echo $! > child", false)]
+    public async Task WhatIsLeftOfAnInstanceEndsByTheKindOfKill(string kill, string script, bool ends)
+    {
+        using ChildFile child = new();
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", {{Quoted(script.Replace("> child", "> " + child.FilePath, StringComparison.Ordinal) + "; echo begun; exec sleep 2147483647")}}]
+            kill = "{{kill}}"
+            ready = { output = "begun" }
+            stop_timeout = "500ms"
+            """);
+        _ = await supervisor.Event("ready", "app");
+        int pid = await child.Pid(supervisor);
+        Assert.True(Living.IsAlive(pid));
+        using ControlSocket control = await ControlSocket.To(supervisor);
+
+        _ = await control.Call("Stop", """{"services":["app"]}""");
+
+        Assert.Equal(ends, !Living.IsAlive(pid));
+        if (!ends)
+            Living.Signal(pid, Living.SIGKILL);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task WhatACrashedInstanceLeftEndsBeforeTheNextOneStarts()
+    {
+        using ChildFile child = new();
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", {{Quoted($"[ -s {child.FilePath} ] && exec sleep 2147483647; setsid sleep 2147483646 & echo $! > {child.FilePath}; kill -KILL $$")}}]
+            backoff = { initial = "1ms" }
+            """);
+        _ = await supervisor.Event("spawned", "app", nth: 2);
+
+        Assert.False(Living.IsAlive(await child.Pid(supervisor)));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task ASecondInterruptKillsAtOnce()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.deaf]
+            command = ["/bin/sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1000; done"]
+            ready = { output = "begun" }
+            stop_timeout = "1h"
+            """);
+        _ = await supervisor.Event("ready", "deaf");
+        int pid = await supervisor.Pid();
+
+        Living.Signal(pid, Living.SIGINT);
+        _ = await supervisor.Event("draining", "deaf");
+        Living.Signal(pid, Living.SIGINT);
+
+        Assert.Equal(0, await supervisor.Ended());
+        Assert.Contains("KILL", (await supervisor.Event("exited", "deaf")).Text("signal"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AShutdownFollowsTheDependenciesBackwards()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.c]
+            command = ["sleep", "2147483647"]
+            after = ["b"]
+            [services.a]
+            command = ["sleep", "2147483647"]
+            [services.b]
+            command = ["sleep", "2147483647"]
+            after = ["a"]
+            """);
+        _ = await supervisor.Event("ready", "c");
+
+        Assert.Equal(0, await supervisor.Stop());
+
+        IEnumerable<string> ends = supervisor.Events.All().Where(e => e.Kind is "draining" or "exited").Select(e => $"{e.Kind} {e.Service}");
+        Assert.Equal(["draining c", "exited c", "draining b", "exited b", "draining a", "exited a"], ends);
+    }
+
+    [Theory]
+    [InlineData("exit 0", "always", 0)]
+    [InlineData("exit 3", "never", 3)]
+    [InlineData("kill -TERM $$$$", "never", 128 + 15)]
+    [InlineData("kill -SEGV $$$$", "on-failure", 128 + 11)]
+    public async Task ExitWithEndsAsTheServiceDid(string script, string restart, int code)
+    {
+        // A service that is started again has not ended: that is what the limit is for here.
+        await using Supervisor supervisor = Supervisor.StartText(
+            $$"""
+            [services.app]
+            command = ["/bin/sh", "-c", "{{script}}"]
+            restart = "{{restart}}"
+            start_limit = { burst = 1, interval = "1h" }
+            backoff = { initial = "1ms" }
+
+            [services.other]
+            command = ["sleep", "2147483647"]
+            """,
+            environment: null,
+            "--exit-with", "app");
+
+        Assert.Equal(code, await supervisor.Ended());
+    }
+
+    private static IEnumerable<string> Signals(Supervisor supervisor) =>
+        supervisor.Said("said", "signal").Select(s => s.GetProperty("name").GetString()!);
+
+    /// <summary>Waits for a state of a process that no event tells: asks anew after each answer of the supervisor.</summary>
+    private static async Task Until(Func<bool> isReached, Supervisor supervisor)
+    {
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        while (!isReached())
+        {
+            Assert.True(Environment.TickCount64 < end, "the state was not reached");
+            _ = await control.Call("Status");
+        }
+    }
+
+    private static string Quoted(string text) =>
+        "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("$", "$$", StringComparison.Ordinal) + "\"";
+
+    /// <summary>Where a child writes its pid: outside the scratch folder, which is gone over for processes.</summary>
+    private sealed class ChildFile : IDisposable
+    {
+        public string FilePath { get; } = Path.GetTempFileName();
+
+        public async Task<int> Pid(Supervisor supervisor)
+        {
+            await Until(() => File.ReadAllText(FilePath).EndsWith('\n'), supervisor);
+            return int.Parse(File.ReadAllText(FilePath), CultureInfo.InvariantCulture);
+        }
+
+        public void Dispose() => File.Delete(FilePath);
+    }
+}
