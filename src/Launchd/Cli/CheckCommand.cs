@@ -27,7 +27,10 @@ internal static class CheckCommand
         bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         Console.Error.Write(result.Print(withColour));
         if (result.Definition is not { } definition)
+        {
+            Console.Error.WriteLine(ConfigSummary.Of(result.Diagnostics));
             return (int)ExitCode.BadConfiguration;
+        }
         Console.Out.WriteLine(options.Graph switch
         {
             GraphFormat.Dot => DependencyGraph.ToDot(definition),

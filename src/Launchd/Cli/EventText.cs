@@ -69,8 +69,18 @@ internal static class EventText
                 break;
         }
         foreach (JsonProperty property in item.EnumerateObject().Where(p => !said.Contains(p.Name)))
-            parts.Add($"{property.Name.Replace('_', ' ')} {Value(property.Value)}");
+            parts.Add(Other(property));
         return string.Join(", ", parts.Where(p => p.Length > 0));
+    }
+
+    // What ends in "_ms" is a time: "after_ms": 1 reads "after 1 ms".
+    private static string Other(JsonProperty property)
+    {
+        const string milliseconds = "_ms";
+        string name = property.Name;
+        return name.EndsWith(milliseconds, StringComparison.Ordinal) && long.TryParse(Value(property.Value), out long value)
+            ? $"{name[..^milliseconds.Length].Replace('_', ' ')} {DurationText.Elapsed(value)}"
+            : $"{name.Replace('_', ' ')} {Value(property.Value)}";
     }
 
     private static string? Text(JsonElement item, string key) =>

@@ -67,7 +67,7 @@ internal sealed class ProgressDisplay(Terminal terminal, string method, Services
             _ when request.Wait => $"{state} in {DurationText.Elapsed(result.ElapsedMs)}",
             _ => $"{state}, not waiting",
         };
-        return $"{service}: {outcome}{(text.Length > 0 ? $" ({text})" : "")}";
+        return $"{service}: {outcome}{(text.Length > 0 && text != outcome ? $" ({text})" : "")}";
     }
 
     private void Redraw()

@@ -98,7 +98,9 @@ internal static class StatusView
             parts.Add(stored == 1 ? "1 descriptor stored" : $"{stored} descriptors stored");
         string state = instance?.State ?? service?.State ?? "";
         Style style = state is "failed" or "faulted" ? Style.Bad : Style.Plain;
-        return new Cell(string.Join("; ", parts.Where(p => !string.IsNullOrEmpty(p)).Distinct()), style);
+        string text = string.Join("; ", parts.Where(p => !string.IsNullOrEmpty(p)).Distinct());
+        // Where there is nothing to report, there is room to say what the service is.
+        return text.Length > 0 ? new Cell(text, style) : new Cell(service?.Description ?? "", Style.Faint);
     }
 
     private static Table SocketTable(SocketStatus[] sockets)

@@ -132,6 +132,20 @@ public sealed class StatusTests
     }
 
     [Fact]
+    public void AServiceWithNothingToReportShowsWhatItIs()
+    {
+        using CliHarness cli = new();
+        ServiceStatus[] services = [.. Samples.Status.Services.Select(s => s with { Description = $"the {s.Service} of the shop" })];
+        cli.Supervise(Samples.Status with { Services = services }, ControlJson.Default.StatusReply);
+
+        string[] lines = cli.Run("status").Output.Split('\n');
+
+        Assert.EndsWith("  the report of the shop", lines.Single(l => l.StartsWith("report", StringComparison.Ordinal)));
+        Assert.EndsWith("  the web of the shop", lines.Single(l => l.StartsWith("web ", StringComparison.Ordinal)));
+        Assert.EndsWith("; exited with code 1 after 12 ms", lines.Single(l => l.StartsWith("cache", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void ANamedServiceThatIsStopped_ExitsThree_ThoughItIsNotWanted()
     {
         using CliHarness cli = new();

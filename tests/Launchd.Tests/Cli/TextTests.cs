@@ -17,6 +17,20 @@ public sealed class TextTests
     public void HalfOfASurrogatePairIsReplaced() => Assert.Equal("half \ufffd.", TerminalText.Escape("half " + (char)0xd83d + "."));
 
     [Theory]
+    [InlineData("{\"event\":\"ready\",\"after_ms\":12}", "after 12 ms")]
+    [InlineData("{\"event\":\"ready\",\"after_ms\":2300}", "after 2.3 s")]
+    [InlineData("{\"event\":\"ready\",\"after_ms\":\"soon\"}", "after ms soon")]
+    [InlineData("{\"event\":\"stored\",\"stored_as\":\"a\"}", "stored as a")]
+    public void OtherKeysOfAnEventReadAsText(string item, string text)
+    {
+        Terminal terminal = new() { Writer = TextWriter.Null, IsTerminal = false, HasColour = false, Size = () => (80, 24) };
+
+        string line = EventText.Line(terminal, System.Text.Json.JsonDocument.Parse(item).RootElement, TimeZoneInfo.Utc);
+
+        Assert.EndsWith(" " + text, line, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("abc", 3)]
     [InlineData("漢字", 4)]
     [InlineData("e\u0301", 1)]

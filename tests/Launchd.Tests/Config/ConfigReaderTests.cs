@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Launchd.Config;
 using Launchd.Model;
 using Xunit;
@@ -261,4 +262,41 @@ public sealed class ConfigReaderTests
 
         Assert.Equal("ok: 1000 services, 1000 sockets, 0 files", ConfigSummary.Of(Reading.Define(text)));
     }
+
+    [Fact]
+    public void ServicesShareWhatTheyHaveInCommon()
+    {
+        const string keys = "command = [\"/bin/sleep\", \"infinity\"]\numask = \"0027\"\nenvironment = { A = \"1\" }\nlimits = { nofile = 9 }\n"
+            + "backoff = { initial = \"1s\" }\nstop_timeout = \"5s\"\nstart_limit = { burst = 9 }\n";
+        ImmutableArray<ServiceDefinition> services = Reading.Define($"[services.a]\n{keys}[services.b]\n{keys}[services.c]\n{keys}nice = 5\n").Services;
+
+        Assert.Same(services[0].Execution, services[1].Execution);
+        Assert.NotSame(services[0].Execution, services[2].Execution);
+        Assert.Equal(5, services[2].Execution.Nice);
+        Assert.Same(services[0].Backoff, services[2].Backoff);
+        Assert.Same(services[0].Stop, services[2].Stop);
+        Assert.Same(services[0].StartLimit, services[2].StartLimit);
+        Assert.Same(services[0].Command[0], services[2].Command[0]);
+    }
+
+    [Fact]
+    public void AThousandServicesCostLittleMemory()
+    {
+        string text = string.Concat(Enumerable.Range(0, 1000).Select(
+            i => $"[services.s{i}]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\nrestart = \"always\"\nstart = \"boot\"\n\n"));
+        _ = Reading.Define(text);
+
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        SupervisorDefinition definition = Reading.Define(text);
+        long perService = (GC.GetAllocatedBytesForCurrentThread() - before) / definition.Services.Length;
+
+        // Measured: 2.3 KB, of which 0.4 KB stay.
+        Assert.InRange(perService, 1, 3500);
+    }
+
+    [Theory]
+    [InlineData("[services.a]\n", "1 error")]
+    [InlineData("x = 1\n[services.a]\n", "2 errors")]
+    [InlineData("[services.a]\n[sockets.s]\nlisten = \"tcp://*:1\"\n", "1 error, 1 warning")]
+    public void TheSummaryOfAWrongFileCounts(string text, string summary) => Assert.Equal(summary, ConfigSummary.Of(Reading.Read(text).Diagnostics));
 }
