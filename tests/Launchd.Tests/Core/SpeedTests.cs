@@ -45,7 +45,8 @@ public sealed class SpeedTests(ITestOutputHelper output)
         TimeSpan ready = watch.Elapsed;
         busy.Send(new Event.ShutdownAsked("test", IsImmediate: false));
         busy.EndAll();
-        output.WriteLine($"{count} services: start order {started.TotalMilliseconds:N1} ms, all ready {ready.TotalMilliseconds:N1} ms, all ended {watch.Elapsed.TotalMilliseconds:N1} ms");
+        output.WriteLine($"{count} services: start order {started.TotalMilliseconds:N1} ms, all ready {ready.TotalMilliseconds:N1} ms, "
+            + $"all ended {watch.Elapsed.TotalMilliseconds:N1} ms");
         Assert.Equal(1, busy.Replies);
         Assert.True(busy.HasExited);
     }
