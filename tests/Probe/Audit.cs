@@ -95,7 +95,7 @@ internal static class Audit
     private static void WriteDescriptors(Utf8JsonWriter json)
     {
         json.WriteStartArray("descriptors");
-        foreach (int number in Directory.GetFiles("/proc/self/fd").Select(p => Integer(Path.GetFileName(p))).Order())
+        foreach (int number in Directory.GetFileSystemEntries("/proc/self/fd").Select(p => Integer(Path.GetFileName(p))).Order())
         {
             // The descriptor of the listing itself is closed by now.
             if (new FileInfo($"/proc/self/fd/{number}").LinkTarget is not { } target)

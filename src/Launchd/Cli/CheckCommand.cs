@@ -1,3 +1,4 @@
+using Launchd.Control;
 using Launchd.Config;
 
 namespace Launchd.Cli;

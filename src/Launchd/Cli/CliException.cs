@@ -1,3 +1,4 @@
+using Launchd.Control;
 namespace Launchd.Cli;
 
 /// <summary>Ends a verb: one sentence for the operator that says what to do, and the exit code that goes with it.</summary>

@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;

@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 

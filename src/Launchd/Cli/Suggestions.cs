@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Parsing;

@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.Net.Sockets;
 using Tmds.Linux;
 using Tomlyn.Parsing;

@@ -1,3 +1,4 @@
+using Launchd.Control;
 namespace Launchd.Cli;
 
 /// <summary>What the help of a verb says beside its options.</summary>

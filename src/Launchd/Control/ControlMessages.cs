@@ -25,19 +25,15 @@ internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Err
 /// <summary>
 /// Parameters of Start, Stop, Restart, ReloadService and Signal. Services are names or shell patterns (<c>*</c>, <c>?</c>).
 /// </summary>
-internal sealed record ServicesRequest
+/// <param name="Services">Null is none.</param>
+/// <param name="All">Every service.</param>
+/// <param name="Wait">False: answered as soon as the order is accepted.</param>
+/// <param name="Signal">For Signal: its name.</param>
+/// <param name="Update">For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</param>
+internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null)
 {
-    public string[] Services { get; init; } = [];
-    public bool All { get; init; }
-
-    /// <summary>False: answered as soon as the order is accepted.</summary>
-    public bool Wait { get; init; } = true;
-
-    /// <summary>For Signal: its name.</summary>
-    public string? Signal { get; init; }
-
-    /// <summary>For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</summary>
-    public string? Update { get; init; }
+    // The serializer honours defaults of parameters, not of properties that are only initialised.
+    public string[] Services { get; init; } = Services ?? [];
 }
 
 /// <summary>
@@ -180,14 +176,10 @@ internal sealed record DescriptorStatus
 }
 
 /// <summary>Parameters of Logs.</summary>
-internal sealed record LogsRequest
-{
-    public string? Service { get; init; }
-
-    /// <summary>Newest lines of each service, 0 to 10,000.</summary>
-    public int Lines { get; init; } = 10;
-    public bool Follow { get; init; }
-}
+/// <param name="Service">Name or pattern; null for all.</param>
+/// <param name="Lines">Newest lines of each service, 0 to 10,000.</param>
+/// <param name="Follow">New ones too, as they come.</param>
+internal sealed record LogsRequest(string? Service = null, int Lines = 10, bool Follow = false);
 
 internal sealed record LogsReply(LogLine[] Lines, long Lost = 0);
 

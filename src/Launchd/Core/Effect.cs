@@ -14,7 +14,8 @@ internal abstract record Effect
     }
 
     /// <summary>Start the program of an instance.</summary>
-    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, StartReason Reason, ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
+    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, StartReason Reason, ConnectionId? Connection,
+        ImmutableArray<StoredDescriptor> Stored) : Effect;
 
     /// <summary>Send a signal to an instance, by its pidfd, group or tree.</summary>
     internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect;

@@ -26,14 +26,16 @@ internal abstract record Notice
 
     internal sealed record ExecFailed(InstanceId Instance, int Slot, int Generation, Failure.SpawnFailed Failure) : OfInstance(Instance, Slot, Generation, 0);
 
-    internal sealed record Notified(InstanceId Instance, int Slot, int Generation, int Pid, int SenderPid, uint SenderUid, ImmutableArray<string> Lines, int DescriptorCount)
+    internal sealed record Notified(InstanceId Instance, int Slot, int Generation, int Pid, int SenderPid, uint SenderUid,
+        ImmutableArray<string> Lines, int DescriptorCount)
         : OfInstance(Instance, Slot, Generation, Pid);
 
     internal sealed record Ready(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After) : OfInstance(Instance, Slot, Generation, Pid);
 
     internal sealed record Draining(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot, Generation, Pid);
 
-    internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure) : OfInstance(Instance, Slot, Generation, Pid);
+    internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure) : OfInstance(Instance,
+        Slot, Generation, Pid);
 
     /// <summary>The next attempt of a slot comes after <paramref name="Delay"/>.</summary>
     internal sealed record Restarting(ServiceName Of, int Slot, int Generation, TimeSpan Delay, string? Reason) : Notice
@@ -67,7 +69,8 @@ internal abstract record Notice
     }
 
     /// <summary>A descriptor went into the store, or was refused (<paramref name="Refusal"/>).</summary>
-    internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot, Generation, Pid);
+    internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot,
+        Generation, Pid);
 
     internal sealed record Shutdown(string Reason) : Notice;
 

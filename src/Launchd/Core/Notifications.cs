@@ -15,7 +15,8 @@ internal static class Notifications
         }
         Notification message = notified.Message;
         Instance before = live.Instance;
-        d.Report(new Notice.Notified(before.Id, slot.Slot, before.Generation, before.Pid, notified.Pid, notified.Uid, message.Lines, notified.Descriptors.Length));
+        d.Report(new Notice.Notified(before.Id, slot.Slot, before.Generation, before.Pid, notified.Pid, notified.Uid, message.Lines,
+            notified.Descriptors.Length));
         DescriptorStore.Apply(d, service, slot, before, notified);
         Instance after = Update(d, before, message);
         SlotPhase.Live phase = live with { Instance = after };
@@ -37,7 +38,10 @@ internal static class Notifications
         if (message.WatchdogPeriod is { } period)
             after = after with { WatchdogPeriod = period > TimeSpan.Zero ? period : null, LastPing = d.Now };
         if (message.IsReloading || message.IsReady)
-            after = after.IsReloading == (message.IsReloading && !message.IsReady) ? after : after with { IsReloading = message.IsReloading && !message.IsReady };
+        {
+            after = after.IsReloading == (message.IsReloading && !message.IsReady) ? after : after with { IsReloading = message.IsReloading
+                && !message.IsReady };
+        }
         return after;
     }
 

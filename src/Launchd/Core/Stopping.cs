@@ -116,7 +116,8 @@ internal static class Stopping
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
         Instance instance = stopping?.Instance ?? EndWatching(d, definition, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
-        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition, exited.Status)));
+        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
+            exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
         if (stopping?.Stage == StopStage.Command)
             d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
@@ -206,7 +207,8 @@ internal static class Stopping
     private static void Signal(Draft d, ServiceDefinition definition, Instance instance, StopCause cause)
     {
         // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
-        SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt : definition.Stop.Signal;
+        SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt
+            : definition.Stop.Signal;
         KillScope scope = definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
         d.Do(new Effect.Signal(instance.Id, number, scope));
     }

@@ -14,7 +14,8 @@ internal static class BootReport
     {
         foreach (ServiceState service in core.Services)
         {
-            if (service.IsWanted && service.PublicState is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining && !service.IsWatching)
+            bool isUnderWay = service.PublicState is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
+            if (service.IsWanted && isUnderWay && !service.IsWatching)
                 return false;
         }
         return true;

@@ -158,7 +158,8 @@ internal sealed unsafe class ControlConnection
         }
         catch (JsonException wrong)
         {
-            Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters", Text = "a parameter is unknown or of the wrong kind" });
+            Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters",
+                Text = "a parameter is unknown or of the wrong kind" });
         }
         catch (Exception defect) when (defect is not OutOfMemoryException)
         {

@@ -101,7 +101,8 @@ internal sealed class ControlMethods : IDisposable
         SignalNumber? signal = request.Signal is { } text ? SignalNumber.Parse(text) : null;
         if (verb == Verb.Signal && signal is null)
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.Nearest(request.Signal ?? "", SignalNumber.AllNames) });
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.Nearest(request.Signal ?? "",
+                SignalNumber.AllNames) });
             return;
         }
         if (Select(from, request) is { } names)
@@ -121,7 +122,8 @@ internal sealed class ControlMethods : IDisposable
         if (!request.Wait)
         {
             _host.Feed(new Event.ClientLeft(id));
-            ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true, State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
+            ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true,
+                State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
         }
     }
@@ -312,7 +314,8 @@ internal sealed class ControlMethods : IDisposable
         List<ServiceName> selected = [];
         foreach (string pattern in patterns)
         {
-            ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
+            ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern
+                || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
             if (found.Length == 0)
             {
                 string? hint = Suggestion.Nearest(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));

@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Linux;
@@ -35,7 +36,8 @@ internal sealed class DescriptorTable : IDisposable
         }
     }
 
-    public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_listeners[key].Definition, _listeners[key].Opened.Listeners);
+    public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_listeners[key].Definition,
+        _listeners[key].Opened.Listeners);
 
     /// <summary>The listeners of a service that one of its slots gets, in order: all endpoints, of each its shard.</summary>
     public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot)
@@ -102,5 +104,5 @@ internal sealed class DescriptorTable : IDisposable
     };
 
     private static StartRefusedException Refuse(string what, OpenFailure failure) =>
-        new($"{what}: cannot open {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? Cli.ExitCode.NotPermitted : Cli.ExitCode.SystemRefused);
+        new($"{what}: cannot open {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
 }

@@ -189,7 +189,8 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!_instances.ContainsKey(instance.Id))
             return;
         instance.MainEnded = true;
-        bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group, ProcessTree.MarkOf(instance), _isKnown);
+        bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group,
+            ProcessTree.MarkOf(instance), _isKnown);
         if (hasLeftovers)
             _withLeftovers.Add(instance);
         _host.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));

@@ -25,7 +25,8 @@ internal sealed class Launcher(
     /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
     /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
-    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
+    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name,
+        FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = users[service.Execution];
@@ -77,7 +78,8 @@ internal sealed class Launcher(
         return child;
     }
 
-    private SpawnRequest Describe(RunningInstance instance, Birth birth, ImmutableArray<string> command, List<string> environment, string? searchPath, ResolvedUser user)
+    private SpawnRequest Describe(RunningInstance instance, Birth birth, ImmutableArray<string> command, List<string> environment, string? searchPath,
+        ResolvedUser user)
     {
         Execution execution = instance.Definition.Execution;
         string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
@@ -152,7 +154,8 @@ internal sealed class Launcher(
     private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        int socket = connection?.Descriptor.Number ?? (service.Input is InputSource.Socket ? descriptors.Of(service, instance.Slot).First().Listener.Descriptor.Number : -1);
+        int socket = connection?.Descriptor.Number ?? (service.Input is InputSource.Socket ? descriptors.Of(service,
+            instance.Slot).First().Listener.Descriptor.Number : -1);
         int input = nothing.Number;
         if (service.Input is InputSource.Socket)
             input = socket;
@@ -217,7 +220,8 @@ internal sealed class Launcher(
         if (addToPump)
         {
             ServiceDefinition service = instance.Definition;
-            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream, File = service.Log }, readEnd);
+            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
+                File = service.Log }, readEnd);
             instance.HasLogPipe = true;
         }
         return writeEnd;
@@ -269,8 +273,11 @@ internal sealed class Launcher(
     private static void AddProtocol(RunningInstance instance, Birth birth, AcceptedConnection? connection, Dictionary<string, string> variables)
     {
         ServiceDefinition service = instance.Definition;
-        foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+        foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
+            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+        {
             variables.Remove(foreign);
+        }
         if (birth.Names.Count > 0 && service.ListenEnvironment)
         {
             variables["LISTEN_FDS"] = birth.Names.Count.ToString(CultureInfo.InvariantCulture);
@@ -315,7 +322,8 @@ internal sealed class Launcher(
             SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
                 $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
             SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
-            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
+            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES
+                ? " (a value below the present one needs root)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
         return new Failure.SpawnFailed(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {text}");

@@ -76,7 +76,8 @@ internal sealed unsafe class ReadinessProbe(EventLoop loop, ProbeTarget target, 
             Answer(true);
             return;
         }
-        byte[] request = Encoding.ASCII.GetBytes($"GET {http.PathAndQuery} HTTP/1.1\r\nHost: {http.Host}\r\nUser-Agent: launchd-cs\r\nConnection: close\r\n\r\n");
+        byte[] request = Encoding.ASCII.GetBytes(
+            $"GET {http.PathAndQuery} HTTP/1.1\r\nHost: {http.Host}\r\nUser-Agent: launchd-cs\r\nConnection: close\r\n\r\n");
         SendResult sent = UnixSocket.Send(_socket, request);
         if (sent.Outcome != SendOutcome.Sent || sent.Length != request.Length)
         {

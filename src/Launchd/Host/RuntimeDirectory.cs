@@ -1,3 +1,4 @@
+using Launchd.Control;
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
@@ -36,7 +37,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (Encoding.UTF8.GetByteCount(path) > 107 - 20)
-            throw new StartRefusedException($"runtime directory {path} is too long for the sockets in it: at most 87 bytes", Cli.ExitCode.BadConfiguration);
+            throw new StartRefusedException($"runtime directory {path} is too long for the sockets in it: at most 87 bytes", ExitCode.BadConfiguration);
         UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
         // Root's services may run as other users, or become them by themselves, and must reach their notify sockets through it. What else is
         // in it has a mode of its own.
@@ -54,7 +55,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            throw new StartRefusedException($"cannot use runtime directory {path}: {refused.Message}", Cli.ExitCode.SystemRefused);
+            throw new StartRefusedException($"cannot use runtime directory {path}: {refused.Message}", ExitCode.SystemRefused);
         }
     }
 
@@ -153,20 +154,24 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private static void Check(string path)
     {
         if (new FileInfo(path).LinkTarget is not null || FileStatus.ReadFollow(path, out FileStatus status) != Errno.None)
-            throw new StartRefusedException($"runtime directory {path} is a symbolic link: name the directory itself", Cli.ExitCode.SystemRefused);
+            throw new StartRefusedException($"runtime directory {path} is a symbolic link: name the directory itself", ExitCode.SystemRefused);
         if (status.Uid != Libc.geteuid())
-            throw new StartRefusedException($"runtime directory {path} belongs to user {status.Uid}: remove it, or choose another with supervisor.runtime_directory", Cli.ExitCode.NotPermitted);
+        {
+            string remedy = "remove it, or choose another with supervisor.runtime_directory";
+            throw new StartRefusedException($"runtime directory {path} belongs to user {status.Uid}: {remedy}", ExitCode.NotPermitted);
+        }
     }
 
     private static FileDescriptor TakeLock(string file, string path)
     {
         FileDescriptor held = Files.Open(null, file, O_RDWR_CREAT_CLOEXEC, 0b110_000_000, out Errno refused)
-            ?? throw new StartRefusedException($"cannot open {file}: {refused.Text}", Cli.ExitCode.SystemRefused);
+            ?? throw new StartRefusedException($"cannot open {file}: {refused.Text}", ExitCode.SystemRefused);
         if (HostLibc.flock(held.Number, LOCK_EX_NB) != 0)
         {
             string holder = Files.ReadText(file)?.Trim() ?? "";
             held.Dispose();
-            throw new StartRefusedException($"another supervisor (pid {holder}) runs in {path}: stop it with 'launchd-cs shutdown', or give this one another name", Cli.ExitCode.TimedOut);
+            string remedy = "stop it with 'launchd-cs shutdown', or give this one another name";
+            throw new StartRefusedException($"another supervisor (pid {holder}) runs in {path}: {remedy}", ExitCode.TimedOut);
         }
         byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
         _ = HostLibc.ftruncate(held.Number, 0);

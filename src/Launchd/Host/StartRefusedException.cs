@@ -1,4 +1,4 @@
-using Launchd.Cli;
+using Launchd.Control;
 
 namespace Launchd.Host;
 

@@ -30,7 +30,8 @@ internal sealed class StatusReporter(SupervisorHost host)
                 Counters = AllCounters(),
             },
             Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(OfListener).Where(s => s.Services.Length == 0 || s.Services.Any(n => wanted.Contains(new ServiceName(n))))],
+            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(OfListener).Where(s => s.Services.Length == 0 || s.Services.Any(n =>
+                wanted.Contains(new ServiceName(n))))],
         };
     }
 

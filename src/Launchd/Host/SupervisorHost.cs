@@ -128,7 +128,10 @@ internal sealed unsafe class SupervisorHost : IDisposable
             SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
             // A spawn without a result would leave its slot starting for ever.
             if (effect is Effect.Spawn spawn)
-                FeedResult(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("supervisor", 0, $"cannot start {spawn.Instance.Service}: {defect.Message}")));
+            {
+                FeedResult(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("supervisor", 0,
+                    $"cannot start {spawn.Instance.Service}: {defect.Message}")));
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-using Launchd.Cli;
+using Launchd.Control;
 using Launchd.Client;
 using Launchd.Config;
 using Launchd.Core;
@@ -33,7 +33,8 @@ internal static unsafe class SupervisorRun
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
-        (ILogger logger, IDisposable flushLog) = SupervisorLogging.Create(definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+        (ILogger logger, IDisposable flushLog) = SupervisorLogging.Create(definition.LogFormat, definition.LogLevel, isTerminal
+            && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
         using LogPump pump = new(new LogPumpOptions
         {
             Post = mailbox.Post,
@@ -126,5 +127,6 @@ internal static unsafe class SupervisorRun
     }
 
     private static FileDescriptor OpenNull() =>
-        Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}", ExitCode.SystemRefused);
+        Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",
+            ExitCode.SystemRefused);
 }

@@ -44,7 +44,8 @@ internal sealed class TimerQueue
         return true;
     }
 
-    private bool IsCurrent((TimerKey Key, long Version) entry) => _armed.TryGetValue(entry.Key, out (Moment Due, long Version) armed) && armed.Version == entry.Version;
+    private bool IsCurrent((TimerKey Key, long Version) entry) => _armed.TryGetValue(entry.Key, out (Moment Due, long Version) armed)
+        && armed.Version == entry.Version;
 
     private void Rebuild()
     {

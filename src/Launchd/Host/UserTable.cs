@@ -1,3 +1,4 @@
+using Launchd.Control;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
@@ -31,7 +32,10 @@ internal sealed class UserTable
         {
             LookupResult<UserRecord> found = FindUser(user);
             if (!found.IsFound)
-                throw new StartRefusedException($"{what}: user \"{user}\": {(found.IsMissing ? "there is no such user" : found.Errno.Text)}", Cli.ExitCode.SystemRefused);
+            {
+                throw new StartRefusedException($"{what}: user \"{user}\": {(found.IsMissing ? "there is no such user" : found.Errno.Text)}",
+                    ExitCode.SystemRefused);
+            }
             uid = found.Value!.Uid;
             gid = found.Value.Gid;
         }
@@ -39,7 +43,10 @@ internal sealed class UserTable
         {
             LookupResult<uint> found = Identity.FindGroup(group);
             if (!found.IsFound)
-                throw new StartRefusedException($"{what}: group \"{group}\": {(found.IsMissing ? "there is no such group" : found.Errno.Text)}", Cli.ExitCode.SystemRefused);
+            {
+                throw new StartRefusedException($"{what}: group \"{group}\": {(found.IsMissing ? "there is no such group" : found.Errno.Text)}",
+                    ExitCode.SystemRefused);
+            }
             gid = found.Value;
         }
         return uid == Libc.geteuid() && gid is null or 0 ? PathOwner.Own : new PathOwner(uid, gid);

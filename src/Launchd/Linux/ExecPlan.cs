@@ -258,7 +258,8 @@ internal sealed unsafe class ExecPlan : IDisposable
     private static nuint Measure(SpawnRequest request)
     {
         long bytes = 4096 + (sizeof(Step) * (long)MostSteps(request)) + request.WorkingDirectory.Length * 3L;
-        foreach (IReadOnlyList<string> texts in (ReadOnlySpan<IReadOnlyList<string>>)[request.Arguments, request.Candidates, request.Environment, request.PidVariables])
+        foreach (IReadOnlyList<string> texts in (ReadOnlySpan<IReadOnlyList<string>>)[request.Arguments, request.Candidates, request.Environment,
+            request.PidVariables])
         {
             foreach (string text in texts)
                 bytes += (text.Length * 3L) + PidDigits + 32;

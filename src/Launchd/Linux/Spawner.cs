@@ -32,7 +32,8 @@ internal sealed unsafe class Spawner : IDisposable
     public Spawner(FileDescriptor placeholderTaken)
     {
         _placeholder = placeholderTaken;
-        byte* memory = (byte*)Libc.mmap(null, GuardBytes + StackBytes, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_STACK, -1, 0);
+        byte* memory = (byte*)Libc.mmap(null, GuardBytes + StackBytes, Libc.PROT_READ | Libc.PROT_WRITE,
+            Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_STACK, -1, 0);
         if ((nint)memory == -1)
             throw new SystemCallException("mmap", "the stack of new processes", Errno.Last);
         if (Libc.mprotect(memory, GuardBytes, Libc.PROT_NONE) != 0)
@@ -85,7 +86,8 @@ internal sealed unsafe class Spawner : IDisposable
         PlanHeader* plan = _plan.Header;
         // No signal may reach the child while it still has the parent's handlers.
         _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, all, old);
-        int pid = Libc.clone(&Child, _stack + GuardBytes + StackBytes, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan, &pidfd, null, null);
+        int pid = Libc.clone(&Child, _stack + GuardBytes + StackBytes, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan,
+            &pidfd, null, null);
         Errno errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
         _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, old, null);
         if (pid < 0)

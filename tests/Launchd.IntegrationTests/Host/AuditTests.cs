@@ -89,7 +89,8 @@ public sealed class AuditTests
         Assert.Equal([0, 1, 2], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal(
             [input, output, error],
-            Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!).Replace(supervisor.Scratch.FolderPath + "/", "", StringComparison.Ordinal)));
+            Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!).Replace(supervisor.Scratch.FolderPath + "/", "",
+                StringComparison.Ordinal)));
         Assert.DoesNotContain("LISTEN_FDS", Environment(audit).Keys);
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -199,7 +200,7 @@ public sealed class AuditTests
     {
         await using Supervisor supervisor = Supervisor.StartText($"""
             [services.app]
-            command = ["grep", "^Sig[BIC]", "/proc/self/status"]
+            command = ["cat", "/proc/self/status"]
             output = "file:out"
             restart = "never"
             {keys}
@@ -207,7 +208,8 @@ public sealed class AuditTests
         _ = await supervisor.Event("exited", "app");
 
         Assert.Equal(
-            $"SigBlk:\t0000000000000000\nSigIgn:\t{ignored}\nSigCgt:\t0000000000000000\n", File.ReadAllText(supervisor.Scratch.At("out")));
+            ["SigBlk:\t0000000000000000", $"SigIgn:\t{ignored}", "SigCgt:\t0000000000000000"],
+            File.ReadLines(supervisor.Scratch.At("out")).Where(l => l.StartsWith("Sig", StringComparison.Ordinal) && "BIC".Contains(l[3])));
         Assert.Equal(0, await supervisor.Stop());
     }
 

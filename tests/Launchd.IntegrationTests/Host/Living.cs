@@ -20,7 +20,7 @@ internal static class Living
     public static void Signal(int pid, int signal) => Xunit.Assert.Equal(0, Libc.kill(pid, signal));
 
     /// <summary>How many descriptors a process has open; another's can be counted by root alone while it is not dumpable.</summary>
-    public static int DescriptorCount(int pid) => Directory.GetFiles($"/proc/{pid}/fd").Length;
+    public static int DescriptorCount(int pid) => Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length;
 
     /// <summary>Children that have ended and were not reaped.</summary>
     public static IEnumerable<int> ZombiesOf(int pid) =>

@@ -205,7 +205,8 @@ public sealed class StopTests
     }
 
     private static string Quoted(string text) =>
-        "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("$", "$$", StringComparison.Ordinal) + "\"";
+        "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("$", "$$",
+            StringComparison.Ordinal) + "\"";
 
     /// <summary>Where a child writes its pid: outside the scratch folder, which is gone over for processes.</summary>
     private sealed class ChildFile : IDisposable

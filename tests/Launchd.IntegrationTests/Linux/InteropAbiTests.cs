@@ -80,7 +80,10 @@ public sealed class InteropAbiTests
             // Enumerators are no macros: those of the diag headers are always there, only macros may be too new.
             bool mayBeMissing = name.StartsWith("SO_", StringComparison.Ordinal) || name.StartsWith("MFD_", StringComparison.Ordinal);
             text.AppendLine(mayBeMissing ? $"#ifdef {name}" : "");
-            text.AppendLine($"_Static_assert((unsigned){name} == (unsigned){Convert.ToInt64(value) + (name == nameof(Libc.AF_VSOCK) ? wrongBy : 0)}, \"{name}\");");
+        {
+            long expected = Convert.ToInt64(value) + (name == nameof(Libc.AF_VSOCK) ? wrongBy : 0);
+            text.AppendLine($"_Static_assert((unsigned){name} == (unsigned){expected}, \"{name}\");");
+        }
             text.AppendLine(mayBeMissing ? "#endif" : "");
         }
         text.AppendLine($"_Static_assert(SYS_mq_open == {Libc.SYS_mq_open} && SYS_mq_unlink == {Libc.SYS_mq_unlink}, \"mq\");");

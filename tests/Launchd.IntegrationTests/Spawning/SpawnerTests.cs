@@ -153,7 +153,8 @@ public sealed class SpawnerTests : IDisposable
         SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
         Assert.Null(failure);
         pipe.WriteEnd.Dispose();
-        using StreamReader reader = new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false), FileAccess.Read));
+        using StreamReader reader = new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false),
+            FileAccess.Read));
         string[] lines = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(0, Children.Wait(child!));
         child!.Dispose();

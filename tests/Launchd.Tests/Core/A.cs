@@ -27,7 +27,8 @@ internal static class A
         Name = "test",
         ConfigPath = "/test.toml",
         RuntimeDirectory = "/run/test",
-        Listeners = [.. services.SelectMany(s => s.Sockets).Select(key => new ListenerDefinition { Key = key, Name = key, Addresses = [], MaxConnectionCount = 2 })],
+        Listeners = [.. services.SelectMany(s => s.Sockets).Select(key => new ListenerDefinition { Key = key, Name = key, Addresses = [],
+            MaxConnectionCount = 2 })],
         Files = [],
         Services = [.. services],
     };

@@ -76,7 +76,8 @@ public sealed class LifeTests
     [Fact]
     public void ASilentWatchdog_IsAborted_AndAPingDefersIt()
     {
-        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10) }).Boot().Say("web", "READY=1").Pass(TimeSpan.FromSeconds(9)).Say("web", "WATCHDOG=1");
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10) }).Boot().Say("web", "READY=1").Pass(TimeSpan.FromSeconds(9)).Say("web",
+            "WATCHDOG=1");
         world.Fire(TimerKind.Watchdog);
         Assert.IsType<SlotPhase.Ready>(world.Phase("web"));
         world.Fire(TimerKind.Watchdog);
@@ -156,7 +157,8 @@ public sealed class LifeTests
     [Fact]
     public void TheStoreGoesAlongToTheNextInstance_AndEndsWithTheWish()
     {
-        World world = new World(Web with { FdStoreCount = 1 }).Boot().Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1), new DescriptorId(2));
+        World world = new World(Web with { FdStoreCount = 1 }).Boot().Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1),
+            new DescriptorId(2));
         Assert.Contains(world.Effects, e => e is Effect.CloseDescriptor { Descriptor.Number: 2 });
         world.Exit("web", 1).Fire(TimerKind.Backoff);
         Assert.Equal("db", world.Effects.OfType<Effect.Spawn>().Last().Stored.Single().Name);

@@ -80,7 +80,10 @@ public sealed class LifecycleTableTests
             File.WriteAllText(path, expected);
         }
         string actual = File.Exists(path) ? File.ReadAllText(path) : "";
-        Assert.True(expected == actual, "docs/lifecycle.md is out of date: review the difference after LAUNCHD_WRITE_DOCS=1 dotnet test tests/Launchd.Tests --filter LifecycleTable");
+        Assert.True(
+            expected == actual,
+            "docs/lifecycle.md is out of date: review the difference after "
+            + "LAUNCHD_WRITE_DOCS=1 dotnet test tests/Launchd.Tests --filter LifecycleTable");
     }
 
     [Fact]
@@ -141,7 +144,8 @@ public sealed class LifecycleTableTests
 
     private static string Name(SlotPhase phase) => phase switch
     {
-        SlotPhase.Stopping s => $"Stopping: {s.Stage}, then {(s.Cause is StopCause.Wish ? "rest" : s.Cause is StopCause.Replace ? "another" : "as the policy says")}",
+        SlotPhase.Stopping s =>
+            $"Stopping: {s.Stage}, then {(s.Cause is StopCause.Wish ? "rest" : s.Cause is StopCause.Replace ? "another" : "as the policy says")}",
         SlotPhase.Failed f => $"Failed: {f.Failure.GetType().Name}",
         _ => phase.GetType().Name,
     };

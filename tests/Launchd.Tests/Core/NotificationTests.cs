@@ -23,7 +23,8 @@ public sealed class NotificationTests
     [Fact]
     public void AllKeysOfOneMessage_AreRead()
     {
-        Notification read = A.Message("READY=1\nSTATUS=up\nWATCHDOG=1\nWATCHDOG_USEC=1500000\nEXTEND_TIMEOUT_USEC=2000000\nMAINPID=42\nFDSTORE=1\nFDNAME=db\nFDPOLL=0\nNOTIFYACCESS=all\nX=y\n");
+        Notification read = A.Message(
+            "READY=1\nSTATUS=up\nWATCHDOG=1\nWATCHDOG_USEC=1500000\nEXTEND_TIMEOUT_USEC=2000000\nMAINPID=42\nFDSTORE=1\nFDNAME=db\nFDPOLL=0\nNOTIFYACCESS=all\nX=y\n");
 
         Assert.True(read.IsReady && read.IsWatchdogPing && read.IsStore && !read.IsPolled && !read.IsStopping && !read.IsReloading);
         Assert.Equal("up", read.Status);

@@ -124,7 +124,8 @@ public sealed class OrderTests
     [InlineData("Never")]
     public void ADemandServiceThatEndedWell_ListensAgain(string policy)
     {
-        World world = new World(A.Demand("lazy") with { Restart = Enum.Parse<RestartKind>(policy), StartLimit = new RateLimit(1, TimeSpan.FromMinutes(1)) }).Boot();
+        World world = new World(A.Demand("lazy") with { Restart = Enum.Parse<RestartKind>(policy), StartLimit = new RateLimit(1,
+            TimeSpan.FromMinutes(1)) }).Boot();
         for (int client = 0; client < 3; client++)
         {
             world.Do(new Event.ListenerReadable(new ServiceName("lazy"), 0)).Exit("lazy");

@@ -76,7 +76,8 @@ public sealed class ValueTests
         Assert.Equal("was not ready within 30s", new Failure.NotReadyInTime(TimeSpan.FromSeconds(30)).ToString());
         Assert.Equal("sent no WATCHDOG=1 for 10s", new Failure.WatchdogSilent(TimeSpan.FromSeconds(10)).ToString());
         Assert.Equal("exited with 1 before it was ready", new Failure.ExitedEarly(new ExitStatus(1)).ToString());
-        Assert.Equal("started 5 times within 1m, not tried again; last: exited with 1", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), exited).ToString());
+        Assert.Equal("started 5 times within 1m, not tried again; last: exited with 1", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1),
+            exited).ToString());
         Assert.Equal("started 5 times within 1m, not tried again", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), Last: null).ToString());
         Assert.Equal("requires db, which failed", new Failure.DependencyFailed(new ServiceName("db")).ToString());
         Assert.Contains("4711", new Failure.CannotBeKilled(4711).ToString(), StringComparison.Ordinal);

@@ -38,13 +38,15 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         foreach (ServiceName required in service.Definition.Requires)
         {
             ServiceState state = supervisor.Find(required)!;
-            That(Listens(state) || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 }) || IsFull(state),
+            That(Listens(state) || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 })
+                || IsFull(state),
                 $"{service.Definition.Name} is spawned before what it requires is ready", required);
         }
         foreach (ServiceDefinition other in definition.Services)
         {
             ServiceState state = supervisor.Find(other.Name)!;
-            bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name) || other.Before.Contains(service.Definition.Name);
+            bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name)
+                || other.Before.Contains(service.Definition.Name);
             if (isFirst && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
                 That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),

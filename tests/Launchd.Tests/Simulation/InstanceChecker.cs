@@ -65,7 +65,8 @@ internal sealed class InstanceChecker(SupervisorDefinition definition) : Checker
         _lastNumber = spawn.Instance.Number;
         Life[] live = [.. _lives.Values.Where(l => l.Service == service.Name && !l.IsReleased)];
         That(live.All(l => l.Slot != spawn.Slot), "two live instances in one slot", spawn);
-        int most = service.Start == StartKind.Connection ? definition.Listeners.First(l => l.Key == service.Sockets[0]).MaxConnectionCount : service.InstanceCount;
+        int most = service.Start == StartKind.Connection ? definition.Listeners.First(l => l.Key == service.Sockets[0]).MaxConnectionCount
+            : service.InstanceCount;
         That(live.Length < most, "more live instances than slots", spawn);
         _lives.Add(spawn.Instance, new Life { Service = service.Name, Slot = spawn.Slot });
     }

@@ -20,7 +20,8 @@ internal sealed class DescriptorChecker(SupervisorDefinition definition, Supervi
                     _kept[keep.Service].Add(keep.Descriptor);
                     break;
                 case Effect.CloseDescriptor close:
-                    That(received.Remove(close.Descriptor) | _kept.Values.Sum(k => k.RemoveAll(d => d.Id == close.Descriptor)) == 1, "closed what is not open", close);
+                    That(received.Remove(close.Descriptor) | _kept.Values.Sum(k => k.RemoveAll(d => d.Id == close.Descriptor)) == 1,
+                        "closed what is not open", close);
                     break;
                 case Effect.Spawn { Connection: null } spawn:
                     That(spawn.Stored.SequenceEqual(_kept[spawn.Instance.Service]), "the store does not go along", spawn.Instance);
@@ -52,12 +53,14 @@ internal sealed class ConnectionChecker(SupervisorDefinition definition) : Check
         Event.ConnectionAccepted? accepted = happened as Event.ConnectionAccepted;
         int closed = effects.OfType<Effect.CloseConnection>().Count(c => c.Connection == accepted?.Connection);
         Effect.Spawn[] spawned = [.. effects.OfType<Effect.Spawn>().Where(s => s.Connection is not null)];
-        That(effects.OfType<Effect.CloseConnection>().Count() == closed && spawned.All(s => s.Connection == accepted?.Connection), "a connection out of nowhere");
+        That(effects.OfType<Effect.CloseConnection>().Count() == closed && spawned.All(s => s.Connection == accepted?.Connection),
+            "a connection out of nowhere");
         That(accepted is null || closed + spawned.Length == 1, "a connection is neither closed nor served, or both", accepted);
         foreach (Effect.Spawn spawn in spawned)
         {
             _sources.Add(spawn.Instance, accepted!.Source);
-            int most = definition.Listeners.First(l => l.Key == definition.Services.First(s => s.Name == accepted.Service).Sockets[0]).MaxConnectionsPerSourceCount;
+            int most = definition.Listeners.First(l => l.Key == definition.Services.First(s =>
+                s.Name == accepted.Service).Sockets[0]).MaxConnectionsPerSourceCount;
             int now2 = _sources.Count(s => s.Key.Service == accepted.Service && s.Value == accepted.Source);
             That(most == 0 || now2 <= most, "one source has more than its share", spawn);
         }

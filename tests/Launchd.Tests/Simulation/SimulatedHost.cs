@@ -179,7 +179,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         (InstanceId, CommandKind) key = (effect.Instance, effect.Kind);
         _commands.Add(key);
         if (IsCalm || random.Chance(70))
-            Add(IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit, () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
+            Add(IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit, () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind,
+                random.Chance(80)) : null);
     }
 
     private void Release(InstanceId id)
@@ -192,7 +193,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     {
         long version = ++_version;
         _timers[effect.Key] = version;
-        Entry entry = new(Turn.Timer, () => _timers.GetValueOrDefault(effect.Key) == version && _timers.Remove(effect.Key) ? new Event.TimerFired(effect.Key) : null);
+        Entry entry = new(Turn.Timer, () => _timers.GetValueOrDefault(effect.Key) == version && _timers.Remove(effect.Key)
+            ? new Event.TimerFired(effect.Key) : null);
         _queue.Enqueue(entry, (Math.Max(effect.Due.Nanoseconds, Now.Nanoseconds), _order++));
     }
 

@@ -36,7 +36,8 @@ internal sealed class SimulatedProcess
     /// <param name="Exit">It ends so, if not null.</param>
     /// <param name="SurvivesExit">Sent even after the end, as by a child.</param>
     /// <param name="MeetsReadiness">The service's own form of readiness is met.</param>
-    internal sealed record Act(int AfterMs, string Text = "", int DescriptorCount = 0, ExitStatus? Exit = null, bool SurvivesExit = false, bool MeetsReadiness = false);
+    internal sealed record Act(int AfterMs, string Text = "", int DescriptorCount = 0, ExitStatus? Exit = null, bool SurvivesExit = false,
+        bool MeetsReadiness = false);
 
     public static SimulatedProcess Draw(SeededRandom random, InstanceId id, int pid, ServiceDefinition service, bool isCalm)
     {

@@ -52,7 +52,8 @@ internal sealed class Simulation
         {
             return new SimulationResult(seed, simulation._steps, broken.Message, simulation.Tail());
         }
-        catch (Exception thrown) when (thrown is InvalidOperationException or OverflowException or NullReferenceException or ArgumentException or KeyNotFoundException)
+        catch (Exception thrown) when (
+            thrown is InvalidOperationException or OverflowException or NullReferenceException or ArgumentException or KeyNotFoundException)
         {
             return new SimulationResult(seed, simulation._steps, "threw: " + thrown, simulation.Tail());
         }
@@ -160,7 +161,8 @@ internal sealed class Simulation
 
     private static string Describe(ServiceDefinition s) =>
         $"{s.Name}: {s.Start} x{s.InstanceCount} {s.Ready.GetType().Name} {s.Restart} limit {s.StartLimit.Burst}/{s.StartLimit.Interval.TotalSeconds}s"
-        + $" requires ({string.Join(' ', s.Requires)}) wants ({string.Join(' ', s.Wants)}) after ({string.Join(' ', s.After)}) before ({string.Join(' ', s.Before)})"
+        + $" requires ({string.Join(' ', s.Requires)}) wants ({string.Join(' ', s.Wants)})"
+        + $" after ({string.Join(' ', s.After)}) before ({string.Join(' ', s.Before)})"
         + $" stop {s.Stop.Timeout.TotalSeconds}s {s.Stop.Kill} {(s.Stop.Command.IsEmpty ? "" : "command")}";
 
     private void PlanOperator()
@@ -207,7 +209,8 @@ internal sealed class Simulation
 /// <summary>What became of a run.</summary>
 internal sealed record SimulationResult(ulong Seed, int Steps, string? Broken, string Tail)
 {
-    public override string ToString() => $"seed {Seed}, step {Steps}: {Broken}\n{Tail}\nreplay: LAUNCHD_SEED={Seed} dotnet test tests/Launchd.Tests --filter Simulation";
+    public override string ToString() =>
+        $"seed {Seed}, step {Steps}: {Broken}\n{Tail}\nreplay: LAUNCHD_SEED={Seed} dotnet test tests/Launchd.Tests --filter Simulation";
 }
 
 /// <summary>A checker found what must never be.</summary>

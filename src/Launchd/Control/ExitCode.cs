@@ -1,4 +1,4 @@
-namespace Launchd.Cli;
+namespace Launchd.Control;
 
 /// <summary>Exit codes of every verb: sysexits(3) where it has one, LSB for <c>status</c>.</summary>
 internal enum ExitCode
