@@ -179,8 +179,11 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         (InstanceId, CommandKind) key = (effect.Instance, effect.Kind);
         _commands.Add(key);
         if (IsCalm || random.Chance(70))
-            Add(IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit, () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind,
-                random.Chance(80)) : null);
+        {
+            Add(
+                IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit,
+                () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
+        }
     }
 
     private void Release(InstanceId id)
