@@ -33,6 +33,7 @@ internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Err
 internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null)
 {
     // The serializer honours defaults of parameters, not of properties that are only initialised.
+    [JsonPropertyOrder(-1)]
     public string[] Services { get; init; } = Services ?? [];
 }
 

@@ -1,13 +1,13 @@
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Launchd.Config;
+using Launchd.Tests.House;
 using Xunit;
 
 namespace Launchd.Tests.Config;
 
 public sealed class ConfigurationDocumentTests
 {
-    public static readonly string Document = File.ReadAllText(Find());
+    public static readonly string Document = File.ReadAllText(Path.Combine(SourceTree.Root, "docs", "configuration.md"));
 
     [Fact]
     public void EveryTomlBlockIsAConfigurationWithoutADiagnostic()
@@ -51,7 +51,4 @@ public sealed class ConfigurationDocumentTests
             Assert.DoesNotContain(result.Diagnostics, d => (int)d.Code is < 1300);
         }
     }
-
-    private static string Find([CallerFilePath] string here = "") =>
-        Path.GetFullPath("../../../docs/configuration.md", Path.GetDirectoryName(here)!);
 }

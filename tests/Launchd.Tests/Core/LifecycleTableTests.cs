@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
-using System.Runtime.CompilerServices;
 using System.Text;
 using Launchd.Core;
 using Launchd.Model;
+using Launchd.Tests.House;
 using Xunit;
 
 namespace Launchd.Tests.Core;
@@ -72,7 +72,7 @@ public sealed class LifecycleTableTests
     [Fact]
     public void TheDocument_SaysWhatTheCoreDoes()
     {
-        string path = Path.Combine(Root(), "docs", "lifecycle.md");
+        string path = Path.Combine(SourceTree.Root, "docs", "lifecycle.md");
         string expected = Document();
         if (Environment.GetEnvironmentVariable("LAUNCHD_WRITE_DOCS") == "1")
         {
@@ -210,8 +210,6 @@ public sealed class LifecycleTableTests
 
     private static Event.Requested Asks(Verb verb) =>
         new(new RequestId(50), verb, [new ServiceName("web")], verb == Verb.Signal ? SignalNumber.Hup : null);
-
-    private static string Root([CallerFilePath] string file = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(file)!, "..", "..", ".."));
 
     private const string Introduction = """
         # The life of a slot

@@ -37,6 +37,11 @@ public sealed partial class TidyTests
         Verdict.None(files.SelectMany(Text));
     }
 
+    /// <summary>A build for release replaces the paths of sources by others that exist nowhere.</summary>
+    [Fact]
+    public void NoTestFindsFilesByThePathOfItsSource() =>
+        Verdict.None(SourceTree.Files("tests").SelectMany(SourcePaths));
+
     [Fact]
     public void TheDaemonHasNoAsync() => Verdict.None(SourceTree.Files("src/Launchd").SelectMany(Async));
 
@@ -64,6 +69,9 @@ public sealed partial class TidyTests
         Assert.NotEmpty(Marks(new SourceFile("src/A.cs", first + second)));
 
     [Fact]
+    public void ASourcePathIsFound() => Assert.NotEmpty(SourcePaths(new SourceFile("tests/A.cs", "void F([Caller" + "FilePath] string path)")));
+
+    [Fact]
     public void LongLinesAndLongFilesAreFound()
     {
         Assert.NotEmpty(Length(new SourceFile("src/A.cs", new string('x', LongestLine + 1) + "\n")));
@@ -82,6 +90,9 @@ public sealed partial class TidyTests
     [InlineData("src/Launchd/Cli/A.cs", "private async Task F()", false)]
     public void AsyncIsFoundOutsideTheVerbsOnly(string path, string text, bool isFound) =>
         Assert.Equal(isFound, Async(new SourceFile(path, text)).Any());
+
+    [GeneratedRegex(@"\bCaller" + @"FilePath\b")]
+    private static partial Regex SourcePath();
 
     [GeneratedRegex(@"\b(async|await|Task|ValueTask)\b")]
     private static partial Regex AsyncWord();
@@ -117,6 +128,9 @@ public sealed partial class TidyTests
 
     private static IEnumerable<string> Marks(SourceFile file) =>
         file.Lines().Where(l => Mark().IsMatch(l.Text)).Select(l => file.At(l.Number, $"'{Mark().Match(l.Text).Value}'"));
+
+    private static IEnumerable<string> SourcePaths(SourceFile file) =>
+        file.CodeLines().Where(l => SourcePath().IsMatch(l.Text)).Select(l => file.At(l.Number, "use SourceTree.Root"));
 
     private static IEnumerable<string> Async(SourceFile file) =>
         file.FilePath.StartsWith("src/Launchd/Cli/", StringComparison.Ordinal)

@@ -180,8 +180,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         _commands.Add(key);
         if (IsCalm || random.Chance(70))
         {
-            Add(IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit, () =>
-                _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
+            Add(
+                IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit,
+                () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
         }
     }
 
