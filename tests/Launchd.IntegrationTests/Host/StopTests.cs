@@ -90,7 +90,8 @@ public sealed class StopTests
         using ChildFile child = new();
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]
-            command = ["/bin/sh", "-c", {{Quoted(script.Replace("> child", "> " + child.FilePath, StringComparison.Ordinal) + "; echo begun; exec sleep 2147483647")}}]
+            command = ["/bin/sh", "-c", {{Quoted(script.Replace("> child", "> " + child.FilePath, StringComparison.Ordinal)
+                + "; echo begun; exec sleep 2147483647")}}]
             kill = "{{kill}}"
             ready = { output = "begun" }
             stop_timeout = "500ms"
@@ -114,7 +115,8 @@ public sealed class StopTests
         using ChildFile child = new();
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]
-            command = ["/bin/sh", "-c", {{Quoted($"[ -s {child.FilePath} ] && exec sleep 2147483647; setsid sleep 2147483646 & echo $! > {child.FilePath}; kill -KILL $$")}}]
+            command = ["/bin/sh", "-c", {{Quoted($"[ -s {child.FilePath} ] && exec sleep 2147483647; "
+                + $"setsid sleep 2147483646 & echo $! > {child.FilePath}; kill -KILL $$")}}]
             backoff = { initial = "1ms" }
             """);
         _ = await supervisor.Event("spawned", "app", nth: 2);
