@@ -65,7 +65,7 @@ public sealed class NotificationTests
     public void RandomBytes_NeverThrow()
     {
         SeededRandom random = new(1);
-        string[] words = ["READY", "STATUS", "=", "1", "\n", "\0", "WATCHDOG_USEC", "FDNAME", "BARRIER", 
+        string[] words = ["READY", "STATUS", "=", "1", "\n", "\0", "WATCHDOG_USEC", "FDNAME", "BARRIER",
             "MAINPID", "9999999999999999999", "é", "-", "trigger"];
         byte[] buffer = new byte[64];
         int read = 0;
