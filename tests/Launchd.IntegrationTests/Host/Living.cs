@@ -1,6 +1,10 @@
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux;
+using Tmds.Linux;
+using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
@@ -18,6 +22,16 @@ internal static class Living
     public static bool IsAlive(int pid) => Libc.kill(pid, 0) == 0 && !StateOf(pid).StartsWith('Z');
 
     public static void Signal(int pid, int signal) => Xunit.Assert.Equal(0, Libc.kill(pid, signal));
+
+    /// <summary>SIGKILL, and waits until the process has ended: kill(2) answers before that, and a pidfd is readable after it.</summary>
+    public static unsafe void Kill(int pid)
+    {
+        using PidFd? process = PidFd.TryOpen(pid);
+        Xunit.Assert.NotNull(process);
+        Xunit.Assert.Equal(Errno.None, process.Signal(SIGKILL));
+        pollfd wait = new() { fd = process.Descriptor.Number, events = POLLIN };
+        Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));
+    }
 
     /// <summary>How many descriptors a process has open; another's can be counted by root alone while it is not dumpable.</summary>
     public static int DescriptorCount(int pid) => Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length;

@@ -105,7 +105,7 @@ public sealed class StopTests
 
         Assert.Equal(ends, !Living.IsAlive(pid));
         if (!ends)
-            Living.Signal(pid, Living.SIGKILL);
+            Living.Kill(pid);
         Assert.Equal(0, await supervisor.Stop());
     }
 
