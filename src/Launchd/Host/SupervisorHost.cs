@@ -160,6 +160,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ListenerReadable e => e.Service,
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
+        Event.ListenerUsed e => e.Service,
+        Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
