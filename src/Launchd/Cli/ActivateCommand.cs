@@ -52,6 +52,11 @@ internal static class ActivateCommand
     /// <summary>What stands before <c>--</c> and is none of our options: either mistyped, or the <c>--</c> is missing.</summary>
     public static CliException? FindMistake(ParseResult parsed)
     {
+        // An option takes several values, and so would take a mistyped option for one.
+        string? value = parsed.CommandResult.Children.OfType<OptionResult>().SelectMany(o => o.Tokens).Select(t => t.Value)
+            .FirstOrDefault(v => v.Length > 1 && v[0] == '-');
+        if (value is not null)
+            return Mistyped(parsed, value);
         List<string> before = [.. parsed.Tokens.TakeWhile(t => t.Type != TokenType.DoubleDash).Select(t => t.Value)];
         Token[] words = [.. parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens)];
         int behind = parsed.Tokens.Count - before.Count - 1;
@@ -68,9 +73,14 @@ internal static class ActivateCommand
             return new CliException(
                 ExitCode.Usage, $"write the program behind '--': launchd-cs activate … -- {TerminalText.Escape(string.Join(' ', words.Select(w => w.Value)))}");
         }
+        return Mistyped(parsed, first);
+    }
+
+    private static CliException Mistyped(ParseResult parsed, string word)
+    {
         IEnumerable<string> known = parsed.CommandResult.Command.Options.Where(o => !o.Hidden).SelectMany(o => o.Aliases.Append(o.Name));
-        string guess = first.StartsWith('-') ? UsageError.DidYouMean(first, known) : "";
-        string what = first.StartsWith('-') ? $"there is no option '{TerminalText.Escape(first)}'{guess}" : $"'{TerminalText.Escape(first)}' is no option";
+        string what = word.StartsWith('-') ? $"there is no option '{TerminalText.Escape(word)}'{UsageError.DidYouMean(word, known)}"
+            : $"'{TerminalText.Escape(word)}' is no option";
         return new CliException(ExitCode.Usage, $"{what}; the program and its arguments stand behind '--'; see 'launchd-cs activate --help'");
     }
 

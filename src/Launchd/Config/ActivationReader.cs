@@ -53,7 +53,8 @@ internal static class ActivationReader
             Name = "activate",
             ConfigPath = Path.Combine(DirectoryOf(source), "activate"),
             RuntimeDirectory = runtimeDirectory,
-            LogLevel = LogSeverity.Warning,
+            // Whoever runs this says what happens in its own words; the log keeps what must never be.
+            LogLevel = LogSeverity.Critical,
             Keeper = false,
             ShutdownTimeout = StopTimeout + TimeSpan.FromSeconds(5),
             Listeners = listeners,

@@ -75,6 +75,9 @@ internal sealed record ServiceState
     /// <summary>Whether somebody came within that window.</summary>
     public bool WasUsed { get; init; }
 
+    /// <summary>Attempts in a row to accept that failed for want of descriptors or memory.</summary>
+    public int ShortageCount { get; init; }
+
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
 
