@@ -31,6 +31,20 @@ internal abstract record Effect
 
     internal sealed record EndProbe(InstanceId Instance) : Effect;
 
+    /// <summary>Repeat the service's health check, until <see cref="EndHealth"/> or <see cref="Event.HealthFailed"/>.</summary>
+    internal sealed record StartHealth(InstanceId Instance) : Effect;
+
+    internal sealed record EndHealth(InstanceId Instance) : Effect;
+
+    /// <summary>Tell an instance on its channel that it is to finish.</summary>
+    /// <param name="Instance">It was sent the stop signal in the same step.</param>
+    /// <param name="Deadline">It is killed then; null: no limit.</param>
+    /// <param name="Successor">Which takes its place; null: none lives.</param>
+    internal sealed record TellDrain(InstanceId Instance, Moment? Deadline, InstanceId? Successor) : Effect;
+
+    /// <summary>Tell an instance on its channel that another is being started in its place, to which it may hand over.</summary>
+    internal sealed record TellHandOver(InstanceId Instance, InstanceId Successor) : Effect;
+
     /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 
@@ -62,6 +76,9 @@ internal abstract record Effect
 
     /// <summary>Close a received or stored descriptor.</summary>
     internal sealed record CloseDescriptor(DescriptorId Descriptor) : Effect;
+
+    /// <summary>Nothing is left of a service that a reload took out: close all that was held for it.</summary>
+    internal sealed record Forget(ServiceName Service) : Effect;
 
     /// <summary>Answer an operator.</summary>
     internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;

@@ -91,6 +91,7 @@ internal sealed class Supervisor
             case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
             case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
             case Event.MachineFaulted e: SetAside(d, e); break;
+            case Event.Reloaded or Event.HealthFailed or Event.DrainProgress: break; // until the rollout stands
             default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);
         }
     }

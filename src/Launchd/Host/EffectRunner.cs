@@ -59,6 +59,8 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.StartHealth or Effect.EndHealth or Effect.TellDrain or Effect.TellHandOver or Effect.Forget:
+                break; // nobody orders them before the rollout stands
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
