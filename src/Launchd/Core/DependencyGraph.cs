@@ -34,7 +34,8 @@ internal sealed class DependencyGraph
         }
         Then = [.. then.Select(t => t.ToArray())];
         RequiredBy = [.. requiredBy.Select(r => r.ToArray())];
-        Activations = [.. services.Select(s => ActivationBounds.Of(s, definition.Listeners))];
+        Dictionary<string, ListenerDefinition> listeners = definition.Listeners.ToDictionary(l => l.Key, StringComparer.Ordinal);
+        Activations = [.. services.Select(s => ActivationBounds.Of(s, listeners))];
     }
 
     public ImmutableArray<ServiceDefinition> Services { get; }
@@ -69,11 +70,11 @@ internal sealed record ActivationBounds(RateLimit Triggers, int MaxConnections, 
 {
     private static readonly ActivationBounds None = new(RateLimit.Unlimited, MaxConnections: 0, MaxPerSource: 0);
 
-    public static ActivationBounds Of(ServiceDefinition service, ImmutableArray<ListenerDefinition> listeners)
+    public static ActivationBounds Of(ServiceDefinition service, IReadOnlyDictionary<string, ListenerDefinition> listeners)
     {
         if (service.Start is not (StartKind.Demand or StartKind.Connection))
             return None;
-        ListenerDefinition[] own = [.. listeners.Where(l => service.Sockets.Contains(l.Key))];
+        ListenerDefinition[] own = [.. service.Sockets.Where(listeners.ContainsKey).Select(key => listeners[key])];
         RateLimit standard = service.Start == StartKind.Demand ? Limits.DemandTriggers : Limits.ConnectionTriggers;
         return new ActivationBounds(
             own.Select(l => l.TriggerLimit).FirstOrDefault(t => t is not null) ?? standard,

@@ -23,8 +23,10 @@ internal sealed class DescriptorTable : IDisposable
         DescriptorTable table = new();
         try
         {
+            // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
+            HashSet<string> acceptedFrom = [.. definition.Services.Where(s => s.Start == StartKind.Connection).SelectMany(s => s.Sockets)];
             foreach (ListenerDefinition listener in definition.Listeners)
-                table.OpenListener(listener, IsAcceptedFrom(definition, listener), users);
+                table.OpenListener(listener, acceptedFrom.Contains(listener.Key), users);
             foreach (FileDefinition file in definition.Files)
                 table._files.Add(file.Key, (file, IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null));
             return table;
@@ -87,10 +89,6 @@ internal sealed class DescriptorTable : IDisposable
             throw Refuse($"sockets.{listener.Key}", failure);
         _listeners.Add(listener.Key, (listener, listeners));
     }
-
-    // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
-    private static bool IsAcceptedFrom(SupervisorDefinition definition, ListenerDefinition listener) =>
-        definition.Services.Any(s => s.Start == StartKind.Connection && s.Sockets.Contains(listener.Key));
 
     private static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 

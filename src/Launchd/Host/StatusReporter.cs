@@ -15,6 +15,8 @@ internal sealed class StatusReporter(SupervisorHost host)
     public StatusReply Status(ImmutableArray<ServiceName> names)
     {
         HashSet<ServiceName> wanted = [.. names];
+        ILookup<string, string> users = host.Core.Services.SelectMany(s => s.Definition.Sockets.Select(socket => (socket, s.Definition.Name.Text)))
+            .ToLookup(u => u.socket, u => u.Text, StringComparer.Ordinal);
         Moment now = SupervisorHost.Now;
         return new StatusReply
         {
@@ -30,7 +32,7 @@ internal sealed class StatusReporter(SupervisorHost host)
                 Counters = AllCounters(),
             },
             Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(OfListener).Where(s => s.Services.Length == 0 || s.Services.Any(n =>
+            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(l => OfListener(l, [.. users[l.Definition.Key]])).Where(s => s.Services.Length == 0 || s.Services.Any(n =>
                 wanted.Contains(new ServiceName(n))))],
         };
     }
@@ -85,9 +87,8 @@ internal sealed class StatusReporter(SupervisorHost host)
         };
     }
 
-    private IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener)
+    private static IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener, string[] services)
     {
-        string[] services = [.. host.Core.Services.Where(s => s.Definition.Sockets.Contains(listener.Definition.Key)).Select(s => s.Definition.Name.Text)];
         foreach (OpenedListener opened in listener.Opened)
         {
             (int QueueCount, int BacklogCount)? queue = ListenerState.ReadQueue(opened.Descriptor);

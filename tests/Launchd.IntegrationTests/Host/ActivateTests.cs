@@ -185,7 +185,8 @@ public sealed class ActivateTests : IDisposable
     {
         int code = await run.Exit();
         Assert.Equal([], _scratch.Processes());
-        Assert.Empty(Directory.GetFileSystemEntries(_scratch.At("tmp")));
+        // Others of a program's own runtime may stay.
+        Assert.Empty(Directory.GetFileSystemEntries(_scratch.At("tmp"), "launchd-cs*"));
         return code;
     }
 }

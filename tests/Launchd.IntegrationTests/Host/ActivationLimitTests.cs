@@ -147,6 +147,7 @@ public sealed partial class ActivationLimitTests
         Task<string> answer = Supervisor.Ask(address, "patient");
         first.Dispose();
         Assert.Equal("patient", await answer);
+        _ = await supervisor.Event("exited", "each", nth: 2);
         Assert.Equal(2, supervisor.Events.All().Count(e => e.Kind == "spawned"));
         Assert.Contains("\"connections-gone\":20", (await supervisor.Verb("status", "--json")).Output.Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
@@ -199,6 +200,8 @@ public sealed partial class ActivationLimitTests
         IPEndPoint address = await supervisor.Address("each");
         using TcpClient first = await Echoing(address);
         int pid = await supervisor.Pid();
+        // Its connection is closed here before this is told.
+        _ = await supervisor.Event("ready", "each");
         ulong[] before = Limit(pid, Nofile, [0, 0], set: false);
         // All numbers below the first that is free: not one more.
         HashSet<int> open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(p => int.Parse(Path.GetFileName(p), CultureInfo.InvariantCulture))];

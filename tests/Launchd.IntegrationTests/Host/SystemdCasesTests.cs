@@ -63,7 +63,6 @@ public sealed class SystemdCasesTests
             ready = "notify"
             notify_access = "all"
             stop_timeout = "5s"
-            kill = "process"
             """);
         _ = await supervisor.Event("ready", "app");
         Task<(int, string, string)> stop = supervisor.Verb("stop", "app");
