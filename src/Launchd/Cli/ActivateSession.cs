@@ -26,6 +26,9 @@ internal sealed unsafe class ActivateSession : IDisposable
     private string? _changed;
     private string? _askedAt;
     private bool _wasStarted;
+
+    /// <summary>A change was seen; the new instance has not been started yet.</summary>
+    private bool _isRestarting;
     private long _restarts;
 
     /// <param name="host">Of the one service; nothing runs yet.</param>
@@ -61,9 +64,9 @@ internal sealed unsafe class ActivateSession : IDisposable
         int number = 3;
         foreach ((ListenerDefinition definition, var opened) in _host.Parts.Descriptors.Listeners)
         {
-            string number1 = _service.Start == StartKind.Connection || _service.Input is InputSource.Socket ? ""
+            string place = _service.Start == StartKind.Connection || _service.Input is InputSource.Socket ? ""
                 : definition.Name == "unknown" ? $"descriptor {number++}" : $"descriptor {number++}, {definition.Name}";
-            Say("listening", $"{opened[0].Address}{(number1.Length > 0 ? Faint($"  ({number1})") : "")}", "32");
+            Say("listening", $"{opened[0].Address}{(place.Length > 0 ? Faint($"  ({place})") : "")}", "32");
         }
         foreach ((FileDefinition file, _) in _host.Parts.Descriptors.Files)
             Say("file", file.Key + Faint($"  (descriptor {number++})"), "32");
@@ -82,12 +85,14 @@ internal sealed unsafe class ActivateSession : IDisposable
                 break;
             case Notice.Spawned e:
                 _wasStarted = true;
+                _isRestarting = false;
                 ExecFailure = null;
                 Say("started", $"{e.Instance.Service}{Faint($"  (pid {e.Pid}{(_askedAt is { } at ? $", for {at}" : "")})")}", "32");
                 _askedAt = null;
                 break;
             case Notice.ExecFailed e:
                 _wasStarted = true;
+                _isRestarting = false;
                 ExecFailure = e.Failure.Stage != "exec" ? 1 : e.Failure.ErrorNumber == Errno.ENOENT.Value ? 127 : 126;
                 Say("failed", TerminalText.Escape(e.Failure.Text) + AndThen(), "31");
                 break;
@@ -106,9 +111,8 @@ internal sealed unsafe class ActivateSession : IDisposable
         }
     }
 
-    private string AndThen() => _watcher is not null && _host.Core.Frame.Shutdown is null && _pause is null && _restarting is null ? Faint("; waits for a change") : "";
-
-    private string? _restarting;
+    private string AndThen() =>
+        _watcher is not null && !_isRestarting && _host.Core.Frame.Shutdown is null ? Faint("; waits for a change") : "";
 
     private string AddressOf(string key)
     {
@@ -120,7 +124,7 @@ internal sealed unsafe class ActivateSession : IDisposable
     {
         if (_watcher!.Read() is not { } changed)
             return;
-        _changed ??= changed;
+        _changed = changed;
         if (_pause is { } before)
             _host.Parts.Delays.Cancel(before);
         _pause = new object();
@@ -135,10 +139,9 @@ internal sealed unsafe class ActivateSession : IDisposable
         // Before the first traffic there is nothing to start anew: the program will be read then.
         if (!_wasStarted || _host.Core.Frame.Shutdown is not null)
             return;
-        _restarting = changed;
+        _isRestarting = true;
         Say("changed", TerminalText.Escape(changed), "36");
         _host.Feed(new Event.Requested(new RequestId(--_restarts), Verb.Restart, [_service.Name]));
-        _restarting = null;
     }
 
     private string Faint(string text) => _hasColour ? $"\e[2m{text}\e[0m" : text;

@@ -53,7 +53,7 @@ internal sealed unsafe class FileWatcher : IDisposable
         return null;
     }
 
-    /// <summary>Reads what came. The first path that counts, or null. Never waits.</summary>
+    /// <summary>Reads what came. The last path that counts (editors write elsewhere and rename), or null. Never waits.</summary>
     public string? Read()
     {
         string? changed = null;
@@ -73,7 +73,7 @@ internal sealed unsafe class FileWatcher : IDisposable
                 ReadOnlySpan<byte> name = head.Slice(Libc.InotifyEventBytes, length);
                 int end = name.IndexOf((byte)0);
                 string? its = Take(watch, mask, Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
-                changed ??= its;
+                changed = its ?? changed;
                 at += Libc.InotifyEventBytes + length;
             }
         }

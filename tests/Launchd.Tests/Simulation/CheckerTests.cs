@@ -25,6 +25,8 @@ public sealed class CheckerTests
     [InlineData("lose EndCommand", "commands")]
     [InlineData("lose EndProbe", "commands: a probe")]
     [InlineData("lose UnwatchListeners", "listeners")]
+    [InlineData("lose WatchUse", "16: use is watched")]
+    [InlineData("lose UnwatchUse", "16: use is watched")]
     [InlineData("lose Spawn", "11: not at rest")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
     public void APlantedFault_IsFound(string fault, string expected)
@@ -53,6 +55,25 @@ public sealed class CheckerTests
         BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [restart], new Moment(10_000_000_000)));
 
         Assert.StartsWith("7", found.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("ListenerUsed", "16: it is stopped as unused without a look")]
+    [InlineData("UseSeen", "16: it is stopped as unused within its idle time")]
+    public void AStopOfWhatWasUsed_IsFound(string after, string expected)
+    {
+        World world = new World(A.Demand("lazy") with { IdleTimeout = TimeSpan.FromSeconds(10) }).Boot();
+        ServiceName lazy = new("lazy");
+        IdleChecker checker = new(world.Supervisor);
+        world.Do(new Event.ListenerReadable(lazy, 0));
+        checker.Check(new Event.ListenerReadable(lazy, 0), [new Effect.Spawn(world.Last("lazy"), 0, 1, StartReason.Activation, Connection: null, []),
+            new Effect.WatchUse(lazy)], world.Now);
+        Effect stop = new Effect.Report(new Notice.Draining(world.Last("lazy"), 0, 1, 1, "nobody used it for 10s"));
+        Event cause = after == "UseSeen" ? new Event.UseSeen(lazy, IsUsed: false) : new Event.ListenerUsed(lazy);
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(cause, [stop], world.Now + TimeSpan.FromSeconds(9)));
+
+        Assert.StartsWith(expected, found.Message, StringComparison.Ordinal);
     }
 
     [Fact]
