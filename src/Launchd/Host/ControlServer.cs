@@ -56,7 +56,11 @@ internal sealed class ControlServer : IDisposable
         for (int i = 0; i < Limits.MessagesPerTurn; i++)
         {
             FileDescriptor? accepted = UnixSocket.Accept(_listener.Descriptor, out Errno refused);
-            if (accepted is null && (refused == Errno.EMFILE || refused == Errno.ENFILE) && (Evict() || _reserve.Lend()))
+            bool isShort = accepted is null && (refused == Errno.EMFILE || refused == Errno.ENFILE);
+            // accept4(2) looks for a number before it looks into the queue, so it says this of an empty one too.
+            if (isShort && !ListenerState.IsReadable(_listener.Descriptor))
+                return;
+            if (isShort && (_reserve.Lend() || Evict()))
                 continue;
             if (accepted is null)
             {

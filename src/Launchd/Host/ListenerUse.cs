@@ -1,8 +1,6 @@
 using Launchd.Client;
 using Launchd.Linux;
 using Launchd.Model;
-using Tmds.Linux;
-using static Tmds.Linux.LibC;
 
 namespace Launchd.Host;
 
@@ -11,7 +9,7 @@ namespace Launchd.Host;
 /// is watched one-shot: however many come, the supervisor wakes up once. An epoll of its own, because others may watch the same
 /// listeners for other things.
 /// </summary>
-internal sealed unsafe class ListenerUse : IDisposable
+internal sealed class ListenerUse : IDisposable
 {
     private readonly EventLoop _outer;
     private readonly EventLoop _watches = new();
@@ -58,11 +56,7 @@ internal sealed unsafe class ListenerUse : IDisposable
     }
 
     /// <summary>Whether something waits in a listener or a connection that came by it is open. Null: the kernel does not tell.</summary>
-    public static bool? IsUsed(FileDescriptor listener)
-    {
-        pollfd look = new() { fd = listener.Number, events = POLLIN };
-        return poll(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0 ? true : ConnectionDiagnostics.HasConnections(listener);
-    }
+    public static bool? IsUsed(FileDescriptor listener) => ListenerState.IsReadable(listener) ? true : ConnectionDiagnostics.HasConnections(listener);
 
     public void Dispose()
     {

@@ -74,6 +74,13 @@ internal static unsafe class ListenerState
         return !TryReadTcp(listener, out Libc.tcp_info_head info) || info.tcpi_state == Libc.TCP_LISTEN;
     }
 
+    /// <summary>Whether a connection or a message waits in it.</summary>
+    public static bool IsReadable(FileDescriptor listener)
+    {
+        var look = new pollfd { fd = listener.Number, events = POLLIN };
+        return poll(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+    }
+
     /// <summary>Whether a holder has put a packet filter on it, or locked one: clients may wait in vain.</summary>
     public static bool IsFiltered(FileDescriptor listener)
     {
