@@ -1,16 +1,16 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using Launchd.Config;
 
 namespace Launchd.Host.Logs;
 
 /// <summary>
-/// Waits for a line of one instance in which a pattern matches. The engine is the one whose time is linear in the line, and even that is
-/// bounded: no pattern and no output can hold up the pump.
+/// Waits for a line of one instance in which a pattern matches. No clock is asked: a line that is skipped because the machine was busy, or
+/// because the code was compiled just then, would leave a service that said it is ready waiting for ever. What bounds the work is
+/// <see cref="LinePattern"/> and the length of a line.
 /// </summary>
 internal sealed class OutputMatcher
 {
-    private static readonly TimeSpan LongestMatch = TimeSpan.FromMilliseconds(20);
-
     private readonly Regex _pattern;
     private readonly Action _onMatch;
 
@@ -18,7 +18,7 @@ internal sealed class OutputMatcher
     /// <exception cref="NotSupportedException">The pattern needs backtracking (back references, look-around).</exception>
     public OutputMatcher(long instanceId, string pattern, Action onMatch)
     {
-        _pattern = new Regex(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, LongestMatch);
+        _pattern = LinePattern.Compile(pattern);
         _onMatch = onMatch;
         InstanceId = instanceId;
     }
@@ -29,7 +29,6 @@ internal sealed class OutputMatcher
     public bool IsDone { get; private set; }
 
     /// <summary>The first matching line returns what is to be posted, once.</summary>
-    /// <exception cref="RegexMatchTimeoutException">The line is skipped.</exception>
     public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch)
     {
         if (IsDone)

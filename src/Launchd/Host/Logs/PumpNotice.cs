@@ -21,9 +21,6 @@ internal abstract record PumpNotice
     /// <summary>Reading or handling one source went wrong and it was closed. <paramref name="Text"/> says how.</summary>
     internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice;
 
-    /// <summary>A readiness pattern needed too long for a line, which was skipped.</summary>
-    internal sealed record MatchTimedOut(long InstanceId) : PumpNotice;
-
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>
     internal sealed record RequestFailed(string Text) : PumpNotice;
 }
