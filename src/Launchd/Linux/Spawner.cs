@@ -184,13 +184,14 @@ internal sealed unsafe class Spawner : IDisposable
         }
     }
 
-    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered.
+    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered. Of a single one the
+    // reason is told as it is; of a search through several directories that one of them was none says nothing.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Execute(Step* step)
     {
         unchecked
         {
-            int kept = 2; // ENOENT
+            int kept = 0;
             for (byte** path = (byte**)step->A0; *path != null; path++)
             {
                 Libc.syscall(step->Number, (nint)(*path), step->A1, step->A2, 0, 0, 0);
@@ -204,8 +205,12 @@ internal sealed unsafe class Spawner : IDisposable
                     kept = errno;
                     break;
                 }
+                else if (kept != 13)
+                {
+                    kept = kept == 0 ? errno : 2;
+                }
             }
-            *Libc.__errno_location() = kept;
+            *Libc.__errno_location() = kept == 0 ? 2 : kept;
             return -1;
         }
     }

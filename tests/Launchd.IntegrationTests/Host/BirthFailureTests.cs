@@ -46,10 +46,6 @@ public sealed class BirthFailureTests
     public Task SurroundingsThatAreNotThere(string keys, string stage, int errno, string sentence) => Fails(keys, stage, errno, sentence);
 
     [FactWhenRoot]
-    public Task AUserWhoMayNotEnterTheDirectory() => Fails(
-        "command = [\"true\"]\nuser = \"nobody\"\nworking_directory = \"/root\"", "working directory", EACCES, "working directory /root: Permission denied");
-
-    [FactWhenRoot]
     public Task AUserWhoMayNotExecuteTheProgram() => Fails(
         "command = [\"/root/program\"]\nuser = \"nobody\"\nworking_directory = \"/\"", "exec", EACCES, "exec \"/root/program\": Permission denied");
 

@@ -107,7 +107,7 @@ public sealed class RestartTests
             command = ["cat", "/proc/self/limits"]
             output = "file:out"
             restart = "never"
-            limits = { nofile = 300, nproc = [1000, 2000], core = 0, stack = "4MiB", fsize = "1GiB" }
+            limits = { nofile = 300, nproc = "1000:2000", core = 0, stack = "4MiB", fsize = "1GiB" }
             """);
         _ = await supervisor.Event("exited", "app");
         string[] lines = File.ReadAllLines(supervisor.Scratch.At("out"));
