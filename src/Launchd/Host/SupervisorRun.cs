@@ -23,6 +23,9 @@ internal static unsafe class SupervisorRun
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith)
     {
         Moment startedAt = SupervisorHost.Now;
+        SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
+        if (isWrong)
+            throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
@@ -44,7 +47,7 @@ internal static unsafe class SupervisorRun
         });
         console.Attach(pump);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
-        using Spawner spawner = new(OpenNull());
+        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
@@ -69,6 +72,8 @@ internal static unsafe class SupervisorRun
         {
             running = host;
             Announce(definition, parts, warnings, pump);
+            if (spawner.Carrier == SpawnCarrier.Exec)
+                SupervisorLog.BirthsByHelper(logger);
             code = host.Run();
             server.AnswerShutdown();
         }
