@@ -70,8 +70,8 @@ internal static class ActivateCommand
         string first = words[0].Value;
         if (!hasDashes && !first.StartsWith('-'))
         {
-            return new CliException(
-                ExitCode.Usage, $"write the program behind '--': launchd-cs activate … -- {TerminalText.Escape(string.Join(' ', words.Select(w => w.Value)))}");
+            string program = TerminalText.Escape(string.Join(' ', words.Select(w => w.Value)));
+            return new CliException(ExitCode.Usage, $"write the program behind '--': launchd-cs activate … -- {program}");
         }
         return Mistyped(parsed, first);
     }

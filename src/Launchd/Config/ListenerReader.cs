@@ -14,7 +14,8 @@ internal static class ListenerReader
     // Each key with the kinds of address it can act on; given without any such address, the author is mistaken about something.
     private static readonly (string Key, string Wanted, Func<ListenAddress, bool> Fits)[] KeyKinds =
     [
-        ("mode", "a path or a queue", HasOwner), ("user", "a path or a queue", HasOwner), ("group", "a path or a queue", HasOwner), ("directory_mode", "a path", HasPath),
+        ("mode", "a path or a queue", HasOwner), ("user", "a path or a queue", HasOwner), ("group", "a path or a queue", HasOwner),
+        ("directory_mode", "a path", HasPath),
         ("symlinks", "a path", HasPath), ("remove_on_stop", "a path or a queue", HasOwner),
         ("backlog", "connections", a => a.IsConnectionOriented),
         ("ipv6_only", "tcp:// or udp://", IsInternet), ("free_bind", "tcp:// or udp://", IsInternet),

@@ -32,7 +32,8 @@ internal sealed class StatusReporter(SupervisorHost host)
                 Counters = AllCounters(),
             },
             Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(l => OfListener(l, [.. users[l.Definition.Key]])).Where(s => s.Services.Length == 0 || s.Services.Any(n =>
+            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(l => OfListener(l, [.. users[l.Definition.Key]]))
+                .Where(s => s.Services.Length == 0 || s.Services.Any(n =>
                 wanted.Contains(new ServiceName(n))))],
         };
     }

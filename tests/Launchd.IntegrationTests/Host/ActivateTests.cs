@@ -164,7 +164,8 @@ public sealed class ActivateTests : IDisposable
         held.Start();
         await using Command run = Activate(["-l", $"{held.LocalEndpoint}"], "true");
         Assert.Equal(71, await Ended(run));
-        Assert.StartsWith($"launchd-cs: cannot listen on tcp://{held.LocalEndpoint}: Address already in use", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
+        string expected = $"launchd-cs: cannot listen on tcp://{held.LocalEndpoint}: Address already in use";
+        Assert.StartsWith(expected, Assert.Single(run.Errors.All()), StringComparison.Ordinal);
     }
 
     private Command Activate(string[] options, params string[] program) => Command.Launchd(

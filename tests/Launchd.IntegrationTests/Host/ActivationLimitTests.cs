@@ -89,7 +89,8 @@ public sealed partial class ActivationLimitTests
         IPEndPoint address = await supervisor.Address("echo");
         Task<string> answer = Supervisor.Ask(address, "patient");
         _ = await supervisor.Event("exec-failed", "echo");
-        string script = supervisor.Scratch.Write("server", $"#!/bin/sh\nexec {Repository.DotnetPath} {Repository.Built("Probe", "probe.dll")} --greet 'served ' --echo\n");
+        string probe = Repository.Built("Probe", "probe.dll");
+        string script = supervisor.Scratch.Write("server", $"#!/bin/sh\nexec {Repository.DotnetPath} {probe} --greet 'served ' --echo\n");
         File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         Assert.Equal("served patient", await answer);
         Assert.Equal(0, await supervisor.Stop());
@@ -149,7 +150,8 @@ public sealed partial class ActivationLimitTests
         Assert.Equal("patient", await answer);
         _ = await supervisor.Event("exited", "each", nth: 2);
         Assert.Equal(2, supervisor.Events.All().Count(e => e.Kind == "spawned"));
-        Assert.Contains("\"connections-gone\":20", (await supervisor.Verb("status", "--json")).Output.Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
+        string status = (await supervisor.Verb("status", "--json")).Output.Replace(" ", "", StringComparison.Ordinal);
+        Assert.Contains("\"connections-gone\":20", status, StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
     }
 

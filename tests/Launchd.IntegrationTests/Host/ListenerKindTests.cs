@@ -214,7 +214,8 @@ public sealed class ListenerKindTests
         string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw \"$@\"";
         await using Command run = Command.Start(["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
         Assert.Equal(77, await run.Exit());
-        Assert.Contains("cannot set transparent = 1 on tcp://127.0.0.1:0: Operation not permitted (needs CAP_NET_ADMIN", run.Errors.ToString(), StringComparison.Ordinal);
+        string expected = "cannot set transparent = 1 on tcp://127.0.0.1:0: Operation not permitted (needs CAP_NET_ADMIN";
+        Assert.Contains(expected, run.Errors.ToString(), StringComparison.Ordinal);
     }
 
     private static int OpenDirectory(string path, out FileDescriptor held)

@@ -57,9 +57,16 @@ public sealed class SystemdCasesTests
     [InlineData(false, "STATUS=no more time")]
     public async Task AStopIsExtendedByWhoAsksForIt(bool endsByItself, string says)
     {
+        string script = $"""
+            trap 'trap "" TERM; "$$1" "$$2" --notify {says} --exit 0; sleep 6; exit 0' TERM
+            "$$1" "$$2" --notify READY=1 --exit 0
+            while :; do sleep 0.1; done
+            """;
         await using Supervisor supervisor = Supervisor.StartText($"""
             [services.app]
-            command = ["/bin/sh", "-c", "trap 'trap \"\" TERM; \"$$0\" \"$$1\" --notify {says} --exit 0; sleep 6; exit 0' TERM; \"$$0\" \"$$1\" --notify READY=1 --exit 0; while :; do sleep 0.1; done", {Probe}]
+            command = ["/bin/sh", "-c", '''
+            {script}
+            ''', "sh", {Probe}]
             ready = "notify"
             notify_access = "all"
             stop_timeout = "5s"
@@ -95,7 +102,11 @@ public sealed class SystemdCasesTests
     {
         await using Supervisor supervisor = Supervisor.StartText($"""
             [services.app]
-            command = ["/bin/sh", "-c", "echo $$LISTEN_FDS >> counts; test -n \"$$LISTEN_FDS\" || exec \"$$0\" \"$$1\" --store-fd kept --ready; exec \"$$0\" \"$$1\" --ready", {Probe}]
+            command = ["/bin/sh", "-c", '''
+            echo $$LISTEN_FDS >> counts
+            test -n "$$LISTEN_FDS" || exec "$$1" "$$2" --store-fd kept --ready
+            exec "$$1" "$$2" --ready
+            ''', "sh", {Probe}]
             ready = "notify"
             fd_store = 4
             fd_store_keep = "{keep}"
@@ -121,7 +132,10 @@ public sealed class SystemdCasesTests
             """));
         await using Supervisor supervisor = Supervisor.StartText(text);
         for (int i = 0; i < 25; i++)
-            Assert.Equal(i % 2 == 0 ? "exec-failed" : "ready", (await supervisor.Events.First(e => e.Service == $"app{i}" && e.Kind is "exec-failed" or "ready", $"app{i}")).Kind);
+        {
+            Happening verdict = await supervisor.Events.First(e => e.Service == $"app{i}" && e.Kind is "exec-failed" or "ready", $"app{i}");
+            Assert.Equal(i % 2 == 0 ? "exec-failed" : "ready", verdict.Kind);
+        }
         Assert.Equal(0, await supervisor.Stop());
     }
 
