@@ -9,6 +9,7 @@ namespace Launchd.Host;
 /// <summary>Carries out the core's orders, one method each. Owns the instances, the connections and the stored descriptors.</summary>
 internal sealed class EffectRunner : IDisposable
 {
+    private const int MostGoneInATurn = 64;
     private const int PriorityOfHangUps = SupervisorHost.ListenerPriority;
 
     private readonly SupervisorHost _host;
@@ -16,6 +17,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
     private readonly HashSet<ServiceName> _watched = [];
+    private readonly ListenerUse _use;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -23,6 +25,7 @@ internal sealed class EffectRunner : IDisposable
     {
         _host = host;
         _parts = parts;
+        _use = new ListenerUse(parts.Loop);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -46,6 +49,9 @@ internal sealed class EffectRunner : IDisposable
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
             case Effect.WatchListeners e: WatchListeners(e.Service); break;
             case Effect.UnwatchListeners e: UnwatchListeners(e.Service); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -53,6 +59,8 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.StartHealth or Effect.EndHealth or Effect.TellDrain or Effect.TellHandOver or Effect.Forget:
+                break; // nobody orders them before the rollout stands
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -87,6 +95,7 @@ internal sealed class EffectRunner : IDisposable
         Instances.Dispose();
         foreach (ServiceName service in _watched.ToArray())
             UnwatchListeners(service);
+        _use.Dispose();
         foreach (AcceptedConnection connection in _connections.Values)
             connection.Dispose();
         foreach (FileDescriptor descriptor in _received.Values)
@@ -143,11 +152,39 @@ internal sealed class EffectRunner : IDisposable
             _host.Loop.Unwatch(listener.Descriptor);
     }
 
+    private void WatchUse(ServiceName service)
+    {
+        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
+        if (refused > 0)
+            _host.Count("listeners-unwatchable");
+    }
+
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process.
+    private void LookForUse(ServiceName service)
+    {
+        bool isUsed = false;
+        foreach ((_, OpenedListener listener) in ListenersOf(service))
+        {
+            bool? its = ListenerUse.IsUsed(listener.Descriptor);
+            if (its is null)
+                _host.Count("idle-unknown");
+            isUsed |= its ?? true;
+        }
+        _host.FeedResult(new Event.UseSeen(service, isUsed));
+    }
+
     private void Accept(Effect.Accept accept)
     {
         (ListenerDefinition definition, OpenedListener listener) = ListenersOf(accept.Service).ElementAt(accept.ListenerIndex);
         string name = definition.Name == definition.Key ? "connection" : definition.Name;
         AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, out Errno refused);
+        // Who connected and was gone before its turn came needs no process; a flood of such must not keep the others waiting.
+        for (int gone = 0; connection is { IsGone: true } && gone < MostGoneInATurn; gone++)
+        {
+            _host.Count("connections-gone");
+            connection.Dispose();
+            connection = AcceptedConnection.Accept(listener.Descriptor, name, out refused);
+        }
         if (connection is null)
         {
             bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;

@@ -19,14 +19,18 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
+    /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
-    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith)
+    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
+        Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
         SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
+        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
@@ -47,7 +51,6 @@ internal static unsafe class SupervisorRun
         });
         console.Attach(pump);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
-        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
@@ -69,6 +72,7 @@ internal static unsafe class SupervisorRun
         int code;
         using (SupervisorHost host = new(definition, parts, exitWith))
         using (ControlServer server = new(host, control))
+        using (beside?.Invoke(host))
         {
             running = host;
             Announce(definition, parts, warnings, pump);
