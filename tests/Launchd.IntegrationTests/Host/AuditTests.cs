@@ -18,6 +18,10 @@ public sealed class AuditTests
     [InlineData("exec")]
     public async Task SocketsThenFiles_InTheirOrder_AndNothingElse(string carrier)
     {
+        Dictionary<string, string> passed = new()
+        {
+            ["PATH"] = "/usr/local/bin:/usr/bin:/bin", ["HOME"] = "/tmp", ["USER"] = "somebody", ["LANG"] = "C.UTF-8",
+        };
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [sockets.http]
             listen = ["tcp://127.0.0.1:0", "unix:http.sock"]
@@ -42,7 +46,7 @@ public sealed class AuditTests
             environment = { A = "x ${fd:ring} ${service} ${slot} ${generation}" }
             pass_environment = []
             umask = "0027"
-            """, new Dictionary<string, string> { ["LAUNCHD_SPAWN"] = carrier });
+            """, new Dictionary<string, string>(passed) { ["LAUNCHD_SPAWN"] = carrier });
         Happening ready = await supervisor.Event("ready", "app");
         JsonElement audit = supervisor.Said("said", "audit").Single();
 
@@ -56,7 +60,7 @@ public sealed class AuditTests
         Assert.Equal("0027", audit.GetProperty("umask").GetString());
         Assert.Equal(ready.Pid, audit.GetProperty("sid").GetInt32());
         Assert.Equal(ready.Pid, audit.GetProperty("pgid").GetInt32());
-        Dictionary<string, string> expected = new()
+        Dictionary<string, string> expected = new(passed)
         {
             ["A"] = "x 6 app 0 1", ["FDSTORE"] = "7", ["LAUNCHD_GENERATION"] = "1", ["LAUNCHD_INSTANCE"] = "1", ["LAUNCHD_SERVICE"] = "app",
             ["LAUNCHD_SLOT"] = "0", ["LISTEN_FDNAMES"] = "log:web:web:ring:here:notes", ["LISTEN_FDS"] = "6", ["LISTEN_PID"] = $"{ready.Pid}",
@@ -227,7 +231,7 @@ public sealed class AuditTests
             """));
         await using Command run = Command.Start(
             // By a shell that stays: a runtime that is not compiled in raises its own limit before anything of ours runs.
-            ["/bin/sh", "-c", "ulimit -Hn 4000 && ulimit -Sn 500 && \"$0\" \"$@\"; exit $?", .. Repository.LaunchdCommand, "run", "config.toml",
+            ["/bin/sh", "-c", "ulimit -Sn 500 && ulimit -Hn 4000 && \"$0\" \"$@\"; exit $?", .. Repository.LaunchdCommand, "run", "config.toml",
                 "--exit-with", "app"], scratch.FolderPath);
 
         Assert.Equal(0, await run.Exit());
