@@ -82,8 +82,8 @@ internal static unsafe partial class Soak
 
     // Of the kinds that a birth opens: the runtime, and tests beside it, open and close their own all the time.
     private static int CountDescriptors() => new DirectoryInfo("/proc/self/fd").GetFiles()
-        .Count(f => f.LinkTarget is { } target && (target.Contains("pidfd", StringComparison.Ordinal) || target.StartsWith("/memfd:plan", StringComparison.Ordinal)
-            || target == "/dev/null"));
+        .Count(f => f.LinkTarget is { } target && (target == "/dev/null" || target.Contains("pidfd", StringComparison.Ordinal)
+            || target.StartsWith("/memfd:plan", StringComparison.Ordinal)));
 
     // mallinfo2(3): ten words, of which the eighth says what is in use; the fifth what was mapped beside the heap.
     private static long HeapBytes()

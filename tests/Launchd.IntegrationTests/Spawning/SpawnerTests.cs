@@ -179,7 +179,8 @@ public abstract class SpawnerTests : IDisposable
     public void EveryAttributeAtOnce_UnderConstantCollection_NoneFailsAndNothingLeaks()
     {
         // The long form, for a change of what runs in the child: LAUNCHD_SOAK=100000.
-        int births = int.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_SOAK"), out int asked) ? asked : _spawner.Carrier == SpawnCarrier.Clone ? 500 : 20;
+        int few = _spawner.Carrier == SpawnCarrier.Clone ? 500 : 20;
+        int births = int.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_SOAK"), out int asked) ? asked : few;
 
         SoakResult result = Soak.Run(_spawner, births);
 
@@ -221,8 +222,8 @@ public abstract class SpawnerTests : IDisposable
 
     // Of the kinds that a birth opens: the runtime and other tests open and close their own all the time.
     private static int CountDescriptors() => new DirectoryInfo("/proc/self/fd").GetFiles()
-        .Count(f => f.LinkTarget is { } target && (target.Contains("pidfd", StringComparison.Ordinal) || target.StartsWith("/memfd:plan", StringComparison.Ordinal)
-            || target == "/dev/null"));
+        .Count(f => f.LinkTarget is { } target && (target == "/dev/null" || target.Contains("pidfd", StringComparison.Ordinal)
+            || target.StartsWith("/memfd:plan", StringComparison.Ordinal)));
 
     private static int CountPidFds() => new DirectoryInfo("/proc/self/fd").GetFiles().Count(f => f.LinkTarget?.Contains("pidfd") == true);
 
