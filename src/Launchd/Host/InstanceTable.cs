@@ -57,7 +57,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
         // to end, the others must be able to hear it from the main one, so they go on as well.
         if (number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal)
-            Signal(instance, SignalNumber.Cont, scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process ? KillScope.Group : scope, _isKnown);
+        {
+            bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
+            Signal(instance, SignalNumber.Cont, reachesMore ? KillScope.Group : scope, _isKnown);
+        }
     }
 
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)

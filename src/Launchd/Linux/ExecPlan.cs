@@ -69,8 +69,9 @@ internal sealed unsafe class ExecPlan : IDisposable
     private const int PidDigits = 20;
     private const int LeastBytes = 64 << 10;
 
-    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted.
-    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 33, 34, 35, 36, 37];
+    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted; posix_spawn(3)
+    // has 32 and 33 ignored, which are libc's own.
+    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 32, 33, 34, 35, 36, 37];
 
     private byte* _memory;
     private nuint _capacity;

@@ -31,6 +31,7 @@ internal sealed class Supervisor : IAsyncDisposable
             ["PROBE"] = Repository.Built("Probe", "probe.dll"),
             ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
         };
+        _ = _environment.TryAdd("LAUNCHD_AUDIT_BIRTHS", Births);
         _run = Command.Start([.. around ?? [], .. Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
         _following = Follow();
     }
@@ -62,11 +63,18 @@ internal sealed class Supervisor : IAsyncDisposable
     }
 
     /// <summary>The same, started by the words of another program, which execute what follows them.</summary>
-    public static Supervisor StartTextBy(IReadOnlyList<string> around, string text, params string[] options)
+    public static Supervisor StartTextBy(IReadOnlyList<string> around, string text, params string[] options) =>
+        StartTextBy(around, text, environment: null, options);
+
+    public static Supervisor StartTextBy(
+        IReadOnlyList<string> around, string text, IReadOnlyDictionary<string, string>? environment, params string[] options)
     {
         Scratch scratch = new();
-        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment: null, around);
+        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment, around);
     }
+
+    /// <summary>Where the supervisor says of each child whether it had exactly the descriptors that it was to have.</summary>
+    private string Births => _scratch.FolderPath + ".births";
 
     /// <summary>The process that was started: the supervisor, or what was put around it.</summary>
     public int StartedPid => _run.Pid;
@@ -121,6 +129,7 @@ internal sealed class Supervisor : IAsyncDisposable
         await _following;
         Assert.Equal([], _scratch.Processes());
         Assert.Equal([], Sockets());
+        AssertBirths();
         return code;
     }
 
@@ -132,6 +141,7 @@ internal sealed class Supervisor : IAsyncDisposable
         await _run.DisposeAsync();
         foreach ((int pid, _) in _scratch.Processes())
             System.Diagnostics.Process.GetProcessById(pid).Kill();
+        File.Delete(Births);
         _scratch.Dispose();
     }
 
@@ -162,6 +172,15 @@ internal sealed class Supervisor : IAsyncDisposable
             client.Shutdown(SocketShutdown.Send);
         using StreamReader answer = new(stream);
         return await answer.ReadToEndAsync(deadline.Token);
+    }
+
+    private void AssertBirths()
+    {
+        if (_environment["LAUNCHD_AUDIT_BIRTHS"].Length == 0)
+            return;
+        string[] births = File.Exists(Births) ? File.ReadAllLines(Births) : [];
+        Assert.DoesNotContain(births, b => !b.StartsWith("clean ", StringComparison.Ordinal));
+        Assert.True(births.Length >= Events.All().Count(e => e.Kind == "spawned"), "a birth was not looked at");
     }
 
     private IEnumerable<string> Sockets() =>

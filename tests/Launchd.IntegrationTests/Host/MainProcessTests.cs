@@ -149,11 +149,9 @@ public sealed class MainProcessTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("systemd-notify")]
     public async Task AnotherUserMayNotNameAStranger()
     {
-        if (Repository.Tool("systemd-notify") is null)
-            return;
         await using Command stranger = Command.Start(["sleep", "2147483645"]);
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]

@@ -86,7 +86,8 @@ public sealed class ReadinessTests
         if (kind == "http")
         {
             // Neither an answer of another code, nor none at all, nor half of one is one.
-            Assert.StartsWith($"GET /health?deep HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n", await Answer(listener, "HTTP/1.1 503 Busy\r\n\r\n"), StringComparison.Ordinal);
+            string request = await Answer(listener, "HTTP/1.1 503 Busy\r\n\r\n");
+            Assert.StartsWith($"GET /health?deep HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n", request, StringComparison.Ordinal);
             _ = await Answer(listener, "");
             _ = await Answer(listener, "HTTP/1.1 2");
             Assert.Equal("starting", (await control.Service("app")).GetProperty("state").GetString());

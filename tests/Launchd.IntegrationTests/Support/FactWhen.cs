@@ -33,3 +33,30 @@ public sealed class FactWhenKernelAttribute : FactAttribute
             Skip = $"needs Linux {major}.{minor}, this is {running}";
     }
 }
+
+/// <summary>A test that needs root and a program; skipped with the reason otherwise.</summary>
+public sealed class FactWhenRootAndToolAttribute : FactAttribute
+{
+    public FactWhenRootAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenToolAttribute(tool).Skip ?? new FactWhenRootAttribute().Skip;
+    }
+}
+
+/// <summary>The same for a theory.</summary>
+public sealed class TheoryWhenRootAndToolAttribute : TheoryAttribute
+{
+    public TheoryWhenRootAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenToolAttribute(tool).Skip ?? new FactWhenRootAttribute().Skip;
+    }
+}
+
+/// <summary>A theory that needs root; skipped with the reason otherwise.</summary>
+public sealed class TheoryWhenRootAttribute : TheoryAttribute
+{
+    public TheoryWhenRootAttribute()
+    {
+        Skip = new FactWhenRootAttribute().Skip;
+    }
+}

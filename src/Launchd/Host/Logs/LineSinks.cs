@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Launchd.Control;
 using Launchd.Model;
 
@@ -203,8 +204,16 @@ internal sealed class LineSinks : IDisposable
     private void Match(ServiceInput input, ReadOnlySpan<byte> text)
     {
         OutputMatcher matcher = input.Matcher!;
-        if (matcher.Try(text, _matchText) is { } found)
-            _post(found);
+        try
+        {
+            if (matcher.Try(text, _matchText) is { } found)
+                _post(found);
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            _counters.CountFault();
+            _notice(new PumpNotice.MatchTimedOut(input.Source.Service));
+        }
         if (matcher.IsDone)
         {
             input.Matcher = null;
