@@ -26,7 +26,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            return ConfigFileContent.Failed("does not exist");
+            return ConfigFileContent.Missing;
         }
         catch (UnauthorizedAccessException)
         {

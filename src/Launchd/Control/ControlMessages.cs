@@ -13,6 +13,7 @@ internal static class ControlNames
     public const string NotBuilt = Interface + ".NotBuilt";
     public const string LimitReached = Interface + ".LimitReached";
     public const string MethodNotFound = "org.varlink.service.MethodNotFound";
+    public const string InterfaceNotFound = "org.varlink.service.InterfaceNotFound";
     public const string InvalidParameter = "org.varlink.service.InvalidParameter";
 }
 
@@ -71,6 +72,9 @@ internal sealed record ServiceResult
 
 /// <summary>Parameters of Status and Descriptors: a service's name or pattern; null for all.</summary>
 internal sealed record FilterRequest(string? Service = null);
+
+/// <summary>Parameters of <c>org.varlink.service.GetInterfaceDescription</c>.</summary>
+internal sealed record InterfaceRequest(string? Interface = null);
 
 internal sealed record StatusReply
 {
@@ -215,6 +219,7 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(ServicesRequest))]
 [JsonSerializable(typeof(ServicesReply))]
 [JsonSerializable(typeof(FilterRequest))]
+[JsonSerializable(typeof(InterfaceRequest))]
 [JsonSerializable(typeof(StatusReply))]
 [JsonSerializable(typeof(DescriptorsReply))]
 [JsonSerializable(typeof(LogsRequest))]

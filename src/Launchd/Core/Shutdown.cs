@@ -23,8 +23,11 @@ internal static class Shutdown
         if (d.Frame.ExitWith != service || d.IsShuttingDown)
             return;
         bool goesOn = d[service].Slots.Any(s => s.Phase is SlotPhase.Live or SlotPhase.BackingOff or SlotPhase.Waiting);
-        if (!goesOn)
-            Begin(d, $"{d[service].Definition.Name} {status}", status.ShellCode, d.Frame.ShutdownTimeout);
+        if (goesOn)
+            return;
+        // A program that was never ready and then ends well when it is told to has failed all the same.
+        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed);
+        Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
     }
 
     /// <summary><c>run --exit-with</c>: that service can never run.</summary>

@@ -31,6 +31,9 @@ internal sealed unsafe class ControlConnection
     private bool _isClosed;
     private bool _isWriting;
 
+    // The call that is under way wants no answer.
+    private bool _isOneway;
+
     public ControlConnection(SupervisorHost host, ControlMethods methods, FileDescriptor socketTaken, Action<ControlConnection> onClose)
     {
         _host = host;
@@ -143,6 +146,7 @@ internal sealed unsafe class ControlConnection
                 return;
             }
             _isBusy = true;
+            _isOneway = call.Oneway;
             Handle(call);
         }
         // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
@@ -192,7 +196,7 @@ internal sealed unsafe class ControlConnection
 
     private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues)
     {
-        if (_isClosed)
+        if (_isClosed || _isOneway)
             return;
         using MemoryStream message = new();
         using (Utf8JsonWriter json = new(message))

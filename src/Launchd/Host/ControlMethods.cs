@@ -15,13 +15,15 @@ internal sealed class ControlMethods : IDisposable
 {
     private const int MostLogLines = 10_000;
     private const int EventsPerAnswer = 64;
+    private const int LinesPerAnswer = 64;
+    private const int AnswerBytes = 4 << 20;
 
     private readonly SupervisorHost _host;
     private readonly StatusReporter _reporter;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
     private long _requests;
-    private ControlConnection? _shutdownCaller;
+    private readonly List<ControlConnection> _shutdownCallers = [];
 
     public ControlMethods(SupervisorHost host)
     {
@@ -50,7 +52,7 @@ internal sealed class ControlMethods : IDisposable
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
-            case "org.varlink.service.GetInterfaceDescription": from.Send(WriteDescription, continues: false); break;
+            case "org.varlink.service.GetInterfaceDescription": Describe(from, Read(call, ControlJson.Default.InterfaceRequest)); break;
             default:
                 from.Refuse(ControlNames.MethodNotFound, new ErrorDetail { Name = call.Method });
                 break;
@@ -179,7 +181,7 @@ internal sealed class ControlMethods : IDisposable
         int count = Math.Clamp(request.Lines, 0, MostLogLines);
         if (!request.Follow || !call.More)
         {
-            _host.Parts.Pump.Tail(only, count, lines => from.Answer(new LogsReply(lines), ControlJson.Default.LogsReply));
+            _host.Parts.Pump.Tail(only, count, lines => Tell(from, lines, 0, call.More));
             return;
         }
         LogFollower? follower = null;
@@ -195,6 +197,33 @@ internal sealed class ControlMethods : IDisposable
                 from.OnDrained = follower!.Continue;
         });
         from.Closed += follower.Dispose;
+    }
+
+    /// <summary>
+    /// Remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them; to one that takes a single answer, the newest
+    /// that fit into it.
+    /// </summary>
+    private static void Tell(ControlConnection to, LogLine[] lines, int next, bool inBatches)
+    {
+        if (!inBatches)
+        {
+            int first = lines.Length;
+            for (long room = AnswerBytes; first > 0 && (room -= 256 + (2 * lines[first - 1].Text.Length)) >= 0;)
+                first--;
+            to.Answer(new LogsReply(lines[first..], first), ControlJson.Default.LogsReply);
+            return;
+        }
+        while (!to.IsClosed && lines.Length - next > LinesPerAnswer)
+        {
+            to.Continue(new LogsReply(lines[next..(next + LinesPerAnswer)]), ControlJson.Default.LogsReply);
+            next += LinesPerAnswer;
+            if (to.PendingBytes == 0)
+                continue;
+            to.OnDrained = () => Tell(to, lines, next, inBatches);
+            return;
+        }
+        if (!to.IsClosed)
+            to.Answer(new LogsReply(lines[next..]), ControlJson.Default.LogsReply);
     }
 
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
@@ -292,14 +321,15 @@ internal sealed class ControlMethods : IDisposable
 
     private void Shutdown(ControlConnection from)
     {
-        _shutdownCaller = from;
+        _shutdownCallers.Add(from);
+        from.Closed += () => _shutdownCallers.Remove(from);
         _host.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
     }
 
-    /// <summary>Everything has ended: tells who asked for it.</summary>
+    /// <summary>Everything has ended: tells all who asked for it.</summary>
     public void AnswerShutdown()
     {
-        if (_shutdownCaller is { IsClosed: false } caller)
+        foreach (ControlConnection caller in _shutdownCallers.ToArray())
             caller.Answer(new ShutdownReply(_host.Core.Services.Count), ControlJson.Default.ShutdownReply);
     }
 
@@ -325,6 +355,14 @@ internal sealed class ControlMethods : IDisposable
             selected.AddRange(found);
         }
         return [.. selected.Distinct()];
+    }
+
+    private static void Describe(ControlConnection from, InterfaceRequest request)
+    {
+        if (request.Interface == ControlNames.Interface)
+            from.Send(WriteDescription, continues: false);
+        else
+            from.Refuse(ControlNames.InterfaceNotFound, new ErrorDetail { Name = request.Interface });
     }
 
     private static void WriteInfo(Utf8JsonWriter json)

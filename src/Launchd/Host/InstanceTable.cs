@@ -137,6 +137,13 @@ internal sealed unsafe class InstanceTable : IDisposable
     /// <summary>Reads what came for an instance, a batch at a time.</summary>
     public void ReadNotifications(RunningInstance instance) => ReadNotifications(instance, Limits.MessagesPerTurn);
 
+    /// <summary>All that it has said so far; nothing if it is over.</summary>
+    public void ReadNotifications(InstanceId id)
+    {
+        if (_instances.TryGetValue(id, out RunningInstance? instance))
+            ReadNotifications(instance, most: 1024);
+    }
+
     /// <summary>Reaps every child that has ended, and tells the core of those that it knows.</summary>
     public void ReapAll()
     {

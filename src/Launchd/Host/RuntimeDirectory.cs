@@ -47,6 +47,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         try
         {
             MakeParents(System.IO.Path.GetDirectoryName(path)!);
+            CheckParent(System.IO.Path.GetDirectoryName(path)!);
             Make(path, mode);
             Check(path);
             FileDescriptor held = TakeLock(LockOf(path), path);
@@ -146,11 +147,35 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     private static void MakeParents(string path)
     {
+        // In /tmp: whoever made it before us would own what is in it (and is found by the check that follows).
+        if (!Directory.Exists(path) && IsSticky(System.IO.Path.GetDirectoryName(path)))
+        {
+            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return;
+        }
         UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
             | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute;
         if (!Directory.Exists(path))
             Directory.CreateDirectory(path, mode);
     }
+
+    /// <summary>Who may write there could put a directory of his own in the place of ours, and with it our sockets.</summary>
+    private static void CheckParent(string parent)
+    {
+        if (FileStatus.ReadFollow(parent, out FileStatus status) != Errno.None)
+            return; // making the directory says why
+        UnixFileMode mode = File.GetUnixFileMode(parent);
+        bool othersMayReplace = (mode & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite)) != 0 && (mode & UnixFileMode.StickyBit) == 0;
+        bool isForeign = IsSticky(System.IO.Path.GetDirectoryName(parent)) && status.Uid != Libc.geteuid() && status.Uid != 0;
+        if (!othersMayReplace && !isForeign)
+            return;
+        string why = isForeign ? $"belongs to user {status.Uid}" : "may be written by others";
+        throw new StartRefusedException(
+            $"runtime directory: {parent} {why}, who could take its sockets away: remove it, or choose another with supervisor.runtime_directory",
+            ExitCode.NotPermitted);
+    }
+
+    private static bool IsSticky(string? path) => path is not null && Directory.Exists(path) && (File.GetUnixFileMode(path) & UnixFileMode.StickyBit) != 0;
 
     private static void Make(string path, UnixFileMode mode)
     {

@@ -66,9 +66,17 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 BootReport.Write(this);
             Loop.Wait(Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
-                Feed(new Event.TimerFired(key));
+                Fire(key);
         }
         return ExitCode.Value;
+    }
+
+    private void Fire(TimerKey key)
+    {
+        // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
+        if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
+            _effects.Instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
+        Feed(new Event.TimerFired(key));
     }
 
     /// <summary>Something happened. Steps at once, or after the step that is under way.</summary>

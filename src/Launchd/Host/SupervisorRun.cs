@@ -109,7 +109,7 @@ internal static unsafe class SupervisorRun
     private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
     {
         foreach (Diagnostic warning in warnings)
-            SupervisorLog.Configuration(parts.Logger, warning.ToString());
+            SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
         parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
         List<(string, string)> opened = [];
         foreach ((ListenerDefinition listener, var sockets) in parts.Descriptors.Listeners)
