@@ -14,7 +14,6 @@ internal static class NotBuiltYet
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
         ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
         ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
-        ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
@@ -31,8 +30,6 @@ internal static class NotBuiltYet
         }
         if (table.Has("idle_timeout") && service.Start == StartKind.Demand)
             table.Warning(DiagnosticCode.NotBuiltFully, "idle_timeout", "is accepted; the service is not stopped for it for now");
-        if (table.Has("update") && service.Update == UpdateKind.Overlap)
-            table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
     }
 
     public static void CheckSupervisor(TableReader table, SupervisorSettings settings)

@@ -62,6 +62,18 @@ internal static partial class SupervisorLog
     [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
     public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
 
+    [LoggerMessage(2012, LogLevel.Information, "'{service}': generation {generation} takes over")]
+    public static partial void RolloutStarted(ILogger logger, string service, int generation);
+
+    [LoggerMessage(2013, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
+    public static partial void RolloutFinished(ILogger logger, string service, int generation, string after);
+
+    [LoggerMessage(2014, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
+    public static partial void RolledBack(ILogger logger, string service, int generation, int former, string reason);
+
+    [LoggerMessage(2015, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
+    public static partial void Scaled(ILogger logger, string service, int former, int count);
+
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);
 
