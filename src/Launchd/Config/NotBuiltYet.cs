@@ -17,7 +17,7 @@ internal static class NotBuiltYet
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
-    public static void CheckService(TableReader table, ServiceDefinition service)
+    public static void CheckService(TableReader table)
     {
         foreach ((string key, DiagnosticSeverity severity, string text) in ServiceKeys)
         {
@@ -28,8 +28,6 @@ internal static class NotBuiltYet
             else
                 table.Warning(DiagnosticCode.NotBuiltFully, key, text);
         }
-        if (table.Has("idle_timeout") && service.Start == StartKind.Demand)
-            table.Warning(DiagnosticCode.NotBuiltFully, "idle_timeout", "is accepted; the service is not stopped for it for now");
     }
 
     public static void CheckSupervisor(TableReader table, SupervisorSettings settings)

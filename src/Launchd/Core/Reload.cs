@@ -138,6 +138,11 @@ internal static class Reload
             d.Do(new Effect.UnwatchListeners(next.Name));
             d.Do(new Effect.WatchListeners(next.Name));
         }
+        if (state.IdleUntil is not null)
+        {
+            d.Do(new Effect.UnwatchUse(next.Name));
+            d.Do(new Effect.WatchUse(next.Name));
+        }
         // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
         bool isAsConfigured = ReferenceEquals(state.Definition, d.Graph.Former[service]);
         if ((isQuiet && isAsConfigured) || !state.IsWanted || state.IsSetAside)

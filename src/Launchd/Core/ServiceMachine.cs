@@ -179,6 +179,11 @@ internal static class ServiceMachine
                 StartReason reason = state.Rollout?.Reason ?? StartReason.Request;
                 d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = Rollout.StartsAfter(slot, reason) });
                 return;
+            case StopCause.Unused:
+                // Not idle: that would be started at once, because clients may have come to the listener while it stopped.
+                d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
+                d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
+                return;
             case StopCause.Failed(var failure):
                 RecordFailure(d, service, failure, instance.Id);
                 Retry(d, service, Forgive(d, slot, instance), failure);

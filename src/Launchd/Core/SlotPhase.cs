@@ -67,6 +67,9 @@ internal abstract record StopCause
         public static readonly Replace Value = new();
     }
 
+    /// <summary>Nobody used it for so long: it rests until somebody comes.</summary>
+    internal sealed record Unused(TimeSpan For) : StopCause;
+
     internal sealed record Failed(Failure Failure) : StopCause;
 
     /// <summary>Another has taken its place, or its place is gone: nothing follows.</summary>

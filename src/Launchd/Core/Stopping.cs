@@ -28,7 +28,7 @@ internal static class Stopping
             Enter(d, service, slot, instance, cause, StopStage.Signalled);
             return;
         }
-        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Retire;
+        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Retire or StopCause.Unused;
         if (isWish)
             TellDrain(d, instance);
         if (isWish && !definition.Stop.Command.IsEmpty)
@@ -265,6 +265,7 @@ internal static class Stopping
     {
         StopCause.Wish => "it is to stop",
         StopCause.Replace => "it is to be replaced",
+        StopCause.Unused unused => $"nobody used it for {Spans.Show(unused.For)}",
         StopCause.Failed(var failure) => failure.ToString(),
         StopCause.Retire(var why) => why,
         _ => "it said that it stops",

@@ -184,6 +184,7 @@ internal sealed class Simulation
         Event.ReadinessMet e => e.Instance.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,
+        Event.ListenerUsed e => e.Service,
         Event.TimerFired { Key.Kind: not TimerKind.Shutdown } e => e.Key.Service,
         _ => null,
     };
@@ -317,7 +318,8 @@ internal static class Bounds
         {
             // A rollout exchanges one slot after the other at worst, and back again.
             TimeSpan exchange = service.ReadyTimeout + service.Rollout.Prove + Stop(service);
-            bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10);
+            bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
+                + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
         }
         return bound;
     }
