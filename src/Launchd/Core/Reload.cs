@@ -125,6 +125,9 @@ internal static class Reload
         {
             d[service] = state with { Reborn = next, Rollout = null };
             d.UnsettleNeighbours(service);
+            // At once if it can be, so that who waits for what this one needs sees that start as well.
+            if (!d[service].HasLiveInstance)
+                Rebear(d, service);
             return;
         }
         if (state.Reborn is not null)

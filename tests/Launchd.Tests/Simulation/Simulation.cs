@@ -111,8 +111,8 @@ internal sealed class Simulation
 
     private void CheckConverged(ServiceState? state, ServiceDefinition service, ServiceName[] manual)
     {
-        // A rollout that failed in the days of chaos is not tried again before somebody asks for it.
-        if (state is { LastRollout.Text: not null } && !ReferenceEquals(state.Definition, service))
+        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it.
+        if (state is { LastRollout.Text: not null })
             return;
         if (state is null || !ReferenceEquals(state.Definition, service))
             throw new BrokenPropertyException($"9: {service.Name} does not run by the configuration");
