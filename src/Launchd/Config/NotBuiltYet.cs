@@ -1,5 +1,3 @@
-using Launchd.Model;
-
 namespace Launchd.Config;
 
 /// <summary>
