@@ -83,6 +83,11 @@ internal static class Reload
             d.Do(new Effect.UnwatchListeners(d[service].Definition.Name));
             d[service] = d[service] with { IsWatching = false };
         }
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.BackingOff)
+                d.Disarm(TimerKind.Backoff, d[service].Definition.Name, slot.Slot);
+        }
         ServiceState state = d[service];
         ServiceDefinition definition = state.Reborn!;
         bool isWanted = (state.IsWanted || definition.Start != StartKind.Manual) && !d.IsShuttingDown;
