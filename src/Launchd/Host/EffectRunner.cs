@@ -16,7 +16,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly HostParts _parts;
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
-    private readonly HashSet<ServiceName> _watched = [];
+    private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
     private readonly ListenerUse _use;
     private long _connectionCount;
     private long _descriptorCount;
@@ -59,8 +59,9 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
-            case Effect.StartHealth or Effect.EndHealth or Effect.TellDrain or Effect.TellHandOver or Effect.Forget:
-                break; // nobody orders them before the rollout stands
+            case Effect.TellDrain or Effect.TellHandOver: break; // for programs that listen on an instance channel
+            case Effect.StartHealth or Effect.EndHealth: break; // a definition with a health check is refused
+            case Effect.Forget: break; // ordered by a reload only
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -93,7 +94,7 @@ internal sealed class EffectRunner : IDisposable
     public void Dispose()
     {
         Instances.Dispose();
-        foreach (ServiceName service in _watched.ToArray())
+        foreach (ServiceName service in _watched.Keys.ToArray())
             UnwatchListeners(service);
         _use.Dispose();
         foreach (AcceptedConnection connection in _connections.Values)
@@ -104,14 +105,13 @@ internal sealed class EffectRunner : IDisposable
 
     private void Spawn(Effect.Spawn spawn)
     {
-        ServiceDefinition definition = _host.Core.Find(spawn.Instance.Service)!.Definition;
         AcceptedConnection? connection = null;
         if (spawn.Connection is { } id)
             _connections.Remove(id, out connection);
         try
         {
             List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            _host.FeedResult(Instances.Start(spawn, definition, connection, stored));
+            _host.FeedResult(Instances.Start(spawn, spawn.Definition, connection, stored));
         }
         finally
         {
@@ -133,23 +133,27 @@ internal sealed class EffectRunner : IDisposable
 
     private void WatchListeners(ServiceName service)
     {
-        _watched.Add(service);
+        List<FileDescriptor> watched = [];
+        _watched[service] = watched;
         int index = 0;
         foreach ((_, OpenedListener listener) in ListenersOf(service))
         {
             int number = index++;
             Errno refused = _host.Loop.Watch(
                 listener.Descriptor, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
-            if (refused != Errno.None)
+            if (refused == Errno.None)
+                watched.Add(listener.Descriptor);
+            else
                 _host.Count("listeners-unwatchable");
         }
     }
 
     private void UnwatchListeners(ServiceName service)
     {
-        _watched.Remove(service);
-        foreach ((_, OpenedListener listener) in ListenersOf(service))
-            _host.Loop.Unwatch(listener.Descriptor);
+        // What was watched, not what the configuration names by now.
+        _watched.Remove(service, out List<FileDescriptor>? watched);
+        foreach (FileDescriptor descriptor in watched ?? [])
+            _host.Loop.Unwatch(descriptor);
     }
 
     private void WatchUse(ServiceName service)
