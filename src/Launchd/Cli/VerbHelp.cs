@@ -27,6 +27,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             "launchd-cs restart web", "replaces web as its 'update' says", "launchd-cs restart web --overlap",
             "the new instance is ready before the old one ends", "all are ready anew",
             "one was rolled back or failed; its reason and last output are printed"),
+        "reload" => Reload(),
         "reload-service" => Order(
             "launchd-cs reload-service web", "does what 'reload' of web says", "launchd-cs reload-service --all", "of all services",
             "all have reloaded", "one could not, for the reason printed"),
@@ -74,7 +75,10 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs check shop.toml --graph | dot -Tsvg", "draws the dependencies"),
             ("launchd-cs check --plan", "compares with the running supervisor"),
         ],
-        [(ExitCode.Done, "nothing is wrong"), _usage, (ExitCode.BadConfiguration, "the configuration is wrong")]);
+        [
+            (ExitCode.Done, "nothing is wrong"), (ExitCode.Failed, "--plan: the reload would be refused, for the reason printed"), _usage,
+            _unreachable, (ExitCode.BadConfiguration, "the configuration is wrong"),
+        ]);
 
     private static VerbHelp Status() => new(
         [
@@ -108,6 +112,18 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
     private static VerbHelp Descriptors() => new(
         [("launchd-cs fds", "all descriptors"), ("launchd-cs fds web", "what web was given or has stored")],
         [(ExitCode.Done, "printed"), _noSuchService, _usage, _unreachable, _notPermitted]);
+
+    private static VerbHelp Reload() => new(
+        [
+            ("launchd-cs check --plan", "shows beforehand what would change"),
+            ("launchd-cs reload", "changes it, and waits until the services have followed"),
+            ("launchd-cs reload --json | jq '.changes[].table'", "for programs"),
+        ],
+        [
+            (ExitCode.Done, "the new configuration holds, and the services have followed"),
+            (ExitCode.Failed, "nothing was changed, or a service was rolled back or failed, for the reason printed"), _usage, _unreachable,
+            _notPermitted, (ExitCode.BadConfiguration, "the configuration is wrong; nothing was changed"),
+        ]);
 
     private static VerbHelp Shutdown() => new(
         [

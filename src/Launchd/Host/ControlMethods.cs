@@ -6,6 +6,7 @@ using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Model;
 
 namespace Launchd.Host;
@@ -46,7 +47,9 @@ internal sealed class ControlMethods : IDisposable
             case "Events": Events(from, call, Read(call, ControlJson.Default.EventsRequest)); break;
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
-            case "Reload" or "Scale" or "Upgrade" or "Fetch":
+            case "Reload": ReloadMethods.Reload(_host, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
+            case "Plan": ReloadMethods.Plan(_host, from, Read(call, ControlJson.Default.PlanRequest)); break;
+            case "Scale" or "Upgrade" or "Fetch":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
@@ -128,6 +131,14 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
+    /// <summary>Has a client wait for the outcome of a reload, which is under way whether it waits or not.</summary>
+    public RequestId Await(ControlConnection from, bool wantsProgress, HashSet<ServiceName> services, Action<ServiceResult[]> finish)
+    {
+        RequestId id = new(++_requests);
+        _waiting.Add(id, new Waiting(from, wantsProgress, services) { Finish = finish });
+        return id;
+    }
+
     private void Forget(RequestId id)
     {
         if (_waiting.Remove(id))
@@ -149,15 +160,18 @@ internal sealed class ControlMethods : IDisposable
         void Send()
         {
             ServiceResult[] results = [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
-            waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
+            if (waiting.Finish is { } finish)
+                finish(results);
+            else
+                waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
         }
     }
 
     private void TailOf(Outcome outcome, Action<string[]> then)
     {
         InstanceId instance = outcome.Failed!.Value;
-        ServiceState state = _host.Core.Find(outcome.Service)!;
-        int slot = state.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
+        ServiceState? state = _host.Core.Find(outcome.Service);
+        int slot = state?.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
         _host.Parts.Pump.Flush(instance.Number, () => _host.Parts.Pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
     }
 
@@ -349,5 +363,9 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>A client that waits for the outcome of an order.</summary>
-    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services);
+    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services)
+    {
+        /// <summary>Answers in another form than that of an order; null: in that form.</summary>
+        public Action<ServiceResult[]>? Finish { get; init; }
+    }
 }

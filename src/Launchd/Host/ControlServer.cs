@@ -17,7 +17,6 @@ internal sealed class ControlServer : IDisposable
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
     private readonly OpenedListener _listener;
-    private readonly bool _admitsOthers;
     private readonly List<ControlConnection> _connections = [];
 
     /// <param name="host">Whose socket it is.</param>
@@ -27,8 +26,7 @@ internal sealed class ControlServer : IDisposable
         _host = host;
         _listener = listenerTaken;
         _methods = new ControlMethods(host);
-        // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
-        _admitsOthers = (host.Definition.ControlMode & 0b000_110_110) != 0;
+        host.OnControlMode = Change;
         _ = host.Loop.Watch(listenerTaken.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
     }
 
@@ -45,6 +43,8 @@ internal sealed class ControlServer : IDisposable
             _ = UnixPath.RemoveIfOurs(path, out _);
         _listener.Descriptor.Dispose();
     }
+
+    private OpenFailure? Change(int mode, PathOwner owner) => UnixPath.Change(_listener.Path!, mode, owner);
 
     private void Accept()
     {
@@ -82,6 +82,9 @@ internal sealed class ControlServer : IDisposable
         return true;
     }
 
+    // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
+    private bool AdmitsOthers => (_host.Definition.ControlMode & 0b000_110_110) != 0;
+
     private bool IsAdmitted(FileDescriptor connection) =>
-        _admitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
+        AdmitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
 }

@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
@@ -30,14 +31,28 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
     {
         Definition = definition;
+        ExitWith = exitWith;
         Parts = parts;
+        Guard = new ListenerGuard(this, parts);
+        Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
-    public SupervisorDefinition Definition { get; }
+    /// <summary>The configuration that holds; a reload puts the next one here.</summary>
+    public SupervisorDefinition Definition { get; set; }
+
+    /// <summary>The service with which the supervisor ends; null: none.</summary>
+    public ServiceName? ExitWith { get; }
+    public ListenerGuard Guard { get; }
+    public Reloads Reloads { get; }
+
+    /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
+    public Func<int, PathOwner, OpenFailure?>? OnControlMode { get; set; }
+
     public HostParts Parts { get; }
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
@@ -94,7 +109,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Reloads.Dispose();
         _effects.Dispose();
+        Guard.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
     }
@@ -161,6 +178,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
         Event.DescriptorHungUp e => e.Service,
+        Event.HealthFailed e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
     };
@@ -200,6 +218,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
             case Usr1:
                 Parts.Pump.ReopenFiles();
                 break;
+            case Hup when Parts.Source is not null:
+                Reloads.HangUp();
+                break;
             case Hup or Usr2:
                 Count("signals-ignored");
                 SupervisorLog.SignalIgnored(Parts.Logger, new SignalNumber(signal).ToString());
@@ -228,4 +249,10 @@ internal sealed record HostParts
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
+
+    /// <summary>Where the configuration can be read again; null: it was not read from a file.</summary>
+    public Config.ConfigSource? Source { get; init; }
+
+    /// <summary>Changes the supervisor's own log.</summary>
+    public Action<LogFormat, LogSeverity>? AdoptLog { get; init; }
 }

@@ -76,4 +76,25 @@ internal static partial class SupervisorLog
 
     [LoggerMessage(5001, LogLevel.Warning, "{diagnostic}")]
     public static partial void Configuration(ILogger logger, string diagnostic);
+
+    [LoggerMessage(2020, LogLevel.Warning, "'{instance}' misses its health check ({failures} of {most}): {text}")]
+    public static partial void HealthMissed(ILogger logger, string instance, int failures, int most, string text);
+
+    [LoggerMessage(2021, LogLevel.Information, "'{instance}' answers its health check again")]
+    public static partial void HealthBack(ILogger logger, string instance);
+
+    [LoggerMessage(3020, LogLevel.Warning, "listener '{socket}' ({address}) was spoilt by who shares it: {fault}; {remedy}")]
+    public static partial void Healed(ILogger logger, string socket, string address, string fault, string remedy);
+
+    [LoggerMessage(3021, LogLevel.Error, "a listener that was spoilt by who shares it cannot be made anew, retrying: {reason}")]
+    public static partial void NotHealed(ILogger logger, string reason);
+
+    [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
+    public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
+
+    [LoggerMessage(5010, LogLevel.Information, "reloaded {path}: {added} added, {changed} changed, {removed} removed")]
+    public static partial void Reloaded(ILogger logger, string path, int added, int changed, int removed);
+
+    [LoggerMessage(5011, LogLevel.Error, "not reloaded, nothing was changed: {reason}")]
+    public static partial void ReloadRefused(ILogger logger, string reason);
 }
