@@ -36,6 +36,7 @@ internal sealed class CommandTree
         AddLogs();
         AddEventsAndDescriptors();
         AddShutdown();
+        AddActivate();
         AddHelpers();
         AddNotBuilt();
     }
@@ -80,6 +81,13 @@ internal sealed class CommandTree
 
         Root.Subcommands.Add(run);
         Root.Subcommands.Add(check);
+    }
+
+    private void AddActivate()
+    {
+        Command activate = ActivateCommand.Describe(_context);
+        RefuseName(activate, "it runs a supervisor of its own");
+        Root.Subcommands.Add(activate);
     }
 
     private void AddHelpers()
@@ -213,7 +221,7 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["scale", "upgrade", "fd", "activate"])
+        foreach (string verb in (ReadOnlySpan<string>)["scale", "upgrade", "fd"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
             string shown = verb == "fd" ? "fd get" : verb;

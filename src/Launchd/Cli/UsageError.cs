@@ -27,6 +27,8 @@ internal static class UsageError
     /// </summary>
     public static CliException? FindMistakenOption(ParseResult parsed)
     {
+        if (parsed.CommandResult.Command.Name == ActivateCommand.Name)
+            return ActivateCommand.FindMistake(parsed);
         Token? token = parsed.CommandResult.Children.OfType<ArgumentResult>()
             .SelectMany(a => a.Tokens).FirstOrDefault(t => t.Value.StartsWith('-'));
         if (token is null)

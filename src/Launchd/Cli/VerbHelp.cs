@@ -40,6 +40,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
+        ActivateCommand.Name => Activate(),
         _ => throw new InvalidOperationException($"no help is written for '{verb}'"),
     };
 
@@ -67,6 +68,20 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             (ExitCode.InternalError, "internal error"), (ExitCode.SystemRefused, "the operating system refused at start"),
             (ExitCode.TimedOut, "another supervisor runs in the same runtime directory"),
             (ExitCode.BadConfiguration, "the configuration is wrong"),
+        ]);
+
+    private static VerbHelp Activate() => new(
+        [
+            ("launchd-cs activate -l 8080 -- python3 app.py", "starts app.py at the first connection to 127.0.0.1:8080, as descriptor 3"),
+            ("launchd-cs activate -l 8080 --now --watch src -- dotnet run", "starts at once, and anew when a file in src changes"),
+            ("launchd-cs activate -l 7000 --accept --inetd -- cat", "one cat for each connection, which is its input and output"),
+            ("launchd-cs activate -l '*:8080' -l ./app.sock --fdname http:admin -- ./app", "two sockets with names, one open to all"),
+            ("launchd-cs activate -l 'udp://127.0.0.1:5353' --file zone=db.txt -- ./dns", "a datagram socket, and a file as descriptor 4"),
+        ],
+        [
+            (ExitCode.Done, "ended by Ctrl-C; else the program's own code, 128 + N after signal N"), _usage,
+            (ExitCode.SystemRefused, "an address could not be opened"), (ExitCode.NotPermitted, "an address is not permitted to this user"),
+            ((ExitCode)126, "the program cannot be executed"), ((ExitCode)127, "the program was not found"),
         ]);
 
     private static VerbHelp Check() => new(

@@ -5,7 +5,7 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/> and <see cref="Accept"/> come back as events before anything from outside.
+/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -57,6 +57,14 @@ internal abstract record Effect
     internal sealed record WatchListeners(ServiceName Service) : Effect;
 
     internal sealed record UnwatchListeners(ServiceName Service) : Effect;
+
+    /// <summary>Tell once when somebody comes to one of the service's listeners; what waits there already counts.</summary>
+    internal sealed record WatchUse(ServiceName Service) : Effect;
+
+    internal sealed record UnwatchUse(ServiceName Service) : Effect;
+
+    /// <summary>Look whether anybody uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
+    internal sealed record LookForUse(ServiceName Service) : Effect;
 
     /// <summary>Accept one connection.</summary>
     internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;

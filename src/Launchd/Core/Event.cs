@@ -75,6 +75,14 @@ internal abstract record Event
     /// <summary>Result of <see cref="Effect.Accept"/>: nothing was there any more, or the system is short of descriptors or memory.</summary>
     internal sealed record AcceptFailed(ServiceName Service, bool IsShortage) : Event;
 
+    /// <summary>Somebody came to a listener of a running demand service; told once for each <see cref="Effect.WatchUse"/>.</summary>
+    internal sealed record ListenerUsed(ServiceName Service) : Event;
+
+    /// <summary>Result of <see cref="Effect.LookForUse"/>.</summary>
+    /// <param name="Service">Whose listeners were looked at.</param>
+    /// <param name="IsUsed">A connection to one of them is open, something waits in one, or the kernel does not tell.</param>
+    internal sealed record UseSeen(ServiceName Service, bool IsUsed) : Event;
+
     /// <summary>The far end of a stored descriptor is gone.</summary>
     internal sealed record DescriptorHungUp(ServiceName Service, DescriptorId Descriptor) : Event;
 

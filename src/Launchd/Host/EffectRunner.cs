@@ -16,6 +16,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
+    private readonly ListenerUse _use;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -23,6 +24,7 @@ internal sealed class EffectRunner : IDisposable
     {
         _host = host;
         _parts = parts;
+        _use = new ListenerUse(parts.Loop);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -46,6 +48,9 @@ internal sealed class EffectRunner : IDisposable
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
             case Effect.WatchListeners e: WatchListeners(e.Service); break;
             case Effect.UnwatchListeners e: UnwatchListeners(e.Service); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -92,6 +97,7 @@ internal sealed class EffectRunner : IDisposable
         Instances.Dispose();
         foreach (ServiceName service in _watched.Keys.ToArray())
             UnwatchListeners(service);
+        _use.Dispose();
         foreach (AcceptedConnection connection in _connections.Values)
             connection.Dispose();
         foreach (FileDescriptor descriptor in _received.Values)
@@ -131,6 +137,7 @@ internal sealed class EffectRunner : IDisposable
     /// <summary>A listener is about to be closed; another may be watched in its place.</summary>
     public void ForgetListener(FileDescriptor listener, FileDescriptor? successor = null)
     {
+        _use.Forget(listener);
         foreach (List<FileDescriptor> watched in _watched.Values)
         {
             int at = watched.IndexOf(listener);
@@ -181,8 +188,30 @@ internal sealed class EffectRunner : IDisposable
     private void Forget(ServiceName service)
     {
         UnwatchListeners(service);
+        _use.Unwatch(service);
         _parts.NotifySockets.Forget(service);
         _parts.Pump.Forget(service.Text);
+    }
+
+    private void WatchUse(ServiceName service)
+    {
+        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
+        if (refused > 0)
+            _host.Count("listeners-unwatchable");
+    }
+
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process.
+    private void LookForUse(ServiceName service)
+    {
+        bool isUsed = false;
+        foreach ((_, OpenedListener listener) in ListenersOf(service))
+        {
+            bool? its = ListenerUse.IsUsed(listener.Descriptor);
+            if (its is null)
+                _host.Count("idle-unknown");
+            isUsed |= its ?? true;
+        }
+        _host.FeedResult(new Event.UseSeen(service, isUsed));
     }
 
     private void Accept(Effect.Accept accept)

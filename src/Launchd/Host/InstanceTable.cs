@@ -56,16 +56,11 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        // Once to each: programs take the second signal of a kind for "at once". The main process leads its group and cannot leave it.
-        if (scope == KillScope.Process && !instance.MainEnded)
-            _ = instance.Process!.Signal(number.Value);
-        else if (scope == KillScope.Group)
-            _ = Libc.kill(-instance.Group, number.Value);
-        else if (scope == KillScope.Tree)
-            ProcessTree.Signal(instance.Group, instance.MainEnded ? null : instance.Process!.Pid, ProcessTree.MarkOf(instance), _isKnown, number.Value);
-        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help.
-        if (number == SignalNumber.Term && !instance.MainEnded)
-            _ = instance.Process!.Signal(SignalNumber.Cont.Value);
+        Signal(instance, number, scope, _isKnown);
+        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
+        // to end, the others must be able to hear it from the main one, so they go on as well.
+        if (number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal)
+            Signal(instance, SignalNumber.Cont, scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process ? KillScope.Group : scope, _isKnown);
     }
 
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
@@ -132,7 +127,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         {
             ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
             if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
-                MainEnded(instance, status);
+                MainEnded(instance, reaped.Pid, status);
             else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
                 command.End(status);
         }
@@ -156,14 +151,39 @@ internal sealed unsafe class InstanceTable : IDisposable
             command.Process.Dispose();
     }
 
-    private void MainEnded(RunningInstance instance, ExitStatus status)
+    private static void Signal(RunningInstance instance, SignalNumber number, KillScope scope, Func<int, bool> isKnown)
+    {
+        // Once to each: programs take the second signal of a kind for "at once".
+        int? main = instance.MainEnded ? null : instance.Process!.Pid;
+        switch (scope)
+        {
+            case KillScope.Process:
+                if (main is not null)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Group:
+                ProcessTree.SignalGroup(instance.Group, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Tree:
+                ProcessTree.Signal(instance.Group, main, ProcessTree.MarkOf(instance), isKnown, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+        }
+    }
+
+    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
             ReadNotifications(instance, most: 1024);
-        if (!_instances.ContainsKey(instance.Id))
+        // They may have been that another process is the main one now.
+        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
+        _host.Loop.Unwatch(instance.Process.Descriptor);
         bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group,
             ProcessTree.MarkOf(instance), _isKnown);
         if (hasLeftovers)
@@ -214,12 +234,47 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         if (notification.Access is { } access)
             instance.Access = access;
+        ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = [];
         if (message.Descriptors.Count > 0)
             received = [.. Enumerable.Range(0, message.Descriptors.Count).Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
         _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received));
-        if (notification.MainPid is { } pid && pid != instance.Process?.Pid)
+    }
+
+    /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
+    private void ChangeMain(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
+            return;
+        PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
+        // No child of ours, or not yet: its end shows on its pidfd.
+        Errno refused = next is null ? Errno.None : _host.Loop.Watch(next.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority,
+            _ => NamedMainEnded(instance, next));
+        if (next is null || refused != Errno.None)
+        {
+            next?.Dispose();
             _host.Count("main-pid-refused");
+            SupervisorLog.MainRefused(_parts.Logger, instance.Label, reason ?? refused.Text);
+            return;
+        }
+        PidFd former = instance.Process!;
+        _mains.Remove(former.Pid);
+        _host.Loop.Unwatch(former.Descriptor);
+        former.Dispose();
+        instance.Become(next);
+        _mains.Add(next.Pid, instance);
+        SupervisorLog.MainChanged(_parts.Logger, instance.Label, next.Pid);
+        _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
+    }
+
+    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    {
+        // By now it may be our child, an orphan's end tells how it ended.
+        ReapAll();
+        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
+            return;
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 
     private void ReadReadyPipe(RunningInstance instance)
@@ -246,6 +301,8 @@ internal sealed unsafe class InstanceTable : IDisposable
         instance.Notify = null;
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
+        if (instance.Process is { } process)
+            _host.Loop.Unwatch(process.Descriptor);
         instance.Dispose();
     }
 
@@ -256,7 +313,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         public CommandKind? Kind => kind;
         public PidFd Process => process;
 
-        public void Kill() => _ = Libc.kill(-process.Pid, SignalNumber.Kill.Value);
+        public void Kill() => ProcessTree.SignalGroup(process.Pid, SignalNumber.Kill.Value);
 
         public void End(ExitStatus status)
         {

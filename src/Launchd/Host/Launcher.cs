@@ -277,6 +277,8 @@ internal sealed class Launcher(
             variables[set.Name] = Placeholders.Resolve(set.Value, n => ValueOf(n, instance, birth));
         variables.TryGetValue("PATH", out searchPath);
         AddProtocol(instance, birth, connection, variables);
+        // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
+        environment.Add(ProcessTree.MarkOf(instance));
         foreach ((string key, string value) in variables)
             environment.Add($"{key}={value}");
         return null;
@@ -286,7 +288,7 @@ internal sealed class Launcher(
     {
         ServiceDefinition service = instance.Definition;
         foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", ProcessTree.MarkName])
         {
             variables.Remove(foreign);
         }
@@ -310,7 +312,6 @@ internal sealed class Launcher(
         variables["LAUNCHD_SERVICE"] = service.Name.Text;
         variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
         variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
-        variables["LAUNCHD_INSTANCE"] = instance.Id.Number.ToString(CultureInfo.InvariantCulture);
     }
 
     private static string ValueOf(string placeholder, RunningInstance instance, Birth birth) => placeholder switch

@@ -62,6 +62,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
     public SortedDictionary<string, long> Counters { get; } = [];
 
+    /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
+    public Action? OnHangUp { get; set; }
+
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }
 
@@ -177,6 +180,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ListenerReadable e => e.Service,
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
+        Event.ListenerUsed e => e.Service,
+        Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
         Event.HealthFailed e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
@@ -220,6 +225,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 break;
             case Hup when Parts.Source is not null:
                 Reloads.HangUp();
+                break;
+            case Hup when OnHangUp is { } hangUp:
+                hangUp();
                 break;
             case Hup or Usr2:
                 Count("signals-ignored");
