@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Help;
+using System.Globalization;
 using Launchd.Control;
 using Launchd.Model;
 
@@ -31,6 +32,7 @@ internal sealed class CommandTree
         AddOrder("stop", "Stop", "stops services and waits until they have ended");
         AddOrder("restart", "Restart", "replaces the instances of services by new ones");
         AddReload();
+        AddScale();
         AddOrder("reload-service", "ReloadService", "tells services to read their own configuration again");
         AddSignal();
         AddLogs();
@@ -146,6 +148,29 @@ internal sealed class CommandTree
         Root.Subcommands.Add(command);
     }
 
+    private void AddScale()
+    {
+        Argument<string?> count = new("N") { Arity = ArgumentArity.ZeroOrOne, Description = "slots of the pool, 1 to 1000" };
+        Argument<string[]> services = Services();
+        Option<bool> all = All();
+        Option<bool> noWait = new("--no-wait") { Description = "returns once the supervisor has taken the order" };
+        Option<bool> json = Json();
+        Command command = new("scale", "gives services as many instances") { count, services, all, noWait, json };
+        command.SetAction(p =>
+        {
+            string text = p.GetValue(count)
+                ?? throw new CliException(ExitCode.Usage, "scale needs a number and the name of a service; see 'launchd-cs scale --help'");
+            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int slots) || slots is < 1 or > 1000)
+            {
+                string hint = slots == 0 && text == "0" ? "; 'launchd-cs stop' ends all instances" : "";
+                throw new CliException(ExitCode.Usage, $"'{TerminalText.Escape(text)}' is no number from 1 to 1000{hint}");
+            }
+            ServicesRequest request = Request("scale", p.GetValue(services), p.GetValue(all)) with { Wait = !p.GetValue(noWait), Count = slots };
+            return (int)ServiceCommands.Run(_context, new OrderOptions("Scale", p.GetValue(_name), request, p.GetValue(json)));
+        });
+        Root.Subcommands.Add(command);
+    }
+
     private void AddSignal()
     {
         Argument<string?> signal = new("SIGNAL") { Arity = ArgumentArity.ZeroOrOne, Description = "HUP, SIGHUP, 1, RTMIN+3 …" };
@@ -221,7 +246,7 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["scale", "upgrade", "fd"])
+        foreach (string verb in (ReadOnlySpan<string>)["upgrade", "fd"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
             string shown = verb == "fd" ? "fd get" : verb;

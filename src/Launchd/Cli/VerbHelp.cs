@@ -24,10 +24,13 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             "launchd-cs stop web", "ends web within its stop_timeout", "launchd-cs stop --all", "ends all services; the supervisor goes on",
             "all have ended", "one could not be stopped"),
         "restart" => Order(
-            "launchd-cs restart web", "replaces web as its 'update' says", "launchd-cs restart web --overlap",
-            "the new instance is ready before the old one ends", "all are ready anew",
+            "launchd-cs restart web", "replaces web as its 'update' and 'rollout' say", "launchd-cs restart web --overlap",
+            "the new instance is ready before the old one ends", "all are ready anew, and the old ones have ended",
             "one was rolled back or failed; its reason and last output are printed"),
         "reload" => Reload(),
+        "scale" => Order(
+            "launchd-cs scale 4 worker", "four instances of worker, whatever the file says", "launchd-cs scale 2 'worker-*' --no-wait",
+            "orders it and returns", "all are ready, and what was too many has ended", "one did not become ready; its reason and last output are printed"),
         "reload-service" => Order(
             "launchd-cs reload-service web", "does what 'reload' of web says", "launchd-cs reload-service --all", "of all services",
             "all have reloaded", "one could not, for the reason printed"),

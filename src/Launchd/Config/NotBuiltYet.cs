@@ -1,5 +1,3 @@
-using Launchd.Model;
-
 namespace Launchd.Config;
 
 /// <summary>
@@ -13,11 +11,10 @@ internal static class NotBuiltYet
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
         ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
         ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
-        ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
-    public static void CheckService(TableReader table, ServiceDefinition service)
+    public static void CheckService(TableReader table)
     {
         foreach ((string key, DiagnosticSeverity severity, string text) in ServiceKeys)
         {
@@ -28,8 +25,6 @@ internal static class NotBuiltYet
             else
                 table.Warning(DiagnosticCode.NotBuiltFully, key, text);
         }
-        if (table.Has("update") && service.Update == UpdateKind.Overlap)
-            table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
     }
 
     public static void CheckSupervisor(TableReader table, SupervisorSettings settings)

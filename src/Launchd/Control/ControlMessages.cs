@@ -25,14 +25,16 @@ internal sealed record ControlCall(string Method, JsonElement? Parameters = null
 internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Error = null, bool Continues = false);
 
 /// <summary>
-/// Parameters of Start, Stop, Restart, ReloadService and Signal. Services are names or shell patterns (<c>*</c>, <c>?</c>).
+/// Parameters of Start, Stop, Restart, ReloadService, Signal and Scale. Services are names or shell patterns (<c>*</c>, <c>?</c>).
 /// </summary>
 /// <param name="Services">Null is none.</param>
 /// <param name="All">Every service.</param>
 /// <param name="Wait">False: answered as soon as the order is accepted.</param>
 /// <param name="Signal">For Signal: its name.</param>
+/// <param name="Count">For Scale: slots of the pool.</param>
 /// <param name="Update">For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</param>
-internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null)
+internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null,
+    int? Count = null)
 {
     // The serializer honours defaults of parameters, not of properties that are only initialised.
     [JsonPropertyOrder(-1)]
@@ -134,6 +136,18 @@ internal sealed record InstanceStatus
     /// <summary>The program's own <c>STATUS=</c> text, escaped.</summary>
     public string? StatusText { get; init; }
     public string? Reason { get; init; }
+
+    /// <summary><c>successor</c> or <c>retiring</c>: it lives beside the one that fills the slot. Null: it fills it.</summary>
+    public string? Role { get; init; }
+
+    /// <summary>Since it was told to end.</summary>
+    public long? DrainingMs { get; init; }
+
+    /// <summary>What it still has to do before it ends, by its own account.</summary>
+    public int? RemainingCount { get; init; }
+
+    /// <summary>Until the rollout counts it as good.</summary>
+    public long? ProvenInMs { get; init; }
     public int StoredDescriptors { get; init; }
 }
 

@@ -38,7 +38,7 @@ internal static class Activation
         int free = 0;
         while (free < state.Slots.Length && state.Slots[free].Slot == free)
             free++;
-        SlotState slot = new() { Slot = free };
+        SlotState slot = ServiceMachine.EmptySlot(state.Definition, state.Generation, free);
         d[service] = state with { Slots = state.Slots.Insert(free, slot) };
         ServiceMachine.Start(d, service, slot, StartReason.Activation, accepted.Connection, accepted.Source);
     }
@@ -137,7 +137,7 @@ internal static class Activation
     private static bool ShouldWatch(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null)
+        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null || state.Reborn is not null)
             return false;
         return state.IsPerConnection
             ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met
@@ -145,10 +145,10 @@ internal static class Activation
     }
 
     private static bool MayServe(Draft d, int service, string source) =>
-        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && HasRoom(d, service)
+        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && d[service].Reborn is null && HasRoom(d, service)
             && !IsOverSourceLimit(d, service, source);
 
-    private static bool IsAtRest(ServiceState state) => state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+    private static bool IsAtRest(ServiceState state) => state.Rollout is null && state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
 
     /// <summary>A service over its start limit would be started by its own waiting queue at once: let the limit's interval pass.</summary>
     private static void RestAfterFailure(Draft d, int service)

@@ -9,11 +9,18 @@ internal sealed class DependencyGraph
 {
     private readonly FrozenDictionary<ServiceName, int> _numbers;
 
-    public DependencyGraph(SupervisorDefinition definition)
+    private readonly SupervisorDefinition _definition;
+
+    /// <param name="definition">Whose services are numbered in its order.</param>
+    /// <param name="former">That it follows; null: it is the first.</param>
+    /// <param name="returning">Services that had been taken out and are there again before they have ended; null: none.</param>
+    public DependencyGraph(SupervisorDefinition definition, DependencyGraph? former = null, IReadOnlySet<ServiceName>? returning = null)
     {
+        _definition = definition;
         ImmutableArray<ServiceDefinition> services = definition.Services;
         _numbers = services.Index().ToFrozenDictionary(s => s.Item.Name, s => s.Index);
         Services = services;
+        Former = [.. services.Select(s => former?.Find(s.Name) is >= 0 and int number && returning?.Contains(s.Name) != true ? former.Services[number] : null)];
         Requires = [.. services.Select(s => Numbers(s.Requires))];
         Wants = [.. services.Select(s => Numbers(s.Wants))];
         List<int>[] first = [.. services.Select(s => new List<int>(Numbers(s.Requires).Concat(Numbers(s.After))))];
@@ -37,7 +44,11 @@ internal sealed class DependencyGraph
         Activations = [.. services.Select(s => ActivationBounds.Of(s, definition.Listeners))];
     }
 
+    /// <summary>As the configuration has them; a service whose rollout failed may run by another definition.</summary>
     public ImmutableArray<ServiceDefinition> Services { get; }
+
+    /// <summary>What the former configuration said of it; null: it had no such service.</summary>
+    public ServiceDefinition?[] Former { get; }
 
     /// <summary>Must be ready before this one starts; started along.</summary>
     public int[][] Requires { get; }
@@ -59,6 +70,10 @@ internal sealed class DependencyGraph
 
     /// <summary>The number of a service; -1: no such service.</summary>
     public int Find(ServiceName name) => _numbers.GetValueOrDefault(name, -1);
+
+    /// <summary>The same without some services.</summary>
+    public DependencyGraph Only(IReadOnlySet<ServiceName> names) =>
+        new(_definition with { Services = [.. Services.Where(s => names.Contains(s.Name))] }, this);
 
     private int[] Numbers(ImmutableArray<ServiceName> names) =>
         names.IsEmpty ? [] : [.. names.Select(n => _numbers.GetValueOrDefault(n, -1)).Where(n => n >= 0)];

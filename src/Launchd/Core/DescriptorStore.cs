@@ -54,6 +54,9 @@ internal static class DescriptorStore
             Remove(d, service, _ => true);
     }
 
+    /// <summary>A service that is forgotten keeps nothing.</summary>
+    public static void Clear(Draft d, int service) => Remove(d, service, _ => true);
+
     private static void Remove(Draft d, int service, Func<StoredDescriptor, bool> which)
     {
         ServiceState state = d[service];

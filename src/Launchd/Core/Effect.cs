@@ -14,8 +14,15 @@ internal abstract record Effect
     }
 
     /// <summary>Start the program of an instance.</summary>
-    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, StartReason Reason, ConnectionId? Connection,
-        ImmutableArray<StoredDescriptor> Stored) : Effect;
+    /// <param name="Instance">Its id from now on.</param>
+    /// <param name="Slot">Its place, which another of its service may hold at the same time.</param>
+    /// <param name="Generation">To which it belongs.</param>
+    /// <param name="Definition">Of that generation: not always the newest.</param>
+    /// <param name="Reason">What the program may be told.</param>
+    /// <param name="Connection">Which it serves; null: none.</param>
+    /// <param name="Stored">The service's fd store.</param>
+    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, ServiceDefinition Definition, StartReason Reason,
+        ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
 
     /// <summary>Send a signal to an instance, by its pidfd, group or tree.</summary>
     internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect;
@@ -97,4 +104,8 @@ internal enum StartReason { Boot, Activation, Restart, Rollout, Reload, Request 
 internal sealed record StoredDescriptor(DescriptorId Id, string Name);
 
 /// <summary>What became of one service that an order named.</summary>
-internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed);
+internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed)
+{
+    /// <summary>Of <see cref="Failed"/>, if a rollout failed with it.</summary>
+    public int? FailedSlot { get; init; }
+}

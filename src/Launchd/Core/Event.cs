@@ -117,8 +117,10 @@ internal abstract record Event
     internal sealed record MachineFaulted(ServiceName Service, string Text) : Event;
 }
 
-/// <summary>What an operator may ask of services.</summary>
-internal enum Verb { Start, Stop, Restart, Reload, Signal, Scale }
+/// <summary>
+/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: it is how a reload of the configuration waits for its outcome.
+/// </summary>
+internal enum Verb { Start, Stop, Restart, Reload, Signal, Scale, Configure }
 
 /// <summary>Commands that run beside an instance.</summary>
 internal enum CommandKind { Stop, Reload }

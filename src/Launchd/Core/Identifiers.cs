@@ -35,6 +35,9 @@ internal enum TimerKind
     /// <summary>A ready instance must have pinged by then.</summary>
     Watchdog,
 
+    /// <summary>A new instance has been ready as long as its rollout asks for.</summary>
+    Prove,
+
     /// <summary>A slot's next attempt.</summary>
     Backoff,
 

@@ -18,6 +18,12 @@ internal static class Limits
     /// <summary>Events kept for <c>launchd-cs events</c>.</summary>
     public const int JournalCount = 4096;
 
+    /// <summary>Slots of one pool.</summary>
+    public const int SlotCount = 1000;
+
+    /// <summary>Former instances of one slot that may be draining at a time; one more, and the oldest is killed.</summary>
+    public const int RetiringPerSlotCount = 8;
+
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);
 

@@ -53,6 +53,33 @@ internal abstract record Notice
         public override ServiceName? Service => Of;
     }
 
+    /// <summary>Instances of another generation take over from now on.</summary>
+    internal sealed record RolloutStarted(ServiceName Of, int Generation, int Former, StartReason Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record RolloutFinished(ServiceName Of, int Generation, TimeSpan After) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>A new generation failed and is given up; the former one serves on or again.</summary>
+    internal sealed record RolledBack(ServiceName Of, int Generation, int Former, string Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>A draining instance told how much it still has to do.</summary>
+    internal sealed record DrainProgressed(InstanceId Instance, int Slot, int Generation, int Pid, int RemainingCount) : OfInstance(Instance, Slot,
+        Generation, Pid);
+
+    /// <summary>The pool has another size.</summary>
+    internal sealed record Scaled(ServiceName Of, int SlotCount, int FormerCount) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
     internal sealed record Activated(ServiceName Of, int ListenerIndex) : Notice
     {
         public override ServiceName? Service => Of;

@@ -64,6 +64,7 @@ internal static class Shutdown
             d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
+            Rollout.Drop(d, service);
             d.Unsettle(service);
             d.Touch(service);
         }
@@ -76,6 +77,8 @@ internal static class Shutdown
         {
             foreach (SlotState slot in d[service].Slots)
                 Stopping.Kill(d, service, slot);
+            foreach (SlotState beside in d[service].Beside)
+                Stopping.Kill(d, service, beside);
         }
     }
 }

@@ -41,6 +41,7 @@ internal sealed class ControlMethods : IDisposable
             case "Start": Order(from, call, Verb.Start); break;
             case "Stop": Order(from, call, Verb.Stop); break;
             case "Restart": Order(from, call, Verb.Restart); break;
+            case "Scale": Order(from, call, Verb.Scale); break;
             case "ReloadService": Order(from, call, Verb.Reload); break;
             case "Signal": Order(from, call, Verb.Signal); break;
             case "Logs": Logs(from, call, Read(call, ControlJson.Default.LogsRequest)); break;
@@ -49,7 +50,7 @@ internal sealed class ControlMethods : IDisposable
             case "Shutdown": Shutdown(from); break;
             case "Reload": ReloadMethods.Reload(_host, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
             case "Plan": ReloadMethods.Plan(_host, from, Read(call, ControlJson.Default.PlanRequest)); break;
-            case "Scale" or "Upgrade" or "Fetch":
+            case "Upgrade" or "Fetch":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
@@ -108,6 +109,16 @@ internal sealed class ControlMethods : IDisposable
                 SignalNumber.AllNames) });
             return;
         }
+        if (verb == Verb.Scale && request.Count is not (>= 1 and <= Limits.SlotCount))
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "count", Text = $"a pool has 1 to {Limits.SlotCount} slots" });
+            return;
+        }
+        if (request.Update is not (null or "replace" or "overlap"))
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "update", Text = "write 'replace' or 'overlap'" });
+            return;
+        }
         if (Select(from, request) is { } names)
             Order(from, call, request, verb, names, signal);
     }
@@ -121,7 +132,11 @@ internal sealed class ControlMethods : IDisposable
             _waiting.Add(id, waiting);
             from.Closed += () => Forget(id);
         }
-        _host.Feed(new Event.Requested(id, verb, names, signal));
+        _host.Feed(new Event.Requested(id, verb, names, signal)
+        {
+            Count = request.Count,
+            Update = request.Update switch { "replace" => UpdateKind.Replace, "overlap" => UpdateKind.Overlap, _ => null },
+        });
         if (!request.Wait)
         {
             _host.Feed(new Event.ClientLeft(id));
@@ -171,7 +186,7 @@ internal sealed class ControlMethods : IDisposable
     {
         InstanceId instance = outcome.Failed!.Value;
         ServiceState? state = _host.Core.Find(outcome.Service);
-        int slot = state?.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
+        int slot = outcome.FailedSlot ?? state?.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
         _host.Parts.Pump.Flush(instance.Number, () => _host.Parts.Pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
     }
 
@@ -278,12 +293,18 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
-    private static ServiceProgress? StateAfter(Notice notice) => notice switch
+    /// <summary>What a new instance that is ready still has to show.</summary>
+    private string? ProofOf(Notice.Ready ready) => _host.Core.Find(ready.Instance.Service)?.Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout
+        && rollout.Generation == ready.Generation ? $"generation {ready.Generation} proves itself for {Spans.Show(rollout.Prove)}" : null;
+
+    private ServiceProgress? StateAfter(Notice notice) => notice switch
     {
-        Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"pid {e.Pid}"),
-        Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", null),
-        Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", e.Reason),
+        Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"generation {e.Generation}, pid {e.Pid}"),
+        Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", ProofOf(e)),
+        Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.Reason}"),
         Notice.Killing e => new(e.Instance.Service.Text, e.Slot, "draining", "killing it"),
+        Notice.DrainProgressed e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.RemainingCount} left"),
+        Notice.RolledBack e => new(e.Of.Text, 0, "draining", $"rolling back to generation {e.Former}: {e.Reason}"),
         Notice.Stopped e => new(e.Of.Text, e.Slot, "stopped", null),
         Notice.ExecFailed e => new(e.Instance.Service.Text, e.Slot, "backing-off", e.Failure.Text),
         Notice.Restarting e => new(e.Of.Text, e.Slot, "backing-off", e.Reason),

@@ -61,8 +61,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
             case Effect.Forget e: Forget(e.Service); break;
-            case Effect.TellDrain or Effect.TellHandOver:
-                break; // nobody orders them before the rollout stands
+            case Effect.TellDrain or Effect.TellHandOver: break; // for programs that listen on an instance channel
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -106,14 +105,13 @@ internal sealed class EffectRunner : IDisposable
 
     private void Spawn(Effect.Spawn spawn)
     {
-        ServiceDefinition definition = _host.Core.Find(spawn.Instance.Service)!.Definition;
         AcceptedConnection? connection = null;
         if (spawn.Connection is { } id)
             _connections.Remove(id, out connection);
         try
         {
             List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            _host.FeedResult(Instances.Start(spawn, definition, connection, stored));
+            _host.FeedResult(Instances.Start(spawn, spawn.Definition, connection, stored));
         }
         finally
         {

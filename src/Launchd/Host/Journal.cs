@@ -102,6 +102,11 @@ internal sealed class Journal
         Notice.Restarting => "restarting",
         Notice.Failed => "failed",
         Notice.Stopped => "stopped",
+        Notice.RolloutStarted => "rollout-started",
+        Notice.RolloutFinished => "rollout-finished",
+        Notice.RolledBack => "rolled-back",
+        Notice.DrainProgressed => "drain-progress",
+        Notice.Scaled => "scaled",
         Notice.Activated => "activated",
         Notice.ActivationPaused => "activation-paused",
         Notice.ActivationResumed => "activation-resumed",
@@ -147,6 +152,24 @@ internal sealed class Journal
                 json.WriteNumber("slot", e.Slot);
                 json.WriteNumber("generation", e.Generation);
                 break;
+            case Notice.RolloutStarted e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("former", e.Former);
+                json.WriteString("reason", e.Reason.ToString().ToLowerInvariant());
+                break;
+            case Notice.RolloutFinished e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds);
+                break;
+            case Notice.RolledBack e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("former", e.Former);
+                json.WriteString("reason", e.Reason);
+                break;
+            case Notice.Scaled e:
+                json.WriteNumber("slots", e.SlotCount);
+                json.WriteNumber("former", e.FormerCount);
+                break;
             case Notice.Activated e:
                 json.WriteString("socket", addressOf(e.Of, e.ListenerIndex));
                 break;
@@ -186,6 +209,9 @@ internal sealed class Journal
                 break;
             case Notice.Draining e:
                 json.WriteString("reason", e.Reason);
+                break;
+            case Notice.DrainProgressed e:
+                json.WriteNumber("remaining", e.RemainingCount);
                 break;
             case Notice.Exited e when e.Status.IsBySignal:
                 json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());

@@ -114,20 +114,31 @@ internal sealed class StatusReporter(SupervisorHost host)
         Restarts = service.Slots.Sum(s => s.RestartCount),
         Reason = ReasonOf(service),
         Sockets = [.. service.Definition.Sockets],
-        Instances = [.. service.Slots.Select(s => OfSlot(service, s, now))],
+        Instances = [.. service.Slots.Concat(service.Beside).Select(s => OfSlot(service, s, now))],
     };
 
     private static string? ReasonOf(ServiceState service)
     {
         if (service.PausedUntil is not null)
             return "activation rests";
+        if (service.Rollout is { } rollout)
+        {
+            return rollout.IsBack ? $"rolling back to generation {rollout.Generation}: {rollout.Failure}"
+                : $"rolling out generation {rollout.Generation}";
+        }
+        if (service.LastRollout is { Text: { } failed } && service.PublicState == PublicState.Ready)
+            return "last rollout failed: " + failed;
         return service.PublicState is PublicState.Failed or PublicState.Faulted or PublicState.BackingOff ? service.LastFailure?.ToString() : null;
     }
 
     private static InstanceStatus OfSlot(ServiceState service, SlotState slot, Moment now) => new()
     {
         Slot = slot.Slot,
-        Generation = slot.Instance?.Generation ?? service.Generation,
+        Generation = slot.Instance?.Generation ?? slot.Generation,
+        Role = slot.Role == SlotRole.Holder ? null : slot.Role.ToString().ToLowerInvariant(),
+        DrainingMs = slot.Phase is SlotPhase.Stopping { Instance.DrainingSince: { } since } ? (long)(now - since).TotalMilliseconds : null,
+        RemainingCount = slot.Instance?.RemainingCount,
+        ProvenInMs = slot.Instance?.ProvenAt is { } proven ? Math.Max(0, (long)(proven - now).TotalMilliseconds) : null,
         State = Word(ServiceState.Publish(slot.Phase)),
         Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
         UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,

@@ -33,7 +33,6 @@ public sealed class UsageTests
     }
 
     [Theory]
-    [InlineData("'scale' is not built yet", "scale", "3", "web")]
     [InlineData("'reload' is not built yet", "reload")]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
     [InlineData("'fd get' is not built yet", "fd", "get", "web/http", "--", "cat")]
@@ -111,7 +110,7 @@ public sealed class UsageTests
             Assert.Contains($"`launchd-cs {verb.Name}", document);
             Assert.All(verb.Options.Where(o => o.Name != "--help"), o => Assert.Contains(o.Name, document));
         }
-        Assert.DoesNotContain("scale", cli.Run("--help").Output);
+        Assert.DoesNotContain("upgrade", cli.Run("--help").Output);
     }
 
     [Fact]

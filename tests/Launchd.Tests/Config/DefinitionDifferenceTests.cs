@@ -149,13 +149,13 @@ public sealed class DefinitionDifferenceTests
     }
 
     [Theory]
-    [InlineData("description = \"d\"", ChangeEffect.InPlace)]
-    [InlineData("stop_timeout = \"1s\"\nrestart = \"never\"", ChangeEffect.InPlace)]
-    [InlineData("instances = 3", ChangeEffect.Scales)]
-    [InlineData("instances = 3\nnice = 3", ChangeEffect.NewGeneration)]
-    [InlineData("environment = { A = \"1\" }", ChangeEffect.NewGeneration)]
-    public void WhatARunningProgramDoesNotSeeLeavesItRunning(string line, ChangeEffect effect) =>
-        Assert.Equal(effect, Change(Base + line, "services.web").Effect);
+    [InlineData("description = \"d\"", nameof(ChangeEffect.InPlace))]
+    [InlineData("stop_timeout = \"1s\"\nrestart = \"never\"", nameof(ChangeEffect.InPlace))]
+    [InlineData("instances = 3", nameof(ChangeEffect.Scales))]
+    [InlineData("instances = 3\nnice = 3", nameof(ChangeEffect.NewGeneration))]
+    [InlineData("environment = { A = \"1\" }", nameof(ChangeEffect.NewGeneration))]
+    public void WhatARunningProgramDoesNotSeeLeavesItRunning(string line, string effect) =>
+        Assert.Equal(effect, Change(Base + line, "services.web").Effect.ToString());
 
     [Fact]
     public void ServicesComeAndGo()
@@ -171,19 +171,19 @@ public sealed class DefinitionDifferenceTests
     }
 
     [Theory]
-    [InlineData("tcp://127.0.0.1:1", "backlog = 7", ChangeEffect.InPlace, false)]
-    [InlineData("tcp://127.0.0.1:1", "no_delay = true", ChangeEffect.InPlace, false)]
-    [InlineData("tcp://127.0.0.1:1", "name = \"www\"", ChangeEffect.InPlace, true)]
-    [InlineData("tcp://127.0.0.1:1", "non_blocking = true", ChangeEffect.OpensAnew, true)]
-    [InlineData("tcp://127.0.0.1:2", "", ChangeEffect.OpensAnew, true)]
-    public void AServiceIsStartedAnewWhereItIsGivenAnotherSocket(string listen, string line, ChangeEffect effect, bool isConcerned)
+    [InlineData("tcp://127.0.0.1:1", "backlog = 7", nameof(ChangeEffect.InPlace), false)]
+    [InlineData("tcp://127.0.0.1:1", "no_delay = true", nameof(ChangeEffect.InPlace), false)]
+    [InlineData("tcp://127.0.0.1:1", "name = \"www\"", nameof(ChangeEffect.InPlace), true)]
+    [InlineData("tcp://127.0.0.1:1", "non_blocking = true", nameof(ChangeEffect.OpensAnew), true)]
+    [InlineData("tcp://127.0.0.1:2", "", nameof(ChangeEffect.OpensAnew), true)]
+    public void AServiceIsStartedAnewWhereItIsGivenAnotherSocket(string listen, string line, string effect, bool isConcerned)
     {
         SupervisorDefinition old = Reading.Define(Base);
         SupervisorDefinition next = Reading.Define(Base.Replace("listen = \"tcp://127.0.0.1:1\"", $"listen = \"{listen}\"\n{line}", StringComparison.Ordinal));
 
         DefinitionDifference difference = DefinitionDifference.Between(old, next);
 
-        Assert.Equal(effect, difference.Find("sockets", "http")!.Effect);
+        Assert.Equal(effect, difference.Find("sockets", "http")!.Effect.ToString());
         Assert.Equal(isConcerned, difference.Find("services", "web") is not null);
         ServiceDefinition adopted = difference.Adopt(old, next).Definition.Services.Single(s => s.Name.Text == "web");
         Assert.Equal(!isConcerned, ReferenceEquals(adopted, old.Services.Single(s => s.Name.Text == "web")));

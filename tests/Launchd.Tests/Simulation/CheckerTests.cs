@@ -46,7 +46,7 @@ public sealed class CheckerTests
     {
         World world = new World(A.Service("web") with { StartLimit = new RateLimit(2, TimeSpan.FromSeconds(10)) }).Boot();
         StartLimitChecker checker = new(world.Supervisor);
-        Effect.Spawn restart = new(world.Last("web"), 0, 1, StartReason.Restart, Connection: null, []);
+        Effect.Spawn restart = new(world.Last("web"), 0, 1, world.State("web").Definition, StartReason.Restart, Connection: null, []);
 
         checker.Check(Event.Booted.Value, [restart], new Moment(1));
         checker.Check(Event.Booted.Value, [restart], new Moment(9_999_999_999));
@@ -60,9 +60,9 @@ public sealed class CheckerTests
     {
         SupervisorDefinition definition = A.Definition(A.Service("db") with { Ready = Readiness.Notify.Value }, A.Service("web", "db"));
         Supervisor supervisor = new(definition, seed: 1);
-        DependencyChecker checker = new(definition, supervisor);
+        DependencyChecker checker = new(new Known(definition), supervisor);
         Effect[] effects = [.. supervisor.Step(Event.Booted.Value, new Moment(1))];
-        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, StartReason.Boot, Connection: null, []);
+        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, definition.Services[1], StartReason.Boot, Connection: null, []);
 
         checker.Check(Event.Booted.Value, effects, new Moment(1));
         Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [tooEarly], new Moment(1)));
@@ -75,7 +75,7 @@ public sealed class CheckerTests
         SupervisorDefinition free = A.Definition(A.Service("db"), A.Service("web"));
         SupervisorDefinition ordered = A.Definition(A.Service("db") with { Before = [new ServiceName("web")] }, A.Service("web"));
         World world = new(free);
-        DependencyChecker checker = new(ordered, world.Supervisor);
+        DependencyChecker checker = new(new Known(ordered), world.Supervisor);
         world.Boot();
         checker.Check(Event.Booted.Value, [], world.Now);
         world.Ask(Verb.Stop, "db", "web");

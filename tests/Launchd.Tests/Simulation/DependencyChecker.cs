@@ -4,7 +4,7 @@ using Launchd.Model;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>Property 12: nothing is spawned before what it requires is there and what comes first is done; stops go in reverse.</summary>
-internal sealed class DependencyChecker(SupervisorDefinition definition, Supervisor supervisor) : Checker("12")
+internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Checker("12")
 {
     private readonly HashSet<InstanceId> _stopping = [];
     private readonly HashSet<ServiceName> _listenedBefore = [];
@@ -17,7 +17,8 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         {
             foreach (SlotState slot in service.Slots)
             {
-                bool isReplaced = service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart };
+                bool isReplaced = service.Reborn is not null
+                    || (service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart } or Event.Reloaded);
                 if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish && !isReplaced)
                     CheckStop(service, stopping);
             }
@@ -27,7 +28,7 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
                 _listenedBefore.Remove(service.Definition.Name);
             if (service.IsWanted && supervisor.Frame.Shutdown is null)
             {
-                foreach (ServiceName required in service.Definition.Requires)
+                foreach (ServiceName required in known.Of(service.Definition.Name).Requires)
                     That(supervisor.Find(required)!.IsWanted, $"{service.Definition.Name} is wanted, what it requires is not", required);
             }
         }
@@ -35,6 +36,7 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
 
     private void CheckSpawn(ServiceState service)
     {
+        service = service with { Definition = known.Of(service.Definition.Name) };
         foreach (ServiceName required in service.Definition.Requires)
         {
             ServiceState state = supervisor.Find(required)!;
@@ -42,7 +44,7 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
                 || IsFull(state),
                 $"{service.Definition.Name} is spawned before what it requires is ready", required);
         }
-        foreach (ServiceDefinition other in definition.Services)
+        foreach (ServiceDefinition other in known.Current.Services)
         {
             ServiceState state = supervisor.Find(other.Name)!;
             bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name)
@@ -63,12 +65,13 @@ internal sealed class DependencyChecker(SupervisorDefinition definition, Supervi
         ServiceName name = service.Definition.Name;
         foreach (ServiceState then in supervisor.Services)
         {
-            bool isThen = then.Definition.After.Contains(name) || then.Definition.Requires.Contains(name) || Of(name).Before.Contains(then.Definition.Name);
+            ServiceDefinition other = Of(then.Definition.Name);
+            bool isThen = other.After.Contains(name) || other.Requires.Contains(name) || Of(name).Before.Contains(then.Definition.Name);
             That(!isThen || !then.HasLiveInstance || (then.IsWanted && !isShutdown), $"{name} is stopped before {then.Definition.Name}, which comes after it");
         }
     }
 
-    private ServiceDefinition Of(ServiceName name) => definition.Services.First(s => s.Name == name);
+    private ServiceDefinition Of(ServiceName name) => known.Of(name);
 
     /// <summary>It listened before the step or does after it: what else the same event brings comes later.</summary>
     private bool Listens(ServiceState state) => _listenedBefore.Contains(state.Definition.Name) || ListensNow(state);

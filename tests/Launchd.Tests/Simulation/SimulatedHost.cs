@@ -16,8 +16,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private readonly Dictionary<InstanceId, SimulatedProcess> _processes = [];
     private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
     private readonly HashSet<InstanceId> _probes = [];
-    private readonly Dictionary<ServiceName, Clients> _clients = scenario.Definition.Services
-        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).ToDictionary(s => s.Name, _ => new Clients());
+    private readonly HashSet<InstanceId> _healthChecks = [];
+    private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
+        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
@@ -89,6 +90,10 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.Keep e: Keep(e); break;
+            case Effect.StartHealth e: StartHealth(e.Instance); break;
+            case Effect.EndHealth e: _healthChecks.Remove(e.Instance); break;
+            case Effect.TellDrain e: TellDrain(e.Instance); break;
+            case Effect.Forget e: _clients.GetValueOrDefault(e.Service)?.Forget(); break;
             case Effect.Exit: HasExited = true; break;
         }
     }
@@ -98,7 +103,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
 
     private void Spawn(Effect.Spawn effect)
     {
-        ServiceDefinition service = scenario.Definition.Services.First(s => s.Name == effect.Instance.Service);
+        ServiceDefinition service = effect.Definition;
         if (!IsCalm && random.Chance(8))
         {
             int error = random.Pick(2, 11, 12, 13, 24);
@@ -232,6 +237,19 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         }
     }
 
+    private void StartHealth(InstanceId id)
+    {
+        _healthChecks.Add(id);
+        if (!IsCalm && random.Chance(40))
+            Add(random.Pick(10, 1000, 9000), Turn.Request, () => _healthChecks.Remove(id) ? new Event.HealthFailed(id, "planted") : null);
+    }
+
+    private void TellDrain(InstanceId id)
+    {
+        if (random.Chance(10))
+            Add(random.Pick(0, 100), Turn.Notification, () => new Event.DrainProgress(id, random.Between(-1, 3)));
+    }
+
     private void Release(InstanceId id)
     {
         if (_processes.TryGetValue(id, out SimulatedProcess? process))
@@ -301,5 +319,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         /// <summary>Accepted and not closed.</summary>
         public int Open { get; set; }
         public bool IsUseWatched { get; set; }
+
+        public void Forget() => Waiting = 0;
     }
 }
