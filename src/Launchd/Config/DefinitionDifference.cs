@@ -51,7 +51,8 @@ internal readonly record struct KeyChange(string Key, string? From, string? To);
 /// <param name="Name">The table's key; empty for <c>supervisor</c>.</param>
 /// <param name="Kind">What became of it.</param>
 /// <param name="Effect">What that means.</param>
-/// <param name="Keys">The keys that changed; for a service, also <c>sockets.NAME</c> and <c>files.NAME</c> that it is given and that are opened anew.</param>
+/// <param name="Keys">The keys that changed; for a service, also <c>sockets.NAME</c> and <c>files.NAME</c> that it is given and that are opened
+/// anew, and <c>rolled back</c>.</param>
 /// <param name="Source">For <see cref="ChangeEffect.TakesOver"/>: the name from which it comes.</param>
 internal sealed record DefinitionChange(string Table, string Name, ChangeKind Kind, ChangeEffect Effect, ImmutableArray<KeyChange> Keys, string? Source = null)
 {
@@ -98,12 +99,15 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     public KeyChange? Refused => Changes.FirstOrDefault(c => c.Effect == ChangeEffect.Refused) is { } refused
         ? refused.Keys.First(k => Fixed.Contains(k.Key)) : null;
 
-    public static DefinitionDifference Between(SupervisorDefinition old, SupervisorDefinition next)
+    /// <param name="old">What holds.</param>
+    /// <param name="next">What is to hold.</param>
+    /// <param name="rolledBack">Services that do not run by <paramref name="old"/>, because they could not; null: none. They are tried again.</param>
+    public static DefinitionDifference Between(SupervisorDefinition old, SupervisorDefinition next, IReadOnlySet<ServiceName>? rolledBack = null)
     {
         List<DefinitionChange> sockets = [.. Sockets(old, next)];
         List<DefinitionChange> files = [.. Tables("files", old.Files, next.Files, f => f.Key, DefinitionTexts.Of,
             (kind, _, _) => kind switch { ChangeKind.Added => ChangeEffect.Opens, ChangeKind.Changed => ChangeEffect.OpensAnew, _ => ChangeEffect.Closes })];
-        List<DefinitionChange> services = [.. Services(old, next, [.. sockets, .. files])];
+        List<DefinitionChange> services = [.. Services(old, next, [.. sockets, .. files], rolledBack ?? ImmutableHashSet<ServiceName>.Empty)];
         List<DefinitionChange> all = [.. Own(old, next), .. services, .. sockets, .. files];
         int touched = all.Count(c => c.Kind != ChangeKind.Removed && c.Table != "supervisor" && c.Kind != ChangeKind.Added);
         int kept = next.Services.Count(s => old.Services.Any(o => o.Name == s.Name)) + next.Listeners.Count(l => old.Listeners.Any(o => o.Key == l.Key))
@@ -180,7 +184,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         return isInPlace ? ChangeEffect.InPlace : ChangeEffect.OpensAnew;
     }
 
-    private static IEnumerable<DefinitionChange> Services(SupervisorDefinition old, SupervisorDefinition next, List<DefinitionChange> given)
+    private static IEnumerable<DefinitionChange> Services(
+        SupervisorDefinition old, SupervisorDefinition next, List<DefinitionChange> given, IReadOnlySet<ServiceName> rolledBack)
     {
         Dictionary<ServiceName, ServiceDefinition> before = old.Services.ToDictionary(s => s.Name);
         foreach (ServiceDefinition service in next.Services)
@@ -192,6 +197,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 continue;
             }
             ImmutableArray<KeyChange> keys = [.. Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service)), .. Given(service, given)];
+            if (rolledBack.Contains(service.Name))
+                keys = keys.Add(new KeyChange("rolled back", null, "tried again"));
             if (!keys.IsEmpty)
                 yield return new DefinitionChange("services", service.Name.Text, ChangeKind.Changed, ServiceEffect(keys), keys);
         }

@@ -36,8 +36,10 @@ internal sealed record PreparedReload
 /// <param name="Sockets">What is open for it.</param>
 /// <param name="Files">The same.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
+/// <param name="RolledBack">Services that do not run by the present configuration, because their roll-out failed.</param>
 internal sealed record ReloadBasis(
-    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<HeldFile> Files, ServiceName? ExitWith);
+    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<HeldFile> Files, ServiceName? ExitWith,
+    ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>
 /// The part of a reload that may block, done beside the loop: reads and checks the files, looks up users, looks whether what is to be started
@@ -57,7 +59,7 @@ internal static class ReloadPreparation
             refusal = new ReloadRefusal($"{basis.Source.DisplayPath}: {ConfigSummary.Of(read.Diagnostics)}", ExitCode.BadConfiguration, read.Print());
             return null;
         }
-        DefinitionDifference difference = DefinitionDifference.Between(basis.Present, next);
+        DefinitionDifference difference = DefinitionDifference.Between(basis.Present, next, basis.RolledBack);
         (SupervisorDefinition definition, ImmutableArray<ServiceName> quiet) = difference.Adopt(basis.Present, next);
         // Of both: a roll-out that fails goes back to the former definition.
         UserTable users = new([.. definition.Services, .. basis.Present.Services]);

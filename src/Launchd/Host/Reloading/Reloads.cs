@@ -107,7 +107,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         }
         ConfigSource source = parts.Source! with { FilePath = file ?? parts.Source!.FilePath, DisplayPath = file ?? parts.Source!.FilePath };
         ReloadBasis basis = new(source, host.Definition, [.. parts.Descriptors.Sockets],
-            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith);
+            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
         IsUnderWay = true;
         _offload.Run(
             () => Prepare(basis, opens),
@@ -119,6 +119,12 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
                 Next();
             });
     }
+
+    /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
+    private ImmutableHashSet<ServiceName> RolledBack() =>
+        [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
+            && host.Definition.Services.FirstOrDefault(d => d.Name == s.Definition.Name) is { } configured && !ReferenceEquals(configured, s.Definition))
+            .Select(s => s.Definition.Name)];
 
     private (PreparedReload? Prepared, ReloadRefusal? Refusal) Prepare(ReloadBasis basis, bool opens)
     {
@@ -184,9 +190,10 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         if (!prepared.Difference.IsEmpty)
         {
             _rollouts.Add(request);
+            // Before the step: what it orders about an instance is done by what the instance goes by from now on.
+            AdoptQuiet(before, prepared);
             host.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
         }
-        AdoptQuiet(prepared);
         host.Effects.Rewatch();
         host.Guard.Adopt();
         host.Guard.HolderEnded();
@@ -211,19 +218,13 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     }
 
     /// <summary>Running instances go by the new policies: how they are stopped, and how they are looked after.</summary>
-    private void AdoptQuiet(PreparedReload prepared)
+    private void AdoptQuiet(SupervisorDefinition before, PreparedReload prepared)
     {
-        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => prepared.Quiet.Contains(i.Id.Service)).ToArray())
+        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => prepared.Quiet.Contains(i.Id.Service)))
         {
-            ServiceDefinition next = prepared.Definition.Services.First(s => s.Name == instance.Id.Service);
-            bool isOther = prepared.Difference.Find("services", next.Name.Text)!.Keys.Any(k => k.Key == "health");
-            instance.Definition = next;
-            if (!isOther)
-                continue;
-            host.Effects.Instances.Checks.EndHealth(instance.Id);
-            SlotState? slot = host.Core.Find(next.Name)?.Slots.FirstOrDefault(s => s.Instance?.Id == instance.Id);
-            if (slot?.Phase is SlotPhase.Ready)
-                host.Effects.Instances.Checks.StartHealth(instance.Id);
+            // An instance of an older generation ends by the rules that it began with.
+            if (ReferenceEquals(instance.Definition, before.Services.First(s => s.Name == instance.Id.Service)))
+                instance.Definition = prepared.Definition.Services.First(s => s.Name == instance.Id.Service);
         }
     }
 
