@@ -12,7 +12,7 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>())
-            CheckSpawn(supervisor.Find(spawn.Instance.Service)!);
+            CheckSpawn(supervisor.Find(spawn.Instance.Service)!, effects);
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
@@ -34,12 +34,15 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
         }
     }
 
-    private void CheckSpawn(ServiceState service)
+    private void CheckSpawn(ServiceState service, IReadOnlyList<Effect> effects)
     {
         service = service with { Definition = known.Of(service.Definition.Name) };
         foreach (ServiceName required in service.Definition.Requires)
         {
             ServiceState state = supervisor.Find(required)!;
+            // Ready when the step began, and exchanged by the same order.
+            if (effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance.Service == required))
+                continue;
             That(Listens(state) || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 })
                 || IsFull(state),
                 $"{service.Definition.Name} is spawned before what it requires is ready", required);
@@ -49,7 +52,8 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
             ServiceState state = supervisor.Find(other.Name)!;
             bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name)
                 || other.Before.Contains(service.Definition.Name);
-            if (isFirst && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
+            bool isJustExchanged = effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance.Service == other.Name);
+            if (isFirst && !isJustExchanged && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
                 That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),
                     $"{service.Definition.Name} is spawned before what comes first is done", other.Name);

@@ -25,6 +25,7 @@ internal sealed class Simulation
     private SupervisorDefinition _current;
     private int _steps;
     private bool _hasBroken;
+    private bool _operatorIsDone;
 
     private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Queue<string>? trace)
     {
@@ -89,6 +90,7 @@ internal sealed class Simulation
     /// </summary>
     private void Converge()
     {
+        _operatorIsDone = true;
         SupervisorDefinition next = _random.Pick(_scenario.All);
         ServiceName[] manual = [.. _current.Services.Where(s => s.Start == StartKind.Manual).Select(s => s.Name)];
         ServiceName[] others = [.. _current.Services.Where(s => s.Start != StartKind.Manual).Select(s => s.Name)];
@@ -120,7 +122,7 @@ internal sealed class Simulation
         bool runs = service.Start == StartKind.Boot ? state.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed)
             : state.IsActivated || state.IsWatching || state.IsHindered || state.PausedUntil is not null || !state.Slots.IsEmpty;
         bool isWhole = service.Start == StartKind.Connection || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
-        if (!state.IsWanted || !runs || !isWhole || state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service)))
+        if (!state.IsWanted || !runs || !isWhole || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
             throw new BrokenPropertyException($"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
     }
 
@@ -247,6 +249,8 @@ internal sealed class Simulation
 
     private Event? Ask()
     {
+        if (_operatorIsDone)
+            return null;
         if (_asked.Count > 0 && _random.Chance(10))
             return new Event.ClientLeft(_asked[_random.Between(0, _asked.Count - 1)]);
         RequestId id = new(_asked.Count + 1);

@@ -40,6 +40,8 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         RateLimit limit = spawn.Definition.StartLimit;
         if (spawn.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))
             _starts[key] = [];
+        if (spawn.Reason is StartReason.Rollout or StartReason.Reload)
+            return; // ordered, and perhaps beside an instance that goes on with a count of its own
         List<Moment> starts = _starts[key];
         starts.Add(now);
         That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", spawn);
