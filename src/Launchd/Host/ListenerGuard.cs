@@ -194,8 +194,13 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         Register(anew);
         Tell(socket, listener, fault, isAnew: true);
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
-        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => i.Given.Contains(listener.Descriptor)).ToArray())
-            host.Feed(new Event.HealthFailed(instance.Id, $"holds the former socket of '{socket.Key}', which had to be made anew"));
+        ServiceName[] holders = [.. host.Effects.Instances.All.Where(i => i.Given.Contains(listener.Descriptor)).Select(i => i.Id.Service).Distinct()];
+        if (holders.Length > 0)
+        {
+            RequestId own = host.NextOwnRequest();
+            host.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
+            host.Feed(new Event.ClientLeft(own));
+        }
         HolderEnded();
     }
 

@@ -27,6 +27,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private long _ownRequests;
 
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
     {
@@ -64,6 +65,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
     public Action? OnHangUp { get; set; }
+
+    /// <summary>An order of the supervisor's own. Numbers of operators' orders count upwards from 1.</summary>
+    public RequestId NextOwnRequest() => new(--_ownRequests);
 
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }

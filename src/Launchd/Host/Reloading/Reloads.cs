@@ -33,7 +33,6 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     private PreparedReload? _prepared;
     private readonly HashSet<RequestId> _rollouts = [];
     private bool _hangUpWaits;
-    private long _ownRequests;
 
     /// <summary>The core has not answered yet what became of all services of a reload: some may go back to what they were.</summary>
     public bool IsRollingOut => _rollouts.Count > 0;
@@ -185,8 +184,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         host.Definition = prepared.Definition;
         parts.Launcher.Users = prepared.Users;
         Adopt(before, prepared, opened);
-        // Numbers of operators' requests count upwards from 1.
-        RequestId request = caller.Applied(prepared.Difference) ?? new RequestId(--_ownRequests);
+        RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
         {
             _rollouts.Add(request);
