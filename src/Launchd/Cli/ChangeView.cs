@@ -64,8 +64,22 @@ internal static class ChangeView
         if (key.To is null)
             return terminal.Paint(terminal.Fit(key.From == "…" ? "taken away" : $"{Short(key.From)} → not set", usedColumns), Style.Plain);
         int room = terminal.Width == int.MaxValue ? MostValueColumns : Math.Max(8, Math.Min(MostValueColumns, (terminal.Width - usedColumns - 3) / 2));
-        return $"{terminal.Paint(Cut(key.From, room), Style.Faint)} → {Cut(key.To, room)}";
+        int same = Same(key.From, key.To, room);
+        return $"{terminal.Paint(Cut(From(key.From, same), room), Style.Faint)} → {Cut(From(key.To, same), room)}";
     }
+
+    /// <summary>How much of the beginning of two long texts is left out, so that where they differ is seen.</summary>
+    private static int Same(string from, string to, int room)
+    {
+        if (Math.Max(from.Length, to.Length) <= room)
+            return 0;
+        int same = from.AsSpan().CommonPrefixLength(to);
+        // A word or two before the difference say where it is.
+        int start = Math.Max(0, same - (room / 4));
+        return start > 0 && char.IsLowSurrogate(from[start - 1]) ? start - 1 : start;
+    }
+
+    private static string From(string text, int start) => start == 0 ? text : "…" + text[start..];
 
     private static string Short(string text) => Cut(text, MostValueColumns);
 

@@ -101,7 +101,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!_instances.Remove(id, out RunningInstance? instance))
             return;
         bool hadLeftovers = _withLeftovers.Remove(instance);
-        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers;
+        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers && HasSlot(instance);
         _parts.Delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
@@ -110,6 +110,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         Close(instance, mayServeAgain);
         _host.Guard.HolderEnded();
     }
+
+    /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
+    private bool HasSlot(RunningInstance instance) => _host.Core.Find(instance.Id.Service) is { IsLeaving: false } service
+        && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
 
     /// <summary>Whether an instance that still runs was given this descriptor.</summary>
     public bool IsHeld(FileDescriptor descriptor) => _instances.Values.Any(i => i.Given.Contains(descriptor));

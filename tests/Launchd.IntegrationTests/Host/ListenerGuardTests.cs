@@ -14,7 +14,7 @@ namespace Launchd.IntegrationTests.Host;
 /// same open file description that a program has.
 /// </summary>
 [Collection(nameof(Supervisors))]
-public sealed unsafe class ListenerGuardTests
+public sealed class ListenerGuardTests
 {
     private const int SO_LOCK_FILTER = 44;
 
@@ -26,11 +26,7 @@ public sealed unsafe class ListenerGuardTests
         Spoilt($"tcp://127.0.0.1:{Supervisor.FreePort()}", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
 
     [FactWhenRoot]
-    public Task APortThatWasDisconnectedIsMended() => Spoilt("tcp://127.0.0.1:0", s =>
-    {
-        sockaddr_storage unspecified = default;
-        Assert.Equal(0, connect(s, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)));
-    }, "mended");
+    public Task APortThatWasDisconnectedIsMended() => Spoilt("tcp://127.0.0.1:0", Disconnect, "mended");
 
     [FactWhenRoot]
     public Task AUnixSocketThatWasShutDownIsMadeAnew() => Spoilt("unix:web.sock", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "made anew", replaces: true);
@@ -44,8 +40,7 @@ public sealed unsafe class ListenerGuardTests
         s =>
         {
             DropAll(s);
-            int on = 1;
-            Assert.Equal(0, setsockopt(s, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(int)));
+            Lock(s);
         },
         "made anew", restarts: true);
 
@@ -150,7 +145,19 @@ public sealed unsafe class ListenerGuardTests
         return supervising.GetDescriptor(number);
     }
 
-    private static void DropAll(int socket)
+    private static unsafe void Disconnect(int socket)
+    {
+        sockaddr_storage unspecified = default;
+        Assert.Equal(0, connect(socket, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)));
+    }
+
+    private static unsafe void Lock(int socket)
+    {
+        int on = 1;
+        Assert.Equal(0, setsockopt(socket, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(int)));
+    }
+
+    private static unsafe void DropAll(int socket)
     {
         ulong instruction = 0x06;
         nuint* program = stackalloc nuint[2];

@@ -232,7 +232,6 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     {
         if (opens)
         {
-            host.Count("reloads-refused");
             parts.Journal.Add(new ReloadRefused(refusal.Reason));
             SupervisorLog.ReloadRefused(parts.Logger, refusal.Reason);
             // Whoever reads only the log has to see what to mend.
