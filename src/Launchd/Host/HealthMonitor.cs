@@ -60,8 +60,8 @@ internal sealed class HealthMonitor : IDisposable
         }
         if (_failures >= _check.FailureCount)
         {
-            string times = _failures == 1 ? "once" : $"{_failures} times in a row";
-            _host.Feed(new Event.HealthFailed(_instance.Id, $"failed its health check {times}; last: {answer.Text}"));
+            string times = _failures == 1 ? "" : $"{_failures} times in a row, last ";
+            _host.Feed(new Event.HealthFailed(_instance.Id, times + answer.Text));
             return;
         }
         TimeSpan taken = TimeSpan.FromTicks((Clock.MonotonicNanoseconds - _begunAt) / TimeSpan.NanosecondsPerTick);

@@ -20,6 +20,9 @@ internal sealed class DescriptorPlan
     private readonly List<HeldFile> _files = [];
     private readonly List<FileDescriptor> _openedFiles = [];
     private readonly List<OwnedPath> _madeAliases = [];
+
+    /// <summary>Directories that were not there before, the outer ones first.</summary>
+    private readonly List<string> _missingDirectories = [];
     private readonly IReadOnlyCollection<HeldSocket> _present;
 
     private DescriptorPlan(IReadOnlyCollection<HeldSocket> present) => _present = present;
@@ -96,6 +99,9 @@ internal sealed class DescriptorPlan
             listener.Undo();
         foreach (FileDescriptor file in _openedFiles)
             file.Dispose();
+        // Only as far as they are still empty: somebody else may have put something there.
+        for (int i = _missingDirectories.Count - 1; i >= 0; i--)
+            _ = Files.Unlink(null, _missingDirectories[i], isDirectory: true);
     }
 
     private string? OpenSockets(SupervisorDefinition next, UserTable users)
@@ -109,6 +115,8 @@ internal sealed class DescriptorPlan
                     planned.Listeners.Add(new PlannedListener(address, shard));
             }
             _sockets.Add(planned);
+            foreach (string path in listener.Addresses.Select(a => a.Path).OfType<string>().Concat(listener.Symlinks))
+                NoteMissingDirectories(path);
         }
         List<(HeldSocket Socket, OpenedListener Listener)> free = [.. _present.SelectMany(h => h.Opened.Select(o => (h, o)))];
         // What has the same name first: port 0 under one name must not be given to another that also wants any port.
@@ -131,6 +139,16 @@ internal sealed class DescriptorPlan
                 return $"sockets.{socket.Definition.Key}: {aliasFailure}";
         }
         return null;
+    }
+
+    private void NoteMissingDirectories(string path)
+    {
+        int at = _missingDirectories.Count;
+        for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
+        {
+            if (!_missingDirectories.Contains(parent))
+                _missingDirectories.Insert(at, parent);
+        }
     }
 
     private static void Match(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free, bool sameName)
