@@ -18,19 +18,19 @@ internal sealed class ControlServer : IDisposable
 
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
-    private readonly OpenedListener _listener;
+    private readonly ControlListener _listener;
     private readonly List<ControlConnection> _connections = [];
     private readonly DescriptorReserve _reserve = new();
 
     /// <param name="host">Whose socket it is.</param>
-    /// <param name="listenerTaken">Listening at <c>control.sock</c>.</param>
-    public ControlServer(SupervisorHost host, OpenedListener listenerTaken)
+    /// <param name="listener">Borrowed.</param>
+    public ControlServer(SupervisorHost host, ControlListener listener)
     {
         _host = host;
-        _listener = listenerTaken;
+        _listener = listener;
         _methods = new ControlMethods(host);
-        host.OnControlMode = Change;
-        _ = host.Loop.Watch(listenerTaken.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
+        host.OnControlMode = listener.Change;
+        _ = host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
     }
 
     /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>
@@ -44,12 +44,7 @@ internal sealed class ControlServer : IDisposable
         _host.Parts.Delays.Cancel(_reserve);
         _reserve.Dispose();
         _host.Loop.Unwatch(_listener.Descriptor);
-        if (_listener.Path is { } path)
-            _ = UnixPath.RemoveIfOurs(path, out _);
-        _listener.Descriptor.Dispose();
     }
-
-    private OpenFailure? Change(int mode, PathOwner owner) => UnixPath.Change(_listener.Path!, mode, owner);
 
     private void Accept()
     {

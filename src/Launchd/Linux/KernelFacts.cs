@@ -35,6 +35,7 @@ internal static class KernelFacts
         KernelProbes.CloseRange(),
         Yama(),
         Seccomp(),
+        SpawnFacts.Births(),
         NoNewPrivileges(),
         .. CgroupFacts.Collect(),
         Capabilities(),
