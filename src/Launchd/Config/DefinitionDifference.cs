@@ -167,8 +167,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 yield return new DefinitionChange("sockets", same.Key, ChangeKind.Changed, ChangeEffect.OpensAnew, []);
         }
 
-        ListenerDefinition? HolderOf(ListenAddress address, string name) => before.TryGetValue(name, out ListenerDefinition? own) && own.Addresses.Contains(address)
-            ? null
+        ListenerDefinition? HolderOf(ListenAddress address, string name) =>
+            before.TryGetValue(name, out ListenerDefinition? own) && own.Addresses.Contains(address) ? null
             : old.Listeners.FirstOrDefault(l => l.Key != name && l.Addresses.Contains(address)
                 && !next.Listeners.Any(n => n.Key == l.Key && n.Addresses.Contains(address)));
     }
@@ -219,7 +219,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         foreach (DefinitionChange change in given.Where(c => c.Kind == ChangeKind.Changed))
         {
             bool isGiven = (change.Table == "sockets" ? service.Sockets : service.Files).Contains(change.Name);
-            bool isSeen = change.Effect is ChangeEffect.OpensAnew or ChangeEffect.TakesOver || (change.Table == "sockets" && change.Keys.Any(k => k.Key == "name"));
+            bool isSeen = change.Effect is ChangeEffect.OpensAnew or ChangeEffect.TakesOver
+                || (change.Table == "sockets" && change.Keys.Any(k => k.Key == "name"));
             if (isGiven && isSeen)
                 yield return new KeyChange(change.Path, null, change.Effect == ChangeEffect.TakesOver ? $"from {change.Source}" : "opened anew");
         }

@@ -136,7 +136,10 @@ internal static class DefinitionTexts
         yield return ("group", execution.Group);
         yield return ("supplementary_groups", List(execution.SupplementaryGroups));
         foreach (ResourceLimit limit in execution.Limits)
-            yield return ("limits." + Word(limit.Kind.ToString()), limit.Soft == limit.Hard ? Resource(limit.Soft) : $"{Resource(limit.Soft)}:{Resource(limit.Hard)}");
+        {
+            string soft = Resource(limit.Soft), hard = Resource(limit.Hard);
+            yield return ("limits." + Word(limit.Kind.ToString()), soft == hard ? soft : $"{soft}:{hard}");
+        }
         yield return ("nice", Number(execution.Nice));
         yield return ("oom_score_adjust", Number(execution.OomScoreAdjust));
         yield return ("capabilities", execution.Capabilities is { } set ? CapabilityParser.Show(set) ?? "none" : null);
@@ -156,7 +159,8 @@ internal static class DefinitionTexts
         yield return ("restart", Word(service.Restart.ToString()));
         BackoffPolicy backoff = service.Backoff;
         yield return ("backoff", string.Create(CultureInfo.InvariantCulture,
-            $"initial {Time(backoff.Initial)}, factor {backoff.Factor}, max {Time(backoff.Max)}, jitter {backoff.Jitter}, reset_after {Time(backoff.ResetAfter)}"));
+            $"initial {Time(backoff.Initial)}, factor {backoff.Factor}, max {Time(backoff.Max)}, jitter {backoff.Jitter}, " +
+            $"reset_after {Time(backoff.ResetAfter)}"));
         yield return ("start_limit", Limit(service.StartLimit));
         yield return ("success_exit", List([.. service.SuccessCodes.Select(c => Number(c)!), .. service.SuccessSignals.Select(s => s.ToString())]));
         yield return ("stop_signal", service.Stop.Signal.ToString());

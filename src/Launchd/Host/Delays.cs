@@ -5,8 +5,8 @@ using Launchd.Linux;
 namespace Launchd.Host;
 
 /// <summary>
-/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer descriptor that is armed only while
-/// somebody waits.
+/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer descriptor that is
+/// armed only while somebody waits.
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {

@@ -66,7 +66,10 @@ internal sealed class DescriptorTable : IDisposable
             foreach (ListenerDefinition listener in definition.Listeners)
                 table.OpenListener(listener, RequestFor(definition, listener, users));
             foreach (FileDefinition file in definition.Files)
-                table._files.Add(file.Key, new HeldFile(file, IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null));
+            {
+                FileDescriptor? shared = IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null;
+                table._files.Add(file.Key, new HeldFile(file, shared));
+            }
             return table;
         }
         catch

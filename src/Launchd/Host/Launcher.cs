@@ -93,7 +93,7 @@ internal sealed class Launcher(
         return new SpawnRequest
         {
             Arguments = arguments,
-            Candidates = CandidatesOf(arguments[0], searchPath),
+            Candidates = ProgramSearch.CandidatesOf(arguments[0], searchPath),
             Environment = environment,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
@@ -108,14 +108,6 @@ internal sealed class Launcher(
             ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
             IgnoreSigpipe = execution.IgnoreSigpipe,
         };
-    }
-
-    /// <summary>The files that a program's name may mean, in the order of the search.</summary>
-    public static string[] CandidatesOf(string program, string? searchPath)
-    {
-        if (program.Contains('/'))
-            return [program];
-        return [.. (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(d => $"{d.TrimEnd('/')}/{program}")];
     }
 
     private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)

@@ -19,7 +19,10 @@ internal interface IProbeCommand
     public void Kill();
 }
 
-/// <summary>Starts a command whose exit code is a probe's answer; the action is called on the loop when it was reaped. Null: refused, for the reason given.</summary>
+/// <summary>
+/// Starts a command whose exit code is a probe's answer; the action is called on the loop when it was reaped. Null: refused, for the
+/// reason given.
+/// </summary>
 internal delegate IProbeCommand? StartProbeCommand(ImmutableArray<string> arguments, Action<ExitStatus> ended, out string? refused);
 
 /// <summary>

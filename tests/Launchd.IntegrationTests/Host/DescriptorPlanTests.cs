@@ -33,7 +33,8 @@ public sealed class DescriptorPlanTests : IDisposable
         FileDescriptor a = One(table, "a").Descriptor, b = One(table, "b").Descriptor;
         string address = One(table, "a").Address;
 
-        Assert.Null(Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\nno_delay = true\nkeep_alive = true\n[sockets.b]\nlisten = \"unix:b\"\nmode = \"0640\"\nbacklog = 9"));
+        Assert.Null(Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\nno_delay = true\nkeep_alive = true\n"
+            + "[sockets.b]\nlisten = \"unix:b\"\nmode = \"0640\"\nbacklog = 9"));
 
         Assert.Same(a, One(table, "a").Descriptor);
         Assert.Same(b, One(table, "b").Descriptor);
@@ -70,7 +71,8 @@ public sealed class DescriptorPlanTests : IDisposable
         DescriptorTable table = Open("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.b]\nlisten = \"tcp://127.0.0.1:0\"");
         OpenedListener a = One(table, "a"), b = One(table, "b");
 
-        Assert.Null(Change($"[sockets.b]\nlisten = \"{b.Address}\"\n[sockets.new]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.a]\nlisten = \"tcp://127.0.0.1:0\""));
+        Assert.Null(Change($"[sockets.b]\nlisten = \"{b.Address}\"\n"
+            + "[sockets.new]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.a]\nlisten = \"tcp://127.0.0.1:0\""));
 
         Assert.Same(a.Descriptor, One(table, "a").Descriptor);
         Assert.Same(b.Descriptor, One(table, "b").Descriptor);

@@ -54,7 +54,7 @@ public sealed class HealthTests
         await using Supervisor supervisor = Supervisor.StartText("""
             [services.app]
             command = ["sleep", "2147483647"]
-            health = { command = ["/bin/sh", "-c", "mkdir running && echo begun >> asked; sleep 2147483646 & wait"], interval = "10ms", timeout = "100ms", failures = 1 }
+            health = { command = ["/bin/sh", "-c", "echo begun >> asked; sleep 2147483646 & wait"], interval = "10ms", timeout = "100ms", failures = 1 }
             """);
 
         Happening draining = await supervisor.Event("draining", "app");
@@ -97,7 +97,8 @@ public sealed class HealthTests
         await using Supervisor supervisor = Supervisor.StartText(app);
         Happening ready = await supervisor.Event("ready", "app");
 
-        (int code, string output, string errors) = await supervisor.Change(app + "health = { command = [\"/bin/sh\", \"-c\", \"echo $$MAINPID > asked; exit 1\"], interval = \"10ms\", failures = 1 }\n");
+        (int code, string output, string errors) = await supervisor.Change(app
+            + "health = { command = [\"/bin/sh\", \"-c\", \"echo $$MAINPID > asked; exit 1\"], interval = \"10ms\", failures = 1 }\n");
 
         Assert.True(code == 0, output + errors);
         Assert.Contains("in place", output, StringComparison.Ordinal);

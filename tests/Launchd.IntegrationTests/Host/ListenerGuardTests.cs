@@ -174,5 +174,6 @@ public sealed class ListenerGuardTests
     }
 
     private static long Switches(int pid) => File.ReadLines($"/proc/{pid}/status")
-        .Where(l => l.Contains("voluntary_ctxt_switches", StringComparison.Ordinal)).Sum(l => long.Parse(l[(l.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim()));
+        .Where(l => l.Contains("voluntary_ctxt_switches", StringComparison.Ordinal)).Sum(l =>
+            long.Parse(l[(l.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim()));
 }

@@ -58,10 +58,12 @@ public sealed class ReloadTests
     [Theory]
     [InlineData("command = [\"sleep\"\n", 78, "error LD1001")]
     [InlineData("[services.web]\ncommand = [\"sleep\"]\nsockets = [\"htp\"]\n[services.x]\ncomand = [\"y\"]\n", 78, "3 errors")]
-    [InlineData("[services.new]\ncommand = [\"there-is-no-such-program\"]\n", 1, "services.new: command \"there-is-no-such-program\": there is no such program in ")]
+    [InlineData("[services.new]\ncommand = [\"there-is-no-such-program\"]\n", 1,
+        "services.new: command \"there-is-no-such-program\": there is no such program in ")]
     [InlineData("[services.new]\ncommand = [\"sleep\"]\nworking_directory = \"/nowhere\"\n", 1, "services.new: working_directory /nowhere: ")]
     [InlineData("[services.new]\ncommand = [\"sleep\"]\nenvironment_files = [\"/nowhere\"]\n", 1, "services.new: environment_files /nowhere: ")]
-    [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[sockets.b]\nlisten = \"tcp://127.0.0.1:TAKEN\"\n", 1, "sockets.b: cannot listen on tcp://127.0.0.1:TAKEN: ")]
+    [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[sockets.b]\nlisten = \"tcp://127.0.0.1:TAKEN\"\n", 1,
+        "sockets.b: cannot listen on tcp://127.0.0.1:TAKEN: ")]
     [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[files.f]\npath = \"/nowhere\"\n", 1, "files.f: ")]
     [InlineData("[supervisor]\nkeeper = false\n", 1, "supervisor.keeper cannot change from true to false")]
     [InlineData("name = \"other\"\n", 1, "name cannot change from config to other")]
@@ -212,7 +214,8 @@ public sealed class ReloadTests
         await using Supervisor supervisor = Supervisor.StartText("include = [\"conf.d/*.toml\"]\n" + Keep);
         _ = await supervisor.Event("ready", "keep");
         Directory.CreateDirectory(supervisor.Scratch.At("conf.d/sub"));
-        supervisor.Scratch.Write("conf.d/new.toml", "[services.new]\ncommand = [\"/bin/sh\", \"-c\", \"pwd; exec sleep 2147483645\"]\nworking_directory = \"sub\"\n"
+        supervisor.Scratch.Write("conf.d/new.toml",
+            "[services.new]\ncommand = [\"/bin/sh\", \"-c\", \"pwd; exec sleep 2147483645\"]\nworking_directory = \"sub\"\n"
             + "ready = { output = \"conf.d/sub\" }\n");
 
         (int code, string output, string errors) = await supervisor.Verb("reload");

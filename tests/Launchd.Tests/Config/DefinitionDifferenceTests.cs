@@ -202,7 +202,8 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void TwoNamesThatSwapTheirAddressesTakeOverFromEachOther()
     {
-        string swapped = Base.Replace("tcp://127.0.0.1:1", "?", StringComparison.Ordinal).Replace("unix:/run/two", "tcp://127.0.0.1:1", StringComparison.Ordinal)
+        string swapped = Base.Replace("tcp://127.0.0.1:1", "?", StringComparison.Ordinal)
+            .Replace("unix:/run/two", "tcp://127.0.0.1:1", StringComparison.Ordinal)
             .Replace("?", "unix:/run/two", StringComparison.Ordinal);
 
         Assert.Equal(("two", "http"), (Change(swapped, "sockets.http").Source, Change(swapped, "sockets.two").Source));

@@ -54,7 +54,7 @@ internal static class ProgramCheck
         if (program.Contains(Placeholders.Mark))
             return null;
         Errno refused = Errno.ENOENT;
-        foreach (string candidate in Launcher.CandidatesOf(program, searchPath))
+        foreach (string candidate in ProgramSearch.CandidatesOf(program, searchPath))
         {
             Errno found = FileStatus.ReadFollow(Path.Combine(directory, candidate), out FileStatus status);
             if (found == Errno.None && status.Kind == FileKind.Regular && (status.Mode & AnyExecute) != 0)

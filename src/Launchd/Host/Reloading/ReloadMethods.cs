@@ -49,7 +49,8 @@ internal static class ReloadMethods
     {
         (string error, string text) = refusal switch
         {
-            { Diagnostics: { } diagnostics } => (ControlNames.BadConfiguration, $"the configuration is wrong, nothing was changed\n{diagnostics}{refusal.Reason}"),
+            { Diagnostics: { } diagnostics } =>
+                (ControlNames.BadConfiguration, $"the configuration is wrong, nothing was changed\n{diagnostics}{refusal.Reason}"),
             { Code: ExitCode.TimedOut } => (ControlNames.LimitReached, refusal.Reason),
             _ => (ControlNames.ReloadRefused, $"not reloaded, nothing was changed: {refusal.Reason}"),
         };

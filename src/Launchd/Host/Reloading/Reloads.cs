@@ -178,7 +178,8 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         }
         if (prepared.Descriptors!.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
         {
-            _ = host.OnControlMode?.Invoke(before.ControlMode, parts.Launcher.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup));
+            PathOwner owner = parts.Launcher.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
+            _ = host.OnControlMode?.Invoke(before.ControlMode, owner);
             return refused;
         }
         host.Definition = prepared.Definition;
