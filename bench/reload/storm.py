@@ -104,6 +104,11 @@ class Wanted:
         other.extra = set(self.extra)
         return other
 
+    def warmer(self):
+        other = self.copy()
+        other.word, other.count = "warm", 3
+        return other
+
     def text(self):
         server = f"{self.folder}/server.py"
         lines = [
@@ -163,6 +168,16 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def settled(pid, most):
+    """The count once it is at most that, or once it has not changed for a second: pipes of what ended are closed by another thread."""
+    count, end = descriptors(pid), time.monotonic() + 1
+    while count > most and time.monotonic() < end:
+        now = descriptors(pid)
+        if now != count:
+            count, end = now, time.monotonic() + 1
+    return count
+
+
 def memory(pid):
     with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
@@ -201,7 +216,12 @@ def main():
                  Load("path", folder + "/path.sock", ledger)]
         for load in loads:
             load.start()
-        before, memory_before = descriptors(supervisor.pid), memory(supervisor.pid)
+        # Some descriptors are opened when they are first needed: once through it, and back.
+        for warm in (holds.warmer(), holds):
+            with open(config, "w") as file:
+                file.write(warm.text())
+            control.call("Reload")
+        before, memory_before = settled(supervisor.pid, 0), memory(supervisor.pid)
         pids = steady_pids(control)
         for number in range(chosen.reloads):
             wanted = holds.copy()
@@ -236,7 +256,7 @@ def main():
         with open(config, "w") as file:
             file.write(Wanted(folder, holds.ports).text())
         control.call("Reload")
-        after, left = descriptors(supervisor.pid), zombies(supervisor.pid)
+        after, left = settled(supervisor.pid, before), zombies(supervisor.pid)
         if after > before:
             problems.append(f"{before} descriptors at the start, {after} in the end")
         if left:
