@@ -108,6 +108,8 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
         Close(instance, mayServeAgain);
+        if (!HasSlot(instance))
+            _parts.NotifySockets.Forget(id.Service, instance.Slot);
         _host.Guard.HolderEnded();
     }
 

@@ -46,10 +46,10 @@ internal sealed class NotifySockets(EventLoop loop, string directory, Action<Run
         socketTaken.Dispose();
     }
 
-    /// <summary>Closes what rests for a service that will have no instance any more.</summary>
-    public void Forget(ServiceName service)
+    /// <summary>Closes what rests for a service, or for one slot of it, that will have no instance any more.</summary>
+    public void Forget(ServiceName service, int? slot = null)
     {
-        foreach ((ServiceName Service, int Slot) key in _resting.Keys.Where(k => k.Service == service).ToArray())
+        foreach ((ServiceName Service, int Slot) key in _resting.Keys.Where(k => k.Service == service && (slot is null || k.Slot == slot)).ToArray())
         {
             _resting.Remove(key, out NotifySocket? socket);
             loop.Unwatch(socket!.Descriptor);
