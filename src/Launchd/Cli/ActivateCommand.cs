@@ -104,7 +104,7 @@ internal static class ActivateCommand
                 ServiceDefinition service = definition.Services[0];
                 ServiceName? exitWith = options.Accept || watcher is not null ? null : service.Name;
                 ActivateSession? session = null;
-                int code = SupervisorRun.Run(definition, [], exitWith, host => session = new ActivateSession(host, watcher, HasColour(context)));
+                int code = SupervisorRun.Run(definition, [], exitWith, source: null, host => session = new ActivateSession(host, watcher, HasColour(context)));
                 return session?.ExecFailure is { } failure ? failure : code;
             }
             finally

@@ -31,6 +31,7 @@ internal sealed class CommandTree
         AddOrder("start", "Start", "starts services and waits until they are ready");
         AddOrder("stop", "Stop", "stops services and waits until they have ended");
         AddOrder("restart", "Restart", "replaces the instances of services by new ones");
+        AddReload();
         AddScale();
         AddOrder("reload-service", "ReloadService", "tells services to read their own configuration again");
         AddSignal();
@@ -66,7 +67,8 @@ internal sealed class CommandTree
         Option<string?> graph = new("--graph") { HelpName = "dot|mermaid", Description = "prints the dependency graph (default: dot)" };
         graph.CompletionSources.Add("dot", "mermaid");
         Option<bool> plan = new("--plan") { Description = "prints what a reload of the running supervisor would change" };
-        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan };
+        Option<bool> json = new("--json") { Description = "with --plan: prints JSON for programs" };
+        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, json };
         check.SetAction(p =>
         {
             GraphFormat? format = p.GetValue(graph) switch
@@ -76,7 +78,7 @@ internal sealed class CommandTree
                 "mermaid" => GraphFormat.Mermaid,
                 var other => throw new CliException(ExitCode.Usage, $"--graph takes dot or mermaid, not '{TerminalText.Escape(other)}'"),
             };
-            return CheckCommand.Run(new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name)));
+            return CheckCommand.Run(_context, new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json)));
         });
 
         Root.Subcommands.Add(run);
@@ -224,6 +226,15 @@ internal sealed class CommandTree
         Root.Subcommands.Add(fds);
     }
 
+    private void AddReload()
+    {
+        Option<bool> noWait = new("--no-wait") { Description = "returns once the new configuration holds" };
+        Option<bool> json = Json();
+        Command reload = new("reload", "reads the configuration again and makes it hold, or changes nothing") { noWait, json };
+        reload.SetAction(p => (int)ReloadCommand.Run(_context, new ReloadOptions(p.GetValue(_name), p.GetValue(noWait), p.GetValue(json))));
+        Root.Subcommands.Add(reload);
+    }
+
     private void AddShutdown()
     {
         Option<bool> json = Json();
@@ -235,7 +246,7 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["reload", "upgrade", "fd"])
+        foreach (string verb in (ReadOnlySpan<string>)["upgrade", "fd"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
             string shown = verb == "fd" ? "fd get" : verb;

@@ -19,12 +19,15 @@ internal static class ControlRefusal
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
+            ControlNames.BadConfiguration => (ExitCode.BadConfiguration, "the configuration is wrong, nothing was changed"),
+            ControlNames.ReloadRefused => (ExitCode.Failed, "not reloaded, nothing was changed"),
             ControlNames.MethodNotFound => (
                 ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
             ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
             _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
         };
-        return new CliException(code, (detail.Text is { } text ? TerminalText.Escape(text) : sentence) + hint);
+        // Diagnostics are several lines.
+        return new CliException(code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
     }
 
     private static ErrorDetail Detail(JsonElement? parameters)

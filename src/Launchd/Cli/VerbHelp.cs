@@ -27,6 +27,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             "launchd-cs restart web", "replaces web as its 'update' and 'rollout' say", "launchd-cs restart web --overlap",
             "the new instance is ready before the old one ends", "all are ready anew, and the old ones have ended",
             "one was rolled back or failed; its reason and last output are printed"),
+        "reload" => Reload(),
         "scale" => Order(
             "launchd-cs scale 4 worker", "four instances of worker, whatever the file says", "launchd-cs scale 2 'worker-*' --no-wait",
             "orders it and returns", "all are ready, and what was too many has ended", "one did not become ready; its reason and last output are printed"),
@@ -92,7 +93,10 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs check shop.toml --graph | dot -Tsvg", "draws the dependencies"),
             ("launchd-cs check --plan", "compares with the running supervisor"),
         ],
-        [(ExitCode.Done, "nothing is wrong"), _usage, (ExitCode.BadConfiguration, "the configuration is wrong")]);
+        [
+            (ExitCode.Done, "nothing is wrong"), (ExitCode.Failed, "--plan: the reload would be refused, for the reason printed"), _usage,
+            _unreachable, (ExitCode.BadConfiguration, "the configuration is wrong"),
+        ]);
 
     private static VerbHelp Status() => new(
         [
@@ -126,6 +130,18 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
     private static VerbHelp Descriptors() => new(
         [("launchd-cs fds", "all descriptors"), ("launchd-cs fds web", "what web was given or has stored")],
         [(ExitCode.Done, "printed"), _noSuchService, _usage, _unreachable, _notPermitted]);
+
+    private static VerbHelp Reload() => new(
+        [
+            ("launchd-cs check --plan", "shows beforehand what would change"),
+            ("launchd-cs reload", "changes it, and waits until the services have followed"),
+            ("launchd-cs reload --json | jq '.changes[].table'", "for programs"),
+        ],
+        [
+            (ExitCode.Done, "the new configuration holds, and the services have followed"),
+            (ExitCode.Failed, "nothing was changed, or a service was rolled back or failed, for the reason printed"), _usage, _unreachable,
+            _notPermitted, (ExitCode.BadConfiguration, "the configuration is wrong; nothing was changed"),
+        ]);
 
     private static VerbHelp Shutdown() => new(
         [

@@ -8,7 +8,6 @@ internal static class NotBuiltYet
 {
     private static readonly (string Key, DiagnosticSeverity Severity, string Text)[] ServiceKeys =
     [
-        ("health", DiagnosticSeverity.Error, "is not built yet: nothing would look after a ready instance"),
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
         ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
         ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),

@@ -12,6 +12,8 @@ internal static class ControlNames
     public const string ShuttingDown = Interface + ".ShuttingDown";
     public const string NotBuilt = Interface + ".NotBuilt";
     public const string LimitReached = Interface + ".LimitReached";
+    public const string BadConfiguration = Interface + ".BadConfiguration";
+    public const string ReloadRefused = Interface + ".ReloadRefused";
     public const string MethodNotFound = "org.varlink.service.MethodNotFound";
     public const string InterfaceNotFound = "org.varlink.service.InterfaceNotFound";
     public const string InvalidParameter = "org.varlink.service.InvalidParameter";
@@ -241,5 +243,8 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(EventsRequest))]
 [JsonSerializable(typeof(EventsReply))]
 [JsonSerializable(typeof(ShutdownReply))]
+[JsonSerializable(typeof(ReloadRequest))]
+[JsonSerializable(typeof(PlanRequest))]
+[JsonSerializable(typeof(ReloadReply))]
 [JsonSerializable(typeof(ErrorDetail))]
 internal sealed partial class ControlJson : JsonSerializerContext;

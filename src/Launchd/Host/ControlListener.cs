@@ -22,6 +22,9 @@ internal sealed class ControlListener : IDisposable
             .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused)));
     }
 
+    /// <summary>Another mode and owner for its name. Null, or why not.</summary>
+    public OpenFailure? Change(int mode, PathOwner owner) => _opened.Path is { } path ? UnixPath.Change(path, mode, owner) : null;
+
     public void Dispose()
     {
         if (_opened.Path is { } path)

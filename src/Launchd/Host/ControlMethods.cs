@@ -6,6 +6,7 @@ using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Model;
 
 namespace Launchd.Host;
@@ -49,7 +50,9 @@ internal sealed class ControlMethods : IDisposable
             case "Events": Events(from, call, Read(call, ControlJson.Default.EventsRequest)); break;
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
-            case "Reload" or "Upgrade" or "Fetch":
+            case "Reload": ReloadMethods.Reload(_host, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
+            case "Plan": ReloadMethods.Plan(_host, from, Read(call, ControlJson.Default.PlanRequest)); break;
+            case "Upgrade" or "Fetch":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
@@ -145,6 +148,14 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
+    /// <summary>Has a client wait for the outcome of a reload, which is under way whether it waits or not.</summary>
+    public RequestId Await(ControlConnection from, bool wantsProgress, HashSet<ServiceName> services, Action<ServiceResult[]> finish)
+    {
+        RequestId id = new(++_requests);
+        _waiting.Add(id, new Waiting(from, wantsProgress, services) { Finish = finish });
+        return id;
+    }
+
     private void Forget(RequestId id)
     {
         if (_waiting.Remove(id))
@@ -166,7 +177,10 @@ internal sealed class ControlMethods : IDisposable
         void Send()
         {
             ServiceResult[] results = [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
-            waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
+            if (waiting.Finish is { } finish)
+                finish(results);
+            else
+                waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
         }
     }
 
@@ -408,5 +422,9 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>A client that waits for the outcome of an order.</summary>
-    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services);
+    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services)
+    {
+        /// <summary>Answers in another form than that of an order; null: in that form.</summary>
+        public Action<ServiceResult[]>? Finish { get; init; }
+    }
 }

@@ -19,7 +19,6 @@ internal sealed class ControlServer : IDisposable
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
     private readonly ControlListener _listener;
-    private readonly bool _admitsOthers;
     private readonly List<ControlConnection> _connections = [];
     private readonly DescriptorReserve _reserve = new();
 
@@ -30,8 +29,7 @@ internal sealed class ControlServer : IDisposable
         _host = host;
         _listener = listener;
         _methods = new ControlMethods(host);
-        // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
-        _admitsOthers = (host.Definition.ControlMode & 0b000_110_110) != 0;
+        host.OnControlMode = listener.Change;
         _ = host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
     }
 
@@ -110,6 +108,9 @@ internal sealed class ControlServer : IDisposable
         return true;
     }
 
+    // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
+    private bool AdmitsOthers => (_host.Definition.ControlMode & 0b000_110_110) != 0;
+
     private bool IsAdmitted(FileDescriptor connection) =>
-        _admitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
+        AdmitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
 }

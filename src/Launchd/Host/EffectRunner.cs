@@ -42,8 +42,8 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Signal e: Instances.Signal(e.Instance, e.Number, e.Scope); break;
             case Effect.RunCommand e: Instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
             case Effect.EndCommand e: Instances.EndCommand(e.Instance, e.Kind); break;
-            case Effect.StartProbe e: Instances.StartProbe(e.Instance); break;
-            case Effect.EndProbe e: Instances.EndProbe(e.Instance); break;
+            case Effect.StartProbe e: Instances.Checks.StartProbe(e.Instance); break;
+            case Effect.EndProbe e: Instances.Checks.EndProbe(e.Instance); break;
             case Effect.Release e: Instances.Release(e.Instance); break;
             case Effect.ArmTimer e: _host.Timers.Arm(e.Key, e.Due); break;
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
@@ -56,12 +56,13 @@ internal sealed class EffectRunner : IDisposable
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
-            case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
+            case Effect.Reply e: Reply(e); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
+            case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
+            case Effect.Forget e: Forget(e.Service); break;
             case Effect.TellDrain or Effect.TellHandOver: break; // for programs that listen on an instance channel
-            case Effect.StartHealth or Effect.EndHealth: break; // a definition with a health check is refused
-            case Effect.Forget: break; // ordered by a reload only
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -120,40 +121,75 @@ internal sealed class EffectRunner : IDisposable
         }
     }
 
+    /// <summary>Another configuration holds: services that wait for clients wait at the listeners that they have now.</summary>
+    public void Rewatch()
+    {
+        foreach (ServiceName service in _watched.Keys.ToArray())
+        {
+            if (_host.Core.Find(service) is null)
+                UnwatchListeners(service);
+            else
+                WatchListeners(service);
+        }
+    }
+
+    /// <summary>A listener is about to be closed; another may be watched in its place.</summary>
+    public void ForgetListener(FileDescriptor listener, FileDescriptor? successor = null)
+    {
+        _use.Forget(listener);
+        foreach (List<FileDescriptor> watched in _watched.Values)
+        {
+            int at = watched.IndexOf(listener);
+            if (at >= 0 && successor is not null)
+                watched[at] = successor;
+            else if (at >= 0)
+                watched.RemoveAt(at);
+        }
+    }
+
     private IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> ListenersOf(ServiceName service)
     {
-        ServiceDefinition definition = _host.Core.Find(service)!.Definition;
-        foreach (string key in definition.Sockets)
+        // A service that a reload took out waits for nobody; neither does one for a socket that is gone.
+        foreach (string key in _host.Core.Find(service)?.Definition.Sockets ?? [])
         {
-            (ListenerDefinition listener, ImmutableArray<OpenedListener> opened) = _parts.Descriptors[key];
-            foreach (OpenedListener one in opened)
-                yield return (listener, one);
+            if (_parts.Descriptors.FindSocket(key) is not { } socket)
+                continue;
+            foreach (OpenedListener one in socket.Opened)
+                yield return (socket.Definition, one);
         }
     }
 
     private void WatchListeners(ServiceName service)
     {
+        UnwatchListeners(service);
         List<FileDescriptor> watched = [];
-        _watched[service] = watched;
+        _watched.Add(service, watched);
         int index = 0;
         foreach ((_, OpenedListener listener) in ListenersOf(service))
         {
             int number = index++;
-            Errno refused = _host.Loop.Watch(
-                listener.Descriptor, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
-            if (refused == Errno.None)
+            if (_host.Guard.WatchReadable(listener.Descriptor, () => _host.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
                 watched.Add(listener.Descriptor);
             else
                 _host.Count("listeners-unwatchable");
         }
     }
 
+    // By what was watched, not by what the service has: a reload may have given it others.
     private void UnwatchListeners(ServiceName service)
     {
-        // What was watched, not what the configuration names by now.
-        _watched.Remove(service, out List<FileDescriptor>? watched);
-        foreach (FileDescriptor descriptor in watched ?? [])
-            _host.Loop.Unwatch(descriptor);
+        if (!_watched.Remove(service, out List<FileDescriptor>? watched))
+            return;
+        foreach (FileDescriptor listener in watched)
+            _host.Guard.UnwatchReadable(listener);
+    }
+
+    private void Forget(ServiceName service)
+    {
+        UnwatchListeners(service);
+        _use.Unwatch(service);
+        _parts.NotifySockets.Forget(service);
+        _parts.Pump.Forget(service.Text);
     }
 
     private void WatchUse(ServiceName service)
@@ -222,6 +258,12 @@ internal sealed class EffectRunner : IDisposable
             return;
         _host.Loop.Unwatch(descriptor);
         descriptor.Dispose();
+    }
+
+    private void Reply(Effect.Reply reply)
+    {
+        OnReply?.Invoke(reply.Request, reply.Outcomes);
+        _host.Reloads.Answered(reply.Request);
     }
 
     private void Report(Notice notice)

@@ -10,9 +10,6 @@ namespace Launchd.Host;
 /// <summary>The running instances and the commands beside them: their birth, their notifications, their signals, their end.</summary>
 internal sealed unsafe class InstanceTable : IDisposable
 {
-    private static readonly TimeSpan FirstProbePause = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan LongestProbePause = TimeSpan.FromSeconds(1);
-
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
     private readonly Dictionary<InstanceId, RunningInstance> _instances = [];
@@ -27,7 +24,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         _host = host;
         _parts = parts;
         _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid);
+        Checks = new InstanceChecks(host, parts, this);
     }
+
+    public InstanceChecks Checks { get; }
 
     public IEnumerable<RunningInstance> All => _instances.Values;
 
@@ -36,6 +36,9 @@ internal sealed unsafe class InstanceTable : IDisposable
     public Event Start(Effect.Spawn spawn, ServiceDefinition definition, AcceptedConnection? connection, IReadOnlyList<(string, FileDescriptor)> stored)
     {
         RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, definition);
+        // What was given to others may have been spoilt by them: looked at before it is handed out again.
+        if (connection is null)
+            _host.Guard.Check(definition, spawn.Slot);
         Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
@@ -76,48 +79,24 @@ internal sealed unsafe class InstanceTable : IDisposable
         _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
     }
 
-    public void EndCommand(InstanceId id, CommandKind kind) => EndCommands(id, kind);
-
-    public void StartProbe(InstanceId id)
+    public void EndCommand(InstanceId id, CommandKind kind)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance) || instance.Definition.Ready is not Readiness.Probed probed)
-            return;
-        TimeSpan pause = FirstProbePause;
-        instance.Probe = new ReadinessProbe(_host.Loop, probed.Target, isReady => Answered(instance, isReady));
-        Attempt(instance, probed.Target);
-
-        void Answered(RunningInstance of, bool isReady)
+        foreach (RunningCommand command in _commands.Values)
         {
-            if (of.Probe is null)
-                return;
-            if (isReady)
-            {
-                _host.Feed(new Event.ReadinessMet(of.Id));
-                return;
-            }
-            _parts.Delays.After(pause, of, () => Attempt(of, probed.Target));
-            pause = pause * 2 < LongestProbePause ? pause * 2 : LongestProbePause;
-        }
-
-        void Attempt(RunningInstance of, ProbeTarget target)
-        {
-            if (of.Probe is null)
-                return;
-            if (target is ProbeTarget.Command command)
-                ProbeByCommand(of, command.Arguments, Answered);
-            else
-                of.Probe.Begin();
+            if (command.Instance == id && command.Kind == kind)
+                command.Kill();
         }
     }
 
-    public void EndProbe(InstanceId id)
+    /// <summary>Starts a command whose exit code is an answer about the instance.</summary>
+    public IProbeCommand? StartBeside(RunningInstance instance, ImmutableArray<string> arguments, Action<ExitStatus> ended, out string? refused)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance))
-            return;
-        instance.Probe?.Dispose();
-        instance.Probe = null;
-        _parts.Delays.Cancel(instance);
-        EndCommands(id, ofKind: null);
+        PidFd? process = _parts.Launcher.StartCommand(instance, arguments, out refused);
+        if (process is null)
+            return null;
+        RunningCommand command = new(instance.Id, null, process, ended);
+        _commands.Add(process.Pid, command);
+        return command;
     }
 
     public void Release(InstanceId id)
@@ -125,14 +104,24 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!_instances.Remove(id, out RunningInstance? instance))
             return;
         bool hadLeftovers = _withLeftovers.Remove(instance);
-        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers;
+        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers && HasSlot(instance);
         _parts.Delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
         Close(instance, mayServeAgain);
+        if (!HasSlot(instance))
+            _parts.NotifySockets.Forget(id.Service, instance.Slot);
+        _host.Guard.HolderEnded();
     }
+
+    /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
+    private bool HasSlot(RunningInstance instance) => _host.Core.Find(instance.Id.Service) is { IsLeaving: false } service
+        && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
+
+    /// <summary>Whether an instance that still runs was given this descriptor.</summary>
+    public bool IsHeld(FileDescriptor descriptor) => _instances.Values.Any(i => i.Given.Contains(descriptor));
 
     /// <summary>Reads what came for an instance, a batch at a time.</summary>
     public void ReadNotifications(RunningInstance instance) => ReadNotifications(instance, Limits.MessagesPerTurn);
@@ -201,15 +190,6 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
     }
 
-    private void EndCommands(InstanceId id, CommandKind? ofKind)
-    {
-        foreach (RunningCommand command in _commands.Values)
-        {
-            if (command.Instance == id && command.Kind == ofKind)
-                ProcessTree.SignalGroup(command.Process.Pid, SignalNumber.Kill.Value);
-        }
-    }
-
     private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
         // Its last words count: what it sent before it died is read first, however much it is.
@@ -232,17 +212,6 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (status is not { Code: 0, Signal: 0 } && _instances.TryGetValue(id, out RunningInstance? instance))
             SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
         _host.Feed(new Event.CommandEnded(id, kind, status is { Code: 0, Signal: 0 }));
-    }
-
-    private void ProbeByCommand(RunningInstance instance, ImmutableArray<string> arguments, Action<RunningInstance, bool> answered)
-    {
-        PidFd? process = _parts.Launcher.StartCommand(instance, arguments, out _);
-        if (process is null)
-        {
-            answered(instance, false);
-            return;
-        }
-        _commands.Add(process.Pid, new RunningCommand(instance.Id, null, process, status => answered(instance, status is { Code: 0, Signal: 0 })));
     }
 
     private void ReadNotifications(RunningInstance instance, int most)
@@ -371,11 +340,13 @@ internal sealed unsafe class InstanceTable : IDisposable
     }
 
     /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
-    private sealed class RunningCommand(InstanceId instance, CommandKind? kind, PidFd process, Action<ExitStatus> onEnd)
+    private sealed class RunningCommand(InstanceId instance, CommandKind? kind, PidFd process, Action<ExitStatus> onEnd) : IProbeCommand
     {
         public InstanceId Instance => instance;
         public CommandKind? Kind => kind;
         public PidFd Process => process;
+
+        public void Kill() => ProcessTree.SignalGroup(process.Pid, SignalNumber.Kill.Value);
 
         public void End(ExitStatus status)
         {

@@ -64,6 +64,20 @@ internal sealed class Journal
                 json.WriteString("reason", started.Reason);
                 json.WriteNumber("pid", started.Pid);
                 break;
+            case ListenerHealed healed:
+                json.WriteString("socket", healed.Socket);
+                json.WriteString("address", healed.Address);
+                json.WriteString("fault", healed.Fault);
+                json.WriteString("remedy", healed.Remedy);
+                break;
+            case ConfigurationReloaded reloaded:
+                WriteList(json, "added", reloaded.Added);
+                WriteList(json, "changed", reloaded.Changed);
+                WriteList(json, "removed", reloaded.Removed);
+                break;
+            case ReloadRefused refused:
+                json.WriteString("reason", refused.Reason);
+                break;
             case Notice notice:
                 WriteNotice(json, notice, addressOf);
                 break;
@@ -75,6 +89,9 @@ internal sealed class Journal
     {
         ListenerOpened => "listener-opened",
         SupervisorStarted => "supervisor-started",
+        ListenerHealed => "listener-healed",
+        ConfigurationReloaded => "reloaded",
+        ReloadRefused => "reload-refused",
         Notice.Spawned => "spawned",
         Notice.ExecFailed => "exec-failed",
         Notice.Notified => "notified",
@@ -97,6 +114,14 @@ internal sealed class Journal
         Notice.Shutdown => "shutdown",
         _ => "unknown",
     };
+
+    private static void WriteList(Utf8JsonWriter json, string key, IEnumerable<string> items)
+    {
+        json.WriteStartArray(key);
+        foreach (string item in items)
+            json.WriteStringValue(item);
+        json.WriteEndArray();
+    }
 
     private static void WriteNotice(Utf8JsonWriter json, Notice notice, Func<ServiceName, int, string?> addressOf)
     {

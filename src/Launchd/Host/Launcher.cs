@@ -20,6 +20,9 @@ internal sealed class Launcher(
     private const int PipeCloseOnExec = 0x80000;
     private const int NofileResource = 7;
 
+    /// <summary>Users and groups of the present configuration.</summary>
+    public UserTable Users { get; set; } = users;
+
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
     /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
@@ -29,7 +32,7 @@ internal sealed class Launcher(
         FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = users[service.Execution];
+        ResolvedUser user = instance.User = Users[service.Execution];
         if (user.Problem is { } problem)
             return Refuse(service, "user", Errno.ESRCH, problem);
         using Birth birth = new();
@@ -58,7 +61,7 @@ internal sealed class Launcher(
     public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = users[service.Execution];
+        ResolvedUser user = instance.User ?? Users[service.Execution];
         using Birth birth = new();
         refused = user.Problem;
         if (refused is not null)
@@ -90,7 +93,7 @@ internal sealed class Launcher(
         return new SpawnRequest
         {
             Arguments = arguments,
-            Candidates = CandidatesOf(arguments[0], searchPath),
+            Candidates = ProgramSearch.CandidatesOf(arguments[0], searchPath),
             Environment = environment,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
@@ -105,13 +108,6 @@ internal sealed class Launcher(
             ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
             IgnoreSigpipe = execution.IgnoreSigpipe,
         };
-    }
-
-    private static string[] CandidatesOf(string program, string? searchPath)
-    {
-        if (program.Contains('/'))
-            return [program];
-        return [.. (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(d => $"{d.TrimEnd('/')}/{program}")];
     }
 
     private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
@@ -136,11 +132,14 @@ internal sealed class Launcher(
         else
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
+            {
                 birth.Pass(definition.Name, listener.Descriptor.Number, definition.Key);
+                instance.Given.Add(listener.Descriptor);
+            }
         }
         foreach (string key in service.Files)
         {
-            if (!descriptors.FileFor(key, users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
+            if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
                 birth.Own(file);
@@ -154,8 +153,13 @@ internal sealed class Launcher(
     private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        int socket = connection?.Descriptor.Number ?? (service.Input is InputSource.Socket ? descriptors.Of(service,
-            instance.Slot).First().Listener.Descriptor.Number : -1);
+        int socket = connection?.Descriptor.Number ?? -1;
+        if (connection is null && service.Input is InputSource.Socket)
+        {
+            FileDescriptor listener = descriptors.Of(service, instance.Slot).First().Listener.Descriptor;
+            instance.Given.Add(listener);
+            socket = listener.Number;
+        }
         int input = nothing.Number;
         if (service.Input is InputSource.Socket)
             input = socket;

@@ -55,6 +55,17 @@ internal sealed class ListenerUse : IDisposable
             _watches.Unwatch(listener);
     }
 
+    /// <summary>A listener is about to be closed. One that took its place is watched from the next window on.</summary>
+    public void Forget(FileDescriptor listener)
+    {
+        foreach ((ServiceName service, List<FileDescriptor> listeners) in _watched.Where(w => w.Value.Contains(listener)).ToArray())
+        {
+            _watches.Unwatch(listener);
+            if (listeners.Remove(listener))
+                Unwatch(service);
+        }
+    }
+
     /// <summary>Whether something waits in a listener or a connection that came by it is open. Null: the kernel does not tell.</summary>
     public static bool? IsUsed(FileDescriptor listener) => ListenerState.IsReadable(listener) ? true : ConnectionDiagnostics.HasConnections(listener);
 

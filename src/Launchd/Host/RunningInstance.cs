@@ -11,7 +11,15 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public InstanceId Id => id;
     public int Slot => slot;
     public int Generation => generation;
-    public ServiceDefinition Definition => definition;
+
+    /// <summary>As it was started; a reload that changes only what the program does not see puts the new one here.</summary>
+    public ServiceDefinition Definition { get; set; } = definition;
+
+    /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
+    public ResolvedUser? User { get; set; }
+
+    /// <summary>The listeners that it was given, borrowed: they stay open until it has ended.</summary>
+    public List<FileDescriptor> Given { get; } = [];
 
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
@@ -31,7 +39,10 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
     public FileDescriptor? ReadyPipe { get; set; }
-    public ReadinessProbe? Probe { get; set; }
+    public Probe? Probe { get; set; }
+
+    /// <summary>While it is ready and its definition asks for it.</summary>
+    public HealthMonitor? Health { get; set; }
     public bool HasLogPipe { get; set; }
 
     /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
@@ -51,5 +62,6 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
         Process?.Dispose();
         ReadyPipe?.Dispose();
         Probe?.Dispose();
+        Health?.Dispose();
     }
 }

@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
@@ -26,18 +27,33 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private long _ownRequests;
 
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
     {
         Definition = definition;
+        ExitWith = exitWith;
         Parts = parts;
+        Guard = new ListenerGuard(this, parts);
+        Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
-    public SupervisorDefinition Definition { get; }
+    /// <summary>The configuration that holds; a reload puts the next one here.</summary>
+    public SupervisorDefinition Definition { get; set; }
+
+    /// <summary>The service with which the supervisor ends; null: none.</summary>
+    public ServiceName? ExitWith { get; }
+    public ListenerGuard Guard { get; }
+    public Reloads Reloads { get; }
+
+    /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
+    public Func<int, PathOwner, OpenFailure?>? OnControlMode { get; set; }
+
     public HostParts Parts { get; }
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
@@ -49,6 +65,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
     public Action? OnHangUp { get; set; }
+
+    /// <summary>An order of the supervisor's own. Numbers of operators' orders count upwards from 1.</summary>
+    public RequestId NextOwnRequest() => new(--_ownRequests);
 
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }
@@ -105,7 +124,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Reloads.Dispose();
         _effects.Dispose();
+        Guard.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
     }
@@ -174,6 +195,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ListenerUsed e => e.Service,
         Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
+        Event.HealthFailed e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
     };
@@ -213,6 +235,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
             case Usr1:
                 Parts.Pump.ReopenFiles();
                 break;
+            case Hup when Parts.Source is not null:
+                Reloads.HangUp();
+                break;
             case Hup when OnHangUp is { } hangUp:
                 hangUp();
                 break;
@@ -244,4 +269,10 @@ internal sealed record HostParts
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
+
+    /// <summary>Where the configuration can be read again; null: it was not read from a file.</summary>
+    public Config.ConfigSource? Source { get; init; }
+
+    /// <summary>Changes the supervisor's own log.</summary>
+    public Action<LogFormat, LogSeverity>? AdoptLog { get; init; }
 }

@@ -65,23 +65,23 @@ internal static partial class SupervisorLog
     [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
     public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
 
-    [LoggerMessage(2012, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
-    public static partial void MainChanged(ILogger logger, string instance, int pid);
-
-    [LoggerMessage(2013, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
-    public static partial void MainRefused(ILogger logger, string instance, string reason);
-
-    [LoggerMessage(2014, LogLevel.Information, "'{service}': generation {generation} takes over")]
+    [LoggerMessage(2012, LogLevel.Information, "'{service}': generation {generation} takes over")]
     public static partial void RolloutStarted(ILogger logger, string service, int generation);
 
-    [LoggerMessage(2015, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
+    [LoggerMessage(2013, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
     public static partial void RolloutFinished(ILogger logger, string service, int generation, string after);
 
-    [LoggerMessage(2016, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
+    [LoggerMessage(2014, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
     public static partial void RolledBack(ILogger logger, string service, int generation, int former, string reason);
 
-    [LoggerMessage(2017, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
+    [LoggerMessage(2015, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
     public static partial void Scaled(ILogger logger, string service, int former, int count);
+
+    [LoggerMessage(2016, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
+    public static partial void MainChanged(ILogger logger, string instance, int pid);
+
+    [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
+    public static partial void MainRefused(ILogger logger, string instance, string reason);
 
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);
@@ -97,4 +97,25 @@ internal static partial class SupervisorLog
 
     [LoggerMessage(5001, LogLevel.Warning, "{diagnostic}")]
     public static partial void Configuration(ILogger logger, string diagnostic);
+
+    [LoggerMessage(2020, LogLevel.Warning, "'{instance}' misses its health check ({failures} of {most}): {text}")]
+    public static partial void HealthMissed(ILogger logger, string instance, int failures, int most, string text);
+
+    [LoggerMessage(2021, LogLevel.Information, "'{instance}' answers its health check again")]
+    public static partial void HealthBack(ILogger logger, string instance);
+
+    [LoggerMessage(3020, LogLevel.Warning, "listener '{socket}' ({address}) was spoilt by who shares it: {fault}; {remedy}")]
+    public static partial void Healed(ILogger logger, string socket, string address, string fault, string remedy);
+
+    [LoggerMessage(3021, LogLevel.Error, "a listener that was spoilt by who shares it cannot be made anew, retrying: {reason}")]
+    public static partial void NotHealed(ILogger logger, string reason);
+
+    [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
+    public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
+
+    [LoggerMessage(5010, LogLevel.Information, "reloaded {path}: {added} added, {changed} changed, {removed} removed")]
+    public static partial void Reloaded(ILogger logger, string path, int added, int changed, int removed);
+
+    [LoggerMessage(5011, LogLevel.Error, "not reloaded, nothing was changed: {reason}")]
+    public static partial void ReloadRefused(ILogger logger, string reason);
 }

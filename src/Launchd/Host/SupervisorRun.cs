@@ -19,10 +19,11 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
+    /// <param name="source">Where it can be read again; null: nowhere.</param>
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
-        Func<SupervisorHost, IDisposable>? beside = null)
+        ConfigSource? source = null, Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
         SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
@@ -40,8 +41,8 @@ internal static unsafe class SupervisorRun
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
-        (ILogger logger, IDisposable flushLog) = SupervisorLogging.Create(definition.LogFormat, definition.LogLevel, isTerminal
-            && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+        (ILogger logger, IDisposable flushLog, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
+            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
         using LogPump pump = new(new LogPumpOptions
         {
             Post = mailbox.Post,
@@ -68,6 +69,8 @@ internal static unsafe class SupervisorRun
             Journal = journal,
             Logger = logger,
             StartedAt = startedAt,
+            Source = source,
+            AdoptLog = adoptLog,
         };
         int code;
         using (SupervisorHost host = new(definition, parts, exitWith))

@@ -15,6 +15,9 @@ internal enum IoReadiness
     /// <summary>The far end is gone, or an error waits: always reported.</summary>
     HungUp = 4,
 
+    /// <summary>To wait for: also tell, as <see cref="HungUp"/>, of a half that was shut down, which for a listening Unix socket is its end.</summary>
+    HalfHungUp = 16,
+
     /// <summary>To ask for: told once, then never again before <see cref="EventLoop.Change"/>, hang-ups included.</summary>
     Once = 8,
 }
@@ -126,6 +129,7 @@ internal sealed unsafe class EventLoop : IDisposable
     {
         byte* entry = stackalloc byte[16];
         *(uint*)entry = (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0)
+            | (what.HasFlag(IoReadiness.HalfHungUp) ? Libc.EPOLLRDHUP : 0)
             | (what.HasFlag(IoReadiness.Once) ? Libc.EPOLLONESHOT : 0);
         *(ulong*)(entry + DataOffset) = (uint)number;
         return Libc.epoll_ctl(_epoll.Number, operation, number, entry) == 0 ? Errno.None : Errno.Last;

@@ -86,7 +86,9 @@ internal static unsafe class ListenerState
     {
         // socket(7): with no room, SO_GET_FILTER tells the number of instructions; 0 without a filter.
         socklen_t count = 0;
-        bool hasFilter = getsockopt(listener.Number, SOL_SOCKET, SO_GET_FILTER, null, &count) == 0 && (uint)count > 0;
+        bool isRead = getsockopt(listener.Number, SOL_SOCKET, SO_GET_FILTER, null, &count) == 0;
+        // A filter in the newer instruction set cannot be read back: EACCES.
+        bool hasFilter = isRead ? (uint)count > 0 : Errno.Last == Errno.EACCES;
         return hasFilter || Option(listener, SOL_SOCKET, SO_LOCK_FILTER) == 1;
     }
 

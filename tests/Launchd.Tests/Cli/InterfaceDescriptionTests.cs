@@ -24,6 +24,8 @@ public sealed partial class InterfaceDescriptionTests
         ["Events"] = (typeof(EventsRequest), typeof(EventsReply)),
         ["Descriptors"] = (typeof(FilterRequest), typeof(DescriptorsReply)),
         ["Shutdown"] = (null, typeof(ShutdownReply)),
+        ["Reload"] = (typeof(ReloadRequest), typeof(ReloadReply)),
+        ["Plan"] = (typeof(PlanRequest), typeof(ReloadReply)),
     };
 
     private static readonly string _text = string.Join('\n', InterfaceDescription.Text.Split('\n').Where(l => !l.StartsWith('#')));

@@ -44,8 +44,8 @@ internal sealed class Checkers
             new ConnectionChecker(_known),
             new CommandChecker(),
             new ListenerChecker(supervisor),
-            new RolloutChecker(_known, supervisor),
             new IdleChecker(supervisor),
+            new RolloutChecker(_known, supervisor),
         ];
     }
 
