@@ -1,0 +1,14 @@
+namespace Launchd.Client.Interop;
+
+/// <summary>The clock that notifications and deadlines speak of.</summary>
+internal static unsafe class MonotonicClock
+{
+    /// <summary>CLOCK_MONOTONIC of clock_gettime(2), in microseconds.</summary>
+    public static long Microseconds()
+    {
+        ClientLibc.timespec now = default;
+        if (ClientLibc.clock_gettime(ClientLibc.CLOCK_MONOTONIC, &now) != 0)
+            throw LaunchdException.Kernel("clock_gettime", Errno.Last);
+        return now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    }
+}
