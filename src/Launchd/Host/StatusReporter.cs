@@ -42,14 +42,18 @@ internal sealed class StatusReporter(SupervisorHost host)
         foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
         {
             foreach (OpenedListener listener in opened)
+            {
                 all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key)),
                     [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Sockets.Contains(definition.Key))]));
+            }
         }
         foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
         {
             if (descriptor is not null)
+            {
                 all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key)),
                     [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Files.Contains(definition.Key))]));
+            }
         }
         foreach (ServiceState service in host.Core.Services)
         {
