@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 scratch=$(mktemp -d)
 trap 'kill "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT INT TERM
 gcc -O2 -o "$scratch/bx-channel" bx-channel.c
-ports() { i=0; while [ "$i" -lt "$1" ]; do printf '"unix:%s/s%s-%s", ' "$scratch" "$1" "$i"; i=$((i + 1)); done; }
+ports() { i=0; while [ "$i" -lt "$1" ]; do printf '"unix:%s/s%s-%s", ' "$scratch" "${2:-0}" "$i"; i=$((i + 1)); done; }
 cat > "$scratch/c.toml" <<CONFIG
 [supervisor]
 runtime_directory = "$scratch/run"
@@ -14,15 +14,14 @@ runtime_directory = "$scratch/run"
 listen = "tcp://127.0.0.1:0"
 [sockets.batch]
 listen = [$(ports 128)]
-[sockets.thousand]
-listen = [$(ports 1000)]
+$(for part in 1 2 3 4; do printf '[sockets.thousand%s]\nname = "thousand"\nlisten = [%s]\n' "$part" "$(ports 250 "$part")"; done)
 [services.owner]
 command = ["$scratch/bx-channel", "owner"]
 sockets = ["one"]
 share = { "*" = ["asking"] }
 [services.asking]
 command = ["$scratch/bx-channel", "asking"]
-sockets = ["one", "batch", "thousand"]
+sockets = ["one", "batch", "thousand1", "thousand2", "thousand3", "thousand4"]
 request = ["owner/*"]
 restart = "never"
 CONFIG
