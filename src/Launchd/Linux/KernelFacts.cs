@@ -36,6 +36,7 @@ internal static class KernelFacts
         KernelProbes.CloseRange(),
         Yama(),
         Seccomp(),
+        SpawnFacts.Births(),
         NoNewPrivileges(),
         .. CgroupFacts.Collect(),
         Capabilities(),
