@@ -224,6 +224,7 @@ internal sealed class CommandTree
         fds.SetAction(p => (int)DescriptorsCommand.Run(
             _context, new DescriptorsOptions(p.GetValue(_name), p.GetValue(service), p.GetValue(json))));
         Root.Subcommands.Add(fds);
+        Root.Subcommands.Add(FetchCommand.Describe(_context, _name));
     }
 
     private void AddReload()
@@ -246,11 +247,10 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["upgrade", "fd"])
+        foreach (string verb in (ReadOnlySpan<string>)["upgrade"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
-            string shown = verb == "fd" ? "fd get" : verb;
-            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{shown}' is not built yet")));
+            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{verb}' is not built yet")));
             Root.Subcommands.Add(command);
         }
     }

@@ -45,6 +45,8 @@ internal static class HelpPage
             return "launchd-cs VERB [options]";
         if (command.Name == ActivateCommand.Name)
             return ActivateCommand.Usage;
+        if (command.Name == FetchCommand.Name)
+            return FetchCommand.Usage;
         string arguments = string.Concat(command.Arguments.Select(a =>
         {
             string name = a.HelpName ?? a.Name;

@@ -40,6 +40,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "logs" => Logs(),
         "events" => Events(),
         "fds" => Descriptors(),
+        FetchCommand.Name => Fetch(),
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
@@ -141,6 +142,18 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             (ExitCode.Done, "the new configuration holds, and the services have followed"),
             (ExitCode.Failed, "nothing was changed, or a service was rolled back or failed, for the reason printed"), _usage, _unreachable,
             _notPermitted, (ExitCode.BadConfiguration, "the configuration is wrong; nothing was changed"),
+        ]);
+
+    private static VerbHelp Fetch() => new(
+        [
+            ("launchd-cs fd get web/http -- ./web --debug", "runs another web by hand, which accepts from web's own listener"),
+            ("launchd-cs fd get cache/ring --at 0 -- xxd -l 64", "the first bytes of what cache has published as ring"),
+            ("launchd-cs fd get web/@7 -- ls -l /proc/self/fd/3", "what descriptor 7 of web's main process is"),
+        ],
+        [
+            (ExitCode.Done, "the program's own code"), (ExitCode.Failed, "there is no such descriptor, or nothing runs"), _noSuchService, _usage,
+            _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"), ((ExitCode)126, "the program cannot be executed"),
+            ((ExitCode)127, "the program was not found"),
         ]);
 
     private static VerbHelp Shutdown() => new(

@@ -9,8 +9,6 @@ internal static class NotBuiltYet
     private static readonly (string Key, DiagnosticSeverity Severity, string Text)[] ServiceKeys =
     [
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
-        ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
-        ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>

@@ -100,6 +100,9 @@ internal sealed class Supervisor
             case Event.ListenerUsed e: Idling.Apply(d, e); break;
             case Event.UseSeen e: Idling.Apply(d, e); break;
             case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
+            case Event.StoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.UnstoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.StateSaved e: DescriptorStore.Apply(d, e); break;
             case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
             case Event.MachineFaulted e: SetAside(d, e); break;
             case Event.Reloaded e: Reload.Apply(d, e); break;

@@ -86,11 +86,16 @@ internal sealed class DescriptorTable : IDisposable
     public HeldFile? FindFile(string key) => _files.GetValueOrDefault(key);
 
     /// <summary>The listeners of a service that one of its slots gets, in order: all endpoints, of each its shard.</summary>
-    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot)
+    /// <param name="service">Whose.</param>
+    /// <param name="slot">From 0.</param>
+    /// <param name="name">Only those that are passed by this name; null: all.</param>
+    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot, string? name = null)
     {
         foreach (string key in service.Sockets)
         {
             HeldSocket held = _sockets.GetValueOrDefault(key) ?? Former(key);
+            if (name is not null && held.Definition.Name != name)
+                continue;
             foreach (OpenedListener listener in held.Opened)
             {
                 if (held.Definition.ShardCount == 0 || listener.ShardIndex == slot % held.Definition.ShardCount)
@@ -102,6 +107,9 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>A service that goes back to its former definition gets the sockets that it had, which are kept as long as that may happen.</summary>
     private HeldSocket Former(string key) => _retired.FindLast(r => r.Socket.Key == key)?.Socket
         ?? throw new InvalidOperationException($"its socket '{key}' was taken out of the configuration");
+
+    /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
+    public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key)?.Descriptor;
 
     /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
     public OpenResult<FileDescriptor> FileFor(string key, UserTable users, out bool isOwned)

@@ -47,6 +47,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
+        _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
         return new Event.Spawned(spawn.Instance, instance.Process.Pid);
@@ -195,6 +196,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
             ReadNotifications(instance, most: 1024);
+        _host.Channels.ReadLast(instance);
         // They may have been that another process is the main one now.
         if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
             return;
@@ -271,7 +273,9 @@ internal sealed unsafe class InstanceTable : IDisposable
             received = [.. Enumerable.Range(0, message.Descriptors.Count).Where(i => message.Descriptors[i] is not null)
                 .Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
         }
-        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received));
+        ImmutableArray<DescriptorId> duplicates =
+            notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
+        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
     }
 
     /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
@@ -332,6 +336,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Return(instance, notify, mayServeAgain);
         instance.Notify = null;
+        _host.Channels.End(instance);
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
         if (instance.Process is { } process)

@@ -16,7 +16,6 @@ internal sealed class Launcher(
     DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
-    private const int FirstPassed = 3;
     private const int PipeCloseOnExec = 0x80000;
     private const int NofileResource = 7;
 
@@ -43,6 +42,8 @@ internal sealed class Launcher(
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
         OpenReadyPipe(instance, birth, service);
+        if (!birth.OpenChannel(instance, out Errno channelRefused))
+            return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
         if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
             return environmentRefused;
         SpawnRequest request = Describe(instance, birth, service.Command, environment, searchPath, user) with
@@ -280,7 +281,7 @@ internal sealed class Launcher(
     {
         ServiceDefinition service = instance.Definition;
         foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", ProcessTree.MarkName])
+            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL", "LAUNCHD_PID", ProcessTree.MarkName])
         {
             variables.Remove(foreign);
         }
@@ -301,6 +302,11 @@ internal sealed class Launcher(
             variables["FDSTORE"] = service.FdStoreCount.ToString(CultureInfo.InvariantCulture);
         if (connection is not null)
             connection.AddTo(variables);
+        if (birth.ChannelNumber > 0)
+        {
+            variables["LAUNCHD_CHANNEL"] = birth.ChannelNumber.ToString(CultureInfo.InvariantCulture);
+            birth.PidVariables.Add("LAUNCHD_PID");
+        }
         variables["LAUNCHD_SERVICE"] = service.Name.Text;
         variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
         variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
@@ -345,54 +351,4 @@ internal sealed class Launcher(
         SpawnStage.NoNewPrivileges => "no new privileges",
         _ => stage.ToString().ToLowerInvariant(),
     };
-
-    /// <summary>What one birth needs beside the instance: who gets which number, and what is closed afterwards.</summary>
-    private sealed class Birth : IDisposable
-    {
-        private readonly List<FileDescriptor> _owned = [];
-        private readonly List<(int Source, string? Key)> _passed = [];
-        private readonly List<DescriptorMapping> _extra = [];
-        private int _input, _output, _error;
-
-        public List<string> Names { get; } = [];
-        public List<string> PidVariables { get; } = [];
-
-        public void Own(FileDescriptor taken) => _owned.Add(taken);
-
-        public void Standard(int input, int output, int error) => (_input, _output, _error) = (input, output, error);
-
-        public void Pass(string name, int source, string? key)
-        {
-            Names.Add(name);
-            _passed.Add((source, key));
-        }
-
-        public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
-
-        /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
-        public int NumberOf(string name)
-        {
-            for (int i = 0; i < _passed.Count; i++)
-            {
-                if (_passed[i].Key == name)
-                    return FirstPassed + i;
-            }
-            return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
-        }
-
-        public DescriptorMapping[] Mappings()
-        {
-            List<DescriptorMapping> all = [new(_input, 0), new(_output, 1), new(_error, 2)];
-            for (int i = 0; i < _passed.Count; i++)
-                all.Add(new DescriptorMapping(_passed[i].Source, FirstPassed + i));
-            all.AddRange(_extra);
-            return [.. all.OrderBy(m => m.Target)];
-        }
-
-        public void Dispose()
-        {
-            foreach (FileDescriptor descriptor in _owned)
-                descriptor.Dispose();
-        }
-    }
 }

@@ -43,6 +43,12 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>While it is ready and its definition asks for it.</summary>
     public HealthMonitor? Health { get; set; }
+
+    /// <summary>The supervisor's end of its channel, from its birth until the channel's connection takes it over.</summary>
+    public FileDescriptor? ChannelEnd { get; set; }
+
+    /// <summary>It has left something with the channel's server that must go when it is over.</summary>
+    public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
 
     /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
@@ -61,6 +67,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     {
         Process?.Dispose();
         ReadyPipe?.Dispose();
+        ChannelEnd?.Dispose();
         Probe?.Dispose();
         Health?.Dispose();
     }

@@ -38,6 +38,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
+        Channels = new Channel.ChannelServer(this);
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
         Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
@@ -57,6 +58,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public HostParts Parts { get; }
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
+    public Channel.ChannelServer Channels { get; }
+    public SlowCloser Closer { get; } = new();
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
@@ -125,6 +128,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public void Dispose()
     {
         Reloads.Dispose();
+        Channels.Dispose();
         _effects.Dispose();
         Guard.Dispose();
         Loop.Unwatch(_signals);
@@ -196,6 +200,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
         Event.HealthFailed e => e.Instance.Service,
+        Event.StoreAsked e => e.Instance.Service,
+        Event.UnstoreAsked e => e.Instance.Service,
+        Event.StateSaved e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
     };

@@ -31,6 +31,7 @@ internal static class KernelFacts
         Kernel(),
         KernelProbes.PidfdOpen(),
         KernelProbes.PidfdGetfd(),
+        SharingFacts.Siblings(),
         KernelProbes.PidfdInodes(),
         KernelProbes.CloseRange(),
         Yama(),
