@@ -42,7 +42,7 @@ public sealed partial class LaunchdClient : IAsyncDisposable
     /// <summary>Whether there is a channel to launchd-cs, which requests need.</summary>
     public bool HasChannel => _channel is not null;
 
-    /// <summary>The service's name, its place in the pool and its roll-out, where launchd-cs said so.</summary>
+    /// <summary>The service's name; null without launchd-cs.</summary>
     public string? Service { get; }
 
     /// <summary>The place in the pool, from 0; null without launchd-cs.</summary>

@@ -1,0 +1,134 @@
+using System.Net.Sockets;
+using System.Text;
+using Launchd.Client.Tests.Support;
+using Xunit;
+
+namespace Launchd.Client.Tests;
+
+/// <summary>Not in parallel with others, whose descriptors would be counted.</summary>
+[CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+public sealed class Alone;
+
+/// <summary>
+/// However many requests, stores and notifications: as many descriptors and as much memory as before. <c>LAUNCHD_LONG=1</c> makes a
+/// million of each; the suite makes fewer.
+/// </summary>
+[Collection(nameof(Alone))]
+public sealed class FlatnessTests
+{
+    private const long MostGrowthBytes = 512 * 1024;
+
+    private static int Count => Environment.GetEnvironmentVariable("LAUNCHD_LONG") == "1" ? 1_000_000 : 20_000;
+
+    [Fact]
+    public async Task RequestsAndStores()
+    {
+        await using FakeSupervisor supervisor = FakeSupervisor.Start();
+        using FileDescriptor memory = FileDescriptor.CreateMemory("m", 64);
+        Task serving = Serve(supervisor, memory, 2 * (Count + 1_000));
+        await Work(supervisor.Client, memory, 1_000);
+        (int descriptors, long bytes) = Measure();
+
+        await Work(supervisor.Client, memory, Count);
+
+        await serving;
+        AssertFlat(descriptors, bytes);
+    }
+
+    [Fact]
+    public async Task Notifications()
+    {
+        DirectoryInfo folder = Directory.CreateTempSubdirectory("lcs-");
+        string path = Path.Combine(folder.FullName, "notify");
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(path));
+        await using LaunchdClient client = new([], null, n => n == "NOTIFY_SOCKET" ? path : null);
+        var reading = new Thread(() => Read(socket, Count + 1_000));
+        reading.Start();
+        Notify(client, 1_000);
+        (int descriptors, long bytes) = Measure();
+
+        Notify(client, Count);
+
+        reading.Join();
+        AssertFlat(descriptors, bytes);
+        folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task WaitsThatAreCancelled()
+    {
+        (Socket first, Socket second) = DescriptorSocket.CreatePair();
+        using (first)
+        using (second)
+        {
+            await Cancel(second, 1_000);
+            (int descriptors, long bytes) = Measure();
+
+            await Cancel(second, Count);
+
+            AssertFlat(descriptors, bytes);
+            Assert.Equal(0, Interop.Readiness.WaitingCount);
+        }
+    }
+
+    private static async Task Cancel(Socket socket, int count)
+    {
+        byte[] buffer = new byte[8];
+        for (int i = 0; i < count; i++)
+        {
+            using var cancelling = new CancellationTokenSource();
+            ValueTask<DescriptorMessage> waiting = socket.ReceiveDescriptorsAsync(buffer, cancellation: cancelling.Token);
+            cancelling.Cancel();
+            _ = await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await waiting);
+        }
+    }
+
+    private static async Task Work(LaunchdClient client, FileDescriptor memory, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            (await client.RequestAsync("cache", "ring")).Dispose();
+            await client.StoreAsync("ring", [memory]);
+        }
+    }
+
+    private static async Task Serve(FakeSupervisor supervisor, FileDescriptor memory, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            string request = await supervisor.Next();
+            if (request.Contains("Request", StringComparison.Ordinal))
+                await supervisor.Say("""{"parameters":{"way":"taken","descriptors":[{"name":"ring","index":0}]}}""", memory);
+            else
+                await supervisor.Say("""{"parameters":{"stored":1,"present":0}}""");
+        }
+    }
+
+    private static void Notify(LaunchdClient client, int count)
+    {
+        for (int i = 0; i < count; i++)
+            Assert.True(client.NotifyWatchdog());
+    }
+
+    private static void Read(Socket socket, int count)
+    {
+        byte[] buffer = new byte[64];
+        for (int i = 0; i < count; i++)
+            Assert.Equal("WATCHDOG=1", Encoding.UTF8.GetString(buffer, 0, socket.Receive(buffer)));
+    }
+
+    private static (int Descriptors, long Bytes) Measure()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return (Kernel.OwnDescriptorCount(), GC.GetTotalMemory(forceFullCollection: true));
+    }
+
+    private static void AssertFlat(int descriptors, long bytes)
+    {
+        (int descriptorsNow, long bytesNow) = Measure();
+        Assert.Equal(descriptors, descriptorsNow);
+        Assert.True(bytesNow - bytes < MostGrowthBytes, $"{bytesNow - bytes} bytes more after {Count}");
+    }
+}
