@@ -12,8 +12,6 @@ internal static class NotBuiltYet
     [
         ("health", DiagnosticSeverity.Error, "is not built yet: nothing would look after a ready instance"),
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
-        ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
-        ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
         ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
     ];
 

@@ -55,6 +55,9 @@ internal abstract record Effect
     /// <summary>Close a received or stored descriptor.</summary>
     internal sealed record CloseDescriptor(DescriptorId Descriptor) : Effect;
 
+    /// <summary>Answer an instance that asked something of the store.</summary>
+    internal sealed record AnswerStore(long Call, StoreAnswer Answer) : Effect;
+
     /// <summary>Answer an operator.</summary>
     internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;
 
@@ -70,6 +73,13 @@ internal enum StartReason { Boot, Activation, Restart, Rollout, Reload, Request 
 
 /// <summary>A descriptor in the store of a service, oldest first.</summary>
 internal sealed record StoredDescriptor(DescriptorId Id, string Name);
+
+/// <summary>What became of an instance's order to the store.</summary>
+/// <param name="Refusal">Null: done. Else the limit that forbids it; nothing was stored.</param>
+/// <param name="StoredCount">Descriptors that are in the store because of it.</param>
+/// <param name="PresentCount">Descriptors that were there already.</param>
+/// <param name="RemovedCount">Descriptors that it removed.</param>
+internal sealed record StoreAnswer(string? Refusal = null, int StoredCount = 0, int PresentCount = 0, int RemovedCount = 0);
 
 /// <summary>What became of one service that an order named.</summary>
 internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed);

@@ -37,7 +37,20 @@ internal abstract record Event
     /// <param name="Pid">Sender, as the kernel says.</param>
     /// <param name="Uid">Sender's user.</param>
     /// <param name="Descriptors">What came with it: the core answers each with Keep or Close.</param>
-    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event;
+    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event
+    {
+        /// <summary>Those that are in the store already: the same open file description.</summary>
+        public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
+    }
+
+    /// <summary>An instance puts descriptors into the store over its channel; answered by <see cref="Effect.AnswerStore"/>.</summary>
+    internal sealed record StoreAsked(InstanceId Instance, StoreOrder Order) : Event;
+
+    /// <summary>An instance takes a name out of the store over its channel; answered by <see cref="Effect.AnswerStore"/>.</summary>
+    internal sealed record UnstoreAsked(InstanceId Instance, long Call, string Name) : Event;
+
+    /// <summary>An instance leaves a state, one descriptor, for the next one in its slot.</summary>
+    internal sealed record StateSaved(InstanceId Instance, DescriptorId Descriptor) : Event;
 
     /// <summary>The instance's own form of readiness (probe, descriptor, output) is met.</summary>
     internal sealed record ReadinessMet(InstanceId Instance) : Event;
@@ -85,3 +98,24 @@ internal enum Verb { Start, Stop, Restart, Reload, Signal }
 
 /// <summary>Commands that run beside an instance.</summary>
 internal enum CommandKind { Stop, Reload }
+
+/// <summary>What an instance asks of the store. All or none of it is done.</summary>
+internal sealed record StoreOrder
+{
+    /// <summary>The host's number of the request, for the answer.</summary>
+    public required long Call { get; init; }
+    public required string Name { get; init; }
+
+    /// <summary>The core answers each with Keep or Close.</summary>
+    public required ImmutableArray<DescriptorId> Descriptors { get; init; }
+
+    /// <summary>Those of them that the store has already, or that stand twice in the order.</summary>
+    public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
+
+    /// <summary>Those of the name that are there go first.</summary>
+    public bool Replaces { get; init; }
+
+    /// <summary>Nothing is stored when there is one of the name.</summary>
+    public bool OnlyIfAbsent { get; init; }
+    public bool IsPolled { get; init; } = true;
+}

@@ -12,6 +12,27 @@ internal static class Limits
     /// <summary>Messages of one peer that are handled in one turn of the loop.</summary>
     public const int MessagesPerTurn = 16;
 
+    /// <summary>One packet of an instance channel.</summary>
+    public const int PacketBytes = 65_536;
+
+    /// <summary>Descriptors beside one packet of an instance channel.</summary>
+    public const int PacketDescriptorCount = 128;
+
+    /// <summary>Answers and events that wait for one program to read, beside what the kernel's queue holds; then its channel is closed.</summary>
+    public const int UnreadPacketCount = 64;
+
+    /// <summary>Names that one instance may have published at a time.</summary>
+    public const int PublishedCount = 256;
+
+    /// <summary>Descriptors that wait for a successor to watch its channel.</summary>
+    public const int HandedOverCount = 1024;
+
+    /// <summary>The memory of <c>SaveState</c>.</summary>
+    public const long StateBytes = 64L << 20;
+
+    /// <summary>How long an owner may take to give what was asked of it.</summary>
+    public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
+
     /// <summary>Requests of operators that may wait for their outcome at a time.</summary>
     public const int PendingRequestCount = 256;
 

@@ -72,6 +72,28 @@ internal abstract record Notice
     internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot,
         Generation, Pid);
 
+    /// <summary>A sibling was sent a descriptor.</summary>
+    /// <param name="Instance">Whose it is.</param>
+    /// <param name="Slot">Of the owner.</param>
+    /// <param name="Generation">Of the owner.</param>
+    /// <param name="Pid">Of the owner.</param>
+    /// <param name="Name">Under which it is shared.</param>
+    /// <param name="To">The instance that asked, or the operator.</param>
+    /// <param name="Way">held, taken, given, reopened or direct.</param>
+    /// <param name="SkippedCount">How many such events were left out since the last one, because there were too many.</param>
+    internal sealed record DescriptorSent(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string To, string Way, long SkippedCount)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
+    /// <summary>A request was denied by the configuration; <paramref name="Rule"/> would allow it.</summary>
+    internal sealed record DescriptorDenied(ServiceName Of, string Name, string To, string Rule, long SkippedCount) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>The supervisor closed an instance's channel; the instance itself goes on.</summary>
+    internal sealed record ChannelClosed(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot,
+        Generation, Pid);
+
     internal sealed record Shutdown(string Reason) : Notice;
 
     /// <summary>SIGKILL was sent, because the time to stop was over.</summary>

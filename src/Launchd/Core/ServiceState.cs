@@ -48,6 +48,9 @@ internal sealed record SlotState
     public Instance? Instance => (Phase as SlotPhase.Live)?.Instance;
 }
 
+/// <summary>An opaque state, in one descriptor, of the instances of one slot.</summary>
+internal sealed record SavedState(int Slot, DescriptorId Descriptor);
+
 /// <summary>All that is known of one service.</summary>
 internal sealed record ServiceState
 {
@@ -80,6 +83,9 @@ internal sealed record ServiceState
 
     /// <summary>The fd store, oldest first.</summary>
     public ImmutableArray<StoredDescriptor> Stored { get; init; } = [];
+
+    /// <summary>What instances left for the next one of their slot.</summary>
+    public ImmutableArray<SavedState> SavedStates { get; init; } = [];
 
     public Failure? LastFailure { get; init; }
 

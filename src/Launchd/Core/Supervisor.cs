@@ -87,6 +87,9 @@ internal sealed class Supervisor
             case Event.ConnectionAccepted e: Activation.Apply(d, e); break;
             case Event.AcceptFailed e: Activation.Apply(d, e); break;
             case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
+            case Event.StoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.UnstoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.StateSaved e: DescriptorStore.Apply(d, e); break;
             case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
             case Event.MachineFaulted e: SetAside(d, e); break;
             default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);

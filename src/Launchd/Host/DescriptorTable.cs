@@ -44,7 +44,9 @@ internal sealed class DescriptorTable : IDisposable
     {
         foreach (string key in service.Sockets)
         {
-            (ListenerDefinition definition, OpenedListeners opened) = _listeners[key];
+            if (!_listeners.TryGetValue(key, out (ListenerDefinition Definition, OpenedListeners Opened) held))
+                continue;
+            (ListenerDefinition definition, OpenedListeners opened) = held;
             foreach (OpenedListener listener in opened.Listeners)
             {
                 if (definition.ShardCount == 0 || listener.ShardIndex == slot % definition.ShardCount)
@@ -52,6 +54,9 @@ internal sealed class DescriptorTable : IDisposable
             }
         }
     }
+
+    /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
+    public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key).Descriptor;
 
     /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
     public OpenResult<FileDescriptor> FileFor(string key, UserTable users, out bool isOwned)

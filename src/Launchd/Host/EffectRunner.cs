@@ -50,6 +50,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
+            case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
@@ -70,10 +71,41 @@ internal sealed class EffectRunner : IDisposable
     {
         if (lost is Event.ConnectionAccepted accepted)
             CloseConnection(accepted.Connection);
-        if (lost is not Event.Notified notified)
-            return;
-        foreach (DescriptorId id in notified.Descriptors)
+        ImmutableArray<DescriptorId> received = lost switch
+        {
+            Event.Notified e => e.Descriptors,
+            Event.StoreAsked e => e.Order.Descriptors,
+            Event.StateSaved e => [e.Descriptor],
+            _ => [],
+        };
+        foreach (DescriptorId id in received)
             CloseDescriptor(id);
+    }
+
+    /// <summary>Those of received descriptors that the store of a service has already, or that came twice: the same open file description.</summary>
+    /// <param name="service">Whose store.</param>
+    /// <param name="replaced">What goes by this name does not count; null: everything does.</param>
+    /// <param name="received">From <see cref="Receive"/>.</param>
+    public ImmutableArray<DescriptorId> FindDuplicates(ServiceName service, string? replaced, ImmutableArray<DescriptorId> received)
+    {
+        List<(DescriptorIdentity Identity, FileDescriptor Descriptor)> present = [];
+        foreach (StoredDescriptor stored in _host.Core.Find(service)?.Stored ?? [])
+        {
+            if (stored.Name != replaced && FindStored(stored.Id) is { } descriptor)
+                present.Add((Channel.DescriptorFacts.Of(descriptor).Identity, descriptor));
+        }
+        List<DescriptorId> duplicates = [];
+        foreach (DescriptorId id in received)
+        {
+            FileDescriptor taken = _received[id];
+            DescriptorIdentity identity = Channel.DescriptorFacts.Of(taken).Identity;
+            // Comparing open file descriptions costs a call: only where the file is the same one.
+            if (present.Exists(p => p.Identity == identity && ProcessDescriptors.AreSame(p.Descriptor, taken)))
+                duplicates.Add(id);
+            else
+                present.Add((identity, taken));
+        }
+        return [.. duplicates];
     }
 
     public FileDescriptor? FindStored(DescriptorId id) => _received.GetValueOrDefault(id);
@@ -183,9 +215,11 @@ internal sealed class EffectRunner : IDisposable
         descriptor.Dispose();
     }
 
-    private void Report(Notice notice)
+    /// <summary>Tells those who follow.</summary>
+    public void Report(Notice notice)
     {
         _parts.Journal.Add(notice);
         NoticeLogger.Write(_parts.Logger, notice, AddressOf);
+        _host.Channels.Note(notice);
     }
 }

@@ -44,6 +44,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
+        _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
         return new Event.Spawned(spawn.Instance, instance.Process.Pid);
@@ -186,6 +187,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
             ReadNotifications(instance, most: 1024);
+        _host.Channels.ReadLast(instance);
         if (!_instances.ContainsKey(instance.Id))
             return;
         instance.MainEnded = true;
@@ -253,7 +255,8 @@ internal sealed unsafe class InstanceTable : IDisposable
         ImmutableArray<DescriptorId> received = [];
         if (message.Descriptors.Count > 0)
             received = [.. Enumerable.Range(0, message.Descriptors.Count).Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
-        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received));
+        ImmutableArray<DescriptorId> duplicates = notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
+        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
         if (notification.MainPid is { } pid && pid != instance.Process?.Pid)
             _host.Count("main-pid-refused");
     }
@@ -280,6 +283,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Return(instance, notify, mayServeAgain);
         instance.Notify = null;
+        _host.Channels.End(instance);
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
         instance.Dispose();

@@ -89,6 +89,9 @@ internal sealed class Journal
         Notice.ActivationPaused => "activation-paused",
         Notice.ActivationResumed => "activation-resumed",
         Notice.Stored => "stored",
+        Notice.DescriptorSent => "descriptor-sent",
+        Notice.DescriptorDenied => "descriptor-denied",
+        Notice.ChannelClosed => "channel-closed",
         Notice.Shutdown => "shutdown",
         _ => "unknown",
     };
@@ -128,6 +131,12 @@ internal sealed class Journal
             case Notice.ActivationPaused e:
                 json.WriteNumber("pause_ms", (long)e.Pause.TotalMilliseconds);
                 json.WriteString("reason", e.Reason);
+                break;
+            case Notice.DescriptorDenied e:
+                json.WriteString("name", e.Name);
+                json.WriteString("to", e.To);
+                json.WriteString("rule", e.Rule);
+                WriteSkipped(json, e.SkippedCount);
                 break;
             case Notice.Shutdown e:
                 json.WriteString("reason", e.Reason);
@@ -169,11 +178,26 @@ internal sealed class Journal
             case Notice.Exited e:
                 json.WriteNumber("code", e.Status.Code);
                 break;
+            case Notice.DescriptorSent e:
+                json.WriteString("name", e.Name);
+                json.WriteString("to", e.To);
+                json.WriteString("way", e.Way);
+                WriteSkipped(json, e.SkippedCount);
+                break;
+            case Notice.ChannelClosed e:
+                json.WriteString("reason", e.Reason);
+                break;
             case Notice.Stored e:
                 json.WriteString("name", e.Name);
                 if (e.Refusal is { } refusal)
                     json.WriteString("refused", refusal);
                 break;
         }
+    }
+
+    private static void WriteSkipped(Utf8JsonWriter json, long count)
+    {
+        if (count > 0)
+            json.WriteNumber("skipped", count);
     }
 }

@@ -40,6 +40,8 @@ internal sealed class Launcher(
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
         OpenReadyPipe(instance, birth, service);
+        if (!birth.OpenChannel(instance, out Errno channelRefused))
+            return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
         if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
             return environmentRefused;
         SpawnRequest request = Describe(instance, birth, service.Command, environment, searchPath, user) with
@@ -274,7 +276,7 @@ internal sealed class Launcher(
     {
         ServiceDefinition service = instance.Definition;
         foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL", "LAUNCHD_PID"])
         {
             variables.Remove(foreign);
         }
@@ -295,6 +297,11 @@ internal sealed class Launcher(
             variables["FDSTORE"] = service.FdStoreCount.ToString(CultureInfo.InvariantCulture);
         if (connection is not null)
             connection.AddTo(variables);
+        if (birth.ChannelNumber > 0)
+        {
+            variables["LAUNCHD_CHANNEL"] = birth.ChannelNumber.ToString(CultureInfo.InvariantCulture);
+            birth.PidVariables.Add("LAUNCHD_PID");
+        }
         variables["LAUNCHD_SERVICE"] = service.Name.Text;
         variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
         variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
@@ -363,6 +370,23 @@ internal sealed class Launcher(
         }
 
         public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
+
+        /// <summary>Where the child finds its end of the channel; 0: it has none.</summary>
+        public int ChannelNumber { get; private set; }
+
+        /// <summary>The instance's channel: directly behind what is passed, or behind a descriptor that was asked for just there.</summary>
+        public bool OpenChannel(RunningInstance instance, out Errno refused)
+        {
+            if (!ChannelPair.TryOpen(out FileDescriptor ours, out FileDescriptor theirs, out refused))
+                return false;
+            instance.ChannelEnd = ours;
+            Own(theirs);
+            ChannelNumber = FirstPassed + _passed.Count;
+            while (_extra.Exists(e => e.Target == ChannelNumber))
+                ChannelNumber++;
+            PassAt(ChannelNumber, theirs.Number);
+            return true;
+        }
 
         /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
         public int NumberOf(string name)

@@ -25,6 +25,9 @@ internal static class NoticeLogger
             case Notice.ActivationPaused e: SupervisorLog.ActivationPaused(logger, e.Of.Text, Spans.Show(e.Pause), e.Reason); break;
             case Notice.ActivationResumed e: SupervisorLog.ActivationResumed(logger, e.Of.Text); break;
             case Notice.Stored { Refusal: { } refusal } e: SupervisorLog.NotStored(logger, e.Name, Label(e), refusal); break;
+            case Notice.DescriptorSent e when logger.IsEnabled(LogLevel.Debug): SupervisorLog.Sent(logger, e.Name, Label(e), e.To, e.Way); break;
+            case Notice.DescriptorDenied e: SupervisorLog.Denied(logger, e.To, e.Name, e.Of.Text, e.Rule); break;
+            case Notice.ChannelClosed e: SupervisorLog.ChannelClosed(logger, Label(e), e.Reason); break;
             case Notice.Shutdown e: SupervisorLog.ShuttingDown(logger, e.Reason); break;
         }
     }

@@ -29,6 +29,12 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
     public FileDescriptor? ReadyPipe { get; set; }
     public ReadinessProbe? Probe { get; set; }
+
+    /// <summary>The supervisor's end of its channel, from its birth until the channel's connection takes it over.</summary>
+    public FileDescriptor? ChannelEnd { get; set; }
+
+    /// <summary>It has left something with the channel's server that must go when it is over.</summary>
+    public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
 
     public string Label => $"{id.Service}.{slot}";
@@ -37,6 +43,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     {
         Process?.Dispose();
         ReadyPipe?.Dispose();
+        ChannelEnd?.Dispose();
         Probe?.Dispose();
     }
 }

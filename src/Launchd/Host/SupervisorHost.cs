@@ -33,6 +33,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Parts = parts;
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
+        Channels = new Channel.ChannelServer(this);
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
@@ -41,6 +42,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public HostParts Parts { get; }
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
+    public Channel.ChannelServer Channels { get; }
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
@@ -94,6 +96,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Channels.Dispose();
         _effects.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
@@ -161,6 +164,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
         Event.DescriptorHungUp e => e.Service,
+        Event.StoreAsked e => e.Instance.Service,
+        Event.UnstoreAsked e => e.Instance.Service,
+        Event.StateSaved e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
     };

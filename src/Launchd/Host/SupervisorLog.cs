@@ -74,6 +74,15 @@ internal static partial class SupervisorLog
     [LoggerMessage(3004, LogLevel.Warning, "descriptor '{name}' of '{instance}' is not stored: {reason}")]
     public static partial void NotStored(ILogger logger, string name, string instance, string reason);
 
+    [LoggerMessage(3005, LogLevel.Debug, "descriptor '{name}' of '{instance}' was sent to '{to}' ({way})")]
+    public static partial void Sent(ILogger logger, string name, string instance, string to, string way);
+
+    [LoggerMessage(3006, LogLevel.Warning, "'{to}' may not have descriptor '{name}' of '{service}'; this would allow it: {rule}")]
+    public static partial void Denied(ILogger logger, string to, string name, string service, string rule);
+
+    [LoggerMessage(3007, LogLevel.Warning, "the channel of '{instance}' is closed: {reason}")]
+    public static partial void ChannelClosed(ILogger logger, string instance, string reason);
+
     [LoggerMessage(5001, LogLevel.Warning, "{diagnostic}")]
     public static partial void Configuration(ILogger logger, string diagnostic);
 }
