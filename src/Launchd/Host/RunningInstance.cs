@@ -1,6 +1,5 @@
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Linux;
 using Launchd.Model;
 
 namespace Launchd.Host;
