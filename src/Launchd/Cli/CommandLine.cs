@@ -86,7 +86,7 @@ internal static class CommandLine
 
     /// <summary><c>--graph</c> alone means <c>--graph=dot</c>; the parser would take the file behind it for its value.</summary>
     private static string[] GiveGraphItsDefault(string[] arguments) =>
-        [.. arguments.Select(a => a == "--graph" ? "--graph=dot" : a)];
+        [.. arguments.Index().Select(a => a.Item == "--graph" && !arguments.AsSpan(0, a.Index).Contains("--") ? "--graph=dot" : a.Item)];
 
     private static string VersionText() =>
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion

@@ -35,6 +35,7 @@ internal sealed class CommandTree
         AddLogs();
         AddEventsAndDescriptors();
         AddShutdown();
+        AddActivate();
         AddHelpers();
         AddNotBuilt();
     }
@@ -78,6 +79,13 @@ internal sealed class CommandTree
 
         Root.Subcommands.Add(run);
         Root.Subcommands.Add(check);
+    }
+
+    private void AddActivate()
+    {
+        Command activate = ActivateCommand.Describe(_context);
+        RefuseName(activate, "it runs a supervisor of its own");
+        Root.Subcommands.Add(activate);
     }
 
     private void AddHelpers()
@@ -189,6 +197,7 @@ internal sealed class CommandTree
         fds.SetAction(p => (int)DescriptorsCommand.Run(
             _context, new DescriptorsOptions(p.GetValue(_name), p.GetValue(service), p.GetValue(json))));
         Root.Subcommands.Add(fds);
+        Root.Subcommands.Add(FetchCommand.Describe(_context, _name));
     }
 
     private void AddShutdown()
@@ -202,11 +211,10 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["scale", "reload", "upgrade", "fd", "activate"])
+        foreach (string verb in (ReadOnlySpan<string>)["scale", "reload", "upgrade"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
-            string shown = verb == "fd" ? "fd get" : verb;
-            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{shown}' is not built yet")));
+            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{verb}' is not built yet")));
             Root.Subcommands.Add(command);
         }
     }

@@ -17,6 +17,9 @@ internal static class ControlRefusal
             ControlNames.NotPermitted => (
                 ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
+            ControlNames.NoSuchDescriptor => (ExitCode.Failed, $"there is no descriptor '{name}'"),
+            ControlNames.NotRunning => (ExitCode.Failed, "it has no running instance"),
+            ControlNames.NotPermittedByKernel => (ExitCode.NotPermitted, "the kernel does not let the supervisor take it"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
             ControlNames.MethodNotFound => (

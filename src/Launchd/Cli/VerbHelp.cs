@@ -36,9 +36,11 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "logs" => Logs(),
         "events" => Events(),
         "fds" => Descriptors(),
+        FetchCommand.Name => Fetch(),
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
+        ActivateCommand.Name => Activate(),
         _ => throw new InvalidOperationException($"no help is written for '{verb}'"),
     };
 
@@ -66,6 +68,20 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             (ExitCode.InternalError, "internal error"), (ExitCode.SystemRefused, "the operating system refused at start"),
             (ExitCode.TimedOut, "another supervisor runs in the same runtime directory"),
             (ExitCode.BadConfiguration, "the configuration is wrong"),
+        ]);
+
+    private static VerbHelp Activate() => new(
+        [
+            ("launchd-cs activate -l 8080 -- python3 app.py", "starts app.py at the first connection to 127.0.0.1:8080, as descriptor 3"),
+            ("launchd-cs activate -l 8080 --now --watch src -- dotnet run", "starts at once, and anew when a file in src changes"),
+            ("launchd-cs activate -l 7000 --accept --inetd -- cat", "one cat for each connection, which is its input and output"),
+            ("launchd-cs activate -l '*:8080' -l ./app.sock --fdname http:admin -- ./app", "two sockets with names, one open to all"),
+            ("launchd-cs activate -l 'udp://127.0.0.1:5353' --file zone=db.txt -- ./dns", "a datagram socket, and a file as descriptor 4"),
+        ],
+        [
+            (ExitCode.Done, "ended by Ctrl-C; else the program's own code, 128 + N after signal N"), _usage,
+            (ExitCode.SystemRefused, "an address could not be opened"), (ExitCode.NotPermitted, "an address is not permitted to this user"),
+            ((ExitCode)126, "the program cannot be executed"), ((ExitCode)127, "the program was not found"),
         ]);
 
     private static VerbHelp Check() => new(
@@ -108,6 +124,18 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
     private static VerbHelp Descriptors() => new(
         [("launchd-cs fds", "all descriptors"), ("launchd-cs fds web", "what web was given or has stored")],
         [(ExitCode.Done, "printed"), _noSuchService, _usage, _unreachable, _notPermitted]);
+
+    private static VerbHelp Fetch() => new(
+        [
+            ("launchd-cs fd get web/http -- ss-of-my-own", "runs it with web's listener as descriptor 3"),
+            ("launchd-cs fd get cache/ring --at 0 -- xxd -l 64", "the first bytes of what cache has published as ring"),
+            ("launchd-cs fd get web/@7 -- ls -l /proc/self/fd/3", "what descriptor 7 of web's main process is"),
+        ],
+        [
+            (ExitCode.Done, "the program's own code"), (ExitCode.Failed, "there is no such descriptor, or nothing runs"), _noSuchService, _usage,
+            _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"), ((ExitCode)126, "the program cannot be executed"),
+            ((ExitCode)127, "the program was not found"),
+        ]);
 
     private static VerbHelp Shutdown() => new(
         [

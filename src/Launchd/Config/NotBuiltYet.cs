@@ -27,8 +27,6 @@ internal static class NotBuiltYet
             else
                 table.Warning(DiagnosticCode.NotBuiltFully, key, text);
         }
-        if (table.Has("idle_timeout") && service.Start == StartKind.Demand)
-            table.Warning(DiagnosticCode.NotBuiltFully, "idle_timeout", "is accepted; the service is not stopped for it for now");
         if (table.Has("update") && service.Update == UpdateKind.Overlap)
             table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
     }

@@ -12,6 +12,9 @@ internal static class ControlNames
     public const string ShuttingDown = Interface + ".ShuttingDown";
     public const string NotBuilt = Interface + ".NotBuilt";
     public const string LimitReached = Interface + ".LimitReached";
+    public const string NoSuchDescriptor = Interface + ".NoSuchDescriptor";
+    public const string NotRunning = Interface + ".NotRunning";
+    public const string NotPermittedByKernel = Interface + ".NotPermittedByKernel";
     public const string MethodNotFound = "org.varlink.service.MethodNotFound";
     public const string InvalidParameter = "org.varlink.service.InvalidParameter";
 }
@@ -161,7 +164,7 @@ internal sealed record DescriptorStatus
     public required string Kind { get; init; }
     public required string Address { get; init; }
 
-    /// <summary>socket, file, stored or sibling.</summary>
+    /// <summary>socket, file, stored, state (what <c>SaveState</c> left), or sibling: published by its holder.</summary>
     public required string Origin { get; init; }
 
     /// <summary>Instances that have it: <c>web.0</c>.</summary>
@@ -169,12 +172,28 @@ internal sealed record DescriptorStatus
     public int? Generation { get; init; }
     public int? QueueCount { get; init; }
 
-    /// <summary>The supervisor's own number.</summary>
+    /// <summary>The supervisor's own number; of what is published, the holder's.</summary>
     public int? Number { get; init; }
+
+    /// <summary>Services that may ask for it, because <c>share</c> and <c>request</c> agree.</summary>
+    public string[] MayAsk { get; init; } = [];
 
     /// <summary>non-blocking, listening, read-only …</summary>
     public string[] Flags { get; init; } = [];
 }
+
+/// <summary>Parameters of Fetch: an operator's look into a running instance.</summary>
+/// <param name="Service">Name of a service, or <c>web.1</c> for one slot of it.</param>
+/// <param name="Name">Under which the descriptor is passed, stored or published.</param>
+/// <param name="Number">Instead of a name: one of the main process's own table.</param>
+internal sealed record FetchRequest(string? Service = null, string? Name = null, int? Number = null);
+
+/// <summary>Answer of Fetch; the descriptor comes with its first byte.</summary>
+/// <param name="Name">Its name, or its number as text.</param>
+/// <param name="Kind">As in <see cref="DescriptorStatus"/>.</param>
+/// <param name="Address">As in <see cref="DescriptorStatus"/>.</param>
+/// <param name="Way">held or taken.</param>
+internal sealed record FetchReply(string Name, string Kind, string Address, string Way);
 
 /// <summary>Parameters of Logs.</summary>
 /// <param name="Service">Name or pattern; null for all.</param>
@@ -217,6 +236,8 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(FilterRequest))]
 [JsonSerializable(typeof(StatusReply))]
 [JsonSerializable(typeof(DescriptorsReply))]
+[JsonSerializable(typeof(FetchRequest))]
+[JsonSerializable(typeof(FetchReply))]
 [JsonSerializable(typeof(LogsRequest))]
 [JsonSerializable(typeof(LogsReply))]
 [JsonSerializable(typeof(EventsRequest))]

@@ -33,7 +33,7 @@ internal static class Activation
             d.Do(new Effect.CloseConnection(accepted.Connection));
             return;
         }
-        ServiceState state = d[service];
+        ServiceState state = d[service] with { ShortageCount = 0 };
         // Sorted by number: the first gap is where number and place differ.
         int free = 0;
         while (free < state.Slots.Length && state.Slots[free].Slot == free)
@@ -47,7 +47,16 @@ internal static class Activation
     {
         int service = d.Graph.Find(failed.Service);
         if (service >= 0 && failed.IsShortage && d[service].IsWatching)
-            Pause(d, service, Limits.AcceptPause, "the system is short of descriptors or memory");
+            PauseForShortage(d, service);
+    }
+
+    /// <summary>The client waits in the queue. What is short comes back when something ends, so the pauses grow and cost nothing.</summary>
+    private static void PauseForShortage(Draft d, int service)
+    {
+        int before = d[service].ShortageCount;
+        d[service] = d[service] with { ShortageCount = before + 1 };
+        TimeSpan pause = Limits.AcceptPause * Math.Pow(2, Math.Min(before, 6));
+        Pause(d, service, pause < Limits.LongestAcceptPause ? pause : Limits.LongestAcceptPause, "the system is short of descriptors or memory");
     }
 
     public static void RemoveConnectionSlot(Draft d, int service, SlotState slot)

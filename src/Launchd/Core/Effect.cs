@@ -5,7 +5,7 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/> and <see cref="Accept"/> come back as events before anything from outside.
+/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -31,6 +31,20 @@ internal abstract record Effect
 
     internal sealed record EndProbe(InstanceId Instance) : Effect;
 
+    /// <summary>Repeat the service's health check, until <see cref="EndHealth"/> or <see cref="Event.HealthFailed"/>.</summary>
+    internal sealed record StartHealth(InstanceId Instance) : Effect;
+
+    internal sealed record EndHealth(InstanceId Instance) : Effect;
+
+    /// <summary>Tell an instance on its channel that it is to finish.</summary>
+    /// <param name="Instance">It was sent the stop signal in the same step.</param>
+    /// <param name="Deadline">It is killed then; null: no limit.</param>
+    /// <param name="Successor">Which takes its place; null: none lives.</param>
+    internal sealed record TellDrain(InstanceId Instance, Moment? Deadline, InstanceId? Successor) : Effect;
+
+    /// <summary>Tell an instance on its channel that another is being started in its place, to which it may hand over.</summary>
+    internal sealed record TellHandOver(InstanceId Instance, InstanceId Successor) : Effect;
+
     /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 
@@ -43,6 +57,14 @@ internal abstract record Effect
     internal sealed record WatchListeners(ServiceName Service) : Effect;
 
     internal sealed record UnwatchListeners(ServiceName Service) : Effect;
+
+    /// <summary>Tell once when somebody comes to one of the service's listeners; what waits there already counts.</summary>
+    internal sealed record WatchUse(ServiceName Service) : Effect;
+
+    internal sealed record UnwatchUse(ServiceName Service) : Effect;
+
+    /// <summary>Look whether anybody uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
+    internal sealed record LookForUse(ServiceName Service) : Effect;
 
     /// <summary>Accept one connection.</summary>
     internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;
@@ -57,6 +79,9 @@ internal abstract record Effect
 
     /// <summary>Answer an instance that asked something of the store.</summary>
     internal sealed record AnswerStore(long Call, StoreAnswer Answer) : Effect;
+
+    /// <summary>Nothing is left of a service that a reload took out: close all that was held for it.</summary>
+    internal sealed record Forget(ServiceName Service) : Effect;
 
     /// <summary>Answer an operator.</summary>
     internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;

@@ -41,6 +41,9 @@ internal enum TimerKind
     /// <summary>Activation resumes after its limit was reached.</summary>
     Activation,
 
+    /// <summary>The end of a window of <c>idle_timeout</c>.</summary>
+    Idle,
+
     /// <summary>The end of the whole shutdown's time.</summary>
     Shutdown,
 }

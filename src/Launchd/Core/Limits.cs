@@ -46,6 +46,7 @@ internal static class Limits
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));
 
-    /// <summary>Pause after accept(2) ran out of descriptors or memory.</summary>
+    /// <summary>Pause after accept(2) ran out of descriptors or memory; doubled each time in a row, up to the longest.</summary>
     public static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
+    public static readonly TimeSpan LongestAcceptPause = TimeSpan.FromSeconds(5);
 }

@@ -148,6 +148,11 @@ internal static class ServiceMachine
             case StopCause.Replace:
                 d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(StartReason.Request), Attempt = 0, Starts = [] });
                 return;
+            case StopCause.Unused:
+                // Not idle: that would be started at once, because clients may have come to the listener while it stopped.
+                d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
+                d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
+                return;
             case StopCause.Failed(var failure):
                 RecordFailure(d, service, failure, instance.Id);
                 Retry(d, service, Forgive(d, service, slot, instance), failure);

@@ -72,6 +72,15 @@ internal sealed record ServiceState
     public int TriggerCount { get; init; }
     public Moment TriggerSince { get; init; }
 
+    /// <summary>For a running demand service with <c>idle_timeout</c>: the end of the window within which somebody must come. Null: no window.</summary>
+    public Moment? IdleUntil { get; init; }
+
+    /// <summary>Whether somebody came within that window.</summary>
+    public bool WasUsed { get; init; }
+
+    /// <summary>Attempts in a row to accept that failed for want of descriptors or memory.</summary>
+    public int ShortageCount { get; init; }
+
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
 

@@ -67,6 +67,9 @@ internal abstract record StopCause
         public static readonly Replace Value = new();
     }
 
+    /// <summary>Nobody used it for so long: it rests until somebody comes.</summary>
+    internal sealed record Unused(TimeSpan For) : StopCause;
+
     internal sealed record Failed(Failure Failure) : StopCause;
 
     /// <summary>It ended by itself or said <c>STOPPING=1</c>: the restart policy decides.</summary>

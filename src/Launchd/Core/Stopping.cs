@@ -28,7 +28,7 @@ internal static class Stopping
             Enter(d, service, slot, instance, cause, StopStage.Signalled);
             return;
         }
-        bool isWish = cause is StopCause.Wish or StopCause.Replace;
+        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Unused;
         if (isWish && !definition.Stop.Command.IsEmpty)
         {
             d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, definition.Stop.Command));
@@ -231,6 +231,7 @@ internal static class Stopping
     {
         StopCause.Wish => "it is to stop",
         StopCause.Replace => "it is to be replaced",
+        StopCause.Unused unused => $"nobody used it for {Spans.Show(unused.For)}",
         StopCause.Failed(var failure) => failure.ToString(),
         _ => "it said that it stops",
     };

@@ -86,12 +86,15 @@ internal sealed class Supervisor
             case Event.ListenerReadable e: Activation.Apply(d, e); break;
             case Event.ConnectionAccepted e: Activation.Apply(d, e); break;
             case Event.AcceptFailed e: Activation.Apply(d, e); break;
+            case Event.ListenerUsed e: Idling.Apply(d, e); break;
+            case Event.UseSeen e: Idling.Apply(d, e); break;
             case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
             case Event.StoreAsked e: DescriptorStore.Apply(d, e); break;
             case Event.UnstoreAsked e: DescriptorStore.Apply(d, e); break;
             case Event.StateSaved e: DescriptorStore.Apply(d, e); break;
             case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
             case Event.MachineFaulted e: SetAside(d, e); break;
+            case Event.Reloaded or Event.HealthFailed or Event.DrainProgress: break; // until the rollout stands
             default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);
         }
     }
@@ -106,6 +109,7 @@ internal sealed class Supervisor
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
             case TimerKind.Backoff: ServiceMachine.BackoffFired(d, key); break;
             case TimerKind.Activation: Activation.TimerFired(d, key); break;
+            case TimerKind.Idle: Idling.TimerFired(d, key); break;
             case TimerKind.Shutdown: Shutdown.TimerFired(d); break;
         }
     }
@@ -134,6 +138,7 @@ internal sealed class Supervisor
             else
                 SettleWanted(d, service);
             Activation.Settle(d, service);
+            Idling.Settle(d, service);
             Shutdown.NoteFailure(d, service);
         }
         // Before the end of the supervisor: nobody is left without an answer.

@@ -18,6 +18,7 @@ internal sealed class ControlMethods : IDisposable
 
     private readonly SupervisorHost _host;
     private readonly StatusReporter _reporter;
+    private readonly Channel.DescriptorFetch _fetch;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
     private long _requests;
@@ -27,6 +28,7 @@ internal sealed class ControlMethods : IDisposable
     {
         _host = host;
         _reporter = new StatusReporter(host);
+        _fetch = new Channel.DescriptorFetch(host);
         host.Effects.OnReply = Reply;
         host.Parts.Journal.Added += Publish;
     }
@@ -46,7 +48,8 @@ internal sealed class ControlMethods : IDisposable
             case "Events": Events(from, call, Read(call, ControlJson.Default.EventsRequest)); break;
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
-            case "Reload" or "Scale" or "Upgrade" or "Fetch":
+            case "Fetch": _fetch.Fetch(from, Read(call, ControlJson.Default.FetchRequest)); break;
+            case "Reload" or "Scale" or "Upgrade":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;

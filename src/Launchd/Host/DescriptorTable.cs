@@ -109,5 +109,5 @@ internal sealed class DescriptorTable : IDisposable
     };
 
     private static StartRefusedException Refuse(string what, OpenFailure failure) =>
-        new($"{what}: cannot open {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
+        new($"{what}: {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
 }

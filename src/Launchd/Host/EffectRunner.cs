@@ -16,6 +16,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
     private readonly HashSet<ServiceName> _watched = [];
+    private readonly ListenerUse _use;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -23,6 +24,7 @@ internal sealed class EffectRunner : IDisposable
     {
         _host = host;
         _parts = parts;
+        _use = new ListenerUse(parts.Loop);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -46,6 +48,9 @@ internal sealed class EffectRunner : IDisposable
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
             case Effect.WatchListeners e: WatchListeners(e.Service); break;
             case Effect.UnwatchListeners e: UnwatchListeners(e.Service); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -54,6 +59,10 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.TellDrain e: _host.Channels.TellDrain(e.Instance, e.Deadline, e.Successor); break;
+            case Effect.TellHandOver e: _host.Channels.TellHandOver(e.Instance, e.Successor); break;
+            case Effect.StartHealth or Effect.EndHealth or Effect.Forget:
+                break; // nobody orders them before the rollout stands
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -119,6 +128,7 @@ internal sealed class EffectRunner : IDisposable
         Instances.Dispose();
         foreach (ServiceName service in _watched.ToArray())
             UnwatchListeners(service);
+        _use.Dispose();
         foreach (AcceptedConnection connection in _connections.Values)
             connection.Dispose();
         foreach (FileDescriptor descriptor in _received.Values)
@@ -173,6 +183,27 @@ internal sealed class EffectRunner : IDisposable
         _watched.Remove(service);
         foreach ((_, OpenedListener listener) in ListenersOf(service))
             _host.Loop.Unwatch(listener.Descriptor);
+    }
+
+    private void WatchUse(ServiceName service)
+    {
+        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
+        if (refused > 0)
+            _host.Count("listeners-unwatchable");
+    }
+
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process.
+    private void LookForUse(ServiceName service)
+    {
+        bool isUsed = false;
+        foreach ((_, OpenedListener listener) in ListenersOf(service))
+        {
+            bool? its = ListenerUse.IsUsed(listener.Descriptor);
+            if (its is null)
+                _host.Count("idle-unknown");
+            isUsed |= its ?? true;
+        }
+        _host.FeedResult(new Event.UseSeen(service, isUsed));
     }
 
     private void Accept(Effect.Accept accept)

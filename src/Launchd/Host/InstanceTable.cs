@@ -54,16 +54,11 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        // Once to each: programs take the second signal of a kind for "at once". The main process leads its group and cannot leave it.
-        if (scope == KillScope.Process && !instance.MainEnded)
-            _ = instance.Process!.Signal(number.Value);
-        else if (scope == KillScope.Group)
-            _ = Libc.kill(-instance.Group, number.Value);
-        else if (scope == KillScope.Tree)
-            ProcessTree.Signal(instance.Group, instance.MainEnded ? null : instance.Process!.Pid, ProcessTree.MarkOf(instance), _isKnown, number.Value);
-        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help.
-        if (number == SignalNumber.Term && !instance.MainEnded)
-            _ = instance.Process!.Signal(SignalNumber.Cont.Value);
+        Signal(instance, number, scope, _isKnown);
+        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
+        // to end, the others must be able to hear it from the main one, so they go on as well.
+        if (number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal)
+            Signal(instance, SignalNumber.Cont, scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process ? KillScope.Group : scope, _isKnown);
     }
 
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
@@ -76,18 +71,10 @@ internal sealed unsafe class InstanceTable : IDisposable
             _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false));
             return;
         }
-        _commands.Add(process.Pid, new RunningCommand(id, process, status => CommandEnded(id, kind, status)));
+        _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
     }
 
-    public void EndCommand(InstanceId id, CommandKind kind)
-    {
-        foreach (RunningCommand command in _commands.Values)
-        {
-            if (command.Instance == id)
-                _ = Libc.kill(-command.Process.Pid, SignalNumber.Kill.Value);
-        }
-        _ = kind;
-    }
+    public void EndCommand(InstanceId id, CommandKind kind) => EndCommands(id, kind);
 
     public void StartProbe(InstanceId id)
     {
@@ -128,7 +115,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         instance.Probe?.Dispose();
         instance.Probe = null;
         _parts.Delays.Cancel(instance);
-        EndCommand(id, CommandKind.Reload);
+        EndCommands(id, ofKind: null);
     }
 
     public void Release(InstanceId id)
@@ -158,7 +145,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         {
             ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
             if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
-                MainEnded(instance, status);
+                MainEnded(instance, reaped.Pid, status);
             else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
                 command.End(status);
         }
@@ -182,15 +169,49 @@ internal sealed unsafe class InstanceTable : IDisposable
             command.Process.Dispose();
     }
 
-    private void MainEnded(RunningInstance instance, ExitStatus status)
+    private static void Signal(RunningInstance instance, SignalNumber number, KillScope scope, Func<int, bool> isKnown)
+    {
+        // Once to each: programs take the second signal of a kind for "at once".
+        int? main = instance.MainEnded ? null : instance.Process!.Pid;
+        switch (scope)
+        {
+            case KillScope.Process:
+                if (main is not null)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Group:
+                ProcessTree.SignalGroup(instance.Group, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Tree:
+                ProcessTree.Signal(instance.Group, main, ProcessTree.MarkOf(instance), isKnown, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+        }
+    }
+
+    private void EndCommands(InstanceId id, CommandKind? ofKind)
+    {
+        foreach (RunningCommand command in _commands.Values)
+        {
+            if (command.Instance == id && command.Kind == ofKind)
+                ProcessTree.SignalGroup(command.Process.Pid, SignalNumber.Kill.Value);
+        }
+    }
+
+    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
             ReadNotifications(instance, most: 1024);
         _host.Channels.ReadLast(instance);
-        if (!_instances.ContainsKey(instance.Id))
+        // They may have been that another process is the main one now.
+        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
+        _host.Loop.Unwatch(instance.Process.Descriptor);
         bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group,
             ProcessTree.MarkOf(instance), _isKnown);
         if (hasLeftovers)
@@ -213,7 +234,7 @@ internal sealed unsafe class InstanceTable : IDisposable
             answered(instance, false);
             return;
         }
-        _commands.Add(process.Pid, new RunningCommand(instance.Id, process, status => answered(instance, status is { Code: 0, Signal: 0 })));
+        _commands.Add(process.Pid, new RunningCommand(instance.Id, null, process, status => answered(instance, status is { Code: 0, Signal: 0 })));
     }
 
     private void ReadNotifications(RunningInstance instance, int most)
@@ -252,13 +273,49 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         if (notification.Access is { } access)
             instance.Access = access;
+        ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = [];
         if (message.Descriptors.Count > 0)
             received = [.. Enumerable.Range(0, message.Descriptors.Count).Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
-        ImmutableArray<DescriptorId> duplicates = notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
+        ImmutableArray<DescriptorId> duplicates =
+            notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
         _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
-        if (notification.MainPid is { } pid && pid != instance.Process?.Pid)
+    }
+
+    /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
+    private void ChangeMain(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
+            return;
+        PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
+        // No child of ours, or not yet: its end shows on its pidfd.
+        Errno refused = next is null ? Errno.None : _host.Loop.Watch(next.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority,
+            _ => NamedMainEnded(instance, next));
+        if (next is null || refused != Errno.None)
+        {
+            next?.Dispose();
             _host.Count("main-pid-refused");
+            SupervisorLog.MainRefused(_parts.Logger, instance.Label, reason ?? refused.Text);
+            return;
+        }
+        PidFd former = instance.Process!;
+        _mains.Remove(former.Pid);
+        _host.Loop.Unwatch(former.Descriptor);
+        former.Dispose();
+        instance.Become(next);
+        _mains.Add(next.Pid, instance);
+        SupervisorLog.MainChanged(_parts.Logger, instance.Label, next.Pid);
+        _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
+    }
+
+    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    {
+        // By now it may be our child, an orphan's end tells how it ended.
+        ReapAll();
+        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
+            return;
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 
     private void ReadReadyPipe(RunningInstance instance)
@@ -286,13 +343,16 @@ internal sealed unsafe class InstanceTable : IDisposable
         _host.Channels.End(instance);
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
+        if (instance.Process is { } process)
+            _host.Loop.Unwatch(process.Descriptor);
         instance.Dispose();
     }
 
-    /// <summary>A command beside an instance. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
-    private sealed class RunningCommand(InstanceId instance, PidFd process, Action<ExitStatus> onEnd)
+    /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
+    private sealed class RunningCommand(InstanceId instance, CommandKind? kind, PidFd process, Action<ExitStatus> onEnd)
     {
         public InstanceId Instance => instance;
+        public CommandKind? Kind => kind;
         public PidFd Process => process;
 
         public void End(ExitStatus status)

@@ -15,8 +15,11 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
 
-    /// <summary>Process group and session: the pid of the first main process.</summary>
+    /// <summary>Process group and session: the pid of the main process that we started; 0: there is none that is surely its own.</summary>
     public int Group { get; set; }
+
+    /// <summary>The main process is in <see cref="Group"/>: always, unless another process took its place by <c>MAINPID=</c>.</summary>
+    public bool IsInGroup { get; private set; } = true;
 
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }
@@ -35,6 +38,16 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>It has left something with the channel's server that must go when it is over.</summary>
     public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
+
+    /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
+    public void Become(PidFd mainTaken)
+    {
+        Process = mainTaken;
+        int group = ProcessFacts.Read(mainTaken.Pid)?.Group ?? 0;
+        if (group != Group)
+            Group = group == mainTaken.Pid ? group : 0;
+        IsInGroup = Group != 0;
+    }
 
     public string Label => $"{id.Service}.{slot}";
 

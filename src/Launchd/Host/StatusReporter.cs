@@ -42,20 +42,33 @@ internal sealed class StatusReporter(SupervisorHost host)
         foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
         {
             foreach (OpenedListener listener in opened)
-                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key))));
+            {
+                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key)),
+                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Sockets.Contains(definition.Key))]));
+            }
         }
         foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
         {
             if (descriptor is not null)
-                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key))));
+            {
+                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key)),
+                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Files.Contains(definition.Key))]));
+            }
         }
         foreach (ServiceState service in host.Core.Services)
         {
             foreach (StoredDescriptor stored in service.Stored)
             {
                 if (host.Effects.FindStored(stored.Id) is { } descriptor)
-                    all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text]));
+                    all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text], [service.Definition]));
             }
+            foreach (SavedState state in service.SavedStates)
+            {
+                if (host.Effects.FindStored(state.Descriptor) is { } descriptor)
+                    all.Add(Of("state", descriptor, null, "state", [$"{service.Definition.Name}.{state.Slot}"], []));
+            }
+            foreach ((Publication published, Channel.PublishedDescriptor descriptor) in host.Channels.Siblings.Of(service.Definition.Name))
+                all.Add(OfPublished(service.Definition, published, descriptor));
         }
         return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
     }
@@ -69,7 +82,23 @@ internal sealed class StatusReporter(SupervisorHost host)
     private string[] HoldersOf(Func<ServiceDefinition, bool> uses) =>
         [.. host.Effects.Instances.All.Where(i => uses(i.Definition)).Select(i => i.Label).Order(StringComparer.Ordinal)];
 
-    private static DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders)
+    private DescriptorStatus OfPublished(ServiceDefinition owner, Publication published, Channel.PublishedDescriptor descriptor) => new()
+    {
+        Name = published.Name,
+        Kind = descriptor.Facts?.Kind ?? "unknown",
+        Address = descriptor.Facts?.Address ?? "",
+        Origin = "sibling",
+        Holders = [$"{owner.Name}.{published.Slot}"],
+        Generation = published.Generation,
+        Number = published.Number,
+        MayAsk = MayAsk(published.Name, [owner]),
+    };
+
+    /// <summary>Services that may have a descriptor of this name from one of its owners.</summary>
+    private string[] MayAsk(string name, ServiceDefinition[] owners) =>
+        [.. host.Core.Services.Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking.Definition, owner, name))).Select(s => s.Definition.Name.Text)];
+
+    private DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners)
     {
         DescriptorState state = ListenerState.Read(descriptor);
         return new DescriptorStatus
@@ -81,6 +110,7 @@ internal sealed class StatusReporter(SupervisorHost host)
             Holders = holders,
             QueueCount = state.QueueCount,
             Number = descriptor.Number,
+            MayAsk = MayAsk(name, owners),
             Flags = state.Flags,
         };
     }

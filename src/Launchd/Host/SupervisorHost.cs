@@ -49,6 +49,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
     public SortedDictionary<string, long> Counters { get; } = [];
 
+    /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
+    public Action? OnHangUp { get; set; }
+
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }
 
@@ -163,6 +166,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ListenerReadable e => e.Service,
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
+        Event.ListenerUsed e => e.Service,
+        Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
         Event.StoreAsked e => e.Instance.Service,
         Event.UnstoreAsked e => e.Instance.Service,
@@ -205,6 +210,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 break;
             case Usr1:
                 Parts.Pump.ReopenFiles();
+                break;
+            case Hup when OnHangUp is { } hangUp:
+                hangUp();
                 break;
             case Hup or Usr2:
                 Count("signals-ignored");

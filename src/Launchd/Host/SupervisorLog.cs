@@ -62,6 +62,12 @@ internal static partial class SupervisorLog
     [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
     public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
 
+    [LoggerMessage(2012, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
+    public static partial void MainChanged(ILogger logger, string instance, int pid);
+
+    [LoggerMessage(2013, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
+    public static partial void MainRefused(ILogger logger, string instance, string reason);
+
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);
 

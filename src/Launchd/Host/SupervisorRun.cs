@@ -19,8 +19,10 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
+    /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
-    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith)
+    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
+        Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
@@ -66,6 +68,7 @@ internal static unsafe class SupervisorRun
         int code;
         using (SupervisorHost host = new(definition, parts, exitWith))
         using (ControlServer server = new(host, control))
+        using (beside?.Invoke(host))
         {
             running = host;
             Announce(definition, parts, warnings, pump);

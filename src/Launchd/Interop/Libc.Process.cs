@@ -67,6 +67,9 @@ internal static unsafe partial class Libc
     public static partial int prctl(int option, nuint a1, nuint a2, nuint a3, nuint a4);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int execve(byte* path, byte** argv, byte** envp);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial int execv(byte* path, byte** argv);
 
     [LibraryImport("libc", SetLastError = true)]

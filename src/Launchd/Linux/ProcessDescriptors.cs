@@ -19,6 +19,14 @@ internal static unsafe class ProcessDescriptors
         return taken < 0 ? null : new FileDescriptor((int)taken);
     }
 
+    /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
+    public static FileDescriptor? Duplicate(FileDescriptor descriptor, out Errno refused)
+    {
+        int number = fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
+        refused = number < 0 ? Errno.Last : Errno.None;
+        return number < 0 ? null : new FileDescriptor(number);
+    }
+
     /// <summary>Whether two of our descriptors are the same open file description. False where the kernel does not tell.</summary>
     public static bool AreSame(FileDescriptor first, FileDescriptor second)
     {

@@ -44,9 +44,10 @@ public sealed class AuditTests
         Happening ready = await supervisor.Event("ready", "app");
         JsonElement audit = supervisor.Said("said", "audit").Single();
 
-        Assert.Equal([0, 1, 2, 3, 4, 5, 6, 7, 8], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
+        Assert.Equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal(
-            ["/dev/null", "pipe", "pipe", "socket", "socket", "socket", "/memfd", supervisor.Scratch.FolderPath, supervisor.Scratch.At("notes")],
+            ["/dev/null", "pipe", "pipe", "socket", "socket", "socket", "/memfd", supervisor.Scratch.FolderPath, supervisor.Scratch.At("notes"),
+                "socket"],
             Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!)));
         Assert.True(Descriptor(audit, 7).GetProperty("path_only").GetBoolean());
         Assert.True(Descriptor(audit, 8).GetProperty("append").GetBoolean());
@@ -57,7 +58,7 @@ public sealed class AuditTests
         Dictionary<string, string> expected = new()
         {
             ["A"] = "x 6 app 0 1", ["FDSTORE"] = "7", ["LAUNCHD_GENERATION"] = "1", ["LAUNCHD_INSTANCE"] = "1", ["LAUNCHD_SERVICE"] = "app",
-            ["LAUNCHD_SLOT"] = "0", ["LISTEN_FDNAMES"] = "log:web:web:ring:here:notes", ["LISTEN_FDS"] = "6", ["LISTEN_PID"] = $"{ready.Pid}",
+            ["LAUNCHD_SLOT"] = "0", ["LAUNCHD_CHANNEL"] = "9", ["LAUNCHD_PID"] = $"{ready.Pid}", ["LISTEN_FDNAMES"] = "log:web:web:ring:here:notes", ["LISTEN_FDS"] = "6", ["LISTEN_PID"] = $"{ready.Pid}",
             ["NOTIFY_SOCKET"] = supervisor.Scratch.At("run/notify/1"), ["WATCHDOG_PID"] = $"{ready.Pid}", ["WATCHDOG_USEC"] = "3600000000",
         };
         Dictionary<string, string> environment = Environment(audit);
@@ -89,9 +90,9 @@ public sealed class AuditTests
         _ = await supervisor.Event("ready", "app");
         JsonElement audit = supervisor.Said("said", "audit").Single();
 
-        Assert.Equal([0, 1, 2], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
+        Assert.Equal([0, 1, 2, 3], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal(
-            [input, output, error],
+            [input, output, error, "socket"],
             Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!).Replace(supervisor.Scratch.FolderPath + "/", "",
                 StringComparison.Ordinal)));
         Assert.DoesNotContain("LISTEN_FDS", Environment(audit).Keys);
@@ -114,7 +115,8 @@ public sealed class AuditTests
         _ = await supervisor.Event("ready", "app");
         JsonElement audit = supervisor.Said("said", "audit").Single();
 
-        Assert.Equal([0, 1, 2, 3, 9], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
+        // The channel stands directly behind what is passed.
+        Assert.Equal([0, 1, 2, 3, 4, 9], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal("write", Descriptor(audit, 9).GetProperty("access").GetString());
         Assert.DoesNotContain(Environment(audit).Keys, k => k.StartsWith("LISTEN_", StringComparison.Ordinal) || k == "NOTIFY_SOCKET");
         Assert.Equal(0, await supervisor.Stop());
@@ -138,7 +140,7 @@ public sealed class AuditTests
         JsonElement audit = supervisor.Said("said", "audit").Single();
         Dictionary<string, string> environment = Environment(audit);
 
-        Assert.Equal([0, 1, 2, 3], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
+        Assert.Equal([0, 1, 2, 3, 4], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.False(Descriptor(audit, 3).GetProperty("socket").GetProperty("listening").GetBoolean());
         Assert.False(Descriptor(audit, 3).GetProperty("nonblocking").GetBoolean());
         Assert.Equal("connection", environment["LISTEN_FDNAMES"]);
@@ -165,8 +167,8 @@ public sealed class AuditTests
 
         string answer = await Supervisor.Ask(await supervisor.Address("chat"), "hello\n");
 
-        // The last one is ls's own, on the directory that it reads.
-        Assert.Equal("you said hello\n0\n1\n2\n3\n", answer);
+        // 3 is the channel, and the last one is ls's own, on the directory that it reads.
+        Assert.Equal("you said hello\n0\n1\n2\n3\n4\n", answer);
         _ = await supervisor.Event("exited", "talk");
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -189,7 +191,7 @@ public sealed class AuditTests
 
         _ = await supervisor.Event("ready", "app", nth: 2);
         JsonElement second = supervisor.Said("said", "audit")[1];
-        Assert.Equal([0, 1, 2, 3, 4], Inherited(second).Select(d => d.GetProperty("number").GetInt32()));
+        Assert.Equal([0, 1, 2, 3, 4, 5], Inherited(second).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal("http:state", Environment(second)["LISTEN_FDNAMES"]);
         Assert.Equal($"stored by {first.Pid}\n", supervisor.Said("said", "content")[1].GetProperty("text").GetString());
         Assert.Equal("1", Environment(second)["LAUNCHD_GENERATION"]);
@@ -259,7 +261,7 @@ public sealed class AuditTests
             Assert.Equal(lines[1], lines[2]);
             Assert.StartsWith("nobody ", lines[3], StringComparison.Ordinal);
             Assert.Equal("0000000000000000", lines[4]);
-            Assert.Equal(["0", "1", "2", "3"], lines[^4..]);
+            Assert.Equal(["0", "1", "2", "3", "4"], lines[^5..]);
             Assert.Equal(0, await supervisor.Stop());
         }
         finally

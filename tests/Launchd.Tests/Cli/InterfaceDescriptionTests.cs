@@ -23,6 +23,7 @@ public sealed partial class InterfaceDescriptionTests
         ["Logs"] = (typeof(LogsRequest), typeof(LogsReply)),
         ["Events"] = (typeof(EventsRequest), typeof(EventsReply)),
         ["Descriptors"] = (typeof(FilterRequest), typeof(DescriptorsReply)),
+        ["Fetch"] = (typeof(FetchRequest), typeof(FetchReply)),
         ["Shutdown"] = (null, typeof(ShutdownReply)),
     };
 

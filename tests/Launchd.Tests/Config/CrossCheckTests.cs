@@ -45,7 +45,7 @@ public sealed class CrossCheckTests
 
     [Theory]
     [InlineData("listen = \"unix:/s\"\nno_delay = true", "LD1310 sockets.x.no_delay: has no effect without an address of tcp://")]
-    [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path")]
+    [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path or a queue")]
     [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2", "LD1310 sockets.x.shards: only tcp:// and udp:// addresses can be split into shards")]
     [InlineData("listen = \"tcp://*:1\"\nmax_connections = 3", "LD1310 sockets.x.max_connections: has no effect without a service with start = \"connection\"")]
     [InlineData("listen = [\"unix:/s\", \"fifo:/s\"]", "LD1303 sockets.x.listen: fifo:/s is taken already by sockets.x")]

@@ -42,6 +42,7 @@ internal sealed class Checkers
             new ConnectionChecker(definition),
             new CommandChecker(),
             new ListenerChecker(supervisor),
+            new IdleChecker(supervisor),
         ];
     }
 
@@ -74,6 +75,9 @@ internal sealed class Checkers
             return service.Slots.All(s => s.Phase is SlotPhase.Ready) && (service.IsWatching || service.IsHindered || !service.Slots.IsEmpty);
         if (service.IsOnDemand && !service.IsActivated)
             return (service.IsWatching || service.IsHindered) && service.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+        // One that nobody uses any more stops in the end.
+        if (service.IsOnDemand && service.Definition.IdleTimeout is not null)
+            return false;
         return service.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed);
     }
 }

@@ -74,6 +74,7 @@ internal sealed class Scenario
             StartLimit = new RateLimit(random.Pick(0, 1, 2, 5), TimeSpan.FromSeconds(random.Pick(2, 10, 60))),
             Stop = Stop(random),
             Reload = random.Pick<ReloadAction?>(null, new ReloadAction.Signal(SignalNumber.Hup), new ReloadAction.Command(["reload"])),
+            IdleTimeout = start == StartKind.Demand && random.Chance(40) ? TimeSpan.FromSeconds(random.Pick(1, 5, 30)) : null,
             FdStoreCount = random.Pick(0, 1, 3),
             FdStoreKeep = random.Pick(FdStoreKeep.Restart, FdStoreKeep.Always),
         };

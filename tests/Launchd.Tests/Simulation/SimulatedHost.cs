@@ -43,7 +43,10 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     public void Arrive(ServiceName service, int count)
     {
         if (_clients.TryGetValue(service, out Clients? clients))
+        {
             clients.Waiting += count;
+            TellUse(service, clients);
+        }
         Poll();
     }
 
@@ -81,6 +84,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
             case Effect.WatchListeners e: Watch(e.Service, isWatched: true); break;
             case Effect.UnwatchListeners e: Watch(e.Service, isWatched: false); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _clients[e.Service].IsUseWatched = false; break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.Exit: HasExited = true; break;
@@ -107,8 +113,36 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (process.IsCalm)
             Add(500, Turn.Notification, () => Ping(process));
         if (service.Start == StartKind.Demand)
-            Add(random.Between(1, 300), Turn.Request, () => Serve(process));
+            Add(random.Between(1, 300), Turn.Request, () => ServeOn(process));
     }
+
+    /// <summary>A demand service takes what waits again and again.</summary>
+    private Event? ServeOn(SimulatedProcess process)
+    {
+        if (process.IsMainAlive)
+            Add(random.Between(100, 2000), Turn.Request, () => ServeOn(process));
+        return Serve(process);
+    }
+
+    private void WatchUse(ServiceName service)
+    {
+        Clients clients = _clients[service];
+        clients.IsUseWatched = true;
+        if (clients.Waiting > 0)
+            TellUse(service, clients);
+    }
+
+    /// <summary>One-shot: told once, then not before it is asked for again.</summary>
+    private void TellUse(ServiceName service, Clients clients)
+    {
+        if (!clients.IsUseWatched)
+            return;
+        clients.IsUseWatched = false;
+        Add(0, Turn.Request, () => new Event.ListenerUsed(service));
+    }
+
+    private void LookForUse(ServiceName service) =>
+        Results.Enqueue(new Event.UseSeen(service, _clients[service].Waiting > 0 || _clients[service].Open > 0));
 
     private Event? Perform(SimulatedProcess process, SimulatedProcess.Act act)
     {
@@ -135,8 +169,20 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     /// <summary>A demand service that runs takes the clients from the queue.</summary>
     private Event? Serve(SimulatedProcess process)
     {
-        if (process.IsMainAlive)
-            _clients[process.Service.Name].Waiting = 0;
+        Clients clients = _clients[process.Service.Name];
+        if (!process.IsMainAlive || clients.Waiting == 0)
+            return null;
+        clients.Waiting = 0;
+        // Some talk on for long after they were accepted.
+        if (!IsCalm && random.Chance(50))
+        {
+            clients.Open++;
+            Add(random.Pick(500, 5000, 50_000), Turn.Request, () =>
+            {
+                clients.Open--;
+                return null;
+            });
+        }
         return null;
     }
 
@@ -251,5 +297,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         public int Waiting { get; set; }
         public bool IsWatched { get; set; }
         public bool IsTold { get; set; }
+
+        /// <summary>Accepted and not closed.</summary>
+        public int Open { get; set; }
+        public bool IsUseWatched { get; set; }
     }
 }

@@ -121,6 +121,7 @@ internal sealed class Simulation
         Event.ReadinessMet e => e.Instance.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,
+        Event.ListenerUsed e => e.Service,
         Event.TimerFired { Key.Kind: not TimerKind.Shutdown } e => e.Key.Service,
         _ => null,
     };
@@ -224,7 +225,8 @@ internal static class Bounds
     {
         TimeSpan bound = TimeSpan.FromMinutes(3); // a clock jump, extensions, what old programs still say and do
         foreach (ServiceDefinition service in definition.Services)
-            bound += service.ReadyTimeout + Stop(service) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10);
+            bound += service.ReadyTimeout + Stop(service) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
+                + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
         return bound;
     }
 

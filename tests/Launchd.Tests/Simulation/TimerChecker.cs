@@ -40,6 +40,8 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
         {
             if (service.PausedUntil is { } until)
                 awaited.Add(new TimerKey(TimerKind.Activation, service.Definition.Name, 0), until);
+            if (service.IdleUntil is { } idle)
+                awaited.Add(new TimerKey(TimerKind.Idle, service.Definition.Name, 0), idle);
             foreach (SlotState slot in service.Slots)
             {
                 switch (slot.Phase)

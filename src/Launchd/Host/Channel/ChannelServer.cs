@@ -105,8 +105,6 @@ internal sealed class ChannelServer : IDisposable
     {
         if (notice is Notice.Shutdown)
             Siblings.EndWaits();
-        if (notice is Notice.Draining draining && InstanceOf(draining.Instance) is (SlotPhase.Stopping stopping, _))
-            TellDrain(draining.Instance, stopping.Deadline, successor: null);
         if (_watchers == 0 || notice.Service is not { } service || Host.Core.Find(service) is not { } state)
             return;
         if (_lastStates.TryGetValue(service, out PublicState last) && last == state.PublicState)

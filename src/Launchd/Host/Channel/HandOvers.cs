@@ -13,9 +13,6 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 {
     private readonly Dictionary<InstanceId, List<Handed>> _waiting = [];
 
-    /// <summary>What draining instances say is left to do, by instance.</summary>
-    public Dictionary<InstanceId, long> Remaining { get; } = [];
-
     public void HandOver(ChannelConnection from, string name, ReceivedDescriptors descriptors)
     {
         if (descriptors.Count == 0)
@@ -61,14 +58,12 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 
     public void Progress(ChannelConnection from, long remaining)
     {
-        from.Instance.HasSpoken = true;
-        Remaining[from.Instance.Id] = remaining;
+        server.Host.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
         from.Answer(ChannelPacket.Empty);
     }
 
     public void Forget(InstanceId over)
     {
-        _ = Remaining.Remove(over);
         if (!_waiting.Remove(over, out List<Handed>? waiting))
             return;
         foreach (Handed handed in waiting)

@@ -29,6 +29,10 @@ internal sealed class SiblingRequests : IDisposable
     public IEnumerable<(Publication Publication, PublishedDescriptor Descriptor)> Of(Model.ServiceName service) =>
         _siblings.Of(service).Select(p => (p, _published[p.Id]));
 
+    /// <summary>The best publication of a name, whoever asks; null: there is none.</summary>
+    public (Publication Publication, PublishedDescriptor Descriptor)? Find(Model.ServiceName service, int? slot, string name) =>
+        _siblings.Find(default, service, slot, name) is { } found ? (found, _published[found.Id]) : null;
+
     private ChannelPacket Packet => _server.Packet;
     private SupervisorHost Host => _server.Host;
 

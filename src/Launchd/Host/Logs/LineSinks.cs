@@ -212,7 +212,7 @@ internal sealed class LineSinks : IDisposable
         catch (RegexMatchTimeoutException)
         {
             _counters.CountFault();
-            _notice(new PumpNotice.MatchTimedOut(matcher.InstanceId));
+            _notice(new PumpNotice.MatchTimedOut(input.Source.Service));
         }
         if (matcher.IsDone)
         {

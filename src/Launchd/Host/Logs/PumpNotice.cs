@@ -10,20 +10,40 @@ internal abstract record PumpNotice
     }
 
     /// <summary>A service's log file cannot be opened or written; lines are dropped and counted until it can.</summary>
-    internal sealed record LogFileFailed(string FilePath, Errno Error) : PumpNotice;
+    internal sealed record LogFileFailed(string FilePath, Errno Error) : PumpNotice
+    {
+        public override string ToString() => $"cannot write {FilePath}: {Error}; lines are dropped until it can be written";
+    }
 
     /// <summary>It can be written again. <paramref name="LostLines"/>: of this file, since the start.</summary>
-    internal sealed record LogFileRecovered(string FilePath, long LostLines) : PumpNotice;
+    internal sealed record LogFileRecovered(string FilePath, long LostLines) : PumpNotice
+    {
+        public override string ToString() => $"{FilePath} can be written again; {LostLines} lines were lost since the start";
+    }
 
     /// <summary>It cannot be renamed: it grows beyond its limit.</summary>
-    internal sealed record RotationFailed(string FilePath, Errno Error) : PumpNotice;
+    internal sealed record RotationFailed(string FilePath, Errno Error) : PumpNotice
+    {
+        public override string ToString() => $"cannot rename {FilePath}: {Error}; it grows beyond its limit";
+    }
 
     /// <summary>Reading or handling one source went wrong and it was closed. <paramref name="Text"/> says how.</summary>
-    internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice;
+    internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice
+    {
+        public override string ToString() => $"stopped reading the {Stream} of instance {InstanceId}: {Text}";
+    }
 
-    /// <summary>A readiness pattern needed too long for a line, which was skipped.</summary>
-    internal sealed record MatchTimedOut(long InstanceId) : PumpNotice;
+    /// <summary>A readiness pattern needed too long for a line and was given up.</summary>
+    internal sealed record MatchTimedOut(string Service) : PumpNotice
+    {
+        public override string ToString() =>
+            $"{Service}: the pattern of `ready = {{ output }}` needs more than {OutputMatcher.LongestMatch.TotalSeconds} s for one line and was given "
+            + "up; a simpler one costs less";
+    }
 
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>
-    internal sealed record RequestFailed(string Text) : PumpNotice;
+    internal sealed record RequestFailed(string Text) : PumpNotice
+    {
+        public override string ToString() => $"the log pump could not carry out a request: {Text}";
+    }
 }
