@@ -128,9 +128,10 @@ public sealed class FlatnessTests
     // Who waits for a descriptor has a duplicate of it, and the other end of the test may wait just now or not.
     private static int SettledDescriptorCount() => Kernel.OwnDescriptorCount() - Interop.Readiness.WaitingCount;
 
+    // Fewer is no fault: what tests before this one left to the collector may go meanwhile.
     private static async Task AssertFlat(int descriptors, long bytes)
     {
-        await Patience.Until(() => SettledDescriptorCount() == descriptors, $"return to {descriptors} descriptors");
+        await Patience.Until(() => SettledDescriptorCount() <= descriptors, $"return to {descriptors} descriptors");
         (_, long bytesNow) = Measure();
         Assert.True(bytesNow - bytes < MostGrowthBytes, $"{bytesNow - bytes} bytes more after {Count}");
     }

@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Linux;
 using Launchd.Model;
 
 namespace Launchd.Host;

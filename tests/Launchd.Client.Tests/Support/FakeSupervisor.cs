@@ -21,14 +21,16 @@ internal sealed class FakeSupervisor : IAsyncDisposable
 
     public LaunchdClient Client { get; }
 
-    public static FakeSupervisor Start(params (string Name, string Value)[] environment)
+    public static FakeSupervisor Start(params (string Name, string Value)[] environment) => StartWith([], environment);
+
+    public static FakeSupervisor StartWith(NamedDescriptor[] inheritedTaken, (string Name, string Value)[] environment)
     {
         (Socket first, Socket second) = DescriptorSocket.CreatePair();
         using (second)
         {
             var channel = new FileDescriptor(Kernel.Duplicate(second.SafeHandle));
             Dictionary<string, string> variables = environment.ToDictionary(v => v.Name, v => v.Value);
-            return new FakeSupervisor(first, new LaunchdClient([], channel, name => variables.GetValueOrDefault(name)));
+            return new FakeSupervisor(first, new LaunchdClient(inheritedTaken, channel, name => variables.GetValueOrDefault(name)));
         }
     }
 
