@@ -76,7 +76,16 @@ internal static class RunCommand
 
     private static int Complain(string text, ExitCode code)
     {
-        Console.Error.Write(text);
+        // Not by Console: it may hold the pipe that stood in the place of standard error while the supervisor was put together.
+        try
+        {
+            using StandardStream error = new(2);
+            error.Write(System.Text.Encoding.UTF8.GetBytes(text));
+        }
+        catch (Exception unread) when (unread is BrokenPipeException or IOException)
+        {
+            // Nobody reads it: the exit code has to do.
+        }
         return (int)code;
     }
 }

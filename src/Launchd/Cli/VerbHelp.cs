@@ -127,7 +127,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
 
     private static VerbHelp Fetch() => new(
         [
-            ("launchd-cs fd get web/http -- ss-of-my-own", "runs it with web's listener as descriptor 3"),
+            ("launchd-cs fd get web/http -- ./web --debug", "runs another web by hand, which accepts from web's own listener"),
             ("launchd-cs fd get cache/ring --at 0 -- xxd -l 64", "the first bytes of what cache has published as ring"),
             ("launchd-cs fd get web/@7 -- ls -l /proc/self/fd/3", "what descriptor 7 of web's main process is"),
         ],

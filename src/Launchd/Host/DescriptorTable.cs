@@ -40,12 +40,18 @@ internal sealed class DescriptorTable : IDisposable
         _listeners[key].Opened.Listeners);
 
     /// <summary>The listeners of a service that one of its slots gets, in order: all endpoints, of each its shard.</summary>
-    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot)
+    /// <param name="service">Whose.</param>
+    /// <param name="slot">From 0.</param>
+    /// <param name="name">Only those that are passed by this name; null: all.</param>
+    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot, string? name = null)
     {
         foreach (string key in service.Sockets)
         {
-            if (!_listeners.TryGetValue(key, out (ListenerDefinition Definition, OpenedListeners Opened) held))
+            if (!_listeners.TryGetValue(key, out (ListenerDefinition Definition, OpenedListeners Opened) held)
+                || (name is not null && held.Definition.Name != name))
+            {
                 continue;
+            }
             (ListenerDefinition definition, OpenedListeners opened) = held;
             foreach (OpenedListener listener in opened.Listeners)
             {

@@ -9,6 +9,7 @@ namespace Launchd.Host;
 /// <summary>Carries out the core's orders, one method each. Owns the instances, the connections and the stored descriptors.</summary>
 internal sealed class EffectRunner : IDisposable
 {
+    private const int MostGoneInATurn = 64;
     private const int PriorityOfHangUps = SupervisorHost.ListenerPriority;
 
     private readonly SupervisorHost _host;
@@ -211,6 +212,13 @@ internal sealed class EffectRunner : IDisposable
         (ListenerDefinition definition, OpenedListener listener) = ListenersOf(accept.Service).ElementAt(accept.ListenerIndex);
         string name = definition.Name == definition.Key ? "connection" : definition.Name;
         AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, out Errno refused);
+        // Who connected and was gone before its turn came needs no process; a flood of such must not keep the others waiting.
+        for (int gone = 0; connection is { IsGone: true } && gone < MostGoneInATurn; gone++)
+        {
+            _host.Count("connections-gone");
+            connection.Dispose();
+            connection = AcceptedConnection.Accept(listener.Descriptor, name, out refused);
+        }
         if (connection is null)
         {
             bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;

@@ -26,6 +26,8 @@ internal static unsafe class SupervisorRun
     {
         Moment startedAt = SupervisorHost.Now;
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
+        using Spawner spawner = new(OpenNull());
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
@@ -46,7 +48,6 @@ internal static unsafe class SupervisorRun
         });
         console.Attach(pump);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
-        using Spawner spawner = new(OpenNull());
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;

@@ -8,8 +8,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux;
 
 /// <summary>
-/// Whether connections that came by a listener are still open, as sock_diag(7) tells of this network namespace. Connections that nobody
-/// has accepted yet count as well. Listeners are borrowed.
+/// Whether connections that came by a listener are still open, as sock_diag(7) tells of this network namespace. Unix sockets that nobody
+/// has accepted yet are not told; that the listener is readable tells of them. Listeners are borrowed.
 /// </summary>
 internal static unsafe class ConnectionDiagnostics
 {

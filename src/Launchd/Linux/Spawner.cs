@@ -285,26 +285,27 @@ internal sealed unsafe class Spawner : IDisposable
 
     private int ReserveStage()
     {
-        for (int start = FirstStage; start < 4096; start++)
+        // F_DUPFD gives the first free number from the asked one on: where it is another one, the run is broken and begins anew there.
+        int start = FirstStage, held = 0;
+        while (held < StageCount)
         {
-            int held = 0;
-            while (held < StageCount && SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held) is int number)
-            {
-                if (number == start + held)
-                {
-                    held++;
-                    continue;
-                }
-                if (number >= 0)
-                    _ = Client.Interop.ClientLibc.close(number);
+            int number = SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held);
+            if (number < 0)
                 break;
+            if (number == start + held)
+            {
+                held++;
+                continue;
             }
-            if (held == StageCount)
-                return start;
+            _ = Client.Interop.ClientLibc.close(number);
             for (int i = 0; i < held; i++)
                 _ = Client.Interop.ClientLibc.close(start + i);
-            start += held;
+            (start, held) = (number, 0);
         }
+        if (held == StageCount)
+            return start;
+        for (int i = 0; i < held; i++)
+            _ = Client.Interop.ClientLibc.close(start + i);
         throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);
     }
 

@@ -95,6 +95,63 @@ public sealed partial class ActivationLimitTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    // systemd: poll-limit.
+    [Fact]
+    public async Task ConnectionsAboveTheTriggerLimitWaitInTheQueue_AndAreAllServed()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [sockets.each]
+            listen = "tcp://127.0.0.1:0"
+            trigger_limit = { burst = 3, interval = "1s" }
+
+            [services.each]
+            command = ["/bin/cat"]
+            sockets = ["each"]
+            start = "connection"
+            input = "socket"
+            output = "socket"
+            error = "log"
+            """);
+        IPEndPoint address = await supervisor.Address("each");
+        Task<string[]> answers = Task.WhenAll(Enumerable.Range(0, 10).Select(n => Supervisor.Ask(address, $"{n}")));
+        _ = await supervisor.Event("activation-paused", "each");
+        Assert.Equal(3, supervisor.Events.All().TakeWhile(e => e.Kind != "activation-paused").Count(e => e.Kind == "spawned"));
+        Assert.Equal(Enumerable.Range(0, 10).Select(n => $"{n}"), await answers);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    // A client that was gone before its turn came gets no process.
+    [Fact]
+    public async Task ConnectionsThatWereResetInTheQueueCostNoInstance()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [sockets.each]
+            listen = "tcp://127.0.0.1:0"
+            max_connections = 1
+
+            [services.each]
+            command = ["/bin/cat"]
+            sockets = ["each"]
+            start = "connection"
+            input = "socket"
+            output = "socket"
+            error = "log"
+            """);
+        IPEndPoint address = await supervisor.Address("each");
+        TcpClient first = await Echoing(address);
+        for (int i = 0; i < 20; i++)
+        {
+            using Socket gone = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) };
+            await gone.ConnectAsync(address);
+        }
+        Task<string> answer = Supervisor.Ask(address, "patient");
+        first.Dispose();
+        Assert.Equal("patient", await answer);
+        Assert.Equal(2, supervisor.Events.All().Count(e => e.Kind == "spawned"));
+        Assert.Contains("\"connections-gone\":20", (await supervisor.Verb("status", "--json")).Output.Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     // systemd: socket-max-connection.
     [Fact]
     public async Task OverTheLimitOfItsSourceAConnectionIsRefusedAtOnce_AndOneOfAnotherSourceIsServed()

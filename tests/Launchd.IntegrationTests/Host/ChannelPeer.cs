@@ -7,7 +7,6 @@ using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Linux;
 using Xunit;
-using PidFd = Launchd.Linux.PidFd;
 
 namespace Launchd.IntegrationTests.Host;
 

@@ -36,7 +36,7 @@ public sealed class IdleTests
         Assert.Equal("nobody used it for 300ms", draining.Text("reason"));
         _ = await supervisor.Event("stopped", "echo");
         (_, string status, _) = await supervisor.Verb("status");
-        Assert.Contains("waiting", status, StringComparison.Ordinal);
+        Assert.Contains("listening", status, StringComparison.Ordinal);
 
         Happening second = await Served(supervisor, address, nth: 2);
         Assert.NotEqual(first.Pid, second.Pid);
@@ -82,6 +82,8 @@ public sealed class IdleTests
         _ = await supervisor.Event("draining", "echo");
         // From here on it accepts nothing, and is not over before the gate opens.
         Living.Signal(first.Pid, 19);
+        while (!Directory.GetDirectories($"/proc/{first.Pid}/task").All(t => File.ReadAllText(t + "/stat").Contains(") T ", StringComparison.Ordinal)))
+            _ = await supervisor.Verb("status");
         Task<string> answer = Supervisor.Ask(address, "late");
         await File.WriteAllTextAsync(gate, "\n");
 

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;

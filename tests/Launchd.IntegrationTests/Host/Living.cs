@@ -2,7 +2,6 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 

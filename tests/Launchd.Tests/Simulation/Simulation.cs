@@ -225,8 +225,10 @@ internal static class Bounds
     {
         TimeSpan bound = TimeSpan.FromMinutes(3); // a clock jump, extensions, what old programs still say and do
         foreach (ServiceDefinition service in definition.Services)
+        {
             bound += service.ReadyTimeout + Stop(service) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
                 + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
+        }
         return bound;
     }
 

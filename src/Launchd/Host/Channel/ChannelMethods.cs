@@ -29,7 +29,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         switch (request.Rule!.Method)
         {
             case ChannelMethod.Describe: Describe(from); break;
-            case ChannelMethod.List: from.AnswerList(new OutgoingList(Packet, [.. Own(from.Instance), .. server.Siblings.Askable(from)], sends: false)); break;
+            case ChannelMethod.List: from.AnswerList(new OutgoingList(Packet, [.. Own(from.Instance.Definition, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false)); break;
             case ChannelMethod.Get: Get(from, request); break;
             case ChannelMethod.Publish: server.Siblings.Publish(from, request, received.Pid); break;
             case ChannelMethod.Unpublish: server.Siblings.Unpublish(from, request.Name); break;
@@ -59,23 +59,24 @@ internal sealed class ChannelMethods(ChannelServer server)
     }
 
     /// <summary>What the supervisor holds for an instance, in the order in which it got them.</summary>
-    public IEnumerable<ListedDescriptor> Own(RunningInstance instance) => Own(instance.Definition, instance.Slot);
-
-    public IEnumerable<ListedDescriptor> Own(ServiceDefinition service, int slot)
+    /// <param name="service">Whose.</param>
+    /// <param name="slot">From 0.</param>
+    /// <param name="name">Only those of this name; null: all.</param>
+    public IEnumerable<ListedDescriptor> Own(ServiceDefinition service, int slot, string? name = null)
     {
-        foreach ((ListenerDefinition listener, OpenedListener opened) in Host.Parts.Descriptors.Of(service, slot))
-            yield return new ListedDescriptor(listener.Name, "socket", opened.Descriptor, DescriptorFacts.Of(opened.Descriptor));
+        foreach ((ListenerDefinition listener, OpenedListener opened) in Host.Parts.Descriptors.Of(service, slot, name))
+            yield return new ListedDescriptor(listener.Name, "socket", opened.Descriptor);
         foreach (string key in service.Files)
         {
-            if (Host.Parts.Descriptors.SharedFile(key) is { } file)
-                yield return new ListedDescriptor(key, "file", file, DescriptorFacts.Of(file));
+            if ((name is null || key == name) && Host.Parts.Descriptors.SharedFile(key) is { } file)
+                yield return new ListedDescriptor(key, "file", file);
         }
         if (Host.Core.Find(service.Name) is not { } state)
             yield break;
         foreach (StoredDescriptor stored in state.Stored)
         {
-            if (Host.Effects.FindStored(stored.Id) is { } descriptor)
-                yield return new ListedDescriptor(stored.Name, "stored", descriptor, DescriptorFacts.Of(descriptor));
+            if ((name is null || stored.Name == name) && Host.Effects.FindStored(stored.Id) is { } descriptor)
+                yield return new ListedDescriptor(stored.Name, "stored", descriptor);
         }
     }
 
@@ -109,20 +110,17 @@ internal sealed class ChannelMethods(ChannelServer server)
 
     private void Get(ChannelConnection from, in ChannelRequest request)
     {
+        RunningInstance instance = from.Instance;
         List<ListedDescriptor> found = [];
         if (request.Names is null)
-            found.AddRange(Own(from.Instance));
+            found.AddRange(Own(instance.Definition, instance.Slot));
         foreach (string name in request.Names ?? [])
         {
             int before = found.Count;
-            foreach (ListedDescriptor own in Own(from.Instance))
-            {
-                if (own.Name == name)
-                    found.Add(own);
-            }
+            found.AddRange(Own(instance.Definition, instance.Slot, name));
             if (found.Count > before)
                 continue;
-            string? hint = Suggestion.Nearest(name, Own(from.Instance).Select(o => o.Name).Distinct());
+            string? hint = Suggestion.Nearest(name, Own(instance.Definition, instance.Slot).Select(o => o.Name).Distinct());
             from.Answer(Packet.Error("NoSuchDescriptor", ("name", name), ("hint", hint)));
             return;
         }
@@ -234,7 +232,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         foreach (SavedState state in Host.Core.Find(from.Instance.Id.Service)?.SavedStates ?? [])
         {
             if (state.Slot == from.Instance.Slot && Host.Effects.FindStored(state.Descriptor) is { } descriptor)
-                found.Add(new ListedDescriptor(StateName, "stored", descriptor, DescriptorFacts.Of(descriptor)));
+                found.Add(new ListedDescriptor(StateName, "stored", descriptor));
         }
         from.AnswerList(new OutgoingList(Packet, found, sends: true));
     }

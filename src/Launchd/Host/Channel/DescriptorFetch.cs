@@ -38,10 +38,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     private void FetchNamed(ControlConnection from, ServiceState service, int? slot, string name)
     {
         ServiceDefinition definition = service.Definition;
-        foreach (ListedDescriptor own in Channels.Methods.Own(definition, slot ?? 0))
+        foreach (ListedDescriptor own in Channels.Methods.Own(definition, slot ?? 0, name))
         {
-            if (own.Name != name)
-                continue;
             Send(from, definition.Name, name, "held", own.Facts, own.Descriptor!, isOwned: false);
             return;
         }

@@ -66,9 +66,18 @@ internal sealed class OutgoingLater(ChannelConnection to) : Outgoing
     }
 }
 
-/// <summary>One descriptor of a list, borrowed; with its kind and address if they are known.</summary>
+/// <summary>One descriptor of a list, borrowed.</summary>
+/// <param name="Name">By which it goes.</param>
+/// <param name="Origin">socket, file, stored or sibling.</param>
+/// <param name="Descriptor">Null: not in our hands.</param>
+/// <param name="Known">Its kind and address; null: to be read from the descriptor.</param>
+/// <param name="Service">Of a sibling's, whose it is.</param>
+/// <param name="Slot">Of a sibling's.</param>
 internal readonly record struct ListedDescriptor(
-    string Name, string Origin, FileDescriptor? Descriptor, DescriptorFacts Facts, string? Service = null, int Slot = 0);
+    string Name, string Origin, FileDescriptor? Descriptor, DescriptorFacts? Known = null, string? Service = null, int Slot = 0)
+{
+    public DescriptorFacts Facts => Known ?? (Descriptor is null ? DescriptorFacts.None : DescriptorFacts.Of(Descriptor));
+}
 
 /// <summary>
 /// An answer with a list of descriptors, in as many packets as it takes: each is made when the one before it is with the kernel, so that a
@@ -126,8 +135,9 @@ internal sealed class OutgoingList(ChannelPacket packet, IReadOnlyList<ListedDes
     {
         json.WriteStartObject();
         json.WriteString("name", entry.Name);
-        json.WriteString("kind", entry.Facts.Kind);
-        json.WriteString("address", entry.Facts.Address);
+        DescriptorFacts facts = entry.Facts;
+        json.WriteString("kind", facts.Kind);
+        json.WriteString("address", facts.Address);
         json.WriteString("origin", entry.Origin);
         if (entry.Service is { } service)
         {

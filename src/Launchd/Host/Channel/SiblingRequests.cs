@@ -178,7 +178,7 @@ internal sealed class SiblingRequests : IDisposable
         if (taken is null)
             return new PublishedDescriptor(null, null, null);
         DescriptorFacts facts = DescriptorFacts.Read(taken);
-        foreach (ListedDescriptor own in _server.Methods.Own(instance))
+        foreach (ListedDescriptor own in _server.Methods.Own(instance.Definition, instance.Slot))
         {
             if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
                 return new PublishedDescriptor(facts, own.Descriptor, null);
@@ -197,10 +197,8 @@ internal sealed class SiblingRequests : IDisposable
     {
         if (order.Mode == "direct")
             return false;
-        foreach (ListedDescriptor own in _server.Methods.Own(owner.Definition, slot))
+        foreach (ListedDescriptor own in _server.Methods.Own(owner.Definition, slot, order.Name))
         {
-            if (own.Name != order.Name)
-                continue;
             Instance? holder = owner.Slots.FirstOrDefault(s => s.Slot == slot)?.Instance;
             InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
             Publication assumed = new(0, id, slot, holder?.Generation ?? owner.Generation, order.Name, -1);
