@@ -13,7 +13,8 @@ public sealed class ChannelTests
     private const string Watch = """{"method":"org.launchd-cs.Instance.Watch","more":true}""";
     private const string Watching = """{"parameters":{},"continues":true}""";
     private const string AskRing = """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring"}}""";
-    private const string GiveRing = """{"parameters":{"way":"taken","service":"cache","slot":0,"generation":1,"descriptors":[{"name":"ring","kind":"memory","address":"/memfd:ring","origin":"sibling","index":0}]}}""";
+    private const string GiveRing = """{"parameters":{"way":"taken","service":"cache","slot":0,"generation":1,"descriptors":["""
+        + """{"name":"ring","kind":"memory","address":"/memfd:ring","origin":"sibling","index":0}]}}""";
 
     [Fact]
     public async Task Describe()
@@ -53,7 +54,8 @@ public sealed class ChannelTests
         var options = new RequestOptions { Slot = 1, Mode = RequestMode.Reopen, Access = FileAccess.Write, Wait = TimeSpan.FromSeconds(2) };
         Task<NamedDescriptor> asked = supervisor.Client.RequestAsync("cache", "ring", options);
         await supervisor.Answer(
-            """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","slot":1,"mode":"reopen","access":"write","wait":2000000}}""",
+            """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","slot":1,"""
+            + """"mode":"reopen","access":"write","wait":2000000}}""",
             """{"error":"org.launchd-cs.Instance.NotPermittedByKernel","parameters":{"call":"openat","errno":13,"cause":"another user"}}""");
 
         LaunchdException refused = await Assert.ThrowsAsync<LaunchdException>(() => asked);
@@ -146,7 +148,8 @@ public sealed class ChannelTests
         Task<IReadOnlyList<AvailableDescriptor>> asked = supervisor.Client.ListAsync();
         await supervisor.Answer(
             """{"method":"org.launchd-cs.Instance.List"}""",
-            """{"parameters":{"descriptors":[{"name":"http","kind":"tcp-listener","address":"127.0.0.1:8080","origin":"socket"},{"name":"ring","kind":"memory","origin":"sibling","service":"cache","slot":0}]}}""");
+            """{"parameters":{"descriptors":[{"name":"http","kind":"tcp-listener","address":"127.0.0.1:8080","origin":"socket"},"""
+            + """{"name":"ring","kind":"memory","origin":"sibling","service":"cache","slot":0}]}}""");
 
         IReadOnlyList<AvailableDescriptor> list = await asked;
 
@@ -380,7 +383,8 @@ public sealed class ChannelTests
                 Task<IAsyncEnumerable<NamedDescriptor>> receiving = supervisor.Client.ReceiveHandOverAsync();
                 await supervisor.Answer(Watch, Watching);
                 await supervisor.Say(
-                    """{"parameters":{"event":"Received","name":"clients","from":16,"descriptors":[{"name":"clients","index":0},{"name":"clients","index":1}]},"continues":true}""",
+                    """{"parameters":{"event":"Received","name":"clients","from":16,"descriptors":["""
+                    + """{"name":"clients","index":0},{"name":"clients","index":1}]},"continues":true}""",
                     watched.SafeHandle, watched.SafeHandle);
                 watched.Dispose();
                 await foreach (NamedDescriptor one in await receiving)
@@ -423,7 +427,8 @@ public sealed class ChannelTests
         foreach ((int ask, string name, int number, int count) in ((int, string, int, int)[])
             [(1, "ring", memory.Number, 1), (2, "ring", memory.Number + 1, 0), (3, "rang", memory.Number, 0)])
         {
-            await supervisor.Say($$"""{"parameters":{"event":"Wanted","ask":{{ask}},"name":"{{name}}","number":{{number}},"service":"web"},"continues":true}""");
+            await supervisor.Say(
+                $$"""{"parameters":{"event":"Wanted","ask":{{ask}},"name":"{{name}}","number":{{number}},"service":"web"},"continues":true}""");
             (string text, DescriptorMessage message) = await supervisor.NextWithDescriptors();
             Assert.Equal(($$$"""{"method":"org.launchd-cs.Instance.Give","parameters":{"ask":{{{ask}}}},"oneway":true}""", count), (text, message.Count));
             message.Dispose();

@@ -32,7 +32,7 @@ public sealed class PublicApiTests
         Assert.All(typeof(LaunchdClient).Assembly.GetReferencedAssemblies(),
             a => Assert.True(a.Name!.StartsWith("System.", StringComparison.Ordinal) || a.Name == "Microsoft.Win32.Primitives", a.Name));
 
-    private static bool IsType(string line) => line.Length > 0 && line[0] != '#' && !line.Contains(' ', StringComparison.Ordinal) && !line.Contains('(', StringComparison.Ordinal);
+    private static bool IsType(string line) => line.Length > 0 && line[0] != '#' && line.IndexOfAny([' ', '(']) < 0;
 
     private static string Written(Type type, string member) => member switch
     {
