@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using Launchd.Client;
 
 namespace Launchd.ClientProbe;
@@ -25,6 +26,8 @@ internal static class Service
     /// <summary>Says what it inherited, leaves a descriptor and a state for the next, and ends when it is asked to drain.</summary>
     private static async Task Remember(LaunchdClient client)
     {
+        // The stop signal comes with the drain: a program that drains does not let it end it.
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => signal.Cancel = true);
         byte[]? state = await client.LoadStateAsync();
         int run = (state is null ? 0 : BitConverter.ToInt32(state)) + 1;
         string inherited = string.Join(",", client.Inherited.Select(d => $"{d.Name}:{d.Kind}"));

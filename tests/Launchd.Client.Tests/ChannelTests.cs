@@ -54,8 +54,8 @@ public sealed class ChannelTests
         var options = new RequestOptions { Slot = 1, Mode = RequestMode.Reopen, Access = FileAccess.Write, Wait = TimeSpan.FromSeconds(2) };
         Task<NamedDescriptor> asked = supervisor.Client.RequestAsync("cache", "ring", options);
         await supervisor.Answer(
-            """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","slot":1,"""
-            + """"mode":"reopen","access":"write","wait":2000000}}""",
+            """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","slot":1"""
+            + ""","mode":"reopen","access":"write","wait":2000000}}""",
             """{"error":"org.launchd-cs.Instance.NotPermittedByKernel","parameters":{"call":"openat","errno":13,"cause":"another user"}}""");
 
         LaunchdException refused = await Assert.ThrowsAsync<LaunchdException>(() => asked);

@@ -185,6 +185,7 @@ public sealed class InheritedDescriptorsTests : IDisposable
     [InlineData("1000000", null, 1.0)]
     [InlineData("1000000", "", 1.0)]
     [InlineData("1000000", "1", null)]
+    [InlineData("9223372036854775807", null, 922337203685.4775)]
     [InlineData("0", null, null)]
     [InlineData("soon", null, null)]
     [InlineData(null, null, null)]
