@@ -15,7 +15,7 @@ public sealed partial class DocumentTests
         string document = Read("docs/client.md");
         string here = Flat(Read("tests/Launchd.Client.Tests/DocumentTests.cs"));
         string web = Flat(Read("samples/web/Program.cs"));
-        Match[] examples = [.. Example().Matches(document)];
+        Match[] examples = Example().Matches(document).ToArray();
 
         Assert.True(examples.Length >= 6, $"{examples.Length} examples");
         Assert.Equal(examples.Length, document.Split("```csharp").Length - 1);
