@@ -2,6 +2,7 @@ using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
+using Launchd.Linux;
 
 namespace Launchd.Cli;
 
@@ -12,6 +13,8 @@ internal static class CommandLine
 
     public static int Run(string[] arguments)
     {
+        if (arguments is [PlanHelper.Word, var plan])
+            return PlanHelper.Run(plan);
         // The parser and the help of all verbs would stay in a supervisor's memory for as long as it lives.
         if (RunOptions.TryReadPlain(arguments) is { } options)
             return RunCommand.Run(options);

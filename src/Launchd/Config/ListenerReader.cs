@@ -66,7 +66,8 @@ internal static class ListenerReader
     {
         if (!table.Has("listen"))
         {
-            table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
+            if (table.Lacks("listen", KnownKeys.Socket))
+                table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
             return [];
         }
         List<TomlValue> elements = table.Elements("listen", orSingle: true);

@@ -62,7 +62,7 @@ internal static class ServiceReader
             FollowsOutput = Lacks("error"),
         };
         ServiceDefinition service = ReadKeys(table, based, own);
-        if (!table.Has("command"))
+        if (table.Lacks("command", KnownKeys.Service))
             table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'command' is missing", "write command = [\"program\", \"argument\"]");
         NotBuiltYet.CheckService(table, service);
         table.ReportUnknown(KnownKeys.Service);

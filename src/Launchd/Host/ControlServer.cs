@@ -18,21 +18,21 @@ internal sealed class ControlServer : IDisposable
 
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
-    private readonly OpenedListener _listener;
+    private readonly ControlListener _listener;
     private readonly bool _admitsOthers;
     private readonly List<ControlConnection> _connections = [];
     private readonly DescriptorReserve _reserve = new();
 
     /// <param name="host">Whose socket it is.</param>
-    /// <param name="listenerTaken">Listening at <c>control.sock</c>.</param>
-    public ControlServer(SupervisorHost host, OpenedListener listenerTaken)
+    /// <param name="listener">Borrowed.</param>
+    public ControlServer(SupervisorHost host, ControlListener listener)
     {
         _host = host;
-        _listener = listenerTaken;
+        _listener = listener;
         _methods = new ControlMethods(host);
         // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
         _admitsOthers = (host.Definition.ControlMode & 0b000_110_110) != 0;
-        _ = host.Loop.Watch(listenerTaken.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
+        _ = host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
     }
 
     /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>
@@ -46,9 +46,6 @@ internal sealed class ControlServer : IDisposable
         _host.Parts.Delays.Cancel(_reserve);
         _reserve.Dispose();
         _host.Loop.Unwatch(_listener.Descriptor);
-        if (_listener.Path is { } path)
-            _ = UnixPath.RemoveIfOurs(path, out _);
-        _listener.Descriptor.Dispose();
     }
 
     private void Accept()

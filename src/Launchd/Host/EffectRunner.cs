@@ -251,7 +251,7 @@ internal sealed class EffectRunner : IDisposable
         if (!_received.Remove(id, out FileDescriptor? descriptor))
             return;
         _host.Loop.Unwatch(descriptor);
-        descriptor.Dispose();
+        _host.Closer.Close(descriptor);
     }
 
     /// <summary>Tells those who follow.</summary>

@@ -244,9 +244,23 @@ internal sealed unsafe class InstanceTable : IDisposable
             using NotifyMessage message = socket.Receive();
             if (!message.IsThere)
                 return;
-            Take(instance, message);
+            TakeContained(instance, message);
             if (!_instances.ContainsKey(instance.Id))
                 return;
+        }
+    }
+
+    private void TakeContained(RunningInstance instance, NotifyMessage message)
+    {
+        try
+        {
+            Take(instance, message);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            // Our bug, met by this message alone: what a child sends never ends the supervisor.
+            _host.Count("notifications-failed");
+            SupervisorLog.EffectFailed(_parts.Logger, "notification", defect);
         }
     }
 
@@ -276,7 +290,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = [];
         if (message.Descriptors.Count > 0)
-            received = [.. Enumerable.Range(0, message.Descriptors.Count).Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
+        {
+            received = [.. Enumerable.Range(0, message.Descriptors.Count).Where(i => message.Descriptors[i] is not null)
+                .Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
+        }
         ImmutableArray<DescriptorId> duplicates =
             notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
         _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });

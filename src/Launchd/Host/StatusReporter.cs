@@ -96,7 +96,8 @@ internal sealed class StatusReporter(SupervisorHost host)
 
     /// <summary>Services that may have a descriptor of this name from one of its owners.</summary>
     private string[] MayAsk(string name, ServiceDefinition[] owners) =>
-        [.. host.Core.Services.Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking.Definition, owner, name))).Select(s => s.Definition.Name.Text)];
+        [.. host.Core.Services.Select(s => s.Definition).Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking, owner, name)))
+            .Select(s => s.Name.Text)];
 
     private DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners)
     {

@@ -43,6 +43,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
     public Channel.ChannelServer Channels { get; }
+    public SlowCloser Closer { get; } = new();
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 

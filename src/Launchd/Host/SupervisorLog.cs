@@ -29,6 +29,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1007, LogLevel.Warning, "{text}")]
     public static partial void Pump(ILogger logger, string text);
 
+    [LoggerMessage(1008, LogLevel.Information, "services are started through a helper, which costs some milliseconds each")]
+    public static partial void BirthsByHelper(ILogger logger);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 

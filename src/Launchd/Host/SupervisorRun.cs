@@ -25,13 +25,16 @@ internal static unsafe class SupervisorRun
         Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
+        SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
+        if (isWrong)
+            throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
-        using Spawner spawner = new(OpenNull());
+        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
-        OpenedListener control = OpenControl(definition, directory, users);
+        using ControlListener control = ControlListener.Open(definition, directory, users);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
         using Delays delays = new(loop);
@@ -73,6 +76,8 @@ internal static unsafe class SupervisorRun
         {
             running = host;
             Announce(definition, parts, warnings, pump);
+            if (spawner.Carrier == SpawnCarrier.Exec)
+                SupervisorLog.BirthsByHelper(logger);
             code = host.Run();
             server.AnswerShutdown();
         }
@@ -95,17 +100,10 @@ internal static unsafe class SupervisorRun
         ulong* limit = stackalloc ulong[2];
         if (Libc.getrlimit(NofileResource, limit) != 0)
             return (1024, 4096);
-        (ulong Soft, ulong Hard) inherited = (limit[0], limit[1]);
+        (ulong Soft, ulong Hard) inherited = (InheritedFileLimit.Soft(limit[0], limit[1]), limit[1]);
         limit[0] = limit[1];
         _ = Libc.setrlimit(NofileResource, limit);
         return inherited;
-    }
-
-    private static OpenedListener OpenControl(SupervisorDefinition definition, RuntimeDirectory directory, UserTable users)
-    {
-        PathOwner owner = users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup);
-        return UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
-            .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused));
     }
 
     private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)

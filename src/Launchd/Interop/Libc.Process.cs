@@ -13,11 +13,15 @@ internal static unsafe partial class Libc
     public const int P_ALL = 0;
     public const int P_PIDFD = 3;
     public const int WNOHANG = 1;
+    public const int WSTOPPED = 2;
     public const int WEXITED = 4;
     public const int WNOWAIT = 0x01000000;
     public const int CLD_EXITED = 1;
     public const int CLD_KILLED = 2;
     public const int CLD_DUMPED = 3;
+
+    public const int PTRACE_TRACEME = 0;
+    public const int PTRACE_DETACH = 17;
 
     public const int PR_SET_PDEATHSIG = 1;
     public const int PR_SET_DUMPABLE = 4;

@@ -20,7 +20,8 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Dictionary<string, string> _environment;
     private readonly Task _following;
 
-    private Supervisor(Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment)
+    private Supervisor(
+        Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? around = null)
     {
         _scratch = scratch;
         _environment = new(environment ?? new Dictionary<string, string>())
@@ -30,7 +31,7 @@ internal sealed class Supervisor : IAsyncDisposable
             ["PROBE"] = Repository.Built("Probe", "probe.dll"),
             ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
         };
-        _run = Command.Launchd(["run", .. options, file], scratch.FolderPath, _environment);
+        _run = Command.Start([.. around ?? [], .. Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
         _following = Follow();
     }
 
@@ -59,6 +60,16 @@ internal sealed class Supervisor : IAsyncDisposable
         Scratch scratch = new();
         return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment);
     }
+
+    /// <summary>The same, started by the words of another program, which execute what follows them.</summary>
+    public static Supervisor StartTextBy(IReadOnlyList<string> around, string text, params string[] options)
+    {
+        Scratch scratch = new();
+        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment: null, around);
+    }
+
+    /// <summary>The process that was started: the supervisor, or what was put around it.</summary>
+    public int StartedPid => _run.Pid;
 
     public Task<Happening> Event(string kind, string? service = null, int nth = 1) =>
         Events.First(e => e.Kind == kind && (service is null || e.Service == service), $"event '{kind}' of '{service}'", nth);

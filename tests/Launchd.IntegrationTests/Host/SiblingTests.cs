@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
 using Xunit;
 

@@ -36,7 +36,6 @@ public sealed class UsageTests
     [InlineData("'scale' is not built yet", "scale", "3", "web")]
     [InlineData("'reload' is not built yet", "reload")]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
-    [InlineData("'activate' is not built yet", "activate", "--listen", "tcp://127.0.0.1:1", "--", "cat", "--help")]
     public void VerbsThatAreNotBuilt_SaySo(string sentence, params string[] arguments)
     {
         using CliHarness cli = new();

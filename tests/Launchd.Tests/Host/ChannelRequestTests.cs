@@ -11,7 +11,8 @@ public sealed class ChannelRequestTests
     public void EveryParameterIsRead_InAnyOrder()
     {
         ChannelRequest request = Good("""
-            {"parameters":{"wait":5,"access":"write","mode":"reopen","slot":2,"name":"ring","service":"cache"},"more":true,"oneway":true,"method":"org.launchd-cs.Instance.Request"}
+            {"parameters":{"wait":5,"access":"write","mode":"reopen","slot":2,"name":"ring","service":"cache"},
+             "more":true,"oneway":true,"method":"org.launchd-cs.Instance.Request"}
             """);
 
         Assert.Equal(ChannelMethod.Request, request.Rule!.Method);

@@ -156,6 +156,7 @@ internal sealed class ChannelConnection
             {
                 case ReceiveOutcome.Message:
                     Take(received);
+                    _server.Host.Closer.Close(received.Descriptors);
                     break;
                 case ReceiveOutcome.Reset:
                     continue;
@@ -189,7 +190,7 @@ internal sealed class ChannelConnection
         IsWatching = false;
     }
 
-    private void Take(in Received received)
+    private void Take(Received received)
     {
         RequestFault? fault = ChannelRequest.Read(_server.Buffer.AsSpan(0, Math.Min(received.Length, _server.Buffer.Length)), out ChannelRequest request);
         _isOneway = request.IsOneway;

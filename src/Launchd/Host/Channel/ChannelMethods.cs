@@ -29,7 +29,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         switch (request.Rule!.Method)
         {
             case ChannelMethod.Describe: Describe(from); break;
-            case ChannelMethod.List: from.AnswerList(new OutgoingList(Packet, [.. Own(from.Instance.Definition, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false)); break;
+            case ChannelMethod.List: List(from); break;
             case ChannelMethod.Get: Get(from, request); break;
             case ChannelMethod.Publish: server.Siblings.Publish(from, request, received.Pid); break;
             case ChannelMethod.Unpublish: server.Siblings.Unpublish(from, request.Name); break;
@@ -107,6 +107,9 @@ internal sealed class ChannelMethods(ChannelServer server)
         json.WriteString("version", ProductVersion.Text);
         from.Answer(Packet.End());
     }
+
+    private void List(ChannelConnection from) => from.AnswerList(new OutgoingList(
+        Packet, [.. Own(from.Instance.Definition, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false));
 
     private void Get(ChannelConnection from, in ChannelRequest request)
     {

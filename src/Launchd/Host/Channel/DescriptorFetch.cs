@@ -66,7 +66,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
 
     private void FetchNumber(ControlConnection from, ServiceState service, int? slot, int number)
     {
-        RunningInstance? instance = host.Effects.Instances.All.Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
+        RunningInstance? instance = host.Effects.Instances.All
+            .Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
             .OrderByDescending(i => i.Generation).ThenBy(i => i.Slot).FirstOrDefault();
         FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number) : Refuse(from, service);
         if (taken is not null)
@@ -77,7 +78,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
 
     private static FileDescriptor? Refuse(ControlConnection from, ServiceState service)
     {
-        from.Refuse(ControlNames.NotRunning, new ErrorDetail { Name = service.Definition.Name.Text, Text = $"'{service.Definition.Name}' has no running instance" });
+        string name = service.Definition.Name.Text;
+        from.Refuse(ControlNames.NotRunning, new ErrorDetail { Name = name, Text = $"'{name}' has no running instance" });
         return null;
     }
 
@@ -102,7 +104,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
         }
         else
         {
-            from.Refuse(ControlNames.NotPermittedByKernel, new ErrorDetail { Text = $"pidfd_getfd: {refused.Text}: {ProcessDescriptors.Explain(refused, process)}" });
+            string cause = ProcessDescriptors.Explain(refused, process);
+            from.Refuse(ControlNames.NotPermittedByKernel, new ErrorDetail { Text = $"pidfd_getfd: {refused.Text}: {cause}" });
         }
         return null;
     }
