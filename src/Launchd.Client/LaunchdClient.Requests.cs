@@ -131,7 +131,15 @@ public sealed partial class LaunchdClient
     {
         _ = Channel();
         System.Threading.Channels.Channel<LaunchdEvent> watcher = _events.Subscribe();
-        await EnsureWatchingAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            await EnsureWatchingAsync(cancellation).ConfigureAwait(false);
+        }
+        catch
+        {
+            _events.Unsubscribe(watcher);
+            throw;
+        }
         return _events.ReadAsync(watcher, cancellation);
     }
 

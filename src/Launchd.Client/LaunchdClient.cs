@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Launchd.Client.Channel;
+using Launchd.Client.Interop;
 
 namespace Launchd.Client;
 
@@ -13,7 +14,7 @@ namespace Launchd.Client;
 /// Make one at the start, before other threads read the environment, and keep it for the life of the process. All members are safe from
 /// several threads. It owns the inherited descriptors until they are taken.
 /// </remarks>
-public sealed partial class LaunchdClient : IAsyncDisposable
+public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
 {
     private readonly NamedDescriptor[] _inherited;
     private readonly Notifier? _notifier;
@@ -42,7 +43,7 @@ public sealed partial class LaunchdClient : IAsyncDisposable
     /// <summary>Whether there is a channel to launchd-cs, which requests need.</summary>
     public bool HasChannel => _channel is not null;
 
-    /// <summary>The service's name, its place in the pool and its roll-out, where launchd-cs said so.</summary>
+    /// <summary>The service's name; null without launchd-cs.</summary>
     public string? Service { get; }
 
     /// <summary>The place in the pool, from 0; null without launchd-cs.</summary>
@@ -93,10 +94,22 @@ public sealed partial class LaunchdClient : IAsyncDisposable
     public NamedDescriptor? Find(string name) => Array.Find(_inherited, d => d.Name == name && !d.IsTaken);
 
     /// <summary>Closes the channel and what was inherited and not taken.</summary>
+    public void Dispose()
+    {
+        _channel?.Dispose();
+        Close();
+    }
+
+    /// <summary>The same, and waits until nothing is read from the channel any more.</summary>
     public async ValueTask DisposeAsync()
     {
         if (_channel is not null)
             await _channel.DisposeAsync().ConfigureAwait(false);
+        Close();
+    }
+
+    private void Close()
+    {
         _events.CloseHandedOver();
         _notifier?.Dispose();
         foreach (NamedDescriptor one in _inherited)
@@ -112,7 +125,7 @@ public sealed partial class LaunchdClient : IAsyncDisposable
         if (environment("WATCHDOG_PID") is { Length: > 0 } pid && Number(pid) != Environment.ProcessId)
             return null;
         return long.TryParse(environment("WATCHDOG_USEC"), NumberStyles.None, CultureInfo.InvariantCulture, out long microseconds) && microseconds > 0
-            ? TimeSpan.FromMicroseconds(microseconds)
+            ? MonotonicClock.Span(microseconds)
             : null;
     }
 

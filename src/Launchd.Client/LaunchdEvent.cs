@@ -36,7 +36,7 @@ public sealed class DrainAsked : LaunchdEvent
 
     /// <summary>How long until the process is killed, measured when read, never negative; null: no limit.</summary>
     public TimeSpan? TimeLeft => _deadlineMicroseconds is { } deadline
-        ? TimeSpan.FromMicroseconds(Math.Max(0, deadline - MonotonicClock.Microseconds()))
+        ? MonotonicClock.Span(Math.Max(0, deadline) - MonotonicClock.Microseconds())
         : null;
 }
 

@@ -9,7 +9,7 @@ namespace Launchd.Client.Channel;
 /// The instance channel as a queue of calls: requests go out one after the other, answers come back in the same order, events come at any
 /// time between them. A call that is cancelled keeps its place: its answer is read and closed when it comes. Owns the socket.
 /// </summary>
-internal sealed class ChannelConnection : IAsyncDisposable
+internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
 {
     public const int MostPacketBytes = 65_536;
     public const int MostPacketDescriptors = 128;
@@ -97,13 +97,20 @@ internal sealed class ChannelConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>Tells all who wait, and closes; the reader ends by itself soon after.</summary>
+    public void Dispose()
+    {
+        End(new LaunchdException(LaunchdError.Disconnected, "the client was disposed"));
+        _closing.Cancel();
+        _socket.Dispose();
+    }
+
+    /// <summary>The same, and waits for the reader.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _closing.CancelAsync().ConfigureAwait(false);
+        Dispose();
         if (_reading is { } reading)
             await reading.ConfigureAwait(false);
-        End(new LaunchdException(LaunchdError.Disconnected, "the client was disposed"));
-        _socket.Dispose();
     }
 
     private static ReadOnlyMemory<byte> Encode(string method, Action<Utf8JsonWriter>? parameters, bool subscribes, bool isOneWay)
@@ -151,6 +158,10 @@ internal sealed class ChannelConnection : IAsyncDisposable
         {
             throw Gone();
         }
+        catch (ObjectDisposedException) when (_socket.IsClosed)
+        {
+            throw Gone();
+        }
     }
 
     private async Task ReadAllAsync()
@@ -176,7 +187,7 @@ internal sealed class ChannelConnection : IAsyncDisposable
                 Dispatch(packet);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception disposed) when (disposed is OperationCanceledException or ObjectDisposedException)
         {
             return;
         }
@@ -197,6 +208,7 @@ internal sealed class ChannelConnection : IAsyncDisposable
         PendingCall? call;
         lock (_gate)
         {
+            // After the end nobody waits any more.
             call = _pending.First?.Value;
             if (call is not null && (!packet.Continues || call.EndsWithFirst))
                 _pending.RemoveFirst();

@@ -91,9 +91,14 @@ internal sealed class EventHub
         }
         finally
         {
-            lock (_gate)
-                _ = _watchers.Remove(watcher);
+            Unsubscribe(watcher);
         }
+    }
+
+    public void Unsubscribe(Channel<LaunchdEvent> watcher)
+    {
+        lock (_gate)
+            _ = _watchers.Remove(watcher);
     }
 
     public async IAsyncEnumerable<NamedDescriptor> ReadHandedOverAsync([EnumeratorCancellation] CancellationToken cancellation)

@@ -11,4 +11,9 @@ internal static unsafe class MonotonicClock
             throw LaunchdException.Kernel("clock_gettime", Errno.Last);
         return now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
     }
+
+    /// <summary>So many microseconds; those that no <see cref="TimeSpan"/> can hold are its limits, negative ones zero.</summary>
+    public static TimeSpan Span(long microseconds) =>
+        microseconds >= TimeSpan.MaxValue.Ticks / TimeSpan.TicksPerMicrosecond ? TimeSpan.MaxValue
+        : new TimeSpan(Math.Max(0, microseconds) * TimeSpan.TicksPerMicrosecond);
 }

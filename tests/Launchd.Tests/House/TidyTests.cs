@@ -19,7 +19,7 @@ public sealed partial class TidyTests
     [Fact]
     public void SourcesAreTidy()
     {
-        SourceFile[] files = [.. SourceTree.Files("src"), .. SourceTree.Files("tests")];
+        SourceFile[] files = [.. SourceTree.Files("src"), .. SourceTree.Files("tests"), .. SourceTree.Files("samples")];
 
         Assert.NotEmpty(files);
         Verdict.None(files.SelectMany(f => (string[])[.. Text(f), .. Length(f), .. Marks(f)]));
@@ -31,7 +31,9 @@ public sealed partial class TidyTests
         SourceFile[] files =
         [
             .. SourceTree.Files("config", "*.toml"), .. SourceTree.Files("tests", "*.toml"), .. SourceTree.Files("docs", "*.md"),
-            .. SourceTree.Files("src", "*.csproj"), .. SourceTree.Files("tests", "*.csproj"),
+            .. SourceTree.Files("src", "*.csproj"), .. SourceTree.Files("tests", "*.csproj"), .. SourceTree.Files("samples", "*.csproj"),
+            .. SourceTree.Files("samples", "*.toml"), .. SourceTree.Files("samples", "*.py"), .. SourceTree.Files("samples", "*.c"),
+            .. SourceTree.Files("samples", "*.h"),
         ];
 
         Assert.NotEmpty(files);
