@@ -221,7 +221,8 @@ internal sealed class Simulation
     private string Tail()
     {
         IEnumerable<string> lines = _tail.SelectMany(t => t.Item3.Select(TraceText.Of).Prepend(TraceText.Of(t.Item1, t.Item2)));
-        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe)) + "\n" + _checkers.Restless();
+        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe))
+            + "\n" + _checkers.Restless();
     }
 
     private static string Describe(ServiceDefinition s) =>
