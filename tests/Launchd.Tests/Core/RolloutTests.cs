@@ -157,7 +157,11 @@ public sealed class RolloutTests
     [Fact]
     public void WhatDrainsForLong_IsBounded()
     {
-        ServiceDefinition web = A.Overlapping("web") with { Rollout = new RolloutPolicy { Prove = TimeSpan.Zero }, Stop = new StopPolicy { Timeout = TimeSpan.Zero } };
+        ServiceDefinition web = A.Overlapping("web") with
+        {
+            Rollout = new RolloutPolicy { Prove = TimeSpan.Zero },
+            Stop = new StopPolicy { Timeout = TimeSpan.Zero },
+        };
         World world = Serving(web);
         for (int generation = 0; generation < Limits.RetiringPerSlotCount + 2; generation++)
         {
@@ -182,7 +186,8 @@ public sealed class RolloutTests
     [Fact]
     public void AnInstanceThatIsNotWell_GetsASuccessorFirst()
     {
-        World world = Serving(A.Overlapping("web") with { Health = new HealthCheck(new ProbeTarget.Unix("/h"), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1), 3) });
+        TimeSpan second = TimeSpan.FromSeconds(1);
+        World world = Serving(A.Overlapping("web") with { Health = new HealthCheck(new ProbeTarget.Unix("/h"), second, second, 3) });
         InstanceId ill = world.Holder("web");
         Assert.Contains(new Effect.StartHealth(ill), world.Effects);
         world.Do(new Event.HealthFailed(ill, "no answer"));
