@@ -148,7 +148,8 @@ internal static class Activation
         d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && d[service].Reborn is null && HasRoom(d, service)
             && !IsOverSourceLimit(d, service, source);
 
-    private static bool IsAtRest(ServiceState state) => state.Rollout is null && state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+    private static bool IsAtRest(ServiceState state) =>
+        state.Rollout is null && state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
 
     /// <summary>A service over its start limit would be started by its own waiting queue at once: let the limit's interval pass.</summary>
     private static void RestAfterFailure(Draft d, int service)

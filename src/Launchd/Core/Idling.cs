@@ -76,7 +76,7 @@ internal static class Idling
 
     private static bool MayRest(Draft d, ServiceState state)
     {
-        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside)
+        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.Rollout is not null || state.Reborn is not null)
             return false;
         bool isReady = false;
         foreach (SlotState slot in state.Slots)

@@ -83,6 +83,11 @@ internal static class Reload
             d.Do(new Effect.UnwatchListeners(d[service].Definition.Name));
             d[service] = d[service] with { IsWatching = false };
         }
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.BackingOff)
+                d.Disarm(TimerKind.Backoff, d[service].Definition.Name, slot.Slot);
+        }
         ServiceState state = d[service];
         ServiceDefinition definition = state.Reborn!;
         bool isWanted = (state.IsWanted || definition.Start != StartKind.Manual) && !d.IsShuttingDown;
@@ -125,6 +130,9 @@ internal static class Reload
         {
             d[service] = state with { Reborn = next, Rollout = null };
             d.UnsettleNeighbours(service);
+            // At once if it can be, so that who waits for what this one needs sees that start as well.
+            if (!d[service].HasLiveInstance)
+                Rebear(d, service);
             return;
         }
         if (state.Reborn is not null)
@@ -137,6 +145,11 @@ internal static class Reload
             // The same keys may mean other sockets now.
             d.Do(new Effect.UnwatchListeners(next.Name));
             d.Do(new Effect.WatchListeners(next.Name));
+        }
+        if (state.IdleUntil is not null)
+        {
+            d.Do(new Effect.UnwatchUse(next.Name));
+            d.Do(new Effect.WatchUse(next.Name));
         }
         // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
         bool isAsConfigured = ReferenceEquals(state.Definition, d.Graph.Former[service]);

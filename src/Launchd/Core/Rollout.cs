@@ -59,6 +59,9 @@ internal static class Rollout
             },
         };
         d.Report(new Notice.RolloutStarted(next.Name, generation, former, reason));
+        // At once, so that who waits for this service sees it wait as well.
+        foreach (SlotState slot in d[service].Slots)
+            TakeOver(d, service, d[service].Rollout!, slot);
     }
 
     /// <summary>Forgets it: nobody wants the service any more, or nothing about it is certain.</summary>
@@ -71,6 +74,8 @@ internal static class Rollout
     /// <summary>Takes the steps that are possible now, of a service that is wanted.</summary>
     public static void Settle(Draft d, int service)
     {
+        if (!d[service].Beside.IsEmpty)
+            RetireStrays(d, service);
         if (d[service].Rollout is null)
             return;
         NoteGivenUpSlots(d, service);
@@ -169,9 +174,9 @@ internal static class Rollout
             Stopping.Kill(d, service, oldest!);
     }
 
-    /// <summary>Whether a slot has to wait until its last instance has ended, because its program bears no other beside it.</summary>
+    /// <summary>Whether a slot has to wait until what lives beside it has ended, because its program bears no other beside it.</summary>
     public static bool IsCrowded(ServiceState state, SlotState slot) =>
-        !state.Beside.IsEmpty && slot.Definition.Update == UpdateKind.Replace && state.Beside.Any(b => b.Slot == slot.Slot && b.Role == SlotRole.Retiring);
+        !state.Beside.IsEmpty && slot.Definition.Update == UpdateKind.Replace && state.Beside.Any(b => b.Slot == slot.Slot);
 
     /// <summary>A slot's holder leaves it and finishes beside it.</summary>
     public static SlotState StepAside(SlotState holder, SlotPhase.Live live) =>
@@ -238,8 +243,21 @@ internal static class Rollout
     {
         foreach (SlotState successor in d[service].Beside)
         {
-            if (successor.Role == SlotRole.Successor)
+            // Of one whose spawn is under way the result comes next, and with it another look.
+            if (successor is { Role: SlotRole.Successor, Phase: not SlotPhase.Starting { Instance.Pid: 0 } })
                 Retire(d, service, d.SetSlot(service, successor with { Role = SlotRole.Retiring }), why);
+        }
+    }
+
+    /// <summary>Successors of a generation that was given up while their spawn was under way.</summary>
+    private static void RetireStrays(Draft d, int service)
+    {
+        foreach (SlotState beside in d[service].Beside)
+        {
+            bool isStray = beside is { Role: SlotRole.Successor, Phase: SlotPhase.Live { Instance.Pid: > 0 } }
+                && d[service].Rollout?.Generation != beside.Generation;
+            if (isStray)
+                Retire(d, service, d.SetSlot(service, beside with { Role = SlotRole.Retiring }), $"generation {beside.Generation} is given up");
         }
     }
 

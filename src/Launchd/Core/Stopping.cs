@@ -28,7 +28,7 @@ internal static class Stopping
             Enter(d, service, slot, instance, cause, StopStage.Signalled);
             return;
         }
-        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
+        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Retire or StopCause.Unused;
         if (isWish)
             TellDrain(d, instance);
         if (isWish && !definition.Stop.Command.IsEmpty)

@@ -50,7 +50,7 @@ internal static class Verdict
         if (state.Rollout is not null)
             return false;
         InstanceId? failed = Concerns(pending, state.LastRollout) ? state.LastRollout!.Failed : null;
-        return !state.Beside.Any(b => b.Phase is SlotPhase.Live live && (live.Instance.StartedAt < pending.AskedAt || live.Instance.Id == failed));
+        return !state.Beside.Any(b => b.Phase is SlotPhase.Live live && (live.Instance.StartedAt <= pending.AskedAt || live.Instance.Id == failed));
     }
 
     private static bool Concerns(PendingRequest pending, RolloutResult? result) =>

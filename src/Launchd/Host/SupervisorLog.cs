@@ -65,23 +65,23 @@ internal static partial class SupervisorLog
     [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
     public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
 
-    [LoggerMessage(2012, LogLevel.Information, "'{service}': generation {generation} takes over")]
-    public static partial void RolloutStarted(ILogger logger, string service, int generation);
-
-    [LoggerMessage(2013, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
-    public static partial void RolloutFinished(ILogger logger, string service, int generation, string after);
-
-    [LoggerMessage(2014, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
-    public static partial void RolledBack(ILogger logger, string service, int generation, int former, string reason);
-
-    [LoggerMessage(2015, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
-    public static partial void Scaled(ILogger logger, string service, int former, int count);
-
-    [LoggerMessage(2016, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
+    [LoggerMessage(2012, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
     public static partial void MainChanged(ILogger logger, string instance, int pid);
 
-    [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
+    [LoggerMessage(2013, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
     public static partial void MainRefused(ILogger logger, string instance, string reason);
+
+    [LoggerMessage(2014, LogLevel.Information, "'{service}': generation {generation} takes over")]
+    public static partial void RolloutStarted(ILogger logger, string service, int generation);
+
+    [LoggerMessage(2015, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
+    public static partial void RolloutFinished(ILogger logger, string service, int generation, string after);
+
+    [LoggerMessage(2016, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
+    public static partial void RolledBack(ILogger logger, string service, int generation, int former, string reason);
+
+    [LoggerMessage(2017, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
+    public static partial void Scaled(ILogger logger, string service, int former, int count);
 
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);

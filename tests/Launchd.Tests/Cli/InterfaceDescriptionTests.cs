@@ -18,6 +18,7 @@ public sealed partial class InterfaceDescriptionTests
         ["Start"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Stop"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Restart"] = (typeof(ServicesRequest), typeof(ServicesReply)),
+        ["Scale"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["ReloadService"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Signal"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Logs"] = (typeof(LogsRequest), typeof(LogsReply)),

@@ -123,7 +123,7 @@ public sealed class UsageTests
     [Theory]
     [InlineData("launchd-cs sta", "start status")]
     [InlineData("/usr/bin/launchd-cs sig", "signal")]
-    [InlineData("launchd-cs sc", "")]
+    [InlineData("launchd-cs sc", "scale")]
     [InlineData("launchd-cs logs --f", "--follow")]
     [InlineData("launchd-cs restart we", "web")]
     [InlineData("launchd-cs restart db ", "cache report web")]

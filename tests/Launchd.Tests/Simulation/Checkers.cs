@@ -44,8 +44,8 @@ internal sealed class Checkers
             new ConnectionChecker(_known),
             new CommandChecker(),
             new ListenerChecker(supervisor),
-            new IdleChecker(supervisor),
             new RolloutChecker(_known, supervisor),
+            new IdleChecker(supervisor),
         ];
     }
 
@@ -71,7 +71,8 @@ internal sealed class Checkers
     public bool IsAtRest() => _supervisor.Frame.Requests.IsEmpty && _supervisor.Services.All(Rests);
 
     public string Restless() => string.Join("; ", _supervisor.Services.Where(s => !Rests(s)).Select(s =>
-        $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} paused {s.PausedUntil} rollout {s.Rollout}: "
+        $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} "
+        + $"paused {s.PausedUntil} rollout {s.Rollout}: "
         + string.Join(", ", s.Slots.Concat(s.Beside).Select(p => $"{p.Role} {p.Generation} {p.Phase}"))));
 
     private static bool Rests(ServiceState service)

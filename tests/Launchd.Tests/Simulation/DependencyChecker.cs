@@ -53,7 +53,8 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
             bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name)
                 || other.Before.Contains(service.Definition.Name);
             bool isJustExchanged = effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance.Service == other.Name);
-            if (isFirst && !isJustExchanged && state.IsWanted && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
+            if (isFirst && !isJustExchanged && state.IsWanted
+                && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
                 That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),
                     $"{service.Definition.Name} is spawned before what comes first is done", other.Name);

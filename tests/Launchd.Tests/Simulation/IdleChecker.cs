@@ -38,7 +38,7 @@ internal sealed class IdleChecker(Supervisor supervisor) : Checker("16")
             {
                 _stoppedIdle.Remove(name);
                 bool listens = service.IsWatching || service.PausedUntil is not null || service.IsHindered || service.IsSetAside
-                    || !service.IsWanted || supervisor.Frame.Shutdown is not null || service.Slots.Any(s => s.Phase is SlotPhase.Waiting or SlotPhase.BackingOff);
+                    || !service.IsWanted || !service.IsOnDemand || supervisor.Frame.Shutdown is not null || service.Slots.Any(s => s.Phase is SlotPhase.Waiting or SlotPhase.BackingOff);
                 That(listens, "it was stopped because nobody used it, and does not listen", name);
             }
         }

@@ -15,7 +15,7 @@ internal sealed class Scenario
         Chaos = chaos;
     }
 
-    /// <summary>The configuration at the start, and those that an operator may switch to; services of the same name share objects where nothing changed.</summary>
+    /// <summary>The configuration at the start, and those that an operator may switch to; unchanged services share their object.</summary>
     public SupervisorDefinition[] All { get; }
 
     public SupervisorDefinition Definition => All[0];

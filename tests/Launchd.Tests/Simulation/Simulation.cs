@@ -111,8 +111,8 @@ internal sealed class Simulation
 
     private void CheckConverged(ServiceState? state, ServiceDefinition service, ServiceName[] manual)
     {
-        // A rollout that failed in the days of chaos is not tried again before somebody asks for it.
-        if (state is { LastRollout.Text: not null } && !ReferenceEquals(state.Definition, service))
+        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it.
+        if (state is { LastRollout.Text: not null })
             return;
         if (state is null || !ReferenceEquals(state.Definition, service))
             throw new BrokenPropertyException($"9: {service.Name} does not run by the configuration");
@@ -122,7 +122,8 @@ internal sealed class Simulation
         bool runs = service.Start == StartKind.Boot ? state.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed)
             : state.IsActivated || state.IsWatching || state.IsHindered || state.PausedUntil is not null || !state.Slots.IsEmpty;
         bool isWhole = service.Start == StartKind.Connection || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
-        if (!state.IsWanted || !runs || !isWhole || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
+        if (!state.IsWanted || !runs || !isWhole
+            || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
             throw new BrokenPropertyException($"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
     }
 
@@ -220,7 +221,8 @@ internal sealed class Simulation
     private string Tail()
     {
         IEnumerable<string> lines = _tail.SelectMany(t => t.Item3.Select(TraceText.Of).Prepend(TraceText.Of(t.Item1, t.Item2)));
-        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe)) + "\n" + _checkers.Restless();
+        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe))
+            + "\n" + _checkers.Restless();
     }
 
     private static string Describe(ServiceDefinition s) =>
