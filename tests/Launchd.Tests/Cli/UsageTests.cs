@@ -33,7 +33,6 @@ public sealed class UsageTests
     }
 
     [Theory]
-    [InlineData("'reload' is not built yet", "reload")]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
     [InlineData("'fd get' is not built yet", "fd", "get", "web/http", "--", "cat")]
     public void VerbsThatAreNotBuilt_SaySo(string sentence, params string[] arguments)
