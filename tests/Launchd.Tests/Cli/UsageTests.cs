@@ -33,7 +33,6 @@ public sealed class UsageTests
     }
 
     [Theory]
-    [InlineData("'reload' is not built yet", "reload")]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
     public void VerbsThatAreNotBuilt_SaySo(string sentence, params string[] arguments)
     {
