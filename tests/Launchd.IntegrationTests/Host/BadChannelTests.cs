@@ -1,9 +1,6 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Client.Interop;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
 using Xunit;
@@ -110,41 +107,6 @@ public sealed class BadChannelTests
         Assert.Equal(before, Living.DescriptorCount(pid));
         foreach (FileDescriptor descriptor in some)
             descriptor.Dispose();
-        Assert.Equal(0, await supervisor.Stop());
-    }
-
-    /// <summary>Closing the last copy of a socket that lingers waits until its data is sent, which nobody reads here.</summary>
-    [FactWhenRoot]
-    public async Task ASocketThatLingersDoesNotHoldUpTheSupervisor()
-    {
-        await using Supervisor supervisor = Supervisor.StartText(Two);
-        using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
-        using ChannelPeer other = await ChannelPeer.Of(supervisor, "other");
-        int pid = await supervisor.Pid();
-        using Socket listener = new(SocketType.Stream, ProtocolType.Tcp);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listener.Listen();
-        using Socket client = new(SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 3600) };
-        client.Connect(listener.LocalEndPoint!);
-        using Socket deaf = listener.Accept();
-        client.Blocking = false;
-        while (client.Send(new byte[65_536], SocketFlags.None, out SocketError full) > 0 && full == SocketError.Success)
-        {
-        }
-        client.Blocking = true;
-
-        // The supervisor's copy is the last one when it closes it.
-        Living.Signal(pid, 19);
-        int number = (int)client.SafeHandle.DangerousGetHandle();
-        FileDescriptor copy = new(number);
-        app.Send(ChannelPeer.Request("Get"), copy);
-        _ = copy.ReleaseNumber();
-        client.SafeHandle.SetHandleAsInvalid();
-        Assert.Equal(0, ClientLibc.close(number));
-        Living.Signal(pid, Living.SIGCONT);
-
-        Assert.Contains("Get takes no descriptors", app.ReadText(), StringComparison.Ordinal);
-        Assert.Contains("\"service\":\"other\"", other.Call("Describe"), StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
     }
 
