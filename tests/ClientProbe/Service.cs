@@ -23,11 +23,16 @@ internal static class Service
         }
     }
 
-    /// <summary>Says what it inherited, leaves a descriptor and a state for the next, and ends when it is asked to drain.</summary>
+    /// <summary>Says what it inherited, leaves a descriptor and a state for the next, and ends when it is asked to, in whichever way.</summary>
     private static async Task Remember(LaunchdClient client)
     {
-        // The stop signal comes with the drain: a program that drains does not let it end it.
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => signal.Cancel = true);
+        // The stop signal may come with a drain or without: it must not end the program before it has finished.
+        using var ending = new CancellationTokenSource();
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
+        {
+            signal.Cancel = true;
+            ending.Cancel();
+        });
         byte[]? state = await client.LoadStateAsync();
         int run = (state is null ? 0 : BitConverter.ToInt32(state)) + 1;
         string inherited = string.Join(",", client.Inherited.Select(d => $"{d.Name}:{d.Kind}"));
@@ -37,18 +42,24 @@ internal static class Service
         using FileDescriptor memory = FileDescriptor.CreateMemory("kept", 8);
         await client.StoreAsync("kept", [memory], StoreMode.Replace);
         await client.SaveStateAsync(BitConverter.GetBytes(run));
-        IAsyncEnumerable<LaunchdEvent> events = await client.WatchAsync();
+        IAsyncEnumerable<LaunchdEvent> events = await client.WatchAsync(ending.Token);
         Console.WriteLine($"run {run} of {who.Service}.{who.Slot} inherited {inherited} got {again[0].Kind} at {again[0].Address} listed {list.Count}");
         _ = client.NotifyReady($"run {run}");
         Console.WriteLine($"told {await client.BarrierAsync()}");
-        await foreach (LaunchdEvent happened in events)
+        try
         {
-            if (happened is not DrainAsked drain)
-                continue;
-            await client.ReportDrainAsync(0);
-            Console.WriteLine($"drained with {(drain.TimeLeft > TimeSpan.Zero ? "time" : "no time")} left");
-            return;
+            await foreach (LaunchdEvent happened in events)
+            {
+                if (happened is DrainAsked)
+                    break;
+            }
         }
+        catch (OperationCanceledException)
+        {
+            // The signal was faster.
+        }
+        await client.ReportDrainAsync(0);
+        Console.WriteLine("ends with nothing under way");
     }
 
     /// <summary>Makes many requests, and says how fast they were and what was left open.</summary>
