@@ -37,7 +37,6 @@ public sealed class UsageTests
     [InlineData("'reload' is not built yet", "reload")]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
     [InlineData("'fd get' is not built yet", "fd", "get", "web/http", "--", "cat")]
-    [InlineData("'activate' is not built yet", "activate", "--listen", "tcp://127.0.0.1:1", "--", "cat", "--help")]
     public void VerbsThatAreNotBuilt_SaySo(string sentence, params string[] arguments)
     {
         using CliHarness cli = new();
