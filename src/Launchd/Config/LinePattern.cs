@@ -18,6 +18,5 @@ internal static class LinePattern
 
     /// <exception cref="ArgumentException">It is no regular expression.</exception>
     /// <exception cref="NotSupportedException">It cannot be matched in linear time, or has too many states.</exception>
-    public static Regex Compile(string pattern, TimeSpan longestMatch) =>
-        new(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, longestMatch);
+    public static Regex Compile(string pattern) => new(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
 }

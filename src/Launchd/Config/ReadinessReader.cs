@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Net;
-using System.Text.RegularExpressions;
 using Launchd.Model;
 
 namespace Launchd.Config;
@@ -129,7 +128,7 @@ internal static class ReadinessReader
         try
         {
             // A pattern that can be matched in linear time only: a program's output must not be able to stop the supervisor.
-            _ = LinePattern.Compile(pattern, Regex.InfiniteMatchTimeout);
+            _ = LinePattern.Compile(pattern);
             return pattern;
         }
         catch (ArgumentException e)
