@@ -183,7 +183,7 @@ public sealed partial class ActivationLimitTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRoot]
+    [FactWhenNativeRoot]
     public async Task WithoutDescriptorsClientsAndOperatorsWaitAndNothingSpins_AndThenAllAreServed()
     {
         await using Supervisor supervisor = Supervisor.StartText("""

@@ -60,3 +60,15 @@ public sealed class TheoryWhenRootAttribute : TheoryAttribute
         Skip = new FactWhenRootAttribute().Skip;
     }
 }
+
+/// <summary>A test of the native binary that needs root; skipped with the reason otherwise.</summary>
+public sealed class FactWhenNativeRootAttribute : FactAttribute
+{
+    public FactWhenNativeRootAttribute()
+    {
+        if (Environment.GetEnvironmentVariable("LAUNCHD_CS") is not { Length: > 0 } program || program.Contains(".dll", StringComparison.Ordinal))
+            Skip = "needs the native binary in LAUNCHD_CS: under the JIT the runtime's own descriptors come and go";
+        else if (!Environment.IsPrivilegedProcess)
+            Skip = "needs root";
+    }
+}
