@@ -70,7 +70,7 @@ public sealed class RolloutTests
         Assert.Equal(1, code);
         Assert.Contains(reason, output, StringComparison.Ordinal);
         Assert.Contains(lastLine, output, StringComparison.Ordinal);
-        Assert.Equal(reason.Split(';')[0], (await supervisor.Event("rolled-back", "app")).Text("reason")[..reason.Split(';')[0].Length]);
+        Assert.StartsWith(reason.Split(';')[0], (await supervisor.Event("rolled-back", "app")).Text("reason"), StringComparison.Ordinal);
         Assert.StartsWith($"{ready.Pid}\n", await Supervisor.Ask(address, "x"), StringComparison.Ordinal);
         Assert.Single(await Instances(supervisor));
         Assert.Equal(0, await supervisor.Stop());
