@@ -66,7 +66,8 @@ public sealed class CheckerTests
         ServiceName lazy = new("lazy");
         IdleChecker checker = new(world.Supervisor);
         world.Do(new Event.ListenerReadable(lazy, 0));
-        checker.Check(new Event.ListenerReadable(lazy, 0), [new Effect.Spawn(world.Last("lazy"), 0, 1, StartReason.Activation, Connection: null, []),
+        checker.Check(new Event.ListenerReadable(lazy, 0), [new Effect.Spawn(world.Last("lazy"), 0, 1,
+            world.Supervisor.Find(lazy)!.Definition, StartReason.Activation, Connection: null, []),
             new Effect.WatchUse(lazy)], world.Now);
         Effect stop = new Effect.Report(new Notice.Draining(world.Last("lazy"), 0, 1, 1, "nobody used it for 10s"));
         Event cause = after == "UseSeen" ? new Event.UseSeen(lazy, IsUsed: false) : new Event.ListenerUsed(lazy);
