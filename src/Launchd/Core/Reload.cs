@@ -159,7 +159,8 @@ internal static class Reload
             Pool.Renew(d, service, next.Update);
         else
             Rollout.Begin(d, service, next, StartReason.Reload);
-        if (next.InstanceCount != before.InstanceCount)
+        // What the file said, not what runs: that may have gone back to another definition since.
+        if (next.InstanceCount != d.Graph.Former[service]!.InstanceCount)
             Pool.Scale(d, service, next.InstanceCount);
     }
 
