@@ -12,7 +12,7 @@ internal static class Reload
     public static (SupervisorState State, Draft Draft) Renumber(SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
     {
         HashSet<ServiceName> named = [.. next.Services.Select(s => s.Name)];
-        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true })];
+        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true, Reborn = null })];
         IEnumerable<ServiceState> staying = next.Services.Select(s => former.Find(s.Name) is >= 0 and int number
             ? before.Services[number] with { IsLeaving = false }
             : new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) });
