@@ -124,7 +124,9 @@ internal sealed class Simulation
         bool isWhole = service.Start == StartKind.Connection || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
         if (!state.IsWanted || !runs || !isWhole
             || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
+        {
             throw new BrokenPropertyException($"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
+        }
     }
 
     private void Order(Verb verb, ServiceName[] services)
