@@ -22,9 +22,8 @@ class Server:
         self.leaving = asyncio.Event()
         self.mark = os.environ.get("GENERATION", "0")
 
-    async def serve(self, reader, writer):
-        task = asyncio.current_task()
-        self.open.add(task)
+    async def serve(self, connection):
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             while True:
                 head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LINGER if self.leaving.is_set() else None)
@@ -39,31 +38,29 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             pass
         finally:
-            self.open.discard(task)
             writer.close()
 
-    async def accept(self, listener, loop):
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            connection.setblocking(False)
-            reader = asyncio.StreamReader()
-            protocol = asyncio.StreamReaderProtocol(reader)
-            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
-            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-            asyncio.ensure_future(self.serve(reader, writer))
+    def accept(self, listener):
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return  # another generation has the same listener and was faster
+        connection.setblocking(False)
+        # From here on it is ours, and counted at once: nothing may fall between accept and the first byte.
+        task = asyncio.ensure_future(self.serve(connection))
+        self.open.add(task)
+        task.add_done_callback(self.open.discard)
 
     async def run(self):
         loop = asyncio.get_running_loop()
         listener = socket.socket(fileno=3)
         listener.setblocking(False)
         loop.add_signal_handler(signal.SIGTERM, self.leaving.set)
-        accepting = asyncio.ensure_future(self.accept(listener, loop))
+        loop.add_reader(listener, self.accept, listener)
         notify("READY=1")
         await self.leaving.wait()
-        # What the kernel has queued for the listener belongs to whoever accepts it: the successor has the same listener.
-        accepting.cancel()
-        await asyncio.gather(accepting, return_exceptions=True)
-        await asyncio.sleep(0)
+        # What the kernel has queued belongs to whoever accepts it: the successor has the same listener.
+        loop.remove_reader(listener)
         while self.open:
             await asyncio.wait(set(self.open), timeout=LINGER)
         os._exit(0)

@@ -12,7 +12,7 @@ internal static class Reload
     public static (SupervisorState State, Draft Draft) Renumber(SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
     {
         HashSet<ServiceName> named = [.. next.Services.Select(s => s.Name)];
-        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true })];
+        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true, Reborn = null })];
         IEnumerable<ServiceState> staying = next.Services.Select(s => former.Find(s.Name) is >= 0 and int number
             ? before.Services[number] with { IsLeaving = false }
             : new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) });
@@ -159,7 +159,8 @@ internal static class Reload
             Pool.Renew(d, service, next.Update);
         else
             Rollout.Begin(d, service, next, StartReason.Reload);
-        if (next.InstanceCount != before.InstanceCount)
+        // What the file said, not what runs: that may have gone back to another definition since.
+        if (next.InstanceCount != d.Graph.Former[service]!.InstanceCount)
             Pool.Scale(d, service, next.InstanceCount);
     }
 
