@@ -216,10 +216,10 @@ def main():
                  Load("path", folder + "/path.sock", ledger)]
         for load in loads:
             load.start()
-        # Some descriptors are opened when they are first needed: once through it, and back.
-        for warm in (holds.warmer(), holds):
+        # Some descriptors are opened when they are first needed: once through it, refusal included, and back.
+        for warm in (holds.warmer().text(), "what is no configuration", holds.text()):
             with open(config, "w") as file:
-                file.write(warm.text())
+                file.write(warm)
             control.call("Reload")
         before, memory_before = settled(supervisor.pid, 0), memory(supervisor.pid)
         pids = steady_pids(control)

@@ -26,7 +26,7 @@ public sealed class HealthTests
         Assert.Equal(3, File.ReadLines(supervisor.Scratch.At("asked")).Count(l => l == $"1 {first.Pid}"));
         Assert.NotEqual(first.Pid, second.Pid);
         Happening draining = await supervisor.Events.First(e => e is { Kind: "draining" } && e.Pid == first.Pid, "the end of the first");
-        Assert.Contains("failed its health check: 3 times in a row, last 'sh' exited with code 1", draining.Text("reason"), StringComparison.Ordinal);
+        Assert.Contains("failed its health check: 3 times in a row, last 'sh' exited with 1", draining.Text("reason"), StringComparison.Ordinal);
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "draining" && e.Number("slot") == 0);
         Assert.Equal(0, await supervisor.Stop());
     }

@@ -57,7 +57,7 @@ public sealed class ReloadTests
 
     [Theory]
     [InlineData("command = [\"sleep\"\n", 78, "error LD1001")]
-    [InlineData("[services.web]\ncommand = [\"sleep\"]\nsockets = [\"htp\"]\n[services.x]\ncomand = [\"y\"]\n", 78, "3 errors")]
+    [InlineData("[services.web]\ncommand = [\"sleep\"]\nsockets = [\"htp\"]\n[services.x]\ncomand = [\"y\"]\n", 78, "2 errors")]
     [InlineData("[services.new]\ncommand = [\"there-is-no-such-program\"]\n", 1,
         "services.new: command \"there-is-no-such-program\": there is no such program in ")]
     [InlineData("[services.new]\ncommand = [\"sleep\"]\nworking_directory = \"/nowhere\"\n", 1, "services.new: working_directory /nowhere: ")]
