@@ -74,7 +74,7 @@ internal static class Service
         await Round(client, memory, count);
         Console.WriteLine($"rounds {count} left {Descriptors() - before}, {4 * count / clock.Elapsed.TotalSeconds:0} calls a second");
         _ = client.NotifyReady();
-        await Task.Delay(Timeout.Infinite);
+        await new TaskCompletionSource().Task; // until the signal that ends it
     }
 
     private static async Task Round(LaunchdClient client, FileDescriptor memory, int count)

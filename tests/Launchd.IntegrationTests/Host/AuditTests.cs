@@ -64,7 +64,8 @@ public sealed class AuditTests
         Dictionary<string, string> expected = new(passed)
         {
             ["A"] = "x 6 app 0 1", ["FDSTORE"] = "7", ["LAUNCHD_GENERATION"] = "1", ["LAUNCHD_INSTANCE"] = "1", ["LAUNCHD_SERVICE"] = "app",
-            ["LAUNCHD_SLOT"] = "0", ["LAUNCHD_CHANNEL"] = "9", ["LAUNCHD_PID"] = $"{ready.Pid}", ["LISTEN_FDNAMES"] = "log:web:web:ring:here:notes", ["LISTEN_FDS"] = "6", ["LISTEN_PID"] = $"{ready.Pid}",
+            ["LAUNCHD_SLOT"] = "0", ["LAUNCHD_CHANNEL"] = "9", ["LAUNCHD_PID"] = $"{ready.Pid}",
+            ["LISTEN_FDNAMES"] = "log:web:web:ring:here:notes", ["LISTEN_FDS"] = "6", ["LISTEN_PID"] = $"{ready.Pid}",
             ["NOTIFY_SOCKET"] = supervisor.Scratch.At("run/notify/1"), ["WATCHDOG_PID"] = $"{ready.Pid}", ["WATCHDOG_USEC"] = "3600000000",
         };
         Dictionary<string, string> environment = Environment(audit);

@@ -49,7 +49,7 @@ public sealed partial class InterfaceDescriptionTests
         string[] messages =
         [
             .. _methods.Values.SelectMany(m => (Type?[])[m.Request, m.Reply]).OfType<Type>().Select(t => t.Name),
-            "ControlCall", "ControlAnswer", "ErrorDetail",
+            "ControlCall", "ControlAnswer", "ErrorDetail", "InterfaceRequest",
         ];
         Dictionary<string, string> described = TypeDefinition().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
 
