@@ -26,7 +26,7 @@ internal static class Shutdown
         if (goesOn)
             return;
         // A program that was never ready and then ends well when it is told to has failed all the same.
-        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed);
+        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
         Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
     }
 

@@ -50,36 +50,6 @@ public sealed class ListenerGuardTests
     [FactWhenRoot]
     public Task AUnixQueueThatWasShortenedIsFoundToo() => Spoilt("unix:web.sock", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
-    [FactWhenRoot]
-    public async Task WhoSpoilsAgainAndAgainWakesNobodyForIt()
-    {
-        await using Supervisor supervisor = Start("tcp://127.0.0.1:0");
-        _ = await supervisor.Event("ready", "web");
-        using FileDescriptor held = await Take(supervisor);
-        int pid = await supervisor.Pid();
-        using ControlSocket control = await ControlSocket.To(supervisor);
-        System.Diagnostics.Stopwatch watch = System.Diagnostics.Stopwatch.StartNew();
-        long before = Switches(pid), asked = 0, healed;
-
-        // As often as the supervisor answers, so that it has had a turn each time.
-        do
-        {
-            _ = shutdown(held.Number, SHUT_RD);
-            asked++;
-            healed = await control.Counter("listeners-healed");
-        }
-        while (healed < 3 && watch.Elapsed < Deadline.Generous);
-
-        Assert.InRange(healed, 3, 2 + (long)watch.Elapsed.TotalSeconds);
-        // One turn for each question, and a few for the repairs: the hang-up itself wakes nobody.
-        Assert.InRange(Switches(pid) - before, 0, (3 * asked) + 100);
-        // The last hang-up may still wait for its second.
-        while (!(await control.Call("Descriptors")).GetRawText().Contains("\"listening\"", StringComparison.Ordinal))
-            Assert.True(watch.Elapsed < Deadline.Generous, "it was not mended any more");
-        Assert.StartsWith("one", await Supervisor.Ask(await supervisor.Address("http"), "x"), StringComparison.Ordinal);
-        Assert.Equal(0, await supervisor.Stop());
-    }
-
     private static async Task Spoilt(string listen, Action<int> spoil, string remedy, bool restarts = false, bool replaces = false)
     {
         await using Supervisor supervisor = Start(listen);
@@ -178,8 +148,4 @@ public sealed class ListenerGuardTests
         program[1] = (nuint)(&instruction);
         Assert.Equal(0, setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, program, 16));
     }
-
-    private static long Switches(int pid) => File.ReadLines($"/proc/{pid}/status")
-        .Where(l => l.Contains("voluntary_ctxt_switches", StringComparison.Ordinal)).Sum(l =>
-            long.Parse(l[(l.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim()));
 }

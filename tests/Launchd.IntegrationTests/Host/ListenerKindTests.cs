@@ -210,7 +210,7 @@ public sealed class ListenerKindTests
             sockets = ["s"]
             """));
         foreach (string path in (string[])[scratch.FolderPath, file])
-            File.SetUnixFileMode(path, (UnixFileMode)0b111_111_111);
+            File.SetUnixFileMode(path, (UnixFileMode)0b1_111_111_111);
         string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw \"$@\"";
         await using Command run = Command.Start(["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
         Assert.Equal(77, await run.Exit());

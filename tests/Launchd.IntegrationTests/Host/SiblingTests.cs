@@ -178,7 +178,7 @@ public sealed class SiblingTests
                     send("Give", {"ask": event["parameters"]["ask"]}, [event["parameters"]["number"]])
             """);
         scratch.Write("silent.py", Preamble + Hidden + "\nchannel.recv(1)\n");
-        System.IO.File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b111_111_111);
+        System.IO.File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
         await using Command run = Command.Start(
             ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
             scratch.FolderPath);
