@@ -1,5 +1,5 @@
-using Launchd.Control;
 using Launchd.Config;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 

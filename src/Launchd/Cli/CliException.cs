@@ -1,4 +1,5 @@
 using Launchd.Control;
+
 namespace Launchd.Cli;
 
 /// <summary>Ends a verb: one sentence for the operator that says what to do, and the exit code that goes with it.</summary>

@@ -1,7 +1,7 @@
-using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 

@@ -1,4 +1,5 @@
 using Launchd.Control;
+
 namespace Launchd.Cli;
 
 /// <summary><c>completion</c>: prints a script that asks this command what may stand at the cursor (<see cref="Suggestions"/>).</summary>

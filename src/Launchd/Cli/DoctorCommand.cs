@@ -1,6 +1,6 @@
-using Launchd.Control;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 

@@ -1,5 +1,5 @@
-using Launchd.Control;
 using Launchd.Config;
+using Launchd.Control;
 using Launchd.Host;
 using Launchd.Linux;
 using Launchd.Model;

@@ -1,8 +1,8 @@
-using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Parsing;
 using System.Net.Sockets;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 

@@ -1,5 +1,5 @@
-using Launchd.Control;
 using System.Net.Sockets;
+using Launchd.Control;
 using Tmds.Linux;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;

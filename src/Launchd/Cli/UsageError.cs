@@ -1,6 +1,6 @@
-using Launchd.Control;
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 

@@ -1,4 +1,5 @@
 using Launchd.Control;
+
 namespace Launchd.Cli;
 
 /// <summary>What the help of a verb says beside its options.</summary>

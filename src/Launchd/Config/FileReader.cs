@@ -1,5 +1,5 @@
-using Launchd.Model;
 using FileAccess = Launchd.Model.FileAccess;
+using Launchd.Model;
 
 namespace Launchd.Config;
 

@@ -1,6 +1,6 @@
-using Launchd.Control;
 using System.Collections.Immutable;
 using Launchd.Client;
+using Launchd.Control;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,7 +1,7 @@
-using Launchd.Control;
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Control;
 using Launchd.Interop;
 using Launchd.Linux;
 

@@ -1,6 +1,6 @@
-using Launchd.Control;
 using Launchd.Client;
 using Launchd.Config;
+using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Logs;
 using Launchd.Interop;
