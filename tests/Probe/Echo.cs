@@ -10,6 +10,9 @@ namespace Launchd.Probe;
 /// </summary>
 internal static unsafe class Echo
 {
+    /// <summary>Whoever comes from now on is left to others that have the same listener; who was accepted is served on.</summary>
+    public static volatile bool IsLeaving;
+
     /// <param name="greeting">Sent first on each connection; <c>{pid}</c> and <c>{slot}</c> are filled in. Null: nothing.</param>
     public static void Serve(string? greeting)
     {
@@ -37,6 +40,8 @@ internal static unsafe class Echo
         while (true)
         {
             WaitReadable(listener);
+            if (IsLeaving)
+                return;
             int connection = Libc.accept4(listener, null, null, Libc.SOCK_CLOEXEC);
             if (connection >= 0)
                 Start(() => EchoAll(connection, first));

@@ -56,6 +56,9 @@ internal static unsafe partial class Libc
     public static partial int accept4(int fd, byte* address, uint* length, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial nint mq_receive(int queue, byte* buffer, nuint count, uint* priority);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial nint recvfrom(int fd, byte* buffer, nuint count, int flags, byte* address, uint* length);
 
     [LibraryImport("libc", SetLastError = true)]

@@ -18,7 +18,8 @@ namespace Launchd.Probe;
 /// <c>--exit-after DURATION[:CODE]</c>, <c>--fail-times N PATH</c> (exits 1 in its first N runs, counted in PATH),
 /// <c>--signal-self NAME</c>.</para>
 /// <para>Serving and offspring: <c>--greet TEXT</c> (for the <c>--echo</c> after it: sent first on each connection, <c>{pid}</c> and
-/// <c>{slot}</c> filled in), <c>--echo</c> (every inherited listener and datagram socket), <c>--fork-child</c>, <c>--fork-daemon</c> (an
+/// <c>{slot}</c> filled in), <c>--echo</c> (every inherited listener and datagram socket), <c>--take</c> (reads
+/// every inherited FIFO, queue and datagram socket), <c>--fork-child</c>, <c>--fork-daemon</c> (an
 /// orphaned grandchild with a sid of its own).</para>
 /// </summary>
 internal sealed record Plan

@@ -83,6 +83,7 @@ internal sealed class Runner(Signals signals)
         {
             case "--greet": _greeting = step.Text(); return true;
             case "--echo": Echo.Serve(_greeting); return true;
+            case "--take": Take.All(); return true;
             case "--fork-child": Fork("sleep 3600 </dev/null >/dev/null 2>&1 & echo $!; wait", waits: false); return true;
             // sh leaves at once, so that the sleeper is an orphan; setsid(1) execs in place, so that $! is its pid.
             case "--fork-daemon": Fork("setsid sleep 3600 </dev/null >/dev/null 2>&1 & echo $!", waits: true); return true;

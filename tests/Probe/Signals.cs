@@ -54,6 +54,7 @@ internal sealed class Signals : IDisposable
     {
         if (_plan.SaysStopping)
             Notifier.Send(["STOPPING=1"]);
+        Echo.IsLeaving = true;
         // Nothing sets this one: the wait is the time that draining takes.
         if (_plan.Drain > TimeSpan.Zero)
             _stop.Wait(_plan.Drain);

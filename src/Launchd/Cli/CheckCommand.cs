@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Launchd.Config;
 using Launchd.Control;
 
@@ -11,18 +12,18 @@ internal enum GraphFormat { Dot, Mermaid }
 /// <param name="Graph">Null: no graph.</param>
 /// <param name="Plan">Whether to show what a reload would change.</param>
 /// <param name="Name">The running supervisor to compare with; null: found as by every verb.</param>
-internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name);
+/// <param name="Json">With <paramref name="Plan"/>: for programs.</param>
+internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false);
 
 /// <summary><c>check</c>: all that is wrong with a configuration.</summary>
 internal static class CheckCommand
 {
-    public static int Run(CheckOptions options)
+    public static int Run(CliContext context, CheckOptions options)
     {
         if (options.Plan)
-        {
-            Console.Error.WriteLine("launchd-cs: check --plan is not built yet");
-            return (int)ExitCode.Failed;
-        }
+            return (int)Plan(context, options);
+        if (options.Json)
+            throw new CliException(ExitCode.Usage, "check takes --json with --plan only");
         ConfigResult result = ConfigReader.Read(RunCommand.ConfigurationOf(options.File));
         bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         Console.Error.Write(result.Print(withColour));
@@ -38,5 +39,21 @@ internal static class CheckCommand
             _ => ConfigSummary.Of(definition),
         });
         return (int)ExitCode.Done;
+    }
+
+    /// <summary>The supervisor itself reads the file, in its own surroundings: nobody else knows them.</summary>
+    private static ExitCode Plan(CliContext context, CheckOptions options)
+    {
+        if (options.Graph is not null)
+            throw new CliException(ExitCode.Usage, "--graph and --plan are two things: ask for one at a time");
+        string? file = options.File is { } path ? Path.GetFullPath(path, context.WorkingDirectory) : null;
+        using ControlClient client = new SupervisorFinder(context).Connect(options.Name);
+        ReloadReply reply = client.Call(
+            "Plan", new PlanRequest(file), ControlClient.Json.PlanRequest, ControlClient.Json.ReloadReply, context.AnswerTimeout);
+        if (options.Json)
+            context.Output.WriteLine(JsonSerializer.Serialize(reply, ControlClient.Json.ReloadReply));
+        else
+            ChangeView.Write(context.Output, reply, isPlan: true);
+        return ExitCode.Done;
     }
 }

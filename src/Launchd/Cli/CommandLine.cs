@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
 using Launchd.Control;
+using Launchd.Linux;
 
 namespace Launchd.Cli;
 
@@ -12,6 +13,8 @@ internal static class CommandLine
 
     public static int Run(string[] arguments)
     {
+        if (arguments is [PlanHelper.Word, var plan])
+            return PlanHelper.Run(plan);
         // The parser and the help of all verbs would stay in a supervisor's memory for as long as it lives.
         if (RunOptions.TryReadPlain(arguments) is { } options)
             return RunCommand.Run(options);
@@ -86,7 +89,7 @@ internal static class CommandLine
 
     /// <summary><c>--graph</c> alone means <c>--graph=dot</c>; the parser would take the file behind it for its value.</summary>
     private static string[] GiveGraphItsDefault(string[] arguments) =>
-        [.. arguments.Select(a => a == "--graph" ? "--graph=dot" : a)];
+        [.. arguments.Index().Select(a => a.Item == "--graph" && !arguments.AsSpan(0, a.Index).Contains("--") ? "--graph=dot" : a.Item)];
 
     private static string VersionText() =>
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Help;
+using System.Globalization;
 using Launchd.Control;
 using Launchd.Model;
 
@@ -30,11 +31,14 @@ internal sealed class CommandTree
         AddOrder("start", "Start", "starts services and waits until they are ready");
         AddOrder("stop", "Stop", "stops services and waits until they have ended");
         AddOrder("restart", "Restart", "replaces the instances of services by new ones");
+        AddReload();
+        AddScale();
         AddOrder("reload-service", "ReloadService", "tells services to read their own configuration again");
         AddSignal();
         AddLogs();
         AddEventsAndDescriptors();
         AddShutdown();
+        AddActivate();
         AddHelpers();
         AddNotBuilt();
     }
@@ -63,7 +67,8 @@ internal sealed class CommandTree
         Option<string?> graph = new("--graph") { HelpName = "dot|mermaid", Description = "prints the dependency graph (default: dot)" };
         graph.CompletionSources.Add("dot", "mermaid");
         Option<bool> plan = new("--plan") { Description = "prints what a reload of the running supervisor would change" };
-        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan };
+        Option<bool> json = new("--json") { Description = "with --plan: prints JSON for programs" };
+        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, json };
         check.SetAction(p =>
         {
             GraphFormat? format = p.GetValue(graph) switch
@@ -73,11 +78,18 @@ internal sealed class CommandTree
                 "mermaid" => GraphFormat.Mermaid,
                 var other => throw new CliException(ExitCode.Usage, $"--graph takes dot or mermaid, not '{TerminalText.Escape(other)}'"),
             };
-            return CheckCommand.Run(new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name)));
+            return CheckCommand.Run(_context, new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json)));
         });
 
         Root.Subcommands.Add(run);
         Root.Subcommands.Add(check);
+    }
+
+    private void AddActivate()
+    {
+        Command activate = ActivateCommand.Describe(_context);
+        RefuseName(activate, "it runs a supervisor of its own");
+        Root.Subcommands.Add(activate);
     }
 
     private void AddHelpers()
@@ -136,6 +148,29 @@ internal sealed class CommandTree
         Root.Subcommands.Add(command);
     }
 
+    private void AddScale()
+    {
+        Argument<string?> count = new("N") { Arity = ArgumentArity.ZeroOrOne, Description = "slots of the pool, 1 to 1000" };
+        Argument<string[]> services = Services();
+        Option<bool> all = All();
+        Option<bool> noWait = new("--no-wait") { Description = "returns once the supervisor has taken the order" };
+        Option<bool> json = Json();
+        Command command = new("scale", "gives services as many instances") { count, services, all, noWait, json };
+        command.SetAction(p =>
+        {
+            string text = p.GetValue(count)
+                ?? throw new CliException(ExitCode.Usage, "scale needs a number and the name of a service; see 'launchd-cs scale --help'");
+            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int slots) || slots is < 1 or > 1000)
+            {
+                string hint = slots == 0 && text == "0" ? "; 'launchd-cs stop' ends all instances" : "";
+                throw new CliException(ExitCode.Usage, $"'{TerminalText.Escape(text)}' is no number from 1 to 1000{hint}");
+            }
+            ServicesRequest request = Request("scale", p.GetValue(services), p.GetValue(all)) with { Wait = !p.GetValue(noWait), Count = slots };
+            return (int)ServiceCommands.Run(_context, new OrderOptions("Scale", p.GetValue(_name), request, p.GetValue(json)));
+        });
+        Root.Subcommands.Add(command);
+    }
+
     private void AddSignal()
     {
         Argument<string?> signal = new("SIGNAL") { Arity = ArgumentArity.ZeroOrOne, Description = "HUP, SIGHUP, 1, RTMIN+3 …" };
@@ -189,6 +224,16 @@ internal sealed class CommandTree
         fds.SetAction(p => (int)DescriptorsCommand.Run(
             _context, new DescriptorsOptions(p.GetValue(_name), p.GetValue(service), p.GetValue(json))));
         Root.Subcommands.Add(fds);
+        Root.Subcommands.Add(FetchCommand.Describe(_context, _name));
+    }
+
+    private void AddReload()
+    {
+        Option<bool> noWait = new("--no-wait") { Description = "returns once the new configuration holds" };
+        Option<bool> json = Json();
+        Command reload = new("reload", "reads the configuration again and makes it hold, or changes nothing") { noWait, json };
+        reload.SetAction(p => (int)ReloadCommand.Run(_context, new ReloadOptions(p.GetValue(_name), p.GetValue(noWait), p.GetValue(json))));
+        Root.Subcommands.Add(reload);
     }
 
     private void AddShutdown()
@@ -202,11 +247,10 @@ internal sealed class CommandTree
     /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
     private void AddNotBuilt()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["scale", "reload", "upgrade", "fd", "activate"])
+        foreach (string verb in (ReadOnlySpan<string>)["upgrade"])
         {
             Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
-            string shown = verb == "fd" ? "fd get" : verb;
-            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{shown}' is not built yet")));
+            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{verb}' is not built yet")));
             Root.Subcommands.Add(command);
         }
     }

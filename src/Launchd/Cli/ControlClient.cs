@@ -7,6 +7,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Launchd.Client;
 using Launchd.Control;
+using Launchd.Linux;
 
 namespace Launchd.Cli;
 
@@ -33,6 +34,7 @@ internal sealed class ControlClient : IDisposable
     private byte[] _buffer = new byte[1 << 14];
     private int _start;
     private int _end;
+    private FileDescriptor? _received;
 
     private ControlClient(Socket socketTaken, string socketPath, CancellationToken interrupted)
     {
@@ -138,8 +140,17 @@ internal sealed class ControlClient : IDisposable
         }
     }
 
+    /// <summary>The descriptor that came with the last answer; the caller owns it. Null: none came.</summary>
+    public FileDescriptor? TakeDescriptor()
+    {
+        FileDescriptor? taken = _received;
+        _received = null;
+        return taken;
+    }
+
     public void Dispose()
     {
+        _received?.Dispose();
         _interruption.Dispose();
         _socket.Dispose();
     }
@@ -185,7 +196,7 @@ internal sealed class ControlClient : IDisposable
     {
         try
         {
-            int count = _socket.Receive(_buffer.AsSpan(_end));
+            int count = ReceiveBytes();
             _interrupted.ThrowIfCancellationRequested();
             if (count == 0)
                 throw Lost(null);
@@ -194,6 +205,29 @@ internal sealed class ControlClient : IDisposable
         catch (SocketException e)
         {
             throw Lost(e);
+        }
+    }
+
+    /// <summary>Reads what is there; a descriptor beside it is kept for <see cref="TakeDescriptor"/>.</summary>
+    private int ReceiveBytes()
+    {
+        FileDescriptor borrowed = new((int)_socket.Handle);
+        try
+        {
+            using Received received = UnixSocket.Receive(borrowed, _buffer.AsSpan(_end));
+            if (received.Outcome is ReceiveOutcome.Failed or ReceiveOutcome.Reset)
+                throw new SocketException(received.Errno.Value);
+            if (received.Descriptors.Count > 0)
+            {
+                _received?.Dispose();
+                _received = received.Descriptors.Take(0);
+            }
+            return received.Length;
+        }
+        finally
+        {
+            // The Socket closes it.
+            _ = borrowed.ReleaseNumber();
         }
     }
 

@@ -17,14 +17,20 @@ internal static class ControlRefusal
             ControlNames.NotPermitted => (
                 ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
+            ControlNames.NoSuchDescriptor => (ExitCode.Failed, $"there is no descriptor '{name}'"),
+            ControlNames.NotRunning => (ExitCode.Failed, "it has no running instance"),
+            ControlNames.NotPermittedByKernel => (ExitCode.NotPermitted, "the kernel does not let the supervisor take it"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
+            ControlNames.BadConfiguration => (ExitCode.BadConfiguration, "the configuration is wrong, nothing was changed"),
+            ControlNames.ReloadRefused => (ExitCode.Failed, "not reloaded, nothing was changed"),
             ControlNames.MethodNotFound => (
                 ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
             ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
             _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
         };
-        return new CliException(code, (detail.Text is { } text ? TerminalText.Escape(text) : sentence) + hint);
+        // Diagnostics are several lines.
+        return new CliException(code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
     }
 
     private static ErrorDetail Detail(JsonElement? parameters)

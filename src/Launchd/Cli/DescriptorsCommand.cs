@@ -29,12 +29,12 @@ internal static class DescriptorsCommand
         Table table = new(
             new Column("NAME", MostColumns: 32), new Column("KIND"), new Column("ADDRESS"), new Column("ORIGIN"),
             new Column("FD", IsRight: true), new Column("GEN", IsRight: true), new Column("QUEUE", IsRight: true),
-            new Column("HOLDERS", MostColumns: 32), new Column("FLAGS"));
+            new Column("HOLDERS", MostColumns: 32), new Column("MAY ASK", MostColumns: 32), new Column("FLAGS"));
         foreach (DescriptorStatus d in descriptors)
         {
             table.Add(
                 d.Name, d.Kind, d.Address, d.Origin, $"{d.Number}", $"{d.Generation}", $"{d.QueueCount}", string.Join(",", d.Holders),
-                string.Join(",", d.Flags));
+                string.Join(",", d.MayAsk), string.Join(",", d.Flags));
         }
         return table;
     }

@@ -21,7 +21,7 @@ internal static class HelpPage
         writer.WriteLine("  " + Usage(command));
         if (isRoot)
             Section(terminal, "Verbs", command.Subcommands.Where(c => !c.Hidden).Select(c => (c.Name, c.Description!)), width);
-        Section(terminal, "Arguments", command.Arguments.Select(a => (a.HelpName ?? a.Name, a.Description!)), width);
+        Section(terminal, "Arguments", command.Arguments.Where(a => !a.Hidden).Select(a => (a.HelpName ?? a.Name, a.Description!)), width);
         IEnumerable<Option> inherited = isRoot ? [] : command.Parents.OfType<Command>().SelectMany(c => c.Options).Where(o => o.Recursive);
         IEnumerable<Option> options = command.Options.Concat(inherited).Where(o => !o.Hidden && Takes(command, o));
         Section(terminal, "Options", options.Select(o => (Label(o), o.Description!)), width);
@@ -43,6 +43,10 @@ internal static class HelpPage
     {
         if (command is RootCommand)
             return "launchd-cs VERB [options]";
+        if (command.Name == ActivateCommand.Name)
+            return ActivateCommand.Usage;
+        if (command.Name == FetchCommand.Name)
+            return FetchCommand.Usage;
         string arguments = string.Concat(command.Arguments.Select(a =>
         {
             string name = a.HelpName ?? a.Name;
@@ -54,7 +58,7 @@ internal static class HelpPage
     }
 
     private static bool Takes(Command command, Option option) =>
-        option.Name != "--name" || command.Name is not ("run" or "doctor" or "completion");
+        option.Name != "--name" || command.Name is not ("run" or "doctor" or "completion" or ActivateCommand.Name);
 
     private static string Label(Option option)
     {

@@ -34,7 +34,8 @@ internal static class RunCommand
         {
             // May execute this program once more; everything that counts happens in the second image.
             SignalMask.Enter();
-            ConfigResult result = ConfigReader.Read(ConfigurationOf(options.File));
+            ConfigSource source = ConfigurationOf(options.File);
+            ConfigResult result = ConfigReader.Read(source);
             if (result.Definition is not { } definition)
                 return Complain(result.Print(ShowsColour), ExitCode.BadConfiguration);
             if (options.ExitWith is { } name && definition.Services.All(s => s.Name.Text != name))
@@ -42,7 +43,7 @@ internal static class RunCommand
                 string hint = Suggestion.For(name, definition.Services.Select(s => s.Name.Text)) is { } found ? "; " + found : "";
                 return Complain($"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
             }
-            return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null);
+            return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, source);
         }
         catch (StartRefusedException refused)
         {
@@ -76,7 +77,16 @@ internal static class RunCommand
 
     private static int Complain(string text, ExitCode code)
     {
-        Console.Error.Write(text);
+        // Not by Console: it may hold the pipe that stood in the place of standard error while the supervisor was put together.
+        try
+        {
+            using StandardStream error = new(2);
+            error.Write(System.Text.Encoding.UTF8.GetBytes(text));
+        }
+        catch (Exception unread) when (unread is BrokenPipeException or IOException)
+        {
+            // Nobody reads it: the exit code has to do.
+        }
         return (int)code;
     }
 }

@@ -93,7 +93,7 @@ internal static class StatusView
     {
         // What is soonest and newest comes first: the end is what a narrow screen cuts off.
         string? retry = instance?.RetryInMs is { } time ? $"retry in {DurationText.Countdown(time)}" : null;
-        List<string?> parts = [retry, instance?.StatusText, service?.Reason, instance?.Reason];
+        List<string?> parts = [retry, Handover(instance), instance?.StatusText, service?.Reason, instance?.Reason];
         if (instance?.StoredDescriptors is > 0 and var stored)
             parts.Add(stored == 1 ? "1 descriptor stored" : $"{stored} descriptors stored");
         string state = instance?.State ?? service?.State ?? "";
@@ -102,6 +102,16 @@ internal static class StatusView
         // Where there is nothing to report, there is room to say what the service is.
         return text.Length > 0 ? new Cell(text, style) : new Cell(service?.Description ?? "", Style.Faint);
     }
+
+    /// <summary>What an instance has to do with another that takes, or has taken, its place.</summary>
+    private static string? Handover(InstanceStatus? instance) => instance switch
+    {
+        { ProvenInMs: { } proven } => $"proves itself for {DurationText.Countdown(proven)}",
+        { RemainingCount: { } remaining, DrainingMs: { } since } => $"drains for {DurationText.Age(since)}, {remaining} left",
+        { DrainingMs: { } since } => $"drains for {DurationText.Age(since)}",
+        { Role: "successor" } => "is to take over",
+        _ => null,
+    };
 
     private static Table SocketTable(SocketStatus[] sockets)
     {

@@ -13,6 +13,10 @@ namespace Launchd.Cli;
 internal sealed class SupervisorFinder(CliContext context)
 {
     private const string SocketFile = "control.sock";
+
+    // Of users without a runtime directory of their own; their number follows.
+    private const string Fallback = "/tmp/launchd-cs-";
+
     private const string ConfigFile = "launchd.toml";
 
     private string? _denied;
@@ -128,9 +132,10 @@ internal sealed class SupervisorFinder(CliContext context)
         try
         {
             ControlClient client = ControlClient.Connect(path, context.Interrupted);
-            // Anyone can make a directory in /tmp: what answers there must be ours or root's.
-            bool isTrusted = !directory.StartsWith("/tmp/launchd-cs-", StringComparison.Ordinal)
-                || (client.PeerUid is { } uid && (uid == 0 || uid == (uint)LibC.geteuid()));
+            // Anyone can make a directory in /tmp: what answers there must be ours or root's; root may ask anybody's that is where it belongs.
+            bool isTrusted = !directory.StartsWith(Fallback, StringComparison.Ordinal)
+                || (client.PeerUid is { } uid && (uid == 0 || uid == (uint)LibC.geteuid()
+                    || (LibC.geteuid() == 0 && directory.StartsWith($"{Fallback}{uid}/", StringComparison.Ordinal))));
             if (isTrusted)
                 return client;
             client.Dispose();

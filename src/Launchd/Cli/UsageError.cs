@@ -27,7 +27,9 @@ internal static class UsageError
     /// </summary>
     public static CliException? FindMistakenOption(ParseResult parsed)
     {
-        Token? token = parsed.CommandResult.Children.OfType<ArgumentResult>()
+        if (parsed.CommandResult.Command.Name == ActivateCommand.Name)
+            return ActivateCommand.FindMistake(parsed);
+        Token? token = parsed.CommandResult.Children.OfType<ArgumentResult>().Where(a => a.Argument.Name != FetchCommand.ProgramArgument)
             .SelectMany(a => a.Tokens).FirstOrDefault(t => t.Value.StartsWith('-'));
         if (token is null)
             return null;

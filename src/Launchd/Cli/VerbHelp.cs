@@ -25,9 +25,13 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             "launchd-cs stop web", "ends web within its stop_timeout", "launchd-cs stop --all", "ends all services; the supervisor goes on",
             "all have ended", "one could not be stopped"),
         "restart" => Order(
-            "launchd-cs restart web", "replaces web as its 'update' says", "launchd-cs restart web --overlap",
-            "the new instance is ready before the old one ends", "all are ready anew",
+            "launchd-cs restart web", "replaces web as its 'update' and 'rollout' say", "launchd-cs restart web --overlap",
+            "the new instance is ready before the old one ends", "all are ready anew, and the old ones have ended",
             "one was rolled back or failed; its reason and last output are printed"),
+        "reload" => Reload(),
+        "scale" => Order(
+            "launchd-cs scale 4 worker", "four instances of worker, whatever the file says", "launchd-cs scale 2 'worker-*' --no-wait",
+            "orders it and returns", "all are ready, and what was too many has ended", "one did not become ready; its reason and last output are printed"),
         "reload-service" => Order(
             "launchd-cs reload-service web", "does what 'reload' of web says", "launchd-cs reload-service --all", "of all services",
             "all have reloaded", "one could not, for the reason printed"),
@@ -37,9 +41,11 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "logs" => Logs(),
         "events" => Events(),
         "fds" => Descriptors(),
+        FetchCommand.Name => Fetch(),
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
+        ActivateCommand.Name => Activate(),
         _ => throw new InvalidOperationException($"no help is written for '{verb}'"),
     };
 
@@ -69,13 +75,30 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             (ExitCode.BadConfiguration, "the configuration is wrong"),
         ]);
 
+    private static VerbHelp Activate() => new(
+        [
+            ("launchd-cs activate -l 8080 -- python3 app.py", "starts app.py at the first connection to 127.0.0.1:8080, as descriptor 3"),
+            ("launchd-cs activate -l 8080 --now --watch src -- dotnet run", "starts at once, and anew when a file in src changes"),
+            ("launchd-cs activate -l 7000 --accept --inetd -- cat", "one cat for each connection, which is its input and output"),
+            ("launchd-cs activate -l '*:8080' -l ./app.sock --fdname http:admin -- ./app", "two sockets with names, one open to all"),
+            ("launchd-cs activate -l 'udp://127.0.0.1:5353' --file zone=db.txt -- ./dns", "a datagram socket, and a file as descriptor 4"),
+        ],
+        [
+            (ExitCode.Done, "ended by Ctrl-C; else the program's own code, 128 + N after signal N"), _usage,
+            (ExitCode.SystemRefused, "an address could not be opened"), (ExitCode.NotPermitted, "an address is not permitted to this user"),
+            ((ExitCode)126, "the program cannot be executed"), ((ExitCode)127, "the program was not found"),
+        ]);
+
     private static VerbHelp Check() => new(
         [
             ("launchd-cs check", "checks launchd.toml of this directory"),
             ("launchd-cs check shop.toml --graph | dot -Tsvg", "draws the dependencies"),
             ("launchd-cs check --plan", "compares with the running supervisor"),
         ],
-        [(ExitCode.Done, "nothing is wrong"), _usage, (ExitCode.BadConfiguration, "the configuration is wrong")]);
+        [
+            (ExitCode.Done, "nothing is wrong"), (ExitCode.Failed, "--plan: the reload would be refused, for the reason printed"), _usage,
+            _unreachable, (ExitCode.BadConfiguration, "the configuration is wrong"),
+        ]);
 
     private static VerbHelp Status() => new(
         [
@@ -109,6 +132,30 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
     private static VerbHelp Descriptors() => new(
         [("launchd-cs fds", "all descriptors"), ("launchd-cs fds web", "what web was given or has stored")],
         [(ExitCode.Done, "printed"), _noSuchService, _usage, _unreachable, _notPermitted]);
+
+    private static VerbHelp Reload() => new(
+        [
+            ("launchd-cs check --plan", "shows beforehand what would change"),
+            ("launchd-cs reload", "changes it, and waits until the services have followed"),
+            ("launchd-cs reload --json | jq '.changes[].table'", "for programs"),
+        ],
+        [
+            (ExitCode.Done, "the new configuration holds, and the services have followed"),
+            (ExitCode.Failed, "nothing was changed, or a service was rolled back or failed, for the reason printed"), _usage, _unreachable,
+            _notPermitted, (ExitCode.BadConfiguration, "the configuration is wrong; nothing was changed"),
+        ]);
+
+    private static VerbHelp Fetch() => new(
+        [
+            ("launchd-cs fd get web/http -- ./web --debug", "runs another web by hand, which accepts from web's own listener"),
+            ("launchd-cs fd get cache/ring --at 0 -- xxd -l 64", "the first bytes of what cache has published as ring"),
+            ("launchd-cs fd get web/@7 -- ls -l /proc/self/fd/3", "what descriptor 7 of web's main process is"),
+        ],
+        [
+            (ExitCode.Done, "the program's own code"), (ExitCode.Failed, "there is no such descriptor, or nothing runs"), _noSuchService, _usage,
+            _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"), ((ExitCode)126, "the program cannot be executed"),
+            ((ExitCode)127, "the program was not found"),
+        ]);
 
     private static VerbHelp Shutdown() => new(
         [

@@ -32,4 +32,16 @@ internal static class CapabilityParser
         }
         return set;
     }
+
+    /// <summary>The names of a set's bits; null: none.</summary>
+    public static string? Show(ulong set)
+    {
+        List<string> names = [];
+        for (int bit = 0; bit < 64; bit++)
+        {
+            if ((set & (1UL << bit)) != 0)
+                names.Add(bit < Names.Length ? Names[bit] : bit.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        }
+        return names.Count == 0 ? null : string.Join(", ", names);
+    }
 }

@@ -22,6 +22,10 @@ internal static class DiagnosticPrinter
         return output.ToString();
     }
 
+    /// <summary>Place and sentence, for a log.</summary>
+    public static string OneLine(Diagnostic diagnostic) =>
+        $"{Escaped(diagnostic.Span.ToString())}: {Escaped(diagnostic.Message)} ({diagnostic.CodeText})";
+
     private static void Print(StringBuilder output, Diagnostic diagnostic, bool withColour)
     {
         (string bold, string colour, string reset) = withColour

@@ -16,6 +16,9 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             if (Directory.Exists(absolutePath))
                 return ConfigFileContent.Failed("is a directory");
             using FileStream file = new(absolutePath, FileMode.Open, System.IO.FileAccess.Read, FileShare.ReadWrite, bufferSize: 1);
+            // Asked of what is open, not of the name: whoever may rename it could put another file there after the name was checked.
+            if (userId == 0 && FindDistrustOf($"/proc/self/fd/{file.SafeFileHandle.DangerousGetHandle()}", absolutePath) is { } distrust)
+                return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
             // A pipe, as a shell's <(command) gives, has no length.
             byte[] bytes = new byte[file.CanSeek ? Math.Min(file.Length, mostBytes) : mostBytes];
             int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
@@ -23,7 +26,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            return ConfigFileContent.Failed("does not exist");
+            return ConfigFileContent.Missing;
         }
         catch (UnauthorizedAccessException)
         {
@@ -67,23 +70,31 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     private string? FindDistrustAlong(string absolutePath)
     {
-        bool isFile = true;
-        for (string? path = absolutePath; path is not null; path = Path.GetDirectoryName(path), isFile = false)
+        if (FindDistrustOf(absolutePath, absolutePath) is { } distrust)
+            return distrust;
+        for (string? path = Path.GetDirectoryName(absolutePath); path is not null; path = Path.GetDirectoryName(path))
         {
-            if (ownerOf(path) is not { } owner)
-                return $"'{path}' has no owner that could be found";
-            // A directory's owner may be a service's user, whose scratch folder it is: what counts there is who else may write.
-            if (isFile && owner != 0 && owner != userId)
-                return $"'{path}' belongs to user {owner}";
+            // A directory's owner may be a service's user, whose folder it is, and who could take our file's name away, but cannot make another
+            // that would be read. In a sticky directory, such as /tmp, others can add entries, but not replace one that is not theirs.
             UnixFileMode mode = File.GetUnixFileMode(path);
-            if ((mode & OthersMayWrite) == 0)
-                continue;
-            // In a sticky directory, such as /tmp, others can add entries, but not replace one that belongs to somebody else.
-            if (isFile || (mode & UnixFileMode.StickyBit) == 0)
-                return $"'{path}' may be written by others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})";
+            if ((mode & OthersMayWrite) != 0 && (mode & UnixFileMode.StickyBit) == 0)
+                return WritableByOthers(path, mode);
         }
         return null;
     }
+
+    private string? FindDistrustOf(string path, string shown)
+    {
+        if (ownerOf(path) is not { } owner)
+            return $"'{shown}' has no owner that could be found";
+        if (owner != 0 && owner != userId)
+            return $"'{shown}' belongs to user {owner}";
+        UnixFileMode mode = File.GetUnixFileMode(path);
+        return (mode & OthersMayWrite) == 0 ? null : WritableByOthers(shown, mode);
+    }
+
+    private static string WritableByOthers(string path, UnixFileMode mode) =>
+        $"'{path}' may be written by others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})";
 
     private static string[] Matching(string directory, string pattern)
     {

@@ -68,16 +68,19 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
     {
         DiagnosticBag diagnostics = context.Diagnostics;
         string display = Display(path);
-        if (context.Source.UserId == 0 && context.Source.Files.FindDistrust(path) is { } distrust)
+        string? distrust = context.Source.UserId == 0 ? context.Source.Files.FindDistrust(path) : null;
+        ConfigFileContent content = context.Source.Files.Read(path, MostFileBytes + 1);
+        if (distrust is not null && !content.IsMissing)
         {
             diagnostics.Error(
                 DiagnosticCode.FileNotTrusted, mention, $"{prefix}'{display}' could be changed by others, who would then act as root: {distrust}",
                 "let it and every directory above it belong to root and be writable by its owner only");
         }
-        ConfigFileContent content = context.Source.Files.Read(path, MostFileBytes + 1);
+        // Reading it asks once more, of what is open: when the name was refused already, that says enough.
         if (content.Problem is { } problem)
         {
-            diagnostics.Error(DiagnosticCode.FileUnreadable, mention, $"{prefix}the file '{display}' {problem}");
+            if (distrust is null || content.IsMissing)
+                diagnostics.Error(DiagnosticCode.FileUnreadable, mention, $"{prefix}the file '{display}' {problem}");
             return null;
         }
         if (content.Bytes.Length > MostFileBytes)

@@ -16,5 +16,10 @@ internal interface IConfigFiles
 /// <summary>What reading gave: bytes, or a problem in the words of a message ("does not exist").</summary>
 internal readonly record struct ConfigFileContent(byte[] Bytes, string? Problem)
 {
+    /// <summary>Nothing of this name is there.</summary>
+    public static readonly ConfigFileContent Missing = Failed("does not exist");
+
+    public bool IsMissing => Problem == Missing.Problem;
+
     public static ConfigFileContent Failed(string problem) => new([], problem);
 }

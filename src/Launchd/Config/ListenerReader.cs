@@ -14,8 +14,9 @@ internal static class ListenerReader
     // Each key with the kinds of address it can act on; given without any such address, the author is mistaken about something.
     private static readonly (string Key, string Wanted, Func<ListenAddress, bool> Fits)[] KeyKinds =
     [
-        ("mode", "a path", HasPath), ("user", "a path", HasPath), ("group", "a path", HasPath), ("directory_mode", "a path", HasPath),
-        ("symlinks", "a path", HasPath), ("remove_on_stop", "a path or a queue", a => HasPath(a) || a is ListenAddress.MessageQueue),
+        ("mode", "a path or a queue", HasOwner), ("user", "a path or a queue", HasOwner), ("group", "a path or a queue", HasOwner),
+        ("directory_mode", "a path", HasPath),
+        ("symlinks", "a path", HasPath), ("remove_on_stop", "a path or a queue", HasOwner),
         ("backlog", "connections", a => a.IsConnectionOriented),
         ("ipv6_only", "tcp:// or udp://", IsInternet), ("free_bind", "tcp:// or udp://", IsInternet),
         ("transparent", "tcp:// or udp://", IsInternet), ("bind_to_device", "tcp:// or udp://", IsInternet),
@@ -66,7 +67,8 @@ internal static class ListenerReader
     {
         if (!table.Has("listen"))
         {
-            table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
+            if (table.Lacks("listen", KnownKeys.Socket))
+                table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
             return [];
         }
         List<TomlValue> elements = table.Elements("listen", orSingle: true);
@@ -189,6 +191,8 @@ internal static class ListenerReader
     }
 
     private static bool HasPath(ListenAddress address) => address.Path is not null;
+
+    private static bool HasOwner(ListenAddress address) => HasPath(address) || address is ListenAddress.MessageQueue;
 
     private static bool IsInternet(ListenAddress address) => address is ListenAddress.Tcp or ListenAddress.Udp;
 

@@ -1,5 +1,3 @@
-using Launchd.Model;
-
 namespace Launchd.Config;
 
 /// <summary>
@@ -10,15 +8,11 @@ internal static class NotBuiltYet
 {
     private static readonly (string Key, DiagnosticSeverity Severity, string Text)[] ServiceKeys =
     [
-        ("health", DiagnosticSeverity.Error, "is not built yet: nothing would look after a ready instance"),
         ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
-        ("share", DiagnosticSeverity.Error, "is not built yet: siblings would get nothing"),
-        ("request", DiagnosticSeverity.Error, "is not built yet: siblings would give nothing"),
-        ("rollout", DiagnosticSeverity.Warning, "is accepted; restart replaces for now"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
-    public static void CheckService(TableReader table, ServiceDefinition service)
+    public static void CheckService(TableReader table)
     {
         foreach ((string key, DiagnosticSeverity severity, string text) in ServiceKeys)
         {
@@ -29,10 +23,6 @@ internal static class NotBuiltYet
             else
                 table.Warning(DiagnosticCode.NotBuiltFully, key, text);
         }
-        if (table.Has("idle_timeout") && service.Start == StartKind.Demand)
-            table.Warning(DiagnosticCode.NotBuiltFully, "idle_timeout", "is accepted; the service is not stopped for it for now");
-        if (table.Has("update") && service.Update == UpdateKind.Overlap)
-            table.Warning(DiagnosticCode.NotBuiltFully, "update", "'overlap' is accepted; restart replaces for now");
     }
 
     public static void CheckSupervisor(TableReader table, SupervisorSettings settings)

@@ -99,9 +99,10 @@ internal static class PolicyReader
             KeepCount = below.Int("keep", defaults.KeepCount, 0, 10_000),
             Timestamps = below.Bool("timestamps", defaults.Timestamps),
         };
-        if (policy.FilePath.Length == 0 && !below.Has("path"))
+        string[] known = ["path", "max_size", "keep", "timestamps"];
+        if (policy.FilePath.Length == 0 && below.Lacks("path", known))
             table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing");
-        below.ReportUnknown(["path", "max_size", "keep", "timestamps"]);
+        below.ReportUnknown(known);
         return policy;
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Launchd.Config;
 
@@ -78,4 +79,32 @@ internal static class Quantities
 
     private static bool TryParseNumber(ReadOnlySpan<char> text, out double number) =>
         double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out number) && double.IsFinite(number);
+
+    /// <summary>As it is written: <c>1h30m</c>, <c>250ms</c>.</summary>
+    public static string Show(TimeSpan time)
+    {
+        if (time == TimeSpan.Zero)
+            return "0s";
+        StringBuilder text = new();
+        foreach ((string unit, long ticks) in (ReadOnlySpan<(string, long)>)[("d", TimeSpan.TicksPerDay), ("h", TimeSpan.TicksPerHour),
+            ("m", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond), ("ms", TimeSpan.TicksPerMillisecond), ("us", TimeSpan.TicksPerMicrosecond)])
+        {
+            long count = time.Ticks / ticks;
+            time -= TimeSpan.FromTicks(count * ticks);
+            if (count > 0)
+                text.Append(CultureInfo.InvariantCulture, $"{count}{unit}");
+        }
+        return text.ToString();
+    }
+
+    /// <summary>In the largest unit in which it is a whole number: <c>10MiB</c>, <c>1500</c>.</summary>
+    public static string ShowSize(long bytes)
+    {
+        foreach ((string unit, long factor) in (ReadOnlySpan<(string, long)>)[("TiB", 1L << 40), ("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10)])
+        {
+            if (bytes >= factor && bytes % factor == 0)
+                return string.Create(CultureInfo.InvariantCulture, $"{bytes / factor}{unit}");
+        }
+        return bytes.ToString(CultureInfo.InvariantCulture);
+    }
 }

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Net;
-using System.Text.RegularExpressions;
 using Launchd.Model;
 
 namespace Launchd.Config;
@@ -8,9 +7,6 @@ namespace Launchd.Config;
 /// <summary>Reads <c>ready</c> and <c>health</c>.</summary>
 internal static class ReadinessReader
 {
-    /// <summary>A pattern is matched against each line of output; nobody needs more than this.</summary>
-    private const int LongestPattern = 1000;
-
     private const int MostDescriptorNumber = 1023;
 
     private const string Forms = "write \"spawned\", \"notify\" or a table with one of descriptor, http, tcp, unix, command, output";
@@ -124,15 +120,15 @@ internal static class ReadinessReader
     {
         if (table.Take("output") is not { } found || table.NonEmpty("output", found) is not { } pattern)
             return null;
-        if (pattern.Length > LongestPattern)
+        if (pattern.Length > LinePattern.LongestLength)
         {
-            table.Error(DiagnosticCode.OutOfRange, "output", found, $"the pattern has {pattern.Length} characters, more than {LongestPattern}");
+            table.Error(DiagnosticCode.OutOfRange, "output", found, $"the pattern has {pattern.Length} characters, more than {LinePattern.LongestLength}");
             return null;
         }
         try
         {
             // A pattern that can be matched in linear time only: a program's output must not be able to stop the supervisor.
-            _ = new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking);
+            _ = LinePattern.Compile(pattern);
             return pattern;
         }
         catch (ArgumentException e)

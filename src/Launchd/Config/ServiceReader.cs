@@ -39,7 +39,7 @@ internal static class ServiceReader
         // Only a written working directory is one for all: else each service starts in the directory of its own file.
         if (!table.Has("working_directory"))
             read = read with { Execution = read.Execution with { WorkingDirectory = "" } };
-        NotBuiltYet.CheckService(table, read);
+        NotBuiltYet.CheckService(table);
         table.ReportUnknown(KnownKeys.Defaults);
         return read;
     }
@@ -62,9 +62,9 @@ internal static class ServiceReader
             FollowsOutput = Lacks("error"),
         };
         ServiceDefinition service = ReadKeys(table, based, own);
-        if (!table.Has("command"))
+        if (table.Lacks("command", KnownKeys.Service))
             table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'command' is missing", "write command = [\"program\", \"argument\"]");
-        NotBuiltYet.CheckService(table, service);
+        NotBuiltYet.CheckService(table);
         table.ReportUnknown(KnownKeys.Service);
         return new ServiceEntry(service, table, defaults);
     }

@@ -93,6 +93,20 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
         }
     }
 
+    /// <summary>Whether a key is missing, and nothing in the table looks like a misspelling of it, which is an error of its own that says so.</summary>
+    public bool Lacks(string key, ReadOnlySpan<string> known)
+    {
+        if (Has(key))
+            return false;
+        string[] all = known.ToArray();
+        foreach (TomlEntry entry in _table.Entries)
+        {
+            if (!all.Contains(entry.Key) && Suggestion.Nearest(entry.Key, all) == key)
+                return false;
+        }
+        return true;
+    }
+
     /// <summary>Reports the keys that no getter asked for.</summary>
     /// <param name="known">All keys of such a table, for the hint.</param>
     public void ReportUnknown(ReadOnlySpan<string> known)

@@ -12,7 +12,13 @@ internal static class ControlNames
     public const string ShuttingDown = Interface + ".ShuttingDown";
     public const string NotBuilt = Interface + ".NotBuilt";
     public const string LimitReached = Interface + ".LimitReached";
+    public const string BadConfiguration = Interface + ".BadConfiguration";
+    public const string ReloadRefused = Interface + ".ReloadRefused";
+    public const string NoSuchDescriptor = Interface + ".NoSuchDescriptor";
+    public const string NotRunning = Interface + ".NotRunning";
+    public const string NotPermittedByKernel = Interface + ".NotPermittedByKernel";
     public const string MethodNotFound = "org.varlink.service.MethodNotFound";
+    public const string InterfaceNotFound = "org.varlink.service.InterfaceNotFound";
     public const string InvalidParameter = "org.varlink.service.InvalidParameter";
 }
 
@@ -23,14 +29,16 @@ internal sealed record ControlCall(string Method, JsonElement? Parameters = null
 internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Error = null, bool Continues = false);
 
 /// <summary>
-/// Parameters of Start, Stop, Restart, ReloadService and Signal. Services are names or shell patterns (<c>*</c>, <c>?</c>).
+/// Parameters of Start, Stop, Restart, ReloadService, Signal and Scale. Services are names or shell patterns (<c>*</c>, <c>?</c>).
 /// </summary>
 /// <param name="Services">Null is none.</param>
 /// <param name="All">Every service.</param>
 /// <param name="Wait">False: answered as soon as the order is accepted.</param>
 /// <param name="Signal">For Signal: its name.</param>
+/// <param name="Count">For Scale: slots of the pool.</param>
 /// <param name="Update">For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</param>
-internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null)
+internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null,
+    int? Count = null)
 {
     // The serializer honours defaults of parameters, not of properties that are only initialised.
     [JsonPropertyOrder(-1)]
@@ -71,6 +79,9 @@ internal sealed record ServiceResult
 
 /// <summary>Parameters of Status and Descriptors: a service's name or pattern; null for all.</summary>
 internal sealed record FilterRequest(string? Service = null);
+
+/// <summary>Parameters of <c>org.varlink.service.GetInterfaceDescription</c>.</summary>
+internal sealed record InterfaceRequest(string? Interface = null);
 
 internal sealed record StatusReply
 {
@@ -132,6 +143,18 @@ internal sealed record InstanceStatus
     /// <summary>The program's own <c>STATUS=</c> text, escaped.</summary>
     public string? StatusText { get; init; }
     public string? Reason { get; init; }
+
+    /// <summary><c>successor</c> or <c>retiring</c>: it lives beside the one that fills the slot. Null: it fills it.</summary>
+    public string? Role { get; init; }
+
+    /// <summary>Since it was told to end.</summary>
+    public long? DrainingMs { get; init; }
+
+    /// <summary>What it still has to do before it ends, by its own account.</summary>
+    public int? RemainingCount { get; init; }
+
+    /// <summary>Until the rollout counts it as good.</summary>
+    public long? ProvenInMs { get; init; }
     public int StoredDescriptors { get; init; }
 }
 
@@ -161,7 +184,7 @@ internal sealed record DescriptorStatus
     public required string Kind { get; init; }
     public required string Address { get; init; }
 
-    /// <summary>socket, file, stored or sibling.</summary>
+    /// <summary>socket, file, stored, state (what <c>SaveState</c> left), or sibling: published by its holder.</summary>
     public required string Origin { get; init; }
 
     /// <summary>Instances that have it: <c>web.0</c>.</summary>
@@ -169,12 +192,28 @@ internal sealed record DescriptorStatus
     public int? Generation { get; init; }
     public int? QueueCount { get; init; }
 
-    /// <summary>The supervisor's own number.</summary>
+    /// <summary>The supervisor's own number; of what is published, the holder's.</summary>
     public int? Number { get; init; }
+
+    /// <summary>Services that may ask for it, because <c>share</c> and <c>request</c> agree.</summary>
+    public string[] MayAsk { get; init; } = [];
 
     /// <summary>non-blocking, listening, read-only …</summary>
     public string[] Flags { get; init; } = [];
 }
+
+/// <summary>Parameters of Fetch: an operator's look into a running instance.</summary>
+/// <param name="Service">Name of a service, or <c>web.1</c> for one slot of it.</param>
+/// <param name="Name">Under which the descriptor is passed, stored or published.</param>
+/// <param name="Number">Instead of a name: one of the main process's own table.</param>
+internal sealed record FetchRequest(string? Service = null, string? Name = null, int? Number = null);
+
+/// <summary>Answer of Fetch; the descriptor comes with its first byte.</summary>
+/// <param name="Name">Its name, or its number as text.</param>
+/// <param name="Kind">As in <see cref="DescriptorStatus"/>.</param>
+/// <param name="Address">As in <see cref="DescriptorStatus"/>.</param>
+/// <param name="Way">held or taken.</param>
+internal sealed record FetchReply(string Name, string Kind, string Address, string Way);
 
 /// <summary>Parameters of Logs.</summary>
 /// <param name="Service">Name or pattern; null for all.</param>
@@ -215,12 +254,18 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(ServicesRequest))]
 [JsonSerializable(typeof(ServicesReply))]
 [JsonSerializable(typeof(FilterRequest))]
+[JsonSerializable(typeof(InterfaceRequest))]
 [JsonSerializable(typeof(StatusReply))]
 [JsonSerializable(typeof(DescriptorsReply))]
+[JsonSerializable(typeof(FetchRequest))]
+[JsonSerializable(typeof(FetchReply))]
 [JsonSerializable(typeof(LogsRequest))]
 [JsonSerializable(typeof(LogsReply))]
 [JsonSerializable(typeof(EventsRequest))]
 [JsonSerializable(typeof(EventsReply))]
 [JsonSerializable(typeof(ShutdownReply))]
+[JsonSerializable(typeof(ReloadRequest))]
+[JsonSerializable(typeof(PlanRequest))]
+[JsonSerializable(typeof(ReloadReply))]
 [JsonSerializable(typeof(ErrorDetail))]
 internal sealed partial class ControlJson : JsonSerializerContext;

@@ -33,12 +33,12 @@ internal static class Activation
             d.Do(new Effect.CloseConnection(accepted.Connection));
             return;
         }
-        ServiceState state = d[service];
+        ServiceState state = d[service] with { ShortageCount = 0 };
         // Sorted by number: the first gap is where number and place differ.
         int free = 0;
         while (free < state.Slots.Length && state.Slots[free].Slot == free)
             free++;
-        SlotState slot = new() { Slot = free };
+        SlotState slot = ServiceMachine.EmptySlot(state.Definition, state.Generation, free);
         d[service] = state with { Slots = state.Slots.Insert(free, slot) };
         ServiceMachine.Start(d, service, slot, StartReason.Activation, accepted.Connection, accepted.Source);
     }
@@ -47,7 +47,16 @@ internal static class Activation
     {
         int service = d.Graph.Find(failed.Service);
         if (service >= 0 && failed.IsShortage && d[service].IsWatching)
-            Pause(d, service, Limits.AcceptPause, "the system is short of descriptors or memory");
+            PauseForShortage(d, service);
+    }
+
+    /// <summary>The client waits in the queue. What is short comes back when something ends, so the pauses grow and cost nothing.</summary>
+    private static void PauseForShortage(Draft d, int service)
+    {
+        int before = d[service].ShortageCount;
+        d[service] = d[service] with { ShortageCount = before + 1 };
+        TimeSpan pause = Limits.AcceptPause * Math.Pow(2, Math.Min(before, 6));
+        Pause(d, service, pause < Limits.LongestAcceptPause ? pause : Limits.LongestAcceptPause, "the system is short of descriptors or memory");
     }
 
     public static void RemoveConnectionSlot(Draft d, int service, SlotState slot)
@@ -128,7 +137,7 @@ internal static class Activation
     private static bool ShouldWatch(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null)
+        if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null || state.Reborn is not null)
             return false;
         return state.IsPerConnection
             ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met
@@ -136,10 +145,11 @@ internal static class Activation
     }
 
     private static bool MayServe(Draft d, int service, string source) =>
-        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && HasRoom(d, service)
+        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && d[service].Reborn is null && HasRoom(d, service)
             && !IsOverSourceLimit(d, service, source);
 
-    private static bool IsAtRest(ServiceState state) => state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+    private static bool IsAtRest(ServiceState state) =>
+        state.Rollout is null && state.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
 
     /// <summary>A service over its start limit would be started by its own waiting queue at once: let the limit's interval pass.</summary>
     private static void RestAfterFailure(Draft d, int service)

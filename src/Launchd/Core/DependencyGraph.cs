@@ -9,11 +9,18 @@ internal sealed class DependencyGraph
 {
     private readonly FrozenDictionary<ServiceName, int> _numbers;
 
-    public DependencyGraph(SupervisorDefinition definition)
+    private readonly SupervisorDefinition _definition;
+
+    /// <param name="definition">Whose services are numbered in its order.</param>
+    /// <param name="former">That it follows; null: it is the first.</param>
+    /// <param name="returning">Services that had been taken out and are there again before they have ended; null: none.</param>
+    public DependencyGraph(SupervisorDefinition definition, DependencyGraph? former = null, IReadOnlySet<ServiceName>? returning = null)
     {
+        _definition = definition;
         ImmutableArray<ServiceDefinition> services = definition.Services;
         _numbers = services.Index().ToFrozenDictionary(s => s.Item.Name, s => s.Index);
         Services = services;
+        Former = [.. services.Select(s => former?.Find(s.Name) is >= 0 and int number && returning?.Contains(s.Name) != true ? former.Services[number] : null)];
         Requires = [.. services.Select(s => Numbers(s.Requires))];
         Wants = [.. services.Select(s => Numbers(s.Wants))];
         List<int>[] first = [.. services.Select(s => new List<int>(Numbers(s.Requires).Concat(Numbers(s.After))))];
@@ -34,10 +41,15 @@ internal sealed class DependencyGraph
         }
         Then = [.. then.Select(t => t.ToArray())];
         RequiredBy = [.. requiredBy.Select(r => r.ToArray())];
-        Activations = [.. services.Select(s => ActivationBounds.Of(s, definition.Listeners))];
+        Dictionary<string, ListenerDefinition> listeners = definition.Listeners.ToDictionary(l => l.Key, StringComparer.Ordinal);
+        Activations = [.. services.Select(s => ActivationBounds.Of(s, listeners))];
     }
 
+    /// <summary>As the configuration has them; a service whose rollout failed may run by another definition.</summary>
     public ImmutableArray<ServiceDefinition> Services { get; }
+
+    /// <summary>What the former configuration said of it; null: it had no such service.</summary>
+    public ServiceDefinition?[] Former { get; }
 
     /// <summary>Must be ready before this one starts; started along.</summary>
     public int[][] Requires { get; }
@@ -60,6 +72,10 @@ internal sealed class DependencyGraph
     /// <summary>The number of a service; -1: no such service.</summary>
     public int Find(ServiceName name) => _numbers.GetValueOrDefault(name, -1);
 
+    /// <summary>The same without some services.</summary>
+    public DependencyGraph Only(IReadOnlySet<ServiceName> names) =>
+        new(_definition with { Services = [.. Services.Where(s => names.Contains(s.Name))] }, this);
+
     private int[] Numbers(ImmutableArray<ServiceName> names) =>
         names.IsEmpty ? [] : [.. names.Select(n => _numbers.GetValueOrDefault(n, -1)).Where(n => n >= 0)];
 }
@@ -69,11 +85,11 @@ internal sealed record ActivationBounds(RateLimit Triggers, int MaxConnections, 
 {
     private static readonly ActivationBounds None = new(RateLimit.Unlimited, MaxConnections: 0, MaxPerSource: 0);
 
-    public static ActivationBounds Of(ServiceDefinition service, ImmutableArray<ListenerDefinition> listeners)
+    public static ActivationBounds Of(ServiceDefinition service, IReadOnlyDictionary<string, ListenerDefinition> listeners)
     {
         if (service.Start is not (StartKind.Demand or StartKind.Connection))
             return None;
-        ListenerDefinition[] own = [.. listeners.Where(l => service.Sockets.Contains(l.Key))];
+        ListenerDefinition[] own = [.. service.Sockets.Where(listeners.ContainsKey).Select(key => listeners[key])];
         RateLimit standard = service.Start == StartKind.Demand ? Limits.DemandTriggers : Limits.ConnectionTriggers;
         return new ActivationBounds(
             own.Select(l => l.TriggerLimit).FirstOrDefault(t => t is not null) ?? standard,

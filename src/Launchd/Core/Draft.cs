@@ -92,6 +92,11 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     public SlotState SetSlot(int service, SlotState slot)
     {
         ServiceState state = this[service];
+        if (slot.Key != 0)
+        {
+            this[service] = state with { Beside = state.Beside.SetItem(IndexBeside(state, slot.Key), slot) };
+            return slot;
+        }
         int at = IndexOf(state, slot.Slot);
         PublicState before = ServiceState.Publish(state.Slots[at].Phase);
         this[service] = state with { Slots = state.Slots.SetItem(at, slot) };
@@ -102,7 +107,15 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
 
     public SlotState SetPhase(int service, SlotState slot, SlotPhase phase) => SetSlot(service, slot with { Phase = phase });
 
-    /// <summary>The slot that holds an instance; null: it is over, or never was.</summary>
+    /// <summary>Takes away what stood beside a slot: it is over.</summary>
+    public void RemoveBeside(int service, SlotState gone)
+    {
+        ServiceState state = this[service];
+        this[service] = state with { Beside = state.Beside.RemoveAt(IndexBeside(state, gone.Key)) };
+        UnsettleNeighbours(service);
+    }
+
+    /// <summary>The slot that holds an instance, or beside which it lives; null: it is over, or never was.</summary>
     public (int Service, SlotState Slot, SlotPhase.Live Phase)? Find(InstanceId instance)
     {
         int service = graph.Find(instance.Service);
@@ -112,6 +125,11 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
         {
             if (slot.Phase is SlotPhase.Live live && live.Instance.Id == instance)
                 return (service, slot, live);
+        }
+        foreach (SlotState beside in this[service].Beside)
+        {
+            if (beside.Key == instance.Number)
+                return (service, beside, (SlotPhase.Live)beside.Phase);
         }
         return null;
     }
@@ -143,6 +161,16 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
             Unsettle(other);
         foreach (int other in graph.First[service])
             Unsettle(other);
+    }
+
+    private static int IndexBeside(ServiceState state, long key)
+    {
+        for (int i = 0; i < state.Beside.Length; i++)
+        {
+            if (state.Beside[i].Key == key)
+                return i;
+        }
+        throw new InvalidOperationException($"no instance {key} beside the slots of {state.Definition.Name}");
     }
 
     private static int IndexOf(ServiceState state, int slot)

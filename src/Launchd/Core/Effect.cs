@@ -5,7 +5,7 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/> and <see cref="Accept"/> come back as events before anything from outside.
+/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -14,8 +14,15 @@ internal abstract record Effect
     }
 
     /// <summary>Start the program of an instance.</summary>
-    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, StartReason Reason, ConnectionId? Connection,
-        ImmutableArray<StoredDescriptor> Stored) : Effect;
+    /// <param name="Instance">Its id from now on.</param>
+    /// <param name="Slot">Its place, which another of its service may hold at the same time.</param>
+    /// <param name="Generation">To which it belongs.</param>
+    /// <param name="Definition">Of that generation: not always the newest.</param>
+    /// <param name="Reason">What the program may be told.</param>
+    /// <param name="Connection">Which it serves; null: none.</param>
+    /// <param name="Stored">The service's fd store.</param>
+    internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, ServiceDefinition Definition, StartReason Reason,
+        ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
 
     /// <summary>Send a signal to an instance, by its pidfd, group or tree.</summary>
     internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect;
@@ -31,6 +38,20 @@ internal abstract record Effect
 
     internal sealed record EndProbe(InstanceId Instance) : Effect;
 
+    /// <summary>Repeat the service's health check, until <see cref="EndHealth"/> or <see cref="Event.HealthFailed"/>.</summary>
+    internal sealed record StartHealth(InstanceId Instance) : Effect;
+
+    internal sealed record EndHealth(InstanceId Instance) : Effect;
+
+    /// <summary>Tell an instance on its channel that it is to finish.</summary>
+    /// <param name="Instance">It was sent the stop signal in the same step.</param>
+    /// <param name="Deadline">It is killed then; null: no limit.</param>
+    /// <param name="Successor">Which takes its place; null: none lives.</param>
+    internal sealed record TellDrain(InstanceId Instance, Moment? Deadline, InstanceId? Successor) : Effect;
+
+    /// <summary>Tell an instance on its channel that another is being started in its place, to which it may hand over.</summary>
+    internal sealed record TellHandOver(InstanceId Instance, InstanceId Successor) : Effect;
+
     /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 
@@ -44,6 +65,14 @@ internal abstract record Effect
 
     internal sealed record UnwatchListeners(ServiceName Service) : Effect;
 
+    /// <summary>Tell once when somebody comes to one of the service's listeners; what waits there already counts.</summary>
+    internal sealed record WatchUse(ServiceName Service) : Effect;
+
+    internal sealed record UnwatchUse(ServiceName Service) : Effect;
+
+    /// <summary>Look whether anybody uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
+    internal sealed record LookForUse(ServiceName Service) : Effect;
+
     /// <summary>Accept one connection.</summary>
     internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;
 
@@ -54,6 +83,12 @@ internal abstract record Effect
 
     /// <summary>Close a received or stored descriptor.</summary>
     internal sealed record CloseDescriptor(DescriptorId Descriptor) : Effect;
+
+    /// <summary>Answer an instance that asked something of the store.</summary>
+    internal sealed record AnswerStore(long Call, StoreAnswer Answer) : Effect;
+
+    /// <summary>Nothing is left of a service that a reload took out: close all that was held for it.</summary>
+    internal sealed record Forget(ServiceName Service) : Effect;
 
     /// <summary>Answer an operator.</summary>
     internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;
@@ -71,5 +106,16 @@ internal enum StartReason { Boot, Activation, Restart, Rollout, Reload, Request 
 /// <summary>A descriptor in the store of a service, oldest first.</summary>
 internal sealed record StoredDescriptor(DescriptorId Id, string Name);
 
+/// <summary>What became of an instance's order to the store.</summary>
+/// <param name="Refusal">Null: done. Else the limit that forbids it; nothing was stored.</param>
+/// <param name="StoredCount">Descriptors that are in the store because of it.</param>
+/// <param name="PresentCount">Descriptors that were there already.</param>
+/// <param name="RemovedCount">Descriptors that it removed.</param>
+internal sealed record StoreAnswer(string? Refusal = null, int StoredCount = 0, int PresentCount = 0, int RemovedCount = 0);
+
 /// <summary>What became of one service that an order named.</summary>
-internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed);
+internal sealed record Outcome(ServiceName Service, bool Succeeded, PublicState State, string? Text, TimeSpan Elapsed, InstanceId? Failed)
+{
+    /// <summary>Of <see cref="Failed"/>, if a rollout failed with it.</summary>
+    public int? FailedSlot { get; init; }
+}

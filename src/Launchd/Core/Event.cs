@@ -37,7 +37,20 @@ internal abstract record Event
     /// <param name="Pid">Sender, as the kernel says.</param>
     /// <param name="Uid">Sender's user.</param>
     /// <param name="Descriptors">What came with it: the core answers each with Keep or Close.</param>
-    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event;
+    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event
+    {
+        /// <summary>Those that are in the store already: the same open file description.</summary>
+        public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
+    }
+
+    /// <summary>An instance puts descriptors into the store over its channel; answered by <see cref="Effect.AnswerStore"/>.</summary>
+    internal sealed record StoreAsked(InstanceId Instance, StoreOrder Order) : Event;
+
+    /// <summary>An instance takes a name out of the store over its channel; answered by <see cref="Effect.AnswerStore"/>.</summary>
+    internal sealed record UnstoreAsked(InstanceId Instance, long Call, string Name) : Event;
+
+    /// <summary>An instance leaves a state, one descriptor, for the next one in its slot.</summary>
+    internal sealed record StateSaved(InstanceId Instance, DescriptorId Descriptor) : Event;
 
     /// <summary>The instance's own form of readiness (probe, descriptor, output) is met.</summary>
     internal sealed record ReadinessMet(InstanceId Instance) : Event;
@@ -51,7 +64,14 @@ internal abstract record Event
     internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded) : Event;
 
     /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
-    internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event;
+    internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event
+    {
+        /// <summary>For <see cref="Verb.Scale"/>: slots of the pool, 1 to 1,000.</summary>
+        public int? Count { get; init; }
+
+        /// <summary>For <see cref="Verb.Restart"/>: instead of the service's own way. Null: as its definition says.</summary>
+        public UpdateKind? Update { get; init; }
+    }
 
     /// <summary>Nobody waits for the reply any more; the order itself stands.</summary>
     internal sealed record ClientLeft(RequestId Request) : Event;
@@ -68,6 +88,14 @@ internal abstract record Event
     /// <summary>Result of <see cref="Effect.Accept"/>: nothing was there any more, or the system is short of descriptors or memory.</summary>
     internal sealed record AcceptFailed(ServiceName Service, bool IsShortage) : Event;
 
+    /// <summary>Somebody came to a listener of a running demand service; told once for each <see cref="Effect.WatchUse"/>.</summary>
+    internal sealed record ListenerUsed(ServiceName Service) : Event;
+
+    /// <summary>Result of <see cref="Effect.LookForUse"/>.</summary>
+    /// <param name="Service">Whose listeners were looked at.</param>
+    /// <param name="IsUsed">A connection to one of them is open, something waits in one, or the kernel does not tell.</param>
+    internal sealed record UseSeen(ServiceName Service, bool IsUsed) : Event;
+
     /// <summary>The far end of a stored descriptor is gone.</summary>
     internal sealed record DescriptorHungUp(ServiceName Service, DescriptorId Descriptor) : Event;
 
@@ -76,12 +104,57 @@ internal abstract record Event
     /// <param name="IsImmediate">Kill what still runs.</param>
     internal sealed record ShutdownAsked(string Reason, bool IsImmediate) : Event;
 
+    /// <summary>
+    /// The configuration is another from now on, and everything new in it is open. A service whose definition is the very object of
+    /// before is untouched (so whoever reads the file again puts the old object where nothing changed, and a copy where only a socket
+    /// or file of the service did). Others roll out, except those in <see cref="Quiet"/>. Services that are gone are stopped and then
+    /// forgotten (<see cref="Effect.Forget"/>).
+    /// </summary>
+    /// <param name="Next">Valid.</param>
+    /// <param name="Request">Answered, with an outcome for each service concerned, when all is over. Null: nobody waits.</param>
+    internal sealed record Reloaded(SupervisorDefinition Next, RequestId? Request) : Event
+    {
+        /// <summary>Changed only in what a running program does not see (policies, order, description, count): taken over as it is.</summary>
+        public ImmutableArray<ServiceName> Quiet { get; init; } = [];
+    }
+
+    /// <summary>The health check of a ready instance failed as often as its definition allows.</summary>
+    /// <param name="Instance">Which is to be replaced.</param>
+    /// <param name="Reason">One sentence without a subject: "was refused by 127.0.0.1:8080 3 times".</param>
+    internal sealed record HealthFailed(InstanceId Instance, string Reason) : Event;
+
+    /// <summary>A draining instance tells how much it still has to do.</summary>
+    internal sealed record DrainProgress(InstanceId Instance, int Remaining) : Event;
+
     /// <summary>A step threw: this service is set aside.</summary>
     internal sealed record MachineFaulted(ServiceName Service, string Text) : Event;
 }
 
-/// <summary>What an operator may ask of services.</summary>
-internal enum Verb { Start, Stop, Restart, Reload, Signal }
+/// <summary>
+/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: it is how a reload of the configuration waits for its outcome.
+/// </summary>
+internal enum Verb { Start, Stop, Restart, Reload, Signal, Scale, Configure }
 
 /// <summary>Commands that run beside an instance.</summary>
 internal enum CommandKind { Stop, Reload }
+
+/// <summary>What an instance asks of the store. All or none of it is done.</summary>
+internal sealed record StoreOrder
+{
+    /// <summary>The host's number of the request, for the answer.</summary>
+    public required long Call { get; init; }
+    public required string Name { get; init; }
+
+    /// <summary>The core answers each with Keep or Close.</summary>
+    public required ImmutableArray<DescriptorId> Descriptors { get; init; }
+
+    /// <summary>Those of them that the store has already, or that stand twice in the order.</summary>
+    public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
+
+    /// <summary>Those of the name that are there go first.</summary>
+    public bool Replaces { get; init; }
+
+    /// <summary>Nothing is stored when there is one of the name.</summary>
+    public bool OnlyIfAbsent { get; init; }
+    public bool IsPolled { get; init; } = true;
+}

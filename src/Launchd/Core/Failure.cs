@@ -33,6 +33,21 @@ internal abstract record Failure
         public override string ToString() => "asked for a restart by WATCHDOG=trigger";
     }
 
+    /// <summary>Its health check failed too often. <paramref name="Reason"/> is the host's sentence.</summary>
+    internal sealed record Unhealthy(string Reason) : Failure
+    {
+        public override string ToString() => $"failed its health check: {Reason}";
+    }
+
+    /// <summary>Ended, or said that it will, while a rollout still waited whether it is good.</summary>
+    /// <param name="Status">Null: it has not ended yet.</param>
+    /// <param name="After">Since it was ready; null: it never was.</param>
+    internal sealed record EndedWhileProving(ExitStatus? Status, TimeSpan? After) : Failure
+    {
+        public override string ToString() =>
+            (Status?.ToString() ?? "said that it stops") + (After is { } after ? $" {Spans.Show(after)} after it was ready" : " before it was ready");
+    }
+
     /// <summary>Ended before it was ready.</summary>
     internal sealed record ExitedEarly(ExitStatus Status) : Failure
     {

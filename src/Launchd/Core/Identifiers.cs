@@ -35,11 +35,17 @@ internal enum TimerKind
     /// <summary>A ready instance must have pinged by then.</summary>
     Watchdog,
 
+    /// <summary>A new instance has been ready as long as its rollout asks for.</summary>
+    Prove,
+
     /// <summary>A slot's next attempt.</summary>
     Backoff,
 
     /// <summary>Activation resumes after its limit was reached.</summary>
     Activation,
+
+    /// <summary>The end of a window of <c>idle_timeout</c>.</summary>
+    Idle,
 
     /// <summary>The end of the whole shutdown's time.</summary>
     Shutdown,

@@ -12,11 +12,38 @@ internal static class Limits
     /// <summary>Messages of one peer that are handled in one turn of the loop.</summary>
     public const int MessagesPerTurn = 16;
 
+    /// <summary>One packet of an instance channel.</summary>
+    public const int PacketBytes = 65_536;
+
+    /// <summary>Descriptors beside one packet of an instance channel.</summary>
+    public const int PacketDescriptorCount = 128;
+
+    /// <summary>Answers and events that wait for one program to read, beside what the kernel's queue holds; then its channel is closed.</summary>
+    public const int UnreadPacketCount = 64;
+
+    /// <summary>Names that one instance may have published at a time.</summary>
+    public const int PublishedCount = 256;
+
+    /// <summary>Descriptors that wait for a successor to watch its channel.</summary>
+    public const int HandedOverCount = 1024;
+
+    /// <summary>The memory of <c>SaveState</c>.</summary>
+    public const long StateBytes = 64L << 20;
+
+    /// <summary>How long an owner may take to give what was asked of it.</summary>
+    public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
+
     /// <summary>Requests of operators that may wait for their outcome at a time.</summary>
     public const int PendingRequestCount = 256;
 
     /// <summary>Events kept for <c>launchd-cs events</c>.</summary>
     public const int JournalCount = 4096;
+
+    /// <summary>Slots of one pool.</summary>
+    public const int SlotCount = 1000;
+
+    /// <summary>Former instances of one slot that may be draining at a time; one more, and the oldest is killed.</summary>
+    public const int RetiringPerSlotCount = 8;
 
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);
@@ -25,6 +52,7 @@ internal static class Limits
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));
 
-    /// <summary>Pause after accept(2) ran out of descriptors or memory.</summary>
+    /// <summary>Pause after accept(2) ran out of descriptors or memory; doubled each time in a row, up to the longest.</summary>
     public static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
+    public static readonly TimeSpan LongestAcceptPause = TimeSpan.FromSeconds(5);
 }

@@ -53,6 +53,33 @@ internal abstract record Notice
         public override ServiceName? Service => Of;
     }
 
+    /// <summary>Instances of another generation take over from now on.</summary>
+    internal sealed record RolloutStarted(ServiceName Of, int Generation, int Former, StartReason Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    internal sealed record RolloutFinished(ServiceName Of, int Generation, TimeSpan After) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>A new generation failed and is given up; the former one serves on or again.</summary>
+    internal sealed record RolledBack(ServiceName Of, int Generation, int Former, string Reason) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>A draining instance told how much it still has to do.</summary>
+    internal sealed record DrainProgressed(InstanceId Instance, int Slot, int Generation, int Pid, int RemainingCount) : OfInstance(Instance, Slot,
+        Generation, Pid);
+
+    /// <summary>The pool has another size.</summary>
+    internal sealed record Scaled(ServiceName Of, int SlotCount, int FormerCount) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
     internal sealed record Activated(ServiceName Of, int ListenerIndex) : Notice
     {
         public override ServiceName? Service => Of;
@@ -70,6 +97,28 @@ internal abstract record Notice
 
     /// <summary>A descriptor went into the store, or was refused (<paramref name="Refusal"/>).</summary>
     internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot,
+        Generation, Pid);
+
+    /// <summary>A sibling was sent a descriptor.</summary>
+    /// <param name="Instance">Whose it is.</param>
+    /// <param name="Slot">Of the owner.</param>
+    /// <param name="Generation">Of the owner.</param>
+    /// <param name="Pid">Of the owner.</param>
+    /// <param name="Name">Under which it is shared.</param>
+    /// <param name="To">The instance that asked, or the operator.</param>
+    /// <param name="Way">held, taken, given, reopened or direct.</param>
+    /// <param name="SkippedCount">How many such events were left out since the last one, because there were too many.</param>
+    internal sealed record DescriptorSent(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string To, string Way, long SkippedCount)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
+    /// <summary>A request was denied by the configuration; <paramref name="Rule"/> would allow it.</summary>
+    internal sealed record DescriptorDenied(ServiceName Of, string Name, string To, string Rule, long SkippedCount) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
+    /// <summary>The supervisor closed an instance's channel; the instance itself goes on.</summary>
+    internal sealed record ChannelClosed(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot,
         Generation, Pid);
 
     internal sealed record Shutdown(string Reason) : Notice;

@@ -37,6 +37,23 @@ internal sealed record Notification
     /// <summary>Every line as received, for the event that reports it.</summary>
     public required ImmutableArray<string> Lines { get; init; }
 
+    /// <summary>The same messages, said over the instance channel.</summary>
+    public static Notification Ready { get; } = new() { IsReady = true, Lines = ["READY=1"] };
+    public static Notification Stopping { get; } = new() { IsStopping = true, Lines = ["STOPPING=1"] };
+    public static Notification Watchdog { get; } = new() { IsWatchdogPing = true, Lines = ["WATCHDOG=1"] };
+
+    public static Notification Says(string status) => new()
+    {
+        Status = status.Length > Limits.StatusTextLength ? status[..Limits.StatusTextLength] : status,
+        Lines = [$"STATUS={(status.Length > Limits.StatusTextLength ? status[..Limits.StatusTextLength] : status)}"],
+    };
+
+    public static Notification Extends(long microseconds) => new()
+    {
+        ExtendTimeout = TimeSpan.FromMicroseconds(microseconds),
+        Lines = [$"EXTEND_TIMEOUT_USEC={microseconds.ToString(CultureInfo.InvariantCulture)}"],
+    };
+
     /// <summary>Reads a datagram. Null: not a notification (empty, a NUL inside, not one <c>KEY=VALUE</c> line).</summary>
     public static Notification? Parse(ReadOnlySpan<byte> datagram)
     {

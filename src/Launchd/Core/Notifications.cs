@@ -51,7 +51,7 @@ internal static class Notifications
             Stopping.Begin(d, service, slot, new StopCause.Failed(Failure.WatchdogTriggered.Value));
         else if (message.IsStopping && slot.Phase is SlotPhase.Ready or SlotPhase.Starting)
             Stopping.Begin(d, service, slot, new StopCause.ByItself(WasReady: slot.Phase is SlotPhase.Ready));
-        else if (message.IsReady && slot.Phase is SlotPhase.Starting starting && d[service].Definition.Ready is Readiness.Notify)
+        else if (message.IsReady && slot.Phase is SlotPhase.Starting starting && before.Definition.Ready is Readiness.Notify)
             ServiceMachine.BecomeReady(d, service, slot, starting.Instance);
         else if (slot.Phase is SlotPhase.Ready ready && message.WatchdogPeriod is not null)
             RearmWatchdog(d, ready.Instance, before);

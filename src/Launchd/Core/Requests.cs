@@ -9,7 +9,7 @@ internal static class Requests
     public static void Apply(Draft d, Event.Requested asked)
     {
         ImmutableArray<int> services = [.. asked.Services.Select(d.Graph.Find).Where(s => s >= 0).Distinct()];
-        bool waits = asked.Verb is Verb.Start or Verb.Stop or Verb.Restart;
+        bool waits = asked.Verb is Verb.Start or Verb.Stop or Verb.Restart or Verb.Scale;
         if (waits && d.Frame.Requests.Length >= Limits.PendingRequestCount)
         {
             d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
@@ -26,7 +26,10 @@ internal static class Requests
                     Unwant(d, service);
                     break;
                 case Verb.Restart:
-                    Replace(d, service);
+                    Replace(d, service, asked.Update);
+                    break;
+                case Verb.Scale:
+                    Pool.Scale(d, service, asked.Count ?? d[service].Slots.Length);
                     break;
             }
         }
@@ -36,7 +39,21 @@ internal static class Requests
             d.Do(new Effect.Reply(asked.Request, outcomes));
             return;
         }
-        PendingRequest pending = new() { Id = asked.Request, Verb = asked.Verb, AskedAt = d.Now, Asked = services, Open = [.. services], Settled = [] };
+        Await(d, asked.Request, asked.Verb, services);
+    }
+
+    /// <summary>Answers an order as soon as the outcome of all its services is known.</summary>
+    public static void Await(Draft d, RequestId request, Verb verb, ImmutableArray<int> services)
+    {
+        PendingRequest pending = new()
+        {
+            Id = request,
+            Verb = verb,
+            AskedAt = d.Now,
+            Asked = [.. services.Select(s => d[s].Definition.Name)],
+            Open = [.. services],
+            Settled = [],
+        };
         d.Frame = d.Frame with { Requests = d.Frame.Requests.Add(pending) };
         foreach (int service in services)
         {
@@ -57,7 +74,7 @@ internal static class Requests
             if (now.Open.IsEmpty)
             {
                 d.Frame = d.Frame with { Requests = d.Frame.Requests.Remove(pending) };
-                d.Do(new Effect.Reply(now.Id, InOrder(d, now)));
+                d.Do(new Effect.Reply(now.Id, InOrder(now)));
             }
             else if (!ReferenceEquals(now, pending))
             {
@@ -72,7 +89,7 @@ internal static class Requests
         List<Outcome> outcomes = [];
         foreach (int service in d.Touched)
         {
-            if (!pending.Open.Contains(service) || Judge(d, service, pending) is not { } outcome)
+            if (!pending.Open.Contains(service) || Verdict.Of(d, service, pending) is not { } outcome)
                 continue;
             open ??= pending.Open.ToBuilder();
             open.Remove(service);
@@ -81,18 +98,18 @@ internal static class Requests
         return open is null ? pending : pending with { Open = open.ToImmutable(), Settled = pending.Settled.AddRange(outcomes) };
     }
 
-    private static ImmutableArray<Outcome> InOrder(Draft d, PendingRequest answered)
+    private static ImmutableArray<Outcome> InOrder(PendingRequest answered)
     {
         if (answered.Settled.Length < 2)
             return answered.Settled;
         Dictionary<ServiceName, Outcome> outcomes = answered.Settled.ToDictionary(o => o.Service);
-        return [.. answered.Asked.Select(s => outcomes[d[s].Definition.Name])];
+        return [.. answered.Asked.Select(s => outcomes[s])];
     }
 
     /// <summary>Makes a service and all that it requires or wants run.</summary>
     public static void Want(Draft d, int service, StartReason reason = StartReason.Request)
     {
-        if (d.IsShuttingDown)
+        if (d.IsShuttingDown || d[service].IsLeaving)
             return;
         foreach (int needed in d.Graph.Requires[service])
             WantNeeded(d, needed);
@@ -100,15 +117,16 @@ internal static class Requests
             WantNeeded(d, needed);
         if (reason == StartReason.Request && d[service].PausedUntil is not null)
             Activation.Resume(d, service);
+        if (!d[service].IsWanted || d[service].IsSetAside)
+            Pool.BeginGeneration(d, service);
         ServiceState state = d[service];
-        bool isNew = !state.IsWanted;
         d[service] = state with
         {
             IsWanted = true,
             IsSetAside = false,
             IsActivated = state.IsOnDemand && (state.IsActivated || reason == StartReason.Request || state.Slots.Any(GoesOn)),
-            Generation = isNew || state.Generation == 0 ? state.Generation + 1 : state.Generation,
         };
+        Pool.CatchUp(d, service);
         if (reason == StartReason.Boot && state.IsOnDemand)
             return;
         foreach (SlotState slot in d[service].Slots)
@@ -136,7 +154,8 @@ internal static class Requests
         d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = [], RestartCount = 0 });
     }
 
-    private static void Unwant(Draft d, int service)
+    /// <summary>Ends a service and all that requires it.</summary>
+    public static void Unwant(Draft d, int service)
     {
         if (!d[service].IsWanted)
         {
@@ -144,7 +163,7 @@ internal static class Requests
             ClearFailed(d, service);
             return;
         }
-        d[service] = d[service] with { IsWanted = false, IsActivated = false };
+        d[service] = d[service] with { IsWanted = false, IsActivated = false, Rollout = null };
         d.UnsettleNeighbours(service);
         ClearFailed(d, service);
         foreach (int dependent in d.Graph.RequiredBy[service])
@@ -165,25 +184,24 @@ internal static class Requests
         }
     }
 
-    private static void Replace(Draft d, int service)
+    private static void Replace(Draft d, int service, UpdateKind? update)
     {
-        bool wasRunning = d[service].IsWanted;
+        bool wasRunning = d[service] is { IsWanted: true, IsSetAside: false };
         Want(d, service);
-        if (!wasRunning || d.IsShuttingDown)
+        if (!wasRunning || d.IsShuttingDown || d[service].IsLeaving)
             return;
-        d[service] = d[service] with { Generation = d[service].Generation + 1 };
-        foreach (SlotState slot in d[service].Slots)
-        {
-            if (slot.Phase is SlotPhase.Live)
-                Stopping.Begin(d, service, slot, d[service].IsPerConnection ? StopCause.Wish.Value : StopCause.Replace.Value);
-        }
+        ServiceDefinition definition = d.Graph.Services[service];
+        if (d[service].IsPerConnection)
+            Pool.Renew(d, service, update ?? definition.Update);
+        else
+            Rollout.Begin(d, service, definition, StartReason.Rollout, update);
     }
 
     private static Outcome Signal(Draft d, int service, SignalNumber number)
     {
         ServiceState state = d[service];
         int reached = 0;
-        foreach (SlotState slot in state.Slots)
+        foreach (SlotState slot in state.Slots.Concat(state.Beside.Where(b => b.Role == SlotRole.Successor)))
         {
             // A main process that was reaped has no pid any more that a signal could mean.
             if (slot.Phase is SlotPhase.Stopping { Status: not null } || slot.Instance is not { Pid: > 0 } instance)
@@ -200,7 +218,7 @@ internal static class Requests
     {
         ServiceState state = d[service];
         ServiceDefinition definition = state.Definition;
-        SlotState[] ready = [.. state.Slots.Where(s => s.Phase is SlotPhase.Ready)];
+        SlotState[] ready = [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready)];
         string? refusal = definition.Reload is null ? "it has no 'reload' in the configuration"
             : ready.Length == 0 ? "it has no ready instance"
             : ready.Any(s => s.Instance!.RunsReloadCommand) ? "its reload command still runs"
@@ -229,46 +247,4 @@ internal static class Requests
 
     private static Outcome Refuse(Draft d, int service, string why) =>
         new(d[service].Definition.Name, Succeeded: false, d[service].PublicState, why, TimeSpan.Zero, Failed: null);
-
-    private static Outcome? Judge(Draft d, int service, PendingRequest pending)
-    {
-        ServiceState state = d[service];
-        TimeSpan elapsed = d.Now - pending.AskedAt;
-        ServiceName name = state.Definition.Name;
-        if (pending.Verb == Verb.Stop)
-        {
-            if (state.IsWanted)
-                return new Outcome(name, Succeeded: false, state.PublicState, "it was started again meanwhile", elapsed, Failed: null);
-            if (state.HasLiveInstance)
-                return null;
-            string? hangs = state.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault()?.Failure.ToString();
-            return new Outcome(name, Succeeded: hangs is null, state.PublicState, hangs, elapsed, hangs is null ? null : state.LastFailedInstance);
-        }
-        if (!state.IsWanted || d.IsShuttingDown)
-        {
-            string why = d.IsShuttingDown ? "the supervisor is shutting down" : "it was stopped meanwhile";
-            return new Outcome(name, Succeeded: false, state.PublicState, why, elapsed, Failed: null);
-        }
-        if (state.Slots.Any(s => s.Phase is SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
-            return null;
-        if (state.IsSetAside)
-            return new Outcome(name, Succeeded: false, state.PublicState, state.LastFailure?.ToString(), elapsed, state.LastFailedInstance);
-        if (state.IsPerConnection && state.IsHindered)
-            return new Outcome(name, Succeeded: false, state.PublicState, "what it requires has failed", elapsed, Failed: null);
-        if (state.IsPerConnection && !state.IsWatching && state.PausedUntil is null && state.Slots.IsEmpty)
-            return null;
-        if (state.Slots.Select(WhyNot).FirstOrDefault(why => why is not null) is { } reason)
-            return new Outcome(name, Succeeded: false, state.PublicState, reason, elapsed, state.LastFailedInstance);
-        return new Outcome(name, Succeeded: true, state.PublicState, EndedText(state), elapsed, Failed: null);
-    }
-
-    private static string? WhyNot(SlotState slot) => slot.Phase switch
-    {
-        SlotPhase.Failed failed => failed.Failure.ToString(),
-        SlotPhase.BackingOff pause => pause.Reason ?? "it ended and is to be started again",
-        _ => null,
-    };
-
-    private static string? EndedText(ServiceState state) =>
-        state.Slots.Select(s => s.Phase).OfType<SlotPhase.Ended>().FirstOrDefault() is { } ended ? ended.Status.ToString() : null;
 }

@@ -9,39 +9,56 @@ namespace Launchd.Core;
 /// </summary>
 internal static class ServiceMachine
 {
-    /// <summary>Gives a slot a new instance.</summary>
-    public static void Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null)
+    /// <summary>Gives a slot a new instance, of the generation that is the slot's next.</summary>
+    /// <param name="d">The step.</param>
+    /// <param name="service">Its number.</param>
+    /// <param name="slot">At rest; or one that is to stand beside a slot and has no key yet.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="connection">Which it serves; null: none.</param>
+    /// <param name="source">Of the connection.</param>
+    /// <param name="predecessor">Whose place it takes while that still lives; null: none.</param>
+    public static InstanceId Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
+        InstanceId? predecessor = null)
     {
         ServiceState state = d[service];
-        InstanceId id = new(state.Definition.Name, d.Frame.NextInstance);
+        ServiceDefinition definition = slot.Definition;
+        InstanceId id = new(definition.Name, d.Frame.NextInstance);
         d.Frame = d.Frame with { NextInstance = id.Number + 1 };
-        TimeSpan? watchdog = state.Definition.Watchdog is { } period && period > TimeSpan.Zero ? period : null;
+        TimeSpan? watchdog = definition.Watchdog is { } period && period > TimeSpan.Zero ? period : null;
         Instance instance = new()
         {
             Id = id,
-            Generation = state.Generation,
+            Generation = slot.Generation,
+            Definition = definition,
             StartedAt = d.Now,
             Reason = reason,
             WatchdogPeriod = watchdog,
             Source = source,
+            Predecessor = predecessor,
         };
         SlotState started = slot with
         {
             Phase = new SlotPhase.Starting(instance, Deadline: null),
-            Starts = StartWindow.Add(slot.Starts, state.Definition.StartLimit, d.Now),
+            Starts = StartWindow.Add(slot.Starts, definition.StartLimit, d.Now),
             RestartCount = reason == StartReason.Restart ? slot.RestartCount + 1 : slot.RestartCount,
         };
-        d.SetSlot(service, started);
-        d.Do(new Effect.Spawn(id, slot.Slot, state.Generation, reason, connection, connection is null ? state.Stored : []));
+        if (slot.Role == SlotRole.Holder)
+            d.SetSlot(service, started);
+        else
+            d[service] = state with { Beside = state.Beside.Add(started with { Key = id.Number }) };
+        d.Do(new Effect.Spawn(id, slot.Slot, slot.Generation, definition, reason, connection, connection is null ? state.Stored : []));
+        return id;
     }
 
     public static void Apply(Draft d, Event.Spawned spawned)
     {
         if (d.Find(spawned.Instance) is not (int service, SlotState slot, SlotPhase.Starting starting))
             return;
-        ServiceDefinition definition = d[service].Definition;
         Instance instance = starting.Instance with { Pid = spawned.Pid };
+        ServiceDefinition definition = instance.Definition;
         d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
+        if (slot.Role == SlotRole.Successor)
+            Rollout.NoteSpawn(d, instance);
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
         {
             BecomeReady(d, service, slot, instance);
@@ -63,6 +80,12 @@ internal static class ServiceMachine
         d.Report(new Notice.ExecFailed(instance.Id, slot.Slot, instance.Generation, failed.Failure));
         d.Do(new Effect.Release(instance.Id));
         RecordFailure(d, service, failed.Failure, instance.Id);
+        Rollout.NoteFailure(d, service, slot, starting, failed.Failure);
+        if (slot.Role != SlotRole.Holder)
+        {
+            Rollout.Remove(d, service, slot);
+            return;
+        }
         if (d[service].IsPerConnection)
         {
             Activation.RemoveConnectionSlot(d, service, slot);
@@ -85,36 +108,43 @@ internal static class ServiceMachine
 
     public static void BecomeReady(Draft d, int service, SlotState slot, Instance instance)
     {
-        ServiceDefinition definition = d[service].Definition;
-        Instance ready = instance with { ReadyAt = d.Now, LastPing = d.Now };
+        ServiceDefinition definition = instance.Definition;
+        Instance ready = instance with { ReadyAt = d.Now, LastPing = d.Now, ProvenAt = Rollout.ProvenAt(d, service, instance) };
         if (slot.Phase is SlotPhase.Starting { Instance.Pid: > 0 } starting)
-            EndStarting(d, definition, starting);
+            EndStarting(d, starting);
+        if (definition.Health is not null)
+        {
+            ready = ready with { IsChecked = true };
+            d.Do(new Effect.StartHealth(instance.Id));
+        }
         d.SetPhase(service, slot, new SlotPhase.Ready(ready, d.Now));
+        if (ready.ProvenAt is { } proven)
+            d.Arm(TimerKind.Prove, definition.Name, instance.Id.Number, proven);
         if (ready.WatchdogPeriod is { } period)
             d.Arm(TimerKind.Watchdog, definition.Name, instance.Id.Number, d.Now + period);
         d.Report(new Notice.Ready(instance.Id, slot.Slot, instance.Generation, instance.Pid, d.Now - instance.StartedAt));
     }
 
     /// <summary>Takes back what waits for readiness.</summary>
-    public static void EndStarting(Draft d, ServiceDefinition definition, SlotPhase.Starting starting)
+    public static void EndStarting(Draft d, SlotPhase.Starting starting)
     {
         InstanceId id = starting.Instance.Id;
         if (starting.Deadline is not null)
-            d.Disarm(TimerKind.Ready, definition.Name, id.Number);
-        if (definition.Ready is Readiness.Probed && starting.Instance.Pid > 0)
+            d.Disarm(TimerKind.Ready, id.Service, id.Number);
+        if (starting.Instance.Definition.Ready is Readiness.Probed && starting.Instance.Pid > 0)
             d.Do(new Effect.EndProbe(id));
     }
 
     public static void ReadyTimerFired(Draft d, InstanceId id)
     {
-        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Starting { Deadline: { } due }))
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Starting { Deadline: { } due } starting))
             return;
         if (due > d.Now)
         {
             d.Arm(TimerKind.Ready, id.Service, id.Number, due);
             return;
         }
-        Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.NotReadyInTime(d[service].Definition.ReadyTimeout)));
+        Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.NotReadyInTime(starting.Instance.Definition.ReadyTimeout)));
     }
 
     public static void WatchdogFired(Draft d, InstanceId id)
@@ -146,11 +176,17 @@ internal static class ServiceMachine
                 d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
                 return;
             case StopCause.Replace:
-                d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(StartReason.Request), Attempt = 0, Starts = [] });
+                StartReason reason = state.Rollout?.Reason ?? StartReason.Request;
+                d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = Rollout.StartsAfter(slot, reason) });
+                return;
+            case StopCause.Unused:
+                // Not idle: that would be started at once, because clients may have come to the listener while it stopped.
+                d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
+                d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
                 return;
             case StopCause.Failed(var failure):
                 RecordFailure(d, service, failure, instance.Id);
-                Retry(d, service, Forgive(d, service, slot, instance), failure);
+                Retry(d, service, Forgive(d, slot, instance), failure);
                 return;
             case StopCause.ByItself(var wasReady):
                 FollowOwnEnd(d, service, slot, instance, status, wasReady);
@@ -160,7 +196,7 @@ internal static class ServiceMachine
 
     private static void FollowOwnEnd(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, bool wasReady)
     {
-        ServiceDefinition definition = d[service].Definition;
+        ServiceDefinition definition = instance.Definition;
         bool succeeded = wasReady && IsSuccess(definition, status);
         Failure? failure = succeeded ? null : wasReady ? new Failure.Exited(status) : new Failure.ExitedEarly(status);
         if (failure is not null)
@@ -172,12 +208,12 @@ internal static class ServiceMachine
             d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
             return;
         }
-        Retry(d, service, Forgive(d, service, slot, instance), failure);
+        Retry(d, service, Forgive(d, slot, instance), failure);
     }
 
     /// <summary>An instance that was ready long enough starts the count of the back-off anew.</summary>
-    private static SlotState Forgive(Draft d, int service, SlotState slot, Instance instance) =>
-        instance.ReadyAt is { } ready && d.Now - ready >= d[service].Definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
+    private static SlotState Forgive(Draft d, SlotState slot, Instance instance) =>
+        instance.ReadyAt is { } ready && d.Now - ready >= instance.Definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
 
     public static bool IsSuccess(ServiceDefinition definition, ExitStatus status) =>
         status.IsBySignal ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal)) : definition.SuccessCodes.Contains(status.Code);
@@ -186,7 +222,7 @@ internal static class ServiceMachine
     private static void Retry(Draft d, int service, SlotState slot, Failure? failure)
     {
         ServiceState state = d[service];
-        ServiceDefinition definition = state.Definition;
+        ServiceDefinition definition = slot.Definition;
         if (!state.IsWanted || d.IsShuttingDown)
         {
             d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
@@ -204,7 +240,7 @@ internal static class ServiceMachine
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
         SlotState next = slot with { Attempt = slot.Attempt + 1 };
-        d.Report(new Notice.Restarting(definition.Name, slot.Slot, state.Generation, delay, failure?.ToString()));
+        d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
         if (delay <= TimeSpan.Zero)
         {
             d.SetPhase(service, next, new SlotPhase.Waiting(StartReason.Restart));
@@ -223,7 +259,7 @@ internal static class ServiceMachine
         ServiceState state = d[service];
         d[service] = state with { LastFailure = failure, LastFailedInstance = failure is Failure.DependencyFailed ? null : state.LastFailedInstance };
         d.SetPhase(service, slot with { Attempt = 0 }, new SlotPhase.Failed(failure));
-        d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, state.Generation, failure));
+        d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, slot.Generation, failure));
     }
 
     public static void BackoffFired(Draft d, TimerKey key)
@@ -241,7 +277,10 @@ internal static class ServiceMachine
     private static void RecordFailure(Draft d, int service, Failure failure, InstanceId instance) =>
         d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance };
 
-    /// <summary>As many idle slots as the pool has.</summary>
-    public static ImmutableArray<SlotState> EmptySlots(ServiceDefinition definition) =>
-        definition.Start == StartKind.Connection ? [] : [.. Enumerable.Range(0, definition.InstanceCount).Select(i => new SlotState { Slot = i })];
+    /// <summary>Idle slots as the pool has them, for a service that never ran.</summary>
+    public static ImmutableArray<SlotState> EmptySlots(ServiceDefinition definition, int generation = 0) =>
+        definition.Start == StartKind.Connection ? [] : [.. Enumerable.Range(0, definition.InstanceCount).Select(i => EmptySlot(definition, generation, i))];
+
+    public static SlotState EmptySlot(ServiceDefinition definition, int generation, int slot) =>
+        new() { Slot = slot, Generation = generation, Definition = definition };
 }

@@ -23,8 +23,11 @@ internal static class Shutdown
         if (d.Frame.ExitWith != service || d.IsShuttingDown)
             return;
         bool goesOn = d[service].Slots.Any(s => s.Phase is SlotPhase.Live or SlotPhase.BackingOff or SlotPhase.Waiting);
-        if (!goesOn)
-            Begin(d, $"{d[service].Definition.Name} {status}", status.ShellCode, d.Frame.ShutdownTimeout);
+        if (goesOn)
+            return;
+        // A program that was never ready and then ends well when it is told to has failed all the same.
+        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
+        Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
     }
 
     /// <summary><c>run --exit-with</c>: that service can never run.</summary>
@@ -64,6 +67,7 @@ internal static class Shutdown
             d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
+            Rollout.Drop(d, service);
             d.Unsettle(service);
             d.Touch(service);
         }
@@ -76,6 +80,8 @@ internal static class Shutdown
         {
             foreach (SlotState slot in d[service].Slots)
                 Stopping.Kill(d, service, slot);
+            foreach (SlotState beside in d[service].Beside)
+                Stopping.Kill(d, service, beside);
         }
     }
 }

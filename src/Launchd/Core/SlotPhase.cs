@@ -67,7 +67,14 @@ internal abstract record StopCause
         public static readonly Replace Value = new();
     }
 
+    /// <summary>Nobody used it for so long: it rests until somebody comes.</summary>
+    internal sealed record Unused(TimeSpan For) : StopCause;
+
     internal sealed record Failed(Failure Failure) : StopCause;
+
+    /// <summary>Another has taken its place, or its place is gone: nothing follows.</summary>
+    /// <param name="Why">For people: "generation 4 has taken its place".</param>
+    internal sealed record Retire(string Why) : StopCause;
 
     /// <summary>It ended by itself or said <c>STOPPING=1</c>: the restart policy decides.</summary>
     internal sealed record ByItself(bool WasReady) : StopCause;

@@ -19,23 +19,25 @@ internal static class Stopping
         }
         if (slot.Phase is not SlotPhase.Live live)
             return;
-        ServiceDefinition definition = d[service].Definition;
-        Instance instance = live.Instance;
-        instance = EndWatching(d, definition, live);
+        ServiceDefinition definition = live.Instance.Definition;
+        Instance instance = EndWatching(d, live) with { DrainingSince = d.Now };
+        Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
         {
             Enter(d, service, slot, instance, cause, StopStage.Signalled);
             return;
         }
-        bool isWish = cause is StopCause.Wish or StopCause.Replace;
+        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
+        if (isWish)
+            TellDrain(d, instance);
         if (isWish && !definition.Stop.Command.IsEmpty)
         {
             d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, definition.Stop.Command));
             Enter(d, service, slot, instance, cause, StopStage.Command);
             return;
         }
-        Signal(d, definition, instance, cause);
+        Signal(d, instance, cause);
         Enter(d, service, slot, instance, cause, StopStage.Signalled);
     }
 
@@ -45,7 +47,7 @@ internal static class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
-            EndWatching(d, d[service].Definition, live), StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+            EndWatching(d, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
         Kill(d, service, slot, stopping);
     }
 
@@ -57,11 +59,11 @@ internal static class Stopping
     {
         if (slot.Phase is not SlotPhase.Live live)
             return;
-        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish } ? StopCause.Wish.Value : new StopCause.Failed(failure);
+        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish or StopCause.Retire } before ? before.Cause : new StopCause.Failed(failure);
         if (live is SlotPhase.Stopping stopping)
         {
-            StopStage before = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
-            Kill(d, service, slot, stopping with { Cause = cause, Stage = before });
+            StopStage stage = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
+            Kill(d, service, slot, stopping with { Cause = cause, Stage = stage });
             return;
         }
         Begin(d, service, slot, cause);
@@ -80,7 +82,7 @@ internal static class Stopping
         {
             case StopStage.Command:
                 d.Do(new Effect.EndCommand(id, CommandKind.Stop));
-                Signal(d, d[service].Definition, stopping.Instance, stopping.Cause);
+                Signal(d, stopping.Instance, stopping.Cause);
                 Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
                 return;
             case StopStage.Signalled or StopStage.Leftovers:
@@ -104,7 +106,7 @@ internal static class Stopping
         }
         if (live is not SlotPhase.Stopping { Stage: StopStage.Command } stopping)
             return;
-        Signal(d, d[service].Definition, stopping.Instance, stopping.Cause);
+        Signal(d, stopping.Instance, stopping.Cause);
         Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
     }
 
@@ -112,10 +114,12 @@ internal static class Stopping
     {
         if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live) || live is SlotPhase.Stopping { Status: not null })
             return;
-        ServiceDefinition definition = d[service].Definition;
+        ServiceDefinition definition = live.Instance.Definition;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
-        Instance instance = stopping?.Instance ?? EndWatching(d, definition, live);
+        Instance instance = stopping?.Instance ?? EndWatching(d, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
+        if (stopping is null)
+            Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
         bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
             exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
@@ -150,7 +154,7 @@ internal static class Stopping
 
     private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
     {
-        ServiceDefinition definition = d[service].Definition;
+        ServiceDefinition definition = instance.Definition;
         Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout : null;
         SetDeadline(d, service, slot, new SlotPhase.Stopping(instance, cause, stage, deadline, status));
     }
@@ -173,7 +177,7 @@ internal static class Stopping
         if (stopping.Stage == StopStage.Command)
             d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
         d.Report(new Notice.Killing(instance.Id, slot.Slot, instance.Generation, instance.Pid));
-        d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, d[service].Definition.Stop.Kill));
+        d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, instance.Definition.Stop.Kill));
         SetDeadline(d, service, slot, stopping with { Stage = StopStage.Killed, Deadline = d.Now + Limits.KillGrace });
     }
 
@@ -182,7 +186,13 @@ internal static class Stopping
         Instance instance = stopping.Instance;
         Failure failure = new Failure.CannotBeKilled(instance.Pid);
         d.Do(new Effect.Release(instance.Id));
-        d[service] = d[service] with { LastFailedInstance = instance.Id };
+        d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
+        if (slot.Role != SlotRole.Holder)
+        {
+            Rollout.Remove(d, service, slot);
+            return;
+        }
+        Rollout.Unlink(d, service, instance);
         ServiceMachine.Fail(d, service, slot, failure);
         if (d[service].IsPerConnection)
             Activation.RemoveConnectionSlot(d, service, slot);
@@ -193,19 +203,33 @@ internal static class Stopping
         if (slot.Phase is SlotPhase.Stopping)
             d.Disarm(TimerKind.Stop, instance.Id.Service, instance.Id.Number);
         d.Do(new Effect.Release(instance.Id));
+        if (slot.Role != SlotRole.Holder)
+        {
+            Rollout.Remove(d, service, slot);
+            return;
+        }
+        Rollout.Unlink(d, service, instance);
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
         Shutdown.NoteEnd(d, service, status);
     }
 
     private static int Weight(StopCause cause) => cause switch
     {
+        StopCause.Retire => 3,
         StopCause.Wish => 2,
         StopCause.Replace => 1,
         _ => 0,
     };
 
-    private static void Signal(Draft d, ServiceDefinition definition, Instance instance, StopCause cause)
+    private static void TellDrain(Draft d, Instance instance)
     {
+        TimeSpan limit = instance.Definition.Stop.Timeout;
+        d.Do(new Effect.TellDrain(instance.Id, limit > TimeSpan.Zero ? d.Now + limit : null, instance.Successor));
+    }
+
+    private static void Signal(Draft d, Instance instance, StopCause cause)
+    {
+        ServiceDefinition definition = instance.Definition;
         // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
         SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt
             : definition.Stop.Signal;
@@ -214,11 +238,21 @@ internal static class Stopping
     }
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
-    private static Instance EndWatching(Draft d, ServiceDefinition definition, SlotPhase.Live phase)
+    private static Instance EndWatching(Draft d, SlotPhase.Live phase)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Starting starting)
-            ServiceMachine.EndStarting(d, definition, starting);
+            ServiceMachine.EndStarting(d, starting);
+        if (phase is SlotPhase.Ready && instance.ProvenAt is not null)
+        {
+            d.Disarm(TimerKind.Prove, instance.Id.Service, instance.Id.Number);
+            instance = instance with { ProvenAt = null };
+        }
+        if (instance.IsChecked)
+        {
+            d.Do(new Effect.EndHealth(instance.Id));
+            instance = instance with { IsChecked = false };
+        }
         if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
             d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
         if (!instance.RunsReloadCommand)
@@ -231,7 +265,9 @@ internal static class Stopping
     {
         StopCause.Wish => "it is to stop",
         StopCause.Replace => "it is to be replaced",
+        StopCause.Unused unused => $"nobody used it for {Spans.Show(unused.For)}",
         StopCause.Failed(var failure) => failure.ToString(),
+        StopCause.Retire(var why) => why,
         _ => "it said that it stops",
     };
 }

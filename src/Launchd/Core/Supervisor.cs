@@ -20,9 +20,8 @@ namespace Launchd.Core;
 /// </summary>
 internal sealed class Supervisor
 {
-    private readonly SupervisorState _state;
-    private readonly Draft _draft;
-    private readonly DependencyGraph _graph;
+    private SupervisorState _state;
+    private Draft _draft;
     private Moment _latest;
 
     /// <param name="definition">What is to run.</param>
@@ -30,7 +29,7 @@ internal sealed class Supervisor
     /// <param name="exitWith">End when this service ends; null: end on request only.</param>
     public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null)
     {
-        _graph = new DependencyGraph(definition);
+        DependencyGraph graph = new(definition);
         _state = new SupervisorState
         {
             Services = [.. definition.Services.Select(s => new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) })],
@@ -38,18 +37,18 @@ internal sealed class Supervisor
             {
                 RandomState = seed,
                 ShutdownTimeout = definition.ShutdownTimeout,
-                ExitWith = exitWith is { } name ? _graph.Find(name) : -1,
+                ExitWith = exitWith is { } name ? graph.Find(name) : -1,
             },
         };
-        _draft = new Draft(_state, _graph);
+        _draft = new Draft(_state, graph);
     }
 
-    /// <summary>As of the last step; in the order of the configuration.</summary>
+    /// <summary>As of the last step; in the order of the configuration, and behind them what a reload took out and still ends.</summary>
     public IReadOnlyList<ServiceState> Services => _state.Services;
 
     public SupervisorFrame Frame => _state.Frame;
 
-    public ServiceState? Find(ServiceName name) => _graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
+    public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
     /// <summary>Takes one event and returns what is to be done, valid until the next call.</summary>
     public IReadOnlyList<Effect> Step(Event happened, Moment now)
@@ -59,16 +58,28 @@ internal sealed class Supervisor
         _draft.Begin(now);
         if (_state.Frame.Shutdown is { IsOver: true })
             return _draft.Effects;
-        Apply(happened);
-        Settle();
-        _draft.Commit();
+        (SupervisorState state, Draft d) = happened is Event.Reloaded { Next: { } next } && _state.Frame.Shutdown is null
+            ? Reload.Renumber(_state, _draft.Graph, next, now)
+            : (_state, _draft);
+        Apply(d, happened);
+        Settle(d);
+        d.Commit();
         _latest = now;
-        return _draft.Effects;
+        (_state, _draft) = (state, d);
+        if (_state.HasLeaving)
+            Forget(now);
+        return d.Effects;
     }
 
-    private void Apply(Event happened)
+    /// <summary>Takes out what a reload ended and of which nothing is left.</summary>
+    private void Forget(Moment now)
     {
-        Draft d = _draft;
+        if (_state.Frame.Shutdown is null && _state.Services.Any(Reload.IsGone))
+            (_state, _draft) = Reload.Forget(_state, _draft, now);
+    }
+
+    private static void Apply(Draft d, Event happened)
+    {
         switch (happened)
         {
             case Event.Booted: Boot(d); break;
@@ -86,9 +97,17 @@ internal sealed class Supervisor
             case Event.ListenerReadable e: Activation.Apply(d, e); break;
             case Event.ConnectionAccepted e: Activation.Apply(d, e); break;
             case Event.AcceptFailed e: Activation.Apply(d, e); break;
+            case Event.ListenerUsed e: Idling.Apply(d, e); break;
+            case Event.UseSeen e: Idling.Apply(d, e); break;
             case Event.DescriptorHungUp e: DescriptorStore.Apply(d, e); break;
+            case Event.StoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.UnstoreAsked e: DescriptorStore.Apply(d, e); break;
+            case Event.StateSaved e: DescriptorStore.Apply(d, e); break;
             case Event.ShutdownAsked e: Shutdown.Apply(d, e, d.Frame.ShutdownTimeout); break;
             case Event.MachineFaulted e: SetAside(d, e); break;
+            case Event.Reloaded e: Reload.Apply(d, e); break;
+            case Event.HealthFailed e: Health.Apply(d, e); break;
+            case Event.DrainProgress e: Health.Apply(d, e); break;
             default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);
         }
     }
@@ -101,8 +120,10 @@ internal sealed class Supervisor
             case TimerKind.Ready: ServiceMachine.ReadyTimerFired(d, instance); break;
             case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
+            case TimerKind.Prove: Rollout.ProveTimerFired(d, instance); break;
             case TimerKind.Backoff: ServiceMachine.BackoffFired(d, key); break;
             case TimerKind.Activation: Activation.TimerFired(d, key); break;
+            case TimerKind.Idle: Idling.TimerFired(d, key); break;
             case TimerKind.Shutdown: Shutdown.TimerFired(d); break;
         }
     }
@@ -117,20 +138,20 @@ internal sealed class Supervisor
     }
 
     /// <summary>Looks at every service that the step may concern, until nothing changes any more.</summary>
-    private void Settle()
+    private static void Settle(Draft d)
     {
-        Draft d = _draft;
         // Each look can move a service one phase on; more turns than this would mean that two services push each other for ever.
         int turns = 0, most = 64 + (d.Graph.Services.Length * 16);
         for (int service = d.TakeUnsettled(); service >= 0; service = d.TakeUnsettled())
         {
             if (++turns > most)
                 throw new InvalidOperationException("the services' wishes do not settle");
-            if (d.IsShuttingDown || !d[service].IsWanted)
+            if (d.IsShuttingDown || !d[service].IsWanted || d[service].Reborn is not null)
                 SettleUnwanted(d, service);
             else
                 SettleWanted(d, service);
             Activation.Settle(d, service);
+            Idling.Settle(d, service);
             Shutdown.NoteFailure(d, service);
         }
         // Before the end of the supervisor: nobody is left without an answer.
@@ -160,26 +181,37 @@ internal sealed class Supervisor
                     break;
             }
         }
-        if (!d[service].HasLiveInstance)
-            DescriptorStore.NoteRest(d, service);
+        foreach (SlotState beside in d[service].Beside)
+        {
+            if (mayStop && beside.Phase is SlotPhase.Live { Instance.Pid: > 0 })
+                Stopping.Begin(d, service, beside, StopCause.Wish.Value);
+        }
+        if (d[service].HasLiveInstance)
+            return;
+        DescriptorStore.NoteRest(d, service);
+        if (d[service].Reborn is not null)
+            Reload.Rebear(d, service);
     }
 
     private static void SettleWanted(Draft d, int service)
     {
+        if (d[service].IsPerConnection || d[service].IsSetAside)
+            return;
+        Rollout.Settle(d, service);
         ServiceState state = d[service];
-        if (state.IsPerConnection || state.IsSetAside || (state.IsOnDemand && !state.IsActivated))
+        if (state.IsOnDemand && !state.IsActivated)
             return;
         DependencyVerdict? verdict = null;
         foreach (SlotState slot in state.Slots)
         {
             bool waits = slot.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Failed { Failure: Failure.DependencyFailed };
-            if (!waits)
+            if (!waits || Rollout.IsCrowded(state, slot))
                 continue;
             verdict ??= Dependencies.Verdict(d, service);
             StartReason reason = slot.Phase is SlotPhase.Waiting waiting ? waiting.Reason : StartReason.Request;
-            bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, state.Definition.StartLimit, d.Now);
+            bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, slot.Definition.StartLimit, d.Now);
             if (verdict == DependencyVerdict.Met && isOverLimit)
-                ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(state.Definition, state.LastFailure));
+                ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(slot.Definition, state.LastFailure));
             else if (verdict == DependencyVerdict.Met)
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
@@ -195,7 +227,7 @@ internal sealed class Supervisor
         if (service < 0)
             return;
         Failure failure = new Failure.Faulted(faulted.Text);
-        d[service] = d[service] with { LastFailure = failure, IsSetAside = true };
+        d[service] = d[service] with { LastFailure = failure, IsSetAside = true, Rollout = null };
         d.UnsettleNeighbours(service);
         if (d[service].PausedUntil is not null)
             Activation.Resume(d, service);
@@ -208,5 +240,7 @@ internal sealed class Supervisor
             else if (d[service].IsWanted && slot.Phase is not SlotPhase.Failed { Failure: Failure.Faulted })
                 ServiceMachine.Fail(d, service, slot, failure);
         }
+        foreach (SlotState beside in d[service].Beside)
+            Stopping.SetAside(d, service, beside, failure);
     }
 }

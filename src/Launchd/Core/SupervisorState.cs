@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Model;
 
 namespace Launchd.Core;
 
@@ -9,6 +10,9 @@ internal sealed class SupervisorState
     public required ServiceState[] Services { get; init; }
 
     public required SupervisorFrame Frame { get; set; }
+
+    /// <summary>Whether a reload took out services of which something may still be left.</summary>
+    public bool HasLeaving { get; init; }
 }
 
 /// <summary>What belongs to no service.</summary>
@@ -40,7 +44,7 @@ internal sealed record PendingRequest
     public required Moment AskedAt { get; init; }
 
     /// <summary>The services that it names, in its order: so are they answered.</summary>
-    public required ImmutableArray<int> Asked { get; init; }
+    public required ImmutableArray<ServiceName> Asked { get; init; }
 
     /// <summary>Services whose outcome is still open.</summary>
     public required ImmutableHashSet<int> Open { get; init; }

@@ -25,6 +25,9 @@ internal sealed unsafe class AcceptedConnection : IDisposable
     /// <summary>In LISTEN_FDNAMES.</summary>
     public string Name { get; }
 
+    /// <summary>The client reset it while it waited: a connected socket has a peer's address, if only an empty one (getpeername(2)).</summary>
+    public bool IsGone => _peer is null;
+
     /// <summary>IP address or Unix uid, for the limit per source.</summary>
     public string Source => _peer is { Port: > 0 } internet ? internet.Host.ToString()
         : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _) ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture) : "";

@@ -27,9 +27,14 @@ internal sealed unsafe class ControlConnection
     private byte[] _output = [];
     private int _outputStart;
     private int _outputCount;
+    private FileDescriptor? _attached;
+    private int _attachedAt;
     private bool _isBusy;
     private bool _isClosed;
     private bool _isWriting;
+
+    // The call that is under way wants no answer.
+    private bool _isOneway;
 
     public ControlConnection(SupervisorHost host, ControlMethods methods, FileDescriptor socketTaken, Action<ControlConnection> onClose)
     {
@@ -62,6 +67,21 @@ internal sealed unsafe class ControlConnection
         Finish();
     }
 
+    /// <summary>The last answer of a call, with a descriptor beside its first byte, which is closed once it was sent.</summary>
+    public void AnswerWith<T>(T parameters, JsonTypeInfo<T> type, FileDescriptor descriptorTaken)
+    {
+        if (_isClosed)
+        {
+            descriptorTaken.Dispose();
+            return;
+        }
+        // One call is answered after the other, and the next one is taken when this one was: only one can be under way.
+        _attached?.Dispose();
+        _attached = descriptorTaken;
+        _attachedAt = _outputCount;
+        Answer(parameters, type);
+    }
+
     /// <summary>An answer that others follow.</summary>
     public void Continue<T>(T parameters, JsonTypeInfo<T> type) =>
         Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true);
@@ -87,6 +107,7 @@ internal sealed unsafe class ControlConnection
         _isClosed = true;
         _host.Loop.Unwatch(_socket);
         _socket.Dispose();
+        _attached?.Dispose();
         Closed?.Invoke();
         _onClose(this);
     }
@@ -143,6 +164,7 @@ internal sealed unsafe class ControlConnection
                 return;
             }
             _isBusy = true;
+            _isOneway = call.Oneway;
             Handle(call);
         }
         // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
@@ -192,7 +214,7 @@ internal sealed unsafe class ControlConnection
 
     private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues)
     {
-        if (_isClosed)
+        if (_isClosed || _isOneway)
             return;
         using MemoryStream message = new();
         using (Utf8JsonWriter json = new(message))
@@ -217,6 +239,11 @@ internal sealed unsafe class ControlConnection
         Flush();
     }
 
+    /// <summary>Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.</summary>
+    private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount))
+        : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _attachedAt))
+        : UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount), attached);
+
     private void Append(ReadOnlySpan<byte> bytes)
     {
         if (_outputStart + _outputCount + bytes.Length > _output.Length)
@@ -234,7 +261,7 @@ internal sealed unsafe class ControlConnection
     {
         while (_outputCount > 0)
         {
-            SendResult sent = UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount));
+            SendResult sent = SendNext();
             if (sent.Outcome == SendOutcome.WouldBlock)
                 break;
             if (sent.Outcome != SendOutcome.Sent)
@@ -242,8 +269,14 @@ internal sealed unsafe class ControlConnection
                 Close();
                 return;
             }
+            if (_attached is not null && _attachedAt == 0)
+            {
+                _attached.Dispose();
+                _attached = null;
+            }
             _outputStart += sent.Length;
             _outputCount -= sent.Length;
+            _attachedAt -= sent.Length;
         }
         bool mustWait = _outputCount > 0;
         if (mustWait != _isWriting)

@@ -6,6 +6,7 @@ using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Model;
 
 namespace Launchd.Host;
@@ -15,18 +16,22 @@ internal sealed class ControlMethods : IDisposable
 {
     private const int MostLogLines = 10_000;
     private const int EventsPerAnswer = 64;
+    private const int LinesPerAnswer = 64;
+    private const int AnswerBytes = 4 << 20;
 
     private readonly SupervisorHost _host;
     private readonly StatusReporter _reporter;
+    private readonly Channel.DescriptorFetch _fetch;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
     private long _requests;
-    private ControlConnection? _shutdownCaller;
+    private readonly List<ControlConnection> _shutdownCallers = [];
 
     public ControlMethods(SupervisorHost host)
     {
         _host = host;
         _reporter = new StatusReporter(host);
+        _fetch = new Channel.DescriptorFetch(host);
         host.Effects.OnReply = Reply;
         host.Parts.Journal.Added += Publish;
     }
@@ -40,17 +45,21 @@ internal sealed class ControlMethods : IDisposable
             case "Start": Order(from, call, Verb.Start); break;
             case "Stop": Order(from, call, Verb.Stop); break;
             case "Restart": Order(from, call, Verb.Restart); break;
+            case "Scale": Order(from, call, Verb.Scale); break;
             case "ReloadService": Order(from, call, Verb.Reload); break;
             case "Signal": Order(from, call, Verb.Signal); break;
             case "Logs": Logs(from, call, Read(call, ControlJson.Default.LogsRequest)); break;
             case "Events": Events(from, call, Read(call, ControlJson.Default.EventsRequest)); break;
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
-            case "Reload" or "Scale" or "Upgrade" or "Fetch":
+            case "Fetch": _fetch.Fetch(from, Read(call, ControlJson.Default.FetchRequest)); break;
+            case "Reload": ReloadMethods.Reload(_host, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
+            case "Plan": ReloadMethods.Plan(_host, from, Read(call, ControlJson.Default.PlanRequest)); break;
+            case "Upgrade":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
-            case "org.varlink.service.GetInterfaceDescription": from.Send(WriteDescription, continues: false); break;
+            case "org.varlink.service.GetInterfaceDescription": Describe(from, Read(call, ControlJson.Default.InterfaceRequest)); break;
             default:
                 from.Refuse(ControlNames.MethodNotFound, new ErrorDetail { Name = call.Method });
                 break;
@@ -105,6 +114,16 @@ internal sealed class ControlMethods : IDisposable
                 SignalNumber.AllNames) });
             return;
         }
+        if (verb == Verb.Scale && request.Count is not (>= 1 and <= Limits.SlotCount))
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "count", Text = $"a pool has 1 to {Limits.SlotCount} slots" });
+            return;
+        }
+        if (request.Update is not (null or "replace" or "overlap"))
+        {
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "update", Text = "write 'replace' or 'overlap'" });
+            return;
+        }
         if (Select(from, request) is { } names)
             Order(from, call, request, verb, names, signal);
     }
@@ -118,7 +137,11 @@ internal sealed class ControlMethods : IDisposable
             _waiting.Add(id, waiting);
             from.Closed += () => Forget(id);
         }
-        _host.Feed(new Event.Requested(id, verb, names, signal));
+        _host.Feed(new Event.Requested(id, verb, names, signal)
+        {
+            Count = request.Count,
+            Update = request.Update switch { "replace" => UpdateKind.Replace, "overlap" => UpdateKind.Overlap, _ => null },
+        });
         if (!request.Wait)
         {
             _host.Feed(new Event.ClientLeft(id));
@@ -126,6 +149,14 @@ internal sealed class ControlMethods : IDisposable
                 State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
         }
+    }
+
+    /// <summary>Has a client wait for the outcome of a reload, which is under way whether it waits or not.</summary>
+    public RequestId Await(ControlConnection from, bool wantsProgress, HashSet<ServiceName> services, Action<ServiceResult[]> finish)
+    {
+        RequestId id = new(++_requests);
+        _waiting.Add(id, new Waiting(from, wantsProgress, services) { Finish = finish });
+        return id;
     }
 
     private void Forget(RequestId id)
@@ -149,15 +180,18 @@ internal sealed class ControlMethods : IDisposable
         void Send()
         {
             ServiceResult[] results = [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
-            waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
+            if (waiting.Finish is { } finish)
+                finish(results);
+            else
+                waiting.Connection.Answer(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
         }
     }
 
     private void TailOf(Outcome outcome, Action<string[]> then)
     {
         InstanceId instance = outcome.Failed!.Value;
-        ServiceState state = _host.Core.Find(outcome.Service)!;
-        int slot = state.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
+        ServiceState? state = _host.Core.Find(outcome.Service);
+        int slot = outcome.FailedSlot ?? state?.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
         _host.Parts.Pump.Flush(instance.Number, () => _host.Parts.Pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
     }
 
@@ -179,7 +213,7 @@ internal sealed class ControlMethods : IDisposable
         int count = Math.Clamp(request.Lines, 0, MostLogLines);
         if (!request.Follow || !call.More)
         {
-            _host.Parts.Pump.Tail(only, count, lines => from.Answer(new LogsReply(lines), ControlJson.Default.LogsReply));
+            _host.Parts.Pump.Tail(only, count, lines => Tell(from, lines, 0, call.More));
             return;
         }
         LogFollower? follower = null;
@@ -195,6 +229,33 @@ internal sealed class ControlMethods : IDisposable
                 from.OnDrained = follower!.Continue;
         });
         from.Closed += follower.Dispose;
+    }
+
+    /// <summary>
+    /// Remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them; to one that takes a single answer, the newest
+    /// that fit into it.
+    /// </summary>
+    private static void Tell(ControlConnection to, LogLine[] lines, int next, bool inBatches)
+    {
+        if (!inBatches)
+        {
+            int first = lines.Length;
+            for (long room = AnswerBytes; first > 0 && (room -= 256 + (2 * lines[first - 1].Text.Length)) >= 0;)
+                first--;
+            to.Answer(new LogsReply(lines[first..], first), ControlJson.Default.LogsReply);
+            return;
+        }
+        while (!to.IsClosed && lines.Length - next > LinesPerAnswer)
+        {
+            to.Continue(new LogsReply(lines[next..(next + LinesPerAnswer)]), ControlJson.Default.LogsReply);
+            next += LinesPerAnswer;
+            if (to.PendingBytes == 0)
+                continue;
+            to.OnDrained = () => Tell(to, lines, next, inBatches);
+            return;
+        }
+        if (!to.IsClosed)
+            to.Answer(new LogsReply(lines[next..]), ControlJson.Default.LogsReply);
     }
 
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
@@ -264,12 +325,18 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
-    private static ServiceProgress? StateAfter(Notice notice) => notice switch
+    /// <summary>What a new instance that is ready still has to show.</summary>
+    private string? ProofOf(Notice.Ready ready) => _host.Core.Find(ready.Instance.Service)?.Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout
+        && rollout.Generation == ready.Generation ? $"generation {ready.Generation} proves itself for {Spans.Show(rollout.Prove)}" : null;
+
+    private ServiceProgress? StateAfter(Notice notice) => notice switch
     {
-        Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"pid {e.Pid}"),
-        Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", null),
-        Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", e.Reason),
+        Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"generation {e.Generation}, pid {e.Pid}"),
+        Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", ProofOf(e)),
+        Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.Reason}"),
         Notice.Killing e => new(e.Instance.Service.Text, e.Slot, "draining", "killing it"),
+        Notice.DrainProgressed e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.RemainingCount} left"),
+        Notice.RolledBack e => new(e.Of.Text, 0, "draining", $"rolling back to generation {e.Former}: {e.Reason}"),
         Notice.Stopped e => new(e.Of.Text, e.Slot, "stopped", null),
         Notice.ExecFailed e => new(e.Instance.Service.Text, e.Slot, "backing-off", e.Failure.Text),
         Notice.Restarting e => new(e.Of.Text, e.Slot, "backing-off", e.Reason),
@@ -292,14 +359,15 @@ internal sealed class ControlMethods : IDisposable
 
     private void Shutdown(ControlConnection from)
     {
-        _shutdownCaller = from;
+        _shutdownCallers.Add(from);
+        from.Closed += () => _shutdownCallers.Remove(from);
         _host.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
     }
 
-    /// <summary>Everything has ended: tells who asked for it.</summary>
+    /// <summary>Everything has ended: tells all who asked for it.</summary>
     public void AnswerShutdown()
     {
-        if (_shutdownCaller is { IsClosed: false } caller)
+        foreach (ControlConnection caller in _shutdownCallers.ToArray())
             caller.Answer(new ShutdownReply(_host.Core.Services.Count), ControlJson.Default.ShutdownReply);
     }
 
@@ -327,6 +395,14 @@ internal sealed class ControlMethods : IDisposable
         return [.. selected.Distinct()];
     }
 
+    private static void Describe(ControlConnection from, InterfaceRequest request)
+    {
+        if (request.Interface == ControlNames.Interface)
+            from.Send(WriteDescription, continues: false);
+        else
+            from.Refuse(ControlNames.InterfaceNotFound, new ErrorDetail { Name = request.Interface });
+    }
+
     private static void WriteInfo(Utf8JsonWriter json)
     {
         json.WriteStartObject();
@@ -349,5 +425,9 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>A client that waits for the outcome of an order.</summary>
-    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services);
+    private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services)
+    {
+        /// <summary>Answers in another form than that of an order; null: in that form.</summary>
+        public Action<ServiceResult[]>? Finish { get; init; }
+    }
 }

@@ -14,22 +14,23 @@ internal sealed class ControlServer : IDisposable
     /// <summary>Connections at a time; above it the one that has been silent longest makes room.</summary>
     private const int MostConnections = 64;
 
+    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
-    private readonly OpenedListener _listener;
-    private readonly bool _admitsOthers;
+    private readonly ControlListener _listener;
     private readonly List<ControlConnection> _connections = [];
+    private readonly DescriptorReserve _reserve = new();
 
     /// <param name="host">Whose socket it is.</param>
-    /// <param name="listenerTaken">Listening at <c>control.sock</c>.</param>
-    public ControlServer(SupervisorHost host, OpenedListener listenerTaken)
+    /// <param name="listener">Borrowed.</param>
+    public ControlServer(SupervisorHost host, ControlListener listener)
     {
         _host = host;
-        _listener = listenerTaken;
+        _listener = listener;
         _methods = new ControlMethods(host);
-        // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
-        _admitsOthers = (host.Definition.ControlMode & 0b000_110_110) != 0;
-        _ = host.Loop.Watch(listenerTaken.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
+        host.OnControlMode = listener.Change;
+        _ = host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
     }
 
     /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>
@@ -40,10 +41,9 @@ internal sealed class ControlServer : IDisposable
         foreach (ControlConnection connection in _connections.ToArray())
             connection.Close();
         _methods.Dispose();
+        _host.Parts.Delays.Cancel(_reserve);
+        _reserve.Dispose();
         _host.Loop.Unwatch(_listener.Descriptor);
-        if (_listener.Path is { } path)
-            _ = UnixPath.RemoveIfOurs(path, out _);
-        _listener.Descriptor.Dispose();
     }
 
     private void Accept()
@@ -51,10 +51,16 @@ internal sealed class ControlServer : IDisposable
         for (int i = 0; i < Limits.MessagesPerTurn; i++)
         {
             FileDescriptor? accepted = UnixSocket.Accept(_listener.Descriptor, out Errno refused);
+            bool isShort = accepted is null && (refused == Errno.EMFILE || refused == Errno.ENFILE);
+            // accept4(2) looks for a number before it looks into the queue, so it says this of an empty one too.
+            if (isShort && !ListenerState.IsReadable(_listener.Descriptor))
+                return;
+            if (isShort && (_reserve.Lend() || Evict()))
+                continue;
             if (accepted is null)
             {
                 if (refused != Errno.EAGAIN)
-                    _host.Count("control-accepts-failed");
+                    PauseAccepting();
                 return;
             }
             if (!IsAdmitted(accepted) || !HasRoom())
@@ -63,17 +69,37 @@ internal sealed class ControlServer : IDisposable
                 accepted.Dispose();
                 continue;
             }
-            ControlConnection connection = new(_host, _methods, accepted, c => _connections.Remove(c));
+            ControlConnection connection = new(_host, _methods, accepted, Forget);
             if (!connection.IsClosed)
                 _connections.Add(connection);
         }
     }
 
-    // Who opens connections and says nothing must not keep operators out; whoever waits for an answer is not disturbed.
-    private bool HasRoom()
+    /// <summary>What cannot be accepted stays in the queue and would wake the loop for ever.</summary>
+    private void PauseAccepting()
     {
-        if (_connections.Count < MostConnections)
-            return true;
+        _host.Count("control-accepts-failed");
+        _host.Loop.Change(_listener.Descriptor, IoReadiness.None);
+        _host.Parts.Delays.After(RetryPause, _reserve, GoOn);
+    }
+
+    private void Forget(ControlConnection connection)
+    {
+        _connections.Remove(connection);
+        _ = _reserve.TakeBack();
+    }
+
+    private void GoOn()
+    {
+        _ = _reserve.TakeBack();
+        _host.Loop.Change(_listener.Descriptor, IoReadiness.Readable);
+    }
+
+    // Who opens connections and says nothing must not keep operators out; whoever waits for an answer is not disturbed.
+    private bool HasRoom() => _connections.Count < MostConnections || Evict();
+
+    private bool Evict()
+    {
         ControlConnection? silent = _connections.Find(c => c.IsIdle);
         if (silent is null)
             return false;
@@ -82,6 +108,9 @@ internal sealed class ControlServer : IDisposable
         return true;
     }
 
+    // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
+    private bool AdmitsOthers => (_host.Definition.ControlMode & 0b000_110_110) != 0;
+
     private bool IsAdmitted(FileDescriptor connection) =>
-        _admitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
+        AdmitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
 }

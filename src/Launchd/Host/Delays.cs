@@ -5,15 +5,16 @@ using Launchd.Linux;
 namespace Launchd.Host;
 
 /// <summary>
-/// The host's own pauses (between two attempts of a probe), beside the core's timers: one timer descriptor that is armed only while
-/// somebody waits.
+/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer descriptor that is
+/// armed only while somebody waits.
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {
-    private readonly PriorityQueue<(object Owner, Action Then), long> _queue = new();
-    private readonly HashSet<object> _waiting = [];
+    private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
+    private readonly Dictionary<object, long> _waiting = new(ReferenceEqualityComparer.Instance);
     private readonly FileDescriptor _timer;
     private readonly EventLoop _loop;
+    private long _versions;
 
     public Delays(EventLoop loop)
     {
@@ -23,11 +24,11 @@ internal sealed unsafe class Delays : IDisposable
         _ = loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
     }
 
-    /// <summary>Calls once after a pause; an owner has at most one.</summary>
+    /// <summary>Calls once after a pause; an owner has at most one, and a new one takes the place of the former.</summary>
     public void After(TimeSpan pause, object owner, Action then)
     {
-        _waiting.Add(owner);
-        _queue.Enqueue((owner, then), Clock.MonotonicNanoseconds + (pause.Ticks * TimeSpan.NanosecondsPerTick));
+        _waiting[owner] = ++_versions;
+        _queue.Enqueue((owner, _versions, then), Clock.MonotonicNanoseconds + (Math.Max(0, pause.Ticks) * TimeSpan.NanosecondsPerTick));
         Rearm();
     }
 
@@ -43,18 +44,20 @@ internal sealed unsafe class Delays : IDisposable
     {
         ulong count;
         _ = Libc.read(_timer.Number, &count, sizeof(ulong));
-        while (_queue.TryPeek(out (object Owner, Action Then) next, out long due) && due <= Clock.MonotonicNanoseconds)
+        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= Clock.MonotonicNanoseconds)
         {
             _queue.Dequeue();
-            if (_waiting.Remove(next.Owner))
-                next.Then();
+            if (!IsCurrent(next.Owner, next.Version))
+                continue;
+            _waiting.Remove(next.Owner);
+            next.Then();
         }
         Rearm();
     }
 
     private void Rearm()
     {
-        while (_queue.TryPeek(out (object Owner, Action Then) next, out _) && !_waiting.Contains(next.Owner))
+        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out _) && !IsCurrent(next.Owner, next.Version))
             _queue.Dequeue();
         long* setting = stackalloc long[4];
         new Span<long>(setting, 4).Clear();
@@ -65,4 +68,6 @@ internal sealed unsafe class Delays : IDisposable
         }
         _ = HostLibc.timerfd_settime(_timer.Number, 1, setting, null);
     }
+
+    private bool IsCurrent(object owner, long version) => _waiting.TryGetValue(owner, out long current) && current == version;
 }

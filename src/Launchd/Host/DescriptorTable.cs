@@ -6,16 +6,56 @@ using Launchd.Model;
 
 namespace Launchd.Host;
 
-/// <summary>The listeners and files of the configuration, opened at start and held until the end. Owns them all.</summary>
+/// <summary>
+/// One <c>[sockets.NAME]</c> as it is open. Does not change: a reload and the listener guard put another into its place, so that what was
+/// read from the table on one thread stays true on it.
+/// </summary>
+/// <param name="Definition">As the configuration has it.</param>
+/// <param name="Request">As it was opened, owner and flags resolved.</param>
+/// <param name="Opened">In the order of the addresses, shards of one address together.</param>
+/// <param name="Aliases">Symbolic links made for it.</param>
+internal sealed record HeldSocket(
+    ListenerDefinition Definition, ListenerRequest Request, ImmutableArray<OpenedListener> Opened, ImmutableArray<OwnedPath> Aliases)
+{
+    public string Key => Definition.Key;
+
+    /// <summary>The endpoint of one of its listeners, with the port at which it is bound.</summary>
+    public ListenerEndpoint EndpointOf(OpenedListener listener) => ListenerRepair.Bound(Request.Endpoints[listener.EndpointIndex], listener);
+
+    /// <summary>The address of the configuration to which one of its listeners belongs.</summary>
+    public ListenAddress AddressOf(OpenedListener listener) => Definition.Addresses[listener.EndpointIndex];
+}
+
+/// <summary>One <c>[files.NAME]</c>. <paramref name="Descriptor"/> is null where each instance opens its own.</summary>
+internal sealed record HeldFile(FileDefinition Definition, FileDescriptor? Descriptor);
+
+/// <summary>
+/// A listener that the configuration has no more, or that was made anew. It stays open until the last instance that was given it has
+/// ended: clients in its queue are served by that one.
+/// </summary>
+/// <param name="Socket">As it was held.</param>
+/// <param name="Listener">Owned.</param>
+/// <param name="RemovePath">Whether its path is to be unlinked, if it is still its own.</param>
+/// <param name="Successor">Where clients are led to at the kernel meanwhile; null: nowhere.</param>
+internal sealed record RetiredListener(HeldSocket Socket, OpenedListener Listener, bool RemovePath, FileDescriptor? Successor);
+
+/// <summary>The listeners and files of the configuration, opened at start or at a reload and held until they are taken out. Owns them all.</summary>
 internal sealed class DescriptorTable : IDisposable
 {
-    private readonly Dictionary<string, (ListenerDefinition Definition, OpenedListeners Opened)> _listeners = [];
-    private readonly Dictionary<string, (FileDefinition Definition, FileDescriptor? Descriptor)> _files = [];
+    private readonly Dictionary<string, HeldSocket> _sockets = [];
+    private readonly Dictionary<string, HeldFile> _files = [];
+    private readonly List<RetiredListener> _retired = [];
+
+    /// <summary>All that is held for the present configuration.</summary>
+    public IReadOnlyCollection<HeldSocket> Sockets => _sockets.Values;
 
     public IEnumerable<(ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened)> Listeners =>
-        _listeners.Values.Select(l => (l.Definition, l.Opened.Listeners));
+        _sockets.Values.Select(s => (s.Definition, s.Opened));
 
-    public IEnumerable<(FileDefinition Definition, FileDescriptor? Descriptor)> Files => _files.Values;
+    public IEnumerable<(FileDefinition Definition, FileDescriptor? Descriptor)> Files => _files.Values.Select(f => (f.Definition, f.Descriptor));
+
+    /// <summary>What stays open only for those who were given it.</summary>
+    public IReadOnlyList<RetiredListener> Retired => _retired;
 
     /// <summary>Opens everything. On a refusal what was opened is closed again, and nothing is left on disk.</summary>
     public static DescriptorTable Open(SupervisorDefinition definition, UserTable users)
@@ -24,9 +64,12 @@ internal sealed class DescriptorTable : IDisposable
         try
         {
             foreach (ListenerDefinition listener in definition.Listeners)
-                table.OpenListener(listener, IsAcceptedFrom(definition, listener), users);
+                table.OpenListener(listener, RequestFor(definition, listener, users));
             foreach (FileDefinition file in definition.Files)
-                table._files.Add(file.Key, (file, IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null));
+            {
+                FileDescriptor? shared = IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null;
+                table._files.Add(file.Key, new HeldFile(file, shared));
+            }
             return table;
         }
         catch
@@ -36,65 +79,122 @@ internal sealed class DescriptorTable : IDisposable
         }
     }
 
-    public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_listeners[key].Definition,
-        _listeners[key].Opened.Listeners);
+    public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_sockets[key].Definition, _sockets[key].Opened);
+
+    public HeldSocket? FindSocket(string key) => _sockets.GetValueOrDefault(key);
+
+    public HeldFile? FindFile(string key) => _files.GetValueOrDefault(key);
 
     /// <summary>The listeners of a service that one of its slots gets, in order: all endpoints, of each its shard.</summary>
-    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot)
+    /// <param name="service">Whose.</param>
+    /// <param name="slot">From 0.</param>
+    /// <param name="name">Only those that are passed by this name; null: all.</param>
+    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot, string? name = null)
     {
         foreach (string key in service.Sockets)
         {
-            (ListenerDefinition definition, OpenedListeners opened) = _listeners[key];
-            foreach (OpenedListener listener in opened.Listeners)
+            HeldSocket held = _sockets.GetValueOrDefault(key) ?? Former(key);
+            if (name is not null && held.Definition.Name != name)
+                continue;
+            foreach (OpenedListener listener in held.Opened)
             {
-                if (definition.ShardCount == 0 || listener.ShardIndex == slot % definition.ShardCount)
-                    yield return (definition, listener);
+                if (held.Definition.ShardCount == 0 || listener.ShardIndex == slot % held.Definition.ShardCount)
+                    yield return (held.Definition, listener);
             }
         }
     }
+
+    /// <summary>A service that goes back to its former definition gets the sockets that it had, which are kept as long as that may happen.</summary>
+    private HeldSocket Former(string key) => _retired.FindLast(r => r.Socket.Key == key)?.Socket
+        ?? throw new InvalidOperationException($"its socket '{key}' was taken out of the configuration");
+
+    /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
+    public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key)?.Descriptor;
 
     /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
     public OpenResult<FileDescriptor> FileFor(string key, UserTable users, out bool isOwned)
     {
-        (FileDefinition definition, FileDescriptor? shared) = _files[key];
-        isOwned = shared is null;
-        return shared is null ? OpenFile(definition, users) : shared;
+        HeldFile held = _files[key];
+        isOwned = held.Descriptor is null;
+        return held.Descriptor is null ? OpenFile(held.Definition, users) : held.Descriptor;
+    }
+
+    /// <summary>Another configuration holds from now on: takes its sockets and files, and retires or closes what it has no more.</summary>
+    /// <param name="socketsTaken">All of the new configuration, those that stay open included.</param>
+    /// <param name="filesTaken">The same.</param>
+    /// <param name="retiredTaken">Listeners of the old one that are in none of the new.</param>
+    public void Exchange(IReadOnlyCollection<HeldSocket> socketsTaken, IReadOnlyCollection<HeldFile> filesTaken, IEnumerable<RetiredListener> retiredTaken)
+    {
+        _retired.AddRange(retiredTaken);
+        _sockets.Clear();
+        foreach (HeldSocket socket in socketsTaken)
+            _sockets.Add(socket.Key, socket);
+        FileDescriptor?[] before = [.. _files.Values.Select(f => f.Descriptor)];
+        _files.Clear();
+        foreach (HeldFile file in filesTaken)
+            _files.Add(file.Definition.Key, file);
+        // Those who were given it have their own copy.
+        foreach (FileDescriptor? file in before.Where(b => b is not null && _files.Values.All(f => f.Descriptor != b)))
+            file!.Dispose();
+    }
+
+    /// <summary>A listener was made anew at its place; the former one stays for those who have it.</summary>
+    public void Replace(HeldSocket socket, OpenedListener former, OpenedListener next, FileDescriptor? successor)
+    {
+        _sockets[socket.Key] = socket with { Opened = socket.Opened.Replace(former, next) };
+        _retired.Add(new RetiredListener(socket, former, RemovePath: false, successor));
+    }
+
+    /// <summary>Takes the retired listeners that nobody has any more; they are the caller's then.</summary>
+    public IReadOnlyList<RetiredListener> TakeUnused(Func<RetiredListener, bool> isNeeded)
+    {
+        if (_retired.Count == 0)
+            return [];
+        RetiredListener[] unused = [.. _retired.Where(r => !isNeeded(r))];
+        _retired.RemoveAll(r => unused.Contains(r));
+        return unused;
     }
 
     public void Dispose()
     {
-        foreach ((ListenerDefinition definition, OpenedListeners opened) in _listeners.Values)
+        foreach (HeldSocket socket in _sockets.Values)
         {
-            if (definition.RemoveOnStop)
+            if (socket.Definition.RemoveOnStop)
             {
-                opened.Undo();
+                new OpenedListeners(socket.Opened, socket.Aliases).Undo();
                 continue;
             }
-            foreach (OpenedListener listener in opened.Listeners)
+            foreach (OpenedListener listener in socket.Opened)
                 listener.Descriptor.Dispose();
         }
-        foreach ((_, FileDescriptor? descriptor) in _files.Values)
-            descriptor?.Dispose();
-        _listeners.Clear();
+        foreach (RetiredListener retired in _retired)
+            Close(retired);
+        foreach (HeldFile file in _files.Values)
+            file.Descriptor?.Dispose();
+        _sockets.Clear();
         _files.Clear();
+        _retired.Clear();
     }
 
-    private void OpenListener(ListenerDefinition listener, bool isAcceptedFrom, UserTable users)
+    /// <summary>Closes a listener that was taken out of the table, and unlinks its path while that is its own.</summary>
+    public static void Close(RetiredListener retired)
     {
-        ListenerRequest request = ModelMapper.ToRequest(listener, isAcceptedFrom, users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
-        OpenResult<OpenedListeners> opened = ListenerOpener.Open(request);
-        if (!opened.TryGet(out OpenedListeners? listeners, out OpenFailure? failure))
-            throw Refuse($"sockets.{listener.Key}", failure);
-        _listeners.Add(listener.Key, (listener, listeners));
+        if (retired.RemovePath && retired.Listener.Path is { } path)
+            _ = UnixPath.RemoveIfOurs(path, out _);
+        retired.Listener.Descriptor.Dispose();
+        if (retired.Successor is { IsClosed: false } successor)
+            ReplacementListener.EndSteering(successor);
     }
 
-    // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
-    private static bool IsAcceptedFrom(SupervisorDefinition definition, ListenerDefinition listener) =>
-        definition.Services.Any(s => s.Start == StartKind.Connection && s.Sockets.Contains(listener.Key));
+    /// <summary>How a socket is opened under this configuration.</summary>
+    /// <exception cref="StartRefusedException">Its user or group does not exist.</exception>
+    public static ListenerRequest RequestFor(SupervisorDefinition definition, ListenerDefinition listener, UserTable users) =>
+        ModelMapper.ToRequest(listener, IsAcceptedFrom(definition, listener), users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
 
-    private static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
+    /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
+    public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 
-    private static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users) => file switch
+    public static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users) => file switch
     {
         FileDefinition.Opened opened => FileOpener.Open(ModelMapper.ToRequest(opened, users.OwnerOf($"files.{file.Key}", opened.User, opened.Group))),
         FileDefinition.Directory directory => FileOpener.OpenDirectory(directory.DirectoryPath),
@@ -103,6 +203,18 @@ internal sealed class DescriptorTable : IDisposable
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 
+    private void OpenListener(ListenerDefinition listener, ListenerRequest request)
+    {
+        OpenResult<OpenedListeners> opened = ListenerOpener.Open(request);
+        if (!opened.TryGet(out OpenedListeners? listeners, out OpenFailure? failure))
+            throw Refuse($"sockets.{listener.Key}", failure);
+        _sockets.Add(listener.Key, new HeldSocket(listener, request, listeners.Listeners, listeners.Aliases));
+    }
+
+    // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
+    private static bool IsAcceptedFrom(SupervisorDefinition definition, ListenerDefinition listener) =>
+        definition.Services.Any(s => s.Start == StartKind.Connection && s.Sockets.Contains(listener.Key));
+
     private static StartRefusedException Refuse(string what, OpenFailure failure) =>
-        new($"{what}: cannot open {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
+        new($"{what}: {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
 }

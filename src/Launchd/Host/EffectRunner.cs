@@ -9,13 +9,15 @@ namespace Launchd.Host;
 /// <summary>Carries out the core's orders, one method each. Owns the instances, the connections and the stored descriptors.</summary>
 internal sealed class EffectRunner : IDisposable
 {
+    private const int MostGoneInATurn = 64;
     private const int PriorityOfHangUps = SupervisorHost.ListenerPriority;
 
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
-    private readonly HashSet<ServiceName> _watched = [];
+    private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
+    private readonly ListenerUse _use;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -23,6 +25,7 @@ internal sealed class EffectRunner : IDisposable
     {
         _host = host;
         _parts = parts;
+        _use = new ListenerUse(parts.Loop);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -39,20 +42,29 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Signal e: Instances.Signal(e.Instance, e.Number, e.Scope); break;
             case Effect.RunCommand e: Instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
             case Effect.EndCommand e: Instances.EndCommand(e.Instance, e.Kind); break;
-            case Effect.StartProbe e: Instances.StartProbe(e.Instance); break;
-            case Effect.EndProbe e: Instances.EndProbe(e.Instance); break;
+            case Effect.StartProbe e: Instances.Checks.StartProbe(e.Instance); break;
+            case Effect.EndProbe e: Instances.Checks.EndProbe(e.Instance); break;
             case Effect.Release e: Instances.Release(e.Instance); break;
             case Effect.ArmTimer e: _host.Timers.Arm(e.Key, e.Due); break;
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
             case Effect.WatchListeners e: WatchListeners(e.Service); break;
             case Effect.UnwatchListeners e: UnwatchListeners(e.Service); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
-            case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
+            case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
+            case Effect.Reply e: Reply(e); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
+            case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
+            case Effect.Forget e: Forget(e.Service); break;
+            case Effect.TellDrain e: _host.Channels.TellDrain(e.Instance, e.Deadline, e.Successor); break;
+            case Effect.TellHandOver e: _host.Channels.TellHandOver(e.Instance, e.Successor); break;
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }
@@ -70,10 +82,41 @@ internal sealed class EffectRunner : IDisposable
     {
         if (lost is Event.ConnectionAccepted accepted)
             CloseConnection(accepted.Connection);
-        if (lost is not Event.Notified notified)
-            return;
-        foreach (DescriptorId id in notified.Descriptors)
+        ImmutableArray<DescriptorId> received = lost switch
+        {
+            Event.Notified e => e.Descriptors,
+            Event.StoreAsked e => e.Order.Descriptors,
+            Event.StateSaved e => [e.Descriptor],
+            _ => [],
+        };
+        foreach (DescriptorId id in received)
             CloseDescriptor(id);
+    }
+
+    /// <summary>Those of received descriptors that the store of a service has already, or that came twice: the same open file description.</summary>
+    /// <param name="service">Whose store.</param>
+    /// <param name="replaced">What goes by this name does not count; null: everything does.</param>
+    /// <param name="received">From <see cref="Receive"/>.</param>
+    public ImmutableArray<DescriptorId> FindDuplicates(ServiceName service, string? replaced, ImmutableArray<DescriptorId> received)
+    {
+        List<(DescriptorIdentity Identity, FileDescriptor Descriptor)> present = [];
+        foreach (StoredDescriptor stored in _host.Core.Find(service)?.Stored ?? [])
+        {
+            if (stored.Name != replaced && FindStored(stored.Id) is { } descriptor)
+                present.Add((Channel.DescriptorFacts.Of(descriptor).Identity, descriptor));
+        }
+        List<DescriptorId> duplicates = [];
+        foreach (DescriptorId id in received)
+        {
+            FileDescriptor taken = _received[id];
+            DescriptorIdentity identity = Channel.DescriptorFacts.Of(taken).Identity;
+            // Comparing open file descriptions costs a call: only where the file is the same one.
+            if (present.Exists(p => p.Identity == identity && ProcessDescriptors.AreSame(p.Descriptor, taken)))
+                duplicates.Add(id);
+            else
+                present.Add((identity, taken));
+        }
+        return [.. duplicates];
     }
 
     public FileDescriptor? FindStored(DescriptorId id) => _received.GetValueOrDefault(id);
@@ -85,8 +128,9 @@ internal sealed class EffectRunner : IDisposable
     public void Dispose()
     {
         Instances.Dispose();
-        foreach (ServiceName service in _watched.ToArray())
+        foreach (ServiceName service in _watched.Keys.ToArray())
             UnwatchListeners(service);
+        _use.Dispose();
         foreach (AcceptedConnection connection in _connections.Values)
             connection.Dispose();
         foreach (FileDescriptor descriptor in _received.Values)
@@ -95,14 +139,13 @@ internal sealed class EffectRunner : IDisposable
 
     private void Spawn(Effect.Spawn spawn)
     {
-        ServiceDefinition definition = _host.Core.Find(spawn.Instance.Service)!.Definition;
         AcceptedConnection? connection = null;
         if (spawn.Connection is { } id)
             _connections.Remove(id, out connection);
         try
         {
             List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            _host.FeedResult(Instances.Start(spawn, definition, connection, stored));
+            _host.FeedResult(Instances.Start(spawn, spawn.Definition, connection, stored));
         }
         finally
         {
@@ -111,36 +154,96 @@ internal sealed class EffectRunner : IDisposable
         }
     }
 
+    /// <summary>Another configuration holds: services that wait for clients wait at the listeners that they have now.</summary>
+    public void Rewatch()
+    {
+        foreach (ServiceName service in _watched.Keys.ToArray())
+        {
+            if (_host.Core.Find(service) is null)
+                UnwatchListeners(service);
+            else
+                WatchListeners(service);
+        }
+    }
+
+    /// <summary>A listener is about to be closed; another may be watched in its place.</summary>
+    public void ForgetListener(FileDescriptor listener, FileDescriptor? successor = null)
+    {
+        _use.Forget(listener);
+        foreach (List<FileDescriptor> watched in _watched.Values)
+        {
+            int at = watched.IndexOf(listener);
+            if (at >= 0 && successor is not null)
+                watched[at] = successor;
+            else if (at >= 0)
+                watched.RemoveAt(at);
+        }
+    }
+
     private IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> ListenersOf(ServiceName service)
     {
-        ServiceDefinition definition = _host.Core.Find(service)!.Definition;
-        foreach (string key in definition.Sockets)
+        // A service that a reload took out waits for nobody; neither does one for a socket that is gone.
+        foreach (string key in _host.Core.Find(service)?.Definition.Sockets ?? [])
         {
-            (ListenerDefinition listener, ImmutableArray<OpenedListener> opened) = _parts.Descriptors[key];
-            foreach (OpenedListener one in opened)
-                yield return (listener, one);
+            if (_parts.Descriptors.FindSocket(key) is not { } socket)
+                continue;
+            foreach (OpenedListener one in socket.Opened)
+                yield return (socket.Definition, one);
         }
     }
 
     private void WatchListeners(ServiceName service)
     {
-        _watched.Add(service);
+        UnwatchListeners(service);
+        List<FileDescriptor> watched = [];
+        _watched.Add(service, watched);
         int index = 0;
         foreach ((_, OpenedListener listener) in ListenersOf(service))
         {
             int number = index++;
-            Errno refused = _host.Loop.Watch(
-                listener.Descriptor, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => _host.Feed(new Event.ListenerReadable(service, number)));
-            if (refused != Errno.None)
+            if (_host.Guard.WatchReadable(listener.Descriptor, () => _host.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
+                watched.Add(listener.Descriptor);
+            else
                 _host.Count("listeners-unwatchable");
         }
     }
 
+    // By what was watched, not by what the service has: a reload may have given it others.
     private void UnwatchListeners(ServiceName service)
     {
-        _watched.Remove(service);
+        if (!_watched.Remove(service, out List<FileDescriptor>? watched))
+            return;
+        foreach (FileDescriptor listener in watched)
+            _host.Guard.UnwatchReadable(listener);
+    }
+
+    private void Forget(ServiceName service)
+    {
+        UnwatchListeners(service);
+        _use.Unwatch(service);
+        _parts.NotifySockets.Forget(service);
+        _parts.Pump.Forget(service.Text);
+    }
+
+    private void WatchUse(ServiceName service)
+    {
+        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
+        if (refused > 0)
+            _host.Count("listeners-unwatchable");
+    }
+
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process.
+    private void LookForUse(ServiceName service)
+    {
+        bool isUsed = false;
         foreach ((_, OpenedListener listener) in ListenersOf(service))
-            _host.Loop.Unwatch(listener.Descriptor);
+        {
+            bool? its = ListenerUse.IsUsed(listener.Descriptor);
+            if (its is null)
+                _host.Count("idle-unknown");
+            isUsed |= its ?? true;
+        }
+        _host.FeedResult(new Event.UseSeen(service, isUsed));
     }
 
     private void Accept(Effect.Accept accept)
@@ -148,6 +251,13 @@ internal sealed class EffectRunner : IDisposable
         (ListenerDefinition definition, OpenedListener listener) = ListenersOf(accept.Service).ElementAt(accept.ListenerIndex);
         string name = definition.Name == definition.Key ? "connection" : definition.Name;
         AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, out Errno refused);
+        // Who connected and was gone before its turn came needs no process; a flood of such must not keep the others waiting.
+        for (int gone = 0; connection is { IsGone: true } && gone < MostGoneInATurn; gone++)
+        {
+            _host.Count("connections-gone");
+            connection.Dispose();
+            connection = AcceptedConnection.Accept(listener.Descriptor, name, out refused);
+        }
         if (connection is null)
         {
             bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;
@@ -180,12 +290,20 @@ internal sealed class EffectRunner : IDisposable
         if (!_received.Remove(id, out FileDescriptor? descriptor))
             return;
         _host.Loop.Unwatch(descriptor);
-        descriptor.Dispose();
+        _host.Closer.Close(descriptor);
     }
 
-    private void Report(Notice notice)
+    private void Reply(Effect.Reply reply)
+    {
+        OnReply?.Invoke(reply.Request, reply.Outcomes);
+        _host.Reloads.Answered(reply.Request);
+    }
+
+    /// <summary>Tells those who follow.</summary>
+    public void Report(Notice notice)
     {
         _parts.Journal.Add(notice);
         NoticeLogger.Write(_parts.Logger, notice, AddressOf);
+        _host.Channels.Note(notice);
     }
 }

@@ -10,9 +10,6 @@ namespace Launchd.Host;
 /// <summary>The running instances and the commands beside them: their birth, their notifications, their signals, their end.</summary>
 internal sealed unsafe class InstanceTable : IDisposable
 {
-    private static readonly TimeSpan FirstProbePause = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan LongestProbePause = TimeSpan.FromSeconds(1);
-
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
     private readonly Dictionary<InstanceId, RunningInstance> _instances = [];
@@ -27,7 +24,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         _host = host;
         _parts = parts;
         _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid);
+        Checks = new InstanceChecks(host, parts, this);
     }
+
+    public InstanceChecks Checks { get; }
 
     public IEnumerable<RunningInstance> All => _instances.Values;
 
@@ -36,6 +36,9 @@ internal sealed unsafe class InstanceTable : IDisposable
     public Event Start(Effect.Spawn spawn, ServiceDefinition definition, AcceptedConnection? connection, IReadOnlyList<(string, FileDescriptor)> stored)
     {
         RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, definition);
+        // What was given to others may have been spoilt by them: looked at before it is handed out again.
+        if (connection is null)
+            _host.Guard.Check(definition, spawn.Slot);
         Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
@@ -44,6 +47,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
+        _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
         return new Event.Spawned(spawn.Instance, instance.Process.Pid);
@@ -53,16 +57,14 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        // Once to each: programs take the second signal of a kind for "at once". The main process leads its group and cannot leave it.
-        if (scope == KillScope.Process && !instance.MainEnded)
-            _ = instance.Process!.Signal(number.Value);
-        else if (scope == KillScope.Group)
-            _ = Libc.kill(-instance.Group, number.Value);
-        else if (scope == KillScope.Tree)
-            ProcessTree.Signal(instance.Group, instance.MainEnded ? null : instance.Process!.Pid, ProcessTree.MarkOf(instance), _isKnown, number.Value);
-        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help.
-        if (number == SignalNumber.Term && !instance.MainEnded)
-            _ = instance.Process!.Signal(SignalNumber.Cont.Value);
+        Signal(instance, number, scope, _isKnown);
+        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
+        // to end, the others must be able to hear it from the main one, so they go on as well.
+        if (number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal)
+        {
+            bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
+            Signal(instance, SignalNumber.Cont, reachesMore ? KillScope.Group : scope, _isKnown);
+        }
     }
 
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
@@ -75,59 +77,27 @@ internal sealed unsafe class InstanceTable : IDisposable
             _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false));
             return;
         }
-        _commands.Add(process.Pid, new RunningCommand(id, process, status => CommandEnded(id, kind, status)));
+        _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
     }
 
     public void EndCommand(InstanceId id, CommandKind kind)
     {
         foreach (RunningCommand command in _commands.Values)
         {
-            if (command.Instance == id)
-                _ = Libc.kill(-command.Process.Pid, SignalNumber.Kill.Value);
-        }
-        _ = kind;
-    }
-
-    public void StartProbe(InstanceId id)
-    {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance) || instance.Definition.Ready is not Readiness.Probed probed)
-            return;
-        TimeSpan pause = FirstProbePause;
-        instance.Probe = new ReadinessProbe(_host.Loop, probed.Target, isReady => Answered(instance, isReady));
-        Attempt(instance, probed.Target);
-
-        void Answered(RunningInstance of, bool isReady)
-        {
-            if (of.Probe is null)
-                return;
-            if (isReady)
-            {
-                _host.Feed(new Event.ReadinessMet(of.Id));
-                return;
-            }
-            _parts.Delays.After(pause, of, () => Attempt(of, probed.Target));
-            pause = pause * 2 < LongestProbePause ? pause * 2 : LongestProbePause;
-        }
-
-        void Attempt(RunningInstance of, ProbeTarget target)
-        {
-            if (of.Probe is null)
-                return;
-            if (target is ProbeTarget.Command command)
-                ProbeByCommand(of, command.Arguments, Answered);
-            else
-                of.Probe.Begin();
+            if (command.Instance == id && command.Kind == kind)
+                command.Kill();
         }
     }
 
-    public void EndProbe(InstanceId id)
+    /// <summary>Starts a command whose exit code is an answer about the instance.</summary>
+    public IProbeCommand? StartBeside(RunningInstance instance, ImmutableArray<string> arguments, Action<ExitStatus> ended, out string? refused)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance))
-            return;
-        instance.Probe?.Dispose();
-        instance.Probe = null;
-        _parts.Delays.Cancel(instance);
-        EndCommand(id, CommandKind.Reload);
+        PidFd? process = _parts.Launcher.StartCommand(instance, arguments, out refused);
+        if (process is null)
+            return null;
+        RunningCommand command = new(instance.Id, null, process, ended);
+        _commands.Add(process.Pid, command);
+        return command;
     }
 
     public void Release(InstanceId id)
@@ -135,17 +105,34 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!_instances.Remove(id, out RunningInstance? instance))
             return;
         bool hadLeftovers = _withLeftovers.Remove(instance);
-        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers;
+        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers && HasSlot(instance);
         _parts.Delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
         Close(instance, mayServeAgain);
+        if (!HasSlot(instance))
+            _parts.NotifySockets.Forget(id.Service, instance.Slot);
+        _host.Guard.HolderEnded();
     }
+
+    /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
+    private bool HasSlot(RunningInstance instance) => _host.Core.Find(instance.Id.Service) is { IsLeaving: false } service
+        && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
+
+    /// <summary>Whether an instance that still runs was given this descriptor.</summary>
+    public bool IsHeld(FileDescriptor descriptor) => _instances.Values.Any(i => i.Given.Contains(descriptor));
 
     /// <summary>Reads what came for an instance, a batch at a time.</summary>
     public void ReadNotifications(RunningInstance instance) => ReadNotifications(instance, Limits.MessagesPerTurn);
+
+    /// <summary>All that it has said so far; nothing if it is over.</summary>
+    public void ReadNotifications(InstanceId id)
+    {
+        if (_instances.TryGetValue(id, out RunningInstance? instance))
+            ReadNotifications(instance, most: 1024);
+    }
 
     /// <summary>Reaps every child that has ended, and tells the core of those that it knows.</summary>
     public void ReapAll()
@@ -157,7 +144,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         {
             ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
             if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
-                MainEnded(instance, status);
+                MainEnded(instance, reaped.Pid, status);
             else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
                 command.End(status);
         }
@@ -181,14 +168,40 @@ internal sealed unsafe class InstanceTable : IDisposable
             command.Process.Dispose();
     }
 
-    private void MainEnded(RunningInstance instance, ExitStatus status)
+    private static void Signal(RunningInstance instance, SignalNumber number, KillScope scope, Func<int, bool> isKnown)
+    {
+        // Once to each: programs take the second signal of a kind for "at once".
+        int? main = instance.MainEnded ? null : instance.Process!.Pid;
+        switch (scope)
+        {
+            case KillScope.Process:
+                if (main is not null)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Group:
+                ProcessTree.SignalGroup(instance.Group, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+            case KillScope.Tree:
+                ProcessTree.Signal(instance.Group, main, ProcessTree.MarkOf(instance), isKnown, number.Value);
+                if (main is not null && !instance.IsInGroup)
+                    _ = instance.Process!.Signal(number.Value);
+                break;
+        }
+    }
+
+    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
             ReadNotifications(instance, most: 1024);
-        if (!_instances.ContainsKey(instance.Id))
+        _host.Channels.ReadLast(instance);
+        // They may have been that another process is the main one now.
+        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
+        _host.Loop.Unwatch(instance.Process.Descriptor);
         bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group,
             ProcessTree.MarkOf(instance), _isKnown);
         if (hasLeftovers)
@@ -203,17 +216,6 @@ internal sealed unsafe class InstanceTable : IDisposable
         _host.Feed(new Event.CommandEnded(id, kind, status is { Code: 0, Signal: 0 }));
     }
 
-    private void ProbeByCommand(RunningInstance instance, ImmutableArray<string> arguments, Action<RunningInstance, bool> answered)
-    {
-        PidFd? process = _parts.Launcher.StartCommand(instance, arguments, out _);
-        if (process is null)
-        {
-            answered(instance, false);
-            return;
-        }
-        _commands.Add(process.Pid, new RunningCommand(instance.Id, process, status => answered(instance, status is { Code: 0, Signal: 0 })));
-    }
-
     private void ReadNotifications(RunningInstance instance, int most)
     {
         for (int i = 0; i < most && instance.Notify is { } socket; i++)
@@ -221,9 +223,23 @@ internal sealed unsafe class InstanceTable : IDisposable
             using NotifyMessage message = socket.Receive();
             if (!message.IsThere)
                 return;
-            Take(instance, message);
+            TakeContained(instance, message);
             if (!_instances.ContainsKey(instance.Id))
                 return;
+        }
+    }
+
+    private void TakeContained(RunningInstance instance, NotifyMessage message)
+    {
+        try
+        {
+            Take(instance, message);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            // Our bug, met by this message alone: what a child sends never ends the supervisor.
+            _host.Count("notifications-failed");
+            SupervisorLog.EffectFailed(_parts.Logger, "notification", defect);
         }
     }
 
@@ -250,12 +266,52 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         if (notification.Access is { } access)
             instance.Access = access;
+        ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = [];
         if (message.Descriptors.Count > 0)
-            received = [.. Enumerable.Range(0, message.Descriptors.Count).Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
-        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received));
-        if (notification.MainPid is { } pid && pid != instance.Process?.Pid)
+        {
+            received = [.. Enumerable.Range(0, message.Descriptors.Count).Where(i => message.Descriptors[i] is not null)
+                .Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
+        }
+        ImmutableArray<DescriptorId> duplicates =
+            notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
+        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+    }
+
+    /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
+    private void ChangeMain(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
+            return;
+        PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
+        // No child of ours, or not yet: its end shows on its pidfd.
+        Errno refused = next is null ? Errno.None : _host.Loop.Watch(next.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority,
+            _ => NamedMainEnded(instance, next));
+        if (next is null || refused != Errno.None)
+        {
+            next?.Dispose();
             _host.Count("main-pid-refused");
+            SupervisorLog.MainRefused(_parts.Logger, instance.Label, reason ?? refused.Text);
+            return;
+        }
+        PidFd former = instance.Process!;
+        _mains.Remove(former.Pid);
+        _host.Loop.Unwatch(former.Descriptor);
+        former.Dispose();
+        instance.Become(next);
+        _mains.Add(next.Pid, instance);
+        SupervisorLog.MainChanged(_parts.Logger, instance.Label, next.Pid);
+        _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
+    }
+
+    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    {
+        // By now it may be our child, an orphan's end tells how it ended.
+        ReapAll();
+        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
+            return;
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 
     private void ReadReadyPipe(RunningInstance instance)
@@ -280,16 +336,22 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Return(instance, notify, mayServeAgain);
         instance.Notify = null;
+        _host.Channels.End(instance);
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);
+        if (instance.Process is { } process)
+            _host.Loop.Unwatch(process.Descriptor);
         instance.Dispose();
     }
 
-    /// <summary>A command beside an instance. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
-    private sealed class RunningCommand(InstanceId instance, PidFd process, Action<ExitStatus> onEnd)
+    /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
+    private sealed class RunningCommand(InstanceId instance, CommandKind? kind, PidFd process, Action<ExitStatus> onEnd) : IProbeCommand
     {
         public InstanceId Instance => instance;
+        public CommandKind? Kind => kind;
         public PidFd Process => process;
+
+        public void Kill() => ProcessTree.SignalGroup(process.Pid, SignalNumber.Kill.Value);
 
         public void End(ExitStatus status)
         {

@@ -64,6 +64,20 @@ internal sealed class Journal
                 json.WriteString("reason", started.Reason);
                 json.WriteNumber("pid", started.Pid);
                 break;
+            case ListenerHealed healed:
+                json.WriteString("socket", healed.Socket);
+                json.WriteString("address", healed.Address);
+                json.WriteString("fault", healed.Fault);
+                json.WriteString("remedy", healed.Remedy);
+                break;
+            case ConfigurationReloaded reloaded:
+                WriteList(json, "added", reloaded.Added);
+                WriteList(json, "changed", reloaded.Changed);
+                WriteList(json, "removed", reloaded.Removed);
+                break;
+            case ReloadRefused refused:
+                json.WriteString("reason", refused.Reason);
+                break;
             case Notice notice:
                 WriteNotice(json, notice, addressOf);
                 break;
@@ -75,6 +89,9 @@ internal sealed class Journal
     {
         ListenerOpened => "listener-opened",
         SupervisorStarted => "supervisor-started",
+        ListenerHealed => "listener-healed",
+        ConfigurationReloaded => "reloaded",
+        ReloadRefused => "reload-refused",
         Notice.Spawned => "spawned",
         Notice.ExecFailed => "exec-failed",
         Notice.Notified => "notified",
@@ -85,13 +102,29 @@ internal sealed class Journal
         Notice.Restarting => "restarting",
         Notice.Failed => "failed",
         Notice.Stopped => "stopped",
+        Notice.RolloutStarted => "rollout-started",
+        Notice.RolloutFinished => "rollout-finished",
+        Notice.RolledBack => "rolled-back",
+        Notice.DrainProgressed => "drain-progress",
+        Notice.Scaled => "scaled",
         Notice.Activated => "activated",
         Notice.ActivationPaused => "activation-paused",
         Notice.ActivationResumed => "activation-resumed",
         Notice.Stored => "stored",
+        Notice.DescriptorSent => "descriptor-sent",
+        Notice.DescriptorDenied => "descriptor-denied",
+        Notice.ChannelClosed => "channel-closed",
         Notice.Shutdown => "shutdown",
         _ => "unknown",
     };
+
+    private static void WriteList(Utf8JsonWriter json, string key, IEnumerable<string> items)
+    {
+        json.WriteStartArray(key);
+        foreach (string item in items)
+            json.WriteStringValue(item);
+        json.WriteEndArray();
+    }
 
     private static void WriteNotice(Utf8JsonWriter json, Notice notice, Func<ServiceName, int, string?> addressOf)
     {
@@ -122,12 +155,36 @@ internal sealed class Journal
                 json.WriteNumber("slot", e.Slot);
                 json.WriteNumber("generation", e.Generation);
                 break;
+            case Notice.RolloutStarted e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("former", e.Former);
+                json.WriteString("reason", e.Reason.ToString().ToLowerInvariant());
+                break;
+            case Notice.RolloutFinished e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds);
+                break;
+            case Notice.RolledBack e:
+                json.WriteNumber("generation", e.Generation);
+                json.WriteNumber("former", e.Former);
+                json.WriteString("reason", e.Reason);
+                break;
+            case Notice.Scaled e:
+                json.WriteNumber("slots", e.SlotCount);
+                json.WriteNumber("former", e.FormerCount);
+                break;
             case Notice.Activated e:
                 json.WriteString("socket", addressOf(e.Of, e.ListenerIndex));
                 break;
             case Notice.ActivationPaused e:
                 json.WriteNumber("pause_ms", (long)e.Pause.TotalMilliseconds);
                 json.WriteString("reason", e.Reason);
+                break;
+            case Notice.DescriptorDenied e:
+                json.WriteString("name", e.Name);
+                json.WriteString("to", e.To);
+                json.WriteString("rule", e.Rule);
+                WriteSkipped(json, e.SkippedCount);
                 break;
             case Notice.Shutdown e:
                 json.WriteString("reason", e.Reason);
@@ -162,6 +219,9 @@ internal sealed class Journal
             case Notice.Draining e:
                 json.WriteString("reason", e.Reason);
                 break;
+            case Notice.DrainProgressed e:
+                json.WriteNumber("remaining", e.RemainingCount);
+                break;
             case Notice.Exited e when e.Status.IsBySignal:
                 json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());
                 json.WriteBoolean("core", e.Status.DumpedCore);
@@ -169,11 +229,26 @@ internal sealed class Journal
             case Notice.Exited e:
                 json.WriteNumber("code", e.Status.Code);
                 break;
+            case Notice.DescriptorSent e:
+                json.WriteString("name", e.Name);
+                json.WriteString("to", e.To);
+                json.WriteString("way", e.Way);
+                WriteSkipped(json, e.SkippedCount);
+                break;
+            case Notice.ChannelClosed e:
+                json.WriteString("reason", e.Reason);
+                break;
             case Notice.Stored e:
                 json.WriteString("name", e.Name);
                 if (e.Refusal is { } refusal)
                     json.WriteString("refused", refusal);
                 break;
         }
+    }
+
+    private static void WriteSkipped(Utf8JsonWriter json, long count)
+    {
+        if (count > 0)
+            json.WriteNumber("skipped", count);
     }
 }

@@ -16,9 +16,11 @@ internal sealed class Launcher(
     DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
-    private const int FirstPassed = 3;
     private const int PipeCloseOnExec = 0x80000;
     private const int NofileResource = 7;
+
+    /// <summary>Users and groups of the present configuration.</summary>
+    public UserTable Users { get; set; } = users;
 
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
@@ -29,7 +31,7 @@ internal sealed class Launcher(
         FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = users[service.Execution];
+        ResolvedUser user = instance.User = Users[service.Execution];
         if (user.Problem is { } problem)
             return Refuse(service, "user", Errno.ESRCH, problem);
         using Birth birth = new();
@@ -40,6 +42,8 @@ internal sealed class Launcher(
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
         OpenReadyPipe(instance, birth, service);
+        if (!birth.OpenChannel(instance, out Errno channelRefused))
+            return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
         if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
             return environmentRefused;
         SpawnRequest request = Describe(instance, birth, service.Command, environment, searchPath, user) with
@@ -58,7 +62,7 @@ internal sealed class Launcher(
     public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = users[service.Execution];
+        ResolvedUser user = instance.User ?? Users[service.Execution];
         using Birth birth = new();
         refused = user.Problem;
         if (refused is not null)
@@ -90,7 +94,7 @@ internal sealed class Launcher(
         return new SpawnRequest
         {
             Arguments = arguments,
-            Candidates = CandidatesOf(arguments[0], searchPath),
+            Candidates = ProgramSearch.CandidatesOf(arguments[0], searchPath),
             Environment = environment,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
@@ -105,13 +109,6 @@ internal sealed class Launcher(
             ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
             IgnoreSigpipe = execution.IgnoreSigpipe,
         };
-    }
-
-    private static string[] CandidatesOf(string program, string? searchPath)
-    {
-        if (program.Contains('/'))
-            return [program];
-        return [.. (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(d => $"{d.TrimEnd('/')}/{program}")];
     }
 
     private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
@@ -136,11 +133,14 @@ internal sealed class Launcher(
         else
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
+            {
                 birth.Pass(definition.Name, listener.Descriptor.Number, definition.Key);
+                instance.Given.Add(listener.Descriptor);
+            }
         }
         foreach (string key in service.Files)
         {
-            if (!descriptors.FileFor(key, users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
+            if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
                 birth.Own(file);
@@ -154,8 +154,13 @@ internal sealed class Launcher(
     private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        int socket = connection?.Descriptor.Number ?? (service.Input is InputSource.Socket ? descriptors.Of(service,
-            instance.Slot).First().Listener.Descriptor.Number : -1);
+        int socket = connection?.Descriptor.Number ?? -1;
+        if (connection is null && service.Input is InputSource.Socket)
+        {
+            FileDescriptor listener = descriptors.Of(service, instance.Slot).First().Listener.Descriptor;
+            instance.Given.Add(listener);
+            socket = listener.Number;
+        }
         int input = nothing.Number;
         if (service.Input is InputSource.Socket)
             input = socket;
@@ -265,6 +270,8 @@ internal sealed class Launcher(
             variables[set.Name] = Placeholders.Resolve(set.Value, n => ValueOf(n, instance, birth));
         variables.TryGetValue("PATH", out searchPath);
         AddProtocol(instance, birth, connection, variables);
+        // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
+        environment.Add(ProcessTree.MarkOf(instance));
         foreach ((string key, string value) in variables)
             environment.Add($"{key}={value}");
         return null;
@@ -274,7 +281,7 @@ internal sealed class Launcher(
     {
         ServiceDefinition service = instance.Definition;
         foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"])
+            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL", "LAUNCHD_PID", ProcessTree.MarkName])
         {
             variables.Remove(foreign);
         }
@@ -295,10 +302,14 @@ internal sealed class Launcher(
             variables["FDSTORE"] = service.FdStoreCount.ToString(CultureInfo.InvariantCulture);
         if (connection is not null)
             connection.AddTo(variables);
+        if (birth.ChannelNumber > 0)
+        {
+            variables["LAUNCHD_CHANNEL"] = birth.ChannelNumber.ToString(CultureInfo.InvariantCulture);
+            birth.PidVariables.Add("LAUNCHD_PID");
+        }
         variables["LAUNCHD_SERVICE"] = service.Name.Text;
         variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
         variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
-        variables["LAUNCHD_INSTANCE"] = instance.Id.Number.ToString(CultureInfo.InvariantCulture);
     }
 
     private static string ValueOf(string placeholder, RunningInstance instance, Birth birth) => placeholder switch
@@ -340,54 +351,4 @@ internal sealed class Launcher(
         SpawnStage.NoNewPrivileges => "no new privileges",
         _ => stage.ToString().ToLowerInvariant(),
     };
-
-    /// <summary>What one birth needs beside the instance: who gets which number, and what is closed afterwards.</summary>
-    private sealed class Birth : IDisposable
-    {
-        private readonly List<FileDescriptor> _owned = [];
-        private readonly List<(int Source, string? Key)> _passed = [];
-        private readonly List<DescriptorMapping> _extra = [];
-        private int _input, _output, _error;
-
-        public List<string> Names { get; } = [];
-        public List<string> PidVariables { get; } = [];
-
-        public void Own(FileDescriptor taken) => _owned.Add(taken);
-
-        public void Standard(int input, int output, int error) => (_input, _output, _error) = (input, output, error);
-
-        public void Pass(string name, int source, string? key)
-        {
-            Names.Add(name);
-            _passed.Add((source, key));
-        }
-
-        public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
-
-        /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
-        public int NumberOf(string name)
-        {
-            for (int i = 0; i < _passed.Count; i++)
-            {
-                if (_passed[i].Key == name)
-                    return FirstPassed + i;
-            }
-            return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
-        }
-
-        public DescriptorMapping[] Mappings()
-        {
-            List<DescriptorMapping> all = [new(_input, 0), new(_output, 1), new(_error, 2)];
-            for (int i = 0; i < _passed.Count; i++)
-                all.Add(new DescriptorMapping(_passed[i].Source, FirstPassed + i));
-            all.AddRange(_extra);
-            return [.. all.OrderBy(m => m.Target)];
-        }
-
-        public void Dispose()
-        {
-            foreach (FileDescriptor descriptor in _owned)
-                descriptor.Dispose();
-        }
-    }
 }

@@ -21,10 +21,19 @@ internal static class NoticeLogger
             case Notice.Exited e when logger.IsEnabled(LogLevel.Information): SupervisorLog.Exited(logger, Label(e), e.Pid, e.Status.ToString()); break;
             case Notice.Restarting { Delay.Ticks: > 0 } e: SupervisorLog.Restarting(logger, $"{e.Of}.{e.Slot}", Spans.Show(e.Delay)); break;
             case Notice.Failed e: SupervisorLog.Failed(logger, $"{e.Of}.{e.Slot}", e.Failure.ToString()); break;
+            case Notice.RolloutStarted e: SupervisorLog.RolloutStarted(logger, e.Of.Text, e.Generation); break;
+            case Notice.RolloutFinished e when logger.IsEnabled(LogLevel.Information):
+                SupervisorLog.RolloutFinished(logger, e.Of.Text, e.Generation, Spans.Show(e.After));
+                break;
+            case Notice.RolledBack e: SupervisorLog.RolledBack(logger, e.Of.Text, e.Generation, e.Former, e.Reason); break;
+            case Notice.Scaled e: SupervisorLog.Scaled(logger, e.Of.Text, e.FormerCount, e.SlotCount); break;
             case Notice.Activated e: SupervisorLog.Activated(logger, e.Of.Text, addressOf(e.Of, e.ListenerIndex) ?? "?"); break;
             case Notice.ActivationPaused e: SupervisorLog.ActivationPaused(logger, e.Of.Text, Spans.Show(e.Pause), e.Reason); break;
             case Notice.ActivationResumed e: SupervisorLog.ActivationResumed(logger, e.Of.Text); break;
             case Notice.Stored { Refusal: { } refusal } e: SupervisorLog.NotStored(logger, e.Name, Label(e), refusal); break;
+            case Notice.DescriptorSent e when logger.IsEnabled(LogLevel.Debug): SupervisorLog.Sent(logger, e.Name, Label(e), e.To, e.Way); break;
+            case Notice.DescriptorDenied e: SupervisorLog.Denied(logger, e.To, e.Name, e.Of.Text, e.Rule); break;
+            case Notice.ChannelClosed e: SupervisorLog.ChannelClosed(logger, Label(e), e.Reason); break;
             case Notice.Shutdown e: SupervisorLog.ShuttingDown(logger, e.Reason); break;
         }
     }

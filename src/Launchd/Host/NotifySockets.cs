@@ -46,6 +46,17 @@ internal sealed class NotifySockets(EventLoop loop, string directory, Action<Run
         socketTaken.Dispose();
     }
 
+    /// <summary>Closes what rests for a service, or for one slot of it, that will have no instance any more.</summary>
+    public void Forget(ServiceName service, int? slot = null)
+    {
+        foreach ((ServiceName Service, int Slot) key in _resting.Keys.Where(k => k.Service == service && (slot is null || k.Slot == slot)).ToArray())
+        {
+            _resting.Remove(key, out NotifySocket? socket);
+            loop.Unwatch(socket!.Descriptor);
+            socket.Dispose();
+        }
+    }
+
     public void Dispose()
     {
         foreach (NotifySocket socket in _resting.Values)

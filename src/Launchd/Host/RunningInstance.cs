@@ -11,13 +11,24 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public InstanceId Id => id;
     public int Slot => slot;
     public int Generation => generation;
-    public ServiceDefinition Definition => definition;
+
+    /// <summary>As it was started; a reload that changes only what the program does not see puts the new one here.</summary>
+    public ServiceDefinition Definition { get; set; } = definition;
+
+    /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
+    public ResolvedUser? User { get; set; }
+
+    /// <summary>The listeners that it was given, borrowed: they stay open until it has ended.</summary>
+    public List<FileDescriptor> Given { get; } = [];
 
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
 
-    /// <summary>Process group and session: the pid of the first main process.</summary>
+    /// <summary>Process group and session: the pid of the main process that we started; 0: there is none that is surely its own.</summary>
     public int Group { get; set; }
+
+    /// <summary>The main process is in <see cref="Group"/>: always, unless another process took its place by <c>MAINPID=</c>.</summary>
+    public bool IsInGroup { get; private set; } = true;
 
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }
@@ -28,8 +39,27 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
     public FileDescriptor? ReadyPipe { get; set; }
-    public ReadinessProbe? Probe { get; set; }
+    public Probe? Probe { get; set; }
+
+    /// <summary>While it is ready and its definition asks for it.</summary>
+    public HealthMonitor? Health { get; set; }
+
+    /// <summary>The supervisor's end of its channel, from its birth until the channel's connection takes it over.</summary>
+    public FileDescriptor? ChannelEnd { get; set; }
+
+    /// <summary>It has left something with the channel's server that must go when it is over.</summary>
+    public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
+
+    /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
+    public void Become(PidFd mainTaken)
+    {
+        Process = mainTaken;
+        int group = ProcessFacts.Read(mainTaken.Pid)?.Group ?? 0;
+        if (group != Group)
+            Group = group == mainTaken.Pid ? group : 0;
+        IsInGroup = Group != 0;
+    }
 
     public string Label => $"{id.Service}.{slot}";
 
@@ -37,6 +67,8 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     {
         Process?.Dispose();
         ReadyPipe?.Dispose();
+        ChannelEnd?.Dispose();
         Probe?.Dispose();
+        Health?.Dispose();
     }
 }

@@ -14,6 +14,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 {
     private const int O_RDWR_CREAT_CLOEXEC = 2 | 0x40 | 0x80000;
     private const int LOCK_EX_NB = 2 | 4;
+    private const int MostLockTurns = 16;
 
     private readonly FileDescriptor _lock;
     private string? _notifyInMemory;
@@ -46,9 +47,10 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         try
         {
             MakeParents(System.IO.Path.GetDirectoryName(path)!);
+            CheckParent(System.IO.Path.GetDirectoryName(path)!);
             Make(path, mode);
             Check(path);
-            FileDescriptor held = TakeLock(System.IO.Path.Combine(path, "lock"), path);
+            FileDescriptor held = TakeLock(LockOf(path), path);
             RuntimeDirectory directory = new(path, held);
             directory.MakeNotifyDirectory(mode);
             return directory;
@@ -66,6 +68,12 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             Discard(() => File.Delete(NotifyDirectory));
             Discard(() => Directory.Delete(inMemory, recursive: true));
         }
+        else
+        {
+            Discard(() => Directory.Delete(NotifyDirectory));
+        }
+        // While it is held: whoever opened it meanwhile finds that it has no name any more, and begins anew.
+        Discard(() => File.Delete(LockOf(Path)));
         _lock.Dispose();
     }
 
@@ -139,11 +147,35 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     private static void MakeParents(string path)
     {
+        // In /tmp: whoever made it before us would own what is in it (and is found by the check that follows).
+        if (!Directory.Exists(path) && IsSticky(System.IO.Path.GetDirectoryName(path)))
+        {
+            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return;
+        }
         UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
             | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute;
         if (!Directory.Exists(path))
             Directory.CreateDirectory(path, mode);
     }
+
+    /// <summary>Who may write there could put a directory of his own in the place of ours, and with it our sockets.</summary>
+    private static void CheckParent(string parent)
+    {
+        if (FileStatus.ReadFollow(parent, out FileStatus status) != Errno.None)
+            return; // making the directory says why
+        UnixFileMode mode = File.GetUnixFileMode(parent);
+        bool othersMayReplace = (mode & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite)) != 0 && (mode & UnixFileMode.StickyBit) == 0;
+        bool isForeign = IsSticky(System.IO.Path.GetDirectoryName(parent)) && status.Uid != Libc.geteuid() && status.Uid != 0;
+        if (!othersMayReplace && !isForeign)
+            return;
+        string why = isForeign ? $"belongs to user {status.Uid}" : "may be written by others";
+        throw new StartRefusedException(
+            $"runtime directory: {parent} {why}, who could take its sockets away: remove it, or choose another with supervisor.runtime_directory",
+            ExitCode.NotPermitted);
+    }
+
+    private static bool IsSticky(string? path) => path is not null && Directory.Exists(path) && (File.GetUnixFileMode(path) & UnixFileMode.StickyBit) != 0;
 
     private static void Make(string path, UnixFileMode mode)
     {
@@ -162,7 +194,25 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
     }
 
+    private static string LockOf(string path) => System.IO.Path.Combine(path, "lock");
+
     private static FileDescriptor TakeLock(string file, string path)
+    {
+        FileDescriptor? held = null;
+        // Each turn but the last means that a supervisor that was ending removed the file between our open and our lock.
+        for (int turn = 0; turn < MostLockTurns && held is null; turn++)
+            held = TryTakeLock(file, path);
+        if (held is null)
+            throw new StartRefusedException($"{file} is removed again and again by somebody else", ExitCode.SystemRefused);
+        byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
+        _ = HostLibc.ftruncate(held.Number, 0);
+        fixed (byte* text = pid)
+            _ = Libc.write(held.Number, text, (nuint)pid.Length);
+        return held;
+    }
+
+    /// <summary>Null: the file that was locked has no name any more.</summary>
+    private static FileDescriptor? TryTakeLock(string file, string path)
     {
         FileDescriptor held = Files.Open(null, file, O_RDWR_CREAT_CLOEXEC, 0b110_000_000, out Errno refused)
             ?? throw new StartRefusedException($"cannot open {file}: {refused.Text}", ExitCode.SystemRefused);
@@ -173,10 +223,12 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             string remedy = "stop it with 'launchd-cs shutdown', or give this one another name";
             throw new StartRefusedException($"another supervisor (pid {holder}) runs in {path}: {remedy}", ExitCode.TimedOut);
         }
-        byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-        _ = HostLibc.ftruncate(held.Number, 0);
-        fixed (byte* text = pid)
-            _ = Libc.write(held.Number, text, (nuint)pid.Length);
-        return held;
+        bool isNamed = FileStatus.ReadFollow(file, out FileStatus named) == Errno.None
+            && FileStatus.ReadFollow(Files.ProcPath(held), out FileStatus locked) == Errno.None
+            && named.Inode == locked.Inode && named.Device == locked.Device;
+        if (isNamed)
+            return held;
+        held.Dispose();
+        return null;
     }
 }

@@ -15,6 +15,8 @@ internal sealed class StatusReporter(SupervisorHost host)
     public StatusReply Status(ImmutableArray<ServiceName> names)
     {
         HashSet<ServiceName> wanted = [.. names];
+        ILookup<string, string> users = host.Core.Services.SelectMany(s => s.Definition.Sockets.Select(socket => (socket, s.Definition.Name.Text)))
+            .ToLookup(u => u.socket, u => u.Text, StringComparer.Ordinal);
         Moment now = SupervisorHost.Now;
         return new StatusReply
         {
@@ -30,7 +32,8 @@ internal sealed class StatusReporter(SupervisorHost host)
                 Counters = AllCounters(),
             },
             Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(OfListener).Where(s => s.Services.Length == 0 || s.Services.Any(n =>
+            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(l => OfListener(l, [.. users[l.Definition.Key]]))
+                .Where(s => s.Services.Length == 0 || s.Services.Any(n =>
                 wanted.Contains(new ServiceName(n))))],
         };
     }
@@ -42,20 +45,33 @@ internal sealed class StatusReporter(SupervisorHost host)
         foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
         {
             foreach (OpenedListener listener in opened)
-                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key))));
+            {
+                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key)),
+                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Sockets.Contains(definition.Key))]));
+            }
         }
         foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
         {
             if (descriptor is not null)
-                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key))));
+            {
+                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key)),
+                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Files.Contains(definition.Key))]));
+            }
         }
         foreach (ServiceState service in host.Core.Services)
         {
             foreach (StoredDescriptor stored in service.Stored)
             {
                 if (host.Effects.FindStored(stored.Id) is { } descriptor)
-                    all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text]));
+                    all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text], [service.Definition]));
             }
+            foreach (SavedState state in service.SavedStates)
+            {
+                if (host.Effects.FindStored(state.Descriptor) is { } descriptor)
+                    all.Add(Of("state", descriptor, null, "state", [$"{service.Definition.Name}.{state.Slot}"], []));
+            }
+            foreach ((Publication published, Channel.PublishedDescriptor descriptor) in host.Channels.Siblings.Of(service.Definition.Name))
+                all.Add(OfPublished(service.Definition, published, descriptor));
         }
         return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
     }
@@ -69,7 +85,24 @@ internal sealed class StatusReporter(SupervisorHost host)
     private string[] HoldersOf(Func<ServiceDefinition, bool> uses) =>
         [.. host.Effects.Instances.All.Where(i => uses(i.Definition)).Select(i => i.Label).Order(StringComparer.Ordinal)];
 
-    private static DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders)
+    private DescriptorStatus OfPublished(ServiceDefinition owner, Publication published, Channel.PublishedDescriptor descriptor) => new()
+    {
+        Name = published.Name,
+        Kind = descriptor.Facts?.Kind ?? "unknown",
+        Address = descriptor.Facts?.Address ?? "",
+        Origin = "sibling",
+        Holders = [$"{owner.Name}.{published.Slot}"],
+        Generation = published.Generation,
+        Number = published.Number,
+        MayAsk = MayAsk(published.Name, [owner]),
+    };
+
+    /// <summary>Services that may have a descriptor of this name from one of its owners.</summary>
+    private string[] MayAsk(string name, ServiceDefinition[] owners) =>
+        [.. host.Core.Services.Select(s => s.Definition).Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking, owner, name)))
+            .Select(s => s.Name.Text)];
+
+    private DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners)
     {
         DescriptorState state = ListenerState.Read(descriptor);
         return new DescriptorStatus
@@ -81,13 +114,13 @@ internal sealed class StatusReporter(SupervisorHost host)
             Holders = holders,
             QueueCount = state.QueueCount,
             Number = descriptor.Number,
+            MayAsk = MayAsk(name, owners),
             Flags = state.Flags,
         };
     }
 
-    private IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener)
+    private static IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener, string[] services)
     {
-        string[] services = [.. host.Core.Services.Where(s => s.Definition.Sockets.Contains(listener.Definition.Key)).Select(s => s.Definition.Name.Text)];
         foreach (OpenedListener opened in listener.Opened)
         {
             (int QueueCount, int BacklogCount)? queue = ListenerState.ReadQueue(opened.Descriptor);
@@ -114,20 +147,31 @@ internal sealed class StatusReporter(SupervisorHost host)
         Restarts = service.Slots.Sum(s => s.RestartCount),
         Reason = ReasonOf(service),
         Sockets = [.. service.Definition.Sockets],
-        Instances = [.. service.Slots.Select(s => OfSlot(service, s, now))],
+        Instances = [.. service.Slots.Concat(service.Beside).Select(s => OfSlot(service, s, now))],
     };
 
     private static string? ReasonOf(ServiceState service)
     {
         if (service.PausedUntil is not null)
             return "activation rests";
+        if (service.Rollout is { } rollout)
+        {
+            return rollout.IsBack ? $"rolling back to generation {rollout.Generation}: {rollout.Failure}"
+                : $"rolling out generation {rollout.Generation}";
+        }
+        if (service.LastRollout is { Text: { } failed } && service.PublicState == PublicState.Ready)
+            return "last rollout failed: " + failed;
         return service.PublicState is PublicState.Failed or PublicState.Faulted or PublicState.BackingOff ? service.LastFailure?.ToString() : null;
     }
 
     private static InstanceStatus OfSlot(ServiceState service, SlotState slot, Moment now) => new()
     {
         Slot = slot.Slot,
-        Generation = slot.Instance?.Generation ?? service.Generation,
+        Generation = slot.Instance?.Generation ?? slot.Generation,
+        Role = slot.Role == SlotRole.Holder ? null : slot.Role.ToString().ToLowerInvariant(),
+        DrainingMs = slot.Phase is SlotPhase.Stopping { Instance.DrainingSince: { } since } ? (long)(now - since).TotalMilliseconds : null,
+        RemainingCount = slot.Instance?.RemainingCount,
+        ProvenInMs = slot.Instance?.ProvenAt is { } proven ? Math.Max(0, (long)(proven - now).TotalMilliseconds) : null,
         State = Word(ServiceState.Publish(slot.Phase)),
         Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
         UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,

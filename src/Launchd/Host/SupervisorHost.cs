@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Logs;
+using Launchd.Host.Reloading;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
@@ -26,26 +27,50 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private long _ownRequests;
 
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
     {
         Definition = definition;
+        ExitWith = exitWith;
         Parts = parts;
+        Guard = new ListenerGuard(this, parts);
+        Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
+        Channels = new Channel.ChannelServer(this);
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
-    public SupervisorDefinition Definition { get; }
+    /// <summary>The configuration that holds; a reload puts the next one here.</summary>
+    public SupervisorDefinition Definition { get; set; }
+
+    /// <summary>The service with which the supervisor ends; null: none.</summary>
+    public ServiceName? ExitWith { get; }
+    public ListenerGuard Guard { get; }
+    public Reloads Reloads { get; }
+
+    /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
+    public Func<int, PathOwner, OpenFailure?>? OnControlMode { get; set; }
+
     public HostParts Parts { get; }
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
+    public Channel.ChannelServer Channels { get; }
+    public SlowCloser Closer { get; } = new();
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
     /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
     public SortedDictionary<string, long> Counters { get; } = [];
+
+    /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
+    public Action? OnHangUp { get; set; }
+
+    /// <summary>An order of the supervisor's own. Numbers of operators' orders count upwards from 1.</summary>
+    public RequestId NextOwnRequest() => new(--_ownRequests);
 
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }
@@ -63,9 +88,17 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 BootReport.Write(this);
             Loop.Wait(Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
-                Feed(new Event.TimerFired(key));
+                Fire(key);
         }
         return ExitCode.Value;
+    }
+
+    private void Fire(TimerKey key)
+    {
+        // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
+        if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
+            _effects.Instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
+        Feed(new Event.TimerFired(key));
     }
 
     /// <summary>Something happened. Steps at once, or after the step that is under way.</summary>
@@ -94,7 +127,10 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Reloads.Dispose();
+        Channels.Dispose();
         _effects.Dispose();
+        Guard.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
     }
@@ -160,7 +196,13 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.ListenerReadable e => e.Service,
         Event.ConnectionAccepted e => e.Service,
         Event.AcceptFailed e => e.Service,
+        Event.ListenerUsed e => e.Service,
+        Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
+        Event.HealthFailed e => e.Instance.Service,
+        Event.StoreAsked e => e.Instance.Service,
+        Event.UnstoreAsked e => e.Instance.Service,
+        Event.StateSaved e => e.Instance.Service,
         Event.MachineFaulted e => e.Service,
         _ => null,
     };
@@ -200,6 +242,12 @@ internal sealed unsafe class SupervisorHost : IDisposable
             case Usr1:
                 Parts.Pump.ReopenFiles();
                 break;
+            case Hup when Parts.Source is not null:
+                Reloads.HangUp();
+                break;
+            case Hup when OnHangUp is { } hangUp:
+                hangUp();
+                break;
             case Hup or Usr2:
                 Count("signals-ignored");
                 SupervisorLog.SignalIgnored(Parts.Logger, new SignalNumber(signal).ToString());
@@ -228,4 +276,10 @@ internal sealed record HostParts
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
+
+    /// <summary>Where the configuration can be read again; null: it was not read from a file.</summary>
+    public Config.ConfigSource? Source { get; init; }
+
+    /// <summary>Changes the supervisor's own log.</summary>
+    public Action<LogFormat, LogSeverity>? AdoptLog { get; init; }
 }

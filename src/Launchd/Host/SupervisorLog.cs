@@ -29,6 +29,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1007, LogLevel.Warning, "{text}")]
     public static partial void Pump(ILogger logger, string text);
 
+    [LoggerMessage(1008, LogLevel.Information, "services are started through a helper, which costs some milliseconds each")]
+    public static partial void BirthsByHelper(ILogger logger);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 
@@ -62,6 +65,24 @@ internal static partial class SupervisorLog
     [LoggerMessage(2011, LogLevel.Warning, "'{instance}': {command} failed: {reason}, ignoring")]
     public static partial void CommandFailed(ILogger logger, string instance, string command, string reason);
 
+    [LoggerMessage(2012, LogLevel.Information, "'{service}': generation {generation} takes over")]
+    public static partial void RolloutStarted(ILogger logger, string service, int generation);
+
+    [LoggerMessage(2013, LogLevel.Information, "'{service}': generation {generation} has taken over after {after}")]
+    public static partial void RolloutFinished(ILogger logger, string service, int generation, string after);
+
+    [LoggerMessage(2014, LogLevel.Error, "'{service}': generation {generation} is given up, back to {former}: {reason}")]
+    public static partial void RolledBack(ILogger logger, string service, int generation, int former, string reason);
+
+    [LoggerMessage(2015, LogLevel.Information, "'{service}' has {count} slots instead of {former}")]
+    public static partial void Scaled(ILogger logger, string service, int former, int count);
+
+    [LoggerMessage(2016, LogLevel.Information, "'{instance}' has pid {pid} for its main process now")]
+    public static partial void MainChanged(ILogger logger, string instance, int pid);
+
+    [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
+    public static partial void MainRefused(ILogger logger, string instance, string reason);
+
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);
 
@@ -74,6 +95,36 @@ internal static partial class SupervisorLog
     [LoggerMessage(3004, LogLevel.Warning, "descriptor '{name}' of '{instance}' is not stored: {reason}")]
     public static partial void NotStored(ILogger logger, string name, string instance, string reason);
 
+    [LoggerMessage(3005, LogLevel.Debug, "descriptor '{name}' of '{instance}' was sent to '{to}' ({way})")]
+    public static partial void Sent(ILogger logger, string name, string instance, string to, string way);
+
+    [LoggerMessage(3006, LogLevel.Warning, "'{to}' may not have descriptor '{name}' of '{service}'; this would allow it: {rule}")]
+    public static partial void Denied(ILogger logger, string to, string name, string service, string rule);
+
+    [LoggerMessage(3007, LogLevel.Warning, "the channel of '{instance}' is closed: {reason}")]
+    public static partial void ChannelClosed(ILogger logger, string instance, string reason);
+
     [LoggerMessage(5001, LogLevel.Warning, "{diagnostic}")]
     public static partial void Configuration(ILogger logger, string diagnostic);
+
+    [LoggerMessage(2020, LogLevel.Warning, "'{instance}' misses its health check ({failures} of {most}): {text}")]
+    public static partial void HealthMissed(ILogger logger, string instance, int failures, int most, string text);
+
+    [LoggerMessage(2021, LogLevel.Information, "'{instance}' answers its health check again")]
+    public static partial void HealthBack(ILogger logger, string instance);
+
+    [LoggerMessage(3020, LogLevel.Warning, "listener '{socket}' ({address}) was spoilt by who shares it: {fault}; {remedy}")]
+    public static partial void Healed(ILogger logger, string socket, string address, string fault, string remedy);
+
+    [LoggerMessage(3021, LogLevel.Error, "a listener that was spoilt by who shares it cannot be made anew, retrying: {reason}")]
+    public static partial void NotHealed(ILogger logger, string reason);
+
+    [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
+    public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
+
+    [LoggerMessage(5010, LogLevel.Information, "reloaded {path}: {added} added, {changed} changed, {removed} removed")]
+    public static partial void Reloaded(ILogger logger, string path, int added, int changed, int removed);
+
+    [LoggerMessage(5011, LogLevel.Error, "not reloaded, nothing was changed: {reason}")]
+    public static partial void ReloadRefused(ILogger logger, string reason);
 }

@@ -19,22 +19,30 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
+    /// <param name="source">Where it can be read again; null: nowhere.</param>
+    /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
-    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith)
+    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
+        ConfigSource? source = null, Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
+        SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
+        if (isWrong)
+            throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
+        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
-        OpenedListener control = OpenControl(definition, directory, users);
+        using ControlListener control = ControlListener.Open(definition, directory, users);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
-        (ILogger logger, IDisposable flushLog) = SupervisorLogging.Create(definition.LogFormat, definition.LogLevel, isTerminal
-            && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+        (ILogger logger, IDisposable flushLog, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
+            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
         using LogPump pump = new(new LogPumpOptions
         {
             Post = mailbox.Post,
@@ -44,7 +52,6 @@ internal static unsafe class SupervisorRun
         });
         console.Attach(pump);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
-        using Spawner spawner = new(OpenNull());
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
@@ -62,13 +69,18 @@ internal static unsafe class SupervisorRun
             Journal = journal,
             Logger = logger,
             StartedAt = startedAt,
+            Source = source,
+            AdoptLog = adoptLog,
         };
         int code;
         using (SupervisorHost host = new(definition, parts, exitWith))
         using (ControlServer server = new(host, control))
+        using (beside?.Invoke(host))
         {
             running = host;
             Announce(definition, parts, warnings, pump);
+            if (spawner.Carrier == SpawnCarrier.Exec)
+                SupervisorLog.BirthsByHelper(logger);
             code = host.Run();
             server.AnswerShutdown();
         }
@@ -91,23 +103,16 @@ internal static unsafe class SupervisorRun
         ulong* limit = stackalloc ulong[2];
         if (Libc.getrlimit(NofileResource, limit) != 0)
             return (1024, 4096);
-        (ulong Soft, ulong Hard) inherited = (limit[0], limit[1]);
+        (ulong Soft, ulong Hard) inherited = (InheritedFileLimit.Soft(limit[0], limit[1]), limit[1]);
         limit[0] = limit[1];
         _ = Libc.setrlimit(NofileResource, limit);
         return inherited;
     }
 
-    private static OpenedListener OpenControl(SupervisorDefinition definition, RuntimeDirectory directory, UserTable users)
-    {
-        PathOwner owner = users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup);
-        return UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
-            .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused));
-    }
-
     private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
     {
         foreach (Diagnostic warning in warnings)
-            SupervisorLog.Configuration(parts.Logger, warning.ToString());
+            SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
         parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
         List<(string, string)> opened = [];
         foreach ((ListenerDefinition listener, var sockets) in parts.Descriptors.Listeners)

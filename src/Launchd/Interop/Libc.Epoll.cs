@@ -13,6 +13,7 @@ internal static unsafe partial class Libc
     public const uint EPOLLERR = 8;
     public const uint EPOLLHUP = 0x10;
     public const uint EPOLLRDHUP = 0x2000;
+    public const uint EPOLLONESHOT = 1 << 30;
     public const int EFD_CLOEXEC = 0x80000;
     public const int EFD_NONBLOCK = 0x800;
 

@@ -13,11 +13,15 @@ internal static unsafe partial class Libc
     public const int P_ALL = 0;
     public const int P_PIDFD = 3;
     public const int WNOHANG = 1;
+    public const int WSTOPPED = 2;
     public const int WEXITED = 4;
     public const int WNOWAIT = 0x01000000;
     public const int CLD_EXITED = 1;
     public const int CLD_KILLED = 2;
     public const int CLD_DUMPED = 3;
+
+    public const int PTRACE_TRACEME = 0;
+    public const int PTRACE_DETACH = 17;
 
     public const int PR_SET_PDEATHSIG = 1;
     public const int PR_SET_DUMPABLE = 4;
@@ -65,6 +69,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int prctl(int option, nuint a1, nuint a2, nuint a3, nuint a4);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int execve(byte* path, byte** argv, byte** envp);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int execv(byte* path, byte** argv);

@@ -31,5 +31,6 @@ internal static class SystemCallNumbers
     public static readonly int getppid = IsX64 ? 110 : 173;
     public static readonly int pidfd_open = 434;
     public static readonly int exit_group = IsX64 ? 231 : 94;
+    public static readonly int ptrace = IsX64 ? 101 : 117;
     public static readonly int execve = IsX64 ? 59 : 221;
 }

@@ -14,6 +14,12 @@ internal enum IoReadiness
 
     /// <summary>The far end is gone, or an error waits: always reported.</summary>
     HungUp = 4,
+
+    /// <summary>To wait for: also tell, as <see cref="HungUp"/>, of a half that was shut down, which for a listening Unix socket is its end.</summary>
+    HalfHungUp = 16,
+
+    /// <summary>To ask for: told once, then never again before <see cref="EventLoop.Change"/>, hang-ups included.</summary>
+    Once = 8,
 }
 
 /// <summary>
@@ -37,6 +43,9 @@ internal sealed unsafe class EventLoop : IDisposable
         int number = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
         _epoll = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("epoll_create1", "the event loop", Errno.Last);
     }
+
+    /// <summary>Readable while one of the watched descriptors is ready: one loop can be watched by another (epoll(7)). Owned by the loop.</summary>
+    public FileDescriptor Descriptor => _epoll;
 
     /// <summary>Calls a handler whenever the descriptor is ready. Borrows the descriptor until <see cref="Unwatch"/>.</summary>
     /// <param name="descriptor">Open and not watched yet.</param>
@@ -119,7 +128,9 @@ internal sealed unsafe class EventLoop : IDisposable
     private Errno Control(int operation, int number, IoReadiness what)
     {
         byte* entry = stackalloc byte[16];
-        *(uint*)entry = (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0);
+        *(uint*)entry = (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0)
+            | (what.HasFlag(IoReadiness.HalfHungUp) ? Libc.EPOLLRDHUP : 0)
+            | (what.HasFlag(IoReadiness.Once) ? Libc.EPOLLONESHOT : 0);
         *(ulong*)(entry + DataOffset) = (uint)number;
         return Libc.epoll_ctl(_epoll.Number, operation, number, entry) == 0 ? Errno.None : Errno.Last;
     }

@@ -52,6 +52,10 @@ internal unsafe struct PlanHeader
     public Step* Steps;
     public int Count;
     public nint ExitNumber;
+
+    /// <summary>Where the last two are written as well, by <see cref="WriteNumber"/>, when the parent does not see this memory; 0: nowhere.</summary>
+    public int Report;
+    public nint WriteNumber;
     public SpawnStage Stage;
     public int Errno;
 }
@@ -63,9 +67,11 @@ internal unsafe struct PlanHeader
 internal sealed unsafe class ExecPlan : IDisposable
 {
     private const int PidDigits = 20;
+    private const int LeastBytes = 64 << 10;
 
-    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted.
-    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 33, 34, 35, 36, 37];
+    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted; posix_spawn(3)
+    // has 32 and 33 ignored, which are libc's own.
+    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 32, 33, 34, 35, 36, 37];
 
     private byte* _memory;
     private nuint _capacity;
@@ -73,6 +79,11 @@ internal sealed unsafe class ExecPlan : IDisposable
     private readonly int _parent = Libc.getpid();
 
     public PlanHeader* Header { get; private set; }
+
+    /// <summary>
+    /// The child stops before the first instruction of its program, ptrace(2), so that it can be looked at: for tests only.
+    /// </summary>
+    public bool StopsAtExec { get; init; }
 
     /// <summary>The pidfds of this kernel have inodes that are never used again (pidfs, Linux 6.9).</summary>
     public static bool HasPidfdInodes { get; set; }
@@ -88,23 +99,45 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.OwnPid, SpawnStage.None, getpid, (nint)Allocate<byte>(PidDigits + 4));
     }
 
+    /// <summary>Lays out a plan whose child leaves the shared table, writes its own pid into the memory that is returned, and ends.</summary>
+    public byte* LaySelfTest(int closeAbove)
+    {
+        Reserve(4096);
+        Header = Allocate<PlanHeader>(1);
+        *Header = default;
+        Header->ExitNumber = exit_group;
+        Header->Steps = Allocate<Step>(3);
+        byte* digits = Allocate<byte>(PidDigits + 4);
+        NativeMemory.Clear(digits, PidDigits + 4);
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, closeAbove, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
+        Add(StepKind.OwnPid, SpawnStage.Identity, getpid, (nint)digits);
+        Add(StepKind.Call, SpawnStage.Exec, exit_group, 0);
+        return digits;
+    }
+
+    /// <summary>Everything that was laid out, as it stands, for a helper that has it at another address.</summary>
+    public PlanImage Image => new() { Magic = PlanImage.Version, Base = (nint)_memory, Length = (nint)_used, Header = (nint)((byte*)Header - _memory) };
+
     /// <summary>Lays a plan out. What it refers to in native memory is valid until the next call.</summary>
     /// <param name="request">What the child shall be.</param>
     /// <param name="sources">Descriptors of the parent, in the order of the request's mappings: none of them lies where an earlier
     /// one is put.</param>
     /// <param name="closeAbove">The child first leaves the shared table and takes along only what lies below; 0: its table is its own.</param>
-    public void Lay(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove)
+    /// <param name="report">A descriptor of the child above all targets that stays open until exec closes it, for its report; 0: none.</param>
+    public void Lay(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove, int report = 0)
     {
         Reserve(Measure(request));
         Header = Allocate<PlanHeader>(1);
         *Header = default;
         Header->ExitNumber = exit_group;
+        Header->Report = report;
+        Header->WriteNumber = write;
         Header->Steps = Allocate<Step>(MostSteps(request));
         nint nothing = (nint)Allocate<ulong>(8);
         NativeMemory.Clear((void*)nothing, 64);
         LaySignals(request, nothing);
         Add(StepKind.Call, SpawnStage.Session, setsid);
-        LayDescriptors(request, sources, closeAbove);
+        LayDescriptors(request, sources, closeAbove, report);
         LayLimits(request);
         Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
         LayCredentials(request);
@@ -116,14 +149,15 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (request.NoNewPrivileges)
             Add(StepKind.Call, SpawnStage.NoNewPrivileges, prctl, Libc.PR_SET_NO_NEW_PRIVS, 1);
         byte** environment = LayEnvironment(request);
+        if (StopsAtExec)
+            Add(StepKind.Call, SpawnStage.Exec, ptrace, Libc.PTRACE_TRACEME);
         Add(StepKind.Call, SpawnStage.Signals, rt_sigprocmask, Libc.SIG_SETMASK, nothing, 0, 8);
         Add(StepKind.Exec, SpawnStage.Exec, execve, (nint)Texts(request.Candidates), (nint)Texts(request.Arguments), (nint)environment);
     }
 
     public void Dispose()
     {
-        NativeMemory.Free(_memory);
-        _memory = null;
+        Free();
         _capacity = 0;
     }
 
@@ -142,7 +176,7 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.Call, SpawnStage.Signals, rt_sigaction, 13, pipeAction, 0, 8);
     }
 
-    private void LayDescriptors(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove)
+    private void LayDescriptors(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove, int report)
     {
         if (closeAbove > 0)
             Add(StepKind.Call, SpawnStage.Descriptors, close_range, closeAbove, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
@@ -158,7 +192,9 @@ internal sealed unsafe class ExecPlan : IDisposable
                 Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, mapping.Target - 1, 0);
             next = mapping.Target + 1;
         }
-        Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, int.MaxValue, 0);
+        if (report > next)
+            Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, report - 1, 0);
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, Math.Max(next, report == 0 ? 0 : report + 1), int.MaxValue, 0);
     }
 
     private void LayLimits(SpawnRequest request)
@@ -272,9 +308,21 @@ internal sealed unsafe class ExecPlan : IDisposable
         _used = 0;
         if (bytes <= _capacity)
             return;
-        NativeMemory.Free(_memory);
-        _memory = (byte*)NativeMemory.Alloc(bytes);
-        _capacity = bytes;
+        Free();
+        // Memory of its own, not of the heap: its addresses are above all numbers that a step may hold, and so known for addresses.
+        nuint rounded = (bytes + LeastBytes - 1) / LeastBytes * LeastBytes;
+        byte* memory = (byte*)Libc.mmap(null, rounded, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        if ((nint)memory == -1)
+            throw new SystemCallException("mmap", "the plan of a new process", Client.Errno.Last);
+        _memory = memory;
+        _capacity = rounded;
+    }
+
+    private void Free()
+    {
+        if (_memory != null)
+            _ = SpawnLibc.munmap(_memory, _capacity);
+        _memory = null;
     }
 
     private T* Allocate<T>(int count)

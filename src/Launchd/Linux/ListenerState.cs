@@ -74,12 +74,21 @@ internal static unsafe class ListenerState
         return !TryReadTcp(listener, out Libc.tcp_info_head info) || info.tcpi_state == Libc.TCP_LISTEN;
     }
 
+    /// <summary>Whether a connection or a message waits in it.</summary>
+    public static bool IsReadable(FileDescriptor listener)
+    {
+        var look = new pollfd { fd = listener.Number, events = POLLIN };
+        return poll(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+    }
+
     /// <summary>Whether a holder has put a packet filter on it, or locked one: clients may wait in vain.</summary>
     public static bool IsFiltered(FileDescriptor listener)
     {
         // socket(7): with no room, SO_GET_FILTER tells the number of instructions; 0 without a filter.
         socklen_t count = 0;
-        bool hasFilter = getsockopt(listener.Number, SOL_SOCKET, SO_GET_FILTER, null, &count) == 0 && (uint)count > 0;
+        bool isRead = getsockopt(listener.Number, SOL_SOCKET, SO_GET_FILTER, null, &count) == 0;
+        // A filter in the newer instruction set cannot be read back: EACCES.
+        bool hasFilter = isRead ? (uint)count > 0 : Errno.Last == Errno.EACCES;
         return hasFilter || Option(listener, SOL_SOCKET, SO_LOCK_FILTER) == 1;
     }
 

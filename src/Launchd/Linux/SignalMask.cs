@@ -27,7 +27,7 @@ internal static unsafe class SignalMask
         _ = Libc.pthread_sigmask(Libc.SIG_BLOCK, set, old);
         // An ignored SIGCHLD, inherited from whoever started us, would make the kernel reap our children: signal(7), NOTES of wait(2).
         Libc.signal(Chld, 0);
-        if ((old[0] & Blocked) == Blocked)
+        if ((old[0] & Blocked) == Blocked && StandardDescriptors.AreOpen)
             return;
         ExecuteSelf();
     }
@@ -61,6 +61,7 @@ internal static unsafe class SignalMask
                 {
                 }
             }
+            StandardDescriptors.Open();
             Libc.execv(file, arguments);
             Errno errno = Errno.Last;
             NativeMemory.Free(arguments);

@@ -23,15 +23,22 @@ internal sealed unsafe class Spawner : IDisposable
     private const int O_CLOEXEC = 0x80000;
     private const int SIGCHLD = 17;
 
-    private readonly ExecPlan _plan = new();
+    private readonly ExecPlan _plan;
     private readonly byte* _stack;
     private readonly FileDescriptor _placeholder;
     private readonly int _stageStart;
 
+    private readonly HelperCarrier? _helper;
+    private readonly BirthAudit? _audit;
+
     /// <param name="placeholderTaken">A harmless descriptor (/dev/null): keeps the numbers of the staging range taken.</param>
-    public Spawner(FileDescriptor placeholderTaken)
+    /// <param name="carrier">Null: <see cref="SpawnCarrier.Clone"/> if a test of it succeeds, else the other.</param>
+    /// <param name="audit">Looks at each child before its program begins; for tests. Null: none does.</param>
+    public Spawner(FileDescriptor placeholderTaken, SpawnCarrier? carrier = null, BirthAudit? audit = null)
     {
         _placeholder = placeholderTaken;
+        _audit = audit;
+        _plan = new ExecPlan { StopsAtExec = audit is not null };
         byte* memory = (byte*)Libc.mmap(null, GuardBytes + StackBytes, Libc.PROT_READ | Libc.PROT_WRITE,
             Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_STACK, -1, 0);
         if ((nint)memory == -1)
@@ -43,13 +50,43 @@ internal sealed unsafe class Spawner : IDisposable
         // Compiled before the first birth: a child must never need the compiler.
         Rehearse();
         ExecPlan.HasPidfdInodes = KernelHasPidfdInodes();
+        Carrier = carrier ?? (CloneWorks() ? SpawnCarrier.Clone : SpawnCarrier.Exec);
+        if (Carrier == SpawnCarrier.Exec)
+            _helper = new HelperCarrier(_plan);
     }
+
+    public SpawnCarrier Carrier { get; }
 
     /// <summary>Starts a child. Blocks until it runs its program or has failed.</summary>
     /// <param name="request">Descriptors are borrowed.</param>
     /// <param name="child">Owned by the caller; null on failure.</param>
     /// <returns>Null: the program runs.</returns>
     public SpawnFailure? Start(SpawnRequest request, out PidFd? child)
+    {
+        SpawnFailure? failure = _helper is null ? StartByClone(request, out child) : _helper.Start(request, out child);
+        if (failure is null)
+            _audit?.Look(child!, request);
+        return failure;
+    }
+
+    /// <summary>Copies every descriptor to a number above all targets, close-on-exec; -1 stands for those that were not reached.</summary>
+    public static Errno LiftAbove(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
+    {
+        sources.Fill(-1);
+        int above = LeastLifted(descriptors);
+        for (int i = 0; i < descriptors.Count; i++)
+        {
+            sources[i] = SpawnLibc.fcntl(descriptors[i].Source, F_DUPFD_CLOEXEC, above);
+            if (sources[i] < 0)
+                return Errno.Last;
+        }
+        return Errno.None;
+    }
+
+    /// <summary>The first number above all targets, and above the standard ones.</summary>
+    public static int LeastLifted(IReadOnlyList<DescriptorMapping> descriptors) => descriptors.Count == 0 ? 3 : Math.Max(3, descriptors[^1].Target + 1);
+
+    private SpawnFailure? StartByClone(SpawnRequest request, out PidFd? child)
     {
         child = null;
         int count = request.Descriptors.Count;
@@ -77,6 +114,23 @@ internal sealed unsafe class Spawner : IDisposable
         _placeholder.Dispose();
     }
 
+    /// <summary>Runs the plan in this process, which a helper does that was started for nothing else; comes back only from a rehearsal.</summary>
+    public static void CarryOut(PlanHeader* plan)
+    {
+        delegate* unmanaged<void*, int> child = &Child;
+        _ = child(plan);
+    }
+
+    /// <summary>Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Its status.</summary>
+    public static int Reap(PidFd child)
+    {
+        byte* info = stackalloc byte[128];
+        while (Libc.waitid(Libc.P_PIDFD, child.Descriptor.Number, info, Libc.WEXITED) < 0 && Errno.Last == Errno.EINTR)
+        {
+        }
+        return *(int*)(info + 24);
+    }
+
     private SpawnFailure? Clone(int flags, out PidFd? child)
     {
         child = null;
@@ -98,11 +152,7 @@ internal sealed unsafe class Spawner : IDisposable
             child = born;
             return null;
         }
-        // It ended by itself already, and nobody else may take it for one of the services.
-        byte* info = stackalloc byte[128];
-        while (Libc.waitid(Libc.P_PIDFD, pidfd, info, Libc.WEXITED) < 0 && Errno.Last == Errno.EINTR)
-        {
-        }
+        _ = Reap(born);
         born.Dispose();
         return new SpawnFailure(plan->Stage, new Errno(plan->Errno));
     }
@@ -177,6 +227,8 @@ internal sealed unsafe class Spawner : IDisposable
                 {
                     plan->Stage = step->Stage;
                     plan->Errno = *Libc.__errno_location();
+                    if (plan->Report != 0)
+                        Libc.syscall(plan->WriteNumber, plan->Report, (nint)(&plan->Stage), sizeof(int) * 2, 0, 0, 0);
                     Libc.syscall(plan->ExitNumber, 127, 0, 0, 0, 0, 0);
                 }
             }
@@ -184,13 +236,14 @@ internal sealed unsafe class Spawner : IDisposable
         }
     }
 
-    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered.
+    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered. Of a single one the
+    // reason is told as it is; of a search through several directories that one of them was none says nothing.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Execute(Step* step)
     {
         unchecked
         {
-            int kept = 2; // ENOENT
+            int kept = 0;
             for (byte** path = (byte**)step->A0; *path != null; path++)
             {
                 Libc.syscall(step->Number, (nint)(*path), step->A1, step->A2, 0, 0, 0);
@@ -204,8 +257,12 @@ internal sealed unsafe class Spawner : IDisposable
                     kept = errno;
                     break;
                 }
+                else if (kept != 13)
+                {
+                    kept = kept == 0 ? errno : 2;
+                }
             }
-            *Libc.__errno_location() = kept;
+            *Libc.__errno_location() = kept == 0 ? 2 : kept;
             return -1;
         }
     }
@@ -228,8 +285,20 @@ internal sealed unsafe class Spawner : IDisposable
     {
         _ = *Libc.__errno_location();
         _plan.LayRehearsal();
-        delegate* unmanaged<void*, int> child = &Child;
-        _ = child(_plan.Header);
+        CarryOut(_plan.Header);
+    }
+
+    // A filter of system calls, or a kernel that is not one, may refuse these flags, or not do what they mean.
+    private bool CloneWorks()
+    {
+        byte* digits = _plan.LaySelfTest(_stageStart + StageCount);
+        if (Clone(Libc.CLONE_FILES, out PidFd? child) is not null)
+            return false;
+        using (child)
+        {
+            int status = Reap(child!);
+            return status == 0 && Marshal.PtrToStringUTF8((nint)digits) == child!.Pid.ToString();
+        }
     }
 
     // The fast way: the child shares the parent's table until its first call, which copies only what lies below the end of the staging
@@ -257,19 +326,6 @@ internal sealed unsafe class Spawner : IDisposable
         return Errno.None;
     }
 
-    private static Errno LiftAbove(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
-    {
-        sources.Fill(-1);
-        int above = descriptors.Count == 0 ? 3 : descriptors[^1].Target + 1;
-        for (int i = 0; i < descriptors.Count; i++)
-        {
-            sources[i] = SpawnLibc.fcntl(descriptors[i].Source, F_DUPFD_CLOEXEC, above);
-            if (sources[i] < 0)
-                return Errno.Last;
-        }
-        return Errno.None;
-    }
-
     private void GiveBack(ReadOnlySpan<int> sources, bool staged)
     {
         foreach (int source in sources)
@@ -285,26 +341,27 @@ internal sealed unsafe class Spawner : IDisposable
 
     private int ReserveStage()
     {
-        for (int start = FirstStage; start < 4096; start++)
+        // F_DUPFD gives the first free number from the asked one on: where it is another one, the run is broken and begins anew there.
+        int start = FirstStage, held = 0;
+        while (held < StageCount)
         {
-            int held = 0;
-            while (held < StageCount && SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held) is int number)
-            {
-                if (number == start + held)
-                {
-                    held++;
-                    continue;
-                }
-                if (number >= 0)
-                    _ = Client.Interop.ClientLibc.close(number);
+            int number = SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held);
+            if (number < 0)
                 break;
+            if (number == start + held)
+            {
+                held++;
+                continue;
             }
-            if (held == StageCount)
-                return start;
+            _ = Client.Interop.ClientLibc.close(number);
             for (int i = 0; i < held; i++)
                 _ = Client.Interop.ClientLibc.close(start + i);
-            start += held;
+            (start, held) = (number, 0);
         }
+        if (held == StageCount)
+            return start;
+        for (int i = 0; i < held; i++)
+            _ = Client.Interop.ClientLibc.close(start + i);
         throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);
     }
 
@@ -317,18 +374,4 @@ internal sealed unsafe class Spawner : IDisposable
         ulong* facts = stackalloc ulong[16];
         return SpawnLibc.fstatfs(self.Descriptor.Number, facts) == 0 && facts[0] == 0x50494446;
     }
-}
-
-/// <summary>Imports of the spawner alone.</summary>
-internal static unsafe partial class SpawnLibc
-{
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int dup3(int from, int to, int flags);
-
-    // fcntl(2) is variadic in C; with one int argument the registers are the same on x86-64 and arm64 Linux.
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int fcntl(int fd, int command, nint argument);
-
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int fstatfs(int fd, void* facts);
 }

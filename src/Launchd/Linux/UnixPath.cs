@@ -36,6 +36,28 @@ internal static class UnixPath
         return bound;
     }
 
+    /// <summary>Gives a path that we made another mode and owner; refused when it is not that one any more.</summary>
+    public static OpenFailure? Change(OwnedPath owned, int mode, PathOwner owner)
+    {
+        string subject = $"cannot change mode and owner of {owned.Path}";
+        if (!ParentDirectory.Open(owned.Path, directoryMode: null, subject).TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+            return failure;
+        using ParentDirectory held = parent;
+        using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
+        if (node is null)
+            return new OpenFailure("open", subject, refused, Remedy.ForPath(refused));
+        refused = FileStatus.Read(node, out FileStatus status);
+        if (refused != Errno.None || status.Device != owned.Device || status.Inode != owned.Inode)
+            return new OpenFailure("statx", subject, refused, "it is not the one that was made here any more");
+        PathOwner wanted = new(owner.Uid ?? Libc.geteuid(), owner.Gid ?? Libc.getegid());
+        if (status.Uid != wanted.Uid || status.Gid != wanted.Gid)
+            refused = Files.SetOwner(node, wanted);
+        // inode(7): the mode last, because a change of owner takes bits away.
+        if (refused == Errno.None && (status.Mode != mode || status.Uid != wanted.Uid))
+            refused = Files.SetNodeMode(node, mode);
+        return refused == Errno.None ? null : new OpenFailure("fchownat", subject, refused, Remedy.ForOwner(refused));
+    }
+
     /// <summary>Unlinks a path while it still is what we made.</summary>
     public static RemoveOutcome RemoveIfOurs(OwnedPath owned, out Errno refused)
     {

@@ -20,7 +20,8 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Dictionary<string, string> _environment;
     private readonly Task _following;
 
-    private Supervisor(Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment)
+    private Supervisor(
+        Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? around = null)
     {
         _scratch = scratch;
         _environment = new(environment ?? new Dictionary<string, string>())
@@ -30,7 +31,8 @@ internal sealed class Supervisor : IAsyncDisposable
             ["PROBE"] = Repository.Built("Probe", "probe.dll"),
             ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
         };
-        _run = Command.Launchd(["run", .. options, file], scratch.FolderPath, _environment);
+        _ = _environment.TryAdd("LAUNCHD_AUDIT_BIRTHS", Births);
+        _run = Command.Start([.. around ?? [], .. Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
         _following = Follow();
     }
 
@@ -59,6 +61,23 @@ internal sealed class Supervisor : IAsyncDisposable
         Scratch scratch = new();
         return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment);
     }
+
+    /// <summary>The same, started by the words of another program, which execute what follows them.</summary>
+    public static Supervisor StartTextBy(IReadOnlyList<string> around, string text, params string[] options) =>
+        StartTextBy(around, text, environment: null, options);
+
+    public static Supervisor StartTextBy(
+        IReadOnlyList<string> around, string text, IReadOnlyDictionary<string, string>? environment, params string[] options)
+    {
+        Scratch scratch = new();
+        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment, around);
+    }
+
+    /// <summary>Where the supervisor says of each child whether it had exactly the descriptors that it was to have.</summary>
+    private string Births => _scratch.FolderPath + ".births";
+
+    /// <summary>The process that was started: the supervisor, or what was put around it.</summary>
+    public int StartedPid => _run.Pid;
 
     public Task<Happening> Event(string kind, string? service = null, int nth = 1) =>
         Events.First(e => e.Kind == kind && (service is null || e.Service == service), $"event '{kind}' of '{service}'", nth);
@@ -110,6 +129,7 @@ internal sealed class Supervisor : IAsyncDisposable
         await _following;
         Assert.Equal([], _scratch.Processes());
         Assert.Equal([], Sockets());
+        AssertBirths();
         return code;
     }
 
@@ -121,6 +141,7 @@ internal sealed class Supervisor : IAsyncDisposable
         await _run.DisposeAsync();
         foreach ((int pid, _) in _scratch.Processes())
             System.Diagnostics.Process.GetProcessById(pid).Kill();
+        File.Delete(Births);
         _scratch.Dispose();
     }
 
@@ -151,6 +172,15 @@ internal sealed class Supervisor : IAsyncDisposable
             client.Shutdown(SocketShutdown.Send);
         using StreamReader answer = new(stream);
         return await answer.ReadToEndAsync(deadline.Token);
+    }
+
+    private void AssertBirths()
+    {
+        if (_environment["LAUNCHD_AUDIT_BIRTHS"].Length == 0)
+            return;
+        string[] births = File.Exists(Births) ? File.ReadAllLines(Births) : [];
+        Assert.DoesNotContain(births, b => !b.StartsWith("clean ", StringComparison.Ordinal));
+        Assert.True(births.Length >= Events.All().Count(e => e.Kind == "spawned"), "a birth was not looked at");
     }
 
     private IEnumerable<string> Sockets() =>

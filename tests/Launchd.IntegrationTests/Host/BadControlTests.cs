@@ -74,7 +74,7 @@ public sealed class BadControlTests
     [InlineData("Signal", """{"services":["app"],"signal":"SIGNONE"}""", "org.varlink.service.InvalidParameter")]
     [InlineData("Logs", """{"lines":99999999999}""", "org.varlink.service.InvalidParameter")]
     [InlineData("Status", """{"service":"nobody"}""", "org.launchd-cs.Supervisor.NoSuchService")]
-    [InlineData("Fetch", "{}", "org.launchd-cs.Supervisor.NotBuilt")]
+    [InlineData("Fetch", "{}", "org.varlink.service.InvalidParameter")]
     public async Task AWrongCallIsRefusedByName_AndTheConnectionGoesOn(string method, string parameters, string error)
     {
         await using Supervisor supervisor = Supervisor.StartText(Quiet);

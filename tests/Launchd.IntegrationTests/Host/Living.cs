@@ -2,7 +2,6 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
@@ -15,7 +14,7 @@ public sealed class Supervisors;
 /// <summary>What the kernel says of living processes, and what probes said.</summary>
 internal static class Living
 {
-    public const int SIGINT = 2, SIGKILL = 9, SIGUSR1 = 10, SIGTERM = 15, SIGCONT = 18;
+    public const int SIGINT = 2, SIGKILL = 9, SIGUSR1 = 10, SIGTERM = 15, SIGCONT = 18, SIGSTOP = 19;
 
     public static async Task<int> Pid(this Supervisor supervisor) => (await supervisor.Event("supervisor-started")).Pid;
 

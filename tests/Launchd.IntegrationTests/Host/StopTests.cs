@@ -42,6 +42,36 @@ public sealed class StopTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [Theory]
+    [InlineData("group", "TERM")]
+    [InlineData("tree", "TERM")]
+    [InlineData("group", "HUP")]
+    [InlineData("tree", "USR1")]
+    public async Task AStoppedGroupIsContinuedSoThatAllOfItCanEnd(string kill, string signal)
+    {
+        // Both end in good order on the signal, the main one only after the other; deaf as long as they are stopped.
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", "{{Script(signal)}}"]
+            kill = "{{kill}}"
+            stop_signal = "{{signal}}"
+            stop_timeout = "1h"
+            ready = { output = "begun" }
+            """);
+        Happening ready = await supervisor.Event("ready", "app");
+        Living.Signal(-ready.Pid, Living.SIGSTOP);
+        await Until(() => File.ReadAllText($"/proc/{ready.Pid}/stat").Contains(") T ", StringComparison.Ordinal), supervisor);
+
+        Assert.Equal(0, await supervisor.Stop());
+
+        Assert.Equal(0, (await supervisor.Event("exited", "app")).Number("code"));
+        Assert.Equal("the other ended\n", File.ReadAllText(supervisor.Scratch.At("told")));
+
+        static string Script(string signal) =>
+            $"(trap 'echo the other ended > told; exit 0' {signal}; while :; do sleep 0.01; done) & "
+            + $"trap 'kill -{signal} $$!; wait $$!; exit 0' {signal}; echo begun; while :; do sleep 0.01; done";
+    }
+
     [Fact]
     public async Task AStopCommandKnowsTheMainProcess_AndEndsIt()
     {

@@ -23,6 +23,9 @@ public sealed class InteropAbiTests
         (typeof(Libc.tcp_info_head), "struct tcp_info", true), (typeof(Libc.nlmsghdr), "struct nlmsghdr", false),
         (typeof(Libc.unix_diag_req), "struct unix_diag_req", false), (typeof(Libc.unix_diag_msg), "struct unix_diag_msg", false),
         (typeof(Libc.rtattr), "struct rtattr", false), (typeof(Libc.unix_diag_rqlen), "struct unix_diag_rqlen", false),
+        (typeof(Libc.inet_diag_sockid), "struct inet_diag_sockid", false), (typeof(Libc.inet_diag_req_v2), "struct inet_diag_req_v2", false),
+        (typeof(Libc.inet_diag_msg), "struct inet_diag_msg", false), (typeof(Libc.unix_diag_vfs), "struct unix_diag_vfs", false),
+        (typeof(Libc.vsock_diag_req), "struct vsock_diag_req", false), (typeof(Libc.vsock_diag_msg), "struct vsock_diag_msg", false),
         (typeof(Libc.passwd), "struct passwd", false), (typeof(Libc.group), "struct group", false),
     ];
 
@@ -39,6 +42,9 @@ public sealed class InteropAbiTests
         nameof(Libc.SOCK_DIAG_BY_FAMILY), nameof(Libc.NLMSG_ERROR), nameof(Libc.NLM_F_REQUEST), nameof(Libc.UDIAG_SHOW_VFS),
         nameof(Libc.UDIAG_SHOW_RQLEN), nameof(Libc.UNIX_DIAG_VFS), nameof(Libc.UNIX_DIAG_RQLEN), nameof(Libc.VMADDR_CID_ANY),
             nameof(Libc.MFD_NOEXEC_SEAL),
+        nameof(Libc.NLM_F_DUMP), nameof(Libc.NLMSG_DONE), nameof(Libc.UDIAG_SHOW_NAME), nameof(Libc.UNIX_DIAG_NAME), nameof(Libc.TCP_ESTABLISHED),
+        nameof(Libc.TCP_SYN_RECV), nameof(Libc.TCP_FIN_WAIT1), nameof(Libc.TCP_FIN_WAIT2), nameof(Libc.TCP_CLOSE_WAIT), nameof(Libc.TCP_LAST_ACK),
+        nameof(Libc.TCP_CLOSING),
     ];
 
     [FactWhenTool("gcc")]
@@ -62,6 +68,8 @@ public sealed class InteropAbiTests
             #include <linux/rtnetlink.h>
             #include <linux/sock_diag.h>
             #include <linux/unix_diag.h>
+            #include <linux/inet_diag.h>
+            #include <linux/vm_sockets_diag.h>
             #include <linux/vm_sockets.h>
             #include <pwd.h>
             #include <grp.h>

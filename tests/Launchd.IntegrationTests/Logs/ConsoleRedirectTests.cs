@@ -70,7 +70,7 @@ public sealed class ConsoleRedirectTests
         Console.SetError(error);
         try
         {
-            (ILogger logger, IDisposable flush) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
+            (ILogger logger, IDisposable flush, _) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
             Assert.False(logger.IsEnabled(LogLevel.Information));
             logger.Log(LogLevel.Information, default, "not this", null, (s, _) => s);
             logger.Log(LogLevel.Warning, default, "but this", null, (s, _) => s);
@@ -92,7 +92,7 @@ public sealed class ConsoleRedirectTests
     {
         using var swapped = new SwappedOutput();
         string[] before = Directory.GetDirectories("/proc/self/task");
-        (_, IDisposable flush) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
+        (_, IDisposable flush, _) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
         string thread = Directory.GetDirectories("/proc/self/task").Except(before)
             .First(t => File.ReadAllText(t + "/comm").StartsWith("Console logger", StringComparison.Ordinal));
         (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();

@@ -33,3 +33,42 @@ public sealed class FactWhenKernelAttribute : FactAttribute
             Skip = $"needs Linux {major}.{minor}, this is {running}";
     }
 }
+
+/// <summary>A test that needs root and a program; skipped with the reason otherwise.</summary>
+public sealed class FactWhenRootAndToolAttribute : FactAttribute
+{
+    public FactWhenRootAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenToolAttribute(tool).Skip ?? new FactWhenRootAttribute().Skip;
+    }
+}
+
+/// <summary>The same for a theory.</summary>
+public sealed class TheoryWhenRootAndToolAttribute : TheoryAttribute
+{
+    public TheoryWhenRootAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenToolAttribute(tool).Skip ?? new FactWhenRootAttribute().Skip;
+    }
+}
+
+/// <summary>A theory that needs root; skipped with the reason otherwise.</summary>
+public sealed class TheoryWhenRootAttribute : TheoryAttribute
+{
+    public TheoryWhenRootAttribute()
+    {
+        Skip = new FactWhenRootAttribute().Skip;
+    }
+}
+
+/// <summary>A test of the native binary that needs root; skipped with the reason otherwise.</summary>
+public sealed class FactWhenNativeRootAttribute : FactAttribute
+{
+    public FactWhenNativeRootAttribute()
+    {
+        if (Environment.GetEnvironmentVariable("LAUNCHD_CS") is not { Length: > 0 } program || program.Contains(".dll", StringComparison.Ordinal))
+            Skip = "needs the native binary in LAUNCHD_CS: under the JIT the runtime's own descriptors come and go";
+        else if (!Environment.IsPrivilegedProcess)
+            Skip = "needs root";
+    }
+}

@@ -18,12 +18,16 @@ public sealed partial class InterfaceDescriptionTests
         ["Start"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Stop"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Restart"] = (typeof(ServicesRequest), typeof(ServicesReply)),
+        ["Scale"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["ReloadService"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Signal"] = (typeof(ServicesRequest), typeof(ServicesReply)),
         ["Logs"] = (typeof(LogsRequest), typeof(LogsReply)),
         ["Events"] = (typeof(EventsRequest), typeof(EventsReply)),
         ["Descriptors"] = (typeof(FilterRequest), typeof(DescriptorsReply)),
+        ["Fetch"] = (typeof(FetchRequest), typeof(FetchReply)),
         ["Shutdown"] = (null, typeof(ShutdownReply)),
+        ["Reload"] = (typeof(ReloadRequest), typeof(ReloadReply)),
+        ["Plan"] = (typeof(PlanRequest), typeof(ReloadReply)),
     };
 
     private static readonly string _text = string.Join('\n', InterfaceDescription.Text.Split('\n').Where(l => !l.StartsWith('#')));
@@ -45,7 +49,7 @@ public sealed partial class InterfaceDescriptionTests
         string[] messages =
         [
             .. _methods.Values.SelectMany(m => (Type?[])[m.Request, m.Reply]).OfType<Type>().Select(t => t.Name),
-            "ControlCall", "ControlAnswer", "ErrorDetail",
+            "ControlCall", "ControlAnswer", "ErrorDetail", "InterfaceRequest",
         ];
         Dictionary<string, string> described = TypeDefinition().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
 

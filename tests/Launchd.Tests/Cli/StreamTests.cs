@@ -124,9 +124,9 @@ public sealed class StreamTests
             ControlJson.Default.DescriptorsReply);
 
         Assert.Equal("""
-            NAME  KIND          ADDRESS         ORIGIN   FD  GEN  QUEUE  HOLDERS      FLAGS
-            http  tcp-listener  127.0.0.1:8080  socket   12    -      3  web.0,web.1  listening,non-blocking
-            ring  memory        64 MiB          stored  101    2      -  -
+            NAME  KIND          ADDRESS         ORIGIN   FD  GEN  QUEUE  HOLDERS      MAY ASK  FLAGS
+            http  tcp-listener  127.0.0.1:8080  socket   12    -      3  web.0,web.1  -        listening,non-blocking
+            ring  memory        64 MiB          stored  101    2      -  -            -
 
             """, cli.Run("fds").Output);
     }

@@ -45,7 +45,7 @@ public sealed class CrossCheckTests
 
     [Theory]
     [InlineData("listen = \"unix:/s\"\nno_delay = true", "LD1310 sockets.x.no_delay: has no effect without an address of tcp://")]
-    [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path")]
+    [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path or a queue")]
     [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2", "LD1310 sockets.x.shards: only tcp:// and udp:// addresses can be split into shards")]
     [InlineData("listen = \"tcp://*:1\"\nmax_connections = 3", "LD1310 sockets.x.max_connections: has no effect without a service with start = \"connection\"")]
     [InlineData("listen = [\"unix:/s\", \"fifo:/s\"]", "LD1303 sockets.x.listen: fifo:/s is taken already by sockets.x")]
@@ -66,9 +66,10 @@ public sealed class CrossCheckTests
     public void WarningsLeaveTheDefinition()
     {
         ConfigResult result = Reading.Read(
-            Http + "[services.web]\ncommand = [\"w\"]\nupdate = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
+            "supervisor.keeper = true\n" + Http + "[services.web]\ncommand = [\"w\"]\n"
+            + "update = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
 
-        Assert.Equal([1311, 1502, 1502], result.Diagnostics.Select(d => (int)d.Code));
+        Assert.Equal([1502, 1311], result.Diagnostics.Select(d => (int)d.Code));
         Assert.NotNull(result.Definition);
     }
 

@@ -54,7 +54,7 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.AbstractSocket] = Web + "sockets = [\"a\"]\n[sockets.a]\nlisten = \"unix:@a\"",
         [DiagnosticCode.NeedsRoot] = Web + "user = \"www-data\"",
         [DiagnosticCode.VariableLeftOut] = Web + "pass_environment = [\"ODD\"]",
-        [DiagnosticCode.NotBuilt] = Web + "health = { tcp = \"127.0.0.1:80\" }",
+        [DiagnosticCode.NotBuilt] = Web + "cgroup = { pids_max = 3 }",
         [DiagnosticCode.NotBuiltFully] = "[supervisor]\nkeeper = true",
         [DiagnosticCode.NotUtf8] = "",
         [DiagnosticCode.FileNotTrusted] = "",

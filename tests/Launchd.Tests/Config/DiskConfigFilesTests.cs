@@ -53,6 +53,28 @@ public sealed class DiskConfigFilesTests : IDisposable
         Assert.Equal($"'{path}' belongs to user 1000", Files().FindDistrust(path));
     }
 
+    [Fact]
+    public void ADirectoryThatOthersMayWriteIsNotTrusted_UnlessItIsSticky()
+    {
+        string path = Write("a.toml");
+        File.SetUnixFileMode(_directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherWrite);
+        Assert.Equal($"'{_directory}' may be written by others (mode 0702)", Files().FindDistrust(path));
+
+        File.SetUnixFileMode(_directory, File.GetUnixFileMode(_directory) | UnixFileMode.StickyBit);
+        Assert.Null(Files().FindDistrust(path));
+    }
+
+    [Fact]
+    public void WhatWasOpenedIsJudged_NotWhatTheNameMeantBefore()
+    {
+        // As if another user had put a file of his own in the place of the one that was checked.
+        string path = Write("a.toml");
+        DiskConfigFiles files = new(asked => asked == path ? 0u : 1000u, userId: 0);
+        Assert.Null(files.FindDistrust(path));
+
+        Assert.Equal($"cannot be trusted: '{path}' belongs to user 1000", files.Read(path, 100).Problem);
+    }
+
     private DiskConfigFiles Files() => new(path => _owners.GetValueOrDefault(path, 0u), userId: 0);
 
     private string At(string name) => Path.Join(_directory, name);

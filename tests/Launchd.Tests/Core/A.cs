@@ -18,6 +18,14 @@ internal static class A
         Backoff = new BackoffPolicy { Jitter = 0 },
     };
 
+    /// <summary>Notifies, and is exchanged by overlap with a proof of five seconds.</summary>
+    public static ServiceDefinition Overlapping(string name, int instances = 1) => Service(name) with
+    {
+        Ready = Readiness.Notify.Value,
+        Update = UpdateKind.Overlap,
+        InstanceCount = instances,
+    };
+
     public static ServiceDefinition Demand(string name) => Service(name) with { Start = StartKind.Demand, Sockets = [name] };
 
     public static ServiceDefinition Connection(string name) => Service(name) with { Start = StartKind.Connection, Sockets = [name] };
@@ -104,6 +112,31 @@ internal sealed class World
     }
 
     public ImmutableArray<Outcome>? Answer(RequestId id) => Effects.OfType<Effect.Reply>().FirstOrDefault(r => r.Request == id)?.Outcomes;
+
+    public RequestId Scale(int count, params string[] services)
+    {
+        RequestId id = new(++_requests);
+        Do(new Event.Requested(id, Verb.Scale, [.. services.Select(s => new ServiceName(s))]) { Count = count });
+        return id;
+    }
+
+    public RequestId Reload(SupervisorDefinition next, params string[] quiet)
+    {
+        RequestId id = new(++_requests);
+        Do(new Event.Reloaded(next, id) { Quiet = [.. quiet.Select(s => new ServiceName(s))] });
+        return id;
+    }
+
+    public World Say(InstanceId instance, string text) => Do(new Event.Notified(instance, A.Message(text), 1, 0, []));
+
+    public World Exit(InstanceId instance, int code = 0)
+    {
+        Live.Remove(instance);
+        return Do(new Event.MainExited(instance, new ExitStatus(code), HasLeftovers: false));
+    }
+
+    /// <summary>The instance that fills a slot.</summary>
+    public InstanceId Holder(string service, int slot = 0) => State(service).Slots[slot].Instance!.Id;
 
     /// <summary>Lets the earliest timer fire.</summary>
     public World Fire()

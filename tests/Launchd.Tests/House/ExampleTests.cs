@@ -10,7 +10,7 @@ public sealed partial class ExampleTests
     [Fact]
     public void ExamplesHaveNoDiagnostics()
     {
-        SourceFile[] examples = [.. SourceTree.Files("config/examples", "*.toml")];
+        SourceFile[] examples = [.. SourceTree.Files("config/examples", "*.toml"), .. SourceTree.Files("samples", "*.toml")];
 
         Assert.NotEmpty(examples);
         Verdict.None(examples.SelectMany(Diagnostics));

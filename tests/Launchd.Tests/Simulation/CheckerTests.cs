@@ -25,6 +25,8 @@ public sealed class CheckerTests
     [InlineData("lose EndCommand", "commands")]
     [InlineData("lose EndProbe", "commands: a probe")]
     [InlineData("lose UnwatchListeners", "listeners")]
+    [InlineData("lose WatchUse", "16: use is watched")]
+    [InlineData("lose UnwatchUse", "16: use is watched")]
     [InlineData("lose Spawn", "11: not at rest")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
     public void APlantedFault_IsFound(string fault, string expected)
@@ -46,7 +48,7 @@ public sealed class CheckerTests
     {
         World world = new World(A.Service("web") with { StartLimit = new RateLimit(2, TimeSpan.FromSeconds(10)) }).Boot();
         StartLimitChecker checker = new(world.Supervisor);
-        Effect.Spawn restart = new(world.Last("web"), 0, 1, StartReason.Restart, Connection: null, []);
+        Effect.Spawn restart = new(world.Last("web"), 0, 1, world.State("web").Definition, StartReason.Restart, Connection: null, []);
 
         checker.Check(Event.Booted.Value, [restart], new Moment(1));
         checker.Check(Event.Booted.Value, [restart], new Moment(9_999_999_999));
@@ -55,14 +57,34 @@ public sealed class CheckerTests
         Assert.StartsWith("7", found.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("ListenerUsed", "16: it is stopped as unused without a look")]
+    [InlineData("UseSeen", "16: it is stopped as unused within its idle time")]
+    public void AStopOfWhatWasUsed_IsFound(string after, string expected)
+    {
+        World world = new World(A.Demand("lazy") with { IdleTimeout = TimeSpan.FromSeconds(10) }).Boot();
+        ServiceName lazy = new("lazy");
+        IdleChecker checker = new(world.Supervisor);
+        world.Do(new Event.ListenerReadable(lazy, 0));
+        checker.Check(new Event.ListenerReadable(lazy, 0), [new Effect.Spawn(world.Last("lazy"), 0, 1,
+            world.Supervisor.Find(lazy)!.Definition, StartReason.Activation, Connection: null, []),
+            new Effect.WatchUse(lazy)], world.Now);
+        Effect stop = new Effect.Report(new Notice.Draining(world.Last("lazy"), 0, 1, 1, "nobody used it for 10s"));
+        Event cause = after == "UseSeen" ? new Event.UseSeen(lazy, IsUsed: false) : new Event.ListenerUsed(lazy);
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(cause, [stop], world.Now + TimeSpan.FromSeconds(9)));
+
+        Assert.StartsWith(expected, found.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void ASpawnBeforeWhatItRequires_IsFound()
     {
         SupervisorDefinition definition = A.Definition(A.Service("db") with { Ready = Readiness.Notify.Value }, A.Service("web", "db"));
         Supervisor supervisor = new(definition, seed: 1);
-        DependencyChecker checker = new(definition, supervisor);
+        DependencyChecker checker = new(new Known(definition), supervisor);
         Effect[] effects = [.. supervisor.Step(Event.Booted.Value, new Moment(1))];
-        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, StartReason.Boot, Connection: null, []);
+        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, definition.Services[1], StartReason.Boot, Connection: null, []);
 
         checker.Check(Event.Booted.Value, effects, new Moment(1));
         Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [tooEarly], new Moment(1)));
@@ -75,7 +97,7 @@ public sealed class CheckerTests
         SupervisorDefinition free = A.Definition(A.Service("db"), A.Service("web"));
         SupervisorDefinition ordered = A.Definition(A.Service("db") with { Before = [new ServiceName("web")] }, A.Service("web"));
         World world = new(free);
-        DependencyChecker checker = new(ordered, world.Supervisor);
+        DependencyChecker checker = new(new Known(ordered), world.Supervisor);
         world.Boot();
         checker.Check(Event.Booted.Value, [], world.Now);
         world.Ask(Verb.Stop, "db", "web");

@@ -26,27 +26,35 @@ internal sealed class Checkers
     private readonly Supervisor _supervisor;
     private readonly InstanceChecker _instances;
     private readonly Checker[] _all;
+    private readonly Known _known;
 
     public Checkers(SupervisorDefinition definition, Supervisor supervisor)
     {
         _supervisor = supervisor;
-        _instances = new InstanceChecker(definition);
+        _known = new Known(definition);
+        _instances = new InstanceChecker(_known);
         _all =
         [
             _instances,
             new TimerChecker(supervisor),
             new StartLimitChecker(supervisor),
-            new RequestChecker(definition, supervisor),
-            new DependencyChecker(definition, supervisor),
-            new DescriptorChecker(definition, supervisor),
-            new ConnectionChecker(definition),
+            new RequestChecker(supervisor),
+            new DependencyChecker(_known, supervisor),
+            new DescriptorChecker(_known, supervisor),
+            new ConnectionChecker(_known),
             new CommandChecker(),
             new ListenerChecker(supervisor),
+            new IdleChecker(supervisor),
+            new RolloutChecker(_known, supervisor),
         ];
     }
 
     public void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
+        if (happened is Event.Reloaded reloaded)
+            _known.Adopt(reloaded.Next);
+        if (happened is Event.Requested { Verb: Verb.Restart, Update: not null } asked)
+            _known.Overridden.UnionWith(asked.Services);
         foreach (Checker checker in _all)
             checker.Check(happened, effects, now);
     }
@@ -63,17 +71,23 @@ internal sealed class Checkers
     public bool IsAtRest() => _supervisor.Frame.Requests.IsEmpty && _supervisor.Services.All(Rests);
 
     public string Restless() => string.Join("; ", _supervisor.Services.Where(s => !Rests(s)).Select(s =>
-        $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} paused {s.PausedUntil}: "
-        + string.Join(", ", s.Slots.Select(p => p.Phase.ToString()))));
+        $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} "
+        + $"paused {s.PausedUntil} rollout {s.Rollout}: "
+        + string.Join(", ", s.Slots.Concat(s.Beside).Select(p => $"{p.Role} {p.Generation} {p.Phase}"))));
 
     private static bool Rests(ServiceState service)
     {
         if (service.IsSetAside || !service.IsWanted)
             return !service.HasLiveInstance;
+        if (service.Rollout is not null || service.Reborn is not null || !service.Beside.IsEmpty)
+            return false;
         if (service.IsPerConnection)
             return service.Slots.All(s => s.Phase is SlotPhase.Ready) && (service.IsWatching || service.IsHindered || !service.Slots.IsEmpty);
         if (service.IsOnDemand && !service.IsActivated)
             return (service.IsWatching || service.IsHindered) && service.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+        // One that nobody uses any more stops in the end.
+        if (service.IsOnDemand && service.Definition.IdleTimeout is not null)
+            return false;
         return service.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed);
     }
 }

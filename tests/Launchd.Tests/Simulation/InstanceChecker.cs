@@ -4,13 +4,12 @@ using Launchd.Model;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Properties 4 and 5: one live instance in a slot, never more than slots; each is released exactly once and only when nothing of
-/// it is left (or SIGKILL did not help); no signal to what was reaped; numbers are never used again.
+/// Properties 4 and 5: in a slot of a service that replaces there is never a second live instance; each is released exactly once and
+/// only when nothing of it is left (or SIGKILL did not help); no signal to what was reaped; numbers are never used again.
 /// </summary>
-internal sealed class InstanceChecker(SupervisorDefinition definition) : Checker("4, 5")
+internal sealed class InstanceChecker(Known known) : Checker("4, 5")
 {
     private readonly Dictionary<InstanceId, Life> _lives = [];
-    private readonly Dictionary<ServiceName, ServiceDefinition> _services = definition.Services.ToDictionary(s => s.Name);
     private long _lastNumber;
 
     public void Lose(Event happened)
@@ -60,14 +59,14 @@ internal sealed class InstanceChecker(SupervisorDefinition definition) : Checker
 
     private void CheckSpawn(Effect.Spawn spawn)
     {
-        ServiceDefinition service = _services[spawn.Instance.Service];
+        ServiceDefinition service = spawn.Definition;
         That(spawn.Instance.Number > _lastNumber, "a number is used again", spawn.Instance);
         _lastNumber = spawn.Instance.Number;
         Life[] live = [.. _lives.Values.Where(l => l.Service == service.Name && !l.IsReleased)];
-        That(live.All(l => l.Slot != spawn.Slot), "two live instances in one slot", spawn);
-        int most = service.Start == StartKind.Connection ? definition.Listeners.First(l => l.Key == service.Sockets[0]).MaxConnectionCount
-            : service.InstanceCount;
-        That(live.Length < most, "more live instances than slots", spawn);
+        bool mayOverlap = service.Update == UpdateKind.Overlap || known.Overridden.Contains(service.Name);
+        That(mayOverlap || live.All(l => l.Slot != spawn.Slot), "two live instances in one slot", spawn);
+        bool isConnection = service.Start == StartKind.Connection;
+        That(!isConnection || live.Length < known.MaxConnections(service.Name), "more live instances than connections may be", spawn);
         _lives.Add(spawn.Instance, new Life { Service = service.Name, Slot = spawn.Slot });
     }
 
@@ -85,7 +84,7 @@ internal sealed class InstanceChecker(SupervisorDefinition definition) : Checker
     {
         Life life = _lives[release.Instance];
         That(!life.IsReleased, "released twice", release.Instance);
-        bool isOver = life.IsMainOver && (!life.HasLeftovers || _services[life.Service].Stop.Kill == KillScope.Process);
+        bool isOver = life.IsMainOver && (!life.HasLeftovers || known.Ever(life.Service).Any(s => s.Stop.Kill == KillScope.Process));
         bool isHopeless = life.KilledAt is { } killed && now - killed >= Limits.KillGrace;
         That(isOver || isHopeless || life.IsUncertain, "released while it runs", release.Instance);
         life.IsReleased = true;

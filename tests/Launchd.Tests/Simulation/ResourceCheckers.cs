@@ -4,12 +4,14 @@ using Launchd.Model;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>Every received descriptor is kept or closed at once, and closed at most once; the store has a limit and goes along.</summary>
-internal sealed class DescriptorChecker(SupervisorDefinition definition, Supervisor supervisor) : Checker("2")
+internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Checker("2")
 {
-    private readonly Dictionary<ServiceName, List<StoredDescriptor>> _kept = definition.Services.ToDictionary(s => s.Name, _ => new List<StoredDescriptor>());
+    private readonly Dictionary<ServiceName, List<StoredDescriptor>> _kept = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
+        foreach (ServiceName name in known.Names)
+            _kept.TryAdd(name, []);
         HashSet<DescriptorId> received = happened is Event.Notified notified ? [.. notified.Descriptors] : [];
         foreach (Effect effect in effects)
         {
@@ -29,8 +31,10 @@ internal sealed class DescriptorChecker(SupervisorDefinition definition, Supervi
             }
         }
         That(received.Count == 0, "a received descriptor is neither kept nor closed", happened);
-        foreach (ServiceDefinition service in definition.Services)
-            That(_kept[service.Name].Count <= service.FdStoreCount, "the store is over its limit", service.Name);
+        foreach (ServiceName name in known.Names)
+            That(_kept[name].Count <= known.Ever(name).Max(s => s.FdStoreCount), "the store is over its limit", name);
+        foreach (Effect.Forget forget in effects.OfType<Effect.Forget>())
+            That(_kept[forget.Service].Count == 0, "the store of a forgotten service stays open", forget);
     }
 
     public override void CheckEnd()
@@ -44,7 +48,7 @@ internal sealed class DescriptorChecker(SupervisorDefinition definition, Supervi
 }
 
 /// <summary>Every accepted connection is spawned with or closed, at once and once; no source has more than its share.</summary>
-internal sealed class ConnectionChecker(SupervisorDefinition definition) : Checker("connections")
+internal sealed class ConnectionChecker(Known known) : Checker("connections")
 {
     private readonly Dictionary<InstanceId, string> _sources = [];
 
@@ -59,8 +63,7 @@ internal sealed class ConnectionChecker(SupervisorDefinition definition) : Check
         foreach (Effect.Spawn spawn in spawned)
         {
             _sources.Add(spawn.Instance, accepted!.Source);
-            int most = definition.Listeners.First(l => l.Key == definition.Services.First(s =>
-                s.Name == accepted.Service).Sockets[0]).MaxConnectionsPerSourceCount;
+            int most = known.MaxPerSource(accepted.Service);
             int now2 = _sources.Count(s => s.Key.Service == accepted.Service && s.Value == accepted.Source);
             That(most == 0 || now2 <= most, "one source has more than its share", spawn);
         }

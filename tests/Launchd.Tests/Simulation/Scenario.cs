@@ -6,14 +6,19 @@ namespace Launchd.Tests.Simulation;
 /// <summary>A random configuration: one to six services of all kinds, with dependencies that form no circle.</summary>
 internal sealed class Scenario
 {
-    private Scenario(SupervisorDefinition definition, ServiceName? exitWith, TimeSpan chaos)
+    private const int MostServices = 6;
+
+    private Scenario(SupervisorDefinition[] all, ServiceName? exitWith, TimeSpan chaos)
     {
-        Definition = definition;
+        All = all;
         ExitWith = exitWith;
         Chaos = chaos;
     }
 
-    public SupervisorDefinition Definition { get; }
+    /// <summary>The configuration at the start, and those that an operator may switch to; unchanged services share their object.</summary>
+    public SupervisorDefinition[] All { get; }
+
+    public SupervisorDefinition Definition => All[0];
 
     public ServiceName? ExitWith { get; }
 
@@ -27,25 +32,79 @@ internal sealed class Scenario
         List<ListenerDefinition> listeners = [];
         for (int i = 0; i < count; i++)
             services[i] = Service(random, i, count, listeners);
-        SupervisorDefinition definition = new()
-        {
-            Name = "simulated",
-            ConfigPath = "/simulated.toml",
-            RuntimeDirectory = "/run/simulated",
-            ShutdownTimeout = TimeSpan.FromSeconds(random.Pick(0, 5, 60, 90)),
-            Listeners = [.. listeners],
-            Files = [],
-            Services = [.. services],
-        };
+        List<SupervisorDefinition> all = [Compose(random, listeners, services)];
+        while (random.Chance(40) && all.Count < 4)
+            all.Add(Compose(random, listeners, Varied(random, all[^1].Services, listeners)));
         ServiceName? exitWith = random.Chance(10) ? services[random.Between(0, count - 1)].Name : null;
-        return new Scenario(definition, exitWith, TimeSpan.FromSeconds(random.Pick(2, 10, 40, 120)));
+        SupervisorDefinition[] complete = [.. all.Select(d => d with { Listeners = [.. listeners] })];
+        return new Scenario(complete, exitWith, TimeSpan.FromSeconds(random.Pick(2, 10, 40, 120)));
+    }
+
+    private static SupervisorDefinition Compose(SeededRandom random, List<ListenerDefinition> listeners, IEnumerable<ServiceDefinition> services) => new()
+    {
+        Name = "simulated",
+        ConfigPath = "/simulated.toml",
+        RuntimeDirectory = "/run/simulated",
+        ShutdownTimeout = TimeSpan.FromSeconds(random.Pick(0, 5, 60, 90)),
+        Listeners = [.. listeners],
+        Files = [],
+        Services = [.. services],
+    };
+
+    /// <summary>Another configuration: of each service kept, changed or taken out, and new ones; what was named and is gone is named no more.</summary>
+    private static List<ServiceDefinition> Varied(SeededRandom random, ImmutableArray<ServiceDefinition> before, List<ListenerDefinition> listeners)
+    {
+        List<ServiceDefinition> next = [];
+        for (int i = 0; i < MostServices; i++)
+        {
+            ServiceDefinition? old = before.FirstOrDefault(s => s.Name.Text == $"s{i}");
+            if (old is null && random.Chance(15))
+                next.Add(Service(random, i, MostServices, listeners));
+            if (old is null || random.Chance(15))
+                continue;
+            next.Add(random.Between(0, 9) switch
+            {
+                0 => Service(random, i, MostServices, listeners),
+                1 or 2 => old with { Command = ["program", "--new"] },
+                3 => old with { InstanceCount = old.Start == StartKind.Connection ? 1 : random.Between(1, 4) },
+                4 => old with { Stop = Stop(random) },
+                5 => old with { Update = random.Pick(UpdateKind.Overlap, UpdateKind.Replace), Rollout = Rollout(random) },
+                _ => old,
+            });
+        }
+        HashSet<ServiceName> names = [.. next.Select(s => s.Name)];
+        return [.. next.Select(s => Prune(s, names))];
+    }
+
+    private static ServiceDefinition Prune(ServiceDefinition service, HashSet<ServiceName> names)
+    {
+        bool isWhole = service.Requires.Concat(service.Wants).Concat(service.After).Concat(service.Before).All(names.Contains);
+        return isWhole ? service : service with
+        {
+            Requires = [.. service.Requires.Where(names.Contains)],
+            Wants = [.. service.Wants.Where(names.Contains)],
+            After = [.. service.After.Where(names.Contains)],
+            Before = [.. service.Before.Where(names.Contains)],
+        };
+    }
+
+    private static RolloutPolicy Rollout(SeededRandom random)
+    {
+        int surge = random.Pick(0, 1, 1, 2);
+        return new RolloutPolicy
+        {
+            SurgeCount = surge,
+            UnavailableCount = surge == 0 ? random.Between(1, 2) : random.Pick(0, 0, 1),
+            Prove = TimeSpan.FromMilliseconds(random.Pick(0, 50, 1000, 5000)),
+            OnFailure = random.Pick(RolloutFailure.Rollback, RolloutFailure.Rollback, RolloutFailure.Continue),
+        };
     }
 
     private static ServiceDefinition Service(SeededRandom random, int number, int count, List<ListenerDefinition> listeners)
     {
         StartKind start = random.Pick(StartKind.Boot, StartKind.Boot, StartKind.Demand, StartKind.Connection, StartKind.Manual);
         string key = $"l{number}";
-        if (start is StartKind.Demand or StartKind.Connection)
+        if (start is StartKind.Demand or StartKind.Connection && listeners.All(l => l.Key != key))
             listeners.Add(Listener(random, key));
         Readiness ready = random.Pick<Readiness>(
             Readiness.Spawned.Value,
@@ -58,7 +117,9 @@ internal sealed class Scenario
             Name = new ServiceName($"s{number}"),
             Command = ["program"],
             Execution = new Execution { Environment = [], WorkingDirectory = "/" },
-            Update = UpdateKind.Replace,
+            Update = random.Pick(UpdateKind.Overlap, UpdateKind.Replace),
+            Rollout = Rollout(random),
+            Health = random.Chance(15) ? new HealthCheck(new ProbeTarget.Unix("/health"), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1), 3) : null,
             Start = start,
             Sockets = start is StartKind.Demand or StartKind.Connection ? [key] : [],
             InstanceCount = start == StartKind.Connection ? 1 : random.Pick(1, 1, 2, 3),
@@ -74,6 +135,7 @@ internal sealed class Scenario
             StartLimit = new RateLimit(random.Pick(0, 1, 2, 5), TimeSpan.FromSeconds(random.Pick(2, 10, 60))),
             Stop = Stop(random),
             Reload = random.Pick<ReloadAction?>(null, new ReloadAction.Signal(SignalNumber.Hup), new ReloadAction.Command(["reload"])),
+            IdleTimeout = start == StartKind.Demand && random.Chance(40) ? TimeSpan.FromSeconds(random.Pick(1, 5, 30)) : null,
             FdStoreCount = random.Pick(0, 1, 3),
             FdStoreKeep = random.Pick(FdStoreKeep.Restart, FdStoreKeep.Always),
         };

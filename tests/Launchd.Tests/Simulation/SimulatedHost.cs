@@ -16,8 +16,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private readonly Dictionary<InstanceId, SimulatedProcess> _processes = [];
     private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
     private readonly HashSet<InstanceId> _probes = [];
-    private readonly Dictionary<ServiceName, Clients> _clients = scenario.Definition.Services
-        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).ToDictionary(s => s.Name, _ => new Clients());
+    private readonly HashSet<InstanceId> _healthChecks = [];
+    private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
+        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
@@ -43,7 +44,10 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     public void Arrive(ServiceName service, int count)
     {
         if (_clients.TryGetValue(service, out Clients? clients))
+        {
             clients.Waiting += count;
+            TellUse(service, clients);
+        }
         Poll();
     }
 
@@ -81,8 +85,15 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
             case Effect.WatchListeners e: Watch(e.Service, isWatched: true); break;
             case Effect.UnwatchListeners e: Watch(e.Service, isWatched: false); break;
+            case Effect.WatchUse e: WatchUse(e.Service); break;
+            case Effect.UnwatchUse e: _clients[e.Service].IsUseWatched = false; break;
+            case Effect.LookForUse e: LookForUse(e.Service); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.Keep e: Keep(e); break;
+            case Effect.StartHealth e: StartHealth(e.Instance); break;
+            case Effect.EndHealth e: _healthChecks.Remove(e.Instance); break;
+            case Effect.TellDrain e: TellDrain(e.Instance); break;
+            case Effect.Forget e: _clients.GetValueOrDefault(e.Service)?.Forget(); break;
             case Effect.Exit: HasExited = true; break;
         }
     }
@@ -92,7 +103,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
 
     private void Spawn(Effect.Spawn effect)
     {
-        ServiceDefinition service = scenario.Definition.Services.First(s => s.Name == effect.Instance.Service);
+        ServiceDefinition service = effect.Definition;
         if (!IsCalm && random.Chance(8))
         {
             int error = random.Pick(2, 11, 12, 13, 24);
@@ -107,8 +118,36 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (process.IsCalm)
             Add(500, Turn.Notification, () => Ping(process));
         if (service.Start == StartKind.Demand)
-            Add(random.Between(1, 300), Turn.Request, () => Serve(process));
+            Add(random.Between(1, 300), Turn.Request, () => ServeOn(process));
     }
+
+    /// <summary>A demand service takes what waits again and again.</summary>
+    private Event? ServeOn(SimulatedProcess process)
+    {
+        if (process.IsMainAlive)
+            Add(random.Between(100, 2000), Turn.Request, () => ServeOn(process));
+        return Serve(process);
+    }
+
+    private void WatchUse(ServiceName service)
+    {
+        Clients clients = _clients[service];
+        clients.IsUseWatched = true;
+        if (clients.Waiting > 0)
+            TellUse(service, clients);
+    }
+
+    /// <summary>One-shot: told once, then not before it is asked for again.</summary>
+    private void TellUse(ServiceName service, Clients clients)
+    {
+        if (!clients.IsUseWatched)
+            return;
+        clients.IsUseWatched = false;
+        Add(0, Turn.Request, () => new Event.ListenerUsed(service));
+    }
+
+    private void LookForUse(ServiceName service) =>
+        Results.Enqueue(new Event.UseSeen(service, _clients[service].Waiting > 0 || _clients[service].Open > 0));
 
     private Event? Perform(SimulatedProcess process, SimulatedProcess.Act act)
     {
@@ -135,8 +174,20 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     /// <summary>A demand service that runs takes the clients from the queue.</summary>
     private Event? Serve(SimulatedProcess process)
     {
-        if (process.IsMainAlive)
-            _clients[process.Service.Name].Waiting = 0;
+        Clients clients = _clients[process.Service.Name];
+        if (!process.IsMainAlive || clients.Waiting == 0)
+            return null;
+        clients.Waiting = 0;
+        // Some talk on for long after they were accepted.
+        if (!IsCalm && random.Chance(50))
+        {
+            clients.Open++;
+            Add(random.Pick(500, 5000, 50_000), Turn.Request, () =>
+            {
+                clients.Open--;
+                return null;
+            });
+        }
         return null;
     }
 
@@ -184,6 +235,19 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
                 IsCalm ? 10 : random.Pick(0, 50, 2000), Turn.Exit,
                 () => _commands.Remove(key) ? new Event.CommandEnded(effect.Instance, effect.Kind, random.Chance(80)) : null);
         }
+    }
+
+    private void StartHealth(InstanceId id)
+    {
+        _healthChecks.Add(id);
+        if (!IsCalm && random.Chance(40))
+            Add(random.Pick(10, 1000, 9000), Turn.Request, () => _healthChecks.Remove(id) ? new Event.HealthFailed(id, "planted") : null);
+    }
+
+    private void TellDrain(InstanceId id)
+    {
+        if (random.Chance(10))
+            Add(random.Pick(0, 100), Turn.Notification, () => new Event.DrainProgress(id, random.Between(-1, 3)));
     }
 
     private void Release(InstanceId id)
@@ -251,5 +315,11 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         public int Waiting { get; set; }
         public bool IsWatched { get; set; }
         public bool IsTold { get; set; }
+
+        /// <summary>Accepted and not closed.</summary>
+        public int Open { get; set; }
+        public bool IsUseWatched { get; set; }
+
+        public void Forget() => Waiting = 0;
     }
 }

@@ -10,7 +10,7 @@ namespace Launchd.Tests.Simulation;
 /// </summary>
 internal sealed class Simulation
 {
-    private const int MostSteps = 20_000;
+    private const int MostSteps = 40_000;
 
     private readonly SeededRandom _random;
     private readonly Scenario _scenario;
@@ -20,14 +20,18 @@ internal sealed class Simulation
     private readonly Func<Effect, Effect?>? _mutate;
     private readonly Queue<string>? _trace;
     private readonly List<RequestId> _asked = [];
+    private readonly HashSet<ServiceName> _scaled = [];
     private readonly Queue<(Moment, Event, Effect[])> _tail = [];
+    private SupervisorDefinition _current;
     private int _steps;
     private bool _hasBroken;
+    private bool _operatorIsDone;
 
     private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Queue<string>? trace)
     {
         _random = new SeededRandom(seed);
         _scenario = Scenario.Draw(_random);
+        _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random);
         _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith);
         _checkers = new Checkers(_scenario.Definition, _supervisor);
@@ -66,16 +70,78 @@ internal sealed class Simulation
         Moment calm = _host.Now + _scenario.Chaos;
         RunUntil(calm, () => false);
         _host.IsCalm = true;
-        Moment bound = _host.Now + Bounds.Rest(_scenario.Definition);
+        Moment bound = _host.Now + Bounds.Rest(_scenario.All);
         bool rests = RunUntil(bound, _checkers.IsAtRest);
         if (!_host.HasExited && !rests)
             throw new BrokenPropertyException("11: not at rest in time: " + _checkers.Restless());
+        if (!_host.HasExited && _supervisor.Frame.Shutdown is null && _random.Chance(25))
+            Converge();
         if (!_host.HasExited && _supervisor.Frame.Shutdown is null)
             Step(new Event.ShutdownAsked("the simulation ends", IsImmediate: false));
-        Moment end = _host.Now + Bounds.End(_scenario.Definition);
+        Moment end = _host.Now + Bounds.End(_scenario.All);
         if (!RunUntil(end, () => _host.HasExited))
             throw new BrokenPropertyException("11: the shutdown does not end");
         _checkers.CheckEnd();
+    }
+
+    /// <summary>
+    /// Property 9: after a reload, and rest, everything is as a fresh start with that configuration would have made it; the same once more
+    /// changes nothing.
+    /// </summary>
+    private void Converge()
+    {
+        _operatorIsDone = true;
+        SupervisorDefinition next = _random.Pick(_scenario.All);
+        ServiceName[] manual = [.. _current.Services.Where(s => s.Start == StartKind.Manual).Select(s => s.Name)];
+        ServiceName[] others = [.. _current.Services.Where(s => s.Start != StartKind.Manual).Select(s => s.Name)];
+        Order(Verb.Stop, manual);
+        Order(Verb.Start, others);
+        _current = next;
+        RestAfter(new Event.Reloaded(next, new RequestId(100_003)));
+        if (_host.HasExited)
+            return;
+        foreach (ServiceDefinition service in next.Services)
+            CheckConverged(_supervisor.Find(service.Name), service, manual);
+        if (_supervisor.Services.Count != next.Services.Length)
+            throw new BrokenPropertyException("9: something is left of what was taken out");
+        int effects = _supervisor.Step(new Event.Reloaded(next, Request: null), _host.Now).Count;
+        if (effects > 0)
+            throw new BrokenPropertyException("9: the same configuration again is not nothing");
+    }
+
+    private void CheckConverged(ServiceState? state, ServiceDefinition service, ServiceName[] manual)
+    {
+        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it.
+        if (state is { LastRollout.Text: not null })
+            return;
+        if (state is null || !ReferenceEquals(state.Definition, service))
+            throw new BrokenPropertyException($"9: {service.Name} does not run by the configuration");
+        // What an operator stopped stays stopped, and what was started as manual goes on: a reload is no order.
+        if (service.Start == StartKind.Manual || manual.Contains(service.Name) || service.Requires.Any(manual.Contains))
+            return;
+        bool runs = service.Start == StartKind.Boot ? state.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed)
+            : state.IsActivated || state.IsWatching || state.IsHindered || state.PausedUntil is not null || !state.Slots.IsEmpty;
+        bool isWhole = service.Start == StartKind.Connection || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
+        if (!state.IsWanted || !runs || !isWhole
+            || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
+        {
+            throw new BrokenPropertyException($"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
+        }
+    }
+
+    private void Order(Verb verb, ServiceName[] services)
+    {
+        if (!_host.HasExited && services.Length > 0)
+            RestAfter(new Event.Requested(new RequestId(100_000 + (int)verb), verb, [.. services]));
+    }
+
+    private void RestAfter(Event happened)
+    {
+        if (_host.HasExited || _supervisor.Frame.Shutdown is not null)
+            return;
+        Step(happened);
+        if (!RunUntil(_host.Now + Bounds.Rest(_scenario.All), _checkers.IsAtRest) && !_host.HasExited)
+            throw new BrokenPropertyException("11: not at rest in time: " + _checkers.Restless());
     }
 
     /// <summary>True as soon as the condition holds; false if it never did until then.</summary>
@@ -121,6 +187,7 @@ internal sealed class Simulation
         Event.ReadinessMet e => e.Instance.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,
+        Event.ListenerUsed e => e.Service,
         Event.TimerFired { Key.Kind: not TimerKind.Shutdown } e => e.Key.Service,
         _ => null,
     };
@@ -156,13 +223,15 @@ internal sealed class Simulation
     private string Tail()
     {
         IEnumerable<string> lines = _tail.SelectMany(t => t.Item3.Select(TraceText.Of).Prepend(TraceText.Of(t.Item1, t.Item2)));
-        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.Definition.Services.Select(Describe)) + "\n" + _checkers.Restless();
+        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe))
+            + "\n" + _checkers.Restless();
     }
 
     private static string Describe(ServiceDefinition s) =>
         $"{s.Name}: {s.Start} x{s.InstanceCount} {s.Ready.GetType().Name} {s.Restart} limit {s.StartLimit.Burst}/{s.StartLimit.Interval.TotalSeconds}s"
         + $" requires ({string.Join(' ', s.Requires)}) wants ({string.Join(' ', s.Wants)})"
         + $" after ({string.Join(' ', s.After)}) before ({string.Join(' ', s.Before)})"
+        + $" {s.Update} +{s.Rollout.SurgeCount} -{s.Rollout.UnavailableCount} {s.Rollout.Prove.TotalSeconds}s {s.Rollout.OnFailure}"
         + $" stop {s.Stop.Timeout.TotalSeconds}s {s.Stop.Kill} {(s.Stop.Command.IsEmpty ? "" : "command")}";
 
     private void PlanOperator()
@@ -184,13 +253,39 @@ internal sealed class Simulation
 
     private Event? Ask()
     {
+        if (_operatorIsDone)
+            return null;
         if (_asked.Count > 0 && _random.Chance(10))
             return new Event.ClientLeft(_asked[_random.Between(0, _asked.Count - 1)]);
         RequestId id = new(_asked.Count + 1);
         _asked.Add(id);
-        Verb verb = _random.Pick(Verb.Start, Verb.Start, Verb.Stop, Verb.Stop, Verb.Restart, Verb.Reload, Verb.Signal);
+        if (_scenario.All.Length > 1 && _random.Chance(25))
+            return Switch(id);
+        Verb verb = _random.Pick(Verb.Start, Verb.Start, Verb.Stop, Verb.Stop, Verb.Restart, Verb.Restart, Verb.Restart, Verb.Reload, Verb.Signal, Verb.Scale);
         ImmutableArray<ServiceName> services = [.. _scenario.Definition.Services.Where(_ => _random.Chance(40)).Select(s => s.Name)];
-        return new Event.Requested(id, verb, services, verb == Verb.Signal ? _random.Pick(SignalNumber.Hup, SignalNumber.Term, SignalNumber.Kill) : null);
+        if (verb == Verb.Scale)
+            _scaled.UnionWith(services);
+        return new Event.Requested(id, verb, services, verb == Verb.Signal ? _random.Pick(SignalNumber.Hup, SignalNumber.Term, SignalNumber.Kill) : null)
+        {
+            Count = verb == Verb.Scale ? _random.Between(1, 4) : null,
+            Update = verb == Verb.Restart && _random.Chance(10) ? _random.Pick(UpdateKind.Overlap, UpdateKind.Replace) : null,
+        };
+    }
+
+    /// <summary>The file is another now.</summary>
+    private Event.Reloaded Switch(RequestId id)
+    {
+        SupervisorDefinition before = _current, next = _random.Pick(_scenario.All);
+        _current = next;
+        ImmutableArray<ServiceName> quiet = [.. next.Services.Where(s => before.Services.FirstOrDefault(b => b.Name == s.Name) is { } old
+            && old.Command.SequenceEqual(s.Command) && _random.Chance(30)).Select(s => s.Name)];
+        return new Event.Reloaded(next, _random.Chance(80) ? id : Unasked(id)) { Quiet = quiet };
+    }
+
+    private RequestId? Unasked(RequestId id)
+    {
+        _asked.Remove(id);
+        return null;
     }
 
     private Event? Arrive()
@@ -220,21 +315,27 @@ internal sealed class BrokenPropertyException(string message) : Exception(messag
 internal static class Bounds
 {
     /// <summary>From calm until everything rests: every old instance may use all its times, one service after the other.</summary>
-    public static TimeSpan Rest(SupervisorDefinition definition)
+    public static TimeSpan Rest(SupervisorDefinition[] all)
     {
         TimeSpan bound = TimeSpan.FromMinutes(3); // a clock jump, extensions, what old programs still say and do
-        foreach (ServiceDefinition service in definition.Services)
-            bound += service.ReadyTimeout + Stop(service) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10);
+        foreach (ServiceDefinition service in all.SelectMany(d => d.Services))
+        {
+            // A rollout exchanges one slot after the other at worst, and back again.
+            TimeSpan exchange = service.ReadyTimeout + service.Rollout.Prove + Stop(service);
+            bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
+                + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
+        }
         return bound;
     }
 
-    public static TimeSpan End(SupervisorDefinition definition)
+    public static TimeSpan End(SupervisorDefinition[] all)
     {
         TimeSpan bound = TimeSpan.FromSeconds(1);
-        foreach (ServiceDefinition service in definition.Services)
+        foreach (ServiceDefinition service in all.SelectMany(d => d.Services))
             bound += Stop(service);
-        TimeSpan capped = definition.ShutdownTimeout + Limits.KillGrace + TimeSpan.FromSeconds(1);
-        return definition.ShutdownTimeout > TimeSpan.Zero && capped < bound ? capped : bound;
+        TimeSpan longest = all.Max(d => d.ShutdownTimeout);
+        TimeSpan capped = longest + Limits.KillGrace + TimeSpan.FromSeconds(1);
+        return all.All(d => d.ShutdownTimeout > TimeSpan.Zero) && capped < bound ? capped : bound;
     }
 
     /// <summary>Stop command, stop signal, kill; each of the first two may be extended by 7 s a few times.</summary>

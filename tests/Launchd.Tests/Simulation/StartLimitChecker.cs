@@ -5,7 +5,7 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
-/// them. An operator's order, and for demand a run that ended well, begin a new list.
+/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list.
 /// </summary>
 internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 {
@@ -19,6 +19,8 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
             foreach ((ServiceName Service, int) key in _starts.Keys.Where(k => asked.Services.Contains(k.Item1)).ToArray())
                 _starts.Remove(key);
         }
+        if (happened is Event.Reloaded)
+            _starts.Clear();
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
@@ -35,9 +37,11 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
     {
         _slots[spawn.Instance] = spawn.Slot;
         (ServiceName, int) key = (spawn.Instance.Service, spawn.Slot);
-        RateLimit limit = supervisor.Find(spawn.Instance.Service)!.Definition.StartLimit;
-        if (spawn.Reason is StartReason.Request or StartReason.Boot || !_starts.ContainsKey(key))
+        RateLimit limit = spawn.Definition.StartLimit;
+        if (spawn.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))
             _starts[key] = [];
+        if (spawn.Reason is StartReason.Rollout or StartReason.Reload)
+            return; // ordered, and perhaps beside an instance that goes on with a count of its own
         List<Moment> starts = _starts[key];
         starts.Add(now);
         That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", spawn);

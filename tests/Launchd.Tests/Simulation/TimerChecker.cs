@@ -40,8 +40,12 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
         {
             if (service.PausedUntil is { } until)
                 awaited.Add(new TimerKey(TimerKind.Activation, service.Definition.Name, 0), until);
-            foreach (SlotState slot in service.Slots)
+            if (service.IdleUntil is { } idle)
+                awaited.Add(new TimerKey(TimerKind.Idle, service.Definition.Name, 0), idle);
+            foreach (SlotState slot in service.Slots.Concat(service.Beside))
             {
+                if (slot.Phase is SlotPhase.Ready { Instance.ProvenAt: { } proven } proving)
+                    awaited.Add(Key(TimerKind.Prove, proving), proven);
                 switch (slot.Phase)
                 {
                     case SlotPhase.Starting { Deadline: { } due } starting: awaited.Add(Key(TimerKind.Ready, starting), due); break;

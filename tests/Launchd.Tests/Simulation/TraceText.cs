@@ -13,7 +13,8 @@ internal static class TraceText
     private static string Detail(Event happened) => happened switch
     {
         Event.Notified e => $"Notified {e.Instance} [{string.Join(' ', e.Message.Lines)}] {Joined(e.Descriptors)}",
-        Event.Requested e => $"Requested {e.Request.Number} {e.Verb} {Joined(e.Services)}",
+        Event.Reloaded e => $"Reloaded {e.Request} ({string.Join(' ', e.Next.Services.Select(s => s.Name))}) quiet {Joined(e.Quiet)}",
+        Event.Requested e => $"Requested {e.Request.Number} {e.Verb} {Joined(e.Services)} {e.Count} {e.Update}",
         _ => happened.ToString(),
     };
 

@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Launchd.Control;
 using Launchd.Model;
 
@@ -204,16 +203,8 @@ internal sealed class LineSinks : IDisposable
     private void Match(ServiceInput input, ReadOnlySpan<byte> text)
     {
         OutputMatcher matcher = input.Matcher!;
-        try
-        {
-            if (matcher.Try(text, _matchText) is { } found)
-                _post(found);
-        }
-        catch (RegexMatchTimeoutException)
-        {
-            _counters.CountFault();
-            _notice(new PumpNotice.MatchTimedOut(input.Source.Service));
-        }
+        if (matcher.Try(text, _matchText) is { } found)
+            _post(found);
         if (matcher.IsDone)
         {
             input.Matcher = null;

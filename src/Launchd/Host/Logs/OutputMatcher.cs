@@ -1,53 +1,43 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using Launchd.Config;
 
 namespace Launchd.Host.Logs;
 
 /// <summary>
-/// Waits for a line of one instance in which a pattern matches. The engine is the one whose time is linear in the line; a pattern that
-/// even so needs more than <see cref="LongestMatch"/> for one of them is given up, so that no output can hold up the pump again and again.
+/// Waits for a line of one instance in which a pattern matches. No clock is asked: a line that is skipped because the machine was busy, or
+/// because the code was compiled just then, would leave a service that said it is ready waiting for ever. Besides, the engine
+/// misses matches when it has a limit of time (.NET 10, patterns of many states). What bounds the work is <see cref="LinePattern"/> and the
+/// length of a line.
 /// </summary>
 internal sealed class OutputMatcher
 {
-    /// <summary>
-    /// A bound on harm, not on work: the first match of a process builds the engine, which takes 36 ms under the JIT on an idle machine and
-    /// far more on a busy one, and counted repetitions over a line of 16 KiB take seconds.
-    /// </summary>
-    public static readonly TimeSpan LongestMatch = TimeSpan.FromSeconds(2);
-
     private readonly Regex _pattern;
     private readonly Action _onMatch;
 
     /// <exception cref="ArgumentException">The pattern is wrong.</exception>
     /// <exception cref="NotSupportedException">The pattern needs backtracking (back references, look-around).</exception>
-    public OutputMatcher(long instanceId, string pattern, Action onMatch, TimeSpan? longestMatch = null)
+    public OutputMatcher(long instanceId, string pattern, Action onMatch)
     {
-        _pattern = new Regex(pattern, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, longestMatch ?? LongestMatch);
+        _pattern = LinePattern.Compile(pattern);
         _onMatch = onMatch;
         InstanceId = instanceId;
     }
 
     public long InstanceId { get; }
 
-    /// <summary>It has matched or was given up; the pump forgets it.</summary>
+    /// <summary>It has matched; the pump forgets it.</summary>
     public bool IsDone { get; private set; }
 
     /// <summary>The first matching line returns what is to be posted, once.</summary>
-    /// <exception cref="RegexMatchTimeoutException">The pattern is given up.</exception>
     public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch)
     {
         if (IsDone)
             return null;
         int length = Encoding.UTF8.GetChars(line, scratch);
-        try
-        {
-            IsDone = _pattern.IsMatch(scratch[..length]);
-        }
-        catch (RegexMatchTimeoutException)
-        {
-            IsDone = true;
-            throw;
-        }
-        return IsDone ? _onMatch : null;
+        if (!_pattern.IsMatch(scratch[..length]))
+            return null;
+        IsDone = true;
+        return _onMatch;
     }
 }

@@ -33,14 +33,6 @@ internal abstract record PumpNotice
         public override string ToString() => $"stopped reading the {Stream} of instance {InstanceId}: {Text}";
     }
 
-    /// <summary>A readiness pattern needed too long for a line and was given up.</summary>
-    internal sealed record MatchTimedOut(string Service) : PumpNotice
-    {
-        public override string ToString() =>
-            $"{Service}: the pattern of `ready = {{ output }}` needs more than {OutputMatcher.LongestMatch.TotalSeconds} s for one line and was given "
-            + "up; a simpler one costs less";
-    }
-
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>
     internal sealed record RequestFailed(string Text) : PumpNotice
     {

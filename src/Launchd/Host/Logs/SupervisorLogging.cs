@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
 
@@ -23,9 +24,10 @@ internal static class SupervisorLogging
     /// <param name="format">Shape of a line.</param>
     /// <param name="least">What is less severe is not written.</param>
     /// <param name="colour">Whether the level is coloured: for <see cref="LogFormat.Pretty"/> on a terminal.</param>
-    public static (ILogger Logger, IDisposable Flush) Create(LogFormat format, LogSeverity least, bool colour)
+    /// <returns><c>Adopt</c> changes shape and level from the next line on.</returns>
+    public static (ILogger Logger, IDisposable Flush, Action<LogFormat, LogSeverity> Adopt) Create(LogFormat format, LogSeverity least, bool colour)
     {
-        ConsoleFormatter formatter = CreateFormatter(format, colour, TimeProvider.System);
+        SwitchedFormatter formatter = new(CreateFormatter(format, colour, TimeProvider.System));
         var options = new ConsoleLoggerOptions
         {
             FormatterName = formatter.Name,
@@ -34,7 +36,14 @@ internal static class SupervisorLogging
             MaxQueueLength = QueuedLines,
         };
         var provider = new ConsoleLoggerProvider(new FixedOptions<ConsoleLoggerOptions>(options), [formatter]);
-        return (new LeveledLogger(provider.CreateLogger("launchd-cs"), ToLevel(least)), provider);
+        LeveledLogger logger = new(provider.CreateLogger("launchd-cs")) { Least = ToLevel(least) };
+        return (logger, provider, Adopt);
+
+        void Adopt(LogFormat next, LogSeverity level)
+        {
+            formatter.Formatter = CreateFormatter(next, colour, TimeProvider.System);
+            logger.Least = ToLevel(level);
+        }
     }
 
     /// <summary>The formatter alone.</summary>
@@ -66,13 +75,29 @@ internal static class SupervisorLogging
         public IDisposable? OnChange(Action<T, string?> listener) => null;
     }
 
-    /// <summary>Filters by level, which is otherwise the factory's work.</summary>
-    private sealed class LeveledLogger(ILogger logger, LogLevel least) : ILogger
+    /// <summary>The provider knows one formatter for its life; this one is that, and passes on to the present one.</summary>
+    private sealed class SwitchedFormatter(ConsoleFormatter first) : ConsoleFormatter("launchd-cs")
     {
+        private volatile ConsoleFormatter _formatter = first;
+
+        public ConsoleFormatter Formatter
+        {
+            set => _formatter = value;
+        }
+
+        public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter) =>
+            _formatter.Write(logEntry, scopeProvider, textWriter);
+    }
+
+    /// <summary>Filters by level, which is otherwise the factory's work.</summary>
+    private sealed class LeveledLogger(ILogger logger) : ILogger
+    {
+        public required LogLevel Least { get; set; }
+
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => logger.BeginScope(state);
 
-        public bool IsEnabled(LogLevel level) => level >= least && level != LogLevel.None;
+        public bool IsEnabled(LogLevel level) => level >= Least && level != LogLevel.None;
 
         public void Log<TState>(LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {

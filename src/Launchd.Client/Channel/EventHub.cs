@@ -1,0 +1,154 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Threading.Channels;
+
+namespace Launchd.Client.Channel;
+
+/// <summary>
+/// Where the supervisor's events go: each watcher gets every event since it began to watch, each descriptor that was handed over goes to
+/// one reader, and siblings who want what was published are answered here.
+/// </summary>
+internal sealed class EventHub
+{
+    private readonly Lock _gate = new();
+    private readonly List<Channel<LaunchdEvent>> _watchers = [];
+    private readonly Channel<HandedOver> _handedOver = System.Threading.Channels.Channel.CreateUnbounded<HandedOver>();
+    private readonly Dictionary<string, SafeHandle> _published = [];
+    private LaunchdException? _end;
+
+    /// <summary>Sends what a sibling wants, or nothing to refuse; borrowed.</summary>
+    public required Action<long, SafeHandle?> Give { get; init; }
+
+    /// <summary>Keeps the handle from its finalizer as long as it is published.</summary>
+    public void Published(string name, SafeHandle descriptor)
+    {
+        lock (_gate)
+            _published[name] = descriptor;
+    }
+
+    public void Unpublished(string name)
+    {
+        lock (_gate)
+            _ = _published.Remove(name);
+    }
+
+    /// <summary>Owns the packet.</summary>
+    public void Take(ChannelPacket packet)
+    {
+        switch (packet.EventName)
+        {
+            case "Received":
+                TakeHandedOver(packet);
+                break;
+            case "Wanted":
+                Answer(packet);
+                packet.Dispose();
+                break;
+            default:
+                LaunchdEvent happened = LaunchdEvent.Read(packet);
+                packet.Dispose();
+                lock (_gate)
+                {
+                    foreach (Channel<LaunchdEvent> watcher in _watchers)
+                        _ = watcher.Writer.TryWrite(happened);
+                }
+                break;
+        }
+    }
+
+    /// <summary>Nothing more will come.</summary>
+    public void End(LaunchdException end)
+    {
+        lock (_gate)
+        {
+            _end = end;
+            foreach (Channel<LaunchdEvent> watcher in _watchers)
+                _ = watcher.Writer.TryComplete();
+        }
+        _ = _handedOver.Writer.TryComplete();
+    }
+
+    /// <summary>A watcher, which gets events from now on.</summary>
+    public Channel<LaunchdEvent> Subscribe()
+    {
+        var watcher = System.Threading.Channels.Channel.CreateUnbounded<LaunchdEvent>(new UnboundedChannelOptions { SingleReader = true });
+        lock (_gate)
+        {
+            if (_end is null)
+                _watchers.Add(watcher);
+            else
+                watcher.Writer.Complete();
+        }
+        return watcher;
+    }
+
+    public async IAsyncEnumerable<LaunchdEvent> ReadAsync(Channel<LaunchdEvent> watcher, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        try
+        {
+            await foreach (LaunchdEvent happened in watcher.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
+                yield return happened;
+        }
+        finally
+        {
+            Unsubscribe(watcher);
+        }
+    }
+
+    public void Unsubscribe(Channel<LaunchdEvent> watcher)
+    {
+        lock (_gate)
+            _ = _watchers.Remove(watcher);
+    }
+
+    public async IAsyncEnumerable<NamedDescriptor> ReadHandedOverAsync([EnumeratorCancellation] CancellationToken cancellation)
+    {
+        await foreach (HandedOver one in _handedOver.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
+            yield return one.Descriptor ?? throw new LaunchdException(LaunchdError.Truncated, "descriptors handed over did not fit into this process's table");
+    }
+
+    /// <summary>Closes what nobody took.</summary>
+    public void CloseHandedOver()
+    {
+        while (_handedOver.Reader.TryRead(out HandedOver one))
+            one.Descriptor?.Dispose();
+    }
+
+    private void TakeHandedOver(ChannelPacket packet)
+    {
+        string name = packet.Text("name") ?? "";
+        using (packet)
+        {
+            if (packet.IsCut)
+                Queue(new HandedOver(null));
+            for (int i = 0; i < packet.DescriptorCount; i++)
+                Queue(new HandedOver(new NamedDescriptor(name, packet.Take(i))));
+        }
+    }
+
+    private void Queue(HandedOver one)
+    {
+        if (!_handedOver.Writer.TryWrite(one))
+            one.Descriptor?.Dispose();
+    }
+
+    // Only the very number that was published: a name may have come to mean another meanwhile.
+    private void Answer(ChannelPacket packet)
+    {
+        if (packet.Number("ask") is not { } ask)
+            return;
+        SafeHandle? wanted = null;
+        lock (_gate)
+        {
+            if (packet.Text("name") is { } name && _published.TryGetValue(name, out SafeHandle? published) && !published.IsClosed
+                && published.DangerousGetHandle() == packet.Number("number"))
+            {
+                wanted = published;
+            }
+        }
+        Give(ask, wanted);
+    }
+
+    /// <summary>One descriptor of a predecessor; none: some were lost.</summary>
+    private readonly record struct HandedOver(NamedDescriptor? Descriptor);
+}

@@ -1,0 +1,243 @@
+using Launchd.Model;
+
+namespace Launchd.Core;
+
+/// <summary>
+/// Another configuration. Services get other numbers, so the whole state is written anew: first those of the new configuration in its
+/// order, then what was taken out and still runs. What is the same keeps running untouched; what has changed rolls out.
+/// </summary>
+internal static class Reload
+{
+    /// <summary>The state under the numbers of another configuration, with nothing decided yet.</summary>
+    public static (SupervisorState State, Draft Draft) Renumber(SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
+    {
+        HashSet<ServiceName> named = [.. next.Services.Select(s => s.Name)];
+        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true, Reborn = null })];
+        IEnumerable<ServiceState> staying = next.Services.Select(s => former.Find(s.Name) is >= 0 and int number
+            ? before.Services[number] with { IsLeaving = false }
+            : new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) });
+        HashSet<ServiceName> returning = [.. before.Services.Where(s => s.IsLeaving).Select(s => s.Definition.Name)];
+        SupervisorDefinition all = next with { Services = [.. next.Services, .. leaving.Select(s => former.Services[former.Find(s.Definition.Name)])] };
+        DependencyGraph graph = new(all, former, returning);
+        return Write(before, former, [.. staying, .. leaving], graph, now, next.ShutdownTimeout);
+    }
+
+    /// <summary>The state without the services of which nothing is left; says so.</summary>
+    public static (SupervisorState State, Draft Draft) Forget(SupervisorState before, Draft step, Moment now)
+    {
+        foreach (ServiceState gone in before.Services.Where(IsGone))
+        {
+            foreach (StoredDescriptor stored in gone.Stored)
+                step.Do(new Effect.CloseDescriptor(stored.Id));
+            step.Do(new Effect.Forget(gone.Definition.Name));
+        }
+        DependencyGraph former = step.Graph;
+        ServiceState[] left = [.. before.Services.Where(s => !IsGone(s))];
+        HashSet<ServiceName> names = [.. left.Select(s => s.Definition.Name)];
+        (SupervisorState state, Draft draft) = Write(before, former, left, former.Only(names), now, before.Frame.ShutdownTimeout);
+        return (state, draft);
+    }
+
+    public static bool IsGone(ServiceState service) => service.IsLeaving && !service.HasLiveInstance && !service.IsWatching && !service.IsWanted;
+
+    /// <summary>What follows from the difference.</summary>
+    public static void Apply(Draft d, Event.Reloaded reloaded)
+    {
+        if (d.IsShuttingDown)
+        {
+            if (reloaded.Request is { } refused)
+                d.Do(new Effect.Reply(refused, []));
+            return;
+        }
+        List<int> concerned = [];
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            if (d[service].IsLeaving)
+            {
+                Requests.Unwant(d, service);
+                concerned.Add(service);
+            }
+            else if (d.Graph.Former[service] is null)
+            {
+                Add(d, service);
+                concerned.Add(service);
+            }
+            else if (!ReferenceEquals(d.Graph.Former[service], d.Graph.Services[service]))
+            {
+                Change(d, service, reloaded.Quiet.Contains(d.Graph.Services[service].Name));
+                concerned.Add(service);
+            }
+        }
+        WantRequired(d);
+        if (reloaded.Request is { } request)
+            Requests.Await(d, request, Verb.Configure, [.. concerned]);
+    }
+
+    /// <summary>The last instance of a service that is to be started in another way has ended.</summary>
+    public static void Rebear(Draft d, int service)
+    {
+        if (d[service].PausedUntil is not null)
+            Activation.Resume(d, service);
+        if (d[service].IsWatching)
+        {
+            d.Do(new Effect.UnwatchListeners(d[service].Definition.Name));
+            d[service] = d[service] with { IsWatching = false };
+        }
+        foreach (SlotState slot in d[service].Slots)
+        {
+            if (slot.Phase is SlotPhase.BackingOff)
+                d.Disarm(TimerKind.Backoff, d[service].Definition.Name, slot.Slot);
+        }
+        ServiceState state = d[service];
+        ServiceDefinition definition = state.Reborn!;
+        bool isWanted = (state.IsWanted || definition.Start != StartKind.Manual) && !d.IsShuttingDown;
+        d[service] = state with
+        {
+            Definition = definition,
+            Reborn = null,
+            IsWanted = false,
+            IsActivated = false,
+            IsHindered = false,
+            Rollout = null,
+            Slots = ServiceMachine.EmptySlots(definition),
+        };
+        d.UnsettleNeighbours(service);
+        if (isWanted)
+            Requests.Want(d, service, StartReason.Boot);
+        else
+            Requests.Unwant(d, service);
+    }
+
+    /// <summary>New, or back while its last instances still end.</summary>
+    private static void Add(Draft d, int service)
+    {
+        ServiceDefinition next = d.Graph.Services[service];
+        if (next.Start != d[service].Definition.Start)
+        {
+            d[service] = d[service] with { Reborn = next };
+            return;
+        }
+        Pool.Scale(d, service, next.InstanceCount);
+        if (next.Start != StartKind.Manual)
+            Requests.Want(d, service, StartReason.Boot);
+    }
+
+    private static void Change(Draft d, int service, bool isQuiet)
+    {
+        ServiceState state = d[service];
+        ServiceDefinition next = d.Graph.Services[service], before = state.Reborn ?? state.Definition;
+        if (next.Start != before.Start)
+        {
+            d[service] = state with { Reborn = next, Rollout = null };
+            d.UnsettleNeighbours(service);
+            // At once if it can be, so that who waits for what this one needs sees that start as well.
+            if (!d[service].HasLiveInstance)
+                Rebear(d, service);
+            return;
+        }
+        if (state.Reborn is not null)
+        {
+            d[service] = state with { Reborn = next };
+            return;
+        }
+        if (state.IsWatching)
+        {
+            // The same keys may mean other sockets now.
+            d.Do(new Effect.UnwatchListeners(next.Name));
+            d.Do(new Effect.WatchListeners(next.Name));
+        }
+        if (state.IdleUntil is not null)
+        {
+            d.Do(new Effect.UnwatchUse(next.Name));
+            d.Do(new Effect.WatchUse(next.Name));
+        }
+        // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
+        bool isAsConfigured = ReferenceEquals(state.Definition, d.Graph.Former[service]);
+        if ((isQuiet && isAsConfigured) || !state.IsWanted || state.IsSetAside)
+            Adopt(d, service, next);
+        else if (state.IsPerConnection)
+            Pool.Renew(d, service, next.Update);
+        else
+            Rollout.Begin(d, service, next, StartReason.Reload);
+        // What the file said, not what runs: that may have gone back to another definition since.
+        if (next.InstanceCount != d.Graph.Former[service]!.InstanceCount)
+            Pool.Scale(d, service, next.InstanceCount);
+    }
+
+    /// <summary>Instances that run by what the configuration said until now run by what it says from now on.</summary>
+    private static void Adopt(Draft d, int service, ServiceDefinition next)
+    {
+        ServiceState state = d[service];
+        ServiceDefinition before = state.Definition;
+        RolloutState? rollout = state.Rollout;
+        if (rollout is not null)
+        {
+            rollout = rollout with
+            {
+                Definition = ReferenceEquals(rollout.Definition, before) ? next : rollout.Definition,
+                Former = ReferenceEquals(rollout.Former, before) ? next : rollout.Former,
+            };
+        }
+        d[service] = state with
+        {
+            Definition = next,
+            Rollout = rollout,
+            Slots = [.. state.Slots.Select(s => Adopt(d, s, before, next))],
+            Beside = [.. state.Beside.Select(s => Adopt(d, s, before, next))],
+        };
+        foreach (SlotState slot in d[service].Slots)
+            Health.Resume(d, service, slot);
+        d.UnsettleNeighbours(service);
+    }
+
+    private static SlotState Adopt(Draft d, SlotState slot, ServiceDefinition before, ServiceDefinition next)
+    {
+        slot = ReferenceEquals(slot.Definition, before) ? slot with { Definition = next } : slot;
+        // What starts or ends is in the middle of what its own definition set going.
+        if (slot.Phase is not SlotPhase.Ready ready || !ReferenceEquals(ready.Instance.Definition, before))
+            return slot;
+        bool isChecked = ready.Instance.IsChecked;
+        if (isChecked && before.Health != next.Health)
+        {
+            d.Do(new Effect.EndHealth(ready.Instance.Id));
+            isChecked = false;
+        }
+        return slot with { Phase = ready with { Instance = ready.Instance with { Definition = next, IsChecked = isChecked } } };
+    }
+
+    /// <summary>What a running service requires from now on has to run as well.</summary>
+    private static void WantRequired(Draft d)
+    {
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            if (!d[service].IsWanted || d[service].IsLeaving)
+                continue;
+            foreach (int required in d.Graph.Requires[service])
+            {
+                if (!d[required].IsWanted)
+                    Requests.Want(d, required, StartReason.Boot);
+            }
+            d.Unsettle(service);
+        }
+    }
+
+    private static (SupervisorState State, Draft Draft) Write(SupervisorState before, DependencyGraph former, ServiceState[] services,
+        DependencyGraph graph, Moment now, TimeSpan shutdownTimeout)
+    {
+        int Translate(int number) => number < 0 ? -1 : graph.Find(former.Services[number].Name);
+        SupervisorState state = new()
+        {
+            Services = services,
+            HasLeaving = services.Any(s => s.IsLeaving),
+            Frame = before.Frame with
+            {
+                ShutdownTimeout = shutdownTimeout,
+                ExitWith = Translate(before.Frame.ExitWith),
+                Requests = [.. before.Frame.Requests.Select(r => r with { Open = [.. r.Open.Select(Translate).Where(s => s >= 0)] })],
+            },
+        };
+        Draft draft = new(state, graph);
+        draft.Begin(now);
+        return (state, draft);
+    }
+}

@@ -1,0 +1,271 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>
+/// The supervisor's end of one instance's channel: packets in, answers out in the order of the requests, events between them. Bounded: a
+/// peer that does not read is cut off when its queue is full, and a long list is sent as the peer reads it. Until a program says
+/// something it is one descriptor and this object. Owns the descriptor.
+/// </summary>
+internal sealed class ChannelConnection
+{
+    private readonly ChannelServer _server;
+    private readonly FileDescriptor _socket;
+    private Queue<Outgoing>? _answers;
+    private Queue<Outgoing>? _events;
+    private IoReadiness _interest = IoReadiness.Readable;
+    private bool _isOneway;
+
+    public ChannelConnection(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken)
+    {
+        _server = server;
+        Instance = instance;
+        _socket = socketTaken;
+        if (server.Host.Loop.Watch(socketTaken, IoReadiness.Readable, SupervisorHost.NotifyPriority, OnReady) != Errno.None)
+            Close();
+    }
+
+    public RunningInstance Instance { get; }
+    public bool IsClosed { get; private set; }
+
+    /// <summary>It has called <c>Watch</c>.</summary>
+    public bool IsWatching { get; set; }
+
+    /// <summary>The last packet could not be sent as it was, and an error went in its place.</summary>
+    public bool WasRefused { get; private set; }
+
+    /// <summary>To whom <c>HandOver</c> goes; null: nobody.</summary>
+    public InstanceId? Successor { get; set; }
+
+    /// <summary>Events about descriptors that it may still cause; see <see cref="ChannelServer.MayReport"/>.</summary>
+    public ReportAllowance? Allowance { get; set; }
+
+    /// <summary>The whole list must be sent before more requests are read.</summary>
+    private bool IsHeldUp => _answers is { Count: > 0 } && _answers.Peek() is OutgoingList;
+
+    /// <summary>Answers the request that is being handled, behind those that are not answered yet. Descriptors are borrowed.</summary>
+    public void Answer(ReadOnlySpan<byte> packet, params ReadOnlySpan<FileDescriptor> descriptors)
+    {
+        if (_isOneway || IsClosed)
+            return;
+        if (_answers is { Count: > 0 } || !TrySend(packet, descriptors))
+            Enqueue(_answers ??= new Queue<Outgoing>(), new OutgoingPacket(packet.ToArray(), descriptors.ToArray(), isOwned: false));
+    }
+
+    /// <summary>The same with descriptors that are closed once they were sent.</summary>
+    public void AnswerOwned(ReadOnlySpan<byte> packet, FileDescriptor descriptorTaken)
+    {
+        if (_isOneway || IsClosed || ((_answers is null or { Count: 0 }) && TrySend(packet, [descriptorTaken])))
+            descriptorTaken.Dispose();
+        else
+            Enqueue(_answers ??= new Queue<Outgoing>(), new OutgoingPacket(packet.ToArray(), [descriptorTaken], isOwned: true));
+    }
+
+    /// <summary>Answers with a list that may need several packets.</summary>
+    public void AnswerList(OutgoingList list)
+    {
+        if (_isOneway || IsClosed || ((_answers is null or { Count: 0 }) && list.TrySend(this)))
+            return;
+        Enqueue(_answers ??= new Queue<Outgoing>(), list);
+    }
+
+    /// <summary>The answer comes later: those behind it wait for it. Null: none is wanted.</summary>
+    public OutgoingLater? AnswerLater()
+    {
+        if (_isOneway || IsClosed)
+            return null;
+        OutgoingLater later = new(this);
+        Enqueue(_answers ??= new Queue<Outgoing>(), later);
+        return later;
+    }
+
+    /// <summary>Tells an event, if the instance watches. The descriptors are taken over. False: it does not watch.</summary>
+    public bool Tell(ReadOnlySpan<byte> packet, FileDescriptor[]? descriptorsTaken = null)
+    {
+        if (!IsWatching || IsClosed)
+            return false;
+        FileDescriptor[] descriptors = descriptorsTaken ?? [];
+        if (_events is not { Count: > 0 } && TrySend(packet, descriptors))
+        {
+            foreach (FileDescriptor descriptor in descriptors)
+                descriptor.Dispose();
+            return true;
+        }
+        Enqueue(_events ??= new Queue<Outgoing>(), new OutgoingPacket(packet.ToArray(), descriptors, isOwned: true));
+        return true;
+    }
+
+    /// <summary>Sends what can be sent. Called when the peer has read, and when an answer that others wait for is there.</summary>
+    public void Flush()
+    {
+        while (!IsClosed && _events is { Count: > 0 } && _events.Peek().TrySend(this))
+            _events.Dequeue().Discard();
+        while (!IsClosed && _answers is { Count: > 0 } && _answers.Peek().TrySend(this))
+            _answers.Dequeue().Discard();
+        UpdateInterest();
+    }
+
+    /// <summary>
+    /// Hands one packet to the kernel. False: the peer has to read first. What the kernel does not let through, and what was closed
+    /// meanwhile, is answered with an error instead.
+    /// </summary>
+    public bool TrySend(ReadOnlySpan<byte> packet, params ReadOnlySpan<FileDescriptor> descriptors)
+    {
+        foreach (FileDescriptor descriptor in descriptors)
+        {
+            if (descriptor.IsClosed)
+                return TrySendInstead(_server.Packet.Error("NoSuchDescriptor", ("name", ""), ("text", "it was closed meanwhile")));
+        }
+        WasRefused = false;
+        SendResult sent = UnixSocket.Send(_socket, packet, descriptors);
+        switch (sent.Outcome)
+        {
+            case SendOutcome.Sent:
+                _server.NoteSent(descriptors.Length);
+                return true;
+            case SendOutcome.PeerGone:
+                // Its last requests are still to be read; the end of them closes this.
+                return true;
+            case SendOutcome.WouldBlock when sent.Errno == Errno.ETOOMANYREFS:
+                return TrySendInstead(_server.Packet.Error("LimitReached", ("limit", "descriptors that are sent and unread, of all processes of this user")));
+            case SendOutcome.WouldBlock:
+                return false;
+            default:
+                _server.Host.Count("channel-sends-failed");
+                return descriptors.IsEmpty || TrySendInstead(_server.Packet.Error("NotPermittedByKernel", ("call", "sendmsg"),
+                    ("errno", ErrnoNames.Of(sent.Errno)), ("cause", "the channel's other end does not take descriptors: " + sent.Errno.Text)));
+        }
+    }
+
+    private bool TrySendInstead(ReadOnlySpan<byte> error)
+    {
+        bool isSent = TrySend(error);
+        WasRefused = isSent;
+        return isSent;
+    }
+
+    /// <summary>Reads what has come, at most so many packets. The last words of a program that ended are read this way too.</summary>
+    public void Read(int most)
+    {
+        for (int i = 0; i < most && !IsClosed && !IsHeldUp; i++)
+        {
+            using Received received = UnixSocket.Receive(_socket, _server.Buffer);
+            switch (received.Outcome)
+            {
+                case ReceiveOutcome.Message:
+                    Take(received);
+                    _server.Host.Closer.Close(received.Descriptors);
+                    break;
+                case ReceiveOutcome.Reset:
+                    continue;
+                case ReceiveOutcome.WouldBlock:
+                    return;
+                default:
+                    Close();
+                    return;
+            }
+        }
+    }
+
+    /// <summary>Closes it because of what the peer does, and says so.</summary>
+    public void Cut(string reason)
+    {
+        if (IsClosed)
+            return;
+        Close();
+        _server.ReportCut(Instance, reason);
+    }
+
+    public void Close()
+    {
+        if (IsClosed)
+            return;
+        IsClosed = true;
+        _server.Host.Loop.Unwatch(_socket);
+        _socket.Dispose();
+        DiscardAll();
+        _server.NoteClosed(this);
+        IsWatching = false;
+    }
+
+    private void Take(Received received)
+    {
+        RequestFault? fault = ChannelRequest.Read(_server.Buffer.AsSpan(0, Math.Min(received.Length, _server.Buffer.Length)), out ChannelRequest request);
+        _isOneway = request.IsOneway;
+        if (received.IsTruncated || received.Length > Limits.PacketBytes || received.Descriptors.Count > Limits.PacketDescriptorCount)
+        {
+            _server.Host.Count("channel-packets-unsound");
+            Answer(_server.Packet.Error("LimitReached", ("limit", received.Length > Limits.PacketBytes ? $"{Limits.PacketBytes} bytes a packet"
+                : received.Descriptors.Count > Limits.PacketDescriptorCount ? $"{Limits.PacketDescriptorCount} descriptors a packet"
+                : "descriptors were lost on the way: the supervisor's limit nofile, or a security module")));
+            return;
+        }
+        if (fault is { } wrong)
+        {
+            if (wrong.Parameter.Length == 0)
+                _server.Host.Count("channel-packets-unreadable");
+            Refuse(wrong);
+            return;
+        }
+        if (request.Rule is null)
+        {
+            Answer(_server.Packet.Error("org.varlink.service.MethodNotFound", ("method", request.MethodName)));
+            return;
+        }
+        if (received.Descriptors.Count > 0 && !request.Rule.HasDescriptors)
+            Refuse(new RequestFault("descriptors", $"{request.Rule.Method} takes no descriptors"));
+        else
+            _server.Methods.Call(this, request, received);
+    }
+
+    private void Refuse(RequestFault wrong) => Answer(_server.Packet.Error("BadRequest", ("parameter", wrong.Parameter), ("text", wrong.Text)));
+
+    private void OnReady(IoReadiness readiness)
+    {
+        if (readiness.HasFlag(IoReadiness.HungUp))
+        {
+            // Nobody reads any more; what was sent before the end is still carried out.
+            DiscardAll();
+            Read(Limits.MessagesPerTurn);
+            return;
+        }
+        if (readiness.HasFlag(IoReadiness.Writable))
+            Flush();
+        if (readiness.HasFlag(IoReadiness.Readable))
+            Read(Limits.MessagesPerTurn);
+    }
+
+    private void Enqueue(Queue<Outgoing> queue, Outgoing outgoing)
+    {
+        if ((_answers?.Count ?? 0) + (_events?.Count ?? 0) >= Limits.UnreadPacketCount)
+        {
+            outgoing.Discard();
+            Cut($"{Limits.UnreadPacketCount} answers and events wait for it to read them");
+            return;
+        }
+        queue.Enqueue(outgoing);
+        UpdateInterest();
+    }
+
+    private void UpdateInterest()
+    {
+        if (IsClosed)
+            return;
+        bool mustWrite = _events is { Count: > 0 } || (_answers is { Count: > 0 } && _answers.Peek().IsComplete);
+        IoReadiness wanted = (IsHeldUp ? IoReadiness.None : IoReadiness.Readable) | (mustWrite ? IoReadiness.Writable : IoReadiness.None);
+        if (wanted == _interest)
+            return;
+        _interest = wanted;
+        _server.Host.Loop.Change(_socket, wanted);
+    }
+
+    private void DiscardAll()
+    {
+        while (_answers is { Count: > 0 })
+            _answers.Dequeue().Discard();
+        while (_events is { Count: > 0 })
+            _events.Dequeue().Discard();
+    }
+}

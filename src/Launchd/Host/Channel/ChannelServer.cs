@@ -1,0 +1,206 @@
+using Launchd.Core;
+using Launchd.Model;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>
+/// All instance channels, and what they share: one buffer, one writer, the publications. What the core or the rollout wants programs to
+/// know is told through here. Memory is taken when the first program says something.
+/// </summary>
+internal sealed class ChannelServer : IDisposable
+{
+    private readonly Dictionary<InstanceId, ChannelConnection> _channels = [];
+    private readonly Dictionary<ServiceName, PublicState> _lastStates = [];
+    private ChannelPacket? _packet;
+    private int _watchers;
+
+    public ChannelServer(SupervisorHost host)
+    {
+        Host = host;
+    }
+
+    public SupervisorHost Host { get; }
+
+    /// <summary>Room for the longest packet and one byte, which shows its excess. A packet is handled before the next is read.</summary>
+    public byte[] Buffer => field ??= new byte[Limits.PacketBytes + 1];
+    public ChannelPacket Packet => _packet ??= new ChannelPacket();
+    public ChannelMethods Methods => field ??= new ChannelMethods(this);
+    public SiblingRequests Siblings => field ??= new SiblingRequests(this);
+    public HandOvers HandOvers => field ??= new HandOvers(this);
+
+    /// <summary>Descriptors that were sent over channels since the start.</summary>
+    public long SentCount { get; private set; }
+
+    /// <summary>The program runs: listens to it. Takes over the instance's end.</summary>
+    public void Open(RunningInstance instance)
+    {
+        if (instance.ChannelEnd is not { } end)
+            return;
+        instance.ChannelEnd = null;
+        ChannelConnection channel = new(this, instance, end);
+        if (!channel.IsClosed)
+            _channels.Add(instance.Id, channel);
+    }
+
+    /// <summary>The instance is over.</summary>
+    public void End(RunningInstance instance)
+    {
+        if (_channels.TryGetValue(instance.Id, out ChannelConnection? channel))
+            channel.Close();
+        if (instance.HasSpoken)
+            Siblings.Forget(instance.Id);
+        HandOvers.Forget(instance.Id);
+    }
+
+    /// <summary>Its program has ended: its last words count, however many there are.</summary>
+    public void ReadLast(RunningInstance instance) => Find(instance.Id)?.Read(most: 1024);
+
+    public ChannelConnection? Find(InstanceId instance) => _channels.GetValueOrDefault(instance);
+
+    /// <summary>Tells a program to finish what it has.</summary>
+    /// <param name="instance">If it watches.</param>
+    /// <param name="deadline">It is killed then; null: no limit.</param>
+    /// <param name="successor">Takes its place; null: nobody yet.</param>
+    public void TellDrain(InstanceId instance, Moment? deadline, InstanceId? successor)
+    {
+        if (Find(instance) is not { } channel)
+            return;
+        channel.Successor = successor ?? channel.Successor;
+        if (!channel.IsWatching)
+            return;
+        System.Text.Json.Utf8JsonWriter json = Packet.Begin();
+        json.WriteString("event", "Drain");
+        if (deadline is { } due)
+            json.WriteNumber("deadline_usec", due.Nanoseconds / 1000);
+        if (channel.Successor is { } next)
+            json.WriteNumber("successor", next.Number);
+        channel.Tell(Packet.End(continues: true));
+    }
+
+    /// <summary>Tells a program who takes its place, and that it can hand over what it has.</summary>
+    public void TellHandOver(InstanceId instance, InstanceId successor)
+    {
+        if (Find(instance) is not { } channel)
+            return;
+        channel.Successor = successor;
+        if (!channel.IsWatching)
+            return;
+        System.Text.Json.Utf8JsonWriter json = Packet.Begin();
+        json.WriteString("event", "HandOver");
+        json.WriteNumber("successor", successor.Number);
+        channel.Tell(Packet.End(continues: true));
+    }
+
+    /// <summary>Tells a program to read its configuration again.</summary>
+    public void TellReload(InstanceId instance)
+    {
+        if (Find(instance) is not { IsWatching: true } channel)
+            return;
+        Packet.Begin().WriteString("event", "Reload");
+        channel.Tell(Packet.End(continues: true));
+    }
+
+    /// <summary>Something happened that programs may want to know.</summary>
+    public void Note(Notice notice)
+    {
+        if (notice is Notice.Shutdown)
+            Siblings.EndWaits();
+        if (_watchers == 0 || notice.Service is not { } service || Host.Core.Find(service) is not { } state)
+            return;
+        if (_lastStates.TryGetValue(service, out PublicState last) && last == state.PublicState)
+            return;
+        _lastStates[service] = state.PublicState;
+        foreach (ChannelConnection channel in _channels.Values.ToArray())
+        {
+            if (channel.IsWatching && Host.Core.Find(channel.Instance.Id.Service) is { } asking && SharingPolicy.Knows(asking.Definition, state.Definition))
+                TellChange(channel, state);
+        }
+    }
+
+    /// <summary>A program begins to watch.</summary>
+    public void BeginWatch(ChannelConnection channel)
+    {
+        if (channel.IsWatching)
+            return;
+        channel.IsWatching = true;
+        _watchers++;
+    }
+
+    public void NoteClosed(ChannelConnection channel)
+    {
+        if (channel.IsWatching)
+            _watchers--;
+        _ = _channels.Remove(channel.Instance.Id);
+    }
+
+    public void NoteSent(int descriptorCount) => SentCount += descriptorCount;
+
+    public void ReportCut(RunningInstance instance, string reason)
+    {
+        Host.Count("channels-closed");
+        Host.Effects.Report(new Notice.ChannelClosed(instance.Id, instance.Slot, instance.Generation, instance.Process?.Pid ?? 0, reason));
+    }
+
+    /// <summary>
+    /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks all the time must not push
+    /// everything else out of the list of events.
+    /// </summary>
+    public static bool MayReport(ChannelConnection channel, out long skipped) =>
+        (channel.Allowance ??= new ReportAllowance()).Take(SupervisorHost.Now, out skipped);
+
+    /// <summary>What the core knows of an instance; null: it is over.</summary>
+    public (SlotPhase.Live Phase, SlotState Slot)? InstanceOf(InstanceId id)
+    {
+        if (Host.Core.Find(id.Service) is not { } service)
+            return null;
+        foreach (SlotState slot in service.Slots)
+        {
+            if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
+                return (live, slot);
+        }
+        return null;
+    }
+
+    public void Dispose()
+    {
+        foreach (ChannelConnection channel in _channels.Values.ToArray())
+            channel.Close();
+        Siblings.Dispose();
+        HandOvers.Dispose();
+        _packet?.Dispose();
+    }
+
+    private void TellChange(ChannelConnection channel, ServiceState state)
+    {
+        System.Text.Json.Utf8JsonWriter json = Packet.Begin();
+        json.WriteString("event", "SiblingChanged");
+        json.WriteString("service", state.Definition.Name.Text);
+        json.WriteString("state", StatusReporter.Word(state.PublicState));
+        channel.Tell(Packet.End(continues: true));
+    }
+}
+
+/// <summary>Sixty-four events at once, and eight a second: the newest are told, of the others how many there were.</summary>
+internal sealed class ReportAllowance
+{
+    private const double Most = 64, PerSecond = 8;
+
+    private double _left = Most;
+    private Moment _last;
+    private long _skipped;
+
+    public bool Take(Moment now, out long skipped)
+    {
+        _left = Math.Min(Most, _left + ((now - _last).TotalSeconds * PerSecond));
+        _last = now;
+        skipped = _skipped;
+        if (_left < 1)
+        {
+            _skipped++;
+            return false;
+        }
+        _left--;
+        _skipped = 0;
+        return true;
+    }
+}

@@ -1,0 +1,25 @@
+using Launchd.Client;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>Error numbers by the names that programs compare them with, errno(3): those that passing descriptors can meet.</summary>
+internal static class ErrnoNames
+{
+    private static readonly (Errno Errno, string Name)[] All =
+    [
+        (Errno.EPERM, "EPERM"), (Errno.ENOENT, "ENOENT"), (Errno.ESRCH, "ESRCH"), (Errno.EIO, "EIO"), (Errno.ENXIO, "ENXIO"), (Errno.EBADF, "EBADF"),
+        (Errno.ENOMEM, "ENOMEM"), (Errno.EACCES, "EACCES"), (Errno.EBUSY, "EBUSY"), (Errno.EINVAL, "EINVAL"), (Errno.ENFILE, "ENFILE"),
+        (Errno.EMFILE, "EMFILE"), (Errno.EROFS, "EROFS"), (Errno.ENOSYS, "ENOSYS"), (Errno.ELOOP, "ELOOP"), (Errno.EMSGSIZE, "EMSGSIZE"),
+        (Errno.ETOOMANYREFS, "ETOOMANYREFS"),
+    ];
+
+    public static string Of(Errno errno)
+    {
+        foreach ((Errno known, string name) in All)
+        {
+            if (known == errno)
+                return name;
+        }
+        return $"E{errno.Value}";
+    }
+}

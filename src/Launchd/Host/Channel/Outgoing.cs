@@ -1,0 +1,151 @@
+using System.Text.Json;
+using Launchd.Client;
+using Launchd.Core;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>What waits to be sent to one program. A closed family.</summary>
+internal abstract class Outgoing
+{
+    /// <summary>It can be sent as soon as the peer reads.</summary>
+    public virtual bool IsComplete => true;
+
+    /// <summary>True: all of it was handed to the kernel.</summary>
+    public abstract bool TrySend(ChannelConnection to);
+
+    /// <summary>It was sent, or will never be: closes what it owns.</summary>
+    public virtual void Discard()
+    {
+    }
+}
+
+/// <summary>One packet. Its descriptors are borrowed, or its own.</summary>
+internal sealed class OutgoingPacket(byte[] bytes, FileDescriptor[] descriptors, bool isOwned) : Outgoing
+{
+    public override bool TrySend(ChannelConnection to) => to.TrySend(bytes, descriptors);
+
+    public override void Discard()
+    {
+        if (!isOwned)
+            return;
+        foreach (FileDescriptor descriptor in descriptors)
+            descriptor.Dispose();
+    }
+}
+
+/// <summary>An answer that is still to come; answers behind it wait.</summary>
+internal sealed class OutgoingLater(ChannelConnection to) : Outgoing
+{
+    private OutgoingPacket? _answer;
+    private bool _isDiscarded;
+
+    public override bool IsComplete => _answer is not null;
+
+    /// <summary>The asker is gone or was answered: nothing more is to be done for it.</summary>
+    public bool IsOver => _isDiscarded || IsComplete;
+
+    /// <summary>The descriptor is taken over.</summary>
+    public void Complete(ReadOnlySpan<byte> packet, FileDescriptor? descriptorTaken = null, bool isOwned = true)
+    {
+        if (IsOver)
+        {
+            if (isOwned)
+                descriptorTaken?.Dispose();
+            return;
+        }
+        _answer = new OutgoingPacket(packet.ToArray(), descriptorTaken is null ? [] : [descriptorTaken], isOwned);
+        to.Flush();
+    }
+
+    public override bool TrySend(ChannelConnection connection) => _answer is not null && _answer.TrySend(connection);
+
+    public override void Discard()
+    {
+        _isDiscarded = true;
+        _answer?.Discard();
+    }
+}
+
+/// <summary>One descriptor of a list, borrowed.</summary>
+/// <param name="Name">By which it goes.</param>
+/// <param name="Origin">socket, file, stored or sibling.</param>
+/// <param name="Descriptor">Null: not in our hands.</param>
+/// <param name="Known">Its kind and address; null: to be read from the descriptor.</param>
+/// <param name="Service">Of a sibling's, whose it is.</param>
+/// <param name="Slot">Of a sibling's.</param>
+internal readonly record struct ListedDescriptor(
+    string Name, string Origin, FileDescriptor? Descriptor, DescriptorFacts? Known = null, string? Service = null, int Slot = 0)
+{
+    public DescriptorFacts Facts => Known ?? (Descriptor is null ? DescriptorFacts.None : DescriptorFacts.Of(Descriptor));
+}
+
+/// <summary>
+/// An answer with a list of descriptors, in as many packets as it takes: each is made when the one before it is with the kernel, so that a
+/// long list costs no memory.
+/// </summary>
+/// <param name="packet">Where packets are made.</param>
+/// <param name="entries">All of them.</param>
+/// <param name="sends">Whether the descriptors go along.</param>
+internal sealed class OutgoingList(ChannelPacket packet, IReadOnlyList<ListedDescriptor> entries, bool sends) : Outgoing
+{
+    // Room for one entry with the longest name and path in the form that takes most bytes.
+    private const int LongestEntryBytes = 16 << 10;
+
+    private int _next;
+
+    public override bool TrySend(ChannelConnection to)
+    {
+        do
+        {
+            int end = Write(_next, out ReadOnlySpan<byte> bytes, out FileDescriptor[] descriptors);
+            if (!to.TrySend(bytes, descriptors))
+                return false;
+            _next = to.WasRefused ? entries.Count : end;
+        }
+        while (_next < entries.Count);
+        return true;
+    }
+
+    private int Write(int first, out ReadOnlySpan<byte> bytes, out FileDescriptor[] descriptors)
+    {
+        Utf8JsonWriter json = packet.Begin();
+        json.WriteStartArray("descriptors");
+        List<FileDescriptor> attached = [];
+        int at = first;
+        for (; at < entries.Count && packet.Length < Limits.PacketBytes - LongestEntryBytes && attached.Count < Limits.PacketDescriptorCount; at++)
+        {
+            ListedDescriptor entry = entries[at];
+            // What was removed while the peer read the packets before is left out.
+            if (entry.Descriptor is { IsClosed: true })
+                continue;
+            WriteEntry(json, entry, sends ? attached.Count : -1);
+            if (sends && entry.Descriptor is { } descriptor)
+                attached.Add(descriptor);
+        }
+        json.WriteEndArray();
+        bytes = packet.End(continues: at < entries.Count);
+        descriptors = [.. attached];
+        return at;
+    }
+
+    /// <param name="json">Inside an array.</param>
+    /// <param name="entry">What it is.</param>
+    /// <param name="index">Among the descriptors of the packet; negative: it does not go along.</param>
+    public static void WriteEntry(Utf8JsonWriter json, in ListedDescriptor entry, int index)
+    {
+        json.WriteStartObject();
+        json.WriteString("name", entry.Name);
+        DescriptorFacts facts = entry.Facts;
+        json.WriteString("kind", facts.Kind);
+        json.WriteString("address", facts.Address);
+        json.WriteString("origin", entry.Origin);
+        if (entry.Service is { } service)
+        {
+            json.WriteString("service", service);
+            json.WriteNumber("slot", entry.Slot);
+        }
+        if (index >= 0)
+            json.WriteNumber("index", index);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,226 @@
+using System.Text.Json;
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Core;
+using Launchd.Linux;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>
+/// How a sibling's descriptor is got: from the supervisor's own hands, by pidfd_getfd(2), and where the kernel refuses that, by asking the
+/// owner. What is sent was looked at after it was taken; the number in the owner's table is never trusted.
+/// </summary>
+internal sealed class SiblingDelivery(ChannelServer server)
+{
+    private readonly Dictionary<long, Ask> _asks = [];
+    private long _askCount;
+
+    private ChannelPacket Packet => server.Packet;
+    private SupervisorHost Host => server.Host;
+
+    /// <summary>An owner answers what it was asked.</summary>
+    public void Give(ChannelConnection from, long ask, ReceivedDescriptors descriptors)
+    {
+        if (!_asks.TryGetValue(ask, out Ask? asked) || asked.Published.Owner != from.Instance.Id)
+        {
+            from.Answer(ChannelMethods.BadRequest(Packet, "ask", "nobody waits for it, or waits any more"));
+            return;
+        }
+        if (descriptors.Count > 1 || (descriptors.Count == 1 && ChannelMethods.WhyNotKept(descriptors[0]!) is not null))
+        {
+            from.Answer(ChannelMethods.BadRequest(Packet, "descriptors", "Give takes one descriptor, or none to refuse"));
+            return;
+        }
+        _ = _asks.Remove(ask);
+        Host.Parts.Delays.Cancel(asked);
+        from.Answer(ChannelPacket.Empty);
+        if (descriptors.Count == 0)
+            asked.Order.Reply(Packet.Error("NoSuchDescriptor", ("name", asked.Published.Name), ("text", "its owner does not give it")));
+        else
+            SendGiven(asked, descriptors.Take(0));
+    }
+
+    /// <summary>An owner is over: those that wait for it are told.</summary>
+    public void Forget(InstanceId over)
+    {
+        foreach (Ask asked in _asks.Values.Where(a => a.Published.Owner == over).ToArray())
+        {
+            _ = _asks.Remove(asked.Id);
+            Host.Parts.Delays.Cancel(asked);
+            asked.Order.Reply(Packet.Error("NotReady", ("service", over.Service.Text), ("text", "the instance that was asked has ended")));
+        }
+    }
+
+    /// <summary>It is there: got in the first of the ways that works.</summary>
+    public void Serve(SiblingOrder order, Publication published, PublishedDescriptor record)
+    {
+        if (Host.Effects.Instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
+        {
+            order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+            return;
+        }
+        if (order.Mode == "duplicate" && record.Held is { } held)
+        {
+            Send(order, published, "held", record.Facts!, held, isOwned: false);
+            return;
+        }
+        FileDescriptor? taken = ProcessDescriptors.Take(process, published.Number, out Errno refused);
+        if (taken is null)
+        {
+            ServeRefused(order, published, record, process, refused);
+        }
+        else if (record.Facts is null)
+        {
+            // It could not be looked at when it was published: what stands there now may be anything.
+            taken.Dispose();
+            AskOwner(order, published, "pidfd_getfd", Errno.EPERM, "the descriptor could not be looked at when it was published");
+        }
+        else if (!record.IsMeant(taken))
+        {
+            taken.Dispose();
+            order.Reply(Packet.Error("Stale", ("name", published.Name)));
+        }
+        else
+        {
+            ServeTaken(order, published, record, process, taken);
+        }
+    }
+
+    private void ServeTaken(SiblingOrder order, Publication published, PublishedDescriptor record, PidFd process, FileDescriptor taken)
+    {
+        switch (order.Mode)
+        {
+            case "duplicate":
+                Send(order, published, "taken", record.Facts!, taken, isOwned: true);
+                break;
+            case "reopen":
+                Reopen(order, published, taken);
+                taken.Dispose();
+                break;
+            default:
+                taken.Dispose();
+                SendDirect(order, published, record.Facts!, process);
+                break;
+        }
+    }
+
+    private void ServeRefused(SiblingOrder order, Publication published, PublishedDescriptor record, PidFd process, Errno refused)
+    {
+        if (refused == Errno.EBADF)
+            order.Reply(Packet.Error("Stale", ("name", published.Name)));
+        else if (refused == Errno.ESRCH)
+            order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+        else if (refused == Errno.EMFILE || refused == Errno.ENFILE)
+            order.Reply(Packet.Error("LimitReached", ("limit", "descriptors of the supervisor: raise its limit nofile")));
+        else if (order.Mode == "direct")
+            SendDirect(order, published, record.Facts, process);
+        else
+            AskOwner(order, published, "pidfd_getfd", refused, ProcessDescriptors.Explain(refused, process));
+    }
+
+    /// <summary>The kernel does not let the supervisor take it; the owner can send what it has published, if it listens.</summary>
+    private void AskOwner(SiblingOrder order, Publication published, string call, Errno refused, string cause)
+    {
+        if (server.Find(published.Owner) is not { IsWatching: true } owner)
+        {
+            RefuseByKernel(order, call, refused, cause);
+            return;
+        }
+        if (!order.ReplyLater())
+            return;
+        Ask asked = new(++_askCount, order, published);
+        _asks.Add(asked.Id, asked);
+        Host.Parts.Delays.After(Limits.GivePatience, asked, () =>
+        {
+            if (_asks.Remove(asked.Id))
+                RefuseByKernel(order, call, refused, $"{cause} (it watches, but did not give it within {Limits.GivePatience.TotalSeconds:0} s)");
+        });
+        Utf8JsonWriter json = Packet.Begin();
+        json.WriteString("event", "Wanted");
+        json.WriteNumber("ask", asked.Id);
+        json.WriteString("name", published.Name);
+        json.WriteNumber("number", published.Number);
+        json.WriteString("service", order.From.Instance.Id.Service.Text);
+        owner.Tell(Packet.End(continues: true));
+    }
+
+    private void SendGiven(Ask asked, FileDescriptor given)
+    {
+        if (asked.Order.Mode == "reopen")
+        {
+            Reopen(asked.Order, asked.Published, given);
+            given.Dispose();
+        }
+        else
+        {
+            Send(asked.Order, asked.Published, "given", DescriptorFacts.Read(given), given, isOwned: true);
+        }
+    }
+
+    /// <summary>Answers with a new open file description of what a borrowed descriptor means.</summary>
+    public void Reopen(SiblingOrder order, Publication published, FileDescriptor borrowed)
+    {
+        FileDescriptor? opened = ProcessDescriptors.Reopen(borrowed, order.ForWriting, out Errno refused);
+        if (opened is not null)
+        {
+            Send(order, published, "reopened", DescriptorFacts.Read(opened), opened, isOwned: true);
+            return;
+        }
+        RefuseByKernel(order, "open", refused,
+            refused == Errno.ENXIO ? "a socket cannot be opened again: ask with mode duplicate"
+            : refused == Errno.EACCES ? $"the published descriptor is not open for {(order.ForWriting ? "writing" : "reading")}"
+            : refused.Text);
+    }
+
+    /// <summary>Answers with the descriptor, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
+    public void Send(SiblingOrder order, Publication published, string way, DescriptorFacts facts, FileDescriptor descriptor, bool isOwned)
+    {
+        Utf8JsonWriter json = BeginAnswer(published, way);
+        json.WriteStartArray("descriptors");
+        OutgoingList.WriteEntry(json, new ListedDescriptor(published.Name, "sibling", null, facts), 0);
+        json.WriteEndArray();
+        order.Reply(Packet.End(), descriptor, isOwned);
+        Report(order, published, way);
+    }
+
+    private void SendDirect(SiblingOrder order, Publication published, DescriptorFacts? facts, PidFd process)
+    {
+        Utf8JsonWriter json = BeginAnswer(published, "direct");
+        json.WriteNumber("number", published.Number);
+        if (facts is not null)
+        {
+            json.WriteNumber("device", facts.Identity.DeviceNumber);
+            json.WriteNumber("inode", facts.Identity.Inode);
+        }
+        json.WriteStartArray("descriptors");
+        OutgoingList.WriteEntry(json, new ListedDescriptor(published.Name, "sibling", null, new DescriptorFacts("pidfd", "", default)), 0);
+        json.WriteEndArray();
+        order.Reply(Packet.End(), process.Descriptor, isOwned: false);
+        Report(order, published, "direct");
+    }
+
+    private Utf8JsonWriter BeginAnswer(Publication published, string way)
+    {
+        Utf8JsonWriter json = Packet.Begin();
+        json.WriteString("way", way);
+        json.WriteString("service", published.Owner.Service.Text);
+        json.WriteNumber("slot", published.Slot);
+        json.WriteNumber("generation", published.Generation);
+        return json;
+    }
+
+    private void RefuseByKernel(SiblingOrder order, string call, Errno refused, string cause) =>
+        order.Reply(Packet.Error("NotPermittedByKernel", ("call", call), ("errno", ErrnoNames.Of(refused)), ("cause", cause)));
+
+    private void Report(SiblingOrder order, Publication published, string way)
+    {
+        if (!ChannelServer.MayReport(order.From, out long skipped))
+            return;
+        int pid = Host.Effects.Instances.Find(published.Owner)?.Process?.Pid ?? 0;
+        Host.Effects.Report(new Notice.DescriptorSent(published.Owner, published.Slot, published.Generation, pid, published.Name,
+            order.From.Instance.Label, way, skipped));
+    }
+
+    /// <summary>What an owner was asked to give.</summary>
+    private sealed record Ask(long Id, SiblingOrder Order, Publication Published);
+}

@@ -1,0 +1,249 @@
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Config;
+using Launchd.Core;
+using Launchd.Linux;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>
+/// Descriptors between siblings: what was published, who asks, whether it may, and who waits. How it is got then is decided by
+/// <see cref="SiblingDelivery"/>.
+/// </summary>
+internal sealed class SiblingRequests : IDisposable
+{
+    private readonly ChannelServer _server;
+    private readonly Siblings _siblings;
+    private readonly Dictionary<long, PublishedDescriptor> _published = [];
+    private readonly Dictionary<long, (WaitingRequest Waiting, SiblingOrder Order)> _waiting = [];
+    private readonly SiblingDelivery _delivery;
+
+    public SiblingRequests(ChannelServer server)
+    {
+        _server = server;
+        _siblings = new Siblings(RankOf);
+        _delivery = new SiblingDelivery(server);
+    }
+
+    /// <summary>All publications of a service, for those who look.</summary>
+    public IEnumerable<(Publication Publication, PublishedDescriptor Descriptor)> Of(Model.ServiceName service) =>
+        _siblings.Of(service).Select(p => (p, _published[p.Id]));
+
+    /// <summary>The best publication of a name, whoever asks; null: there is none.</summary>
+    public (Publication Publication, PublishedDescriptor Descriptor)? Find(Model.ServiceName service, int? slot, string name) =>
+        _siblings.Find(default, service, slot, name) is { } found ? (found, _published[found.Id]) : null;
+
+    private ChannelPacket Packet => _server.Packet;
+    private SupervisorHost Host => _server.Host;
+
+    public void Publish(ChannelConnection from, in ChannelRequest request, int senderPid)
+    {
+        RunningInstance instance = from.Instance;
+        if (instance.Process is not { } process || senderPid != process.Pid)
+        {
+            from.Answer(ChannelMethods.BadRequest(Packet, "number", "only the main process publishes: the number is one of its own table"));
+            return;
+        }
+        using FileDescriptor? taken = ProcessDescriptors.Take(process, request.Number, out Errno refused);
+        if (refused == Errno.EBADF)
+        {
+            from.Answer(ChannelMethods.BadRequest(Packet, "number", $"descriptor {request.Number} is not open"));
+            return;
+        }
+        if (taken is not null && ChannelPair.IsEnd(taken))
+        {
+            from.Answer(ChannelMethods.BadRequest(Packet, "number", "the end of an instance channel cannot be published"));
+            return;
+        }
+        if (_siblings.Publish(instance.Id, instance.Slot, instance.Generation, request.Name, request.Number, out Publication? replaced) is not { } published)
+        {
+            from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.PublishedCount} published names")));
+            return;
+        }
+        instance.HasSpoken = true;
+        if (replaced is not null)
+            Drop(replaced);
+        _published.Add(published.Id, Record(instance, taken));
+        from.Answer(ChannelPacket.Empty);
+        foreach (WaitingRequest waiting in _siblings.TakeWaiting(published))
+        {
+            if (_waiting.Remove(waiting.Id, out (WaitingRequest Waiting, SiblingOrder Order) served))
+            {
+                Host.Parts.Delays.Cancel(waiting);
+                _delivery.Serve(served.Order, published, _published[published.Id]);
+            }
+        }
+    }
+
+    public void Unpublish(ChannelConnection from, string name)
+    {
+        if (_siblings.Unpublish(from.Instance.Id, name) is not { } gone)
+        {
+            string? hint = Suggestion.Nearest(name, _siblings.Of(from.Instance.Id.Service).Where(p => p.Owner == from.Instance.Id).Select(p => p.Name));
+            from.Answer(Packet.Error("NoSuchDescriptor", ("name", name), ("hint", hint)));
+            return;
+        }
+        Drop(gone);
+        from.Answer(ChannelPacket.Empty);
+    }
+
+    public void Request(ChannelConnection from, in ChannelRequest request)
+    {
+        ServiceState asking = Host.Core.Find(from.Instance.Id.Service)!;
+        if (Host.Core.Find(new Model.ServiceName(request.Service)) is not { } owner)
+        {
+            string? hint = Suggestion.Nearest(request.Service, Host.Core.Services.Select(s => s.Definition.Name.Text));
+            from.Answer(Packet.Error("NoSuchService", ("name", request.Service), ("hint", hint)));
+            return;
+        }
+        if (SharingPolicy.WhyDenied(asking.Definition, owner.Definition, request.Name) is { } rule)
+        {
+            if (ChannelServer.MayReport(from, out long skipped))
+                Host.Effects.Report(new Notice.DescriptorDenied(owner.Definition.Name, request.Name, from.Instance.Label, rule, skipped));
+            from.Answer(Packet.Error("Denied", ("rule", rule)));
+            return;
+        }
+        SiblingOrder order = new(from, request.Mode ?? "duplicate", forWriting: request.Access == "write", request.Name);
+        int? slot = (request.Given & ChannelKeys.Slot) != 0 ? request.Slot : null;
+        if (_siblings.Find(from.Instance.Id, owner.Definition.Name, slot, request.Name) is { } published)
+            _delivery.Serve(order, published, _published[published.Id]);
+        else if (!TryServeHeld(order, owner, slot ?? 0))
+            WaitOrRefuse(order, owner, slot, request);
+    }
+
+    /// <summary>What siblings have published and an instance may have.</summary>
+    public IEnumerable<ListedDescriptor> Askable(ChannelConnection from)
+    {
+        Model.ServiceDefinition asking = Host.Core.Find(from.Instance.Id.Service)!.Definition;
+        foreach (ServiceState owner in Host.Core.Services)
+        {
+            if (!SharingPolicy.Knows(asking, owner.Definition))
+                continue;
+            foreach (Publication published in _siblings.Of(owner.Definition.Name))
+            {
+                if (published.Owner != from.Instance.Id && SharingPolicy.IsAllowed(asking, owner.Definition, published.Name))
+                {
+                    yield return new ListedDescriptor(published.Name, "sibling", null, _published[published.Id].Facts ?? DescriptorFacts.None,
+                        owner.Definition.Name.Text, published.Slot);
+                }
+            }
+        }
+    }
+
+    /// <summary>An owner answers what it was asked.</summary>
+    public void Give(ChannelConnection from, long ask, ReceivedDescriptors descriptors) => _delivery.Give(from, ask, descriptors);
+
+    /// <summary>An instance is over.</summary>
+    public void Forget(InstanceId over)
+    {
+        IReadOnlyList<Publication> published = _siblings.Forget(over, out IReadOnlyList<WaitingRequest> unanswered);
+        foreach (Publication gone in published)
+            Drop(gone);
+        foreach (WaitingRequest waiting in unanswered)
+        {
+            _ = _waiting.Remove(waiting.Id);
+            Host.Parts.Delays.Cancel(waiting);
+        }
+        _delivery.Forget(over);
+    }
+
+    /// <summary>The supervisor shuts down: nobody will publish any more.</summary>
+    public void EndWaits()
+    {
+        foreach ((WaitingRequest waiting, SiblingOrder order) in _waiting.Values.ToArray())
+        {
+            _ = _siblings.StopWaiting(waiting);
+            _ = _waiting.Remove(waiting.Id);
+            Host.Parts.Delays.Cancel(waiting);
+            order.Reply(Packet.Error("ShuttingDown"));
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (PublishedDescriptor published in _published.Values)
+            published.Dispose();
+        _published.Clear();
+    }
+
+    private SiblingRank RankOf(InstanceId instance) => _server.InstanceOf(instance)?.Phase switch
+    {
+        SlotPhase.Ready => SiblingRank.Ready,
+        SlotPhase.Starting => SiblingRank.Starting,
+        _ => SiblingRank.Draining,
+    };
+
+    private PublishedDescriptor Record(RunningInstance instance, FileDescriptor? taken)
+    {
+        if (taken is null)
+            return new PublishedDescriptor(null, null, null);
+        DescriptorFacts facts = DescriptorFacts.Read(taken);
+        foreach (ListedDescriptor own in _server.Methods.Own(instance.Definition, instance.Slot))
+        {
+            if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
+                return new PublishedDescriptor(facts, own.Descriptor, null);
+        }
+        return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous ? new FileDescriptor(taken.ReleaseNumber()) : null);
+    }
+
+    private void Drop(Publication gone)
+    {
+        if (_published.Remove(gone.Id, out PublishedDescriptor? descriptor))
+            descriptor.Dispose();
+    }
+
+    /// <summary>A sibling's own sockets, files and stored descriptors, when it has published nothing of the name.</summary>
+    private bool TryServeHeld(SiblingOrder order, ServiceState owner, int slot)
+    {
+        if (order.Mode == "direct")
+            return false;
+        foreach (ListedDescriptor own in _server.Methods.Own(owner.Definition, slot, order.Name))
+        {
+            Instance? holder = owner.Slots.FirstOrDefault(s => s.Slot == slot)?.Instance;
+            InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
+            Publication assumed = new(0, id, slot, holder?.Generation ?? owner.Generation, order.Name, -1);
+            if (order.Mode == "reopen")
+                _delivery.Reopen(order, assumed, own.Descriptor!);
+            else
+                _delivery.Send(order, assumed, "held", own.Facts, own.Descriptor!, isOwned: false);
+            return true;
+        }
+        return false;
+    }
+
+    private void WaitOrRefuse(SiblingOrder order, ServiceState owner, int? slot, in ChannelRequest request)
+    {
+        if (request.Wait > 0 && Host.Core.Frame.Shutdown is not null)
+        {
+            order.Reply(Packet.Error("ShuttingDown"));
+            return;
+        }
+        if (request.Wait == 0)
+        {
+            RefuseMissing(order, owner);
+            return;
+        }
+        if (!order.ReplyLater())
+            return;
+        order.From.Instance.HasSpoken = true;
+        WaitingRequest waiting = _siblings.Wait(order.From.Instance.Id, owner.Definition.Name, slot, order.Name);
+        _waiting.Add(waiting.Id, (waiting, order));
+        Host.Parts.Delays.After(TimeSpan.FromMicroseconds(request.Wait), waiting, () =>
+        {
+            if (_siblings.StopWaiting(waiting) && _waiting.Remove(waiting.Id))
+                RefuseMissing(order, Host.Core.Find(waiting.Service) ?? owner);
+        });
+    }
+
+    private void RefuseMissing(SiblingOrder order, ServiceState owner)
+    {
+        if (!owner.HasLiveInstance)
+        {
+            order.Reply(Packet.Error("NotReady", ("service", owner.Definition.Name.Text), ("state", StatusReporter.Word(owner.PublicState)),
+                ("text", "it has no running instance")));
+            return;
+        }
+        string? hint = Suggestion.Nearest(order.Name, _siblings.Of(owner.Definition.Name).Select(p => p.Name).Distinct());
+        order.Reply(Packet.Error("NoSuchDescriptor", ("name", order.Name), ("hint", hint)));
+    }
+}

@@ -1,0 +1,286 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// Keeps listeners alive against those who share them. Every listening socket is watched for the hang-up that the kernel reports when a
+/// holder has shut it down; what the kernel does not report (a filter, a shorter queue) is looked for before a listener is handed out. What
+/// is found is mended on the same open socket if possible, else the socket is made anew at its address, and the instances that hold the
+/// dead one are replaced. Watching costs nothing while nothing happens, and a listener that cannot be helped is not watched, so that its
+/// hang-up wakes nobody.
+/// </summary>
+/// <remarks>One registration with the loop for each listener, shared with activation, which also wants to know when it is readable.</remarks>
+internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDisposable
+{
+    /// <summary>At most one repair of a listener in this time, however often a program spoils it.</summary>
+    private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MostPause = TimeSpan.FromSeconds(60);
+
+    private readonly Dictionary<FileDescriptor, Watch> _watches = [];
+
+    private EventLoop Loop => parts.Loop;
+
+    /// <summary>Watches what the table holds now, and nothing else.</summary>
+    public void Adopt()
+    {
+        HashSet<FileDescriptor> held = [.. parts.Descriptors.Sockets.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
+        foreach ((FileDescriptor descriptor, Watch watch) in _watches.Where(w => !held.Contains(w.Key)).ToArray())
+            Forget(descriptor, watch);
+        foreach (HeldSocket socket in parts.Descriptors.Sockets)
+        {
+            foreach (OpenedListener listener in socket.Opened)
+                Register(WatchOf(listener.Descriptor));
+        }
+    }
+
+    /// <summary>Tells, level-triggered, while something waits in a listener. EPERM: it cannot be watched.</summary>
+    public Errno WatchReadable(FileDescriptor listener, Action onReadable)
+    {
+        Watch watch = WatchOf(listener);
+        watch.OnReadable = onReadable;
+        return Register(watch);
+    }
+
+    public void UnwatchReadable(FileDescriptor listener)
+    {
+        if (!_watches.TryGetValue(listener, out Watch? watch))
+            return;
+        watch.OnReadable = null;
+        Register(watch);
+    }
+
+    /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
+    public void Check(ServiceDefinition service, int slot)
+    {
+        foreach ((ListenerDefinition definition, OpenedListener listener) in parts.Descriptors.Of(service, slot).ToArray())
+            Repair(WatchOf(listener.Descriptor), parts.Descriptors.FindSocket(definition.Key)!, listener);
+    }
+
+    /// <summary>An instance is over: closes what was kept for it alone, and tries again what its holding may have hindered.</summary>
+    public void HolderEnded()
+    {
+        foreach (RetiredListener retired in parts.Descriptors.TakeUnused(MayBeNeeded))
+        {
+            int waiting = ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
+            if (waiting > 0)
+                SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
+            if (_watches.TryGetValue(retired.Listener.Descriptor, out Watch? watch))
+                Forget(retired.Listener.Descriptor, watch);
+            host.Effects.ForgetListener(retired.Listener.Descriptor);
+            DescriptorTable.Close(retired);
+        }
+        foreach (Watch watch in _watches.Values.Where(w => w.Attempts > 0).ToArray())
+            Repair(watch);
+    }
+
+    public void Dispose()
+    {
+        foreach ((FileDescriptor descriptor, Watch watch) in _watches.ToArray())
+            Forget(descriptor, watch);
+    }
+
+    // While a roll-out may still go back, its services may need what they had before.
+    private bool MayBeNeeded(RetiredListener retired) => host.Reloads.IsRollingOut || host.Effects.Instances.IsHeld(retired.Listener.Descriptor)
+        || (parts.Descriptors.FindSocket(retired.Socket.Key) is null && host.Core.Services.Any(s => s.Definition.Sockets.Contains(retired.Socket.Key)));
+
+    private Watch WatchOf(FileDescriptor listener)
+    {
+        if (!_watches.TryGetValue(listener, out Watch? watch))
+            _watches.Add(listener, watch = new Watch(listener));
+        return watch;
+    }
+
+    private void Forget(FileDescriptor descriptor, Watch watch)
+    {
+        if (watch.IsRegistered)
+            Loop.Unwatch(descriptor);
+        watch.IsRegistered = false;
+        parts.Delays.Cancel(watch);
+        _watches.Remove(descriptor);
+    }
+
+    /// <summary>Brings the registration in line with what is to be known.</summary>
+    private Errno Register(Watch watch)
+    {
+        bool isGuarded = !watch.IsResting && Find(watch.Descriptor) is var (socket, listener) && ListenerRepair.Listens(socket.EndpointOf(listener));
+        bool isWanted = isGuarded || (watch.OnReadable is not null && !watch.IsResting);
+        IoReadiness what = (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
+        if (isWanted && watch.IsRegistered)
+        {
+            Loop.Change(watch.Descriptor, what);
+        }
+        else if (isWanted)
+        {
+            Errno refused = Loop.Watch(watch.Descriptor, what, SupervisorHost.ListenerPriority, ready => Happened(watch, ready));
+            watch.IsRegistered = refused == Errno.None;
+            return refused;
+        }
+        else if (watch.IsRegistered)
+        {
+            Loop.Unwatch(watch.Descriptor);
+            watch.IsRegistered = false;
+        }
+        return Errno.None;
+    }
+
+    private void Happened(Watch watch, IoReadiness ready)
+    {
+        if (ready.HasFlag(IoReadiness.HungUp) && Find(watch.Descriptor) is var (socket, listener) && ListenerRepair.Listens(socket.EndpointOf(listener)))
+        {
+            Moment now = SupervisorHost.Now;
+            bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
+            watch.LookedAt = now;
+            if (isAgain)
+                Rest(watch, LeastPause);
+            else
+                Repair(watch, socket, listener);
+        }
+        else if (ready.HasFlag(IoReadiness.Readable))
+        {
+            watch.OnReadable?.Invoke();
+        }
+    }
+
+    private void Repair(Watch watch)
+    {
+        if (Find(watch.Descriptor) is var (socket, listener))
+            Repair(watch, socket, listener);
+    }
+
+    private void Repair(Watch watch, HeldSocket socket, OpenedListener listener)
+    {
+        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenerFault fault = ListenerRepair.Look(listener, endpoint, socket.Request.BacklogCount);
+        if (fault == ListenerFault.None)
+        {
+            Recover(watch);
+            return;
+        }
+        watch.LookedAt = SupervisorHost.Now;
+        if (ListenerRepair.TryMend(listener, endpoint, fault, socket.Request.BacklogCount))
+        {
+            Recover(watch);
+            Tell(socket, listener, fault, isAnew: false);
+            return;
+        }
+        // A reload has looked at the table and is about to exchange it.
+        if (host.Reloads.IsUnderWay)
+        {
+            Rest(watch, LeastPause);
+            return;
+        }
+        OpenResult<ReplacementListener> opened = ReplacementListener.Open(endpoint, socket.Request, listener, []);
+        OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: socket.Definition.ShardCount == 0);
+        if (failure is null)
+            MakeAnew(watch, socket, listener, opened.Value, fault);
+        else
+            GiveUp(watch, opened, failure);
+    }
+
+    private void MakeAnew(Watch watch, HeldSocket socket, OpenedListener listener, ReplacementListener replacement, ListenerFault fault)
+    {
+        replacement.Finish();
+        OpenedListener next = replacement.Listener with { EndpointIndex = listener.EndpointIndex, ShardIndex = listener.ShardIndex };
+        parts.Descriptors.Replace(socket, listener, next, next.Descriptor);
+        Action? onReadable = watch.OnReadable;
+        Forget(watch.Descriptor, watch);
+        host.Effects.ForgetListener(listener.Descriptor, next.Descriptor);
+        Watch anew = WatchOf(next.Descriptor);
+        anew.OnReadable = onReadable;
+        anew.LookedAt = SupervisorHost.Now;
+        Register(anew);
+        Tell(socket, listener, fault, isAnew: true);
+        // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
+        ServiceName[] holders = [.. host.Effects.Instances.All.Where(i => i.Given.Contains(listener.Descriptor)).Select(i => i.Id.Service).Distinct()];
+        if (holders.Length > 0)
+        {
+            RequestId own = host.NextOwnRequest();
+            host.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
+            host.Feed(new Event.ClientLeft(own));
+        }
+        HolderEnded();
+    }
+
+    private void GiveUp(Watch watch, OpenResult<ReplacementListener> opened, OpenFailure failure)
+    {
+        if (opened.Failure is null)
+            opened.Value.Undo();
+        if (watch.Attempts == 0)
+        {
+            host.Count("listeners-not-healed");
+            SupervisorLog.NotHealed(parts.Logger, failure.ToString());
+        }
+        watch.Attempts = Math.Min(watch.Attempts + 1, 16);
+        TimeSpan pause = LeastPause * Math.Pow(2, watch.Attempts - 1);
+        Rest(watch, pause < MostPause ? pause : MostPause);
+    }
+
+    private void Rest(Watch watch, TimeSpan pause)
+    {
+        watch.IsResting = true;
+        Register(watch);
+        parts.Delays.After(pause, watch, () =>
+        {
+            Repair(watch);
+            if (watch.Attempts == 0 && watch.IsResting && _watches.ContainsKey(watch.Descriptor) && !host.Reloads.IsUnderWay)
+                Recover(watch);
+        });
+    }
+
+    private void Recover(Watch watch)
+    {
+        watch.Attempts = 0;
+        if (!watch.IsResting)
+            return;
+        watch.IsResting = false;
+        parts.Delays.Cancel(watch);
+        Register(watch);
+    }
+
+    private void Tell(HeldSocket socket, OpenedListener listener, ListenerFault fault, bool isAnew)
+    {
+        string what = fault switch
+        {
+            ListenerFault.BacklogShrunk => "its queue was shortened",
+            ListenerFault.Filtered => "a packet filter was put on it",
+            ListenerFault.Connected => "it was connected to a peer",
+            _ => "it was shut down",
+        };
+        host.Count("listeners-healed");
+        parts.Journal.Add(new ListenerHealed(socket.Key, listener.Address, what, isAnew ? "made anew" : "mended"));
+        SupervisorLog.Healed(parts.Logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
+    }
+
+    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor)
+    {
+        foreach (HeldSocket socket in parts.Descriptors.Sockets)
+        {
+            foreach (OpenedListener listener in socket.Opened)
+            {
+                if (listener.Descriptor == descriptor)
+                    return (socket, listener);
+            }
+        }
+        return null;
+    }
+
+    /// <summary>What is known of one listener, beyond what the kernel tells.</summary>
+    private sealed class Watch(FileDescriptor descriptor)
+    {
+        public FileDescriptor Descriptor => descriptor;
+        public Action? OnReadable { get; set; }
+        public bool IsRegistered { get; set; }
+
+        /// <summary>Not registered for a while, because its hang-up would wake the loop for ever.</summary>
+        public bool IsResting { get; set; }
+
+        /// <summary>When something was wrong last.</summary>
+        public Moment? LookedAt { get; set; }
+
+        /// <summary>Repairs in a row that failed.</summary>
+        public int Attempts { get; set; }
+    }
+}

@@ -1,0 +1,274 @@
+using System.Collections.Immutable;
+using Launchd.Client;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Reloading;
+
+/// <summary>
+/// The descriptors of the next configuration: which of the open ones stay, which are opened, which are retired. <see cref="Open"/> runs
+/// beside the loop and touches nothing that serves; <see cref="Commit"/> switches in one turn of the loop, or refuses and changes nothing.
+/// Owns what it has opened until the table has it.
+/// </summary>
+/// <remarks>
+/// A listener is known by its address, not by its name: one that another name takes over, two that swap their names, one whose port
+/// moved to another table, all are the very sockets that are open. Only what no name wants any more is retired.
+/// </remarks>
+internal sealed class DescriptorPlan
+{
+    private readonly List<PlannedSocket> _sockets = [];
+    private readonly List<HeldFile> _files = [];
+    private readonly List<FileDescriptor> _openedFiles = [];
+    private readonly List<OwnedPath> _madeAliases = [];
+
+    /// <summary>Directories that were not there before, the outer ones first.</summary>
+    private readonly List<string> _missingDirectories = [];
+    private readonly IReadOnlyCollection<HeldSocket> _present;
+
+    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present) => _present = present;
+
+    /// <summary>Opens what the next configuration needs and the present one has not.</summary>
+    /// <param name="sockets">What is held now.</param>
+    /// <param name="files">The same.</param>
+    /// <param name="next">Valid.</param>
+    /// <param name="users">Of the next configuration.</param>
+    /// <param name="refused">One sentence; nothing is left open then.</param>
+    public static DescriptorPlan? Open(
+        IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<HeldFile> files, SupervisorDefinition next, UserTable users, out string? refused)
+    {
+        DescriptorPlan plan = new(sockets);
+        try
+        {
+            refused = plan.OpenSockets(next, users) ?? plan.OpenFiles(files, next, users);
+        }
+        catch (Exception failed) when (failed is StartRefusedException or SystemCallException)
+        {
+            refused = failed.Message;
+        }
+        if (refused is null)
+            return plan;
+        plan.Undo();
+        return null;
+    }
+
+    /// <summary>
+    /// Changes the settings of what stays open, puts new sockets at their paths, and gives everything to the table. Null: done; else why
+    /// not, with everything as it was and what was opened closed.
+    /// </summary>
+    /// <param name="table">On the loop. Its names and places are those that <see cref="Open"/> saw.</param>
+    /// <param name="opened">What is new in it.</param>
+    public string? Commit(DescriptorTable table, out ImmutableArray<(string Key, OpenedListener Listener)> opened)
+    {
+        opened = [];
+        Stack<Action> undo = new();
+        foreach (PlannedSocket socket in _sockets)
+        {
+            foreach (PlannedListener listener in socket.Listeners)
+            {
+                if (Switch(table, socket, listener, undo) is not { } failure)
+                    continue;
+                while (undo.TryPop(out Action? back))
+                    back();
+                Undo();
+                return $"sockets.{socket.Definition.Key}: {failure}";
+            }
+        }
+        List<HeldSocket> held = [];
+        List<(string, OpenedListener)> fresh = [];
+        foreach (PlannedSocket socket in _sockets)
+        {
+            ImmutableArray<OpenedListener> listeners = [.. socket.Listeners.Select(l => l.Result(table.Sockets))];
+            fresh.AddRange(socket.Listeners.Index().Where(l => l.Item.IsOpened).Select(l => (socket.Definition.Key, listeners[l.Index])));
+            held.Add(new HeldSocket(socket.Definition, socket.Request, listeners, socket.Aliases));
+        }
+        opened = [.. fresh];
+        RemoveAliases(table, held);
+        table.Exchange(held, _files, [.. Retire(table, held)]);
+        foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners))
+            listener.Replacement?.Finish();
+        return null;
+    }
+
+    /// <summary>Closes what was opened: the reload does not take place.</summary>
+    public void Undo()
+    {
+        foreach (OwnedPath alias in _madeAliases)
+            _ = UnixPath.RemoveIfOurs(alias, out _);
+        // The last first: a shard shares the port of one before it.
+        foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners).Reverse())
+            listener.Undo();
+        foreach (FileDescriptor file in _openedFiles)
+            file.Dispose();
+        // Only as far as they are still empty: somebody else may have put something there.
+        for (int i = _missingDirectories.Count - 1; i >= 0; i--)
+            _ = Files.Unlink(null, _missingDirectories[i], isDirectory: true);
+    }
+
+    private string? OpenSockets(SupervisorDefinition next, UserTable users)
+    {
+        foreach (ListenerDefinition listener in next.Listeners)
+        {
+            PlannedSocket planned = new(listener, DescriptorTable.RequestFor(next, listener, users));
+            for (int address = 0; address < listener.Addresses.Length; address++)
+            {
+                for (int shard = 0; shard < Math.Max(1, listener.ShardCount); shard++)
+                    planned.Listeners.Add(new PlannedListener(address, shard));
+            }
+            _sockets.Add(planned);
+            foreach (string path in listener.Addresses.Select(a => a.Path).OfType<string>().Concat(listener.Symlinks))
+                NoteMissingDirectories(path);
+        }
+        List<(HeldSocket Socket, OpenedListener Listener)> free = [.. _present.SelectMany(h => h.Opened.Select(o => (h, o)))];
+        // What has the same name first: port 0 under one name must not be given to another that also wants any port.
+        foreach (bool sameName in (ReadOnlySpan<bool>)[true, false])
+        {
+            foreach (PlannedSocket socket in _sockets)
+            {
+                foreach (PlannedListener listener in socket.Listeners.Where(l => l.Place is null))
+                    Match(socket, listener, free, sameName);
+            }
+        }
+        foreach (PlannedSocket socket in _sockets)
+        {
+            foreach (PlannedListener listener in socket.Listeners)
+            {
+                if (OpenOne(socket, listener, free) is { } failure)
+                    return $"sockets.{socket.Definition.Key}: {failure}";
+            }
+            if (MakeAliases(socket) is { } aliasFailure)
+                return $"sockets.{socket.Definition.Key}: {aliasFailure}";
+        }
+        return null;
+    }
+
+    private void NoteMissingDirectories(string path)
+    {
+        int at = _missingDirectories.Count;
+        for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
+        {
+            if (!_missingDirectories.Contains(parent))
+                _missingDirectories.Insert(at, parent);
+        }
+    }
+
+    private static void Match(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free, bool sameName)
+    {
+        ListenAddress address = socket.Definition.Addresses[listener.Address];
+        int at = free.FindIndex(f => (f.Socket.Key == socket.Definition.Key) == sameName && f.Listener.ShardIndex == listener.Shard
+            && (f.Socket.AddressOf(f.Listener) == address || f.Listener.Address == address.ToString()));
+        if (at < 0)
+            return;
+        (HeldSocket held, OpenedListener opened) = free[at];
+        free.RemoveAt(at);
+        listener.Place = new ListenerPlace(held.Key, held.Opened.IndexOf(opened));
+        listener.Former = held.Request;
+    }
+
+    private OpenFailure? OpenOne(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free)
+    {
+        OpenedListener? former = listener.Present(_present);
+        if (former is not null && !ListenerChange.NeedsNewSocket(listener.Former!.Settings, socket.Request.Settings))
+            return null;
+        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        List<OpenedListener> beside = [];
+        if (former is not null)
+            endpoint = ListenerRepair.Bound(endpoint, former);
+        if (listener.Shard > 0)
+        {
+            // The others go to the port of the first, wherever that one came from, and share it.
+            OpenedListener first = socket.FirstShardOf(listener).Result(_present);
+            endpoint = ListenerRepair.Bound(endpoint, first);
+            beside.Add(first);
+        }
+        // Open listeners of ours that are in the way and will go.
+        beside.AddRange(free.Where(f => IsInTheWay(f.Socket.EndpointOf(f.Listener), endpoint)).Select(f => f.Listener));
+        OpenFailure? failure;
+        if (former is null && beside.Count == 0)
+        {
+            if (ListenerOpener.OpenOne(endpoint, socket.Request).TryGet(out OpenedListener? opened, out failure))
+                listener.Fresh = opened;
+        }
+        else if (ReplacementListener.Open(endpoint, socket.Request, former, beside).TryGet(out ReplacementListener? replacement, out failure))
+        {
+            listener.Replacement = replacement;
+        }
+        return failure;
+    }
+
+    private static bool IsInTheWay(ListenerEndpoint held, ListenerEndpoint wanted) => (held, wanted) switch
+    {
+        (ListenerEndpoint.Tcp a, ListenerEndpoint.Tcp b) => a.Port == b.Port && b.Port != 0,
+        (ListenerEndpoint.Udp a, ListenerEndpoint.Udp b) => a.Port == b.Port && b.Port != 0,
+        (ListenerEndpoint.Unix { IsAbstract: false } a, ListenerEndpoint.Unix { IsAbstract: false } b) => a.Name == b.Name,
+        _ => false,
+    };
+
+    private OpenFailure? MakeAliases(PlannedSocket socket)
+    {
+        string? target = socket.Definition.Addresses.Select(a => a.Path).FirstOrDefault(p => p is not null);
+        foreach (string alias in socket.Definition.Symlinks)
+        {
+            OwnedPath? there = _present.SelectMany(h => h.Aliases).FirstOrDefault(a => a.Path == alias);
+            if (there is null || Files.ReadLink(null, alias) != target)
+            {
+                if (!UnixPath.MakeAlias(alias, target!, socket.Definition.DirectoryMode).TryGet(out there, out OpenFailure? failure))
+                    return failure;
+                _madeAliases.Add(there);
+            }
+            socket.Aliases = socket.Aliases.Add(there);
+        }
+        return null;
+    }
+
+    private string? OpenFiles(IReadOnlyCollection<HeldFile> held, SupervisorDefinition next, UserTable users)
+    {
+        foreach (FileDefinition file in next.Files)
+        {
+            FileDescriptor? descriptor = held.FirstOrDefault(h => h.Definition == file)?.Descriptor;
+            if (descriptor is null && DescriptorTable.IsSharedFile(file))
+            {
+                if (!DescriptorTable.OpenFile(file, users).TryGet(out descriptor, out OpenFailure? failure))
+                    return $"files.{file.Key}: {failure}";
+                _openedFiles.Add(descriptor);
+            }
+            _files.Add(new HeldFile(file, descriptor));
+        }
+        return null;
+    }
+
+    /// <summary>The step of one listener that others can see. What takes it back goes onto the stack.</summary>
+    private static OpenFailure? Switch(DescriptorTable table, PlannedSocket socket, PlannedListener listener, Stack<Action> undo)
+    {
+        // Its own Undo puts back a path that was exchanged.
+        if (listener.Replacement is { } replacement)
+            return replacement.Take(isAlone: socket.Definition.ShardCount == 0);
+        if (listener.Present(table.Sockets) is not { } open || !ListenerChange.IsNeeded(listener.Former!, socket.Request))
+            return null;
+        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenerRequest former = listener.Former!;
+        // Also after a failure: a part of the settings may be changed.
+        undo.Push(() => ListenerChange.Apply(open, endpoint, socket.Request, former));
+        return ListenerChange.Apply(open, endpoint, former, socket.Request);
+    }
+
+    private IEnumerable<RetiredListener> Retire(DescriptorTable table, List<HeldSocket> next)
+    {
+        HashSet<FileDescriptor> stay = [.. next.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
+        foreach (HeldSocket socket in table.Sockets)
+        {
+            foreach (OpenedListener listener in socket.Opened.Where(l => !stay.Contains(l.Descriptor)))
+            {
+                PlannedListener? successor = _sockets.SelectMany(s => s.Listeners)
+                    .FirstOrDefault(l => l.Replacement is not null && l.Present(table.Sockets)?.Descriptor == listener.Descriptor);
+                yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successor?.Replacement!.Listener.Descriptor);
+            }
+        }
+    }
+
+    private static void RemoveAliases(DescriptorTable table, List<HeldSocket> next)
+    {
+        HashSet<string> stay = [.. next.SelectMany(s => s.Aliases).Select(a => a.Path)];
+        foreach (OwnedPath alias in table.Sockets.Where(s => s.Definition.RemoveOnStop).SelectMany(s => s.Aliases).Where(a => !stay.Contains(a.Path)))
+            _ = UnixPath.RemoveIfOurs(alias, out _);
+    }
+}

@@ -1,0 +1,60 @@
+using System.Collections.Immutable;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Reloading;
+
+/// <summary>A socket of the next configuration with its listeners, in the order in which they will be held.</summary>
+internal sealed class PlannedSocket(ListenerDefinition definition, ListenerRequest request)
+{
+    public ListenerDefinition Definition => definition;
+    public ListenerRequest Request => request;
+    public List<PlannedListener> Listeners { get; } = [];
+    public ImmutableArray<OwnedPath> Aliases { get; set; } = [];
+
+    public ListenerEndpoint EndpointOf(PlannedListener listener) => request.Endpoints[listener.Address];
+
+    /// <summary>The first shard of the same address.</summary>
+    public PlannedListener FirstShardOf(PlannedListener listener) => Listeners.First(l => l.Address == listener.Address);
+}
+
+/// <summary>Where a listener is held now: by name and place, since the guard may have made it anew by the time of the switch.</summary>
+internal readonly record struct ListenerPlace(string Key, int Index);
+
+/// <summary>One listener of the next configuration: one that is open, with what is to be changed about it, or one that was opened for it.</summary>
+/// <param name="address">Which of the socket's addresses.</param>
+/// <param name="shard">Which of that address's shards, from 0.</param>
+internal sealed class PlannedListener(int address, int shard)
+{
+    public int Address => address;
+    public int Shard => shard;
+
+    /// <summary>The open listener of this address; null: there is none.</summary>
+    public ListenerPlace? Place { get; set; }
+
+    /// <summary>How that one was opened.</summary>
+    public ListenerRequest? Former { get; set; }
+
+    /// <summary>Opened where nothing of ours is. Owned.</summary>
+    public OpenedListener? Fresh { get; set; }
+
+    /// <summary>Opened where something of ours is open. Owned.</summary>
+    public ReplacementListener? Replacement { get; set; }
+
+    public bool IsOpened => Fresh is not null || Replacement is not null;
+
+    /// <summary>The open listener of its address.</summary>
+    public OpenedListener? Present(IReadOnlyCollection<HeldSocket> held) =>
+        Place is { } place ? held.First(h => h.Key == place.Key).Opened[place.Index] : null;
+
+    /// <summary>What will be held.</summary>
+    public OpenedListener Result(IReadOnlyCollection<HeldSocket> held) =>
+        (Fresh ?? Replacement?.Listener ?? Present(held))! with { EndpointIndex = address, ShardIndex = shard };
+
+    public void Undo()
+    {
+        Replacement?.Undo();
+        if (Fresh is { } fresh)
+            ListenerOpener.Undo(fresh);
+    }
+}

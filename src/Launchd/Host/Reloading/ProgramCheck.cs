@@ -1,0 +1,68 @@
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Reloading;
+
+/// <summary>
+/// Whether what a reload is going to start can be started as far as that can be told without starting it: its user is known, its program,
+/// its directory and the files that it needs are there. Services that go on as they are, are not looked at.
+/// </summary>
+internal static class ProgramCheck
+{
+    private const int AnyExecute = 0b001_001_001;
+
+    /// <returns>One sentence about the first that is missing; null: all is there.</returns>
+    public static string? Run(SupervisorDefinition definition, DefinitionDifference difference, UserTable users)
+    {
+        foreach (ServiceDefinition service in definition.Services)
+        {
+            bool isStarted = difference.Find("services", service.Name.Text) is { } change
+                && (change.Kind == ChangeKind.Added || change.Effect == ChangeEffect.NewGeneration);
+            if (isStarted && Look(service, users[service.Execution]) is { } missing)
+                return $"services.{service.Name}: {missing}";
+        }
+        return null;
+    }
+
+    private static string? Look(ServiceDefinition service, ResolvedUser user)
+    {
+        if (user.Problem is { } problem)
+            return problem;
+        Execution execution = service.Execution;
+        if (FileStatus.ReadFollow(execution.WorkingDirectory, out FileStatus directory) is { Value: not 0 } noDirectory)
+            return $"working_directory {execution.WorkingDirectory}: {noDirectory.Text}";
+        if (directory.Kind != FileKind.Directory)
+            return $"working_directory {execution.WorkingDirectory} is not a directory";
+        Dictionary<string, string> variables = new(StringComparer.Ordinal);
+        foreach (EnvironmentFile file in execution.EnvironmentFiles)
+        {
+            if (EnvironmentFileReader.Read(file.FilePath, variables) is { } unread && !file.IsOptional)
+                return $"environment_files {file.FilePath}: {unread}";
+        }
+        if (service.Input is InputSource.File input && FileStatus.ReadFollow(input.FilePath, out _) is { Value: not 0 } noInput)
+            return $"input {input.FilePath}: {noInput.Text}";
+        string? path = execution.Environment.FirstOrDefault(v => v.Name == "PATH" && !v.IsPassed).Value
+            ?? variables.GetValueOrDefault("PATH") ?? execution.Environment.FirstOrDefault(v => v.Name == "PATH").Value;
+        return FindProgram(service.Command[0], execution.WorkingDirectory, path);
+    }
+
+    private static string? FindProgram(string program, string directory, string? searchPath)
+    {
+        // What its name will be is known with the instance.
+        if (program.Contains(Placeholders.Mark))
+            return null;
+        Errno refused = Errno.ENOENT;
+        foreach (string candidate in ProgramSearch.CandidatesOf(program, searchPath))
+        {
+            Errno found = FileStatus.ReadFollow(Path.Combine(directory, candidate), out FileStatus status);
+            if (found == Errno.None && status.Kind == FileKind.Regular && (status.Mode & AnyExecute) != 0)
+                return null;
+            refused = found == Errno.None ? Errno.EACCES : found == Errno.ENOENT ? refused : found;
+        }
+        return program.Contains('/')
+            ? $"command \"{program}\": {refused.Text}"
+            : $"command \"{program}\": {(refused == Errno.ENOENT ? "there is no such program" : refused.Text)} in {searchPath ?? "the standard path"}";
+    }
+}

@@ -1,0 +1,250 @@
+using System.Collections.Immutable;
+using System.Text;
+using Launchd.Config;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Reloading;
+
+/// <summary>Somebody who asked for a reload or a plan. Every call is on the loop; exactly one of them ends it.</summary>
+/// <param name="Refused">Nothing was changed.</param>
+/// <param name="Applied">
+/// The new configuration holds. Returns the request under which the core answers what became of the services; null: nobody waits for that.
+/// For a plan: it would look like this.
+/// </param>
+internal sealed record ReloadCaller(Action<ReloadRefusal> Refused, Func<DefinitionDifference, RequestId?> Applied);
+
+/// <summary>
+/// Reloads the configuration as one transaction: everything is read, checked and opened beside the loop, and then the loop switches within
+/// one turn, or nothing has changed. One at a time; those who ask meanwhile wait, and the file is read anew for each, because it may have
+/// been written since.
+/// </summary>
+internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposable
+{
+    /// <summary>Who waits for a turn.</summary>
+    private const int MostWaiting = 32;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    private readonly Offload _offload = new(parts.Mailbox);
+    private readonly Queue<Action> _waiting = new();
+    private PreparedReload? _prepared;
+    private readonly HashSet<RequestId> _rollouts = [];
+    private bool _hangUpWaits;
+
+    /// <summary>The core has not answered yet what became of all services of a reload: some may go back to what they were.</summary>
+    public bool IsRollingOut => _rollouts.Count > 0;
+
+    /// <summary>The table of descriptors was looked at and is about to be exchanged.</summary>
+    public bool IsUnderWay { get; private set; }
+
+    /// <summary>Reads the file that the supervisor was started with, and makes it hold.</summary>
+    public void Ask(ReloadCaller caller) => Enqueue(caller, () => Begin(caller, null, opens: true));
+
+    /// <summary>Tells what <see cref="Ask"/> would change.</summary>
+    /// <param name="caller">Gets the answer.</param>
+    /// <param name="file">Absolute path of another file that is to stand for the supervisor's own; null: that one.</param>
+    public void Plan(ReloadCaller caller, string? file) => Enqueue(caller, () => Begin(caller, file, opens: false));
+
+    /// <summary>SIGHUP: nobody waits for the answer, the log has it. Several that come before the first is looked at are one.</summary>
+    public void HangUp()
+    {
+        if (_hangUpWaits)
+            return;
+        _hangUpWaits = true;
+        ReloadCaller nobody = new(_ => { }, _ => null);
+        Enqueue(nobody, () =>
+        {
+            _hangUpWaits = false;
+            Begin(nobody, null, opens: true);
+        });
+    }
+
+    /// <summary>The core answers a request.</summary>
+    public void Answered(RequestId request)
+    {
+        if (_rollouts.Remove(request))
+            host.Guard.HolderEnded();
+    }
+
+    public void Dispose()
+    {
+        _waiting.Clear();
+        if (!IsUnderWay)
+            return;
+        // What was opened for a configuration that will never hold must not stay behind as a path.
+        if (_offload.Join(Patience))
+            Volatile.Read(ref _prepared)?.Descriptors?.Undo();
+    }
+
+    private void Enqueue(ReloadCaller caller, Action begin)
+    {
+        if (_waiting.Count >= MostWaiting)
+        {
+            caller.Refused(new ReloadRefusal($"{MostWaiting} reloads wait already: try again later", ExitCode.TimedOut));
+            return;
+        }
+        _waiting.Enqueue(begin);
+        Next();
+    }
+
+    private void Next()
+    {
+        if (!IsUnderWay && _waiting.TryDequeue(out Action? begin))
+            begin();
+    }
+
+    private void Begin(ReloadCaller caller, string? file, bool opens)
+    {
+        if (Hindrance() is { } hindrance)
+        {
+            Refuse(caller, hindrance, opens);
+            Next();
+            return;
+        }
+        ConfigSource source = parts.Source! with { FilePath = file ?? parts.Source!.FilePath, DisplayPath = file ?? parts.Source!.FilePath };
+        ReloadBasis basis = new(source, host.Definition, [.. parts.Descriptors.Sockets],
+            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
+        IsUnderWay = true;
+        _offload.Run(
+            () => Prepare(basis, opens),
+            result =>
+            {
+                IsUnderWay = false;
+                _prepared = null;
+                Finish(caller, result.Prepared, result.Refusal, opens);
+                Next();
+            });
+    }
+
+    /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
+    private ImmutableHashSet<ServiceName> RolledBack() =>
+        [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
+            && host.Definition.Services.FirstOrDefault(d => d.Name == s.Definition.Name) is { } configured && !ReferenceEquals(configured, s.Definition))
+            .Select(s => s.Definition.Name)];
+
+    private (PreparedReload? Prepared, ReloadRefusal? Refusal) Prepare(ReloadBasis basis, bool opens)
+    {
+        try
+        {
+            PreparedReload? prepared = ReloadPreparation.Prepare(basis, opens, out ReloadRefusal? refusal);
+            Volatile.Write(ref _prepared, prepared);
+            return (prepared, refusal);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            // Our bug, met beside the loop: told like every other reason, so that whoever asked does not wait for ever.
+            return (null, new ReloadRefusal($"the supervisor met an error of its own: {defect}", ExitCode.InternalError));
+        }
+    }
+
+    private string? Hindrance()
+    {
+        if (host.Core.Frame.Shutdown is not null)
+            return "the supervisor is shutting down";
+        return parts.Source is null ? "this supervisor was started without a file" : null;
+    }
+
+    private void Finish(ReloadCaller caller, PreparedReload? prepared, ReloadRefusal? refusal, bool opens)
+    {
+        if (prepared is null)
+        {
+            Refuse(caller, refusal!, opens);
+            return;
+        }
+        if (!opens)
+        {
+            _ = caller.Applied(prepared.Difference);
+            return;
+        }
+        string? reason = Hindrance();
+        if (reason is not null)
+            prepared.Descriptors!.Undo();
+        reason ??= Switch(prepared, caller);
+        if (reason is not null)
+            Refuse(caller, new ReloadRefusal(reason, ExitCode.Failed), opens);
+    }
+
+    /// <summary>The turn of the loop in which the new configuration begins to hold.</summary>
+    private string? Switch(PreparedReload prepared, ReloadCaller caller)
+    {
+        SupervisorDefinition before = host.Definition;
+        if (host.OnControlMode?.Invoke(prepared.Definition.ControlMode, prepared.ControlOwner) is { } noMode)
+        {
+            prepared.Descriptors!.Undo();
+            return $"supervisor.control_mode: {noMode}";
+        }
+        if (prepared.Descriptors!.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
+        {
+            PathOwner owner = parts.Launcher.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
+            _ = host.OnControlMode?.Invoke(before.ControlMode, owner);
+            return refused;
+        }
+        host.Definition = prepared.Definition;
+        parts.Launcher.Users = prepared.Users;
+        Adopt(before, prepared, opened);
+        RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
+        if (!prepared.Difference.IsEmpty)
+        {
+            _rollouts.Add(request);
+            // Before the step: what it orders about an instance is done by what the instance goes by from now on.
+            AdoptQuiet(before, prepared);
+            host.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
+        }
+        host.Effects.Rewatch();
+        host.Guard.Adopt();
+        host.Guard.HolderEnded();
+        return null;
+    }
+
+    private void Adopt(SupervisorDefinition before, PreparedReload prepared, ImmutableArray<(string Key, OpenedListener Listener)> opened)
+    {
+        SupervisorDefinition next = prepared.Definition;
+        if (before.LogFormat != next.LogFormat || before.LogLevel != next.LogLevel)
+            parts.AdoptLog?.Invoke(next.LogFormat, next.LogLevel);
+        if (before.ProcessName != next.ProcessName)
+            ProcessName(next.ProcessName);
+        parts.Pump.KnowServices(next.Services.Select(s => (s.Name.Text, s.InstanceCount)));
+        foreach (Diagnostic warning in prepared.Warnings)
+            SupervisorLog.Configuration(parts.Logger, warning.ToString());
+        foreach ((string key, OpenedListener listener) in opened)
+            parts.Journal.Add(new ListenerOpened(key, listener.Address));
+        ConfigurationReloaded reloaded = ConfigurationReloaded.Of(prepared.Difference);
+        parts.Journal.Add(reloaded);
+        SupervisorLog.Reloaded(parts.Logger, next.ConfigPath, reloaded.Added.Length, reloaded.Changed.Length, reloaded.Removed.Length);
+    }
+
+    /// <summary>Running instances go by the new policies: how they are stopped, and how they are looked after.</summary>
+    private void AdoptQuiet(SupervisorDefinition before, PreparedReload prepared)
+    {
+        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => prepared.Quiet.Contains(i.Id.Service)))
+        {
+            // An instance of an older generation ends by the rules that it began with.
+            if (ReferenceEquals(instance.Definition, before.Services.First(s => s.Name == instance.Id.Service)))
+                instance.Definition = prepared.Definition.Services.First(s => s.Name == instance.Id.Service);
+        }
+    }
+
+    private void Refuse(ReloadCaller caller, string reason, bool opens) => Refuse(caller, new ReloadRefusal(reason, ExitCode.Failed), opens);
+
+    private void Refuse(ReloadCaller caller, ReloadRefusal refusal, bool opens)
+    {
+        if (opens)
+        {
+            parts.Journal.Add(new ReloadRefused(refusal.Reason));
+            SupervisorLog.ReloadRefused(parts.Logger, refusal.Reason);
+            // Whoever reads only the log has to see what to mend.
+            foreach (string line in refusal.Diagnostics?.TrimEnd('\n').Split('\n') ?? [])
+                SupervisorLog.Configuration(parts.Logger, line);
+        }
+        caller.Refused(refusal);
+    }
+
+    private static unsafe void ProcessName(string name)
+    {
+        fixed (byte* text = Encoding.UTF8.GetBytes(name + "\0"))
+            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)text, 0, 0, 0);
+    }
+}

@@ -1,0 +1,50 @@
+using Launchd.Client;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux;
+
+/// <summary>
+/// The two ends of an instance channel, unix(7). Both are close-on-exec and blocking: the program's end as a simple client expects it; on
+/// ours every call says MSG_DONTWAIT.
+/// </summary>
+internal static unsafe class ChannelPair
+{
+    // The kernel doubles it. It holds one packet of the longest kind and about a hundred short ones; so a program that does not read
+    // cannot park more than some hundreds of descriptors, which count against our user until they are read.
+    private const int SendBufferBytes = 40_000;
+
+    /// <summary>False with the reason; nothing is left open then.</summary>
+    public static bool TryOpen(out FileDescriptor ours, out FileDescriptor theirs, out Errno refused)
+    {
+        int* ends = stackalloc int[2];
+        bool isOpen = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
+        refused = isOpen ? Errno.None : Errno.Last;
+        ours = new FileDescriptor(isOpen ? ends[0] : -1);
+        theirs = new FileDescriptor(isOpen ? ends[1] : -1);
+        if (!isOpen)
+            return false;
+        int on = 1, bytes = SendBufferBytes;
+        // With credentials every message has a header, so that one of no bytes is told from the end.
+        if (setsockopt(ours.Number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) == 0
+            && setsockopt(ours.Number, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(int)) == 0)
+        {
+            return true;
+        }
+        refused = Errno.Last;
+        ours.Dispose();
+        theirs.Dispose();
+        return false;
+    }
+
+    /// <summary>
+    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, and nothing else makes
+    /// pairs of this type here.
+    /// </summary>
+    public static bool IsEnd(FileDescriptor descriptor)
+    {
+        int type = 0;
+        Tmds.Linux.socklen_t length = sizeof(int);
+        return getsockopt(descriptor.Number, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET
+            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _) && peer.Pid == Interop.Libc.getpid();
+    }
+}

@@ -1,0 +1,78 @@
+using System.Globalization;
+using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>As the first process of a pid namespace, which a container is: it reaps everybody's orphans, and its end is the end of all.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class FirstProcessTests
+{
+    private static readonly string[] Unshared = ["unshare", "--fork", "--pid", "--mount-proc"];
+
+    [FactWhenRoot]
+    public async Task OrphansAreReaped_AndServicesEndWhenItIsAsked()
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(Unshared, """
+            [services.app]
+            command = ["/bin/sh", "-c", "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); done; (setsid sleep 2147483646 &); exec sleep 2147483647"]
+            """);
+        Happening started = await supervisor.Event("supervisor-started");
+        Happening spawned = await supervisor.Event("spawned", "app");
+        int first = ChildOf(supervisor.StartedPid);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+
+        Assert.Equal(1, started.Pid);
+        Assert.True(spawned.Pid < 100, "its number is one of the namespace");
+        // The service and the orphan that stays; no ended one is left. Each answer is a turn of the loop.
+        while (ChildrenOf(first).Length != 2 || Living.ZombiesOf(first).Any())
+            _ = await control.Call("Status");
+
+        Living.Signal(first, Living.SIGTERM);
+
+        Assert.Equal(0, await supervisor.Ended());
+        Assert.Contains("TERM", (await supervisor.Event("exited", "app")).Text("signal"), StringComparison.Ordinal);
+    }
+
+    [FactWhenRoot]
+    public async Task ItEndsWithTheCodeOfTheServiceThatItIsFor()
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(
+            Unshared,
+            """
+            [services.app]
+            command = ["/bin/sh", "-c", "exit 7"]
+            restart = "never"
+            [services.other]
+            command = ["sleep", "2147483647"]
+            """,
+            "--exit-with", "app");
+
+        Assert.Equal(7, await supervisor.Ended());
+    }
+
+    [FactWhenRoot]
+    public async Task AServiceThatKillsEverybodyItCanDoesNotEndIt()
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(Unshared, """
+            [services.app]
+            command = ["/bin/sh", "-c", "[ -e once ] && exec sleep 2147483647; : > once; kill -KILL -1; kill -KILL $$$$"]
+            backoff = { initial = "1ms" }
+            """);
+
+        // kill(2): -1 spares the first process, and the kernel keeps SIGKILL of its own namespace from it.
+        _ = await supervisor.Event("spawned", "app", nth: 2);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+
+        Living.Signal(ChildOf(supervisor.StartedPid), Living.SIGTERM);
+        Assert.Equal(0, await supervisor.Ended());
+    }
+
+    private static int ChildOf(int pid) => Assert.Single(ChildrenOf(pid));
+
+    private static int[] ChildrenOf(int pid) =>
+        [.. File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(p => int.Parse(p, CultureInfo.InvariantCulture))];
+}

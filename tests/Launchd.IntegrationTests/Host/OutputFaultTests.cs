@@ -1,0 +1,134 @@
+using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>Whatever happens to the places where output goes: it never stops, blocks or kills the supervisor or a service.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class OutputFaultTests
+{
+    /// <summary>Writes more than every pipe and buffer on the way holds, then says so by its exit code.</summary>
+    private const string Loud = """
+        [services.loud]
+        command = ["/bin/sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' 'x' | fold -w 99; exit 0"]
+        restart = "never"
+        [services.quiet]
+        command = ["sleep", "2147483647"]
+
+        """;
+
+    [Theory]
+    [InlineData("exec \"$0\" \"$@\" > /dev/full 2> /dev/full")]
+    [InlineData("exec \"$0\" \"$@\" >&-")]
+    [InlineData("exec \"$0\" \"$@\" 2>&-")]
+    [InlineData("exec \"$0\" \"$@\" <&- >&- 2>&-")]
+    // A reader that never reads, and one that went away.
+    [InlineData("mkfifo stuck; exec 7<> stuck; exec \"$0\" \"$@\" > stuck 2>&1")]
+    [InlineData("mkfifo gone; exec 7<> gone; exec 8> gone 7<&-; exec \"$0\" \"$@\" >&8 2>&8 8>&-")]
+    public async Task WhateverBecomesOfOurOwnOutput_ServicesRunAndAreAnswered(string start)
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(["/bin/sh", "-c", start], Loud);
+
+        Assert.Equal(0, (await supervisor.Event("exited", "loud")).Number("code"));
+        _ = await supervisor.Event("ready", "quiet");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("stopped", (await control.Service("loud")).GetProperty("state").GetString());
+        // Nothing of what we had open stands in the place of a descriptor that was missing.
+        _ = await control.Call("Start", """{"services":["loud"]}""");
+        Assert.Equal(0, (await supervisor.Event("exited", "loud", nth: 2)).Number("code"));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task ALogDirectoryThatVanishesCostsItsLines_AndComesBackWithTheSignal()
+    {
+        using Gate gate = new();
+        using Scratch place = new();
+        string folder = Directory.CreateDirectory(place.At("logs")).FullName;
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", "exec 5<> {{gate.FilePath}}; echo begun; while read line <&5; do echo $$line; done"]
+            ready = { output = "begun" }
+            log = { path = "{{folder}}/app.log", max_size = "1KiB", keep = 2 }
+            """);
+        _ = await supervisor.Event("ready", "app");
+        int pid = await supervisor.Pid();
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        string file = Path.Combine(folder, "app.log");
+        await gate.Say("one");
+        await Logged(control, "one");
+        Assert.EndsWith("one\n", File.ReadAllText(file), StringComparison.Ordinal);
+
+        Directory.Delete(folder, recursive: true);
+        for (int i = 0; i < 50; i++)
+            await gate.Say(new string('x', 99));
+        await gate.Say("two");
+        await Logged(control, "two");
+
+        _ = Directory.CreateDirectory(folder);
+        Living.Signal(pid, Living.SIGUSR1);
+        await gate.Say("three");
+        await Logged(control, "three");
+        Assert.EndsWith("three\n", File.ReadAllText(file), StringComparison.Ordinal);
+        Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task AfterTheSignalLinesGoToAFileOfTheSameName()
+    {
+        using Gate gate = new();
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", "exec 5<> {{gate.FilePath}}; echo begun; while read line <&5; do echo $$line; done"]
+            ready = { output = "begun" }
+            log = { path = "app.log", timestamps = false }
+            """);
+        _ = await supervisor.Event("ready", "app");
+        int pid = await supervisor.Pid();
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        string file = supervisor.Scratch.At("app.log");
+
+        // As logrotate(8) does it: lines go on into the renamed file until we are told.
+        File.Move(file, file + ".1");
+        await gate.Say("one");
+        await Logged(control, "one");
+        Living.Signal(pid, Living.SIGUSR1);
+        await gate.Say("two");
+        await Logged(control, "two");
+
+        Assert.Equal("begun\none\n", File.ReadAllText(file + ".1"));
+        Assert.Equal("two\n", File.ReadAllText(file));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task AFullDiskCostsLinesOnly()
+    {
+        const string mount = "mkdir -p small && mount -t tmpfs -o size=64k none small && exec \"$0\" \"$@\"";
+        await using Supervisor supervisor = Supervisor.StartTextBy(["unshare", "-m", "/bin/sh", "-c", mount], Loud + """
+            [defaults]
+            log = { path = "small/log", max_size = 0, keep = 0 }
+            """);
+
+        Assert.Equal(0, (await supervisor.Event("exited", "loud")).Number("code"));
+        _ = await supervisor.Event("ready", "quiet");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("ready", (await control.Service("quiet")).GetProperty("state").GetString());
+        _ = await supervisor.Errors.First(line => line.Contains("small/log", StringComparison.Ordinal)
+            && line.Contains("No space left on device", StringComparison.Ordinal), "word of the full disk");
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    /// <summary>Waits until a line came through the pump, which writes files in the same turn; each answer is a turn of its own.</summary>
+    private static async Task Logged(ControlSocket control, string text)
+    {
+        string[] lines = [];
+        while (!lines.Contains(text))
+        {
+            lines = [.. (await control.Call("Logs", """{"lines":5}""")).GetProperty("lines").EnumerateArray()
+                .Select(l => l.GetProperty("text").GetString() ?? "")];
+        }
+    }
+}
