@@ -32,6 +32,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1008, LogLevel.Information, "services are started through a helper, which costs some milliseconds each")]
     public static partial void BirthsByHelper(ILogger logger);
 
+    [LoggerMessage(1009, LogLevel.Information, "{text}")]
+    public static partial void PumpTold(ILogger logger, string text);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 

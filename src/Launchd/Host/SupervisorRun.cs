@@ -46,7 +46,13 @@ internal static unsafe class SupervisorRun
         using LogPump pump = new(new LogPumpOptions
         {
             Post = mailbox.Post,
-            Noticed = notice => SupervisorLog.Pump(logger, notice.ToString()),
+            Noticed = notice =>
+            {
+                if (notice is PumpNotice.FilesReopened)
+                    SupervisorLog.PumpTold(logger, notice.ToString());
+                else
+                    SupervisorLog.Pump(logger, notice.ToString());
+            },
             Display = console.Output,
             Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
         });

@@ -110,23 +110,31 @@ public sealed class BadNotificationTests
         using Sender sender = new(supervisor);
         _ = await control.Call("Status");
         int before = Living.DescriptorCount(pid);
-        (FileDescriptor ours, FileDescriptor theirs) = UnixSocket.Pair(UnixSocketKind.Stream);
-        using (ours)
+        (FileDescriptor Ours, FileDescriptor Theirs)[] pairs = [.. Enumerable.Range(0, 4).Select(_ => UnixSocket.Pair(UnixSocketKind.Stream))];
+        try
         {
-            using (theirs)
-            {
-                sender.Send("FDSTORE=1\nFDNAME=kept", theirs);
-                sender.Send("FDSTORE=1\nFDNAME=unpolled\nFDPOLL=0", theirs);
-                sender.Send("FDSTORE=1\nFDNAME=third", theirs, theirs);
-            }
+            sender.Send("FDSTORE=1\nFDNAME=kept", pairs[0].Theirs);
+            // The same open file description once more, which costs no place, whatever its name.
+            sender.Send("FDSTORE=1\nFDNAME=again", pairs[0].Theirs);
+            sender.Send("FDSTORE=1\nFDNAME=unpolled\nFDPOLL=0", pairs[1].Theirs);
+            sender.Send("FDSTORE=1\nFDNAME=third", pairs[2].Theirs, pairs[3].Theirs);
             Happening refused = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") is not null, "a refusal", nth: 2);
 
             Assert.Equal("third", refused.Text("name"));
             Assert.Contains("holds 2", refused.Text("refused"), StringComparison.Ordinal);
             Assert.Equal(before + 2, Living.DescriptorCount(pid));
+            Assert.Equal(["kept", "unpolled"], await Stored(control));
+        }
+        finally
+        {
+            foreach ((FileDescriptor ours, FileDescriptor theirs) in pairs)
+            {
+                ours.Dispose();
+                theirs.Dispose();
+            }
         }
 
-        // Our end is closed: the polled one hangs up and is dropped, the other stays until it is removed.
+        // All our ends are closed: the polled one hangs up and is dropped, the other stays until it is removed.
         sender.Send("STATUS=after the hang-up");
         _ = await supervisor.Events.First(e => e.Texts("lines").Contains("STATUS=after the hang-up"), "the message behind");
         _ = await control.Call("Status");

@@ -67,7 +67,7 @@ public sealed class OutputFaultTests
         await Logged(control, "two");
 
         _ = Directory.CreateDirectory(folder);
-        Living.Signal(pid, Living.SIGUSR1);
+        await Reopened(supervisor, pid);
         await gate.Say("three");
         await Logged(control, "three");
         Assert.EndsWith("three\n", File.ReadAllText(file), StringComparison.Ordinal);
@@ -94,7 +94,7 @@ public sealed class OutputFaultTests
         File.Move(file, file + ".1");
         await gate.Say("one");
         await Logged(control, "one");
-        Living.Signal(pid, Living.SIGUSR1);
+        await Reopened(supervisor, pid);
         await gate.Say("two");
         await Logged(control, "two");
 
@@ -122,6 +122,12 @@ public sealed class OutputFaultTests
     }
 
     /// <summary>Waits until a line came through the pump, which writes files in the same turn; each answer is a turn of its own.</summary>
+    private static async Task Reopened(Supervisor supervisor, int pid)
+    {
+        Living.Signal(pid, Living.SIGUSR1);
+        _ = await supervisor.Errors.First(line => line.Contains("log files are opened anew: 1", StringComparison.Ordinal), "the answer to SIGUSR1");
+    }
+
     private static async Task Logged(ControlSocket control, string text)
     {
         string[] lines = [];

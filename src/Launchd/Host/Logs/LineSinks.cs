@@ -107,6 +107,7 @@ internal sealed class LineSinks : IDisposable
     {
         foreach (LogFile file in _files.Values)
             file.Reopen();
+        _notice(new PumpNotice.FilesReopened(_files.Count));
     }
 
     /// <summary>Starts with what is remembered, so that nothing is missing or double between that and what comes.</summary>

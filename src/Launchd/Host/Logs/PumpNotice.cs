@@ -27,6 +27,12 @@ internal abstract record PumpNotice
         public override string ToString() => $"cannot rename {FilePath}: {Error}; it grows beyond its limit";
     }
 
+    /// <summary>The operator's order to open log files anew holds: the next line of each goes to what its path names then.</summary>
+    internal sealed record FilesReopened(int Count) : PumpNotice
+    {
+        public override string ToString() => $"log files are opened anew: {Count}";
+    }
+
     /// <summary>Reading or handling one source went wrong and it was closed. <paramref name="Text"/> says how.</summary>
     internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice
     {
