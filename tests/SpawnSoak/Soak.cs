@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Linux;
@@ -7,7 +8,7 @@ namespace Launchd.SpawnSoak;
 /// <summary>What many births came to. <c>HeapBytes</c>: more of libc's heap in use after them than before.</summary>
 internal readonly record struct SoakResult(int Births, int Failures, int LeakedDescriptors, long HeapBytes);
 
-/// <summary>Births with every attribute, one after the other, while two threads force collections without a pause.</summary>
+/// <summary>Births with every attribute, one after the other, while two threads force some collections in each.</summary>
 internal static unsafe partial class Soak
 {
     private const int WarmUp = 20;
@@ -17,7 +18,7 @@ internal static unsafe partial class Soak
         using FileDescriptor nothing = Files.Open(null, "/dev/null", 2, 0, out _)!;
         SpawnRequest request = Everything(nothing.Number);
         using CancellationTokenSource over = new();
-        Thread[] collectors = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() => Collect(over.Token)))];
+        Thread[] collectors = [.. Enumerable.Range(0, 2).Select(seed => new Thread(() => Collect(seed, over.Token)))];
         foreach (Thread collector in collectors)
             collector.Start();
         try
@@ -39,12 +40,27 @@ internal static unsafe partial class Soak
         }
     }
 
+    /// <summary>
+    /// The same from a thread that is younger than the spawner, so that its stack lies elsewhere: whatever the spawner has of its own, a
+    /// collection has to find its way over the child's frames to those of this thread.
+    /// </summary>
+    public static SoakResult RunOnThread(Spawner spawner, int births)
+    {
+        SoakResult result = default;
+        Thread younger = new(() => result = Run(spawner, births));
+        younger.Start();
+        younger.Join();
+        return result;
+    }
+
     private static bool Birth(Spawner spawner, SpawnRequest request)
     {
+        // Young, and held by this frame alone: a collection that does not see the frame frees or moves it under our hands.
+        string held = new('h', 40);
         if (spawner.Start(request, out PidFd? child) is not null)
             return false;
         using (child)
-            return Spawner.Reap(child!) == 0;
+            return Spawner.Reap(child!) == 0 && held.Length == 40 && held.AsSpan().IndexOfAnyExcept('h') < 0;
     }
 
     private static SpawnRequest Everything(int nothing)
@@ -71,12 +87,18 @@ internal static unsafe partial class Soak
         };
     }
 
-    private static void Collect(CancellationToken over)
+    // Between two collections the births go on for a random while: with none, every call of a child waits for one, a birth takes a tenth of
+    // a second, and a collection meets few of its moments.
+    private static void Collect(int seed, CancellationToken over)
     {
+        Random random = new(seed);
         for (int i = 0; !over.IsCancellationRequested; i++)
         {
             GC.KeepAlive(new byte[10_000]);
             GC.Collect(i % 100 == 0 ? 2 : 0);
+            long until = Stopwatch.GetTimestamp() + random.NextInt64(Stopwatch.Frequency / 2000);
+            while (Stopwatch.GetTimestamp() < until)
+                Thread.SpinWait(20);
         }
     }
 

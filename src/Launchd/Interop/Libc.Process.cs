@@ -37,12 +37,10 @@ internal static unsafe partial class Libc
     public const int CLOSE_RANGE_UNSHARE = 2;
     public const int PRIO_PROCESS = 0;
 
-    public const int PROT_NONE = 0;
     public const int PROT_READ = 1;
     public const int PROT_WRITE = 2;
     public const int MAP_PRIVATE = 2;
     public const int MAP_ANONYMOUS = 0x20;
-    public const int MAP_STACK = 0x20000;
 
     // clone(2): variadic in C; the fixed form passes the same registers on x86-64 and arm64.
     [LibraryImport("libc")]
@@ -78,9 +76,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial void* mmap(void* address, nuint length, int prot, int flags, int fd, nint offset);
-
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int mprotect(void* address, nuint length, int prot);
 
     [LibraryImport("libc")]
     public static partial int getpid();

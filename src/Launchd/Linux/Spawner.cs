@@ -9,14 +9,15 @@ namespace Launchd.Linux;
 internal readonly record struct SpawnFailure(SpawnStage Stage, Errno Errno);
 
 /// <summary>
-/// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), on a stack of its own, into one small
+/// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), further down the parent's stack, into one small
 /// method that carries out an <see cref="ExecPlan"/>. Only on the main thread: a parent-death signal belongs to the thread that
 /// made the child (prctl(2)).
 /// </summary>
 internal sealed unsafe class Spawner : IDisposable
 {
-    private const int StackBytes = 64 << 10;
-    private const int GuardBytes = 64 << 10;
+    /// <summary>Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.</summary>
+    private const int StackGapBytes = 64 << 10;
+
     private const int StageCount = 64;
     private const int FirstStage = 20;
     private const int F_DUPFD_CLOEXEC = 1030;
@@ -24,7 +25,6 @@ internal sealed unsafe class Spawner : IDisposable
     private const int SIGCHLD = 17;
 
     private readonly ExecPlan _plan;
-    private readonly byte* _stack;
     private readonly FileDescriptor _placeholder;
     private readonly int _stageStart;
 
@@ -39,13 +39,6 @@ internal sealed unsafe class Spawner : IDisposable
         _placeholder = placeholderTaken;
         _audit = audit;
         _plan = new ExecPlan { StopsAtExec = audit is not null };
-        byte* memory = (byte*)Libc.mmap(null, GuardBytes + StackBytes, Libc.PROT_READ | Libc.PROT_WRITE,
-            Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_STACK, -1, 0);
-        if ((nint)memory == -1)
-            throw new SystemCallException("mmap", "the stack of new processes", Errno.Last);
-        if (Libc.mprotect(memory, GuardBytes, Libc.PROT_NONE) != 0)
-            throw new SystemCallException("mprotect", "the stack of new processes", Errno.Last);
-        _stack = memory;
         _stageStart = ReserveStage();
         // Compiled before the first birth: a child must never need the compiler.
         Rehearse();
@@ -134,16 +127,11 @@ internal sealed unsafe class Spawner : IDisposable
     private SpawnFailure? Clone(int flags, out PidFd? child)
     {
         child = null;
-        ulong* all = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)], old = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)];
-        new Span<ulong>(all, Libc.SignalSetBytes / sizeof(ulong)).Fill(ulong.MaxValue);
-        int pidfd = -1;
+        // 128 KiB on 64 bits: the gap, and as much again for the child.
+        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
+            return new SpawnFailure(SpawnStage.Clone, Errno.ENOMEM);
         PlanHeader* plan = _plan.Header;
-        // No signal may reach the child while it still has the parent's handlers.
-        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, all, old);
-        int pid = Libc.clone(&Child, _stack + GuardBytes + StackBytes, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan,
-            &pidfd, null, null);
-        Errno errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
-        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, old, null);
+        int pid = CloneOnce(flags, plan, out int pidfd, out Errno errno);
         if (pid < 0)
             return new SpawnFailure(SpawnStage.Clone, errno);
         PidFd born = new(pid, new FileDescriptor(pidfd));
@@ -155,6 +143,26 @@ internal sealed unsafe class Spawner : IDisposable
         _ = Reap(born);
         born.Dispose();
         return new SpawnFailure(plan->Stage, new Errno(plan->Errno));
+    }
+
+    // To the runtime, parent and child are one thread, and the child's calls stand in that thread's chain of frames until this method has returned.
+    // A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's frames lie below
+    // ours, and nothing may be called here that could reach down to them. With frames in a wrong order it misses what this thread
+    // holds, under the JIT, and frees it.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno)
+    {
+        ulong* all = stackalloc ulong[2 * Libc.SignalSetBytes / sizeof(ulong)], old = all + (Libc.SignalSetBytes / sizeof(ulong));
+        new Span<ulong>(all, Libc.SignalSetBytes / sizeof(ulong)).Fill(ulong.MaxValue);
+        int born = -1;
+        byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
+        // No signal may reach the child while it still has the parent's handlers.
+        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, all, old);
+        int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan, &born, null, null);
+        errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
+        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, old, null);
+        pidfd = born;
+        return pid;
     }
 
     // Rules for everything below that runs in the child: it shares the parent's memory while the parent stands still. No allocation, no
