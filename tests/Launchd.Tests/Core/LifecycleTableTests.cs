@@ -19,6 +19,7 @@ public sealed class LifecycleTableTests
         ("Waiting", () => Fresh(Db() with { Ready = Readiness.Notify.Value }).Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
+        ("Stopping: emptying", Emptying),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
         ("Stopping: by itself", () => Fresh().Boot().Say("web", "READY=1").Say("web", "STOPPING=1")),
         ("Stopping: leftovers", () => Fresh().Boot().Say("web", "READY=1").Exit("web", 1, leftovers: true)),
@@ -34,6 +35,8 @@ public sealed class LifecycleTableTests
         ("MainExited, 0", w => new Event.MainExited(Web(w), new ExitStatus(0), HasLeftovers: false)),
         ("MainExited, 1", w => new Event.MainExited(Web(w), new ExitStatus(1), HasLeftovers: false)),
         ("MainExited, leftovers", w => new Event.MainExited(Web(w), new ExitStatus(0, 15), HasLeftovers: true)),
+        ("QueuesSeen, empty", w => new Event.QueuesSeen(Web(w), AreEmpty: true)),
+        ("QueuesSeen, waiting", w => new Event.QueuesSeen(Web(w), AreEmpty: false)),
         ("LeftoversEnded", w => new Event.LeftoversEnded(Web(w))),
         ("READY=1", w => Said(w, "READY=1")),
         ("STOPPING=1", w => Said(w, "STOPPING=1")),
@@ -48,6 +51,7 @@ public sealed class LifecycleTableTests
         ("MainProcessChanged", w => new Event.MainProcessChanged(Web(w), 4711)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
+        ("Timer Queue", w => Fired(w, TimerKind.Queue)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
         ("Timer Prove", w => Fired(w, TimerKind.Prove)),
         ("Timer Backoff", w => Fired(w, TimerKind.Backoff)),
@@ -169,7 +173,14 @@ public sealed class LifecycleTableTests
         _ => effect.GetType().Name,
     };
 
-    private static World Fresh(ServiceDefinition? db = null)
+    private static World Emptying()
+    {
+        World world = Fresh(socket: "port").Boot().Say("web", "READY=1");
+        world.QueuesAreEmpty = false;
+        return Asked(world, Verb.Stop);
+    }
+
+    private static World Fresh(ServiceDefinition? db = null, string? socket = null)
     {
         ServiceDefinition web = A.Service("web", "db") with
         {
@@ -178,6 +189,7 @@ public sealed class LifecycleTableTests
             Watchdog = TimeSpan.FromSeconds(10),
             Reload = new ReloadAction.Signal(SignalNumber.Hup),
             FdStoreCount = 1,
+            Sockets = socket is null ? [] : [socket],
         };
         return new World(db ?? Db(), web);
     }
@@ -233,6 +245,8 @@ public sealed class LifecycleTableTests
         - `restart` is a rollout: what stands here is that of one slot, in place; with overlap a successor stands beside the slot and the
           slot itself changes only when it takes over.
         - A restart of a service does not restart what requires it; those that wait go on waiting.
+        - What holds listeners is told to end only when nobody waits any more in one that it alone accepts from and that the configuration
+          has no more (*Stopping: emptying*): almost always at once, and at the latest after the stop timeout.
         - One stop timeout holds for the main process and for what it leaves behind; a stop command has one of its own before it.
         - SIGKILL comes at the end of that time. What even that does not end within ten seconds hangs inside the kernel and is given up.
         - A service whose step in the supervisor failed is *faulted*: it neither runs nor listens until an operator starts or stops it.
