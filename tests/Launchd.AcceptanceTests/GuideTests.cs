@@ -64,7 +64,8 @@ public sealed partial class GuideTests
                 background.Add(started);
                 string last = expected[(expected.LastIndexOf('\n') + 1)..];
                 _ = await started.Output.First(line => Matches(last, line), $"'{last}' of '{command}'");
-                Assert.True(Matches(expected, started.Output.ToString()) || Matches(expected + "\n…", started.Output.ToString()), $"{command}:\n{started.Output}");
+                string printed = started.Output.ToString();
+                Assert.True(Matches(expected, printed) || Matches(expected + "\n…", printed), $"{command}:\n{printed}");
                 break;
             case ["console"]:
                 foreach ((string typed, string answer) in Commands(text))
@@ -96,7 +97,9 @@ public sealed partial class GuideTests
     private static bool Matches(string expected, string seen)
     {
         // A line that is only "…" stands for any lines, also none.
-        string pattern = Regex.Escape(Blanks().Replace(expected, " ")).Replace("\\ ", " ", StringComparison.Ordinal).Replace("\\n", "\n", StringComparison.Ordinal);
+        string pattern = Regex.Escape(Blanks().Replace(expected, " "))
+            .Replace("\\ ", " ", StringComparison.Ordinal)
+            .Replace("\\n", "\n", StringComparison.Ordinal);
         pattern = Quantity().Replace(pattern, @"\d+(\.\d+)? ?(ms|us|s|m|h)?");
         pattern = AnyLines().Replace(pattern, "(?<lines>(.*\n)*?.*\n?)").Replace("…", ".*", StringComparison.Ordinal);
         return Regex.IsMatch(Blanks().Replace(seen, " "), $@"\A{pattern}\z", RegexOptions.ExplicitCapture);
