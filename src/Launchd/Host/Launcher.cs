@@ -119,18 +119,17 @@ internal sealed class Launcher(
         return instance.Notify is null ? Refuse(service, "notify socket", refused, $"notify socket: {refused.Text}") : null;
     }
 
-    /// <summary>Descriptors from 3 on: the connection, or listeners, files and stored ones.</summary>
+    /// <summary>
+    /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
+    /// </summary>
     private Failure.SpawnFailed? GatherPassed(
         RunningInstance instance, Birth birth, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
     {
         ServiceDefinition service = instance.Definition;
-        if (service.Input is InputSource.Socket)
-            return null;
-        if (connection is not null)
-        {
+        bool isInetd = service.Input is InputSource.Socket;
+        if (!isInetd && connection is not null)
             birth.Pass(connection.Name, connection.Descriptor.Number, null);
-        }
-        else
+        if (!isInetd && connection is null)
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
             {
