@@ -16,10 +16,13 @@ internal abstract record Event
         public static readonly Booted Value = new();
     }
 
+    /// <summary>Of <see cref="Effect.Prepare"/>: all that the instance is to be born with is there.</summary>
+    internal sealed record Prepared(InstanceId Instance) : Event;
+
     /// <summary>Result of <see cref="Effect.Spawn"/>: the program was executed.</summary>
     internal sealed record Spawned(InstanceId Instance, int Pid) : Event;
 
-    /// <summary>Result of <see cref="Effect.Spawn"/>: there is no process.</summary>
+    /// <summary>Result of <see cref="Effect.Spawn"/>, or of <see cref="Effect.Prepare"/>: there is no process.</summary>
     internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure) : Event;
 
     /// <summary>The main process ended and was reaped.</summary>

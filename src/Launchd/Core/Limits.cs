@@ -30,6 +30,9 @@ internal static class Limits
     /// <summary>The memory of <c>SaveState</c>.</summary>
     public const long StateBytes = 64L << 20;
 
+    /// <summary>From the order to start an instance until its own connections (<c>connect</c>) must stand.</summary>
+    public static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 

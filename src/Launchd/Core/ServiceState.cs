@@ -218,7 +218,7 @@ internal sealed record ServiceState
     {
         SlotPhase.Idle or SlotPhase.Ended => PublicState.Stopped,
         SlotPhase.Waiting => PublicState.Waiting,
-        SlotPhase.Starting => PublicState.Starting,
+        SlotPhase.Preparing or SlotPhase.Starting => PublicState.Starting,
         SlotPhase.Ready => PublicState.Ready,
         SlotPhase.Stopping => PublicState.Draining,
         SlotPhase.BackingOff => PublicState.BackingOff,

@@ -17,6 +17,11 @@ internal static class Stopping
                 d.SetPhase(service, slot, stopping with { Cause = cause });
             return;
         }
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, cause);
+            return;
+        }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
@@ -44,6 +49,11 @@ internal static class Stopping
     /// <summary>SIGKILL now, whatever the stage.</summary>
     public static void Kill(Draft d, int service, SlotState slot)
     {
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, StopCause.Wish.Value);
+            return;
+        }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
@@ -112,8 +122,11 @@ internal static class Stopping
 
     public static void Apply(Draft d, Event.MainExited exited)
     {
-        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live) || live is SlotPhase.Stopping { Status: not null })
+        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live)
+            || live is SlotPhase.Preparing or SlotPhase.Stopping { Status: not null })
+        {
             return;
+        }
         ServiceDefinition definition = live.Instance.Definition;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
         Instance instance = stopping?.Instance ?? EndWatching(d, live);
@@ -202,6 +215,21 @@ internal static class Stopping
     {
         if (slot.Phase is SlotPhase.Stopping)
             d.Disarm(TimerKind.Stop, instance.Id.Service, instance.Id.Number);
+        Leave(d, service, slot, instance, status, cause);
+        if (slot.Role == SlotRole.Holder)
+            Shutdown.NoteEnd(d, service, status);
+    }
+
+    /// <summary>What was being prepared is not wanted any more: there is no process to wait for.</summary>
+    private static void Abandon(Draft d, int service, SlotState slot, SlotPhase.Preparing preparing, StopCause cause)
+    {
+        ServiceMachine.EndPreparing(d, preparing);
+        Rollout.NoteEnd(d, service, slot, preparing, cause);
+        Leave(d, service, slot, preparing.Instance, new ExitStatus(0), cause);
+    }
+
+    private static void Leave(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
         d.Do(new Effect.Release(instance.Id));
         if (slot.Role != SlotRole.Holder)
         {
@@ -210,7 +238,6 @@ internal static class Stopping
         }
         Rollout.Unlink(d, service, instance);
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
-        Shutdown.NoteEnd(d, service, status);
     }
 
     private static int Weight(StopCause cause) => cause switch

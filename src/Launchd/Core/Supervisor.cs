@@ -83,6 +83,7 @@ internal sealed class Supervisor
         switch (happened)
         {
             case Event.Booted: Boot(d); break;
+            case Event.Prepared e: ServiceMachine.Apply(d, e); break;
             case Event.Spawned e: ServiceMachine.Apply(d, e); break;
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
             case Event.MainExited e: Stopping.Apply(d, e); break;
@@ -117,6 +118,7 @@ internal sealed class Supervisor
         InstanceId instance = new(key.Service, key.Subject);
         switch (key.Kind)
         {
+            case TimerKind.Prepare: ServiceMachine.PrepareTimerFired(d, instance); break;
             case TimerKind.Ready: ServiceMachine.ReadyTimerFired(d, instance); break;
             case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
@@ -174,16 +176,18 @@ internal sealed class Supervisor
                 case SlotPhase.Waiting:
                     d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
                     break;
-                case SlotPhase.Starting { Instance.Pid: 0 }:
-                    break; // its spawn's result comes next, and with it another look
+                case SlotPhase.Live { IsBeingSpawned: true }:
+                    break;
                 case SlotPhase.Live when mayStop:
+                case SlotPhase.Preparing: // nobody can depend on it, and it would be born while others end
                     Stopping.Begin(d, service, slot, StopCause.Wish.Value);
                     break;
             }
         }
         foreach (SlotState beside in d[service].Beside)
         {
-            if (mayStop && beside.Phase is SlotPhase.Live { Instance.Pid: > 0 })
+            bool mayEnd = mayStop || beside.Phase is SlotPhase.Preparing;
+            if (mayEnd && beside.Phase is SlotPhase.Live { IsBeingSpawned: false })
                 Stopping.Begin(d, service, beside, StopCause.Wish.Value);
         }
         if (d[service].HasLiveInstance)

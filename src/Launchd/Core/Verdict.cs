@@ -43,7 +43,7 @@ internal static class Verdict
     /// <summary>Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.</summary>
     private static bool IsOver(ServiceState state, PendingRequest pending)
     {
-        if (state.Reborn is not null || state.Slots.Any(s => s.Phase is SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
+        if (state.Reborn is not null || state.Slots.Any(s => s.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
             return false;
         if (pending.Verb == Verb.Start)
             return true;

@@ -33,13 +33,14 @@ internal sealed unsafe class InstanceTable : IDisposable
 
     public RunningInstance? Find(InstanceId id) => _instances.GetValueOrDefault(id);
 
-    public Event Start(Effect.Spawn spawn, ServiceDefinition definition, AcceptedConnection? connection, IReadOnlyList<(string, FileDescriptor)> stored)
+    public Event Start(Effect.Spawn spawn, AcceptedConnection? connection, Preparations.Preparation prepared, IReadOnlyList<(string, FileDescriptor)> stored)
     {
+        ServiceDefinition definition = spawn.Definition;
         RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, definition);
         // What was given to others may have been spoilt by them: looked at before it is handed out again.
         if (connection is null)
             _host.Guard.Check(definition, spawn.Slot);
-        Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
+        Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, prepared, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
             Close(instance, mayServeAgain: true);

@@ -25,10 +25,11 @@ internal sealed class Launcher(
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
     /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
+    /// <param name="prepared">The connections that were made for it, borrowed.</param>
     /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
-    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name,
-        FileDescriptor Descriptor)> stored, Action onReady)
+    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User = Users[service.Execution];
@@ -37,7 +38,7 @@ internal sealed class Launcher(
         using Birth birth = new();
         if (OpenNotify(instance, service) is { } notifyRefused)
             return notifyRefused;
-        if (GatherPassed(instance, birth, connection, stored) is { } refused)
+        if (GatherPassed(instance, birth, connection, prepared, stored) is { } refused)
             return refused;
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
@@ -122,8 +123,8 @@ internal sealed class Launcher(
     /// <summary>
     /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
     /// </summary>
-    private Failure.SpawnFailed? GatherPassed(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
     {
         ServiceDefinition service = instance.Definition;
         bool isInetd = service.Input is InputSource.Socket;
@@ -139,6 +140,11 @@ internal sealed class Launcher(
         }
         foreach (string key in service.Files)
         {
+            if (prepared.Find(key) is { } made)
+            {
+                birth.Pass(key, made.Number, key);
+                continue;
+            }
             if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)

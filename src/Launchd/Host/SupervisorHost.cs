@@ -163,11 +163,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
             Count("effects-failed");
             SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
             // A spawn without a result would leave its slot starting for ever.
-            if (effect is Effect.Spawn spawn)
-            {
-                FeedResult(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("supervisor", 0,
-                    $"cannot start {spawn.Instance.Service}: {defect.Message}")));
-            }
+            InstanceId? unborn = effect is Effect.Spawn spawn ? spawn.Instance : effect is Effect.Prepare prepare ? prepare.Instance : null;
+            if (unborn is { } id)
+                FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {defect.Message}")));
         }
     }
 
@@ -184,6 +182,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     private static ServiceName? ServiceOf(Event happened) => happened switch
     {
+        Event.Prepared e => e.Instance.Service,
         Event.Spawned e => e.Instance.Service,
         Event.SpawnFailed e => e.Instance.Service,
         Event.MainExited e => e.Instance.Service,

@@ -17,6 +17,7 @@ public sealed class LifecycleTableTests
     [
         ("Idle", () => Fresh()),
         ("Waiting", () => Fresh(Db() with { Ready = Readiness.Notify.Value }).Boot()),
+        ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
@@ -31,6 +32,8 @@ public sealed class LifecycleTableTests
     private static readonly (string Name, Func<World, Event> Make)[] Events =
     [
         ("Booted", _ => Event.Booted.Value),
+        ("Prepared", w => new Event.Prepared(Web(w))),
+        ("SpawnFailed", w => new Event.SpawnFailed(Web(w), new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"))),
         ("MainExited, 0", w => new Event.MainExited(Web(w), new ExitStatus(0), HasLeftovers: false)),
         ("MainExited, 1", w => new Event.MainExited(Web(w), new ExitStatus(1), HasLeftovers: false)),
         ("MainExited, leftovers", w => new Event.MainExited(Web(w), new ExitStatus(0, 15), HasLeftovers: true)),
@@ -46,6 +49,7 @@ public sealed class LifecycleTableTests
         ("FDSTORE=1", w => Said(w, "FDSTORE=1", new DescriptorId(1))),
         ("ReadinessMet", w => new Event.ReadinessMet(Web(w))),
         ("MainProcessChanged", w => new Event.MainProcessChanged(Web(w), 4711)),
+        ("Timer Prepare", w => Fired(w, TimerKind.Prepare)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
@@ -169,7 +173,7 @@ public sealed class LifecycleTableTests
         _ => effect.GetType().Name,
     };
 
-    private static World Fresh(ServiceDefinition? db = null)
+    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files)
     {
         ServiceDefinition web = A.Service("web", "db") with
         {
@@ -178,6 +182,7 @@ public sealed class LifecycleTableTests
             Watchdog = TimeSpan.FromSeconds(10),
             Reload = new ReloadAction.Signal(SignalNumber.Hup),
             FdStoreCount = 1,
+            Files = files,
         };
         return new World(db ?? Db(), web);
     }
@@ -200,7 +205,8 @@ public sealed class LifecycleTableTests
         return world.Exit("web", 1);
     }
 
-    private static InstanceId Web(World world) => world.Spawned("web") > 0 ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
+    private static InstanceId Web(World world) =>
+        world.Spawned("web") > 0 || world.Phase("web") is SlotPhase.Preparing ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
 
     private static Event.Notified Said(World world, string text, params ImmutableArray<DescriptorId> descriptors) =>
         new(Web(world), A.Message(text), 1, 0, descriptors);

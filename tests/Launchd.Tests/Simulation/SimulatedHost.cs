@@ -17,6 +17,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
     private readonly HashSet<InstanceId> _probes = [];
     private readonly HashSet<InstanceId> _healthChecks = [];
+    private readonly HashSet<InstanceId> _unprepared = [];
     private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
         .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
@@ -74,6 +75,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     {
         switch (effect)
         {
+            case Effect.Prepare e: Prepare(e.Instance); break;
             case Effect.Spawn e: Spawn(e); break;
             case Effect.Signal e: Signal(e); break;
             case Effect.RunCommand e: RunCommand(e); break;
@@ -101,8 +103,26 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private void Add(int afterMs, Turn turn, Func<Event?> happens) =>
         _queue.Enqueue(new Entry(turn, happens), ((Now + TimeSpan.FromMilliseconds(afterMs)).Nanoseconds, _order++));
 
+    /// <summary>A connection is there at once, later or never, or it is refused.</summary>
+    private void Prepare(InstanceId instance)
+    {
+        bool isMade = IsCalm || random.Chance(70);
+        Event outcome = isMade ? new Event.Prepared(instance)
+            : new Event.SpawnFailed(instance, new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"));
+        if (random.Chance(40))
+        {
+            Results.Enqueue(outcome);
+            return;
+        }
+        _unprepared.Add(instance);
+        if (IsCalm || random.Chance(80))
+            Add(random.Pick(0, 1, 300, IsCalm ? 1000 : 6000), Turn.Request, () => _unprepared.Remove(instance) ? outcome : null);
+    }
+
     private void Spawn(Effect.Spawn effect)
     {
+        if (_unprepared.Contains(effect.Instance))
+            throw new BrokenPropertyException($"spawned before it is prepared: {effect.Instance}");
         ServiceDefinition service = effect.Definition;
         if (!IsCalm && random.Chance(8))
         {
@@ -252,6 +272,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
 
     private void Release(InstanceId id)
     {
+        _unprepared.Remove(id);
         if (_processes.TryGetValue(id, out SimulatedProcess? process))
             process.IsReleased = true;
     }

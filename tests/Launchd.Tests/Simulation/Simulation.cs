@@ -185,6 +185,7 @@ internal sealed class Simulation
         Event.MainExited e => e.Instance.Service,
         Event.LeftoversEnded e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
+        Event.Prepared e => e.Instance.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,
         Event.ListenerUsed e => e.Service,
@@ -322,6 +323,7 @@ internal static class Bounds
         {
             // A rollout exchanges one slot after the other at worst, and back again.
             TimeSpan exchange = service.ReadyTimeout + service.Rollout.Prove + Stop(service);
+            exchange += service.Files.IsEmpty ? TimeSpan.Zero : Limits.ConnectPatience;
             bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
                 + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
         }
