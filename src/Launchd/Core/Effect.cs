@@ -107,6 +107,14 @@ internal abstract record Effect
     /// <summary>Tell those who follow: log, events, an operator's progress.</summary>
     internal sealed record Report(Notice Notice) : Effect;
 
+    /// <summary>
+    /// Look at everything else that has happened, once, and then say so by <see cref="Event.TurnBegan"/>; not ordered again before that.
+    /// </summary>
+    internal sealed record AwaitTurn : Effect
+    {
+        public static readonly AwaitTurn Value = new();
+    }
+
     /// <summary>End the supervisor.</summary>
     internal sealed record Exit(int Code) : Effect;
 }

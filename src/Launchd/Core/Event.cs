@@ -16,6 +16,12 @@ internal abstract record Event
         public static readonly Booted Value = new();
     }
 
+    /// <summary>Of <see cref="Effect.AwaitTurn"/>: everything that had happened by then was told.</summary>
+    internal sealed record TurnBegan : Event
+    {
+        public static readonly TurnBegan Value = new();
+    }
+
     /// <summary>Of <see cref="Effect.Prepare"/>: all that the instance is to be born with is there.</summary>
     internal sealed record Prepared(InstanceId Instance) : Event;
 

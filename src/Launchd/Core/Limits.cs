@@ -12,6 +12,9 @@ internal static class Limits
     /// <summary>Messages of one peer that are handled in one turn of the loop.</summary>
     public const int MessagesPerTurn = 16;
 
+    /// <summary>Instances that are started before everything else is looked at once: some milliseconds.</summary>
+    public const int StartsPerTurn = 16;
+
     /// <summary>One packet of an instance channel.</summary>
     public const int PacketBytes = 65_536;
 

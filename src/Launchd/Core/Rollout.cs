@@ -343,7 +343,7 @@ internal static class Rollout
             else if (successors < rollout.SurgeCount)
             {
                 successors++;
-                if (verdict == DependencyVerdict.Met)
+                if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                     StartSuccessor(d, service, rollout, slot);
             }
             else if (missing < rollout.UnavailableCount)

@@ -131,6 +131,9 @@ internal sealed record ServiceState
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
 
+    /// <summary>It could start more instances, in a later turn of the host.</summary>
+    public bool IsPutOff { get; init; }
+
     /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
     public bool IsSetAside { get; init; }
 

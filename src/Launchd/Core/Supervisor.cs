@@ -14,6 +14,7 @@ namespace Launchd.Core;
 /// <item>Results of effects (spawned, accepted) come back before any event from outside.</item>
 /// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
 /// did become ready, and a watchdog fires only if nothing else spoke.</item>
+/// <item>At most so many instances are started in one turn of the host; the rest waits for <see cref="Event.TurnBegan"/>.</item>
 /// <item>At most one timer is armed under a key; a firing that nobody waits for changes nothing.</item>
 /// <item>All that a child or a client can make grow is bounded by <see cref="Limits"/>.</item>
 /// </list>
@@ -27,7 +28,8 @@ internal sealed class Supervisor
     /// <param name="definition">What is to run.</param>
     /// <param name="seed">Of the jitter.</param>
     /// <param name="exitWith">End when this service ends; null: end on request only.</param>
-    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null)
+    /// <param name="startsPerTurn">At least 1.</param>
+    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null, int startsPerTurn = Limits.StartsPerTurn)
     {
         DependencyGraph graph = new(definition);
         _state = new SupervisorState
@@ -37,6 +39,8 @@ internal sealed class Supervisor
             {
                 RandomState = seed,
                 ShutdownTimeout = definition.ShutdownTimeout,
+                StartsPerTurn = startsPerTurn,
+                StartsLeft = startsPerTurn,
                 ExitWith = exitWith is { } name ? graph.Find(name) : -1,
             },
         };
@@ -83,6 +87,7 @@ internal sealed class Supervisor
         switch (happened)
         {
             case Event.Booted: Boot(d); break;
+            case Event.TurnBegan: Turns.Begin(d); break;
             case Event.Prepared e: ServiceMachine.Apply(d, e); break;
             case Event.Spawned e: ServiceMachine.Apply(d, e); break;
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
@@ -144,7 +149,7 @@ internal sealed class Supervisor
     {
         // Each look can move a service one phase on; more turns than this would mean that two services push each other for ever.
         int turns = 0, most = 64 + (d.Graph.Services.Length * 16);
-        for (int service = d.TakeUnsettled(); service >= 0; service = d.TakeUnsettled())
+        for (int service = Next(d); service >= 0; service = Next(d))
         {
             if (++turns > most)
                 throw new InvalidOperationException("the services' wishes do not settle");
@@ -156,11 +161,14 @@ internal sealed class Supervisor
             Idling.Settle(d, service);
             Shutdown.NoteFailure(d, service);
         }
+        Turns.Settle(d);
         // Before the end of the supervisor: nobody is left without an answer.
         if (!d.Frame.Requests.IsEmpty)
             Requests.Settle(d);
         Shutdown.Settle(d);
     }
+
+    private static int Next(Draft d) => d.TakeUnsettled() is >= 0 and int service ? service : Turns.Take(d);
 
     private static void SettleUnwanted(Draft d, int service)
     {
@@ -216,11 +224,11 @@ internal sealed class Supervisor
             bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, slot.Definition.StartLimit, d.Now);
             if (verdict == DependencyVerdict.Met && isOverLimit)
                 ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(slot.Definition, state.LastFailure));
-            else if (verdict == DependencyVerdict.Met)
+            else if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
                 ServiceMachine.Fail(d, service, slot, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)));
-            else if (verdict == DependencyVerdict.Open && slot.Phase is not SlotPhase.Waiting)
+            else if (verdict != DependencyVerdict.Failed && slot.Phase is not SlotPhase.Waiting)
                 d.SetPhase(service, slot, new SlotPhase.Waiting(reason));
         }
     }

@@ -62,6 +62,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
             case Effect.Reply e: Reply(e); break;
             case Effect.Report e: Report(e.Notice); break;
+            case Effect.AwaitTurn: _host.AwaitTurn(); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;

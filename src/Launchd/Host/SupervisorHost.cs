@@ -27,6 +27,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private bool _isTurnAwaited;
     private long _ownRequests;
 
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
@@ -86,11 +87,22 @@ internal sealed unsafe class SupervisorHost : IDisposable
         {
             if (!isUp && (isUp = BootReport.IsOver(_core)))
                 BootReport.Write(this);
-            Loop.Wait(Timers.NextDelay(Now));
+            Loop.Wait(_isTurnAwaited ? 0 : Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Fire(key);
+            if (ExitCode is null && _isTurnAwaited)
+                BeginTurn();
         }
         return ExitCode.Value;
+    }
+
+    /// <summary>Has the core told, after everything else, that another turn has begun.</summary>
+    public void AwaitTurn() => _isTurnAwaited = true;
+
+    private void BeginTurn()
+    {
+        _isTurnAwaited = false;
+        Feed(Event.TurnBegan.Value);
     }
 
     private void Fire(TimerKey key)

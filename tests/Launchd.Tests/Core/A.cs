@@ -201,6 +201,7 @@ internal sealed class World
                 Live.Add(e.Instance);
                 results.Enqueue(new Event.Spawned(e.Instance, (int)(1000 + e.Instance.Number)));
                 break;
+            case Effect.AwaitTurn: results.Enqueue(Event.TurnBegan.Value); break;
             case Effect.ArmTimer e: _timers[e.Key] = e.Due; break;
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
         }

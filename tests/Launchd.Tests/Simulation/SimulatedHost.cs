@@ -23,7 +23,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
-    private enum Turn { Notification, Request, Exit, Timer }
+    private enum Turn { Notification, Request, Exit, Timer, Last }
 
     public Moment Now { get; private set; } = new(1_000_000_000);
 
@@ -96,6 +96,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.EndHealth e: _healthChecks.Remove(e.Instance); break;
             case Effect.TellDrain e: TellDrain(e.Instance); break;
             case Effect.Forget e: _clients.GetValueOrDefault(e.Service)?.Forget(); break;
+            case Effect.AwaitTurn: Add(0, Turn.Last, () => Event.TurnBegan.Value); break;
             case Effect.Exit: HasExited = true; break;
         }
     }

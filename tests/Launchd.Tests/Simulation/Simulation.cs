@@ -33,7 +33,8 @@ internal sealed class Simulation
         _scenario = Scenario.Draw(_random);
         _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random);
-        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith);
+        int startsPerTurn = _random.Fork().Pick(1, 2, 16);
+        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor);
         _mutate = mutate;
         _trace = trace;
