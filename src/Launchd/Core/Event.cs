@@ -70,7 +70,11 @@ internal abstract record Event
     internal sealed record TimerFired(TimerKey Key) : Event;
 
     /// <summary>A stop or reload command of an instance ended.</summary>
-    internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded) : Event;
+    /// <param name="Instance">Beside which it ran.</param>
+    /// <param name="Kind">Which of them.</param>
+    /// <param name="Succeeded">It exited with 0.</param>
+    /// <param name="Reason">Else why not, without a subject: "exited with 3".</param>
+    internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded, string? Reason = null) : Event;
 
     /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
     internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event

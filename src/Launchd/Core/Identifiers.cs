@@ -32,6 +32,9 @@ internal enum TimerKind
     /// <summary>A starting instance must be ready by then.</summary>
     Ready,
 
+    /// <summary>A reload that an operator asked for is waited for until then.</summary>
+    Reload,
+
     /// <summary>The next stage of stopping an instance.</summary>
     Stop,
 

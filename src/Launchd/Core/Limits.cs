@@ -36,6 +36,9 @@ internal static class Limits
     /// <summary>From the order to start an instance until its own connections (<c>connect</c>) must stand.</summary>
     public static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a program that was told to reload may take to say that it does.</summary>
+    public static readonly TimeSpan ReloadAnnouncement = TimeSpan.FromSeconds(1);
+
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 

@@ -38,8 +38,8 @@ internal sealed record Instance
     /// <summary>Null until it was ready.</summary>
     public Moment? ReadyAt { get; init; }
 
-    /// <summary>Whether its reload command runs.</summary>
-    public bool RunsReloadCommand { get; init; }
+    /// <summary>A reload that it owes to an operator; null: none.</summary>
+    public InstanceReload? Reload { get; init; }
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 
@@ -154,6 +154,9 @@ internal sealed record ServiceState
 
     /// <summary>What became of the last one.</summary>
     public RolloutResult? LastRollout { get; init; }
+
+    /// <summary>What became of the last <c>reload-service</c>, or has so far.</summary>
+    public ReloadResult? Reload { get; init; }
 
     /// <summary>A reload took it out of the configuration: it ends and is forgotten.</summary>
     public bool IsLeaving { get; init; }

@@ -25,7 +25,7 @@ internal static class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
-        Instance instance = EndWatching(d, live) with { DrainingSince = d.Now };
+        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now };
         Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
@@ -57,7 +57,7 @@ internal static class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
-            EndWatching(d, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+            EndWatching(d, service, slot, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
         Kill(d, service, slot, stopping);
     }
 
@@ -110,8 +110,7 @@ internal static class Stopping
             return;
         if (ended.Kind == CommandKind.Reload)
         {
-            if (live.Instance.RunsReloadCommand)
-                d.SetPhase(service, slot, live with { Instance = live.Instance with { RunsReloadCommand = false } });
+            ServiceReload.Apply(d, service, slot, ended);
             return;
         }
         if (live is not SlotPhase.Stopping { Stage: StopStage.Command } stopping)
@@ -129,7 +128,7 @@ internal static class Stopping
         }
         ServiceDefinition definition = live.Instance.Definition;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
-        Instance instance = stopping?.Instance ?? EndWatching(d, live);
+        Instance instance = stopping?.Instance ?? EndWatching(d, service, slot, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
@@ -265,7 +264,7 @@ internal static class Stopping
     }
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
-    private static Instance EndWatching(Draft d, SlotPhase.Live phase)
+    private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Starting starting)
@@ -282,10 +281,7 @@ internal static class Stopping
         }
         if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
             d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
-        if (!instance.RunsReloadCommand)
-            return instance;
-        d.Do(new Effect.EndCommand(instance.Id, CommandKind.Reload));
-        return instance with { RunsReloadCommand = false };
+        return ServiceReload.Abandon(d, service, slot.Slot, instance);
     }
 
     private static string Reason(StopCause cause) => cause switch

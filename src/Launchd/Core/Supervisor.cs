@@ -125,6 +125,7 @@ internal sealed class Supervisor
         {
             case TimerKind.Prepare: ServiceMachine.PrepareTimerFired(d, instance); break;
             case TimerKind.Ready: ServiceMachine.ReadyTimerFired(d, instance); break;
+            case TimerKind.Reload: ServiceReload.TimerFired(d, instance); break;
             case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
             case TimerKind.Prove: Rollout.ProveTimerFired(d, instance); break;

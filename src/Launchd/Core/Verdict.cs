@@ -10,6 +10,8 @@ internal static class Verdict
         bool isStop = pending.Verb == Verb.Stop || (pending.Verb == Verb.Configure && state.IsLeaving);
         if (isStop)
             return OfStop(d, state, pending);
+        if (pending.Verb == Verb.Reload)
+            return OfReload(d, state, pending);
         if (pending.Verb is Verb.Configure or Verb.Scale && !state.IsWanted && !d.IsShuttingDown)
             return state.HasLiveInstance ? null : new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, Elapsed(d, pending), null);
         if (!state.IsWanted || d.IsShuttingDown)
@@ -38,6 +40,16 @@ internal static class Verdict
         string? hangs = state.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault()?.Failure.ToString();
         return new Outcome(state.Definition.Name, Succeeded: hangs is null, state.PublicState, hangs, Elapsed(d, pending), hangs is null ? null
             : state.LastFailedInstance);
+    }
+
+    private static Outcome? OfReload(Draft d, ServiceState state, PendingRequest pending)
+    {
+        if (ServiceReload.IsUnderWay(state))
+            return null;
+        if (state.Reload is { Failure: { } failure } failed)
+            return No(d, state, pending, failure, failed.Failed);
+        string? text = state.Reload is { IsUnconfirmed: true } ? "told to reload" : null;
+        return new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, text, Elapsed(d, pending), Failed: null);
     }
 
     /// <summary>Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.</summary>

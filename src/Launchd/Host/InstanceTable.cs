@@ -75,7 +75,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (process is null)
         {
             SupervisorLog.CommandFailed(_parts.Logger, instance?.Label ?? id.ToString(), kind.ToString().ToLowerInvariant(), refused ?? "it is over");
-            _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false));
+            _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false, $"cannot be run: {refused}"));
             return;
         }
         _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
@@ -214,7 +214,8 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (status is not { Code: 0, Signal: 0 } && _instances.TryGetValue(id, out RunningInstance? instance))
             SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
-        _host.Feed(new Event.CommandEnded(id, kind, status is { Code: 0, Signal: 0 }));
+        bool succeeded = status is { Code: 0, Signal: 0 };
+        _host.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
     }
 
     private void ReadNotifications(RunningInstance instance, int most)

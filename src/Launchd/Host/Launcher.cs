@@ -79,7 +79,7 @@ internal sealed class Launcher(
         environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
         SpawnRequest request = Describe(instance, birth, arguments, environment, searchPath, user);
         if (spawner.Start(request, out PidFd? child) is { } failure)
-            refused = Explain(service, request, failure).Text;
+            refused = Describe(service, request, failure);
         return child;
     }
 
@@ -328,10 +328,13 @@ internal sealed class Launcher(
     private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
         new(stage, errno.Value, $"cannot start {service.Name}: {text}");
 
-    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
+    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
+        Refuse(service, Words(failure.Stage), failure.Errno, Describe(service, request, failure));
+
+    private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
     {
         Execution execution = service.Execution;
-        string text = failure.Stage switch
+        return failure.Stage switch
         {
             SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
             SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}",
@@ -342,7 +345,6 @@ internal sealed class Launcher(
                 ? " (a value below the present one needs root)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
-        return new Failure.SpawnFailed(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {text}");
     }
 
     private static string ExecText(Errno errno) =>

@@ -20,6 +20,7 @@ public sealed class LifecycleTableTests
         ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
+        ("Ready, told to reload", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Reload)),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
         ("Stopping: by itself", () => Fresh().Boot().Say("web", "READY=1").Say("web", "STOPPING=1")),
         ("Stopping: leftovers", () => Fresh().Boot().Say("web", "READY=1").Exit("web", 1, leftovers: true)),
@@ -52,6 +53,7 @@ public sealed class LifecycleTableTests
         ("Timer Prepare", w => Fired(w, TimerKind.Prepare)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
+        ("Timer Reload", w => Fired(w, TimerKind.Reload)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
         ("Timer Prove", w => Fired(w, TimerKind.Prove)),
         ("Timer Backoff", w => Fired(w, TimerKind.Backoff)),
@@ -101,7 +103,7 @@ public sealed class LifecycleTableTests
     public void EachPhase_IsTheOneItsNameSays()
     {
         foreach ((string name, Func<World> bring) in Phases)
-            Assert.StartsWith(name.Split(':')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
+            Assert.StartsWith(name.Split(':', ',')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
     }
 
     private static string Document()

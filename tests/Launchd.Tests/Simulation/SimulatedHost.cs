@@ -189,7 +189,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (!process.IsMainAlive || process.Service.Watchdog is not { } period || period <= TimeSpan.Zero)
             return null;
         Add((int)period.TotalMilliseconds / 2, Turn.Notification, () => Ping(process));
-        return new Event.Notified(process.Id, Notification.Parse("WATCHDOG=1"u8)!, process.Pid, 0, []);
+        return Says(process, "WATCHDOG=1");
     }
 
     /// <summary>A demand service that runs takes the clients from the queue.</summary>
@@ -223,6 +223,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     {
         if (!_processes.TryGetValue(effect.Instance, out SimulatedProcess? process))
             return;
+        if (effect.Number == SignalNumber.Hup && process.IsMainAlive)
+            Reread(process);
         bool isKill = effect.Number == SignalNumber.Kill;
         bool isStop = isKill || effect.Number == process.Service.Stop.Signal || effect.Number == SignalNumber.Abrt;
         if (!isStop || (isKill && process.HangsInKernel))
@@ -237,6 +239,22 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (reachesLeftovers)
             Add(after < 0 ? 5 : after, Turn.Exit, () => EndLeftovers(process));
     }
+
+    /// <summary>A program that reloads may say so, with the time or without; what has begun well is finished, or is not.</summary>
+    private void Reread(SimulatedProcess process)
+    {
+        SeededRandom choices = random.Fork();
+        if (choices.Chance(30))
+            return;
+        string announcement = choices.Pick("RELOADING=1", $"RELOADING=1\nMONOTONIC_USEC={Now.Nanoseconds / 1000}", "RELOADING=1\nMONOTONIC_USEC=1");
+        int announced = choices.Pick(0, 200, 3000);
+        Add(announced, Turn.Notification, () => Says(process, announcement));
+        if (IsCalm || choices.Chance(70))
+            Add(announced + choices.Pick(0, 500, 20_000), Turn.Notification, () => Says(process, "READY=1"));
+    }
+
+    private static Event.Notified? Says(SimulatedProcess process, string text) =>
+        process.IsMainAlive ? new Event.Notified(process.Id, Notification.Parse(Encoding.UTF8.GetBytes(text))!, process.Pid, 0, []) : null;
 
     private static Event.LeftoversEnded? EndLeftovers(SimulatedProcess process)
     {

@@ -46,6 +46,8 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
             {
                 if (slot.Phase is SlotPhase.Ready { Instance.ProvenAt: { } proven } proving)
                     awaited.Add(Key(TimerKind.Prove, proving), proven);
+                if (slot.Phase is SlotPhase.Ready { Instance.Reload.Deadline: { } reloaded } reloading)
+                    awaited.Add(Key(TimerKind.Reload, reloading), reloaded);
                 switch (slot.Phase)
                 {
                     case SlotPhase.Preparing { Deadline: var due } preparing: awaited.Add(Key(TimerKind.Prepare, preparing), due); break;
