@@ -117,6 +117,8 @@ internal static class Activation
             return;
         }
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+        // While it rests it counts as listening; whether it does from now on is another question.
+        d.UnsettleNeighbours(service);
         foreach (SlotState slot in d[service].Slots)
         {
             // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
@@ -131,6 +133,7 @@ internal static class Activation
     {
         d.Disarm(TimerKind.Activation, d[service].Definition.Name, 0);
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+        d.UnsettleNeighbours(service);
     }
 
     /// <summary>A demand service whose requirement failed would only fail again at each client: those wait in the queue instead.</summary>

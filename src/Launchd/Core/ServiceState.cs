@@ -38,8 +38,8 @@ internal sealed record Instance
     /// <summary>Null until it was ready.</summary>
     public Moment? ReadyAt { get; init; }
 
-    /// <summary>Whether its reload command runs.</summary>
-    public bool RunsReloadCommand { get; init; }
+    /// <summary>A reload that it owes to an operator; null: none.</summary>
+    public InstanceReload? Reload { get; init; }
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 
@@ -131,6 +131,9 @@ internal sealed record ServiceState
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
 
+    /// <summary>It could start more instances, in a later turn of the host.</summary>
+    public bool IsPutOff { get; init; }
+
     /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
     public bool IsSetAside { get; init; }
 
@@ -151,6 +154,9 @@ internal sealed record ServiceState
 
     /// <summary>What became of the last one.</summary>
     public RolloutResult? LastRollout { get; init; }
+
+    /// <summary>What became of the last <c>reload-service</c>, or has so far.</summary>
+    public ReloadResult? Reload { get; init; }
 
     /// <summary>A reload took it out of the configuration: it ends and is forgotten.</summary>
     public bool IsLeaving { get; init; }
@@ -218,7 +224,7 @@ internal sealed record ServiceState
     {
         SlotPhase.Idle or SlotPhase.Ended => PublicState.Stopped,
         SlotPhase.Waiting => PublicState.Waiting,
-        SlotPhase.Starting => PublicState.Starting,
+        SlotPhase.Preparing or SlotPhase.Starting => PublicState.Starting,
         SlotPhase.Ready => PublicState.Ready,
         SlotPhase.Stopping => PublicState.Draining,
         SlotPhase.BackingOff => PublicState.BackingOff,

@@ -25,10 +25,11 @@ internal sealed class Launcher(
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
     /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
+    /// <param name="prepared">The connections that were made for it, borrowed.</param>
     /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
-    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name,
-        FileDescriptor Descriptor)> stored, Action onReady)
+    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User = Users[service.Execution];
@@ -37,7 +38,7 @@ internal sealed class Launcher(
         using Birth birth = new();
         if (OpenNotify(instance, service) is { } notifyRefused)
             return notifyRefused;
-        if (GatherPassed(instance, birth, connection, stored) is { } refused)
+        if (GatherPassed(instance, birth, connection, prepared, stored) is { } refused)
             return refused;
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
@@ -78,7 +79,7 @@ internal sealed class Launcher(
         environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
         SpawnRequest request = Describe(instance, birth, arguments, environment, searchPath, user);
         if (spawner.Start(request, out PidFd? child) is { } failure)
-            refused = Explain(service, request, failure).Text;
+            refused = Describe(service, request, failure);
         return child;
     }
 
@@ -119,18 +120,17 @@ internal sealed class Launcher(
         return instance.Notify is null ? Refuse(service, "notify socket", refused, $"notify socket: {refused.Text}") : null;
     }
 
-    /// <summary>Descriptors from 3 on: the connection, or listeners, files and stored ones.</summary>
-    private Failure.SpawnFailed? GatherPassed(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    /// <summary>
+    /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
+    /// </summary>
+    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
     {
         ServiceDefinition service = instance.Definition;
-        if (service.Input is InputSource.Socket)
-            return null;
-        if (connection is not null)
-        {
+        bool isInetd = service.Input is InputSource.Socket;
+        if (!isInetd && connection is not null)
             birth.Pass(connection.Name, connection.Descriptor.Number, null);
-        }
-        else
+        if (!isInetd && connection is null)
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
             {
@@ -140,6 +140,11 @@ internal sealed class Launcher(
         }
         foreach (string key in service.Files)
         {
+            if (prepared.Find(key) is { } made)
+            {
+                birth.Pass(key, made.Number, key);
+                continue;
+            }
             if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
@@ -323,10 +328,13 @@ internal sealed class Launcher(
     private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
         new(stage, errno.Value, $"cannot start {service.Name}: {text}");
 
-    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
+    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
+        Refuse(service, Words(failure.Stage), failure.Errno, Describe(service, request, failure));
+
+    private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
     {
         Execution execution = service.Execution;
-        string text = failure.Stage switch
+        return failure.Stage switch
         {
             SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
             SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}",
@@ -337,7 +345,6 @@ internal sealed class Launcher(
                 ? " (a value below the present one needs root)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
-        return new Failure.SpawnFailed(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {text}");
     }
 
     private static string ExecText(Errno errno) =>

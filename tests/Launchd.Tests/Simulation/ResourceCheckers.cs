@@ -47,29 +47,40 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
     }
 }
 
-/// <summary>Every accepted connection is spawned with or closed, at once and once; no source has more than its share.</summary>
+/// <summary>
+/// Every accepted connection begins an instance or is closed, at once; it is spawned with or closed once; no source has more than its share.
+/// </summary>
 internal sealed class ConnectionChecker(Known known) : Checker("connections")
 {
     private readonly Dictionary<InstanceId, string> _sources = [];
+    private readonly HashSet<ConnectionId> _held = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         Event.ConnectionAccepted? accepted = happened as Event.ConnectionAccepted;
-        int closed = effects.OfType<Effect.CloseConnection>().Count(c => c.Connection == accepted?.Connection);
-        Effect.Spawn[] spawned = [.. effects.OfType<Effect.Spawn>().Where(s => s.Connection is not null)];
-        That(effects.OfType<Effect.CloseConnection>().Count() == closed && spawned.All(s => s.Connection == accepted?.Connection),
-            "a connection out of nowhere");
-        That(accepted is null || closed + spawned.Length == 1, "a connection is neither closed nor served, or both", accepted);
-        foreach (Effect.Spawn spawn in spawned)
+        if (accepted is not null)
+            _held.Add(accepted.Connection);
+        Start[] started = [.. Start.In(happened, effects).Where(s => s.Connection is not null)];
+        That(started.All(s => s.Connection == accepted?.Connection), "a connection out of nowhere");
+        foreach (Effect.CloseConnection close in effects.OfType<Effect.CloseConnection>())
+            That(_held.Remove(close.Connection), "a connection out of nowhere is closed", close);
+        foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>())
+            That(spawn.Connection is not { } served || _held.Remove(served), "a connection out of nowhere is served", spawn);
+        bool isHeld = accepted is not null && _held.Contains(accepted.Connection);
+        bool isAwaited = effects.OfType<Effect.Prepare>().Any(p => p.Connection == accepted?.Connection);
+        That(!isHeld || isAwaited, "a connection is neither closed nor served, or both", accepted);
+        foreach (Start start in started)
         {
-            _sources.Add(spawn.Instance, accepted!.Source);
+            _sources.Add(start.Instance, accepted!.Source);
             int most = known.MaxPerSource(accepted.Service);
             int now2 = _sources.Count(s => s.Key.Service == accepted.Service && s.Value == accepted.Source);
-            That(most == 0 || now2 <= most, "one source has more than its share", spawn);
+            That(most == 0 || now2 <= most, "one source has more than its share", start);
         }
         foreach (Effect.Release release in effects.OfType<Effect.Release>())
             _sources.Remove(release.Instance);
     }
+
+    public override void CheckEnd() => That(_held.Count == 0, "a connection is neither closed nor served at the end");
 }
 
 /// <summary>Commands and probes run for live instances only, one of a kind, and end with them at the latest.</summary>
