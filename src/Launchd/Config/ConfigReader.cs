@@ -33,7 +33,7 @@ internal sealed class ConfigReader
         if (!loader.HasUnreadFile)
             new CrossChecks(context, reader._listeners, reader._files, reader._services).Run();
         SupervisorDefinition? definition = context.Diagnostics.HasErrors ? null : reader.Define();
-        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths]);
+        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths]) { Places = new ConfigPlaces(reader._listeners) };
     }
 
     private void ReadAll(IReadOnlyList<TableReader> roots)

@@ -199,7 +199,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
     }
 
-    private static string LockOf(string path) => System.IO.Path.Combine(path, "lock");
+    /// <summary>Holds the pid of the supervisor whose directory it is.</summary>
+    public static string LockOf(string path) => System.IO.Path.Combine(path, "lock");
 
     private static FileDescriptor TakeLock(string file, string path)
     {
