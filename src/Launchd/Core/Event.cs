@@ -29,7 +29,10 @@ internal abstract record Event
     internal sealed record Spawned(InstanceId Instance, int Pid) : Event;
 
     /// <summary>Result of <see cref="Effect.Spawn"/>, or of <see cref="Effect.Prepare"/>: there is no process.</summary>
-    internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure) : Event;
+    /// <param name="Instance">For which there is none.</param>
+    /// <param name="Failure">Why.</param>
+    /// <param name="Connection">Given back after a shortage: the core closes it or has it spawned with again. Null: none, or it is closed.</param>
+    internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure, ConnectionId? Connection = null) : Event;
 
     /// <summary>The main process ended and was reaped.</summary>
     /// <param name="Instance">Whose main process it was.</param>

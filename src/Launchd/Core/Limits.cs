@@ -61,7 +61,7 @@ internal static class Limits
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));
 
-    /// <summary>Pause after accept(2) ran out of descriptors or memory; doubled each time in a row, up to the longest.</summary>
-    public static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
-    public static readonly TimeSpan LongestAcceptPause = TimeSpan.FromSeconds(5);
+    /// <summary>Pause after the supervisor ran out of descriptors, memory or processes; doubled each time in a row, up to the longest.</summary>
+    public static readonly TimeSpan ShortagePause = TimeSpan.FromMilliseconds(100);
+    public static readonly TimeSpan LongestShortagePause = TimeSpan.FromSeconds(5);
 }

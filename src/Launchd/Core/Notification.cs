@@ -86,7 +86,10 @@ internal sealed record Notification
         "WATCHDOG" => this with { IsWatchdogPing = value == "1", IsWatchdogTrigger = value == "trigger" },
         "WATCHDOG_USEC" => this with { WatchdogPeriod = Microseconds(value) },
         "EXTEND_TIMEOUT_USEC" => this with { ExtendTimeout = Microseconds(value) },
-        "MONOTONIC_USEC" => this with { MonotonicMicroseconds = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long at) ? at : null },
+        "MONOTONIC_USEC" => this with
+        {
+            MonotonicMicroseconds = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long at) ? at : null,
+        },
         "RESTART_RESET" => this with { IsRestartReset = value == "1" },
         "STATUS" => this with { Status = value.Length > Limits.StatusTextLength ? value[..Limits.StatusTextLength] : value },
         "MAINPID" => this with { MainPid = int.TryParse(value, CultureInfo.InvariantCulture, out int pid) && pid > 1 ? pid : null },

@@ -123,6 +123,12 @@ internal static class Requests
             WantNeeded(d, needed);
         if (reason == StartReason.Request && d[service].PausedUntil is not null)
             Activation.Resume(d, service);
+        if (d[service].Reborn is not null)
+        {
+            // Its slots are still those of another kind; what it begins with once they have ended is known already.
+            d[service] = d[service] with { IsWanted = true, IsSetAside = false };
+            return;
+        }
         if (!d[service].IsWanted || d[service].IsSetAside)
             Pool.BeginGeneration(d, service);
         ServiceState state = d[service];

@@ -98,7 +98,7 @@ internal static class ServiceMachine
         string[] awaited = [.. preparing.Instance.Definition.Files.Where(d.Graph.Connections.ContainsKey)
             .Select(f => $"file \"{f}\": cannot connect to {d.Graph.Connections[f]}")];
         FailToStart(d, service, slot, preparing, new Failure.SpawnFailed("file", TimedOut,
-            $"cannot start {id.Service}: {string.Join(", or ", awaited)}: no answer within {Spans.Show(Limits.ConnectPatience)}"));
+            $"cannot start {id.Service}: {string.Join(", or ", awaited)}: no answer within {Spans.Show(Limits.ConnectPatience)}"), unserved: null);
     }
 
     /// <summary>Takes back what belongs to an instance that is being prepared.</summary>
@@ -115,6 +115,8 @@ internal static class ServiceMachine
             return;
         Instance instance = starting.Instance with { Pid = spawned.Pid };
         ServiceDefinition definition = instance.Definition;
+        if (d[service].ShortageCount != 0)
+            d[service] = d[service] with { ShortageCount = 0 };
         d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
         if (slot.Role == SlotRole.Successor)
             Rollout.NoteSpawn(d, instance);
@@ -134,10 +136,10 @@ internal static class ServiceMachine
     public static void Apply(Draft d, Event.SpawnFailed failed)
     {
         if (d.Find(failed.Instance) is (int service, SlotState slot, SlotPhase.Live phase) && (phase.IsBeingSpawned || phase is SlotPhase.Preparing))
-            FailToStart(d, service, slot, phase, failed.Failure);
+            FailToStart(d, service, slot, phase, failed.Failure, failed.Connection);
     }
 
-    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure)
+    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Preparing preparing)
@@ -154,9 +156,12 @@ internal static class ServiceMachine
         if (d[service].IsPerConnection)
         {
             Activation.RemoveConnectionSlot(d, service, slot);
+            if (unserved is { } connection)
+                Activation.Hold(d, service, new HeldConnection(connection, instance.Source!));
             return;
         }
-        Retry(d, service, slot, failure);
+        bool counts = !failure.IsShortage || slot.Starts.IsEmpty;
+        Retry(d, service, counts ? slot : slot with { Starts = slot.Starts[..^1] }, failure);
     }
 
     public static void Apply(Draft d, Event.ReadinessMet met)
@@ -293,17 +298,22 @@ internal static class ServiceMachine
             d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
             return;
         }
-        if (failure is not null && (definition.Restart == RestartKind.Never || failure is Failure.Faulted))
+        bool isShort = failure is Failure.SpawnFailed { IsShortage: true };
+        // Clients wait for a demand service, and nothing of it has run yet that could not be run again.
+        bool mayRetry = definition.Restart != RestartKind.Never || (isShort && state.IsOnDemand);
+        if (failure is not null && (!mayRetry || failure is Failure.Faulted))
         {
             Fail(d, service, slot, failure);
             return;
         }
-        if (StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
+        if (!isShort && StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
         {
             Fail(d, service, slot, LimitReached(definition, failure));
             return;
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
+        if (isShort && Activation.ShortagePause(slot.Attempt) is var least && delay < least)
+            delay = least;
         SlotState next = slot with { Attempt = slot.Attempt + 1 };
         d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
         if (delay <= TimeSpan.Zero)

@@ -97,6 +97,11 @@ internal sealed record SlotState
 /// <summary>An opaque state, in one descriptor, of the instances of one slot.</summary>
 internal sealed record SavedState(int Slot, DescriptorId Descriptor);
 
+/// <summary>A client that was accepted when no process could be made for it.</summary>
+/// <param name="Connection">Held by the host.</param>
+/// <param name="Source">For the limit per source.</param>
+internal sealed record HeldConnection(ConnectionId Connection, string Source);
+
 /// <summary>All that is known of one service.</summary>
 internal sealed record ServiceState
 {
@@ -125,8 +130,11 @@ internal sealed record ServiceState
     /// <summary>Whether somebody came within that window.</summary>
     public bool WasUsed { get; init; }
 
-    /// <summary>Attempts in a row to accept that failed for want of descriptors or memory.</summary>
+    /// <summary>Attempts in a row to accept, or to start something for who was accepted, that failed for want of descriptors or memory.</summary>
     public int ShortageCount { get; init; }
+
+    /// <summary>To be served before anybody else when activation resumes, in this order. No more than were being prepared at the same time.</summary>
+    public ImmutableArray<HeldConnection> Held { get; init; } = [];
 
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }

@@ -86,6 +86,8 @@ internal sealed class EffectRunner : IDisposable
     {
         if (lost is Event.ConnectionAccepted accepted)
             CloseConnection(accepted.Connection);
+        if (lost is Event.SpawnFailed { Connection: { } givenBack })
+            CloseConnection(givenBack);
         ImmutableArray<DescriptorId> received = lost switch
         {
             Event.Notified e => e.Descriptors,
@@ -152,7 +154,14 @@ internal sealed class EffectRunner : IDisposable
         try
         {
             List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            _host.FeedResult(Instances.Start(spawn, connection, prepared, stored));
+            Event result = Instances.Start(spawn, connection, prepared, stored);
+            if (result is Event.SpawnFailed { Failure.IsShortage: true } failed && connection is not null)
+            {
+                _connections.Add(spawn.Connection!.Value, connection);
+                connection = null;
+                result = failed with { Connection = spawn.Connection };
+            }
+            _host.FeedResult(result);
         }
         finally
         {
@@ -272,10 +281,9 @@ internal sealed class EffectRunner : IDisposable
         }
         if (connection is null)
         {
-            bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;
             if (refused != Errno.EAGAIN)
                 _host.Count("accepts-failed");
-            _host.FeedResult(new Event.AcceptFailed(accept.Service, isShortage));
+            _host.FeedResult(new Event.AcceptFailed(accept.Service, refused.IsShortage));
             return;
         }
         ConnectionId id = new(++_connectionCount);

@@ -42,7 +42,8 @@ internal sealed class Launcher(
             return refused;
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
-        OpenReadyPipe(instance, birth, service);
+        if (OpenReadyPipe(instance, birth, service) is { } readyRefused)
+            return readyRefused;
         if (!birth.OpenChannel(instance, out Errno channelRefused))
             return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
         if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
@@ -237,17 +238,18 @@ internal sealed class Launcher(
         return writeEnd;
     }
 
-    private static unsafe void OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
+    private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
     {
         if (service.Ready is not Readiness.Descriptor ready)
-            return;
+            return null;
         int* ends = stackalloc int[2];
         if (HostLibc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
-            return;
+            return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
         instance.ReadyPipe = new FileDescriptor(ends[0]);
         FileDescriptor writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         birth.PassAt(ready.Number, writeEnd.Number);
+        return null;
     }
 
     private static Failure.SpawnFailed? BuildEnvironment(
@@ -325,11 +327,16 @@ internal sealed class Launcher(
         _ => birth.NumberOf(placeholder["fd:".Length..]).ToString(CultureInfo.InvariantCulture),
     };
 
+    // What is opened for the child before its birth is the supervisor's, so it is the supervisor that has nothing left.
     private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
-        new(stage, errno.Value, $"cannot start {service.Name}: {text}");
+        new(stage, errno.Value, $"cannot start {service.Name}: {text}") { IsShortage = errno.IsShortage };
 
     private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
-        Refuse(service, Words(failure.Stage), failure.Errno, Describe(service, request, failure));
+        new(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {Describe(service, request, failure)}")
+        {
+            // Past that stage the child's own limits decide, and they will be the same the next time.
+            IsShortage = failure.Stage == SpawnStage.Clone && (failure.Errno.IsShortage || failure.Errno == Errno.EAGAIN),
+        };
 
     private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
     {

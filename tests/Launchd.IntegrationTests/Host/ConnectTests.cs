@@ -164,5 +164,6 @@ public sealed class ConnectTests : IDisposable
         return server;
     }
 
-    private static Task<Socket> Accept(Socket server, Supervisor supervisor) => Deadline.Await(server.AcceptAsync(), "a connection", supervisor.Events.ToString);
+    private static Task<Socket> Accept(Socket server, Supervisor supervisor) =>
+        Deadline.Await(server.AcceptAsync(), "a connection", supervisor.Events.ToString);
 }

@@ -83,6 +83,9 @@ internal sealed class World
     /// <summary>The next spawn fails.</summary>
     public bool SpawnsFail { get; set; }
 
+    /// <summary>The same, for want of descriptors.</summary>
+    public bool IsShort { get; set; }
+
     public IReadOnlyDictionary<TimerKey, Moment> Timers => _timers;
 
     public int? ExitCode => Effects.OfType<Effect.Exit>().FirstOrDefault()?.Code;
@@ -195,6 +198,10 @@ internal sealed class World
                 break;
             case Effect.Spawn e when SpawnsFail:
                 results.Enqueue(new Event.SpawnFailed(e.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
+                break;
+            case Effect.Spawn e when IsShort:
+                Failure.SpawnFailed shortage = new("output", 24, "output: pipe: Too many open files") { IsShortage = true };
+                results.Enqueue(new Event.SpawnFailed(e.Instance, shortage, e.Connection));
                 break;
             case Effect.Spawn e:
                 _last[e.Instance.Service.Text] = e.Instance;

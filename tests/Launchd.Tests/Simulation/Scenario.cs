@@ -9,7 +9,11 @@ internal sealed class Scenario
     private const int MostServices = 6;
 
     /// <summary>To which the instances of some services are connected before they are born.</summary>
-    private static readonly FileDefinition.Connected Peer = new() { Key = "peer", Target = new ListenAddress.Unix(UnixKind.Stream, "/peer", IsAbstract: false) };
+    private static readonly FileDefinition.Connected Peer = new()
+    {
+        Key = "peer",
+        Target = new ListenAddress.Unix(UnixKind.Stream, "/peer", IsAbstract: false),
+    };
 
     private Scenario(SupervisorDefinition[] all, ServiceName? exitWith, TimeSpan chaos)
     {

@@ -128,7 +128,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (!IsCalm && random.Chance(8))
         {
             int error = random.Pick(2, 11, 12, 13, 24);
-            Results.Enqueue(new Event.SpawnFailed(effect.Instance, new Failure.SpawnFailed("exec", error, $"exec program: error {error}")));
+            bool isShortage = error is 11 or 12 or 24;
+            Failure.SpawnFailed failure = new("exec", error, $"exec program: error {error}") { IsShortage = isShortage };
+            Results.Enqueue(new Event.SpawnFailed(effect.Instance, failure, isShortage ? effect.Connection : null));
             return;
         }
         SimulatedProcess process = SimulatedProcess.Draw(random, effect.Instance, (int)_lastPid++, service, IsCalm);

@@ -5,7 +5,8 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
-/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list.
+/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list; what the system had no room
+/// for was no start.
 /// </summary>
 internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 {
@@ -21,6 +22,11 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         }
         if (happened is Event.Reloaded)
             _starts.Clear();
+        if (happened is Event.SpawnFailed { Failure.IsShortage: true } failed && _slots.TryGetValue(failed.Instance, out int failedSlot)
+            && _starts.TryGetValue((failed.Instance.Service, failedSlot), out List<Moment>? before) && before.Count > 0)
+        {
+            before.RemoveAt(before.Count - 1);
+        }
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
