@@ -61,7 +61,8 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     /// <summary>A reload did not take place after all: what <see cref="ServeLast"/> stopped goes on.</summary>
     public void ResumeAll()
     {
-        foreach (StoppedIntake intake in _stopped.Values.Where(s => parts.Descriptors.Retired.All(r => r.Listener.Descriptor != s.Listener.Descriptor)).ToArray())
+        HashSet<FileDescriptor> retired = [.. parts.Descriptors.Retired.Select(r => r.Listener.Descriptor)];
+        foreach (StoppedIntake intake in _stopped.Values.Where(s => !retired.Contains(s.Listener.Descriptor)).ToArray())
             Resume(intake);
     }
 

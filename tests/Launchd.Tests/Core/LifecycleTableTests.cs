@@ -17,9 +17,11 @@ public sealed class LifecycleTableTests
     [
         ("Idle", () => Fresh()),
         ("Waiting", () => Fresh(Db() with { Ready = Readiness.Notify.Value }).Boot()),
+        ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
         ("Stopping: emptying", Emptying),
+        ("Ready, told to reload", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Reload)),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
         ("Stopping: by itself", () => Fresh().Boot().Say("web", "READY=1").Say("web", "STOPPING=1")),
         ("Stopping: leftovers", () => Fresh().Boot().Say("web", "READY=1").Exit("web", 1, leftovers: true)),
@@ -32,6 +34,8 @@ public sealed class LifecycleTableTests
     private static readonly (string Name, Func<World, Event> Make)[] Events =
     [
         ("Booted", _ => Event.Booted.Value),
+        ("Prepared", w => new Event.Prepared(Web(w))),
+        ("SpawnFailed", w => new Event.SpawnFailed(Web(w), new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"))),
         ("MainExited, 0", w => new Event.MainExited(Web(w), new ExitStatus(0), HasLeftovers: false)),
         ("MainExited, 1", w => new Event.MainExited(Web(w), new ExitStatus(1), HasLeftovers: false)),
         ("MainExited, leftovers", w => new Event.MainExited(Web(w), new ExitStatus(0, 15), HasLeftovers: true)),
@@ -49,9 +53,11 @@ public sealed class LifecycleTableTests
         ("FDSTORE=1", w => Said(w, "FDSTORE=1", new DescriptorId(1))),
         ("ReadinessMet", w => new Event.ReadinessMet(Web(w))),
         ("MainProcessChanged", w => new Event.MainProcessChanged(Web(w), 4711)),
+        ("Timer Prepare", w => Fired(w, TimerKind.Prepare)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
         ("Timer Queue", w => Fired(w, TimerKind.Queue)),
+        ("Timer Reload", w => Fired(w, TimerKind.Reload)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
         ("Timer Prove", w => Fired(w, TimerKind.Prove)),
         ("Timer Backoff", w => Fired(w, TimerKind.Backoff)),
@@ -101,7 +107,7 @@ public sealed class LifecycleTableTests
     public void EachPhase_IsTheOneItsNameSays()
     {
         foreach ((string name, Func<World> bring) in Phases)
-            Assert.StartsWith(name.Split(':')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
+            Assert.StartsWith(name.Split(':', ',')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
     }
 
     private static string Document()
@@ -175,24 +181,22 @@ public sealed class LifecycleTableTests
 
     private static World Emptying()
     {
-        World world = Fresh(socket: "port").Boot().Say("web", "READY=1");
+        World world = new(Db(), Web() with { Sockets = ["port"] });
+        world.Boot().Say("web", "READY=1");
         world.QueuesAreEmpty = false;
         return Asked(world, Verb.Stop);
     }
 
-    private static World Fresh(ServiceDefinition? db = null, string? socket = null)
+    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files) => new(db ?? Db(), Web() with { Files = files });
+
+    private static ServiceDefinition Web() => A.Service("web", "db") with
     {
-        ServiceDefinition web = A.Service("web", "db") with
-        {
-            Ready = Readiness.Notify.Value,
-            Restart = RestartKind.OnFailure,
-            Watchdog = TimeSpan.FromSeconds(10),
-            Reload = new ReloadAction.Signal(SignalNumber.Hup),
-            FdStoreCount = 1,
-            Sockets = socket is null ? [] : [socket],
-        };
-        return new World(db ?? Db(), web);
-    }
+        Ready = Readiness.Notify.Value,
+        Restart = RestartKind.OnFailure,
+        Watchdog = TimeSpan.FromSeconds(10),
+        Reload = new ReloadAction.Signal(SignalNumber.Hup),
+        FdStoreCount = 1,
+    };
 
     private static ServiceDefinition Db() => A.Service("db");
 
@@ -212,7 +216,8 @@ public sealed class LifecycleTableTests
         return world.Exit("web", 1);
     }
 
-    private static InstanceId Web(World world) => world.Spawned("web") > 0 ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
+    private static InstanceId Web(World world) =>
+        world.Spawned("web") > 0 || world.Phase("web") is SlotPhase.Preparing ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
 
     private static Event.Notified Said(World world, string text, params ImmutableArray<DescriptorId> descriptors) =>
         new(Web(world), A.Message(text), 1, 0, descriptors);

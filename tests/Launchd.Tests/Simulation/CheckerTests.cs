@@ -28,6 +28,7 @@ public sealed class CheckerTests
     [InlineData("lose WatchUse", "16: use is watched")]
     [InlineData("lose UnwatchUse", "16: use is watched")]
     [InlineData("lose Spawn", "11: not at rest")]
+    [InlineData("lose AwaitTurn", "17: somebody was put off")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
     [InlineData("lose LookAtQueues", "17: told to end without a look")]
     [InlineData("unsaid rollback", "3: a new instance failed before its proof")]

@@ -56,9 +56,10 @@ internal sealed class ListenerLifeChecker : Checker
             Retire(key);
         foreach (ListenerDefinition listener in next.Listeners)
         {
-            if (_open.TryGetValue(listener.Key, out (ListenerDefinition Definition, int Number) open) && open.Definition.Addresses.SequenceEqual(listener.Addresses))
+            (ListenerDefinition? before, _) = _open.GetValueOrDefault(listener.Key);
+            if (before?.Addresses.SequenceEqual(listener.Addresses) == true)
                 continue;
-            if (open.Definition is not null)
+            if (before is not null)
                 Retire(listener.Key);
             _open[listener.Key] = (listener, ++_count);
         }
