@@ -33,7 +33,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         {
             FileDescriptor listener = retired.Listener.Descriptor;
             if (leaving.Given.Contains(listener) && !host.Effects.Instances.All.Any(i => Accepts(i, listener)))
-                areEmpty &= IsEmpty(retired.Socket, retired.Listener);
+                areEmpty &= IsEmpty(retired);
         }
         return areEmpty;
     }
@@ -102,16 +102,27 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         }
     }
 
-    private bool MayBeNeeded(RetiredListener retired) => host.Effects.Instances.IsHeld(retired.Listener.Descriptor)
-        || (parts.Descriptors.FindSocket(retired.Socket.Key) is null && host.Core.MayStartWith(retired.Socket.Key));
+    private bool MayBeNeeded(RetiredListener retired) => host.Effects.Instances.IsHeld(retired.Listener.Descriptor) || MayBeGiven(retired);
+
+    private bool MayBeGiven(RetiredListener retired) =>
+        parts.Descriptors.FindSocket(retired.Socket.Key) is null && host.Core.MayStartWith(retired.Socket.Key);
 
     private static bool Accepts(RunningInstance instance, FileDescriptor listener) =>
         !instance.IsLeaving && !instance.MainEnded && instance.Given.Contains(listener);
 
-    private bool IsEmpty(HeldSocket socket, OpenedListener listener)
+    private bool IsEmpty(RetiredListener retired)
     {
-        TimeSpan since = SupervisorHost.Now - Stop(socket, listener).Since;
-        return since >= Settling && ListenerIntake.IsEmpty(listener, socket.EndpointOf(listener), countsHandshakes: since < HandshakePatience);
+        (OpenedListener listener, ListenerEndpoint endpoint) = (retired.Listener, retired.Socket.EndpointOf(retired.Listener));
+        StoppedIntake intake = Stop(retired.Socket, listener);
+        TimeSpan since = SupervisorHost.Now - intake.Since;
+        if (intake.IsEnded)
+            return ListenerIntake.IsQueueEmpty(listener);
+        if (since < Settling || !ListenerIntake.IsEmpty(listener, endpoint, countsHandshakes: since < HandshakePatience))
+            return false;
+        if (MayBeGiven(retired) || host.Reloads.IsUnderWay || !ListenerIntake.End(listener, endpoint))
+            return true;
+        intake.IsEnded = true;
+        return ListenerIntake.IsQueueEmpty(listener);
     }
 
     private StoppedIntake Stop(HeldSocket socket, OpenedListener listener)
@@ -144,5 +155,9 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     /// <param name="Listener">Borrowed.</param>
     /// <param name="Since">When the last client could come.</param>
     /// <param name="Aside">The name that its path has meanwhile; null: it has none, or its own.</param>
-    private sealed record StoppedIntake(HeldSocket Socket, OpenedListener Listener, Moment Since, OwnedPath? Aside);
+    private sealed record StoppedIntake(HeldSocket Socket, OpenedListener Listener, Moment Since, OwnedPath? Aside)
+    {
+        /// <summary>The last place in its queue was taken away too, and for good.</summary>
+        public bool IsEnded { get; set; }
+    }
 }

@@ -52,6 +52,17 @@ internal static unsafe class ListenerIntake
             _ = listen(listener.Descriptor.Number, backlogCount);
     }
 
+    /// <summary>
+    /// An abstract name cannot be taken away, and its queue keeps one place: shut down, it lets nobody in any more, and its holders still
+    /// accept who is in the queue. There is no way back.
+    /// </summary>
+    /// <returns>Whether this did anything.</returns>
+    public static bool End(OpenedListener listener, ListenerEndpoint endpoint) =>
+        endpoint is ListenerEndpoint.Unix { IsAbstract: true } && ListenerRepair.Listens(endpoint) && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
+
+    /// <summary>Whether nobody waits in its queue, even if it was shut down. True where the kernel does not tell.</summary>
+    public static bool IsQueueEmpty(OpenedListener listener) => ListenerState.ReadQueue(listener.Descriptor) is not { QueueCount: > 0 };
+
     /// <summary>Whether nobody waits in it.</summary>
     /// <param name="listener">Whose intake has stopped.</param>
     /// <param name="endpoint">Where it is bound.</param>
@@ -62,7 +73,7 @@ internal static unsafe class ListenerIntake
             return true; // the others have no queue that ends with them, or none of clients
         if (!ListenerState.IsAlive(listener.Descriptor))
             return true; // nobody can accept from it any more
-        if (ListenerState.IsReadable(listener.Descriptor) || ListenerState.ReadQueue(listener.Descriptor) is { QueueCount: > 0 })
+        if (ListenerState.IsReadable(listener.Descriptor) || !IsQueueEmpty(listener))
             return false;
         return !(countsHandshakes && endpoint is ListenerEndpoint.Tcp && ConnectionDiagnostics.HasHandshakes(listener.Descriptor));
     }

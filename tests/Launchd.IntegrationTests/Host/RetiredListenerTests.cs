@@ -44,6 +44,7 @@ public sealed class RetiredListenerTests
     [InlineData("overlap", "unix")]
     [InlineData("replace", "unix")]
     [InlineData("overlap", "abstract")]
+    [InlineData("replace", "abstract")]
     public async Task WhoConnectedToTheOldAddressIsAnswered(string update, string kind)
     {
         string[] addresses = Addresses(kind);

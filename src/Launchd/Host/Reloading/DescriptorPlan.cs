@@ -192,7 +192,8 @@ internal sealed class DescriptorPlan
         ListenAddress address = socket.Definition.Addresses[listener.Address];
         RetiredListener? open = _retired.Find(r => r.Listener.ShardIndex == listener.Shard
             && (r.Socket.AddressOf(r.Listener) == address || r.Listener.Address == address.ToString()));
-        if (open is null)
+        // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
+        if (open is null || (open.Socket.EndpointOf(open.Listener) is ListenerEndpoint.Unix && !ListenerState.IsAlive(open.Listener.Descriptor)))
             return;
         _retired.Remove(open);
         listener.Revived = open;
