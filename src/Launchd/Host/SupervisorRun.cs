@@ -38,6 +38,7 @@ internal static unsafe class SupervisorRun
         using ControlListener control = ControlListener.Open(definition, directory, users);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
+        using SlowLanes lanes = new(mailbox);
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
@@ -61,13 +62,14 @@ internal static unsafe class SupervisorRun
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
-        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, instance => running?.Effects.Instances.ReadNotifications(instance));
+        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, lanes, instance => running?.Effects.Instances.ReadNotifications(instance));
         HostParts parts = new()
         {
             Loop = loop,
             Mailbox = mailbox,
             Delays = delays,
             NotifySockets = notifySockets,
+            Lanes = lanes,
             Directory = directory,
             Descriptors = descriptors,
             Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, notifySockets, fileLimit),
