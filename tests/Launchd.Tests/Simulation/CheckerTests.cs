@@ -28,6 +28,7 @@ public sealed class CheckerTests
     [InlineData("lose WatchUse", "16: use is watched")]
     [InlineData("lose UnwatchUse", "16: use is watched")]
     [InlineData("lose Spawn", "11: not at rest")]
+    [InlineData("lose AwaitTurn", "17: somebody was put off")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
     public void APlantedFault_IsFound(string fault, string expected)
     {
