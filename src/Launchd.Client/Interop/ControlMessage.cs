@@ -141,7 +141,7 @@ internal static class ControlMessage
 /// <summary>What came beside the bytes of one message. Whoever holds it owns <see cref="Descriptors"/> and <see cref="Pidfd"/>.</summary>
 internal struct ReceivedControl
 {
-    /// <summary>All headers, known or not: 0 together with 0 bytes is end-of-file on a socket with SO_PASSCRED.</summary>
+    /// <summary>All headers, known or not.</summary>
     public int HeaderCount;
     public bool HasCredentials;
     public int Pid;
@@ -152,6 +152,12 @@ internal struct ReceivedControl
 
     /// <summary>A security module kept one of the sent descriptors back.</summary>
     public bool HasDenied;
+
+    /// <summary>
+    /// Nobody sent anything: together with 0 bytes this is end-of-file on a socket with SO_PASSCRED. The kernel says so by no header on a socket
+    /// of messages, and by the credentials of process 0 on a stream.
+    /// </summary>
+    public readonly bool IsBare => HeaderCount == 0 || (HeaderCount == 1 && HasCredentials && Pid == 0);
 
     /// <summary>Closes everything.</summary>
     public void Close()

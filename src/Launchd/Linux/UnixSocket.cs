@@ -109,7 +109,7 @@ internal static unsafe class UnixSocket
             bool isTruncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || beside.HasDenied;
             if (isTruncated)
                 beside.Close();
-            bool isEnd = length == 0 && beside.HeaderCount == 0 && !isTruncated;
+            bool isEnd = length == 0 && beside.IsBare && !isTruncated;
             return new Received(isEnd ? ReceiveOutcome.EndOfStream : ReceiveOutcome.Message, (int)length, isTruncated, beside);
         }
     }

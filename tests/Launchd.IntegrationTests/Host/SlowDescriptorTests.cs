@@ -4,7 +4,6 @@ using System.Net.Sockets;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -239,7 +238,8 @@ public sealed class SlowDescriptorTests
     private static Supervisor Start(Peer? peer, string program, string more = "")
     {
         string text = $"import os\nos.environ['PEER'] = '{peer?.Port}'\n" + Preamble + program;
-        return Supervisor.StartText(Two.Replace("[\"python3\", \"app.py\"]", $"[\"python3\", \"-c\", {JsonSerializer.Serialize(text)}]", StringComparison.Ordinal)
+        string command = $"[\"python3\", \"-c\", {JsonSerializer.Serialize(text)}]";
+        return Supervisor.StartText(Two.Replace("[\"python3\", \"app.py\"]", command, StringComparison.Ordinal)
             .Replace("$", "$$", StringComparison.Ordinal).Replace("restart = \"never\"\n", "restart = \"never\"\n" + more, StringComparison.Ordinal));
     }
 
