@@ -55,12 +55,13 @@ internal sealed class EffectRunner : IDisposable
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
+            case Effect.LookAtQueues e: _host.FeedResult(new Event.QueuesSeen(e.Instance, _host.Retired.AreEmpty(e.Instance))); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
             case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
-            case Effect.Reply e: Reply(e); break;
+            case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.AwaitTurn: _host.AwaitTurn(); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
@@ -316,12 +317,6 @@ internal sealed class EffectRunner : IDisposable
             return;
         _host.Loop.Unwatch(descriptor);
         descriptor.Dispose();
-    }
-
-    private void Reply(Effect.Reply reply)
-    {
-        OnReply?.Invoke(reply.Request, reply.Outcomes);
-        _host.Reloads.Answered(reply.Request);
     }
 
     /// <summary>Tells those who follow.</summary>

@@ -116,6 +116,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!HasSlot(instance))
             _parts.NotifySockets.Forget(id.Service, instance.Slot);
         _host.Guard.HolderEnded();
+        _host.Retired.CloseUnused();
     }
 
     /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>

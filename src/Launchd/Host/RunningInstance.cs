@@ -23,6 +23,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>The listeners that it was given, borrowed: they stay open until it has ended.</summary>
     public List<FileDescriptor> Given { get; } = [];
 
+    /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
+    public bool IsLeaving { get; set; }
+
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
 

@@ -36,6 +36,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         ExitWith = exitWith;
         Parts = parts;
         Guard = new ListenerGuard(this, parts);
+        Retired = new RetiredListeners(this, parts);
         Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
@@ -56,6 +57,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <summary>The service with which the supervisor ends; null: none.</summary>
     public ServiceName? ExitWith { get; }
     public ListenerGuard Guard { get; }
+    public RetiredListeners Retired { get; }
     public Reloads Reloads { get; }
 
     /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
@@ -147,6 +149,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Reloads.Dispose();
         Channels.Dispose();
         _effects.Dispose();
+        Retired.Dispose();
         Guard.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
@@ -167,6 +170,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         foreach (Effect effect in _todo)
             Carry(effect);
         _todo.Clear();
+        // A rollout may have come to its end, after which nobody goes back to what it left.
+        Retired.CloseUnused();
     }
 
     private void Carry(Effect effect)
@@ -204,6 +209,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.SpawnFailed e => e.Instance.Service,
         Event.MainExited e => e.Instance.Service,
         Event.LeftoversEnded e => e.Instance.Service,
+        Event.QueuesSeen e => e.Instance.Service,
         Event.Notified e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
         Event.MainProcessChanged e => e.Instance.Service,
