@@ -140,7 +140,8 @@ internal static unsafe class SupervisorRun
             int width = opened.Max(o => o.Item1.Length);
             pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
         }
-        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, definition.Services.Length, parts.Directory.ControlSocket);
+        int count = definition.Services.Length;
+        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
     }
 
     private static Spawner MakeSpawner(SpawnCarrier? carrier, ulong fileLimit)
