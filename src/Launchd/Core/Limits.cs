@@ -42,6 +42,9 @@ internal static class Limits
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a program is not read because of what it sent before it loses its channel.</summary>
+    public static readonly TimeSpan HeldUpPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>Requests of operators that may wait for their outcome at a time.</summary>
     public const int PendingRequestCount = 256;
 

@@ -27,8 +27,8 @@ internal static class Reload
     {
         foreach (ServiceState gone in before.Services.Where(IsGone))
         {
-            foreach (StoredDescriptor stored in gone.Stored)
-                step.Do(new Effect.CloseDescriptor(stored.Id));
+            foreach (DescriptorId kept in gone.Stored.Select(s => s.Id).Concat(gone.SavedStates.Select(s => s.Descriptor)))
+                step.Do(new Effect.CloseDescriptor(kept));
             step.Do(new Effect.Forget(gone.Definition.Name));
         }
         DependencyGraph former = step.Graph;

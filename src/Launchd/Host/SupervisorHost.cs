@@ -41,6 +41,11 @@ internal sealed unsafe class SupervisorHost : IDisposable
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
         Channels = new Channel.ChannelServer(this);
+        parts.Lanes.OnEased = service =>
+        {
+            Channels.Ease(service);
+            _effects.Instances.Ease(service);
+        };
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
         Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
@@ -62,7 +67,6 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
     public Channel.ChannelServer Channels { get; }
-    public SlowCloser Closer { get; } = new();
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
@@ -141,6 +145,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Parts.Lanes.Dispose();
         Reloads.Dispose();
         Channels.Dispose();
         _effects.Dispose();
@@ -290,6 +295,7 @@ internal sealed record HostParts
     public required LogPump Pump { get; init; }
     public required Delays Delays { get; init; }
     public required NotifySockets NotifySockets { get; init; }
+    public required SlowLanes Lanes { get; init; }
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
