@@ -148,11 +148,12 @@ def run(case, keeps, options):
     ratio = restarts["p99_ms"] / calm["p99_ms"] if calm["p99_ms"] > 0 else 0.0
     ratio_beside = restarts["p99_ms"] / births["p99_ms"] if births["p99_ms"] > 0 else 0.0
     sent = sum(p["answered"] for p in load.phases.values()) + load.failures()
-    print(f"{case:8} {'keep' if keeps else 'close':5} {options.restarts:6} restarts {options.restarts / took:5.1f}/s {sent:10} requests {load.failures():3} failed "
-          f"{sum(p['again'] for p in load.phases.values()):4} again | {restarts['answered'] / restarts['seconds']:7.0f}/s | p50 {calm['p50_ms']:.2f} "
-          f"{births['p50_ms']:.2f} {restarts['p50_ms']:.2f} p99 {calm['p99_ms']:.2f} {births['p99_ms']:.2f} {restarts['p99_ms']:.2f} "
-          f"(x{ratio:.2f} of calm, x{ratio_beside:.2f} of beside) longest {restarts['longest_ms']:.1f} ms | daemon {processor / options.restarts * 1000:.1f} ms "
-          f"each, {grown:+d} KiB", flush=True)
+    again = sum(p["again"] for p in load.phases.values())
+    print(f"{case:8} {'keep' if keeps else 'close':5} {options.restarts:6} restarts {options.restarts / took:5.1f}/s {sent:10} requests "
+          f"{load.failures():3} failed {again:4} again | {restarts['answered'] / restarts['seconds']:7.0f}/s "
+          f"| p50 {calm['p50_ms']:.2f} {births['p50_ms']:.2f} {restarts['p50_ms']:.2f} p99 {calm['p99_ms']:.2f} {births['p99_ms']:.2f} "
+          f"{restarts['p99_ms']:.2f} (x{ratio:.2f} of calm, x{ratio_beside:.2f} of beside) longest {restarts['longest_ms']:.1f} ms "
+          f"| daemon {processor / options.restarts * 1000:.1f} ms each, {grown:+d} KiB", flush=True)
     return sent, problems
 
 
