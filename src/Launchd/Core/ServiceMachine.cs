@@ -16,7 +16,7 @@ internal static class ServiceMachine
     /// <param name="reason">Why.</param>
     /// <param name="connection">Which it serves; null: none.</param>
     /// <param name="source">Of the connection.</param>
-    /// <param name="predecessor">Whose place it takes while that still lives; null: none.</param>
+    /// <param name="predecessor">Whose place it is to take while that still lives; null: of one that waits for a successor, if there is one.</param>
     public static InstanceId Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
         InstanceId? predecessor = null)
     {
@@ -34,7 +34,7 @@ internal static class ServiceMachine
             Reason = reason,
             WatchdogPeriod = watchdog,
             Source = source,
-            Predecessor = predecessor,
+            Predecessor = predecessor ?? (connection is null ? Succession.Orphan(d, service, slot.Slot) : null),
         };
         SlotState started = slot with
         {
@@ -57,8 +57,7 @@ internal static class ServiceMachine
         Instance instance = starting.Instance with { Pid = spawned.Pid };
         ServiceDefinition definition = instance.Definition;
         d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
-        if (slot.Role == SlotRole.Successor)
-            Rollout.NoteSpawn(d, instance);
+        instance = Succession.NoteSpawn(d, service, slot, instance);
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
         {
             BecomeReady(d, service, slot, instance);
@@ -83,7 +82,7 @@ internal static class ServiceMachine
         Rollout.NoteFailure(d, service, slot, starting, failed.Failure);
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
         if (d[service].IsPerConnection)

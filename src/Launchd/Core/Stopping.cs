@@ -15,12 +15,16 @@ internal static class Stopping
         {
             if (Weight(cause) > Weight(stopping.Cause))
                 d.SetPhase(service, slot, stopping with { Cause = cause });
+            else if (cause is StopCause.Wish && stopping is { Status: null, Instance.Successor: not null })
+                EndSuccession(d, service, slot, stopping);
             return;
         }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
-        Instance instance = EndWatching(d, live) with { DrainingSince = d.Now };
+        // Only one whose place was taken ends with a successor: with all others ends what would have succeeded them.
+        InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
+        Instance instance = EndWatching(d, live) with { DrainingSince = d.Now, Successor = successor };
         Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
@@ -120,6 +124,7 @@ internal static class Stopping
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
+        instance = Succession.Leave(d, service, instance);
         bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
             exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
@@ -133,14 +138,14 @@ internal static class Stopping
         if (stopping?.Stage == StopStage.Killed)
         {
             d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, definition.Stop.Kill));
-            d.SetPhase(service, slot, stopping with { Status = exited.Status });
+            d.SetPhase(service, slot, stopping with { Instance = instance, Status = exited.Status });
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
         if (stopping?.Stage == StopStage.Signalled)
         {
             // One time to stop for the whole instance: what the main process used of it is gone for the others too.
-            d.SetPhase(service, slot, stopping with { Stage = StopStage.Leftovers, Status = exited.Status });
+            d.SetPhase(service, slot, stopping with { Instance = instance, Stage = StopStage.Leftovers, Status = exited.Status });
             return;
         }
         Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
@@ -187,12 +192,12 @@ internal static class Stopping
         Failure failure = new Failure.CannotBeKilled(instance.Pid);
         d.Do(new Effect.Release(instance.Id));
         d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
+        _ = Succession.Leave(d, service, instance);
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
-        Rollout.Unlink(d, service, instance);
         ServiceMachine.Fail(d, service, slot, failure);
         if (d[service].IsPerConnection)
             Activation.RemoveConnectionSlot(d, service, slot);
@@ -205,10 +210,9 @@ internal static class Stopping
         d.Do(new Effect.Release(instance.Id));
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
-        Rollout.Unlink(d, service, instance);
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
         Shutdown.NoteEnd(d, service, status);
     }
@@ -220,6 +224,13 @@ internal static class Stopping
         StopCause.Replace => 1,
         _ => 0,
     };
+
+    /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
+    private static void EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        d.SetPhase(service, slot, stopping with { Instance = stopping.Instance with { Successor = null } });
+        d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+    }
 
     private static void TellDrain(Draft d, Instance instance)
     {

@@ -23,6 +23,15 @@ public sealed class FactWhenToolAttribute : FactAttribute
     }
 }
 
+/// <summary>The same for a theory.</summary>
+public sealed class TheoryWhenToolAttribute : TheoryAttribute
+{
+    public TheoryWhenToolAttribute(string tool)
+    {
+        Skip = new FactWhenToolAttribute(tool).Skip;
+    }
+}
+
 /// <summary>A test that needs a kernel at least so new; skipped with the reason otherwise.</summary>
 public sealed class FactWhenKernelAttribute : FactAttribute
 {

@@ -46,6 +46,7 @@ internal sealed class Checkers
             new ListenerChecker(supervisor),
             new IdleChecker(supervisor),
             new RolloutChecker(_known, supervisor),
+            new SuccessionChecker(supervisor),
         ];
     }
 

@@ -42,6 +42,10 @@ internal sealed class ChannelConnection
     /// <summary>Events about descriptors that it may still cause; see <see cref="ChannelServer.MayReport"/>.</summary>
     public ReportAllowance? Allowance { get; set; }
 
+    /// <summary>It watches, no event waits for it to read, and an event that does would not cut it off.</summary>
+    public bool HasRoomForEvents =>
+        IsWatching && !IsClosed && _events is not { Count: > 0 } && (_answers?.Count ?? 0) < Limits.UnreadPacketCount / 2;
+
     /// <summary>The whole list must be sent before more requests are read.</summary>
     private bool IsHeldUp => _answers is { Count: > 0 } && _answers.Peek() is OutgoingList;
 
@@ -104,6 +108,8 @@ internal sealed class ChannelConnection
             _events.Dequeue().Discard();
         while (!IsClosed && _answers is { Count: > 0 } && _answers.Peek().TrySend(this))
             _answers.Dequeue().Discard();
+        if (HasRoomForEvents)
+            _server.HandOvers.Deliver(this);
         UpdateInterest();
     }
 

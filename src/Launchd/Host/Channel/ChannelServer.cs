@@ -91,6 +91,13 @@ internal sealed class ChannelServer : IDisposable
         channel.Tell(Packet.End(continues: true));
     }
 
+    /// <summary>Tells a program that nobody is left who could hand anything over to it.</summary>
+    public void TellPredecessorEnded(InstanceId instance, InstanceId predecessor)
+    {
+        if (Find(instance) is { } channel)
+            HandOvers.End(channel, predecessor);
+    }
+
     /// <summary>Tells a program to read its configuration again.</summary>
     public void TellReload(InstanceId instance)
     {
@@ -153,7 +160,7 @@ internal sealed class ChannelServer : IDisposable
     {
         if (Host.Core.Find(id.Service) is not { } service)
             return null;
-        foreach (SlotState slot in service.Slots)
+        foreach (SlotState slot in service.Slots.Concat(service.Beside))
         {
             if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
                 return (live, slot);
