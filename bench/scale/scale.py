@@ -5,7 +5,8 @@
 
 Start is from exec until the last socket takes connections and the control socket answers; memory is the PSS of all its processes;
 wake-ups are the voluntary context switches of all its threads in ten idle seconds; latency is the median of 50 activations of services
-that had not run (connect, one byte each way, of cat), for N and for 50.
+that had not run (connect, one byte each way, of cat), for N and for 50. The last line is the verdict, and the exit code 1 if it is FAIL:
+start 1 s or more, over 40 MB, a wake-up, or an activation that takes a quarter longer among N services than among 50.
 """
 import os
 import signal
@@ -19,6 +20,12 @@ N = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 LAUNCHD = os.environ.get("LAUNCHD_CS", "artifacts/native/launchd-cs").split()
 LAUNCHD = [os.path.abspath(LAUNCHD[0]) if "/" in LAUNCHD[0] else LAUNCHD[0], *LAUNCHD[1:]]
 TRIES = 50
+
+
+def progress(text):
+    """On a terminal one line that changes."""
+    if sys.stderr.isatty():
+        print(f"\r{text:78}\r", end="", file=sys.stderr, flush=True)
 
 
 def family(pid):
@@ -60,6 +67,7 @@ def measure(count):
                 if i >= TRIES:
                     f.write('start="demand"\n')
         last, control = os.path.join(folder, "s", str(count - 1)), os.path.join(folder, "run", "control.sock")
+        progress(f"starting {count:,} services")
         began = time.monotonic()
         supervisor = subprocess.Popen([*LAUNCHD, "run", "scale.toml"], cwd=folder, stdout=subprocess.DEVNULL)
         try:
@@ -77,9 +85,11 @@ def measure(count):
             assert os.path.exists(last)
             time.sleep(1)
             memory = sum(pss_kb(p) for p in family(supervisor.pid))
+            progress(f"{count:,} services: idle for ten seconds")
             before = sum(switches(p) for p in family(supervisor.pid))
             time.sleep(10)
             woken = sum(switches(p) for p in family(supervisor.pid)) - before
+            progress(f"{count:,} services: {TRIES} activations")
             times = []
             for i in range(TRIES):
                 t = time.monotonic()
@@ -92,10 +102,24 @@ def measure(count):
             began = time.monotonic()
             code = supervisor.wait(60)
             end = time.monotonic() - began
-    print(f"services={count} start_ms={1000 * start:.0f} pss_kb={memory} wakeups_10s={woken} activation_ms={1000 * sorted(times)[TRIES // 2]:.2f} "
+    progress("")
+    latency = 1000 * sorted(times)[TRIES // 2]
+    print(f"services={count} start_ms={1000 * start:.0f} pss_kb={memory} wakeups_10s={woken} activation_ms={latency:.2f} "
           f"stop_ms={1000 * end:.0f} exit={code}", flush=True)
+    return start, memory, woken, latency, code
 
 
 if __name__ == "__main__":
-    measure(TRIES)
-    measure(N)
+    _, _, _, few, _ = measure(TRIES)
+    start, memory, woken, many, code = measure(N)
+    wrong = {
+        f"started in {start:.2f} s": start >= 1,
+        f"{memory / 1000:.0f} MB": memory > 40_000,
+        f"{woken} wake-ups while idle": woken > 0,
+        f"an activation takes {many:.2f} ms, among {TRIES} services {few:.2f}": many > 1.25 * few,
+        f"ended with {code}": code != 0,
+    }
+    found = [what for what, is_so in wrong.items() if is_so]
+    print(f"verdict: FAIL: {'; '.join(found)} (load {os.getloadavg()[0]:.1f})" if found else
+          f"verdict: PASS: {N:,} demand services started in {start:.2f} s, {memory / 1000:.0f} MB, no wake-up while idle, activation as among {TRIES}")
+    sys.exit(1 if found else 0)

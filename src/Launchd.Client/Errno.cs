@@ -53,6 +53,9 @@ internal readonly record struct Errno(int Value)
     /// <summary>The error of the last P/Invoke with SetLastError on this thread.</summary>
     public static Errno Last => new(Marshal.GetLastPInvokeError());
 
+    /// <summary>Descriptors or memory have run out, of the process or the system: the same call may succeed later.</summary>
+    public bool IsShortage => this == EMFILE || this == ENFILE || this == ENOMEM || this == ENOBUFS;
+
     /// <summary>The C library's sentence, such as <c>No such file or directory</c>.</summary>
     public string Text => Marshal.GetPInvokeErrorMessage(Value);
 

@@ -14,7 +14,12 @@ public sealed partial class DocumentTests
     {
         string document = Read("docs/client.md");
         string here = Flat(Read("tests/Launchd.Client.Tests/DocumentTests.cs"));
-        Dictionary<string, string> samples = new() { [""] = here, ["web"] = Flat(Read("samples/web/Program.cs")), ["chat"] = Flat(Read("samples/chat/Program.cs")) };
+        Dictionary<string, string> samples = new()
+        {
+            [""] = here,
+            ["web"] = Flat(Read("samples/web/Program.cs")),
+            ["chat"] = Flat(Read("samples/chat/Program.cs")),
+        };
         Match[] examples = Example().Matches(document).ToArray();
 
         Assert.True(examples.Length >= 6, $"{examples.Length} examples");

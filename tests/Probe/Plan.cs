@@ -19,7 +19,8 @@ namespace Launchd.Probe;
 /// <c>--signal-self NAME</c>.</para>
 /// <para>Serving and offspring: <c>--greet TEXT</c> (for the <c>--echo</c> after it: sent first on each connection, <c>{pid}</c> and
 /// <c>{slot}</c> filled in), <c>--echo</c> (every inherited listener and datagram socket), <c>--take</c> (reads
-/// every inherited FIFO, queue and datagram socket), <c>--fork-child</c>, <c>--fork-daemon</c> (an
+/// every inherited FIFO, queue and datagram socket), <c>--ask PATH TEXT</c> (connects to a Unix socket and reads to the end),
+/// <c>--fork-child</c>, <c>--fork-daemon</c> (an
 /// orphaned grandchild with a sid of its own).</para>
 /// </summary>
 internal sealed record Plan

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 
 namespace Launchd.Probe;
 
@@ -84,11 +85,24 @@ internal sealed class Runner(Signals signals)
             case "--greet": _greeting = step.Text(); return true;
             case "--echo": Echo.Serve(_greeting); return true;
             case "--take": Take.All(); return true;
+            case "--ask": Ask(step.Text(), step.Text(1)); return true;
             case "--fork-child": Fork("sleep 3600 </dev/null >/dev/null 2>&1 & echo $!; wait", waits: false); return true;
             // sh leaves at once, so that the sleeper is an orphan; setsid(1) execs in place, so that $! is its pid.
             case "--fork-daemon": Fork("setsid sleep 3600 </dev/null >/dev/null 2>&1 & echo $!", waits: true); return true;
             default: return false;
         }
+    }
+
+    private static void Ask(string path, string text)
+    {
+        using Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        client.Connect(new UnixDomainSocketEndPoint(path));
+        // Before the half-close, after which it would take the socket for one that is not connected.
+        using StreamReader answer = new(new NetworkStream(client));
+        client.Send(Utf8(text));
+        client.Shutdown(SocketShutdown.Send);
+        string all = answer.ReadToEnd();
+        Output.Line("answered", json => json.WriteString("text", all));
     }
 
     private static void Exit(int code)

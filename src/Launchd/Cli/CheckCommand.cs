@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using System.Text.Json;
 using Launchd.Config;
 using Launchd.Control;
+using Launchd.Host;
 
 namespace Launchd.Cli;
 
@@ -13,7 +15,8 @@ internal enum GraphFormat { Dot, Mermaid }
 /// <param name="Plan">Whether to show what a reload would change.</param>
 /// <param name="Name">The running supervisor to compare with; null: found as by every verb.</param>
 /// <param name="Json">With <paramref name="Plan"/>: for programs.</param>
-internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false);
+/// <param name="Elsewhere">Whether it is for another machine, and this one is not looked at.</param>
+internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false, bool Elsewhere = false);
 
 /// <summary><c>check</c>: all that is wrong with a configuration.</summary>
 internal static class CheckCommand
@@ -25,6 +28,8 @@ internal static class CheckCommand
         if (options.Json)
             throw new CliException(ExitCode.Usage, "check takes --json with --plan only");
         ConfigResult result = ConfigReader.Read(RunCommand.ConfigurationOf(options.File));
+        if (result.Definition is not null && options.Graph is null && !options.Elsewhere)
+            result = OnThisMachine(result);
         bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         Console.Error.Write(result.Print(withColour));
         if (result.Definition is not { } definition)
@@ -41,11 +46,19 @@ internal static class CheckCommand
         return (int)ExitCode.Done;
     }
 
+    private static ConfigResult OnThisMachine(ConfigResult read)
+    {
+        ImmutableArray<Diagnostic> all = DiagnosticBag.Sort(read.Diagnostics.Concat(MachineCheck.Run(read)));
+        return read with { Definition = all.Any(d => d.IsError) ? null : read.Definition, Diagnostics = all };
+    }
+
     /// <summary>The supervisor itself reads the file, in its own surroundings: nobody else knows them.</summary>
     private static ExitCode Plan(CliContext context, CheckOptions options)
     {
         if (options.Graph is not null)
             throw new CliException(ExitCode.Usage, "--graph and --plan are two things: ask for one at a time");
+        if (options.Elsewhere)
+            throw new CliException(ExitCode.Usage, "--plan asks the supervisor that runs here, --elsewhere is for another machine: ask for one at a time");
         string? file = options.File is { } path ? Path.GetFullPath(path, context.WorkingDirectory) : null;
         using ControlClient client = new SupervisorFinder(context).Connect(options.Name);
         ReloadReply reply = client.Call(

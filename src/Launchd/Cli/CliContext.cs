@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using Tmds.Linux;
 
 namespace Launchd.Cli;
 
@@ -65,7 +64,7 @@ internal sealed class CliContext
         List<string> directories = ["/run/launchd-cs"];
         if (System.Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } ofUser)
             directories.Add(Path.Combine(ofUser, "launchd-cs"));
-        directories.Add($"/tmp/launchd-cs-{LibC.geteuid()}");
+        directories.Add(Config.ConfigReader.SharedDirectory(Interop.Libc.geteuid()));
         return directories;
     }
 

@@ -68,7 +68,8 @@ internal sealed class CommandTree
         graph.CompletionSources.Add("dot", "mermaid");
         Option<bool> plan = new("--plan") { Description = "prints what a reload of the running supervisor would change" };
         Option<bool> json = new("--json") { Description = "with --plan: prints JSON for programs" };
-        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, json };
+        Option<bool> elsewhere = new("--elsewhere") { Description = "looks at the files alone, not at what this machine has and permits" };
+        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, elsewhere, json };
         check.SetAction(p =>
         {
             GraphFormat? format = p.GetValue(graph) switch
@@ -78,7 +79,8 @@ internal sealed class CommandTree
                 "mermaid" => GraphFormat.Mermaid,
                 var other => throw new CliException(ExitCode.Usage, $"--graph takes dot or mermaid, not '{TerminalText.Escape(other)}'"),
             };
-            return CheckCommand.Run(_context, new CheckOptions(p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json)));
+            return CheckCommand.Run(_context, new CheckOptions(
+                p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json), p.GetValue(elsewhere)));
         });
 
         Root.Subcommands.Add(run);

@@ -63,7 +63,7 @@ internal sealed class ProgressDisplay(Terminal terminal, string method, Services
         string outcome = method switch
         {
             "Signal" => $"{request.Signal} sent",
-            "ReloadService" when request.Wait => $"reloaded in {DurationText.Elapsed(result.ElapsedMs)}",
+            "ReloadService" when request.Wait => text.Length > 0 ? text : $"reloaded in {DurationText.Elapsed(result.ElapsedMs)}",
             _ when request.Wait => $"{state} in {DurationText.Elapsed(result.ElapsedMs)}",
             _ => $"{state}, not waiting",
         };

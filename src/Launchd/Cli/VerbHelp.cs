@@ -94,10 +94,11 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs check", "checks launchd.toml of this directory"),
             ("launchd-cs check shop.toml --graph | dot -Tsvg", "draws the dependencies"),
             ("launchd-cs check --plan", "compares with the running supervisor"),
+            ("launchd-cs check --elsewhere shop.toml", "checks the file of another machine"),
         ],
         [
             (ExitCode.Done, "nothing is wrong"), (ExitCode.Failed, "--plan: the reload would be refused, for the reason printed"), _usage,
-            _unreachable, (ExitCode.BadConfiguration, "the configuration is wrong"),
+            _unreachable, (ExitCode.BadConfiguration, "the configuration is wrong, or this machine cannot open its sockets"),
         ]);
 
     private static VerbHelp Status() => new(

@@ -33,7 +33,7 @@ internal sealed class ConfigReader
         if (!loader.HasUnreadFile)
             new CrossChecks(context, reader._listeners, reader._files, reader._services).Run();
         SupervisorDefinition? definition = context.Diagnostics.HasErrors ? null : reader.Define();
-        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths]);
+        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths]) { Places = new ConfigPlaces(reader._listeners) };
     }
 
     private void ReadAll(IReadOnlyList<TableReader> roots)
@@ -151,8 +151,11 @@ internal sealed class ConfigReader
             return $"/run/launchd-cs/{name}";
         string? ofUser = source.Environment.GetValueOrDefault("XDG_RUNTIME_DIR");
         // The base directory specification: a relative path is to be ignored.
-        return ofUser is ['/', ..] ? Path.Join(ofUser, "launchd-cs", name) : $"/tmp/launchd-cs-{source.UserId}/{name}";
+        return ofUser is ['/', ..] ? Path.Join(ofUser, "launchd-cs", name) : Path.Join(SharedDirectory(source.UserId), name);
     }
+
+    /// <summary>Where the supervisors of a user without a directory of his own have theirs. Anybody can guess it, and make it first.</summary>
+    public static string SharedDirectory(uint userId) => $"/tmp/launchd-cs-{userId}";
 }
 
 /// <summary>A listener with its table.</summary>

@@ -9,6 +9,9 @@ namespace Launchd.Config;
 /// <param name="FilePaths">All files that were read, the first one first: those to watch or to show.</param>
 internal sealed record ConfigResult(SupervisorDefinition? Definition, ImmutableArray<Diagnostic> Diagnostics, ImmutableArray<string> FilePaths)
 {
+    /// <summary>Where its sockets stand.</summary>
+    public ConfigPlaces Places { get; init; } = new([]);
+
     public bool HasErrors => Definition is null;
 
     /// <summary>All diagnostics as they are shown to people; empty if there are none.</summary>

@@ -19,8 +19,11 @@ internal sealed class DiagnosticBag
         Add(new Diagnostic(DiagnosticSeverity.Warning, code, span, message, hint));
 
     /// <summary>All of them by file and place; several at one place in the order in which they were found, none twice.</summary>
-    public ImmutableArray<Diagnostic> Sorted() =>
-        [.. _all.Distinct().OrderBy(d => d.Span.Source.FilePath, StringComparer.Ordinal).ThenBy(d => d.Span.Start)];
+    public ImmutableArray<Diagnostic> Sorted() => Sort(_all);
+
+    /// <summary>The same of any others.</summary>
+    public static ImmutableArray<Diagnostic> Sort(IEnumerable<Diagnostic> diagnostics) =>
+        [.. diagnostics.Distinct().OrderBy(d => d.Span.Source.FilePath, StringComparer.Ordinal).ThenBy(d => d.Span.Start)];
 
     private void Add(Diagnostic diagnostic)
     {

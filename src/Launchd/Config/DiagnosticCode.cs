@@ -53,6 +53,8 @@ internal enum DiagnosticCode
     FileNotTrusted = 1401,
     NeedsRoot = 1402,
     VariableLeftOut = 1403,
+    NotHere = 1404,
+    NotPermitted = 1405,
 
     NotBuilt = 1501,
     NotBuiltFully = 1502,

@@ -75,8 +75,9 @@ internal static class ServiceChecks
         ServiceDefinition service = entry.Definition;
         if (service.Ready is not Readiness.Descriptor ready)
             return;
-        // Stored descriptors follow the configured ones, so their numbers are taken as well.
-        int passed = listeners.Sum(l => l.Addresses.Length) + service.Files.Length + service.FdStoreCount;
+        // Stored descriptors follow the configured ones, so their numbers are taken as well. A socket that is standard input is no other.
+        int sockets = service.Input is InputSource.Socket ? 0 : listeners.Sum(l => l.Addresses.Length);
+        int passed = sockets + service.Files.Length + service.FdStoreCount;
         int first = FirstDescriptor + passed;
         if (ready.Number < first)
         {

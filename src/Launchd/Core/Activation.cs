@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Launchd.Model;
 
 namespace Launchd.Core;
@@ -29,18 +30,44 @@ internal static class Activation
     {
         int service = d.Graph.Find(accepted.Service);
         if (service < 0 || !MayServe(d, service, accepted.Source))
-        {
             d.Do(new Effect.CloseConnection(accepted.Connection));
-            return;
-        }
-        ServiceState state = d[service] with { ShortageCount = 0 };
+        else
+            Serve(d, service, accepted.Connection, accepted.Source);
+    }
+
+    private static void Serve(Draft d, int service, ConnectionId connection, string source)
+    {
+        ServiceState state = d[service];
         // Sorted by number: the first gap is where number and place differ.
         int free = 0;
         while (free < state.Slots.Length && state.Slots[free].Slot == free)
             free++;
         SlotState slot = ServiceMachine.EmptySlot(state.Definition, state.Generation, free);
         d[service] = state with { Slots = state.Slots.Insert(free, slot) };
-        ServiceMachine.Start(d, service, slot, StartReason.Activation, accepted.Connection, accepted.Source);
+        ServiceMachine.Start(d, service, slot, StartReason.Activation, connection, source);
+    }
+
+    /// <summary>There was no room for a process: who was accepted for it waits for the end of the pause, as those in the queue do.</summary>
+    public static void Hold(Draft d, int service, HeldConnection held)
+    {
+        d[service] = d[service] with { Held = d[service].Held.Add(held) };
+        PauseForShortage(d, service);
+    }
+
+    private static void SettleHeld(Draft d, int service)
+    {
+        ImmutableArray<HeldConnection> waiting = d[service].Held;
+        foreach (HeldConnection held in waiting)
+        {
+            bool mayServe = MayServe(d, service, held.Source);
+            if (mayServe && (d[service].PausedUntil is not null || Dependencies.Verdict(d, service) != DependencyVerdict.Met))
+                continue;
+            d[service] = d[service] with { Held = d[service].Held.Remove(held) };
+            if (mayServe)
+                Serve(d, service, held.Connection, held.Source);
+            else
+                d.Do(new Effect.CloseConnection(held.Connection));
+        }
     }
 
     public static void Apply(Draft d, Event.AcceptFailed failed)
@@ -55,8 +82,14 @@ internal static class Activation
     {
         int before = d[service].ShortageCount;
         d[service] = d[service] with { ShortageCount = before + 1 };
-        TimeSpan pause = Limits.AcceptPause * Math.Pow(2, Math.Min(before, 6));
-        Pause(d, service, pause < Limits.LongestAcceptPause ? pause : Limits.LongestAcceptPause, "the system is short of descriptors or memory");
+        Pause(d, service, ShortagePause(before), "the system is short of descriptors, memory or processes");
+    }
+
+    /// <summary>After so many attempts in a row.</summary>
+    public static TimeSpan ShortagePause(int before)
+    {
+        TimeSpan pause = Limits.ShortagePause * Math.Pow(2, Math.Min(before, 6));
+        return pause < Limits.LongestShortagePause ? pause : Limits.LongestShortagePause;
     }
 
     public static void RemoveConnectionSlot(Draft d, int service, SlotState slot)
@@ -79,6 +112,7 @@ internal static class Activation
     /// <summary>Brings the watching of the listeners in line with what is wanted.</summary>
     public static void Settle(Draft d, int service)
     {
+        SettleHeld(d, service);
         ServiceState state = d[service];
         if (!(state.IsOnDemand || state.IsPerConnection))
             return;
@@ -117,6 +151,8 @@ internal static class Activation
             return;
         }
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+        // While it rests it counts as listening; whether it does from now on is another question.
+        d.UnsettleNeighbours(service);
         foreach (SlotState slot in d[service].Slots)
         {
             // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
@@ -131,6 +167,7 @@ internal static class Activation
     {
         d.Disarm(TimerKind.Activation, d[service].Definition.Name, 0);
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
+        d.UnsettleNeighbours(service);
     }
 
     /// <summary>A demand service whose requirement failed would only fail again at each client: those wait in the queue instead.</summary>
@@ -140,7 +177,7 @@ internal static class Activation
         if (!state.IsWanted || d.IsShuttingDown || state.IsSetAside || state.PausedUntil is not null || state.Reborn is not null)
             return false;
         return state.IsPerConnection
-            ? HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met
+            ? state.Held.IsEmpty && HasRoom(d, service) && Dependencies.Verdict(d, service) == DependencyVerdict.Met
             : !state.IsActivated && Dependencies.Verdict(d, service) != DependencyVerdict.Failed;
     }
 

@@ -43,6 +43,7 @@ internal sealed class DependencyGraph
         RequiredBy = [.. requiredBy.Select(r => r.ToArray())];
         Dictionary<string, ListenerDefinition> listeners = definition.Listeners.ToDictionary(l => l.Key, StringComparer.Ordinal);
         Activations = [.. services.Select(s => ActivationBounds.Of(s, listeners))];
+        Connections = definition.Files.OfType<FileDefinition.Connected>().ToFrozenDictionary(f => f.Key, f => f.Target, StringComparer.Ordinal);
     }
 
     /// <summary>As the configuration has them; a service whose rollout failed may run by another definition.</summary>
@@ -68,6 +69,9 @@ internal sealed class DependencyGraph
 
     /// <summary>The bounds of activation, of the service's first listener that sets them.</summary>
     public ActivationBounds[] Activations { get; }
+
+    /// <summary>The files that are connections, and to where: each instance that has one is prepared before it is spawned.</summary>
+    public FrozenDictionary<string, ListenAddress> Connections { get; }
 
     /// <summary>The number of a service; -1: no such service.</summary>
     public int Find(ServiceName name) => _numbers.GetValueOrDefault(name, -1);

@@ -24,6 +24,9 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     /// <summary>Services whose state this step changed, or whose pending orders it concerns.</summary>
     public IReadOnlyList<int> Touched => _touched;
 
+    /// <summary>From which number on services that were put off may have their turn; past the last one: not in this step.</summary>
+    public int NextPutOff { get; set; } = int.MaxValue;
+
     public bool IsShuttingDown => Frame.Shutdown is not null;
 
     public ServiceState this[int service]
@@ -51,6 +54,7 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
             // Left over from a step that threw.
         }
         Effects.Clear();
+        NextPutOff = int.MaxValue;
         Frame = state.Frame;
         Now = now;
     }

@@ -13,6 +13,17 @@ internal abstract record Effect
     {
     }
 
+    /// <summary>
+    /// Make the connections that an instance is to be born with. Ends with <see cref="Event.Prepared"/> or <see cref="Event.SpawnFailed"/>,
+    /// at once as a result or at any time later; <see cref="Release"/> before that takes it back.
+    /// </summary>
+    /// <param name="Instance">Its id from now on.</param>
+    /// <param name="Slot">Its place.</param>
+    /// <param name="Definition">Of its generation.</param>
+    /// <param name="Reason">Why it is to start.</param>
+    /// <param name="Connection">The client's, which goes on waiting in the host's hands; null: none.</param>
+    internal sealed record Prepare(InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection) : Effect;
+
     /// <summary>Start the program of an instance.</summary>
     /// <param name="Instance">Its id from now on.</param>
     /// <param name="Slot">Its place, which another of its service may hold at the same time.</param>
@@ -100,6 +111,14 @@ internal abstract record Effect
 
     /// <summary>Tell those who follow: log, events, an operator's progress.</summary>
     internal sealed record Report(Notice Notice) : Effect;
+
+    /// <summary>
+    /// Look at everything else that has happened, once, and then say so by <see cref="Event.TurnBegan"/>; not ordered again before that.
+    /// </summary>
+    internal sealed record AwaitTurn : Effect
+    {
+        public static readonly AwaitTurn Value = new();
+    }
 
     /// <summary>End the supervisor.</summary>
     internal sealed record Exit(int Code) : Effect;

@@ -16,11 +16,23 @@ internal abstract record Event
         public static readonly Booted Value = new();
     }
 
+    /// <summary>Of <see cref="Effect.AwaitTurn"/>: everything that had happened by then was told.</summary>
+    internal sealed record TurnBegan : Event
+    {
+        public static readonly TurnBegan Value = new();
+    }
+
+    /// <summary>Of <see cref="Effect.Prepare"/>: all that the instance is to be born with is there.</summary>
+    internal sealed record Prepared(InstanceId Instance) : Event;
+
     /// <summary>Result of <see cref="Effect.Spawn"/>: the program was executed.</summary>
     internal sealed record Spawned(InstanceId Instance, int Pid) : Event;
 
-    /// <summary>Result of <see cref="Effect.Spawn"/>: there is no process.</summary>
-    internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure) : Event;
+    /// <summary>Result of <see cref="Effect.Spawn"/>, or of <see cref="Effect.Prepare"/>: there is no process.</summary>
+    /// <param name="Instance">For which there is none.</param>
+    /// <param name="Failure">Why.</param>
+    /// <param name="Connection">Given back after a shortage: the core closes it or has it spawned with again. Null: none, or it is closed.</param>
+    internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure, ConnectionId? Connection = null) : Event;
 
     /// <summary>The main process ended and was reaped.</summary>
     /// <param name="Instance">Whose main process it was.</param>
@@ -61,7 +73,11 @@ internal abstract record Event
     internal sealed record TimerFired(TimerKey Key) : Event;
 
     /// <summary>A stop or reload command of an instance ended.</summary>
-    internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded) : Event;
+    /// <param name="Instance">Beside which it ran.</param>
+    /// <param name="Kind">Which of them.</param>
+    /// <param name="Succeeded">It exited with 0.</param>
+    /// <param name="Reason">Else why not, without a subject: "exited with 3".</param>
+    internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded, string? Reason = null) : Event;
 
     /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
     internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event

@@ -12,6 +12,12 @@ internal abstract record Failure
     /// <summary>The program was never executed. <paramref name="Text"/> names the stage, the subject and the kernel's reason.</summary>
     internal sealed record SpawnFailed(string Stage, int ErrorNumber, string Text) : Failure
     {
+        /// <summary>
+        /// The supervisor had no descriptor, memory or process left for it. That is not the service's fault, and goes by: it does not count
+        /// towards its start limit, and a client is not sent away for it.
+        /// </summary>
+        public bool IsShortage { get; init; }
+
         public override string ToString() => Text;
     }
 

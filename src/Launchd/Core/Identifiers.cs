@@ -26,8 +26,14 @@ internal readonly record struct TimerKey(TimerKind Kind, ServiceName Service, lo
 /// <summary>What a timer is for.</summary>
 internal enum TimerKind
 {
+    /// <summary>What an instance is to be born with must be there by then.</summary>
+    Prepare,
+
     /// <summary>A starting instance must be ready by then.</summary>
     Ready,
+
+    /// <summary>A reload that an operator asked for is waited for until then.</summary>
+    Reload,
 
     /// <summary>The next stage of stopping an instance.</summary>
     Stop,

@@ -12,6 +12,9 @@ internal static class Limits
     /// <summary>Messages of one peer that are handled in one turn of the loop.</summary>
     public const int MessagesPerTurn = 16;
 
+    /// <summary>Instances that are started before everything else is looked at once: some milliseconds.</summary>
+    public const int StartsPerTurn = 16;
+
     /// <summary>One packet of an instance channel.</summary>
     public const int PacketBytes = 65_536;
 
@@ -29,6 +32,12 @@ internal static class Limits
 
     /// <summary>The memory of <c>SaveState</c>.</summary>
     public const long StateBytes = 64L << 20;
+
+    /// <summary>From the order to start an instance until its own connections (<c>connect</c>) must stand.</summary>
+    public static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a program that was told to reload may take to say that it does.</summary>
+    public static readonly TimeSpan ReloadAnnouncement = TimeSpan.FromSeconds(1);
 
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
@@ -52,7 +61,7 @@ internal static class Limits
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));
 
-    /// <summary>Pause after accept(2) ran out of descriptors or memory; doubled each time in a row, up to the longest.</summary>
-    public static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
-    public static readonly TimeSpan LongestAcceptPause = TimeSpan.FromSeconds(5);
+    /// <summary>Pause after the supervisor ran out of descriptors, memory or processes; doubled each time in a row, up to the longest.</summary>
+    public static readonly TimeSpan ShortagePause = TimeSpan.FromMilliseconds(100);
+    public static readonly TimeSpan LongestShortagePause = TimeSpan.FromSeconds(5);
 }

@@ -32,6 +32,9 @@ internal sealed record Notification
     public int? MainPid { get; private init; }
     public TimeSpan? WatchdogPeriod { get; private init; }
     public TimeSpan? ExtendTimeout { get; private init; }
+
+    /// <summary>When the sender began to reload, on the clock of <see cref="Moment"/>.</summary>
+    public long? MonotonicMicroseconds { get; private init; }
     public Model.NotifyAccess? Access { get; private init; }
 
     /// <summary>Every line as received, for the event that reports it.</summary>
@@ -83,6 +86,10 @@ internal sealed record Notification
         "WATCHDOG" => this with { IsWatchdogPing = value == "1", IsWatchdogTrigger = value == "trigger" },
         "WATCHDOG_USEC" => this with { WatchdogPeriod = Microseconds(value) },
         "EXTEND_TIMEOUT_USEC" => this with { ExtendTimeout = Microseconds(value) },
+        "MONOTONIC_USEC" => this with
+        {
+            MonotonicMicroseconds = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long at) ? at : null,
+        },
         "RESTART_RESET" => this with { IsRestartReset = value == "1" },
         "STATUS" => this with { Status = value.Length > Limits.StatusTextLength ? value[..Limits.StatusTextLength] : value },
         "MAINPID" => this with { MainPid = int.TryParse(value, CultureInfo.InvariantCulture, out int pid) && pid > 1 ? pid : null },

@@ -25,6 +25,7 @@ internal static class Notifications
         if (message.IsRestartReset && slot.Attempt != 0)
             slot = d.SetSlot(service, slot with { Attempt = 0 });
         Extend(d, service, ref slot, message.ExtendTimeout);
+        slot = ServiceReload.NoteSaid(d, service, slot, message);
         React(d, service, slot, message, before);
     }
 
@@ -72,6 +73,7 @@ internal static class Notifications
         if (extension is not { } span)
             return;
         Moment later = d.Now + span;
+        slot = ServiceReload.Extend(d, service, slot, later);
         switch (slot.Phase)
         {
             case SlotPhase.Starting { Deadline: { } deadline } starting when later > deadline:

@@ -9,12 +9,13 @@ internal static class Requests
     public static void Apply(Draft d, Event.Requested asked)
     {
         ImmutableArray<int> services = [.. asked.Services.Select(d.Graph.Find).Where(s => s >= 0).Distinct()];
-        bool waits = asked.Verb is Verb.Start or Verb.Stop or Verb.Restart or Verb.Scale;
+        bool waits = asked.Verb != Verb.Signal;
         if (waits && d.Frame.Requests.Length >= Limits.PendingRequestCount)
         {
             d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
             return;
         }
+        List<Outcome> refused = [];
         foreach (int service in services)
         {
             switch (asked.Verb)
@@ -31,19 +32,24 @@ internal static class Requests
                 case Verb.Scale:
                     Pool.Scale(d, service, asked.Count ?? d[service].Slots.Length);
                     break;
+                case Verb.Reload when ServiceReload.Begin(d, service) is { } why:
+                    refused.Add(Refuse(d, service, why));
+                    break;
             }
         }
-        if (!waits)
-        {
-            ImmutableArray<Outcome> outcomes = [.. services.Select(s => asked.Verb == Verb.Signal ? Signal(d, s, asked.Signal!.Value) : Reload(d, s))];
-            d.Do(new Effect.Reply(asked.Request, outcomes));
-            return;
-        }
-        Await(d, asked.Request, asked.Verb, services);
+        if (waits)
+            Await(d, asked.Request, asked.Verb, services, [.. refused]);
+        else
+            d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Signal(d, s, asked.Signal!.Value))]));
     }
 
     /// <summary>Answers an order as soon as the outcome of all its services is known.</summary>
-    public static void Await(Draft d, RequestId request, Verb verb, ImmutableArray<int> services)
+    /// <param name="d">The step.</param>
+    /// <param name="request">The order.</param>
+    /// <param name="verb">What it is.</param>
+    /// <param name="services">Which it names.</param>
+    /// <param name="settled">Outcomes that are known already.</param>
+    public static void Await(Draft d, RequestId request, Verb verb, ImmutableArray<int> services, params ImmutableArray<Outcome> settled)
     {
         PendingRequest pending = new()
         {
@@ -51,8 +57,8 @@ internal static class Requests
             Verb = verb,
             AskedAt = d.Now,
             Asked = [.. services.Select(s => d[s].Definition.Name)],
-            Open = [.. services],
-            Settled = [],
+            Open = [.. services.Where(s => settled.All(o => o.Service != d[s].Definition.Name))],
+            Settled = settled,
         };
         d.Frame = d.Frame with { Requests = d.Frame.Requests.Add(pending) };
         foreach (int service in services)
@@ -117,6 +123,12 @@ internal static class Requests
             WantNeeded(d, needed);
         if (reason == StartReason.Request && d[service].PausedUntil is not null)
             Activation.Resume(d, service);
+        if (d[service].Reborn is not null)
+        {
+            // Its slots are still those of another kind; what it begins with once they have ended is known already.
+            d[service] = d[service] with { IsWanted = true, IsSetAside = false };
+            return;
+        }
         if (!d[service].IsWanted || d[service].IsSetAside)
             Pool.BeginGeneration(d, service);
         ServiceState state = d[service];
@@ -212,37 +224,6 @@ internal static class Requests
         return reached > 0
             ? new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, TimeSpan.Zero, Failed: null)
             : new Outcome(state.Definition.Name, Succeeded: false, state.PublicState, "it has no running instance", TimeSpan.Zero, Failed: null);
-    }
-
-    private static Outcome Reload(Draft d, int service)
-    {
-        ServiceState state = d[service];
-        ServiceDefinition definition = state.Definition;
-        SlotState[] ready = [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready)];
-        string? refusal = definition.Reload is null ? "it has no 'reload' in the configuration"
-            : ready.Length == 0 ? "it has no ready instance"
-            : ready.Any(s => s.Instance!.RunsReloadCommand) ? "its reload command still runs"
-            : null;
-        if (refusal is not null)
-            return Refuse(d, service, refusal);
-        foreach (SlotState slot in ready)
-            Reload(d, service, slot, definition.Reload!);
-        return new Outcome(definition.Name, Succeeded: true, state.PublicState, "told to reload", TimeSpan.Zero, Failed: null);
-    }
-
-    private static void Reload(Draft d, int service, SlotState slot, ReloadAction action)
-    {
-        Instance instance = slot.Instance!;
-        switch (action)
-        {
-            case ReloadAction.Signal signal:
-                d.Do(new Effect.Signal(instance.Id, signal.Number, KillScope.Process));
-                break;
-            case ReloadAction.Command command:
-                d.SetPhase(service, slot, ((SlotPhase.Live)slot.Phase) with { Instance = instance with { RunsReloadCommand = true } });
-                d.Do(new Effect.RunCommand(instance.Id, CommandKind.Reload, command.Arguments));
-                break;
-        }
     }
 
     private static Outcome Refuse(Draft d, int service, string why) =>

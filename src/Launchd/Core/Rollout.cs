@@ -218,8 +218,7 @@ internal static class Rollout
     {
         foreach (SlotState successor in d[service].Beside)
         {
-            // Of one whose spawn is under way the result comes next, and with it another look.
-            if (successor is not { Role: SlotRole.Successor, Phase: not SlotPhase.Starting { Instance.Pid: 0 } })
+            if (successor is not { Role: SlotRole.Successor, Phase: SlotPhase.Live { IsBeingSpawned: false } })
                 continue;
             Succession.GiveUp(d, service, successor);
             Retire(d, service, d.SetSlot(service, successor with { Role = SlotRole.Retiring }), why);
@@ -231,7 +230,7 @@ internal static class Rollout
     {
         foreach (SlotState beside in d[service].Beside)
         {
-            bool isStray = beside is { Role: SlotRole.Successor, Phase: SlotPhase.Live { Instance.Pid: > 0 } }
+            bool isStray = beside is { Role: SlotRole.Successor, Phase: SlotPhase.Live { IsBeingSpawned: false } }
                 && d[service].Rollout?.Generation != beside.Generation;
             if (!isStray)
                 continue;
@@ -310,7 +309,7 @@ internal static class Rollout
         DependencyVerdict? verdict = null;
         foreach (SlotState slot in state.Slots)
         {
-            bool isTurn = slot.Generation != rollout.Generation && !rollout.LeavesOut(slot.Slot) && slot.Phase is SlotPhase.Live { Instance.Pid: > 0 };
+            bool isTurn = slot.Generation != rollout.Generation && !rollout.LeavesOut(slot.Slot) && slot.Phase is SlotPhase.Live { IsBeingSpawned: false };
             if (!isTurn || state.SuccessorOf(slot.Slot) is not null)
                 continue;
             verdict ??= Dependencies.Verdict(d, service);
@@ -326,7 +325,7 @@ internal static class Rollout
             else if (successors < rollout.SurgeCount)
             {
                 successors++;
-                if (verdict == DependencyVerdict.Met)
+                if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                     StartSuccessor(d, service, rollout, slot);
             }
             else if (missing < rollout.UnavailableCount)

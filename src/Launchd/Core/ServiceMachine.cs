@@ -9,6 +9,9 @@ namespace Launchd.Core;
 /// </summary>
 internal static class ServiceMachine
 {
+    /// <summary>ETIMEDOUT, as the kernel numbers it.</summary>
+    private const int TimedOut = 110;
+
     /// <summary>Gives a slot a new instance, of the generation that is the slot's next.</summary>
     /// <param name="d">The step.</param>
     /// <param name="service">Its number.</param>
@@ -16,7 +19,7 @@ internal static class ServiceMachine
     /// <param name="reason">Why.</param>
     /// <param name="connection">Which it serves; null: none.</param>
     /// <param name="source">Of the connection.</param>
-    /// <param name="predecessor">Whose place it is to take while that still lives; null: of one that waits for a successor, if there is one.</param>
+    /// <param name="predecessor">Whose place it is to take while that still lives; null: it is born into the place.</param>
     public static InstanceId Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
         InstanceId? predecessor = null)
     {
@@ -34,11 +37,13 @@ internal static class ServiceMachine
             Reason = reason,
             WatchdogPeriod = watchdog,
             Source = source,
-            Predecessor = predecessor ?? (connection is null ? Succession.Orphan(d, service, slot.Slot) : null),
+            Predecessor = predecessor,
         };
+        bool isPrepared = NeedsConnections(d, definition);
+        Moment patience = d.Now + Limits.ConnectPatience;
         SlotState started = slot with
         {
-            Phase = new SlotPhase.Starting(instance, Deadline: null),
+            Phase = isPrepared ? new SlotPhase.Preparing(instance, connection, patience) : new SlotPhase.Starting(instance, Deadline: null),
             Starts = StartWindow.Add(slot.Starts, definition.StartLimit, d.Now),
             RestartCount = reason == StartReason.Restart ? slot.RestartCount + 1 : slot.RestartCount,
         };
@@ -46,8 +51,62 @@ internal static class ServiceMachine
             d.SetSlot(service, started);
         else
             d[service] = state with { Beside = state.Beside.Add(started with { Key = id.Number }) };
-        d.Do(new Effect.Spawn(id, slot.Slot, slot.Generation, definition, reason, connection, connection is null ? state.Stored : []));
+        if (isPrepared)
+        {
+            d.Arm(TimerKind.Prepare, definition.Name, id.Number, patience);
+            d.Do(new Effect.Prepare(id, slot.Slot, definition, reason, connection));
+        }
+        else
+        {
+            d.Do(Birth(state, slot.Slot, instance, connection));
+        }
         return id;
+    }
+
+    private static bool NeedsConnections(Draft d, ServiceDefinition definition)
+    {
+        foreach (string file in definition.Files)
+        {
+            if (d.Graph.Connections.ContainsKey(file))
+                return true;
+        }
+        return false;
+    }
+
+    private static Effect.Spawn Birth(ServiceState state, int slot, Instance instance, ConnectionId? connection) =>
+        new(instance.Id, slot, instance.Generation, instance.Definition, instance.Reason, connection, connection is null ? state.Stored : []);
+
+    public static void Apply(Draft d, Event.Prepared prepared)
+    {
+        if (d.Find(prepared.Instance) is not (int service, SlotState slot, SlotPhase.Preparing preparing))
+            return;
+        Instance instance = preparing.Instance;
+        d.Disarm(TimerKind.Prepare, instance.Id.Service, instance.Id.Number);
+        d.SetPhase(service, slot, new SlotPhase.Starting(instance, Deadline: null));
+        d.Do(Birth(d[service], slot.Slot, instance, preparing.Connection));
+    }
+
+    public static void PrepareTimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Preparing preparing))
+            return;
+        if (preparing.Deadline > d.Now)
+        {
+            d.Arm(TimerKind.Prepare, id.Service, id.Number, preparing.Deadline);
+            return;
+        }
+        string[] awaited = [.. preparing.Instance.Definition.Files.Where(d.Graph.Connections.ContainsKey)
+            .Select(f => $"file \"{f}\": cannot connect to {d.Graph.Connections[f]}")];
+        FailToStart(d, service, slot, preparing, new Failure.SpawnFailed("file", TimedOut,
+            $"cannot start {id.Service}: {string.Join(", or ", awaited)}: no answer within {Spans.Show(Limits.ConnectPatience)}"), unserved: null);
+    }
+
+    /// <summary>Takes back what belongs to an instance that is being prepared.</summary>
+    public static void EndPreparing(Draft d, SlotPhase.Preparing preparing)
+    {
+        d.Disarm(TimerKind.Prepare, preparing.Instance.Id.Service, preparing.Instance.Id.Number);
+        if (preparing.Connection is { } connection)
+            d.Do(new Effect.CloseConnection(connection));
     }
 
     public static void Apply(Draft d, Event.Spawned spawned)
@@ -56,6 +115,8 @@ internal static class ServiceMachine
             return;
         Instance instance = starting.Instance with { Pid = spawned.Pid };
         ServiceDefinition definition = instance.Definition;
+        if (d[service].ShortageCount != 0)
+            d[service] = d[service] with { ShortageCount = 0 };
         d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
         instance = Succession.NoteSpawn(d, service, slot, instance);
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
@@ -73,13 +134,19 @@ internal static class ServiceMachine
 
     public static void Apply(Draft d, Event.SpawnFailed failed)
     {
-        if (d.Find(failed.Instance) is not (int service, SlotState slot, SlotPhase.Starting starting))
-            return;
-        Instance instance = starting.Instance;
-        d.Report(new Notice.ExecFailed(instance.Id, slot.Slot, instance.Generation, failed.Failure));
+        if (d.Find(failed.Instance) is (int service, SlotState slot, SlotPhase.Live phase) && (phase.IsBeingSpawned || phase is SlotPhase.Preparing))
+            FailToStart(d, service, slot, phase, failed.Failure, failed.Connection);
+    }
+
+    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved)
+    {
+        Instance instance = phase.Instance;
+        if (phase is SlotPhase.Preparing preparing)
+            EndPreparing(d, preparing);
+        d.Report(new Notice.ExecFailed(instance.Id, slot.Slot, instance.Generation, failure));
         d.Do(new Effect.Release(instance.Id));
-        RecordFailure(d, service, failed.Failure, instance.Id);
-        Rollout.NoteFailure(d, service, slot, starting, failed.Failure);
+        RecordFailure(d, service, failure, instance.Id);
+        Rollout.NoteFailure(d, service, slot, phase, failure);
         if (slot.Role != SlotRole.Holder)
         {
             d.RemoveBeside(service, slot);
@@ -88,9 +155,12 @@ internal static class ServiceMachine
         if (d[service].IsPerConnection)
         {
             Activation.RemoveConnectionSlot(d, service, slot);
+            if (unserved is { } connection)
+                Activation.Hold(d, service, new HeldConnection(connection, instance.Source!));
             return;
         }
-        Retry(d, service, slot, failed.Failure);
+        bool counts = !failure.IsShortage || slot.Starts.IsEmpty;
+        Retry(d, service, counts ? slot : slot with { Starts = slot.Starts[..^1] }, failure);
     }
 
     public static void Apply(Draft d, Event.ReadinessMet met)
@@ -227,17 +297,22 @@ internal static class ServiceMachine
             d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
             return;
         }
-        if (failure is not null && (definition.Restart == RestartKind.Never || failure is Failure.Faulted))
+        bool isShort = failure is Failure.SpawnFailed { IsShortage: true };
+        // Clients wait for a demand service, and nothing of it has run yet that could not be run again.
+        bool mayRetry = definition.Restart != RestartKind.Never || (isShort && state.IsOnDemand);
+        if (failure is not null && (!mayRetry || failure is Failure.Faulted))
         {
             Fail(d, service, slot, failure);
             return;
         }
-        if (StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
+        if (!isShort && StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
         {
             Fail(d, service, slot, LimitReached(definition, failure));
             return;
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
+        if (isShort && Activation.ShortagePause(slot.Attempt) is var least && delay < least)
+            delay = least;
         SlotState next = slot with { Attempt = slot.Attempt + 1 };
         d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
         if (delay <= TimeSpan.Zero)

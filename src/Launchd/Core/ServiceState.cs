@@ -38,8 +38,8 @@ internal sealed record Instance
     /// <summary>Null until it was ready.</summary>
     public Moment? ReadyAt { get; init; }
 
-    /// <summary>Whether its reload command runs.</summary>
-    public bool RunsReloadCommand { get; init; }
+    /// <summary>A reload that it owes to an operator; null: none.</summary>
+    public InstanceReload? Reload { get; init; }
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 
@@ -97,6 +97,11 @@ internal sealed record SlotState
 /// <summary>An opaque state, in one descriptor, of the instances of one slot.</summary>
 internal sealed record SavedState(int Slot, DescriptorId Descriptor);
 
+/// <summary>A client that was accepted when no process could be made for it.</summary>
+/// <param name="Connection">Held by the host.</param>
+/// <param name="Source">For the limit per source.</param>
+internal sealed record HeldConnection(ConnectionId Connection, string Source);
+
 /// <summary>All that is known of one service.</summary>
 internal sealed record ServiceState
 {
@@ -125,11 +130,17 @@ internal sealed record ServiceState
     /// <summary>Whether somebody came within that window.</summary>
     public bool WasUsed { get; init; }
 
-    /// <summary>Attempts in a row to accept that failed for want of descriptors or memory.</summary>
+    /// <summary>Attempts in a row to accept, or to start something for who was accepted, that failed for want of descriptors or memory.</summary>
     public int ShortageCount { get; init; }
+
+    /// <summary>To be served before anybody else when activation resumes, in this order. No more than were being prepared at the same time.</summary>
+    public ImmutableArray<HeldConnection> Held { get; init; } = [];
 
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
+
+    /// <summary>It could start more instances, in a later turn of the host.</summary>
+    public bool IsPutOff { get; init; }
 
     /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
     public bool IsSetAside { get; init; }
@@ -151,6 +162,9 @@ internal sealed record ServiceState
 
     /// <summary>What became of the last one.</summary>
     public RolloutResult? LastRollout { get; init; }
+
+    /// <summary>What became of the last <c>reload-service</c>, or has so far.</summary>
+    public ReloadResult? Reload { get; init; }
 
     /// <summary>A reload took it out of the configuration: it ends and is forgotten.</summary>
     public bool IsLeaving { get; init; }
@@ -218,7 +232,7 @@ internal sealed record ServiceState
     {
         SlotPhase.Idle or SlotPhase.Ended => PublicState.Stopped,
         SlotPhase.Waiting => PublicState.Waiting,
-        SlotPhase.Starting => PublicState.Starting,
+        SlotPhase.Preparing or SlotPhase.Starting => PublicState.Starting,
         SlotPhase.Ready => PublicState.Ready,
         SlotPhase.Stopping => PublicState.Draining,
         SlotPhase.BackingOff => PublicState.BackingOff,

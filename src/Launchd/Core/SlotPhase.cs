@@ -6,7 +6,7 @@ namespace Launchd.Core;
 ///            ┌──────── Waiting ◀── BackingOff ◀─┐
 ///   Idle ────┤            │                     │ (failed or ended, restart)
 ///            │            ▼                     │
-///            └────▶   Starting ──▶ Ready ──▶ Stopping ──▶ Idle | Ended | Failed | Waiting
+///            └──▶ (Preparing ──▶) Starting ──▶ Ready ──▶ Stopping ──▶ Idle | Ended | Failed | Waiting
 /// </code>
 /// </summary>
 internal abstract record SlotPhase
@@ -27,8 +27,18 @@ internal abstract record SlotPhase
     /// <summary>Wanted; what it requires is not ready yet.</summary>
     internal sealed record Waiting(StartReason Reason) : SlotPhase;
 
-    /// <summary>A process lives (or, within one step, is being spawned).</summary>
-    internal abstract record Live(Instance Instance) : SlotPhase;
+    /// <summary>There is an instance: its process lives, is being spawned within this step, or is about to be.</summary>
+    internal abstract record Live(Instance Instance) : SlotPhase
+    {
+        /// <summary>Its spawn was ordered in this very step: what becomes of it comes next, and with it another look.</summary>
+        public bool IsBeingSpawned => this is Starting { Instance.Pid: 0 };
+    }
+
+    /// <summary>What it is to be born with is not there yet: its own connections. Nothing of it runs, so it ends as soon as it is to.</summary>
+    /// <param name="Instance">Its pid is 0.</param>
+    /// <param name="Connection">The client's connection that waits for it; null: none.</param>
+    /// <param name="Deadline">It has failed if it is not prepared by then.</param>
+    internal sealed record Preparing(Instance Instance, ConnectionId? Connection, Moment Deadline) : Live(Instance);
 
     /// <param name="Instance">Its pid is 0 until the spawn's result is known.</param>
     /// <param name="Deadline">Must be ready by then; null: no limit.</param>

@@ -19,12 +19,17 @@ internal static class Stopping
                 EndSuccession(d, service, slot, stopping);
             return;
         }
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, cause);
+            return;
+        }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
         // Only one whose place was taken ends with a successor: with all others ends what would have succeeded them.
         InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
-        Instance instance = EndWatching(d, live) with { DrainingSince = d.Now, Successor = successor };
+        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now, Successor = successor };
         Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
@@ -48,10 +53,15 @@ internal static class Stopping
     /// <summary>SIGKILL now, whatever the stage.</summary>
     public static void Kill(Draft d, int service, SlotState slot)
     {
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, StopCause.Wish.Value);
+            return;
+        }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
-            EndWatching(d, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+            EndWatching(d, service, slot, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
         Kill(d, service, slot, stopping);
     }
 
@@ -104,8 +114,7 @@ internal static class Stopping
             return;
         if (ended.Kind == CommandKind.Reload)
         {
-            if (live.Instance.RunsReloadCommand)
-                d.SetPhase(service, slot, live with { Instance = live.Instance with { RunsReloadCommand = false } });
+            ServiceReload.Apply(d, service, slot, ended);
             return;
         }
         if (live is not SlotPhase.Stopping { Stage: StopStage.Command } stopping)
@@ -116,11 +125,14 @@ internal static class Stopping
 
     public static void Apply(Draft d, Event.MainExited exited)
     {
-        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live) || live is SlotPhase.Stopping { Status: not null })
+        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live)
+            || live is SlotPhase.Preparing or SlotPhase.Stopping { Status: not null })
+        {
             return;
+        }
         ServiceDefinition definition = live.Instance.Definition;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
-        Instance instance = stopping?.Instance ?? EndWatching(d, live);
+        Instance instance = stopping?.Instance ?? EndWatching(d, service, slot, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
@@ -207,6 +219,21 @@ internal static class Stopping
     {
         if (slot.Phase is SlotPhase.Stopping)
             d.Disarm(TimerKind.Stop, instance.Id.Service, instance.Id.Number);
+        Leave(d, service, slot, instance, status, cause);
+        if (slot.Role == SlotRole.Holder)
+            Shutdown.NoteEnd(d, service, status);
+    }
+
+    /// <summary>What was being prepared is not wanted any more: there is no process to wait for.</summary>
+    private static void Abandon(Draft d, int service, SlotState slot, SlotPhase.Preparing preparing, StopCause cause)
+    {
+        ServiceMachine.EndPreparing(d, preparing);
+        Rollout.NoteEnd(d, service, slot, preparing, cause);
+        Leave(d, service, slot, preparing.Instance, new ExitStatus(0), cause);
+    }
+
+    private static void Leave(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
         d.Do(new Effect.Release(instance.Id));
         if (slot.Role != SlotRole.Holder)
         {
@@ -214,7 +241,6 @@ internal static class Stopping
             return;
         }
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
-        Shutdown.NoteEnd(d, service, status);
     }
 
     private static int Weight(StopCause cause) => cause switch
@@ -249,7 +275,7 @@ internal static class Stopping
     }
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
-    private static Instance EndWatching(Draft d, SlotPhase.Live phase)
+    private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Starting starting)
@@ -266,10 +292,7 @@ internal static class Stopping
         }
         if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
             d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
-        if (!instance.RunsReloadCommand)
-            return instance;
-        d.Do(new Effect.EndCommand(instance.Id, CommandKind.Reload));
-        return instance with { RunsReloadCommand = false };
+        return ServiceReload.Abandon(d, service, slot.Slot, instance);
     }
 
     private static string Reason(StopCause cause) => cause switch

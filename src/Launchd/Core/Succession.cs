@@ -32,15 +32,16 @@ internal static class Succession
     /// <returns>The instance as it is to be from now on; its slot still has the former.</returns>
     public static Instance NoteSpawn(Draft d, int service, SlotState slot, Instance instance)
     {
-        if (instance.Predecessor is { } before)
-        {
-            // Of a successor it was there when it was chosen; of a holder it may have ended meanwhile, and nobody asked for it yet.
-            if (Find(d, before) is not null)
-                Follow(d, before, instance.Id);
-            else if (slot.Role == SlotRole.Holder)
-                instance = instance with { Predecessor = null };
-        }
-        if (slot.Role == SlotRole.Holder && d[service].SuccessorOf(slot.Slot) is { Phase: SlotPhase.Live { Instance.Pid: > 0 } next } after)
+        if (d[service].IsPerConnection)
+            return instance;
+        // Looked up now and not when it was ordered: what it is born with may have taken a while, and who was there then may have ended.
+        InstanceId? before = slot.Role == SlotRole.Holder ? Orphan(d, service, slot.Slot) : ServingHolder(d, service, slot.Slot);
+        if (before is { } found)
+            Follow(d, found, instance.Id);
+        if (slot.Role != SlotRole.Holder)
+            return before is null ? instance : instance with { Predecessor = before };
+        instance = instance with { Predecessor = before };
+        if (d[service].SuccessorOf(slot.Slot) is { Phase: SlotPhase.Live next } after && Runs(next))
         {
             d.SetPhase(service, after, next with { Instance = next.Instance with { Predecessor = instance.Id } });
             d.Do(new Effect.TellHandOver(instance.Id, next.Instance.Id));
@@ -71,8 +72,11 @@ internal static class Succession
     /// <summary>A successor will never hold the place: nobody hands anything to it.</summary>
     public static void GiveUp(Draft d, int service, SlotState successor)
     {
-        if (d[service].Slots.FirstOrDefault(s => s.Slot == successor.Slot) is { Phase: SlotPhase.Live holder } slot && holder.Instance.Successor?.Number == successor.Key)
+        if (d[service].Slots.FirstOrDefault(s => s.Slot == successor.Slot) is { Phase: SlotPhase.Live holder } slot
+            && holder.Instance.Successor?.Number == successor.Key)
+        {
             d.SetPhase(service, slot, holder with { Instance = holder.Instance with { Successor = null } });
+        }
     }
 
     /// <summary>Its main process has ended, or is given up.</summary>
@@ -116,5 +120,18 @@ internal static class Succession
     private static (SlotState Slot, SlotPhase.Live Phase)? Find(Draft d, InstanceId id) =>
         d.Find(id) is (_, SlotState slot, SlotPhase.Live phase) && Runs(phase) ? (slot, phase) : null;
 
-    private static bool Runs(SlotPhase.Live phase) => phase is not SlotPhase.Stopping { Status: not null } and not SlotPhase.Stopping { Stage: StopStage.Killed };
+    private static InstanceId? ServingHolder(Draft d, int service, int slot)
+    {
+        foreach (SlotState holder in d[service].Slots)
+        {
+            if (holder.Slot == slot)
+                return holder.Phase is SlotPhase.Live phase and not SlotPhase.Stopping && Runs(phase) ? phase.Instance.Id : null;
+        }
+        return null;
+    }
+
+    /// <summary>It has a process that may still speak.</summary>
+    private static bool Runs(SlotPhase.Live phase) =>
+        phase is not SlotPhase.Preparing and not SlotPhase.Starting { Instance.Pid: 0 } and not SlotPhase.Stopping { Status: not null }
+        and not SlotPhase.Stopping { Stage: StopStage.Killed };
 }

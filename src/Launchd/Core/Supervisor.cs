@@ -14,6 +14,7 @@ namespace Launchd.Core;
 /// <item>Results of effects (spawned, accepted) come back before any event from outside.</item>
 /// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
 /// did become ready, and a watchdog fires only if nothing else spoke.</item>
+/// <item>At most so many instances are started in one turn of the host; the rest waits for <see cref="Event.TurnBegan"/>.</item>
 /// <item>At most one timer is armed under a key; a firing that nobody waits for changes nothing.</item>
 /// <item>All that a child or a client can make grow is bounded by <see cref="Limits"/>.</item>
 /// </list>
@@ -27,7 +28,8 @@ internal sealed class Supervisor
     /// <param name="definition">What is to run.</param>
     /// <param name="seed">Of the jitter.</param>
     /// <param name="exitWith">End when this service ends; null: end on request only.</param>
-    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null)
+    /// <param name="startsPerTurn">At least 1.</param>
+    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null, int startsPerTurn = Limits.StartsPerTurn)
     {
         DependencyGraph graph = new(definition);
         _state = new SupervisorState
@@ -37,6 +39,8 @@ internal sealed class Supervisor
             {
                 RandomState = seed,
                 ShutdownTimeout = definition.ShutdownTimeout,
+                StartsPerTurn = startsPerTurn,
+                StartsLeft = startsPerTurn,
                 ExitWith = exitWith is { } name ? graph.Find(name) : -1,
             },
         };
@@ -83,6 +87,8 @@ internal sealed class Supervisor
         switch (happened)
         {
             case Event.Booted: Boot(d); break;
+            case Event.TurnBegan: Turns.Begin(d); break;
+            case Event.Prepared e: ServiceMachine.Apply(d, e); break;
             case Event.Spawned e: ServiceMachine.Apply(d, e); break;
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
             case Event.MainExited e: Stopping.Apply(d, e); break;
@@ -117,7 +123,9 @@ internal sealed class Supervisor
         InstanceId instance = new(key.Service, key.Subject);
         switch (key.Kind)
         {
+            case TimerKind.Prepare: ServiceMachine.PrepareTimerFired(d, instance); break;
             case TimerKind.Ready: ServiceMachine.ReadyTimerFired(d, instance); break;
+            case TimerKind.Reload: ServiceReload.TimerFired(d, instance); break;
             case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
             case TimerKind.Prove: Rollout.ProveTimerFired(d, instance); break;
@@ -142,7 +150,7 @@ internal sealed class Supervisor
     {
         // Each look can move a service one phase on; more turns than this would mean that two services push each other for ever.
         int turns = 0, most = 64 + (d.Graph.Services.Length * 16);
-        for (int service = d.TakeUnsettled(); service >= 0; service = d.TakeUnsettled())
+        for (int service = Next(d); service >= 0; service = Next(d))
         {
             if (++turns > most)
                 throw new InvalidOperationException("the services' wishes do not settle");
@@ -154,11 +162,14 @@ internal sealed class Supervisor
             Idling.Settle(d, service);
             Shutdown.NoteFailure(d, service);
         }
+        Turns.Settle(d);
         // Before the end of the supervisor: nobody is left without an answer.
         if (!d.Frame.Requests.IsEmpty)
             Requests.Settle(d);
         Shutdown.Settle(d);
     }
+
+    private static int Next(Draft d) => d.TakeUnsettled() is >= 0 and int service ? service : Turns.Take(d);
 
     private static void SettleUnwanted(Draft d, int service)
     {
@@ -174,16 +185,18 @@ internal sealed class Supervisor
                 case SlotPhase.Waiting:
                     d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
                     break;
-                case SlotPhase.Starting { Instance.Pid: 0 }:
-                    break; // its spawn's result comes next, and with it another look
+                case SlotPhase.Live { IsBeingSpawned: true }:
+                    break;
                 case SlotPhase.Live when mayStop:
+                case SlotPhase.Preparing: // nobody can depend on it, and it would be born while others end
                     Stopping.Begin(d, service, slot, StopCause.Wish.Value);
                     break;
             }
         }
         foreach (SlotState beside in d[service].Beside)
         {
-            if (mayStop && beside.Phase is SlotPhase.Live { Instance.Pid: > 0 })
+            bool mayEnd = mayStop || beside.Phase is SlotPhase.Preparing;
+            if (mayEnd && beside.Phase is SlotPhase.Live { IsBeingSpawned: false })
                 Stopping.Begin(d, service, beside, StopCause.Wish.Value);
         }
         if (d[service].HasLiveInstance)
@@ -212,11 +225,11 @@ internal sealed class Supervisor
             bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, slot.Definition.StartLimit, d.Now);
             if (verdict == DependencyVerdict.Met && isOverLimit)
                 ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(slot.Definition, state.LastFailure));
-            else if (verdict == DependencyVerdict.Met)
+            else if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
                 ServiceMachine.Fail(d, service, slot, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)));
-            else if (verdict == DependencyVerdict.Open && slot.Phase is not SlotPhase.Waiting)
+            else if (verdict != DependencyVerdict.Failed && slot.Phase is not SlotPhase.Waiting)
                 d.SetPhase(service, slot, new SlotPhase.Waiting(reason));
         }
     }

@@ -22,6 +22,13 @@ internal sealed record SupervisorFrame
     public ulong RandomState { get; init; }
     public TimeSpan ShutdownTimeout { get; init; }
 
+    /// <summary>How many instances may be started in one turn of the host, and how many more in this one.</summary>
+    public required int StartsPerTurn { get; init; }
+    public required int StartsLeft { get; init; }
+
+    /// <summary>Services were put off, and the host was asked to say when it has looked at everything else.</summary>
+    public bool IsTurnAwaited { get; init; }
+
     /// <summary>Number of the service with which the supervisor ends; -1: none.</summary>
     public int ExitWith { get; init; } = -1;
 

@@ -10,6 +10,8 @@ internal static class Verdict
         bool isStop = pending.Verb == Verb.Stop || (pending.Verb == Verb.Configure && state.IsLeaving);
         if (isStop)
             return OfStop(d, state, pending);
+        if (pending.Verb == Verb.Reload)
+            return OfReload(d, state, pending);
         if (pending.Verb is Verb.Configure or Verb.Scale && !state.IsWanted && !d.IsShuttingDown)
             return state.HasLiveInstance ? null : new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, Elapsed(d, pending), null);
         if (!state.IsWanted || d.IsShuttingDown)
@@ -40,10 +42,20 @@ internal static class Verdict
             : state.LastFailedInstance);
     }
 
+    private static Outcome? OfReload(Draft d, ServiceState state, PendingRequest pending)
+    {
+        if (ServiceReload.IsUnderWay(state))
+            return null;
+        if (state.Reload is { Failure: { } failure } failed)
+            return No(d, state, pending, failure, failed.Failed);
+        string? text = state.Reload is { IsUnconfirmed: true } ? "told to reload" : null;
+        return new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, text, Elapsed(d, pending), Failed: null);
+    }
+
     /// <summary>Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.</summary>
     private static bool IsOver(ServiceState state, PendingRequest pending)
     {
-        if (state.Reborn is not null || state.Slots.Any(s => s.Phase is SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
+        if (state.Reborn is not null || state.Slots.Any(s => s.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
             return false;
         if (pending.Verb == Verb.Start)
             return true;

@@ -28,8 +28,8 @@ internal sealed unsafe class AcceptedConnection : IDisposable
     /// <summary>The client reset it while it waited: a connected socket has a peer's address, if only an empty one (getpeername(2)).</summary>
     public bool IsGone => _peer is null;
 
-    /// <summary>IP address or Unix uid, for the limit per source.</summary>
-    public string Source => _peer is { Port: > 0 } internet ? internet.Host.ToString()
+    /// <summary>IP address, context id or Unix uid, for the limit per source.</summary>
+    public string Source => _peer is { RemotePort: not null, RemoteHost: { } host } ? host
         : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _) ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture) : "";
 
     /// <summary>The next waiting connection; blocking, as programs of inetd expect. Null: refused, EAGAIN when nothing waits.</summary>
@@ -43,13 +43,10 @@ internal sealed unsafe class AcceptedConnection : IDisposable
     /// <summary><c>REMOTE_ADDR</c>, <c>REMOTE_PORT</c>, <c>SO_COOKIE</c>.</summary>
     public void AddTo(Dictionary<string, string> variables)
     {
-        if (_peer is { Port: > 0 } internet)
-        {
-            variables["REMOTE_ADDR"] = internet.Host.ToString();
-            variables["REMOTE_PORT"] = internet.Port.ToString(CultureInfo.InvariantCulture);
-        }
-        if (_peer?.UnixName is { Length: > 0 } name)
-            variables["REMOTE_ADDR"] = name;
+        if (_peer?.RemoteHost is { } host)
+            variables["REMOTE_ADDR"] = host;
+        if (_peer?.RemotePort is { } port)
+            variables["REMOTE_PORT"] = port.ToString(CultureInfo.InvariantCulture);
         ulong cookie = 0;
         uint length = (uint)Unsafe.SizeOf<ulong>();
         if (HostLibc.getsockopt(Descriptor.Number, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)

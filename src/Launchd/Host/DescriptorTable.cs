@@ -111,6 +111,10 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
     public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key)?.Descriptor;
 
+    /// <summary>Those of a service's files that are connections, made for each instance before it is born.</summary>
+    public IEnumerable<FileDefinition.Connected> ConnectionsOf(ServiceDefinition service) =>
+        service.Files.Distinct().Select(key => _files.GetValueOrDefault(key)?.Definition).OfType<FileDefinition.Connected>();
+
     /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
     public OpenResult<FileDescriptor> FileFor(string key, UserTable users, out bool isOwned)
     {
@@ -194,12 +198,12 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
     public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 
+    /// <summary>Opens a file that is not a connection.</summary>
     public static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users) => file switch
     {
         FileDefinition.Opened opened => FileOpener.Open(ModelMapper.ToRequest(opened, users.OwnerOf($"files.{file.Key}", opened.User, opened.Group))),
         FileDefinition.Directory directory => FileOpener.OpenDirectory(directory.DirectoryPath),
         FileDefinition.Memory memory => FileOpener.OpenMemory(memory.Key, memory.SizeBytes, ModelMapper.SealsOf(memory)),
-        FileDefinition.Connected connected => Connector.Connect(ModelMapper.ToEndpoint(connected.Target), TimeSpan.FromSeconds(5)),
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 

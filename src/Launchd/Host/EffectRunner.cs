@@ -18,6 +18,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
     private readonly ListenerUse _use;
+    private readonly Preparations _preparations;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -26,6 +27,7 @@ internal sealed class EffectRunner : IDisposable
         _host = host;
         _parts = parts;
         _use = new ListenerUse(parts.Loop);
+        _preparations = new Preparations(host, parts);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -38,13 +40,14 @@ internal sealed class EffectRunner : IDisposable
     {
         switch (effect)
         {
+            case Effect.Prepare e: _preparations.Begin(e.Instance, e.Definition); break;
             case Effect.Spawn e: Spawn(e); break;
             case Effect.Signal e: Instances.Signal(e.Instance, e.Number, e.Scope); break;
             case Effect.RunCommand e: Instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
             case Effect.EndCommand e: Instances.EndCommand(e.Instance, e.Kind); break;
             case Effect.StartProbe e: Instances.Checks.StartProbe(e.Instance); break;
             case Effect.EndProbe e: Instances.Checks.EndProbe(e.Instance); break;
-            case Effect.Release e: Instances.Release(e.Instance); break;
+            case Effect.Release e: Release(e.Instance); break;
             case Effect.ArmTimer e: _host.Timers.Arm(e.Key, e.Due); break;
             case Effect.DisarmTimer e: _host.Timers.Disarm(e.Key); break;
             case Effect.WatchListeners e: WatchListeners(e.Service); break;
@@ -59,6 +62,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
             case Effect.Reply e: Reply(e); break;
             case Effect.Report e: Report(e.Notice); break;
+            case Effect.AwaitTurn: _host.AwaitTurn(); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
@@ -83,6 +87,8 @@ internal sealed class EffectRunner : IDisposable
     {
         if (lost is Event.ConnectionAccepted accepted)
             CloseConnection(accepted.Connection);
+        if (lost is Event.SpawnFailed { Connection: { } givenBack })
+            CloseConnection(givenBack);
         ImmutableArray<DescriptorId> received = lost switch
         {
             Event.Notified e => e.Descriptors,
@@ -129,6 +135,7 @@ internal sealed class EffectRunner : IDisposable
     public void Dispose()
     {
         Instances.Dispose();
+        _preparations.Dispose();
         foreach (ServiceName service in _watched.Keys.ToArray())
             UnwatchListeners(service);
         _use.Dispose();
@@ -143,16 +150,30 @@ internal sealed class EffectRunner : IDisposable
         AcceptedConnection? connection = null;
         if (spawn.Connection is { } id)
             _connections.Remove(id, out connection);
+        // The child has copies of both: a connection must end when the child closes it.
+        using Preparations.Preparation prepared = _preparations.Take(spawn.Instance);
         try
         {
             List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            _host.FeedResult(Instances.Start(spawn, spawn.Definition, connection, stored));
+            Event result = Instances.Start(spawn, connection, prepared, stored);
+            if (result is Event.SpawnFailed { Failure.IsShortage: true } failed && connection is not null)
+            {
+                _connections.Add(spawn.Connection!.Value, connection);
+                connection = null;
+                result = failed with { Connection = spawn.Connection };
+            }
+            _host.FeedResult(result);
         }
         finally
         {
-            // The child has its copy: the connection must end when the child closes it.
             connection?.Dispose();
         }
+    }
+
+    private void Release(InstanceId id)
+    {
+        _preparations.Cancel(id);
+        Instances.Release(id);
     }
 
     /// <summary>Another configuration holds: services that wait for clients wait at the listeners that they have now.</summary>
@@ -261,10 +282,9 @@ internal sealed class EffectRunner : IDisposable
         }
         if (connection is null)
         {
-            bool isShortage = refused == Errno.EMFILE || refused == Errno.ENFILE || refused == Errno.ENOMEM || refused == Errno.ENOBUFS;
             if (refused != Errno.EAGAIN)
                 _host.Count("accepts-failed");
-            _host.FeedResult(new Event.AcceptFailed(accept.Service, isShortage));
+            _host.FeedResult(new Event.AcceptFailed(accept.Service, refused.IsShortage));
             return;
         }
         ConnectionId id = new(++_connectionCount);

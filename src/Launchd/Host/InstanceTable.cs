@@ -33,13 +33,14 @@ internal sealed unsafe class InstanceTable : IDisposable
 
     public RunningInstance? Find(InstanceId id) => _instances.GetValueOrDefault(id);
 
-    public Event Start(Effect.Spawn spawn, ServiceDefinition definition, AcceptedConnection? connection, IReadOnlyList<(string, FileDescriptor)> stored)
+    public Event Start(Effect.Spawn spawn, AcceptedConnection? connection, Preparations.Preparation prepared, IReadOnlyList<(string, FileDescriptor)> stored)
     {
+        ServiceDefinition definition = spawn.Definition;
         RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, definition);
         // What was given to others may have been spoilt by them: looked at before it is handed out again.
         if (connection is null)
             _host.Guard.Check(definition, spawn.Slot);
-        Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
+        Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, prepared, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
             Close(instance, mayServeAgain: true);
@@ -74,7 +75,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (process is null)
         {
             SupervisorLog.CommandFailed(_parts.Logger, instance?.Label ?? id.ToString(), kind.ToString().ToLowerInvariant(), refused ?? "it is over");
-            _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false));
+            _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false, $"cannot be run: {refused}"));
             return;
         }
         _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
@@ -213,7 +214,8 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (status is not { Code: 0, Signal: 0 } && _instances.TryGetValue(id, out RunningInstance? instance))
             SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
-        _host.Feed(new Event.CommandEnded(id, kind, status is { Code: 0, Signal: 0 }));
+        bool succeeded = status is { Code: 0, Signal: 0 };
+        _host.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
     }
 
     private void ReadNotifications(RunningInstance instance, int most)

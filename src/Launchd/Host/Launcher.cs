@@ -25,10 +25,11 @@ internal sealed class Launcher(
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
     /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
+    /// <param name="prepared">The connections that were made for it, borrowed.</param>
     /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
-    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, IReadOnlyList<(string Name,
-        FileDescriptor Descriptor)> stored, Action onReady)
+    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User = Users[service.Execution];
@@ -37,11 +38,12 @@ internal sealed class Launcher(
         using Birth birth = new();
         if (OpenNotify(instance, service) is { } notifyRefused)
             return notifyRefused;
-        if (GatherPassed(instance, birth, connection, stored) is { } refused)
+        if (GatherPassed(instance, birth, connection, prepared, stored) is { } refused)
             return refused;
         if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
             return standardRefused;
-        OpenReadyPipe(instance, birth, service);
+        if (OpenReadyPipe(instance, birth, service) is { } readyRefused)
+            return readyRefused;
         if (!birth.OpenChannel(instance, out Errno channelRefused))
             return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
         if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
@@ -78,7 +80,7 @@ internal sealed class Launcher(
         environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
         SpawnRequest request = Describe(instance, birth, arguments, environment, searchPath, user);
         if (spawner.Start(request, out PidFd? child) is { } failure)
-            refused = Explain(service, request, failure).Text;
+            refused = Describe(service, request, failure);
         return child;
     }
 
@@ -119,18 +121,17 @@ internal sealed class Launcher(
         return instance.Notify is null ? Refuse(service, "notify socket", refused, $"notify socket: {refused.Text}") : null;
     }
 
-    /// <summary>Descriptors from 3 on: the connection, or listeners, files and stored ones.</summary>
-    private Failure.SpawnFailed? GatherPassed(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    /// <summary>
+    /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
+    /// </summary>
+    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
     {
         ServiceDefinition service = instance.Definition;
-        if (service.Input is InputSource.Socket)
-            return null;
-        if (connection is not null)
-        {
+        bool isInetd = service.Input is InputSource.Socket;
+        if (!isInetd && connection is not null)
             birth.Pass(connection.Name, connection.Descriptor.Number, null);
-        }
-        else
+        if (!isInetd && connection is null)
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
             {
@@ -140,6 +141,11 @@ internal sealed class Launcher(
         }
         foreach (string key in service.Files)
         {
+            if (prepared.Find(key) is { } made)
+            {
+                birth.Pass(key, made.Number, key);
+                continue;
+            }
             if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
@@ -232,17 +238,18 @@ internal sealed class Launcher(
         return writeEnd;
     }
 
-    private static unsafe void OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
+    private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
     {
         if (service.Ready is not Readiness.Descriptor ready)
-            return;
+            return null;
         int* ends = stackalloc int[2];
         if (HostLibc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
-            return;
+            return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
         instance.ReadyPipe = new FileDescriptor(ends[0]);
         FileDescriptor writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         birth.PassAt(ready.Number, writeEnd.Number);
+        return null;
     }
 
     private static Failure.SpawnFailed? BuildEnvironment(
@@ -320,13 +327,21 @@ internal sealed class Launcher(
         _ => birth.NumberOf(placeholder["fd:".Length..]).ToString(CultureInfo.InvariantCulture),
     };
 
+    // What is opened for the child before its birth is the supervisor's, so it is the supervisor that has nothing left.
     private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
-        new(stage, errno.Value, $"cannot start {service.Name}: {text}");
+        new(stage, errno.Value, $"cannot start {service.Name}: {text}") { IsShortage = errno.IsShortage };
 
-    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
+    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
+        new(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {Describe(service, request, failure)}")
+        {
+            // Past that stage the child's own limits decide, and they will be the same the next time.
+            IsShortage = failure.Stage == SpawnStage.Clone && (failure.Errno.IsShortage || failure.Errno == Errno.EAGAIN),
+        };
+
+    private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
     {
         Execution execution = service.Execution;
-        string text = failure.Stage switch
+        return failure.Stage switch
         {
             SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
             SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}",
@@ -337,7 +352,6 @@ internal sealed class Launcher(
                 ? " (a value below the present one needs root)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
-        return new Failure.SpawnFailed(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {text}");
     }
 
     private static string ExecText(Errno errno) =>

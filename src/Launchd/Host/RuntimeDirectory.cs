@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Config;
 using Launchd.Control;
 using Launchd.Interop;
 using Launchd.Linux;
@@ -159,14 +160,18 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             Directory.CreateDirectory(path, mode);
     }
 
-    /// <summary>Who may write there could put a directory of his own in the place of ours, and with it our sockets.</summary>
+    /// <summary>
+    /// Who may write there could put a directory of his own in the place of ours, and with it our sockets. A user whose folder the
+    /// configuration names is trusted with that; one who was first to make the folder that we would have made in /tmp is not.
+    /// </summary>
     private static void CheckParent(string parent)
     {
         if (FileStatus.ReadFollow(parent, out FileStatus status) != Errno.None)
             return; // making the directory says why
         UnixFileMode mode = File.GetUnixFileMode(parent);
         bool othersMayReplace = (mode & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite)) != 0 && (mode & UnixFileMode.StickyBit) == 0;
-        bool isForeign = IsSticky(System.IO.Path.GetDirectoryName(parent)) && status.Uid != Libc.geteuid() && status.Uid != 0;
+        uint own = Libc.geteuid();
+        bool isForeign = parent == ConfigReader.SharedDirectory(own) && status.Uid != own && status.Uid != 0;
         if (!othersMayReplace && !isForeign)
             return;
         string why = isForeign ? $"belongs to user {status.Uid}" : "may be written by others";
@@ -194,7 +199,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
     }
 
-    private static string LockOf(string path) => System.IO.Path.Combine(path, "lock");
+    /// <summary>Holds the pid of the supervisor whose directory it is.</summary>
+    public static string LockOf(string path) => System.IO.Path.Combine(path, "lock");
 
     private static FileDescriptor TakeLock(string file, string path)
     {

@@ -176,7 +176,8 @@ internal sealed class StatusReporter(SupervisorHost host)
         Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
         UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,
         RetryInMs = slot.Phase is SlotPhase.BackingOff backingOff ? Math.Max(0, (long)(backingOff.Until - now).TotalMilliseconds) : null,
-        StatusText = slot.Instance is { StatusText.Length: > 0 } speaking ? speaking.StatusText : null,
+        StatusText = slot.Phase is SlotPhase.Preparing ? "waits for its connections"
+            : slot.Instance is { StatusText.Length: > 0 } speaking ? speaking.StatusText : null,
         Reason = slot.Phase switch
         {
             SlotPhase.Failed failed => failed.Failure.ToString(),

@@ -27,6 +27,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private bool _isTurnAwaited;
     private long _ownRequests;
 
     public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
@@ -86,11 +87,22 @@ internal sealed unsafe class SupervisorHost : IDisposable
         {
             if (!isUp && (isUp = BootReport.IsOver(_core)))
                 BootReport.Write(this);
-            Loop.Wait(Timers.NextDelay(Now));
+            Loop.Wait(_isTurnAwaited ? 0 : Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Fire(key);
+            if (ExitCode is null && _isTurnAwaited)
+                BeginTurn();
         }
         return ExitCode.Value;
+    }
+
+    /// <summary>Has the core told, after everything else, that another turn has begun.</summary>
+    public void AwaitTurn() => _isTurnAwaited = true;
+
+    private void BeginTurn()
+    {
+        _isTurnAwaited = false;
+        Feed(Event.TurnBegan.Value);
     }
 
     private void Fire(TimerKey key)
@@ -163,11 +175,9 @@ internal sealed unsafe class SupervisorHost : IDisposable
             Count("effects-failed");
             SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
             // A spawn without a result would leave its slot starting for ever.
-            if (effect is Effect.Spawn spawn)
-            {
-                FeedResult(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("supervisor", 0,
-                    $"cannot start {spawn.Instance.Service}: {defect.Message}")));
-            }
+            InstanceId? unborn = effect is Effect.Spawn spawn ? spawn.Instance : effect is Effect.Prepare prepare ? prepare.Instance : null;
+            if (unborn is { } id)
+                FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {defect.Message}")));
         }
     }
 
@@ -184,6 +194,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     private static ServiceName? ServiceOf(Event happened) => happened switch
     {
+        Event.Prepared e => e.Instance.Service,
         Event.Spawned e => e.Instance.Service,
         Event.SpawnFailed e => e.Instance.Service,
         Event.MainExited e => e.Instance.Service,

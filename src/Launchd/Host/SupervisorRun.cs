@@ -16,6 +16,9 @@ internal static unsafe class SupervisorRun
     private const int NofileResource = 7;
     private static readonly TimeSpan OutputPatience = TimeSpan.FromSeconds(2);
 
+    /// <summary>Descriptors that the loop and the pump still take, and those of one process in the making.</summary>
+    private const int LeastRoom = 40;
+
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
@@ -31,11 +34,12 @@ internal static unsafe class SupervisorRun
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
-        using Spawner spawner = new(OpenNull(), carrier, BirthAudit.FromEnvironment());
+        using Spawner spawner = MakeSpawner(carrier, fileLimit.Hard);
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
         using ControlListener control = ControlListener.Open(definition, directory, users);
+        RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
         using Delays delays = new(loop);
@@ -136,6 +140,36 @@ internal static unsafe class SupervisorRun
         }
         SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, definition.Services.Length, parts.Directory.ControlSocket);
     }
+
+    private static Spawner MakeSpawner(SpawnCarrier? carrier, ulong fileLimit)
+    {
+        try
+        {
+            return new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment());
+        }
+        catch (SystemCallException refused) when (refused.Errno == Errno.EMFILE)
+        {
+            throw TooFewDescriptors(fileLimit);
+        }
+    }
+
+    /// <summary>A supervisor that could start nothing says so at once, and not with each client that comes.</summary>
+    private static void RequireRoom(ulong fileLimit)
+    {
+        List<FileDescriptor> taken = [];
+        try
+        {
+            while (taken.Count < LeastRoom)
+                taken.Add(Files.Open(null, "/dev/null", 0x80000, 0, out _) ?? throw TooFewDescriptors(fileLimit));
+        }
+        finally
+        {
+            taken.ForEach(t => t.Dispose());
+        }
+    }
+
+    private static StartRefusedException TooFewDescriptors(ulong fileLimit) => new(
+        $"the hard limit of open files, {fileLimit}, is too low to start anything: raise it, to 1024 or more (ulimit -Hn)", ExitCode.SystemRefused);
 
     private static FileDescriptor OpenNull() =>
         Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",

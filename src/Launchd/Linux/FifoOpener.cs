@@ -33,6 +33,17 @@ internal static class FifoOpener
         return result;
     }
 
+    /// <summary>Whether a FIFO could be opened, as far as that can be told without making or opening one; null: it could.</summary>
+    public static OpenFailure? Look(ListenerEndpoint.Fifo endpoint, ListenerRequest request)
+    {
+        string subject = $"cannot open {endpoint}";
+        if (FileStatus.ReadNoFollow(AT_FDCWD, endpoint.Path, out FileStatus status) != Errno.None)
+            return ParentDirectory.Look(endpoint.Path, subject);
+        if (status.Kind != FileKind.Fifo)
+            return new OpenFailure("open", subject, Errno.EEXIST, $"{status.KindText} is in the way");
+        return Difference(status, request) is { } difference ? new OpenFailure("open", subject, Errno.EEXIST, difference) : null;
+    }
+
     private static OpenResult<OpenedListener> OpenExisting(
         ParentDirectory parent, ListenerEndpoint.Fifo endpoint, ListenerRequest request, bool isMade, string subject)
     {

@@ -100,24 +100,10 @@ internal static unsafe class FileOpener
     internal static OpenResult<OpenedListener> OpenSpecial(ListenerEndpoint.Special endpoint, ListenerRequest request)
     {
         string subject = $"cannot open {endpoint}";
-        OpenResult<ParentDirectory> opened = ParentDirectory.Open(endpoint.Path, directoryMode: null, subject);
-        if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+        if (!FindSpecial(endpoint, subject).TryGet(out FileDescriptor? found, out OpenFailure? failure))
             return failure;
-        using ParentDirectory held = parent;
-        using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
-        if (node is null)
-            return new OpenFailure("open", subject, refused, Remedy.ForPath(refused));
-        refused = FileStatus.Read(node, out FileStatus status);
-        string? place = Files.ReadLink(null, Files.ProcPath(node));
-        bool isKernelFile = status.Kind == FileKind.Regular
-            && place is not null && (place.StartsWith("/proc/", StringComparison.Ordinal)
-                || place.StartsWith("/sys/", StringComparison.Ordinal));
-        if (refused == Errno.None && status.Kind != FileKind.CharacterDevice && !isKernelFile)
-        {
-            return new OpenFailure("open", subject, Errno.EINVAL,
-                $"it is {status.KindText}, not a character device or a file in /proc or /sys");
-        }
-        FileDescriptor? special = Files.Open(null, Files.ProcPath(node), O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
+        using FileDescriptor node = found;
+        FileDescriptor? special = Files.Open(null, Files.ProcPath(node), O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out Errno refused);
         if (special is null)
         {
             return new OpenFailure("open", subject, refused, refused == Errno.ENODEV || refused == Errno.ENXIO
@@ -129,6 +115,35 @@ internal static unsafe class FileOpener
             return new OpenedListener { Descriptor = special, Address = endpoint.ToString() };
         special.Dispose();
         return new OpenFailure("fcntl", subject, refused);
+    }
+
+    /// <summary>Whether it is there and of a kind that may be opened; null: it is. Opening a device can have effects of its own.</summary>
+    internal static OpenFailure? LookAtSpecial(ListenerEndpoint.Special endpoint)
+    {
+        if (!FindSpecial(endpoint, $"cannot open {endpoint}").TryGet(out FileDescriptor? node, out OpenFailure? failure))
+            return failure;
+        node.Dispose();
+        return null;
+    }
+
+    private static OpenResult<FileDescriptor> FindSpecial(ListenerEndpoint.Special endpoint, string subject)
+    {
+        OpenResult<ParentDirectory> opened = ParentDirectory.Open(endpoint.Path, directoryMode: null, subject);
+        if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+            return failure;
+        using ParentDirectory held = parent;
+        FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
+        if (node is null)
+            return new OpenFailure("open", subject, refused, Remedy.ForPath(refused));
+        refused = FileStatus.Read(node, out FileStatus status);
+        string? place = Files.ReadLink(null, Files.ProcPath(node));
+        bool isKernelFile = status.Kind == FileKind.Regular
+            && place is not null && (place.StartsWith("/proc/", StringComparison.Ordinal)
+                || place.StartsWith("/sys/", StringComparison.Ordinal));
+        if (refused != Errno.None || status.Kind == FileKind.CharacterDevice || isKernelFile)
+            return node;
+        node.Dispose();
+        return new OpenFailure("open", subject, Errno.EINVAL, $"it is {status.KindText}, not a character device or a file in /proc or /sys");
     }
 
     // Made closed to others, given to its owner, then opened up: no umask and no moment in between counts.

@@ -103,9 +103,17 @@ internal static unsafe class Files
     /// </summary>
     public static string? ReadText(string path, int maxBytes = 64 * 1024)
     {
-        using FileDescriptor? file = Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out _);
-        if (file is null)
-            return null;
+        using FileDescriptor? file = OpenToRead(path, out _);
+        return file is not null && ReadBytes(file, maxBytes, out _) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+    }
+
+    /// <summary>Opens a file for reading without ever waiting: not for the other end of a FIFO, not for a carrier.</summary>
+    public static FileDescriptor? OpenToRead(string path, out Errno refused) => Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
+
+    /// <summary>What is in a file from its position on, at most so many bytes of it. Null: it cannot be read.</summary>
+    public static byte[]? ReadBytes(FileDescriptor file, int maxBytes, out Errno refused)
+    {
+        refused = Errno.None;
         byte[] bytes = new byte[Math.Min(maxBytes, 4096)];
         int length = 0;
         while (length < maxBytes)
@@ -118,12 +126,15 @@ internal static unsafe class Files
             if (got < 0 && Errno.Last == Errno.EINTR)
                 continue;
             if (got < 0)
+            {
+                refused = Errno.Last;
                 return null;
+            }
             if (got == 0)
                 break;
             length += (int)got;
         }
-        return Encoding.UTF8.GetString(bytes, 0, length);
+        return length == bytes.Length ? bytes : bytes[..length];
     }
 
     private static Errno Check(int result) => result < 0 ? Errno.Last : Errno.None;

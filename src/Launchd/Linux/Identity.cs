@@ -120,6 +120,22 @@ internal static unsafe class Identity
         }
     }
 
+    /// <summary>Whether this process may give a file of its own to a group: one that it is in itself, or any as root (chown(2)).</summary>
+    public static bool MayGiveTo(uint group)
+    {
+        if (Libc.geteuid() == 0 || Libc.getegid() == group)
+            return true;
+        Tmds.Linux.gid_t* groups = stackalloc Tmds.Linux.gid_t[LargestGroupCount / 64];
+        int count = Tmds.Linux.LibC.getgroups(LargestGroupCount / 64, groups);
+        for (int i = 0; i < count; i++)
+        {
+            if (groups[i] == group)
+                return true;
+        }
+        // More groups than there is room for: nobody knows.
+        return count < 0;
+    }
+
     private static bool TryNumber(string text, out uint number) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number != uint.MaxValue;
 

@@ -112,7 +112,7 @@ internal static class ListenerOpener
     {
         if (request.Aliases.IsEmpty)
             return null;
-        string? target = request.Endpoints.Select(PathOf).FirstOrDefault(path => path is not null);
+        string? target = PathAmong(request.Endpoints);
         if (target is null)
         {
             return new OpenFailure("symlink", $"cannot make {request.Aliases[0]}", Errno.EINVAL,
@@ -126,6 +126,9 @@ internal static class ListenerOpener
         }
         return null;
     }
+
+    /// <summary>The path to which aliases lead.</summary>
+    internal static string? PathAmong(ImmutableArray<ListenerEndpoint> endpoints) => endpoints.Select(PathOf).FirstOrDefault(path => path is not null);
 
     private static string? PathOf(ListenerEndpoint endpoint) => endpoint switch
     {
@@ -155,16 +158,7 @@ internal static class ListenerOpener
             return failure;
 
         var settings = new SocketSettingsWriter(socket, family, request.Settings, endpoint.ToString(), isDualStack);
-        // socket(7): without it a port with connections in TIME-WAIT cannot be bound for a minute.
-        if (isTcp)
-            settings.Set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", null);
-        if (request.ShardCount > 0)
-            settings.Set(SOL_SOCKET, SO_REUSEPORT, 1, "shards", null);
-        // ip(7): IP_TOS changes the priority, so it goes first.
-        settings.SetInternet();
-        settings.SetCommon();
-        if (isTcp)
-            settings.SetTcp();
+        settings.SetAll(isTcp, request.ShardCount > 0);
         failure = settings.Failure;
         if (failure is null)
         {
@@ -228,7 +222,7 @@ internal static class ListenerOpener
         var settings = new SocketSettingsWriter(socket, Libc.AF_VSOCK, request.Settings, endpoint.ToString());
         settings.SetCommon();
         failure = settings.Failure ?? Bind(socket, SocketAddress.Vsock(endpoint.Cid, endpoint.Port), subject,
-            refused => refused == Errno.EADDRNOTAVAIL ? "this machine has no such context id" : null);
+            refused => RemedyForBind(Libc.AF_VSOCK, refused));
         failure ??= Listen(socket, request.BacklogCount, subject, port: 0);
         if (failure is null)
             return new OpenedListener { Descriptor = socket, Address = $"vsock://{SocketAddress.OfSocket(socket)}" };
@@ -244,17 +238,22 @@ internal static class ListenerOpener
             return failure;
         var settings = new SocketSettingsWriter(socket, Libc.AF_NETLINK, request.Settings, endpoint.ToString());
         settings.SetCommon();
-        if (request.Settings.PassCredentials)
-            settings.Set(SOL_SOCKET, SO_PASSCRED, 1, "pass_credentials", null);
         failure = settings.Failure ?? Bind(socket, SocketAddress.Netlink(endpoint.GroupMask), subject,
-            refused => refused == Errno.EPERM ? "joining groups of this family needs CAP_NET_ADMIN" : null);
+            refused => RemedyForBind(Libc.AF_NETLINK, refused));
         if (failure is null)
             return new OpenedListener { Descriptor = socket, Address = endpoint.ToString() };
         socket.Dispose();
         return failure;
     }
 
-    private static OpenResult<FileDescriptor> MakeSocket(
+    internal static string? RemedyForBind(int family, Errno refused) => (family, refused.Value) switch
+    {
+        (Libc.AF_VSOCK, 99) => "this machine has no such context id",
+        (Libc.AF_NETLINK, 1) => "joining groups of this family needs CAP_NET_ADMIN",
+        _ => null,
+    };
+
+    internal static OpenResult<FileDescriptor> MakeSocket(
         int family, int type, int protocol, SocketSettings settings, string subject, string familyName)
     {
         int number = socket(family, type | SOCK_CLOEXEC | (settings.NonBlocking ? SOCK_NONBLOCK : 0), protocol);

@@ -44,6 +44,31 @@ internal sealed class ParentDirectory : IDisposable
         return new OpenFailure("open", subject, refused, Remedy.ForDirectory(parent, refused));
     }
 
+    /// <summary>Whether something could be made at a path, its directories included; null: it could.</summary>
+    public static unsafe OpenFailure? Look(string path, string subject)
+    {
+        string parent = DirectoryOf(path), nearest = parent;
+        while (true)
+        {
+            using FileDescriptor? directory = Files.Open(null, nearest, O_PATH | O_DIRECTORY, 0, out Errno refused);
+            if (directory is not null)
+                break;
+            if (refused != Errno.ENOENT || nearest == "/")
+                return new OpenFailure("open", subject, refused, Remedy.ForDirectory(parent, refused));
+            nearest = DirectoryOf(nearest);
+        }
+        fixed (byte* text = CString.From(nearest))
+        {
+            // As what this process really may do: with its effective user and capabilities (access(2)).
+            if (faccessat(AT_FDCWD, text, W_OK | X_OK, AT_EACCESS) == 0)
+                return null;
+        }
+        Errno denied = Errno.Last;
+        return new OpenFailure("faccessat", subject, denied, nearest == parent ? Remedy.ForPath(denied) : Remedy.ForDirectory(parent, denied));
+    }
+
+    private static string DirectoryOf(string path) => path.LastIndexOf('/') is > 0 and int slash ? path[..slash] : "/";
+
     /// <summary>Takes back the directories that were made, as far as they are still empty.</summary>
     public void Undo() => RemoveMade(_made);
 

@@ -55,6 +55,26 @@ internal sealed unsafe class SocketAddress
         }
     }
 
+    /// <summary>
+    /// As programs started for a connection read it in REMOTE_ADDR: an IP address, which is an IPv4 one also where it came to an IPv6
+    /// socket; <c>vsock:CID</c>; path or <c>@name</c>, with what is not printable ASCII as <c>\ooo</c>. Null: it has none.
+    /// </summary>
+    public string? RemoteHost => Family switch
+    {
+        Libc.AF_INET or Libc.AF_INET6 => Unmapped(Host).ToString(),
+        Libc.AF_VSOCK => $"vsock:{MemoryMarshal.Read<Libc.sockaddr_vm>(_bytes).svm_cid}",
+        Libc.AF_UNIX => EscapedName(),
+        _ => null,
+    };
+
+    /// <summary>For REMOTE_PORT; null where there are no ports.</summary>
+    public uint? RemotePort => Family switch
+    {
+        Libc.AF_INET or Libc.AF_INET6 => (uint)Port,
+        Libc.AF_VSOCK => MemoryMarshal.Read<Libc.sockaddr_vm>(_bytes).svm_port,
+        _ => null,
+    };
+
     public static SocketAddress Internet(IPAddress host, int port)
     {
         bool isV6 = host.AddressFamily == AddressFamily.InterNetworkV6;
@@ -130,6 +150,29 @@ internal sealed unsafe class SocketAddress
         Libc.AF_NETLINK => MemoryMarshal.Read<Libc.sockaddr_nl>(_bytes).nl_groups.ToString(),
         _ => "",
     };
+
+    private static IPAddress Unmapped(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+
+    // Whoever connects chooses his name, and an abstract one may hold any bytes, NUL and line feeds among them.
+    private string? EscapedName()
+    {
+        if (_bytes.Length <= FamilyBytes)
+            return null;
+        ReadOnlySpan<byte> name = _bytes.AsSpan(FamilyBytes);
+        bool isAbstract = name[0] == 0;
+        int end = isAbstract ? name.Length : name.IndexOf((byte)0);
+        StringBuilder text = new();
+        foreach (byte one in name[..(end < 0 ? name.Length : end)])
+        {
+            if (one is >= (byte)' ' and <= (byte)'~' and not (byte)'\\')
+                text.Append((char)one);
+            else
+                text.Append('\\').Append(Convert.ToString(one, 8).PadLeft(3, '0'));
+        }
+        if (isAbstract)
+            text.Remove(0, 4).Insert(0, '@');
+        return text.ToString();
+    }
 
     private static string VsockText(Libc.sockaddr_vm address) =>
         $"{(address.svm_cid == Libc.VMADDR_CID_ANY ? "*" : address.svm_cid.ToString())}:{address.svm_port}";

@@ -7,8 +7,7 @@ namespace Launchd.Linux;
 
 /// <summary>
 /// Sets the options of a <see cref="SocketSettings"/> on one socket, each at its moment; a refusal names option, error and remedy. The
-/// first
-/// refusal stops the rest.
+/// first refusal stops the rest, unless somebody wants to be told of all of them.
 /// </summary>
 internal ref struct SocketSettingsWriter
 {
@@ -17,9 +16,18 @@ internal ref struct SocketSettingsWriter
     private readonly string _endpoint;
     private readonly int _family;
     private readonly bool _isDualStack;
+    private readonly Action<string, OpenFailure>? _onRefusal;
 
-    public SocketSettingsWriter(FileDescriptor socket, int family, SocketSettings settings, string endpoint, bool isDualStack = false)
+    /// <param name="socket">Borrowed.</param>
+    /// <param name="family">Its address family.</param>
+    /// <param name="settings">What to set.</param>
+    /// <param name="endpoint">For sentences.</param>
+    /// <param name="isDualStack">An IPv6 socket that serves IPv4 as well.</param>
+    /// <param name="onRefusal">Told each refusal, with the option's name, instead of <see cref="Failure"/>.</param>
+    public SocketSettingsWriter(FileDescriptor socket, int family, SocketSettings settings, string endpoint, bool isDualStack = false,
+        Action<string, OpenFailure>? onRefusal = null)
     {
+        _onRefusal = onRefusal;
         _socket = socket;
         _family = family;
         _settings = settings;
@@ -32,13 +40,30 @@ internal ref struct SocketSettingsWriter
 
     private readonly bool IsV6 => _family == Libc.AF_INET6;
 
+    /// <summary>Everything for an IP socket, before bind(2).</summary>
+    public void SetAll(bool isTcp, bool isSharded)
+    {
+        // socket(7): without it a port with connections in TIME-WAIT cannot be bound for a minute.
+        if (isTcp)
+            Set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", null);
+        if (isSharded)
+            Set(SOL_SOCKET, SO_REUSEPORT, 1, "shards", null);
+        // ip(7): IP_TOS changes the priority, so it goes first.
+        SetInternet();
+        SetCommon();
+        if (isTcp)
+            SetTcp();
+    }
+
     /// <summary>Options of every kind of socket. Buffers come before listen(2): the TCP window scale is fixed at the handshake.</summary>
     public void SetCommon()
     {
+        if (_settings.PassCredentials && _family == Libc.AF_NETLINK)
+            Set(SOL_SOCKET, SO_PASSCRED, 1, "pass_credentials", null);
         if (_settings.BindToDevice is { } device && _family is (Libc.AF_INET or Libc.AF_INET6))
         {
-            SetText(SOL_SOCKET, SO_BINDTODEVICE, device, "bind_to_device",
-                $"there is no network interface '{device}', or CAP_NET_RAW is missing");
+            SetText(SOL_SOCKET, SO_BINDTODEVICE, device, "bind_to_device", refused => refused == Errno.ENODEV
+                ? $"there is no network interface '{device}'" : refused == Errno.EPERM ? "needs CAP_NET_RAW" : null);
         }
         if (_settings.Mark is { } mark)
             Set(SOL_SOCKET, SO_MARK, mark, "mark", "needs CAP_NET_ADMIN");
@@ -82,7 +107,7 @@ internal ref struct SocketSettingsWriter
     public void SetTcp()
     {
         if (_settings.Congestion is { } algorithm)
-            SetText(IPPROTO_TCP, TCP_CONGESTION, algorithm, "congestion", CongestionRemedy());
+            SetText(IPPROTO_TCP, TCP_CONGESTION, algorithm, "congestion", _ => CongestionRemedy());
         if (_settings.NoDelay)
             Set(IPPROTO_TCP, TCP_NODELAY, 1, "no_delay", null);
         if (_settings.KeepAlive is { } keepAlive)
@@ -152,7 +177,7 @@ internal ref struct SocketSettingsWriter
             Refuse(name, bytes.ToString(), Errno.EPERM, $"only {actual / 2} bytes were granted; raise {limit} or give CAP_NET_ADMIN");
     }
 
-    private unsafe void SetText(int level, int option, string value, string name, string? remedy)
+    private unsafe void SetText(int level, int option, string value, string name, Func<Errno, string?> remedy)
     {
         if (Failure is not null)
             return;
@@ -160,12 +185,18 @@ internal ref struct SocketSettingsWriter
         fixed (byte* start = text)
         {
             if (setsockopt(_socket.Number, level, option, start, (uint)(text.Length - 1)) < 0)
-                Refuse(name, $"'{value}'", Errno.Last, remedy);
+                Refuse(name, $"'{value}'", Errno.Last, remedy(Errno.Last));
         }
     }
 
-    private void Refuse(string name, string value, Errno refused, string? remedy) =>
-        Failure = new OpenFailure("setsockopt", $"cannot set {name} = {value} on {_endpoint}", refused, remedy);
+    private void Refuse(string name, string value, Errno refused, string? remedy)
+    {
+        OpenFailure failure = new("setsockopt", $"cannot set {name} = {value} on {_endpoint}", refused, remedy);
+        if (_onRefusal is { } tell)
+            tell(name, failure);
+        else
+            Failure = failure;
+    }
 
     private static string CongestionRemedy() =>
         $"available: {Files.ReadText("/proc/sys/net/ipv4/tcp_available_congestion_control")?.Trim() ?? "unknown"}; " +

@@ -99,6 +99,40 @@ internal static class UnixPath
         return failure;
     }
 
+    /// <summary>Whether a socket could be bound to a path, as far as that can be told without making anything; null: it could.</summary>
+    public static OpenFailure? Look(string path, string subject)
+    {
+        if (ParentDirectory.Look(path, subject) is { } noParent)
+            return noParent;
+        // Past the length of an address the name is given relative to the open directory, whose own name takes up to 18 bytes.
+        if (SocketAddress.UnixPath(path) is null && CString.ByteCount(Path.GetFileName(path)) > SocketAddress.LongestUnixPathBytes - 18)
+            return new OpenFailure("bind", subject, Errno.ENAMETOOLONG, "the last component is limited to about 85 bytes here");
+        Errno refused = FileStatus.ReadNoFollow(AT_FDCWD, path, out FileStatus status);
+        return refused == Errno.None && status.Kind != FileKind.Socket ? InTheWay(status, subject) : null;
+    }
+
+    /// <summary>Whether a symbolic link could be made there.</summary>
+    public static OpenFailure? LookAtAlias(string alias, string? target)
+    {
+        string subject = $"cannot link {alias} to {target}";
+        if (ParentDirectory.Look(alias, subject) is { } noParent)
+            return noParent;
+        if (FileStatus.ReadNoFollow(AT_FDCWD, alias, out _) != Errno.None)
+            return null;
+        string? existing = Files.ReadLink(null, alias);
+        if (existing is null)
+            return new OpenFailure("symlink", subject, Errno.EEXIST, NoLink);
+        return existing == target || FileStatus.ReadFollow(alias, out _) == Errno.ENOENT ? null
+            : new OpenFailure("symlink", subject, Errno.EEXIST, LeadsTo(existing));
+    }
+
+    private const string NoLink = "what is there is not a symbolic link; it is not replaced";
+
+    private static string LeadsTo(string existing) => $"it already leads to {existing}; it is not replaced";
+
+    private static OpenFailure InTheWay(FileStatus status, string subject) =>
+        new("bind", subject, Errno.EADDRINUSE, $"{status.KindText} is in the way; only a dead socket is replaced");
+
     private static OpenFailure? Link(ParentDirectory parent, string alias, string target, string subject)
     {
         // Twice: the second round is for the place that the first has cleared.
@@ -113,9 +147,9 @@ internal static class UnixPath
             if (existing == target)
                 return null;
             if (existing is null)
-                return new OpenFailure("symlink", subject, refused, "what is there is not a symbolic link; it is not replaced");
+                return new OpenFailure("symlink", subject, refused, NoLink);
             if (isCleared || FileStatus.ReadFollow(alias, out _) != Errno.ENOENT)
-                return new OpenFailure("symlink", subject, refused, $"it already leads to {existing}; it is not replaced");
+                return new OpenFailure("symlink", subject, refused, LeadsTo(existing));
             refused = Files.Unlink(parent.Directory, parent.Name);
             if (refused != Errno.None && refused != Errno.ENOENT)
                 return new OpenFailure("unlink", subject, refused, Remedy.ForPath(refused));
@@ -178,7 +212,7 @@ internal static class UnixPath
         if (refused != Errno.None)
             return new OpenFailure("statx", subject, refused);
         if (probed.Kind != FileKind.Socket)
-            return new OpenFailure("bind", subject, Errno.EADDRINUSE, $"{probed.KindText} is in the way; only a dead socket is replaced");
+            return InTheWay(probed, subject);
 
         refused = Probe(node, kind);
         if (refused == Errno.EACCES)

@@ -62,6 +62,15 @@ internal sealed class Supervisor : IAsyncDisposable
         return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment);
     }
 
+    /// <summary>The same in a folder that something is done to first.</summary>
+    public static Supervisor StartText(string text, Action<Scratch> prepare)
+    {
+        Scratch scratch = new();
+        string file = scratch.Write("config.toml", WithRuntimeDirectory(text));
+        prepare(scratch);
+        return new Supervisor(scratch, file, [], environment: null);
+    }
+
     /// <summary>The same, started by the words of another program, which execute what follows them.</summary>
     public static Supervisor StartTextBy(IReadOnlyList<string> around, string text, params string[] options) =>
         StartTextBy(around, text, environment: null, options);

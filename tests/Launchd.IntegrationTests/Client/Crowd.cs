@@ -74,8 +74,10 @@ internal sealed class Crowd : IAsyncDisposable
         }
         for (int i = 0; i < said.Length; i++)
         {
-            string[] his = [.. ledger.Where(l => l.Contains($" guest{i}: says ", StringComparison.Ordinal)).Select(l => l[(l.IndexOf(": says ", StringComparison.Ordinal) + 7)..])];
-            Assert.Equal(Enumerable.Range(0, said[i]).Select(n => $"{n}"), his);
+            string his = $" guest{i}: says ";
+            string[] numbers = [.. ledger.Where(l => l.Contains(his, StringComparison.Ordinal))
+                .Select(l => l[(l.IndexOf(his, StringComparison.Ordinal) + his.Length)..])];
+            Assert.Equal(Enumerable.Range(0, said[i]).Select(n => $"{n}"), numbers);
         }
         Assert.DoesNotContain(ledger, l => l.EndsWith(" has left", StringComparison.Ordinal));
     }

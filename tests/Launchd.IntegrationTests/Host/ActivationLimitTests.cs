@@ -183,6 +183,40 @@ public sealed partial class ActivationLimitTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    // The same of Unix sockets, where the source is the user.
+    [FactWhenRootAndTool("setpriv")]
+    public async Task OverTheLimitOfItsUserAConnectionIsRefusedAtOnce_AndOneOfAnotherUserIsServed()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [sockets.each]
+            listen = "unix:each.sock"
+            max_connections_per_source = 2
+
+            [services.each]
+            command = ["/bin/cat"]
+            sockets = ["each"]
+            start = "connection"
+            input = "socket"
+            output = "socket"
+            error = "log"
+            """);
+        _ = await supervisor.Event("listener-opened");
+        string path = supervisor.Scratch.At("each.sock");
+        using Socket first = await Echoing(path), second = await Echoing(path);
+        using Socket third = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await third.ConnectAsync(new UnixDomainSocketEndPoint(path));
+        Assert.Equal(0, await Deadline.Await(third.ReceiveAsync(new byte[8]), "end", () => ""));
+
+        File.SetUnixFileMode(supervisor.Scratch.FolderPath, (UnixFileMode)0b111_101_101);
+        await using Command other = Command.Start(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", Repository.DotnetPath, Repository.Built("Probe", "probe.dll"),
+                "--ask", path, "other", "--exit", "0"],
+            supervisor.Scratch.FolderPath);
+        Assert.Equal(0, await other.Exit());
+        Assert.Contains("\"text\":\"other\"", other.Output.ToString(), StringComparison.Ordinal);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     [FactWhenNativeRoot]
     public async Task WithoutDescriptorsClientsAndOperatorsWaitAndNothingSpins_AndThenAllAreServed()
     {
@@ -204,11 +238,8 @@ public sealed partial class ActivationLimitTests
         int pid = await supervisor.Pid();
         // Its connection is closed here before this is told.
         _ = await supervisor.Event("ready", "each");
-        ulong[] before = Limit(pid, Nofile, [0, 0], set: false);
         // All numbers below the first that is free: not one more.
-        HashSet<int> open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(p => int.Parse(Path.GetFileName(p), CultureInfo.InvariantCulture))];
-        int firstFree = Enumerable.Range(0, open.Count + 1).First(n => !open.Contains(n));
-        Limit(pid, Nofile, [(ulong)firstFree, before[1]], set: true);
+        ulong[] before = LeaveDescriptors(pid, 0);
 
         long cpuBefore = CpuTicks(pid);
         long from = Environment.TickCount64;
@@ -229,11 +260,83 @@ public sealed partial class ActivationLimitTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    // Enough to accept, not enough for a process: at another step of its making each time.
+    [TheoryWhenNativeRoot]
+    [InlineData("connection", 1)]
+    [InlineData("connection", 2)]
+    [InlineData("connection", 3)]
+    [InlineData("connection", 5)]
+    [InlineData("demand", 0)]
+    [InlineData("demand", 2)]
+    [InlineData("demand", 4)]
+    public async Task WithoutDescriptorsForAProcessClientsWait_AndNoneIsSentAway(string start, int left)
+    {
+        bool isDemand = start == "demand";
+        string program = isDemand ? """["${DOTNET}", "${PROBE}", "--echo"]""" : """["/bin/cat"]""";
+        string streams = isDemand ? "" : "input = \"socket\"\noutput = \"socket\"\nerror = \"log\"\n";
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [sockets.echo]
+            listen = "tcp://127.0.0.1:0"
+
+            [services.echo]
+            command = {{program}}
+            sockets = ["echo"]
+            start = "{{start}}"
+            start_limit = { burst = 1, interval = "1h" }
+            {{streams}}
+            """);
+        IPEndPoint address = await supervisor.Address("echo");
+        int pid = await supervisor.Pid();
+        ulong[] before = LeaveDescriptors(pid, left);
+        Task<string[]> answers = Task.WhenAll(Enumerable.Range(0, 3).Select(n => Supervisor.Ask(address, $"{n}")));
+        _ = await supervisor.Event("exec-failed", "echo", nth: 3);
+
+        Limit(pid, Nofile, before, set: true);
+        Assert.Equal(["0", "1", "2"], await answers);
+        Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "failed");
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [TheoryWhenNativeRoot]
+    [InlineData(64)]
+    [InlineData(100)]
+    public async Task ALimitOfDescriptorsThatIsTooLowToStartAnythingIsSaid(int limit)
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("config.toml", Supervisor.WithRuntimeDirectory("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            """));
+        await using Command run = Command.Start(
+            ["/bin/sh", "-c", $"ulimit -n {limit}; exec \"$@\"", "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
+        Assert.Equal(71, await run.Exit());
+        Assert.Contains($"the hard limit of open files, {limit}, is too low to start anything", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
+    }
+
+    /// <summary>Lets a process have so many descriptors more than it has, and returns its former limit.</summary>
+    private static ulong[] LeaveDescriptors(int pid, int more)
+    {
+        ulong[] before = Limit(pid, Nofile, [0, 0], set: false);
+        HashSet<int> open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(p => int.Parse(Path.GetFileName(p), CultureInfo.InvariantCulture))];
+        int free = 0, limit = 0;
+        for (; free <= more; limit++)
+            free += open.Contains(limit) ? 0 : 1;
+        return Limit(pid, Nofile, [(ulong)(limit - 1), before[1]], set: true);
+    }
+
     private static async Task<TcpClient> Echoing(IPEndPoint address)
     {
         TcpClient client = new();
         await client.ConnectAsync(address);
         await Echoes(client.Client);
+        return client;
+    }
+
+    private static async Task<Socket> Echoing(string path)
+    {
+        Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await client.ConnectAsync(new UnixDomainSocketEndPoint(path));
+        await Echoes(client);
         return client;
     }
 

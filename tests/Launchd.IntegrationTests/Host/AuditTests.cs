@@ -179,6 +179,34 @@ public sealed class AuditTests
     }
 
     [Fact]
+    public async Task InetdsWay_FilesAreStillPassedFromThreeOn()
+    {
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [sockets.asked]
+            listen = "udp://127.0.0.1:0"
+            [files.notes]
+            path = "notes"
+            open = "append"
+            create = "0640"
+            [services.wait]
+            command = {{Probing}}
+            sockets = ["asked"]
+            files = ["notes"]
+            input = "socket"
+            ready = "notify"
+            """);
+        _ = await supervisor.Event("ready", "wait");
+        JsonElement audit = supervisor.Said("said", "audit").Single();
+
+        Assert.Equal([0, 1, 2, 3, 4], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
+        Assert.Equal(2, Descriptor(audit, 0).GetProperty("socket").GetProperty("type").GetInt32());
+        Assert.Equal(supervisor.Scratch.At("notes"), Descriptor(audit, 3).GetProperty("target").GetString());
+        Assert.Equal("1", Environment(audit)["LISTEN_FDS"]);
+        Assert.Equal("notes", Environment(audit)["LISTEN_FDNAMES"]);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
     public async Task StoredDescriptorsComeLast_ToTheInstanceAfterAKill()
     {
         await using Supervisor supervisor = Supervisor.StartText("""

@@ -176,6 +176,111 @@ public sealed class ListenerKindTests
             Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName).Where(n => n != "run").Order(StringComparer.Ordinal));
     }
 
+    public static TheoryData<string, string, string> SaidByCheck => new()
+    {
+        { "unix:folder", "2:10: error LD1404: sockets.s.listen: cannot listen on unix:", "hint: a directory is in the way" },
+        { "unix:file", "2:10: error LD1404", "hint: a regular file is in the way; only a dead socket is replaced" },
+        { "unix:live.sock", "2:10: warning LD1404", "hint: held by " },
+        { "unix:file/app.sock", "2:10: error LD1404", "file is not a directory" },
+        { "unix:folder/new/app.sock", "ok: 1 service", "" },
+        { "unix:/run/{long}/{long}", "2:10: error LD1404", "hint: the last component is limited" },
+        { "fifo:file", "2:10: error LD1404", "hint: a regular file is in the way" },
+        { "tcp://192.0.2.1:0", "2:10: warning LD1404", "hint: no interface of this machine has the address; free_bind = true" },
+        { "tcp://192.0.2.1:0\"\nfree_bind = true #", "ok: 1 service", "" },
+        { "tcp://127.0.0.1:{port}", "2:10: warning LD1404", "hint: held by " },
+        { "udp://127.0.0.1:0\"\nbind_to_device = \"lcs-none", "3:18: warning LD1404: sockets.s.bind_to_device", "hint: there is no network interface" },
+        { "tcp://127.0.0.1:0\"\ncongestion = \"none", "3:14: error LD1404: sockets.s.congestion", "hint: available: " },
+        { "unix:app.sock\"\nsymlinks = [\"file\"] #", "3:13: error LD1404: sockets.s.symlinks", "hint: what is there is not a symbolic link" },
+        { "unix:app.sock\"\ngroup = \"no-such", "3:9: error LD1404: sockets.s.group: group \"no-such\": there is no such group", "" },
+        { "special:file", "2:10: error LD1404", "hint: it is a regular file, not a character device" },
+        { "special:/dev/none", "2:10: error LD1404", "No such file or directory" },
+        { "special:/dev/null", "ok: 1 service", "" },
+        { "mqueue:/lcs-check", "ok: 1 service", "" },
+        { "netlink:route", "ok: 1 service", "" },
+    };
+
+    [Theory]
+    [MemberData(nameof(SaidByCheck))]
+    public async Task CheckSaysWhatThisMachineHasNot_AndMakesNothing(string listen, string said, string hint)
+    {
+        using Scratch scratch = new();
+        scratch.Write("file", "");
+        Directory.CreateDirectory(scratch.At("folder"));
+        using Socket live = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        live.Bind(new UnixDomainSocketEndPoint(scratch.At("live.sock")));
+        live.Listen();
+        using TcpListener held = new(System.Net.IPAddress.Loopback, 0);
+        held.Start();
+        listen = listen.Replace("{port}", $"{((System.Net.IPEndPoint)held.LocalEndpoint).Port}", StringComparison.Ordinal)
+            .Replace("{long}", new string('x', 120), StringComparison.Ordinal);
+        string file = scratch.Write("app.toml", $"""
+            [sockets.s]
+            listen = "{listen}"
+            [services.app]
+            command = ["true"]
+            sockets = ["s"]
+            """);
+        await using Command check = Command.Launchd(["check", file], scratch.FolderPath);
+        bool isError = said.Contains("error", StringComparison.Ordinal);
+        Assert.Equal(isError ? 78 : 0, await check.Exit());
+        string all = check.Errors.ToString() + check.Output;
+        Assert.Contains(said, all, StringComparison.Ordinal);
+        Assert.Contains(hint, all, StringComparison.Ordinal);
+        Assert.Equal(["app.toml", "file", "folder", "live.sock"], Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName).Order());
+        Assert.Empty(Directory.GetFileSystemEntries(scratch.At("folder")));
+
+        await using Command elsewhere = Command.Launchd(["check", "--elsewhere", file], scratch.FolderPath);
+        Assert.Equal(0, await elsewhere.Exit());
+        Assert.DoesNotContain("LD14", elsewhere.Errors.ToString(), StringComparison.Ordinal);
+    }
+
+    // What its own supervisor holds is not in the way: that is what --plan is for.
+    [Fact]
+    public async Task CheckSaysNothingOfWhatTheRunningSupervisorHolds()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [sockets.s]
+            listen = ["tcp://127.0.0.1:0", "unix:app.sock"]
+            """ + Service);
+        string port = $"{(await supervisor.Address("s")).Port}";
+        string text = File.ReadAllText(supervisor.Scratch.At("config.toml")).Replace(":0\"", $":{port}\"", StringComparison.Ordinal);
+        supervisor.Scratch.Write("config.toml", text);
+        (int code, string output, string errors) = await supervisor.Verb("check", "config.toml");
+        Assert.Equal((0, "ok: 1 service, 1 socket, 0 files", ""), (code, output.TrimEnd(), errors));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task CheckNamesTheMissingPrivilege()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("app.toml", """
+            [sockets.low]
+            listen = "tcp://127.0.0.1:80"
+            transparent = true
+            mark = 7
+            priority = 7
+            [sockets.path]
+            listen = "unix:/root/app.sock"
+            [sockets.group]
+            listen = "unix:/tmp/app.sock"
+            group = "daemon"
+            [services.app]
+            command = ["true"]
+            sockets = ["low", "path", "group"]
+            """);
+        foreach (string path in (string[])[scratch.FolderPath, file])
+            File.SetUnixFileMode(path, (UnixFileMode)0b1_111_111_111);
+        string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw,-net_bind_service \"$@\"";
+        await using Command check = Command.Start(["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "check", file], scratch.FolderPath);
+        Assert.Equal(78, await check.Exit());
+        string said = check.Errors.ToString();
+        foreach (string place in (string[])["2:10", "3:15", "4:8", "5:12", "7:10", "10:9"])
+            Assert.Contains($"app.toml:{place}: error LD1405: sockets.", said, StringComparison.Ordinal);
+        foreach (string remedy in (string[])["CAP_NET_BIND_SERVICE", "needs CAP_NET_ADMIN or CAP_NET_RAW", "only root may give a file"])
+            Assert.Contains(remedy, said, StringComparison.Ordinal);
+    }
+
     // In a mount namespace of its own, so that nothing is left mounted.
     [FactWhenRoot]
     public async Task AReadOnlyFileSystemIsNamed()
@@ -191,9 +296,12 @@ public sealed class ListenerKindTests
             sockets = ["s"]
             """));
         string script = $"mount -t tmpfs -o ro none {mounted} && exec \"$@\"";
-        await using Command run = Command.Start(["unshare", "-m", "sh", "-c", script, "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
-        Assert.Equal(71, await run.Exit());
-        Assert.Contains("the file system is mounted read-only", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
+        foreach ((string verb, int code) in ((string, int)[])[("run", 71), ("check", 78)])
+        {
+            await using Command run = Command.Start(["unshare", "-m", "sh", "-c", script, "sh", .. Repository.LaunchdCommand, verb, file], scratch.FolderPath);
+            Assert.Equal(code, await run.Exit());
+            Assert.Contains("the file system is mounted read-only", run.Errors.ToString(), StringComparison.Ordinal);
+        }
     }
 
     [FactWhenRoot]

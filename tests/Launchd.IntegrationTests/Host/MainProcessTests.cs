@@ -98,6 +98,8 @@ public sealed class MainProcessTests
         using ControlSocket control = await ControlSocket.To(supervisor);
         using Sender sender = new(supervisor);
         using PidFd process = PidFd.TryOpen(stranger.Pid)!;
+        // Its end of the control connection counts as well.
+        _ = await control.Call("Status");
         int before = Living.DescriptorCount(pid);
 
         sender.Send("MAINPIDFD=1\nREADY=1", process.Descriptor);

@@ -1,5 +1,8 @@
 using System.Net;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
+using Launchd.IntegrationTests.Support;
+using Launchd.Linux;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -160,6 +163,66 @@ public sealed class SystemdCasesTests
             _ = await supervisor.Event("exited", "echo", life);
         }
         Assert.Equal(0, await supervisor.Stop());
+    }
+
+    // TEST-07-PID1.issue-38320
+    [Fact]
+    public async Task WhatStoresNothingHasNothingListed_AndWhatIsNotThereIsSaid()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.plain]
+            command = ["sleep", "2147483647"]
+            """);
+        _ = await supervisor.Event("ready", "plain");
+        (int code, string output, string errors) = await supervisor.Verb("fds", "plain", "--json");
+        Assert.Equal((0, ""), (code, errors));
+        Assert.Contains("\"descriptors\":[]", output.Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Equal(4, (await supervisor.Verb("fds", "nobody")).Code);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    // TEST-07-PID1.issue-3171: whatever becomes of the file, a socket that is open has the mode and the group that it was given.
+    [FactWhenRoot]
+    public async Task AReloadKeepsModeAndGroupOfASocket_OrChangesThemWhereItStands()
+    {
+        string Text(string mode, string group) => $"""
+            [sockets.s]
+            listen = "unix:s.sock"
+            mode = "{mode}"
+            group = "{group}"
+
+            [services.each]
+            command = ["/bin/cat"]
+            sockets = ["s"]
+            start = "connection"
+            input = "socket"
+            output = "socket"
+            error = "log"
+            """;
+        await using Supervisor supervisor = Supervisor.StartText(Text("0660", "daemon"));
+        _ = await supervisor.Event("listener-opened");
+        string path = supervisor.Scratch.At("s.sock");
+        ulong first = await Served(path, 0b110_110_000, 1);
+
+        File.Delete(supervisor.Scratch.At("config.toml"));
+        Assert.Equal(78, (await supervisor.Verb("reload")).Code);
+        Assert.Equal(first, await Served(path, 0b110_110_000, 1));
+        Assert.Equal(0, (await supervisor.Change(Text("0600", "root"))).Code);
+        Assert.Equal(first, await Served(path, 0b110_000_000, 0));
+
+        Assert.Equal(0, (await supervisor.Change("[services.other]\ncommand = [\"sleep\", \"2147483647\"]")).Code);
+        Assert.False(Path.Exists(path));
+        Assert.Equal(0, (await supervisor.Change(Text("0660", "daemon"))).Code);
+        _ = await Served(path, 0b110_110_000, 1);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    private static async Task<ulong> Served(string path, int mode, uint group)
+    {
+        Assert.Equal("x", await Supervisor.Ask(path, "x"));
+        Assert.Equal(Errno.None, FileStatus.ReadFollow(path, out FileStatus status));
+        Assert.Equal((mode, group), (status.Mode, status.Gid));
+        return status.Inode;
     }
 
     // The rule of docs/configuration.md: an open socket takes the place of an order.

@@ -70,6 +70,15 @@ public sealed class TheoryWhenRootAttribute : TheoryAttribute
     }
 }
 
+/// <summary>The same as <see cref="FactWhenNativeRootAttribute"/> for a theory.</summary>
+public sealed class TheoryWhenNativeRootAttribute : TheoryAttribute
+{
+    public TheoryWhenNativeRootAttribute()
+    {
+        Skip = new FactWhenNativeRootAttribute().Skip;
+    }
+}
+
 /// <summary>A test of the native binary that needs root; skipped with the reason otherwise.</summary>
 public sealed class FactWhenNativeRootAttribute : FactAttribute
 {

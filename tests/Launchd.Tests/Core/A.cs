@@ -8,6 +8,8 @@ namespace Launchd.Tests.Core;
 /// <summary>Makes definitions for tests: <c>A.Service("web") with { … }</c>.</summary>
 internal static class A
 {
+    private static readonly ListenAddress Peer = new ListenAddress.Tcp(System.Net.IPAddress.Loopback, 5432);
+
     public static ServiceDefinition Service(string name, params string[] requires) => new()
     {
         Name = new ServiceName(name),
@@ -30,6 +32,9 @@ internal static class A
 
     public static ServiceDefinition Connection(string name) => Service(name) with { Start = StartKind.Connection, Sockets = [name] };
 
+    /// <summary>Is born with a connection of its own: the file "db".</summary>
+    public static ServiceDefinition Connecting(string name) => Service(name) with { Files = ["db"] };
+
     public static SupervisorDefinition Definition(params ServiceDefinition[] services) => new()
     {
         Name = "test",
@@ -37,7 +42,7 @@ internal static class A
         RuntimeDirectory = "/run/test",
         Listeners = [.. services.SelectMany(s => s.Sockets).Select(key => new ListenerDefinition { Key = key, Name = key, Addresses = [],
             MaxConnectionCount = 2 })],
-        Files = [],
+        Files = [.. services.SelectMany(s => s.Files).Distinct().Select(key => new FileDefinition.Connected { Key = key, Target = Peer })],
         Services = [.. services],
     };
 
@@ -78,6 +83,9 @@ internal sealed class World
     /// <summary>The next spawn fails.</summary>
     public bool SpawnsFail { get; set; }
 
+    /// <summary>The same, for want of descriptors.</summary>
+    public bool IsShort { get; set; }
+
     public IReadOnlyDictionary<TimerKey, Moment> Timers => _timers;
 
     public int? ExitCode => Effects.OfType<Effect.Exit>().FirstOrDefault()?.Code;
@@ -88,7 +96,7 @@ internal sealed class World
 
     public SlotPhase Phase(string service, int slot = 0) => State(service).Slots[slot].Phase;
 
-    /// <summary>The instance that was spawned last.</summary>
+    /// <summary>The instance that was spawned last, or is being prepared.</summary>
     public InstanceId Last(string service) => _last[service];
 
     public bool Has(string service) => _last.TryGetValue(service, out InstanceId id) && Live.Contains(id);
@@ -97,6 +105,13 @@ internal sealed class World
 
     public World Say(string service, string text, params ImmutableArray<DescriptorId> descriptors) =>
         Do(new Event.Notified(Last(service), A.Message(text), 1, 0, descriptors));
+
+    /// <summary>The connections that a service's last instance waits for stand.</summary>
+    public World Prepare(string service) => Do(new Event.Prepared(Last(service)));
+
+    /// <summary>One of them is refused.</summary>
+    public World Refuse(string service) =>
+        Do(new Event.SpawnFailed(Last(service), new Failure.SpawnFailed("file", 111, "file \"db\": Connection refused")));
 
     public World Exit(string service, int code = 0, int signal = 0, bool leftovers = false)
     {
@@ -178,14 +193,22 @@ internal sealed class World
         Effects.Add(effect);
         switch (effect)
         {
+            case Effect.Prepare e:
+                _last[e.Instance.Service.Text] = e.Instance;
+                break;
             case Effect.Spawn e when SpawnsFail:
                 results.Enqueue(new Event.SpawnFailed(e.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
+                break;
+            case Effect.Spawn e when IsShort:
+                Failure.SpawnFailed shortage = new("output", 24, "output: pipe: Too many open files") { IsShortage = true };
+                results.Enqueue(new Event.SpawnFailed(e.Instance, shortage, e.Connection));
                 break;
             case Effect.Spawn e:
                 _last[e.Instance.Service.Text] = e.Instance;
                 Live.Add(e.Instance);
                 results.Enqueue(new Event.Spawned(e.Instance, (int)(1000 + e.Instance.Number)));
                 break;
+            case Effect.AwaitTurn: results.Enqueue(Event.TurnBegan.Value); break;
             case Effect.ArmTimer e: _timers[e.Key] = e.Due; break;
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
         }

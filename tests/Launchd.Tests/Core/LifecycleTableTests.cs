@@ -17,8 +17,10 @@ public sealed class LifecycleTableTests
     [
         ("Idle", () => Fresh()),
         ("Waiting", () => Fresh(Db() with { Ready = Readiness.Notify.Value }).Boot()),
+        ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
+        ("Ready, told to reload", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Reload)),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
         ("Stopping: by itself", () => Fresh().Boot().Say("web", "READY=1").Say("web", "STOPPING=1")),
         ("Stopping: leftovers", () => Fresh().Boot().Say("web", "READY=1").Exit("web", 1, leftovers: true)),
@@ -31,6 +33,8 @@ public sealed class LifecycleTableTests
     private static readonly (string Name, Func<World, Event> Make)[] Events =
     [
         ("Booted", _ => Event.Booted.Value),
+        ("Prepared", w => new Event.Prepared(Web(w))),
+        ("SpawnFailed", w => new Event.SpawnFailed(Web(w), new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"))),
         ("MainExited, 0", w => new Event.MainExited(Web(w), new ExitStatus(0), HasLeftovers: false)),
         ("MainExited, 1", w => new Event.MainExited(Web(w), new ExitStatus(1), HasLeftovers: false)),
         ("MainExited, leftovers", w => new Event.MainExited(Web(w), new ExitStatus(0, 15), HasLeftovers: true)),
@@ -46,8 +50,10 @@ public sealed class LifecycleTableTests
         ("FDSTORE=1", w => Said(w, "FDSTORE=1", new DescriptorId(1))),
         ("ReadinessMet", w => new Event.ReadinessMet(Web(w))),
         ("MainProcessChanged", w => new Event.MainProcessChanged(Web(w), 4711)),
+        ("Timer Prepare", w => Fired(w, TimerKind.Prepare)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
+        ("Timer Reload", w => Fired(w, TimerKind.Reload)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
         ("Timer Prove", w => Fired(w, TimerKind.Prove)),
         ("Timer Backoff", w => Fired(w, TimerKind.Backoff)),
@@ -97,7 +103,7 @@ public sealed class LifecycleTableTests
     public void EachPhase_IsTheOneItsNameSays()
     {
         foreach ((string name, Func<World> bring) in Phases)
-            Assert.StartsWith(name.Split(':')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
+            Assert.StartsWith(name.Split(':', ',')[0], bring().Phase("web").GetType().Name, StringComparison.Ordinal);
     }
 
     private static string Document()
@@ -169,7 +175,7 @@ public sealed class LifecycleTableTests
         _ => effect.GetType().Name,
     };
 
-    private static World Fresh(ServiceDefinition? db = null)
+    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files)
     {
         ServiceDefinition web = A.Service("web", "db") with
         {
@@ -178,6 +184,7 @@ public sealed class LifecycleTableTests
             Watchdog = TimeSpan.FromSeconds(10),
             Reload = new ReloadAction.Signal(SignalNumber.Hup),
             FdStoreCount = 1,
+            Files = files,
         };
         return new World(db ?? Db(), web);
     }
@@ -200,7 +207,8 @@ public sealed class LifecycleTableTests
         return world.Exit("web", 1);
     }
 
-    private static InstanceId Web(World world) => world.Spawned("web") > 0 ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
+    private static InstanceId Web(World world) =>
+        world.Spawned("web") > 0 || world.Phase("web") is SlotPhase.Preparing ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
 
     private static Event.Notified Said(World world, string text, params ImmutableArray<DescriptorId> descriptors) =>
         new(Web(world), A.Message(text), 1, 0, descriptors);

@@ -116,6 +116,10 @@ public sealed class SpeedTests(ITestOutputHelper output)
                         _results.Enqueue(new Event.Spawned(spawn.Instance, 1000));
                         _live.Add(spawn.Instance);
                     }
+                    else if (effect is Effect.AwaitTurn)
+                    {
+                        _results.Enqueue(Event.TurnBegan.Value);
+                    }
                     else if (effect is Effect.ArmTimer { Key.Kind: TimerKind.Backoff } arm)
                     {
                         _pauses.Add(arm.Key);

@@ -128,6 +128,43 @@ public sealed class SuccessionTests
         Assert.Contains(new Effect.TellPredecessorEnded(next, old), world.Effects);
     }
 
+    [Fact]
+    public void WhatIsStillPrepared_HasNothingToHandOver()
+    {
+        World world = new World(Connecting).Boot().Prepare("web").Say("web", "READY=1");
+        InstanceId old = world.Holder("web");
+        world.Ask(Verb.Restart, "web");
+        world.Prepare("web");
+        InstanceId successor = world.Last("web");
+        world.Exit(old, 1).Fire(TimerKind.Backoff);
+        Assert.IsType<SlotPhase.Preparing>(world.Phase("web"));
+
+        world.Say(successor, "READY=1").Fire(TimerKind.Prove);
+
+        Assert.Equal(successor, world.Holder("web"));
+        Assert.Contains(new Effect.TellPredecessorEnded(successor, old), world.Effects);
+        Assert.Single(world.Effects.OfType<Effect.TellHandOver>());
+    }
+
+    [Fact]
+    public void ASuccessorWhosePreparationTakesLongerThanTheHolderLives_SucceedsTheNextHolder()
+    {
+        World world = new World(Connecting).Boot().Prepare("web").Say("web", "READY=1");
+        InstanceId old = world.Holder("web");
+        world.Ask(Verb.Restart, "web");
+        InstanceId successor = world.Last("web");
+        world.Exit(old, 1).Fire(TimerKind.Backoff).Prepare("web").Say("web", "READY=1");
+        InstanceId again = world.Holder("web");
+        Assert.NotEqual(old, again);
+
+        world.Do(new Event.Prepared(successor));
+
+        Assert.Equal([new Effect.TellHandOver(again, successor)], world.Effects.OfType<Effect.TellHandOver>());
+    }
+
+    private static ServiceDefinition Connecting =>
+        A.Overlapping("web") with { Files = ["db"], Backoff = new BackoffPolicy { Jitter = 0 } };
+
     private static Effect.TellDrain LastDrain(World world) => world.Effects.OfType<Effect.TellDrain>().Last();
 
     private static InstanceId Promote(World world)

@@ -47,6 +47,7 @@ internal sealed class Checkers
             new IdleChecker(supervisor),
             new RolloutChecker(_known, supervisor),
             new SuccessionChecker(supervisor),
+            new TurnChecker(supervisor),
         ];
     }
 

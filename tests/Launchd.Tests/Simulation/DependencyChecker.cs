@@ -11,8 +11,8 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
-        foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>())
-            CheckSpawn(supervisor.Find(spawn.Instance.Service)!, effects);
+        foreach (Start start in Start.In(happened, effects))
+            CheckSpawn(supervisor.Find(start.Instance.Service)!, effects);
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
@@ -56,7 +56,7 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
             if (isFirst && !isJustExchanged && state.IsWanted
                 && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
-                That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Starting or SlotPhase.BackingOff),
+                That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.BackingOff),
                     $"{service.Definition.Name} is spawned before what comes first is done", other.Name);
             }
         }

@@ -5,7 +5,8 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Properties 4 and 5: in a slot of a service that replaces there is never a second live instance; each is released exactly once and
-/// only when nothing of it is left (or SIGKILL did not help); no signal to what was reaped; numbers are never used again.
+/// only when nothing of it is left (or SIGKILL did not help); no signal to what was reaped; numbers are never used again. What is being
+/// prepared is spawned only when it is, and once; until then it may be given up at any time.
 /// </summary>
 internal sealed class InstanceChecker(Known known) : Checker("4, 5")
 {
@@ -29,9 +30,12 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         Note(happened);
         foreach (Effect effect in effects)
         {
+            if (Start.Of(happened, effect) is { } start)
+                CheckStart(start, isUnborn: effect is Effect.Prepare);
+            else if (effect is Effect.Spawn birth)
+                CheckBirth(birth);
             switch (effect)
             {
-                case Effect.Spawn e: CheckSpawn(e); break;
                 case Effect.Signal e: CheckSignal(e, now); break;
                 case Effect.Release e: CheckRelease(e, now); break;
             }
@@ -57,23 +61,31 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         }
     }
 
-    private void CheckSpawn(Effect.Spawn spawn)
+    private void CheckBirth(Effect.Spawn spawn)
     {
-        ServiceDefinition service = spawn.Definition;
-        That(spawn.Instance.Number > _lastNumber, "a number is used again", spawn.Instance);
-        _lastNumber = spawn.Instance.Number;
+        Life life = _lives[spawn.Instance];
+        That(life is { IsUnborn: true, IsReleased: false }, "spawned twice, or after it was given up", spawn.Instance);
+        life.IsUnborn = false;
+    }
+
+    private void CheckStart(Start start, bool isUnborn)
+    {
+        ServiceDefinition service = start.Definition;
+        That(start.Instance.Number > _lastNumber, "a number is used again", start.Instance);
+        _lastNumber = start.Instance.Number;
         Life[] live = [.. _lives.Values.Where(l => l.Service == service.Name && !l.IsReleased)];
         bool mayOverlap = service.Update == UpdateKind.Overlap || known.Overridden.Contains(service.Name);
-        That(mayOverlap || live.All(l => l.Slot != spawn.Slot), "two live instances in one slot", spawn);
+        That(mayOverlap || live.All(l => l.Slot != start.Slot), "two live instances in one slot", start);
         bool isConnection = service.Start == StartKind.Connection;
-        That(!isConnection || live.Length < known.MaxConnections(service.Name), "more live instances than connections may be", spawn);
-        _lives.Add(spawn.Instance, new Life { Service = service.Name, Slot = spawn.Slot });
+        That(!isConnection || live.Length < known.MaxConnections(service.Name), "more live instances than connections may be", start);
+        _lives.Add(start.Instance, new Life { Service = service.Name, Slot = start.Slot, IsUnborn = isUnborn });
     }
 
     private void CheckSignal(Effect.Signal signal, Moment now)
     {
         Life life = _lives[signal.Instance];
         That(!life.IsReleased, "a signal after the release", signal);
+        That(!life.IsUnborn, "a signal to what was never born", signal);
         if (!life.IsUncertain)
             That(!life.IsMainOver || (life.HasLeftovers && signal.Scope != KillScope.Process), "a signal to a reaped main process", signal);
         if (signal.Number == SignalNumber.Kill)
@@ -86,7 +98,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         That(!life.IsReleased, "released twice", release.Instance);
         bool isOver = life.IsMainOver && (!life.HasLeftovers || known.Ever(life.Service).Any(s => s.Stop.Kill == KillScope.Process));
         bool isHopeless = life.KilledAt is { } killed && now - killed >= Limits.KillGrace;
-        That(isOver || isHopeless || life.IsUncertain, "released while it runs", release.Instance);
+        That(life.IsUnborn || isOver || isHopeless || life.IsUncertain, "released while it runs", release.Instance);
         life.IsReleased = true;
     }
 
@@ -94,6 +106,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
     {
         public required ServiceName Service { get; init; }
         public required int Slot { get; init; }
+        public bool IsUnborn { get; set; }
         public bool IsMainOver { get; set; }
         public bool HasLeftovers { get; set; }
         public bool IsReleased { get; set; }

@@ -47,29 +47,63 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
     }
 }
 
-/// <summary>Every accepted connection is spawned with or closed, at once and once; no source has more than its share.</summary>
+/// <summary>
+/// Every accepted connection begins an instance or is closed, at once; it is spawned with or closed once; one that is given back for want of
+/// a process is too in the end, and before any other of its service. No source has more than its share.
+/// </summary>
 internal sealed class ConnectionChecker(Known known) : Checker("connections")
 {
-    private readonly Dictionary<InstanceId, string> _sources = [];
+    private readonly Dictionary<InstanceId, (ConnectionId Connection, string Source)> _begun = [];
+    private readonly Dictionary<ConnectionId, (ServiceName Service, string Source)> _open = [];
+    private readonly HashSet<ConnectionId> _prepared = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         Event.ConnectionAccepted? accepted = happened as Event.ConnectionAccepted;
-        int closed = effects.OfType<Effect.CloseConnection>().Count(c => c.Connection == accepted?.Connection);
-        Effect.Spawn[] spawned = [.. effects.OfType<Effect.Spawn>().Where(s => s.Connection is not null)];
-        That(effects.OfType<Effect.CloseConnection>().Count() == closed && spawned.All(s => s.Connection == accepted?.Connection),
-            "a connection out of nowhere");
-        That(accepted is null || closed + spawned.Length == 1, "a connection is neither closed nor served, or both", accepted);
-        foreach (Effect.Spawn spawn in spawned)
+        if (accepted is not null)
         {
-            _sources.Add(spawn.Instance, accepted!.Source);
-            int most = known.MaxPerSource(accepted.Service);
-            int now2 = _sources.Count(s => s.Key.Service == accepted.Service && s.Value == accepted.Source);
-            That(most == 0 || now2 <= most, "one source has more than its share", spawn);
+            That(!IsAnyWaiting(accepted.Service), "somebody is accepted while another waits for a process", accepted);
+            _open.Add(accepted.Connection, (accepted.Service, accepted.Source));
         }
+        if (happened is Event.SpawnFailed { Connection: { } givenBack } failed)
+            _open.Add(givenBack, (failed.Instance.Service, _begun[failed.Instance].Source));
+        foreach (Effect effect in effects)
+        {
+            if (effect is Effect.CloseConnection close)
+            {
+                That(_open.Remove(close.Connection), "a connection out of nowhere is closed", close);
+                _prepared.Remove(close.Connection);
+            }
+            if (Start.Of(happened, effect) is { Connection: { } first } start)
+                Begin(start, first);
+            if (effect is Effect.Prepare { Connection: { } held })
+                _prepared.Add(held);
+            if (effect is Effect.Spawn { Connection: { } served } spawn)
+            {
+                That(_open.Remove(served), "a connection out of nowhere is served", spawn);
+                _prepared.Remove(served);
+            }
+        }
+        bool isLeft = accepted is not null && _open.ContainsKey(accepted.Connection) && !_prepared.Contains(accepted.Connection);
+        That(!isLeft, "a connection is neither closed nor served", accepted);
         foreach (Effect.Release release in effects.OfType<Effect.Release>())
-            _sources.Remove(release.Instance);
+            _begun.Remove(release.Instance);
+        foreach (Effect.Forget forget in effects.OfType<Effect.Forget>())
+            That(_open.Values.All(o => o.Service != forget.Service), "a connection of a forgotten service stays open", forget);
     }
+
+    private bool IsAnyWaiting(ServiceName service) => _open.Any(o => o.Value.Service == service && !_prepared.Contains(o.Key));
+
+    private void Begin(Start start, ConnectionId connection)
+    {
+        That(_open.TryGetValue(connection, out (ServiceName Service, string Source) taken), "a connection out of nowhere begins an instance", start);
+        _begun.Add(start.Instance, (connection, taken.Source));
+        int most = known.MaxPerSource(taken.Service);
+        int alive = _begun.Count(b => b.Key.Service == taken.Service && b.Value.Source == taken.Source);
+        That(most == 0 || alive <= most, "one source has more than its share", start);
+    }
+
+    public override void CheckEnd() => That(_open.Count == 0, "a connection outlives the supervisor");
 }
 
 /// <summary>Commands and probes run for live instances only, one of a kind, and end with them at the latest.</summary>

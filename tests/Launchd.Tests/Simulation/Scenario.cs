@@ -8,6 +8,13 @@ internal sealed class Scenario
 {
     private const int MostServices = 6;
 
+    /// <summary>To which the instances of some services are connected before they are born.</summary>
+    private static readonly FileDefinition.Connected Peer = new()
+    {
+        Key = "peer",
+        Target = new ListenAddress.Unix(UnixKind.Stream, "/peer", IsAbstract: false),
+    };
+
     private Scenario(SupervisorDefinition[] all, ServiceName? exitWith, TimeSpan chaos)
     {
         All = all;
@@ -47,7 +54,7 @@ internal sealed class Scenario
         RuntimeDirectory = "/run/simulated",
         ShutdownTimeout = TimeSpan.FromSeconds(random.Pick(0, 5, 60, 90)),
         Listeners = [.. listeners],
-        Files = [],
+        Files = [Peer],
         Services = [.. services],
     };
 
@@ -138,6 +145,7 @@ internal sealed class Scenario
             IdleTimeout = start == StartKind.Demand && random.Chance(40) ? TimeSpan.FromSeconds(random.Pick(1, 5, 30)) : null,
             FdStoreCount = random.Pick(0, 1, 3),
             FdStoreKeep = random.Pick(FdStoreKeep.Restart, FdStoreKeep.Always),
+            Files = random.Fork().Chance(20) ? [Peer.Key] : [],
         };
     }
 

@@ -17,12 +17,13 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private readonly HashSet<(InstanceId, CommandKind)> _commands = [];
     private readonly HashSet<InstanceId> _probes = [];
     private readonly HashSet<InstanceId> _healthChecks = [];
+    private readonly HashSet<InstanceId> _unprepared = [];
     private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
         .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
-    private enum Turn { Notification, Request, Exit, Timer }
+    private enum Turn { Notification, Request, Exit, Timer, Last }
 
     public Moment Now { get; private set; } = new(1_000_000_000);
 
@@ -74,6 +75,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     {
         switch (effect)
         {
+            case Effect.Prepare e: Prepare(e.Instance); break;
             case Effect.Spawn e: Spawn(e); break;
             case Effect.Signal e: Signal(e); break;
             case Effect.RunCommand e: RunCommand(e); break;
@@ -94,6 +96,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.EndHealth e: _healthChecks.Remove(e.Instance); break;
             case Effect.TellDrain e: TellDrain(e.Instance); break;
             case Effect.Forget e: _clients.GetValueOrDefault(e.Service)?.Forget(); break;
+            case Effect.AwaitTurn: Add(0, Turn.Last, () => Event.TurnBegan.Value); break;
             case Effect.Exit: HasExited = true; break;
         }
     }
@@ -101,13 +104,33 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private void Add(int afterMs, Turn turn, Func<Event?> happens) =>
         _queue.Enqueue(new Entry(turn, happens), ((Now + TimeSpan.FromMilliseconds(afterMs)).Nanoseconds, _order++));
 
+    /// <summary>A connection is there at once, later or never, or it is refused.</summary>
+    private void Prepare(InstanceId instance)
+    {
+        bool isMade = IsCalm || random.Chance(70);
+        Event outcome = isMade ? new Event.Prepared(instance)
+            : new Event.SpawnFailed(instance, new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"));
+        if (random.Chance(40))
+        {
+            Results.Enqueue(outcome);
+            return;
+        }
+        _unprepared.Add(instance);
+        if (IsCalm || random.Chance(80))
+            Add(random.Pick(0, 1, 300, IsCalm ? 1000 : 6000), Turn.Request, () => _unprepared.Remove(instance) ? outcome : null);
+    }
+
     private void Spawn(Effect.Spawn effect)
     {
+        if (_unprepared.Contains(effect.Instance))
+            throw new BrokenPropertyException($"spawned before it is prepared: {effect.Instance}");
         ServiceDefinition service = effect.Definition;
         if (!IsCalm && random.Chance(8))
         {
             int error = random.Pick(2, 11, 12, 13, 24);
-            Results.Enqueue(new Event.SpawnFailed(effect.Instance, new Failure.SpawnFailed("exec", error, $"exec program: error {error}")));
+            bool isShortage = error is 11 or 12 or 24;
+            Failure.SpawnFailed failure = new("exec", error, $"exec program: error {error}") { IsShortage = isShortage };
+            Results.Enqueue(new Event.SpawnFailed(effect.Instance, failure, isShortage ? effect.Connection : null));
             return;
         }
         SimulatedProcess process = SimulatedProcess.Draw(random, effect.Instance, (int)_lastPid++, service, IsCalm);
@@ -168,7 +191,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (!process.IsMainAlive || process.Service.Watchdog is not { } period || period <= TimeSpan.Zero)
             return null;
         Add((int)period.TotalMilliseconds / 2, Turn.Notification, () => Ping(process));
-        return new Event.Notified(process.Id, Notification.Parse("WATCHDOG=1"u8)!, process.Pid, 0, []);
+        return Says(process, "WATCHDOG=1");
     }
 
     /// <summary>A demand service that runs takes the clients from the queue.</summary>
@@ -202,6 +225,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     {
         if (!_processes.TryGetValue(effect.Instance, out SimulatedProcess? process))
             return;
+        if (effect.Number == SignalNumber.Hup && process.IsMainAlive)
+            Reread(process);
         bool isKill = effect.Number == SignalNumber.Kill;
         bool isStop = isKill || effect.Number == process.Service.Stop.Signal || effect.Number == SignalNumber.Abrt;
         if (!isStop || (isKill && process.HangsInKernel))
@@ -216,6 +241,22 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
         if (reachesLeftovers)
             Add(after < 0 ? 5 : after, Turn.Exit, () => EndLeftovers(process));
     }
+
+    /// <summary>A program that reloads may say so, with the time or without; what has begun well is finished, or is not.</summary>
+    private void Reread(SimulatedProcess process)
+    {
+        SeededRandom choices = random.Fork();
+        if (choices.Chance(30))
+            return;
+        string announcement = choices.Pick("RELOADING=1", $"RELOADING=1\nMONOTONIC_USEC={Now.Nanoseconds / 1000}", "RELOADING=1\nMONOTONIC_USEC=1");
+        int announced = choices.Pick(0, 200, 3000);
+        Add(announced, Turn.Notification, () => Says(process, announcement));
+        if (IsCalm || choices.Chance(70))
+            Add(announced + choices.Pick(0, 500, 20_000), Turn.Notification, () => Says(process, "READY=1"));
+    }
+
+    private static Event.Notified? Says(SimulatedProcess process, string text) =>
+        process.IsMainAlive ? new Event.Notified(process.Id, Notification.Parse(Encoding.UTF8.GetBytes(text))!, process.Pid, 0, []) : null;
 
     private static Event.LeftoversEnded? EndLeftovers(SimulatedProcess process)
     {
@@ -252,6 +293,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
 
     private void Release(InstanceId id)
     {
+        _unprepared.Remove(id);
         if (_processes.TryGetValue(id, out SimulatedProcess? process))
             process.IsReleased = true;
     }

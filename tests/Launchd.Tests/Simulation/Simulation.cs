@@ -33,7 +33,8 @@ internal sealed class Simulation
         _scenario = Scenario.Draw(_random);
         _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random);
-        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith);
+        int startsPerTurn = _random.Fork().Pick(1, 2, 16);
+        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor);
         _mutate = mutate;
         _trace = trace;
@@ -185,6 +186,7 @@ internal sealed class Simulation
         Event.MainExited e => e.Instance.Service,
         Event.LeftoversEnded e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
+        Event.Prepared e => e.Instance.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,
         Event.ListenerUsed e => e.Service,
@@ -322,6 +324,7 @@ internal static class Bounds
         {
             // A rollout exchanges one slot after the other at worst, and back again.
             TimeSpan exchange = service.ReadyTimeout + service.Rollout.Prove + Stop(service);
+            exchange += service.Files.IsEmpty ? TimeSpan.Zero : Limits.ConnectPatience;
             bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
                 + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
         }

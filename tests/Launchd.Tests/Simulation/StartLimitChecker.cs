@@ -5,7 +5,8 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
-/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list.
+/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list; what the system had no room
+/// for was no start.
 /// </summary>
 internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 {
@@ -21,6 +22,11 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         }
         if (happened is Event.Reloaded)
             _starts.Clear();
+        if (happened is Event.SpawnFailed { Failure.IsShortage: true } failed && _slots.TryGetValue(failed.Instance, out int failedSlot)
+            && _starts.TryGetValue((failed.Instance.Service, failedSlot), out List<Moment>? before) && before.Count > 0)
+        {
+            before.RemoveAt(before.Count - 1);
+        }
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
@@ -29,21 +35,21 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
                     _starts.Remove((service.Definition.Name, slot.Slot));
             }
         }
-        foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>().Where(s => s.Connection is null))
-            Count(spawn, now);
+        foreach (Start start in Start.In(happened, effects).Where(s => s.Connection is null))
+            Count(start, now);
     }
 
-    private void Count(Effect.Spawn spawn, Moment now)
+    private void Count(Start start, Moment now)
     {
-        _slots[spawn.Instance] = spawn.Slot;
-        (ServiceName, int) key = (spawn.Instance.Service, spawn.Slot);
-        RateLimit limit = spawn.Definition.StartLimit;
-        if (spawn.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))
+        _slots[start.Instance] = start.Slot;
+        (ServiceName, int) key = (start.Instance.Service, start.Slot);
+        RateLimit limit = start.Definition.StartLimit;
+        if (start.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))
             _starts[key] = [];
-        if (spawn.Reason is StartReason.Rollout or StartReason.Reload)
+        if (start.Reason is StartReason.Rollout or StartReason.Reload)
             return; // ordered, and perhaps beside an instance that goes on with a count of its own
         List<Moment> starts = _starts[key];
         starts.Add(now);
-        That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", spawn);
+        That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", start);
     }
 }

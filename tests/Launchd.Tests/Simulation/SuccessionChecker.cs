@@ -3,10 +3,10 @@ using Launchd.Core;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Property 17: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place; who waits for a predecessor
+/// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place; who waits for a predecessor
 /// has one that lives, or that lived and may still be followed by another; and is told when there is none any more.
 /// </summary>
-internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("17")
+internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
 {
     // What programs know, by what they were told: nothing of the core's own notes.
     private readonly Dictionary<InstanceId, InstanceId> _successors = [];
@@ -14,6 +14,10 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("17")
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
+        InstanceId? born = (happened as Event.Spawned)?.Instance;
+        // The one whose place it is to take may have ended while it was prepared: that one's name is what it reads about itself.
+        if (born is { } id && Live(id)?.Instance.Predecessor is { } described)
+            _waiting[id] = described;
         foreach (Effect effect in effects)
         {
             switch (effect)
@@ -27,7 +31,7 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("17")
                     That(_successors.GetValueOrDefault(e.Instance) == successor, "a drain for a successor that was not announced", e);
                     break;
                 case Effect.TellPredecessorEnded e:
-                    That(_waiting.Remove(e.Instance), "an end is told to one that waits for nobody", e);
+                    That(_waiting.Remove(e.Instance) || e.Instance == born, "an end is told to one that waits for nobody", e);
                     That(!_successors.Any(s => s.Value == e.Instance && MayHandOver(s.Key)), "an end is told to one that may still be handed something", e);
                     break;
                 case Effect.Release e:
@@ -52,15 +56,20 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("17")
         }
         foreach (SlotState retiring in service.Beside)
         {
-            if (retiring.Role != SlotRole.Retiring || !MayHandOver(retiring.Instance!.Id) || !_successors.TryGetValue(retiring.Instance.Id, out InstanceId next))
+            // Whoever was told of nobody waits for nobody.
+            if (retiring is not { Role: SlotRole.Retiring, Instance.Id: var waiting } || !MayHandOver(waiting)
+                || !_successors.TryGetValue(waiting, out InstanceId next))
+            {
                 continue;
+            }
             SlotState? holder = service.Slots.FirstOrDefault(s => s.Slot == retiring.Slot);
             if (holder?.Phase is not SlotPhase.Ready { Instance.Id: var held })
                 continue;
             // From one to the next among those that live, or the place is reached.
             for (int steps = 0; next != held; steps++)
             {
-                That(steps < 20 && IsAlive(next) && _successors.TryGetValue(next, out next), "whose place was taken does not reach the holder", retiring.Instance.Id);
+                bool isReached = steps < 20 && IsAlive(next) && _successors.TryGetValue(next, out next);
+                That(isReached, "whose place was taken does not reach the holder", waiting);
             }
         }
     }

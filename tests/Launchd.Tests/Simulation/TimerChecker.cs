@@ -46,8 +46,11 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
             {
                 if (slot.Phase is SlotPhase.Ready { Instance.ProvenAt: { } proven } proving)
                     awaited.Add(Key(TimerKind.Prove, proving), proven);
+                if (slot.Phase is SlotPhase.Ready { Instance.Reload.Deadline: { } reloaded } reloading)
+                    awaited.Add(Key(TimerKind.Reload, reloading), reloaded);
                 switch (slot.Phase)
                 {
+                    case SlotPhase.Preparing { Deadline: var due } preparing: awaited.Add(Key(TimerKind.Prepare, preparing), due); break;
                     case SlotPhase.Starting { Deadline: { } due } starting: awaited.Add(Key(TimerKind.Ready, starting), due); break;
                     case SlotPhase.Stopping { Deadline: { } due } stopping: awaited.Add(Key(TimerKind.Stop, stopping), due); break;
                     case SlotPhase.Ready { Instance.WatchdogPeriod: not null } ready: awaited.Add(Key(TimerKind.Watchdog, ready), null); break;

@@ -1,7 +1,10 @@
-using Launchd.Config;
+using System.Net.Sockets;
+using Launchd.Client;
+using Launchd.Host;
+using Launchd.Linux;
 using Xunit;
 
-namespace Launchd.Tests.Config;
+namespace Launchd.Tests.Host;
 
 public sealed class DiskConfigFilesTests : IDisposable
 {
@@ -29,6 +32,27 @@ public sealed class DiskConfigFilesTests : IDisposable
         Assert.Equal("is a directory", Files().Read(_directory, 10).Problem);
         Assert.Equal(3, Files().Read(Write("a"), 3).Bytes.Length);
     }
+
+    [Fact]
+    public async Task OnlyARegularFileIsRead_AndNothingIsWaitedFor()
+    {
+        using FileDescriptor directory = FileOpener.OpenDirectory(_directory).Value;
+        Assert.Equal(Errno.None, Launchd.Linux.Files.MakeFifo(directory, "fifo", 0b110_000_000));
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(At("socket")));
+        _ = File.CreateSymbolicLink(At("link"), "fifo");
+
+        Assert.Equal("is a FIFO, not a regular file", await Problem(At("fifo")));
+        Assert.Equal("is a FIFO, not a regular file", await Problem(At("link")));
+        Assert.Equal("is a socket, not a regular file", await Problem(At("socket")));
+        Assert.Equal("is a character device, not a regular file", await Problem("/dev/zero"));
+        Assert.Equal("does not exist", await Problem(At("fifo/below")));
+
+        Task<string?> Problem(string path) => Task.Run(() => Files().Read(path, 10).Problem).WaitAsync(TimeSpan.FromSeconds(30));
+    }
+
+    [Fact]
+    public void AFileIsReadToItsEnd_HoweverLongItSaysItIs() => Assert.NotEmpty(Files().Read("/proc/version", 10_000).Bytes);
 
     [Fact]
     public void AFileBelowAStickyDirectoryIsTrusted() => Assert.Null(Files().FindDistrust(Write("a.toml")));

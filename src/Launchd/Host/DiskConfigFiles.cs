@@ -1,8 +1,14 @@
 using System.IO.Enumeration;
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Linux;
 
-namespace Launchd.Config;
+namespace Launchd.Host;
 
-/// <summary>The real file system.</summary>
+/// <summary>
+/// The real file system. Only regular files are read: a FIFO or a terminal would make the reader wait, opening a device may do something,
+/// and a supervisor that is told to reload has no standard input that it could read a second time.
+/// </summary>
 /// <param name="ownerOf">The owner's uid of a path, links followed (stat(2)), or null if it cannot be told.</param>
 /// <param name="userId">The supervisor's effective uid, whose files are trusted beside root's.</param>
 internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) : IConfigFiles
@@ -11,31 +17,22 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     public ConfigFileContent Read(string absolutePath, int mostBytes)
     {
-        try
-        {
-            if (Directory.Exists(absolutePath))
-                return ConfigFileContent.Failed("is a directory");
-            using FileStream file = new(absolutePath, FileMode.Open, System.IO.FileAccess.Read, FileShare.ReadWrite, bufferSize: 1);
-            // Asked of what is open, not of the name: whoever may rename it could put another file there after the name was checked.
-            if (userId == 0 && FindDistrustOf($"/proc/self/fd/{file.SafeFileHandle.DangerousGetHandle()}", absolutePath) is { } distrust)
-                return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
-            // A pipe, as a shell's <(command) gives, has no length.
-            byte[] bytes = new byte[file.CanSeek ? Math.Min(file.Length, mostBytes) : mostBytes];
-            int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
-            return new ConfigFileContent(length == bytes.Length ? bytes : bytes[..length], null);
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            return ConfigFileContent.Missing;
-        }
-        catch (UnauthorizedAccessException)
-        {
-            return ConfigFileContent.Failed("may not be read by this user");
-        }
-        catch (Exception e) when (e is IOException or ArgumentException or NotSupportedException)
-        {
-            return ConfigFileContent.Failed($"cannot be read: {e.Message.TrimEnd('.')}");
-        }
+        if (FileStatus.ReadFollow(absolutePath, out FileStatus named) is { Value: not 0 } hidden)
+            return Refused(hidden);
+        if (WhyNoFile(named) is { } other)
+            return ConfigFileContent.Failed(other);
+        // What the name means may have changed meanwhile: opened without waiting, and judged once more by what is open.
+        using FileDescriptor? file = Files.OpenToRead(absolutePath, out Errno refused);
+        if (file is null)
+            return Refused(refused);
+        refused = FileStatus.Read(file, out FileStatus opened);
+        if (refused != Errno.None)
+            return Refused(refused);
+        if (WhyNoFile(opened) is { } exchanged)
+            return ConfigFileContent.Failed(exchanged);
+        if (userId == 0 && FindDistrustOf(Files.ProcPath(file), absolutePath) is { } distrust)
+            return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
+        return Files.ReadBytes(file, mostBytes, out refused) is { } bytes ? new ConfigFileContent(bytes, null) : Refused(refused);
     }
 
     public IReadOnlyList<string> List(string absolutePattern)
@@ -67,6 +64,17 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return $"cannot be checked: {e.Message.TrimEnd('.')}";
         }
     }
+
+    private static string? WhyNoFile(FileStatus status) => status.Kind switch
+    {
+        FileKind.Regular => null,
+        FileKind.Directory => "is a directory",
+        _ => $"is {status.KindText}, not a regular file",
+    };
+
+    private static ConfigFileContent Refused(Errno refused) =>
+        refused == Errno.ENOENT || refused == Errno.ENOTDIR ? ConfigFileContent.Missing
+        : ConfigFileContent.Failed(refused == Errno.EACCES ? "may not be read by this user" : $"cannot be read: {refused.Text}");
 
     private string? FindDistrustAlong(string absolutePath)
     {

@@ -1,0 +1,176 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The connections that instances are born with (<c>connect</c>), while they are made: beside everything else on the loop, and where only
+/// a thread that waits in connect(2) hears that it goes on, on one of a few such threads. Until when, the core decides.
+/// </summary>
+internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisposable
+{
+    /// <summary>Threads that wait for room in full queues at a time; the others wait for their turn.</summary>
+    private const int MostThreads = 16;
+
+    private readonly Dictionary<InstanceId, Preparation> _all = [];
+    private readonly Queue<Attempt> _waiting = new();
+    private int _threads;
+
+    /// <summary>Ends with <see cref="Event.Prepared"/> or <see cref="Event.SpawnFailed"/>, at once as a result, or later.</summary>
+    public void Begin(InstanceId instance, ServiceDefinition definition)
+    {
+        Preparation preparation = new();
+        _all.Add(instance, preparation);
+        foreach (FileDefinition.Connected file in parts.Descriptors.ConnectionsOf(definition))
+        {
+            if (!Connecting.Begin(ModelMapper.ToEndpoint(file.Target)).TryGet(out Connecting? connecting, out OpenFailure? failure))
+            {
+                Cancel(instance);
+                host.FeedResult(Refusal(instance, file.Key, failure));
+                return;
+            }
+            Attempt attempt = new(instance, file.Key, connecting);
+            preparation.Attempts.Add(attempt);
+            if (Continue(attempt) is { } refused)
+            {
+                Cancel(instance);
+                host.FeedResult(Refusal(instance, file.Key, refused));
+                return;
+            }
+        }
+        if (preparation.IsComplete)
+            host.FeedResult(new Event.Prepared(instance));
+    }
+
+    /// <summary>What was made for an instance, for the caller to close. Empty where it needed nothing.</summary>
+    public Preparation Take(InstanceId instance) => _all.Remove(instance, out Preparation? taken) ? taken : new Preparation();
+
+    /// <summary>The instance is not to be born any more; does nothing if it was, or if it had nothing to wait for.</summary>
+    public void Cancel(InstanceId instance)
+    {
+        if (!_all.Remove(instance, out Preparation? given))
+            return;
+        foreach (Attempt attempt in given.Attempts)
+            host.Loop.Unwatch(attempt.Connecting.Descriptor);
+        given.Dispose();
+    }
+
+    public void Dispose()
+    {
+        foreach (InstanceId instance in _all.Keys.ToArray())
+            Cancel(instance);
+    }
+
+    /// <summary>Sees to it that somebody hears of the end of an attempt. Null, or why nobody can.</summary>
+    private OpenFailure? Continue(Attempt attempt)
+    {
+        switch (attempt.Connecting.Stage)
+        {
+            case ConnectStage.Connected:
+                attempt.Settle();
+                return null;
+            case ConnectStage.Awaited:
+                Errno refused = host.Loop.Watch(attempt.Connecting.Descriptor, IoReadiness.Writable, SupervisorHost.ListenerPriority,
+                    _ => Decide(attempt));
+                return refused == Errno.None ? null : new OpenFailure("epoll_ctl", "cannot wait for the connection", refused);
+            default:
+                _waiting.Enqueue(attempt);
+                UseThreads();
+                return null;
+        }
+    }
+
+    private void Decide(Attempt attempt)
+    {
+        host.Loop.Unwatch(attempt.Connecting.Descriptor);
+        Conclude(attempt, attempt.Connecting.Decide());
+    }
+
+    private void UseThreads()
+    {
+        while (_threads < MostThreads && _waiting.TryDequeue(out Attempt? attempt))
+        {
+            if (attempt.IsOver)
+                continue;
+            attempt.IsOnThread = true;
+            _threads++;
+            new Offload(parts.Mailbox).Run(() => attempt.Connecting.WaitForRoom(Limits.ConnectPatience), failure => LeaveThread(attempt, failure));
+        }
+    }
+
+    private void LeaveThread(Attempt attempt, OpenFailure? failure)
+    {
+        _threads--;
+        attempt.IsOnThread = false;
+        if (attempt.IsOver)
+            attempt.Dispose();
+        else
+            Conclude(attempt, failure);
+        UseThreads();
+    }
+
+    private void Conclude(Attempt attempt, OpenFailure? failure)
+    {
+        if (failure is not null)
+        {
+            Cancel(attempt.Instance);
+            host.Feed(Refusal(attempt.Instance, attempt.Key, failure));
+            return;
+        }
+        attempt.Settle();
+        if (_all[attempt.Instance].IsComplete)
+            host.Feed(new Event.Prepared(attempt.Instance));
+    }
+
+    private static Event.SpawnFailed Refusal(InstanceId instance, string key, OpenFailure failure) =>
+        new(instance, new Failure.SpawnFailed("file", failure.Errno.Value, $"cannot start {instance.Service}: file \"{key}\": {failure}"));
+
+    /// <summary>What one instance is to be born with; owns it.</summary>
+    internal sealed class Preparation : IDisposable
+    {
+        public List<Attempt> Attempts { get; } = [];
+
+        public bool IsComplete => Attempts.TrueForAll(a => a.Connection is not null);
+
+        /// <summary>Borrowed. Null: there is no connection of this key.</summary>
+        public FileDescriptor? Find(string key) => Attempts.Find(a => a.Key == key)?.Connection;
+
+        public void Dispose()
+        {
+            foreach (Attempt attempt in Attempts)
+                attempt.Dispose();
+        }
+    }
+
+    /// <summary>One connection in the making, and then the connection.</summary>
+    internal sealed class Attempt(InstanceId instance, string key, Connecting connectingTaken) : IDisposable
+    {
+        public InstanceId Instance => instance;
+        public string Key => key;
+        public Connecting Connecting => connectingTaken;
+
+        /// <summary>Null until it stands.</summary>
+        public FileDescriptor? Connection { get; private set; }
+
+        /// <summary>A thread works with it: closed when that comes back, or the number could be another's by then.</summary>
+        public bool IsOnThread { get; set; }
+        public bool IsOver { get; private set; }
+
+        public void Settle()
+        {
+            Connection = connectingTaken.Take();
+            connectingTaken.Dispose();
+        }
+
+        public void Dispose()
+        {
+            IsOver = true;
+            if (IsOnThread)
+                return;
+            connectingTaken.Dispose();
+            Connection?.Dispose();
+        }
+    }
+}

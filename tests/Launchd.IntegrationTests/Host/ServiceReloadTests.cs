@@ -1,0 +1,51 @@
+using Launchd.AcceptanceTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary><c>reload-service</c> waits for what programs say of their reload, and for reload commands.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class ServiceReloadTests
+{
+    [Fact]
+    public async Task WhatItPrintsIsWhatBecameOfIt()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.speaking]
+            command = ["${DOTNET}", "${PROBE}", "--ready", "--confirm-reload"]
+            ready = "notify"
+            reload = { signal = "SIGHUP" }
+            [services.silent]
+            command = ["/bin/sh", "-c", "trap '' HUP; exec sleep 2147483647"]
+            reload = { signal = "SIGHUP" }
+            [services.command]
+            command = ["sleep", "2147483647"]
+            reload = { command = ["/bin/sh", "-c", "echo $$MAINPID > reloaded"] }
+            [services.broken]
+            command = ["sleep", "2147483647"]
+            reload = { command = ["/bin/sh", "-c", "exit 3"] }
+            [services.missing]
+            command = ["sleep", "2147483647"]
+            reload = { command = ["no-such-program"] }
+            [services.none]
+            command = ["sleep", "2147483647"]
+            """);
+        _ = await supervisor.Event("ready", "speaking");
+        Happening ready = await supervisor.Event("ready", "command");
+
+        (int code, string output, string errors) = await supervisor.Verb("reload-service", "speaking", "silent", "command");
+        Assert.Equal((0, ""), (code, errors));
+        Assert.Matches("^command: reloaded in .* ms\nsilent: told to reload\nspeaking: reloaded in .* m?s$", output);
+        Assert.Equal($"{ready.Pid}\n", File.ReadAllText(supervisor.Scratch.At("reloaded")));
+        // Of the start, and of the reload that was waited for.
+        _ = await supervisor.Events.First(e => e.Kind == "notified" && e.Texts("lines").Contains("READY=1"), "READY=1", nth: 2);
+
+        (code, output, _) = await supervisor.Verb("reload-service", "--all");
+        Assert.Equal(1, code);
+        string[] lines = output.Split('\n');
+        Assert.Contains("broken: failed: its reload command exited with 3", lines);
+        Assert.Contains("missing: failed: its reload command cannot be run: exec \"no-such-program\": No such file or directory", lines);
+        Assert.Contains("none: failed: it has no 'reload' in the configuration", lines);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+}

@@ -1,0 +1,31 @@
+using Launchd.Client;
+using Launchd.Linux;
+
+namespace Launchd.IntegrationTests.Linux;
+
+/// <summary>Connects and waits for it, which the supervisor never does.</summary>
+internal static class Connector
+{
+    public static OpenResult<FileDescriptor> Connect(ListenerEndpoint target, TimeSpan patience)
+    {
+        OpenResult<Connecting> begun = Connecting.Begin(target);
+        if (!begun.TryGet(out Connecting? connecting, out OpenFailure? failure))
+            return failure;
+        using Connecting held = connecting;
+        if (connecting.Stage == ConnectStage.Awaited)
+            failure = Await(connecting, patience);
+        else if (connecting.Stage == ConnectStage.QueueFull)
+            failure = connecting.WaitForRoom(patience);
+        return failure is null ? connecting.Take() : failure;
+    }
+
+    private static OpenFailure? Await(Connecting connecting, TimeSpan patience)
+    {
+        using EventLoop loop = new();
+        bool isDecided = false;
+        _ = loop.Watch(connecting.Descriptor, IoReadiness.Writable, 0, _ => isDecided = true);
+        loop.Wait(patience.Ticks * TimeSpan.NanosecondsPerTick);
+        loop.Unwatch(connecting.Descriptor);
+        return isDecided ? connecting.Decide() : new OpenFailure("connect", "a connection", Errno.ETIMEDOUT);
+    }
+}

@@ -1,0 +1,110 @@
+using Launchd.Core;
+using Launchd.Model;
+using Xunit;
+
+namespace Launchd.Tests.Core;
+
+/// <summary>The supervisor itself has no descriptor, memory or process left: nobody is sent away for it, and no service is given up.</summary>
+public sealed class ShortageTests
+{
+    private static readonly ServiceName Each = new("each");
+
+    [Fact]
+    public void AClientForWhomThereIsNoProcess_WaitsAndGoesFirst()
+    {
+        World world = new World(A.Connection("each")).Boot();
+        world.IsShort = true;
+        Accept(world, 1);
+        for (int attempt = 1; attempt <= 4; attempt++)
+        {
+            Assert.False(world.State("each").IsWatching);
+            Assert.Equal(Limits.ShortagePause * (1 << (attempt - 1)), world.State("each").PausedUntil!.Value - world.Now);
+            world.Fire(TimerKind.Activation);
+        }
+        world.IsShort = false;
+        world.Fire(TimerKind.Activation);
+        Assert.Single(world.Live);
+        Assert.All(world.Effects.OfType<Effect.Spawn>(), s => Assert.Equal(new ConnectionId(1), s.Connection));
+        Assert.True(world.State("each").IsWatching);
+        Assert.Equal(0, world.State("each").ShortageCount);
+        Assert.DoesNotContain(world.Effects, e => e is Effect.CloseConnection);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AClientThatWaits_IsSentAwayWhenTheServiceStops(bool isShutdown)
+    {
+        World world = new World(A.Connection("each")).Boot();
+        world.IsShort = true;
+        Accept(world, 1);
+        if (isShutdown)
+            world.Do(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+        else
+            world.Ask(Verb.Stop, "each");
+        Assert.Contains(new Effect.CloseConnection(new ConnectionId(1)), world.Effects);
+        Assert.Empty(world.Timers);
+    }
+
+    [Fact]
+    public void AClientThatWaits_IsSentAwayWhenTheServiceLeavesTheConfiguration()
+    {
+        World world = new World(A.Connection("each"), A.Service("other")).Boot();
+        world.IsShort = true;
+        Accept(world, 1);
+        world.Reload(A.Definition(A.Service("other")));
+        Assert.Contains(new Effect.CloseConnection(new ConnectionId(1)), world.Effects);
+        Assert.Null(world.Supervisor.Find(Each));
+    }
+
+    [Fact]
+    public void AClientThatWaits_IsServedAtOnceWhenAnOperatorStartsTheService()
+    {
+        World world = new World(A.Connection("each")).Boot();
+        world.IsShort = true;
+        Accept(world, 1);
+        world.IsShort = false;
+        world.Ask(Verb.Start, "each");
+        Assert.Single(world.Live);
+    }
+
+    [Theory]
+    [InlineData("Always")]
+    [InlineData("Never")]
+    public void ADemandService_IsTriedAgainHoweverOften(string policy)
+    {
+        World world = new World(A.Demand("lazy") with { Restart = Enum.Parse<RestartKind>(policy), StartLimit = new RateLimit(2,
+            TimeSpan.FromHours(1)) }).Boot();
+        world.IsShort = true;
+        world.Do(new Event.ListenerReadable(new ServiceName("lazy"), 0));
+        for (int attempt = 1; attempt < 20; attempt++)
+            world.Fire(TimerKind.Backoff);
+        Assert.Equal(20, world.Spawned("lazy"));
+        world.IsShort = false;
+        world.Fire(TimerKind.Backoff);
+        Assert.True(world.Has("lazy"));
+        Assert.Single(world.State("lazy").Slots[0].Starts);
+    }
+
+    // Its own back-off may be none at all.
+    [Fact]
+    public void AnyOtherService_IsTriedLessAndLessOften()
+    {
+        World world = new World(A.Service("web") with { Backoff = new BackoffPolicy { Initial = TimeSpan.Zero, Jitter = 0 } });
+        world.IsShort = true;
+        world.Boot();
+        double[] pauses = [.. Enumerable.Range(0, 9).Select(_ =>
+        {
+            double pause = (world.Timers.Single(t => t.Key.Kind == TimerKind.Backoff).Value - world.Now).TotalMilliseconds;
+            world.Fire(TimerKind.Backoff);
+            return pause;
+        })];
+        Assert.Equal([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000], pauses);
+        world.IsShort = false;
+        world.Fire(TimerKind.Backoff);
+        Assert.True(world.Has("web"));
+    }
+
+    private static void Accept(World world, int connection) =>
+        world.Do(new Event.ListenerReadable(Each, 0)).Do(new Event.ConnectionAccepted(Each, new ConnectionId(connection), "10.0.0.1"));
+}
