@@ -211,7 +211,7 @@ class HandOver:
         packets = [(b"state", [memory]), *((b"some", fds[i : i + 128]) for i in range(0, len(fds), 128)), (b"all", [])]
         taken = False
         try:
-            os.write(memory, state)
+            os.pwrite(memory, state, 0)    # and who reads it begins at its beginning
             self.link.settimeout(patience)
             # The successor asks for each packet, and at last says that it has taken them all.
             self.channel.is_deserted = not all(receive(self.link)[0] == b"next" and send(self.link, *packet) for packet in packets)

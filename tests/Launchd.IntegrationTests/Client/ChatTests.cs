@@ -158,7 +158,7 @@ public sealed class ChatTests
         Assert.True(clients[20].GetProperty("output").GetBytesFromBase64().Length > 0, "nothing was left unwritten");
         for (int i = 0; i < connections.Length; i++)
         {
-            using Socket connection = new(new SafeSocketHandle(connections[i].ReleaseNumber(), ownsHandle: true));
+            using Socket connection = new(new SafeSocketHandle(connections[i].ReleaseNumber(), ownsHandle: true)) { Blocking = false };
             if (i != 20)
                 connection.Send(Encoding.UTF8.GetBytes($"still here, {i}\n"));
         }

@@ -60,19 +60,19 @@ internal sealed class ChannelServer : IDisposable
     /// <summary>Tells a program to finish what it has.</summary>
     /// <param name="instance">If it watches.</param>
     /// <param name="deadline">It is killed then; null: no limit.</param>
-    /// <param name="successor">Takes its place; null: nobody yet.</param>
+    /// <param name="successor">Has taken its place; null: nobody does, and what it hands over is refused.</param>
     public void TellDrain(InstanceId instance, Moment? deadline, InstanceId? successor)
     {
         if (Find(instance) is not { } channel)
             return;
-        channel.Successor = successor ?? channel.Successor;
+        channel.Successor = successor;
         if (!channel.IsWatching)
             return;
         System.Text.Json.Utf8JsonWriter json = Packet.Begin();
         json.WriteString("event", "Drain");
         if (deadline is { } due)
             json.WriteNumber("deadline_usec", due.Nanoseconds / 1000);
-        if (channel.Successor is { } next)
+        if (successor is { } next)
             json.WriteNumber("successor", next.Number);
         channel.Tell(Packet.End(continues: true));
     }
