@@ -210,11 +210,14 @@ public sealed class ChatTests
         return Supervisor.StartText(text, Programs);
     }
 
-    /// <summary>The second instance sleeps, the others are the server.</summary>
+    /// <summary>
+    /// The second instance sleeps, the others are the server. It stays the shell that it was born as: of a process that is about to become
+    /// another the environment cannot be read.
+    /// </summary>
     private static Supervisor StartWithSleepingSuccessor(string server)
     {
         string program = CommandOf(server)[1..^1].Replace(", ", " ", StringComparison.Ordinal).Replace("\"", "", StringComparison.Ordinal);
-        string script = $"if test -e first -a ! -e second; then touch second; exec sleep 2147483647; fi; touch first; exec {program}";
+        string script = $"if test -e first -a ! -e second; then touch second; sleep 2147483647; exit; fi; touch first; exec {program}";
         return Start(server, command: $"""["/bin/sh", "-c", "{script}"]""");
     }
 

@@ -59,14 +59,16 @@ public sealed class HandOverTests
         using (next)
         {
             Assert.Equal(Ok, next.Call("Ready"));
-            HandOver(old, 300);
+            HandOver(old, 600);
             Living.Kill(old.Pid);
             _ = await supervisor.Event("exited", "app");
             next.Send(ChannelPeer.Request("Watch", "{}", ",\"more\":true"));
             next.Send(ChannelPeer.Request("Describe"));
+            // Nothing is read before both were handled, so that most of it has to wait.
+            Assert.Equal(0, (await supervisor.Verb("status")).Code);
 
             Assert.Equal(Watching, next.ReadText());
-            AssertReceived(next, 300, answer => Assert.Contains("\"predecessor\":1", answer, StringComparison.Ordinal));
+            AssertReceived(next, 600, answer => Assert.Contains("\"predecessor\":1", answer, StringComparison.Ordinal));
             Assert.Equal(Ended, next.ReadText());
             await End(supervisor, next);
         }

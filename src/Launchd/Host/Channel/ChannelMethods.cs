@@ -149,8 +149,9 @@ internal sealed class ChannelMethods(ChannelServer server)
         }
         from.Answer(ChannelPacket.EmptyContinues);
         server.BeginWatch(from);
+        InstanceId? waited = server.HandOvers.Source(from.Instance.Id);
         server.HandOvers.Deliver(from);
-        if (server.HandOvers.Source(from.Instance.Id) is { } source && server.InstanceOf(from.Instance.Id)?.Phase.Instance.Predecessor is null)
+        if (waited is { } source && server.InstanceOf(from.Instance.Id)?.Phase.Instance.Predecessor is null)
             server.HandOvers.End(from, source);
     }
 
