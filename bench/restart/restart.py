@@ -1,165 +1,189 @@
 #!/usr/bin/env python3
-"""Restarts under load, with a ledger: every request is sent once and accounted for. Nothing may be refused, reset, timed out or wrong.
+"""Restarts under load, with a ledger: every request is sent once and accounted for. Nothing may be refused, reset, timed out, cut or wrong.
 
-    LAUNCHD_CS=artifacts/native/launchd-cs python3 bench/restart/restart.py [--restarts 20] [--clients 64] [--seconds 10]
+    python3 bench/restart/restart.py [--restarts 40] [--cases tcp,unix,pool,nginx,gunicorn,kestrel] [--loads close,keep]
+                                     [--clients 64] [--rate 0] [--per-second 0] [--calm 5] [--ledger FILE]
 
-Two loads, each once in peace and once with restarts that overlap: a connection for each request, and connections kept alive.
-A client never tries again. Exit code 1 if a single request is missing.
+close: a connection for each request; keep: connections are kept alive. --rate: requests per second over all clients, evenly spread (0: each
+client asks again at once, so both processors are always busy). --per-second: restarts per second (0: as fast as they follow each other).
+
+Each case has four phases under the same load: warming up; calm; "beside", in which a second service that nobody asks is restarted at the same
+rate, which shows what the births of processes take from two processors; and the restarts themselves. tcp, unix: a small C server;
+pool: four of it, exchanged one after the other, each restart is four births; nginx, gunicorn, kestrel: unmodified.
 """
 import argparse
-import asyncio
-import collections
-import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-LIMIT = 30.0  # seconds until a request counts as timed out
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
+from bench import ROOT, Load, Progress, Supervisor, compiled, free_port, verdict  # noqa: E402
+
+CASES = ("tcp", "unix", "pool", "nginx", "gunicorn", "kestrel")
+KESTREL = ROOT / "artifacts/bin/KestrelApp/release/KestrelApp.dll"
+
+OWN = '''
+[services.NAME]
+command = ["{server}"]
+sockets = ["NAME"]
+ready = "notify"
+rollout = {{ prove = "{prove}" }}
+'''
+
+NGINX = '''
+[services.NAME]
+command = ["nginx", "-c", "{folder}/NAME.conf", "-e", "stderr", "-p", "{folder}", "-g", "daemon off; error_log stderr notice;"]
+sockets = ["NAME"]
+listen_environment = false
+ready = {{ output = "start worker process" }}
+stop_signal = "SIGQUIT"
+environment = {{ NGINX = "${{fd:NAME}};" }}
+rollout = {{ prove = "{prove}" }}
+'''
+
+NGINX_CONF = '''
+pid {folder}/NAME.pid;
+worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  keepalive_requests 100000000;
+  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 200 "$uri\\n"; }}
+  }}
+}}
+'''
+
+# Threads, because the simplest kind of worker keeps no connections alive.
+GUNICORN = '''
+[services.NAME]
+command = ["gunicorn", "--workers", "1", "--worker-class", "gthread", "--threads", "8", "--log-level", "error", "answer:app"]
+sockets = ["NAME"]
+ready = "notify"
+notify_access = "all"
+working_directory = "{folder}"
+rollout = {{ prove = "{prove}" }}
+'''
+
+GUNICORN_APP = '''
+def app(environ, start):
+    body = (environ["PATH_INFO"] + "\\n").encode()
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+'''
+
+KESTREL_SERVICE = '''
+[services.NAME]
+command = ["dotnet", "{kestrel}"]
+sockets = ["NAME"]
+ready = {{ output = "Application started" }}
+rollout = {{ prove = "{prove}" }}
+environment = {{ DOTNET_gcServer = "0", Logging__LogLevel__Default = "Information" }}
+'''
 
 
-class Ledger:
-    def __init__(self):
-        self.counts = collections.Counter()
-        self.latencies = []
-        self.generations = collections.Counter()
-        self.next = 0
-
-    def number(self):
-        self.next += 1
-        return self.next
-
-    def close(self):
-        if sum(self.counts.values()) != self.next:
-            raise SystemExit(f"the ledger does not balance: {self.next} sent, {dict(self.counts)}")
-
-    def bad(self):
-        return {k: v for k, v in self.counts.items() if k != "answered"}
-
-    def quantile(self, share):
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
+def service(case, name, supervisor, port, options):
+    """The text of a service of that kind, with what it needs in the folder."""
+    text = {"nginx": NGINX, "gunicorn": GUNICORN, "kestrel": KESTREL_SERVICE}.get(case, OWN)
+    values = {"folder": supervisor.folder, "prove": options.prove, "port": port, "kestrel": KESTREL, "server": compiled("server")}
+    if case == "nginx":
+        (supervisor.folder / f"{name}.conf").write_text(NGINX_CONF.format(**values).replace("NAME", name))
+    if case == "gunicorn":
+        (supervisor.folder / "answer.py").write_text(GUNICORN_APP)
+    listen = f"unix:{supervisor.folder}/{name}.sock" if case == "unix" else f"tcp://127.0.0.1:{port}"
+    socket = f'\n[sockets.NAME]\nlisten = "{listen}"\nnon_blocking = true\n'
+    pool = "instances = 4\n" if case == "pool" else ""
+    return (socket + text.format(**values) + pool).replace("NAME", name)
 
 
-async def request(ledger, reader, writer, keep):
-    number = ledger.number()
-    began = time.perf_counter()
-    try:
-        async with asyncio.timeout(LIMIT):
-            if writer is None:
-                reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
-            close = "" if keep else "Connection: close\r\n"
-            writer.write(f"GET /{number} HTTP/1.1\r\nHost: x\r\n{close}\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
-            body = (await reader.readexactly(length)).decode().split()
-    except ConnectionRefusedError:
-        ledger.counts["refused"] += 1
-        return None, None
-    except (ConnectionError, asyncio.IncompleteReadError):
-        ledger.counts["reset"] += 1
-        return None, None
-    except TimeoutError:
-        ledger.counts["timed out"] += 1
-        return None, None
-    ledger.counts["answered" if body[0] == f"/{number}" else "wrong"] += 1
-    ledger.latencies.append(time.perf_counter() - began)
-    ledger.generations[body[2]] += 1
-    if not keep or b"Connection: close" in head:
-        writer.close()
-        return None, None
-    return reader, writer
+def restart(supervisor, name, count, options, what, problems):
+    """So many restarts, one after the other, each awaited; how many seconds it took."""
+    progress, began = Progress(what, count), time.monotonic()
+    for number in range(count):
+        if options.per_second > 0:
+            time.sleep(max(0.0, began + number / options.per_second - time.monotonic()))
+        answer = supervisor.call("Restart", services=[name])
+        results = answer.get("parameters", {}).get("results", [])
+        if "error" in answer or not results or not all(r["ok"] for r in results):
+            problems.append(f"{what} {number + 1}: {answer}"[:600])
+        progress.show(number + 1, f"({len(problems)} failed)")
+    progress.close()
+    return time.monotonic() - began
 
 
-async def client(ledger, keep, done):
-    reader = writer = None
-    while not done.is_set():
-        reader, writer = await request(ledger, reader, writer, keep)
-        if writer is not None:
-            await asyncio.sleep(0)
-    if writer is not None:
-        writer.close()
+def run(case, keeps, options, ledger):
+    port, beside, problems = free_port(), free_port(), []
+    with Supervisor("restart", start=False) as supervisor:
+        supervisor.run(service(case, "web", supervisor, port, options) + service(case, "beside", supervisor, beside, options))
+        for name in ("web", "beside"):
+            answer = supervisor.call("Start", services=[name])
+            if not all(r["ok"] for r in answer["parameters"]["results"]):
+                raise SystemExit(f"{case} does not start: {answer}")
+        load = Load(f"{supervisor.folder}/web.sock" if case == "unix" else f"127.0.0.1:{port}", options.clients, keeps, options.rate, ledger)
+        time.sleep(min(2.0, options.calm))
+        load.phase("calm")
+        time.sleep(options.calm)
+        calm = load.phase("beside")
+        restart(supervisor, "beside", min(options.restarts, options.beside), options, f"{case} {'keep' if keeps else 'close'} beside", problems)
+        births = load.phase("restarts")
+        memory, processor = supervisor.memory(), supervisor.processor_seconds()
+        took = restart(supervisor, "web", options.restarts, options, f"{case} {'keep' if keeps else 'close'}", problems)
+        processor = supervisor.processor_seconds() - processor
+        restarts = load.end()
+        if load.bad:
+            problems.append(f"{len(load.bad)} requests failed, first: {load.bad[:3]}")
+        if not load.balances():
+            problems.append(f"the ledger does not balance: {load.phases}")
+        if case in ("tcp", "unix", "pool") and restarts["changes"] < options.restarts:
+            problems.append(f"only {restarts['changes']} instances answered in {options.restarts} restarts")
+        supervisor.keeps = bool(problems)
+        grown = supervisor.memory() - memory
+    ratio = restarts["p99_ms"] / calm["p99_ms"] if calm["p99_ms"] > 0 else 0.0
+    ratio_beside = restarts["p99_ms"] / births["p99_ms"] if births["p99_ms"] > 0 else 0.0
+    sent = sum(p["answered"] for p in load.phases.values()) + load.failures()
+    print(f"{case:8} {'keep' if keeps else 'close':5} {options.restarts:6} restarts {options.restarts / took:5.1f}/s {sent:10} requests {load.failures():3} failed "
+          f"{sum(p['again'] for p in load.phases.values()):4} again | {restarts['answered'] / restarts['seconds']:7.0f}/s | p50 {calm['p50_ms']:.2f} "
+          f"{births['p50_ms']:.2f} {restarts['p50_ms']:.2f} p99 {calm['p99_ms']:.2f} {births['p99_ms']:.2f} {restarts['p99_ms']:.2f} "
+          f"(x{ratio:.2f} of calm, x{ratio_beside:.2f} of beside) longest {restarts['longest_ms']:.1f} ms | daemon {processor / options.restarts * 1000:.1f} ms "
+          f"each, {grown:+d} KiB", flush=True)
+    return sent, problems
 
 
-async def restart(count, errors):
-    for _ in range(count):
-        verb = await asyncio.create_subprocess_exec(*LAUNCHD, "restart", "web", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT)
-        said, _ = await verb.communicate()
-        if verb.returncode != 0:
-            errors.append(said.decode())
-    return count
-
-
-async def run(keep, clients, seconds, restarts):
-    ledger, done, errors = Ledger(), asyncio.Event(), []
-    load = [asyncio.ensure_future(client(ledger, keep, done)) for _ in range(clients)]
-    began = time.perf_counter()
-    if restarts:
-        await restart(restarts, errors)
-    else:
-        await asyncio.sleep(seconds)
-    done.set()
-    await asyncio.gather(*load)
-    ledger.close()
-    elapsed = time.perf_counter() - began
-    return {
-        "load": "kept alive" if keep else "a connection each",
-        "restarts": restarts,
-        "failed_restarts": len(errors),
-        "requests": ledger.next,
-        "answered": ledger.counts["answered"],
-        "missing": ledger.bad(),
-        "instances": len(ledger.generations),
-        "per_second": round(ledger.next / elapsed),
-        "p50_ms": round(ledger.quantile(0.5), 2),
-        "p99_ms": round(ledger.quantile(0.99), 2),
-        "longest_ms": round(max(ledger.latencies, default=0) * 1000, 1),
-    }
+def available(case):
+    if case in ("nginx", "gunicorn") and shutil.which(case) is None:
+        return f"{case} is not installed"
+    if case == "kestrel" and not KESTREL.exists():
+        return f"{KESTREL} is not built: dotnet build tests/KestrelApp -c Release"
+    return None
 
 
 def main():
-    global PORT, ENVIRONMENT, LAUNCHD
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument("--restarts", type=int, default=40)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--loads", default="close,keep")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--per-second", type=float, default=0)
+    parser.add_argument("--calm", type=float, default=5)
+    parser.add_argument("--beside", type=int, default=200, help="most restarts of the service beside")
+    parser.add_argument("--prove", default="50ms", help="how long a new instance must stay ready")
+    parser.add_argument("--ledger", help="takes a line for each phase and each request that failed")
     options = parser.parse_args()
-    LAUNCHD = os.environ.get("LAUNCHD_CS", str(HERE.parent.parent / "artifacts/native/launchd-cs")).split()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="launchd-restart-"))
-    config = folder / "restart.toml"
-    config.write_text(
-        f'supervisor.runtime_directory = "run"\nsupervisor.log_level = "warning"\n[sockets.http]\nlisten = "tcp://127.0.0.1:0"\n'
-        f'[services.web]\ncommand = ["{sys.executable}", "{HERE / "server.py"}"]\nsockets = ["http"]\nready = "notify"\n'
-        f'environment = {{ GENERATION = "${{generation}}" }}\nrollout = {{ prove = "200ms" }}\nbackoff = {{ initial = "10ms" }}\n')
-    ENVIRONMENT = dict(os.environ, LAUNCHD_RUNTIME_DIRECTORY=str(folder / "run"), NO_COLOR="1")
-    supervisor = subprocess.Popen([*LAUNCHD, "run", str(config)], env=ENVIRONMENT)
-    try:
-        while subprocess.run([*LAUNCHD, "start", "web"], env=ENVIRONMENT, capture_output=True).returncode != 0:
-            if supervisor.poll() is not None:
-                raise SystemExit("the supervisor ended")
-        status = json.loads(subprocess.run([*LAUNCHD, "status", "--json"], env=ENVIRONMENT, capture_output=True, check=True).stdout)
-        PORT = int(status["sockets"][0]["address"].rsplit(":", 1)[1])
-        results = []
-        for keep in (False, True):
-            for restarts in (0, options.restarts):
-                results.append(asyncio.run(run(keep, options.clients, options.seconds, restarts)))
-                print(json.dumps(results[-1]) if options.json else line(results[-1]), flush=True)
-    finally:
-        supervisor.terminate()
-        supervisor.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-    return 1 if any(r["missing"] or r["failed_restarts"] for r in results) else 0
-
-
-def line(r):
-    missing = ", ".join(f"{v} {k}" for k, v in r["missing"].items()) or "none missing"
-    return (f'{r["load"]:18} {r["restarts"]:3} restarts ({r["failed_restarts"]} failed)  {r["requests"]:7} requests, {missing}; {r["instances"]} instances; '
-            f'{r["per_second"]}/s, p50 {r["p50_ms"]} ms, p99 {r["p99_ms"]} ms, longest {r["longest_ms"]} ms')
+    ledger = open(options.ledger, "a", buffering=1) if options.ledger else None
+    problems, sent, ran = [], 0, 0
+    for case in options.cases.split(","):
+        if (reason := available(case)) is not None:
+            print(f"{case:8} skipped: {reason}")
+            continue
+        for load in options.loads.split(","):
+            requests, found = run(case, load == "keep", options, ledger)
+            sent, ran = sent + requests, ran + 1
+            problems += [f"{case} {load}: {problem}" for problem in found]
+    return verdict("restart", problems, f"{ran} cases of {options.restarts} restarts under {options.clients} clients, {sent} requests")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ public sealed class DescriptorMessage : IDisposable
     {
         Length = length;
         _descriptors = descriptorsTaken;
-        IsEndOfStream = length == 0 && descriptorsTaken.Length == 0 && beside.HeaderCount == 0;
+        IsEndOfStream = length == 0 && descriptorsTaken.Length == 0 && beside.IsBare;
         SenderPid = beside.HasCredentials ? beside.Pid : null;
         SenderUid = beside.HasCredentials ? beside.Uid : null;
     }

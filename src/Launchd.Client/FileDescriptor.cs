@@ -10,12 +10,21 @@ namespace Launchd.Client;
 /// </summary>
 public sealed class FileDescriptor : SafeHandle
 {
+    private IDescriptorCloser? _closer;
+
     /// <summary>Takes ownership of <paramref name="numberTaken"/>.</summary>
     /// <param name="numberTaken">An open descriptor of this process that nobody else closes; close-on-exec is not set here.</param>
     public FileDescriptor(int numberTaken)
         : base(invalidHandleValue: -1, ownsHandle: true)
     {
         SetHandle(numberTaken);
+    }
+
+    /// <summary>One that another closes, because close(2) may keep its caller waiting.</summary>
+    internal FileDescriptor(int numberTaken, IDescriptorCloser? closer)
+        : this(numberTaken)
+    {
+        _closer = closer;
     }
 
     /// <summary>The number in this process, -1 once closed.</summary>
@@ -65,9 +74,17 @@ public sealed class FileDescriptor : SafeHandle
         return number;
     }
 
+    /// <summary>It was looked at: closing it takes no time, and whoever disposes it does it himself.</summary>
+    internal void CloseAtOnce() => _closer = null;
+
     /// <inheritdoc/>
     protected override bool ReleaseHandle()
     {
+        if (_closer is { } closer)
+        {
+            closer.Close((int)handle);
+            return true;
+        }
         // close(2): the descriptor is gone even after EINTR or EIO on Linux, so the result is of no use.
         _ = ClientLibc.close((int)handle);
         return true;

@@ -66,7 +66,9 @@ internal static class ControlMessage
     /// Walks all headers of a received buffer (already cut to <c>msg_controllen</c>) and takes every descriptor in it into an owner,
     /// before anyone looks at MSG_CTRUNC. The caller owns what is in the result.
     /// </summary>
-    public static ReceivedControl Take(ReadOnlySpan<byte> control)
+    /// <param name="control">What was received.</param>
+    /// <param name="closer">Closes the descriptors when their owners are disposed; null: those who dispose them.</param>
+    public static ReceivedControl Take(ReadOnlySpan<byte> control, IDescriptorCloser? closer = null)
     {
         var taken = new ReceivedControl();
         while (TryRead(ref control, out int level, out int type, out ReadOnlySpan<byte> data))
@@ -75,7 +77,7 @@ internal static class ControlMessage
             if (level != SOL_SOCKET)
                 continue;
             if (type == SCM_RIGHTS)
-                TakeRights(data, ref taken);
+                TakeRights(data, closer, ref taken);
             else if (type == SCM_PIDFD && data.Length >= sizeof(int))
                 TakePidfd(MemoryMarshal.Read<int>(data), ref taken);
             else if (type == SCM_CREDENTIALS && data.Length >= CredentialsBytes)
@@ -101,7 +103,7 @@ internal static class ControlMessage
         return true;
     }
 
-    private static void TakeRights(ReadOnlySpan<byte> data, ref ReceivedControl taken)
+    private static void TakeRights(ReadOnlySpan<byte> data, IDescriptorCloser? closer, ref ReceivedControl taken)
     {
         ReadOnlySpan<int> numbers = MemoryMarshal.Cast<byte, int>(data);
         if (numbers.IsEmpty)
@@ -114,7 +116,7 @@ internal static class ControlMessage
             if (number < 0)
                 taken.HasDenied = true;
             else
-                owners[count++] = new FileDescriptor(number);
+                owners[count++] = new FileDescriptor(number, closer);
         }
         taken.Descriptors = taken.Descriptors.With(owners.AsSpan(0, count));
     }
@@ -139,7 +141,7 @@ internal static class ControlMessage
 /// <summary>What came beside the bytes of one message. Whoever holds it owns <see cref="Descriptors"/> and <see cref="Pidfd"/>.</summary>
 internal struct ReceivedControl
 {
-    /// <summary>All headers, known or not: 0 together with 0 bytes is end-of-file on a socket with SO_PASSCRED.</summary>
+    /// <summary>All headers, known or not.</summary>
     public int HeaderCount;
     public bool HasCredentials;
     public int Pid;
@@ -150,6 +152,12 @@ internal struct ReceivedControl
 
     /// <summary>A security module kept one of the sent descriptors back.</summary>
     public bool HasDenied;
+
+    /// <summary>
+    /// Nobody sent anything: together with 0 bytes this is end-of-file on a socket with SO_PASSCRED. The kernel says so by no header on a socket
+    /// of messages, and by the credentials of process 0 on a stream.
+    /// </summary>
+    public readonly bool IsBare => HeaderCount == 0 || (HeaderCount == 1 && HasCredentials && Pid == 0);
 
     /// <summary>Closes everything.</summary>
     public void Close()

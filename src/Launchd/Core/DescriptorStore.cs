@@ -9,6 +9,9 @@ namespace Launchd.Core;
 /// </summary>
 internal static class DescriptorStore
 {
+    /// <summary>What is stored without <c>FDNAME=</c>, as systemd has it.</summary>
+    public const string UnnamedName = "stored";
+
     /// <summary>Answers every descriptor that came with a notification: kept or closed.</summary>
     public static void Apply(Draft d, int service, SlotState slot, Instance instance, Event.Notified notified)
     {
@@ -25,7 +28,7 @@ internal static class DescriptorStore
             CloseAll(d, notified.Descriptors);
             return;
         }
-        string name = message.DescriptorName ?? "stored";
+        string name = message.DescriptorName ?? UnnamedName;
         foreach (DescriptorId descriptor in notified.Descriptors)
         {
             if (notified.Duplicates.Contains(descriptor))
@@ -113,9 +116,6 @@ internal static class DescriptorStore
         CloseAll(d, [.. d[service].SavedStates.Select(s => s.Descriptor)]);
         d[service] = d[service] with { SavedStates = [] };
     }
-
-    /// <summary>A service that is forgotten keeps nothing.</summary>
-    public static void Clear(Draft d, int service) => _ = Remove(d, service, _ => true);
 
     private static string? WhyFull(ServiceState state, int count)
     {

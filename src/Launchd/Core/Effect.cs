@@ -5,7 +5,8 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
+/// <see cref="Spawn"/>, <see cref="Accept"/>, <see cref="LookForUse"/> and <see cref="LookAtQueues"/> come back as events before anything
+/// from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -88,6 +89,12 @@ internal abstract record Effect
 
     /// <summary>Look whether anybody uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
     internal sealed record LookForUse(ServiceName Service) : Effect;
+
+    /// <summary>
+    /// An instance is to end: of the listeners that the configuration has no more, keep new clients from those that nobody else will accept
+    /// from, and look whether somebody waits in one; ends with <see cref="Event.QueuesSeen"/>.
+    /// </summary>
+    internal sealed record LookAtQueues(InstanceId Instance) : Effect;
 
     /// <summary>Accept one connection.</summary>
     internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;

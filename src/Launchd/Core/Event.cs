@@ -112,6 +112,11 @@ internal abstract record Event
     /// <param name="IsUsed">A connection to one of them is open, something waits in one, or the kernel does not tell.</param>
     internal sealed record UseSeen(ServiceName Service, bool IsUsed) : Event;
 
+    /// <summary>Result of <see cref="Effect.LookAtQueues"/>.</summary>
+    /// <param name="Instance">Which is to end.</param>
+    /// <param name="AreEmpty">Nobody waits any more in a listener that only it accepts from, and nobody comes to it.</param>
+    internal sealed record QueuesSeen(InstanceId Instance, bool AreEmpty) : Event;
+
     /// <summary>The far end of a stored descriptor is gone.</summary>
     internal sealed record DescriptorHungUp(ServiceName Service, DescriptorId Descriptor) : Event;
 

@@ -38,6 +38,9 @@ internal enum TimerKind
     /// <summary>The next stage of stopping an instance.</summary>
     Stop,
 
+    /// <summary>The next look at the queues that an instance is to empty before it is told to end.</summary>
+    Queue,
+
     /// <summary>A ready instance must have pinged by then.</summary>
     Watchdog,
 

@@ -42,6 +42,9 @@ internal static class Limits
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a program is not read because of what it sent before it loses its channel.</summary>
+    public static readonly TimeSpan HeldUpPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>Requests of operators that may wait for their outcome at a time.</summary>
     public const int PendingRequestCount = 256;
 
@@ -53,6 +56,12 @@ internal static class Limits
 
     /// <summary>Former instances of one slot that may be draining at a time; one more, and the oldest is killed.</summary>
     public const int RetiringPerSlotCount = 8;
+
+    /// <summary>First pause between two looks at the queues of an instance that is to end; doubled four times.</summary>
+    public static readonly TimeSpan QueuePause = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>How long queues may take to get empty where a service has no stop timeout.</summary>
+    public static readonly TimeSpan QueuePatience = TimeSpan.FromSeconds(30);
 
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);

@@ -97,7 +97,11 @@ internal abstract record Notice
 
     /// <summary>A descriptor went into the store, or was refused (<paramref name="Refusal"/>).</summary>
     internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot,
-        Generation, Pid);
+        Generation, Pid)
+    {
+        /// <summary>How many such events were left out since the last one, because there were too many.</summary>
+        public long SkippedCount { get; init; }
+    }
 
     /// <summary>A sibling was sent a descriptor.</summary>
     /// <param name="Instance">Whose it is.</param>

@@ -27,8 +27,8 @@ internal static class Reload
     {
         foreach (ServiceState gone in before.Services.Where(IsGone))
         {
-            foreach (StoredDescriptor stored in gone.Stored)
-                step.Do(new Effect.CloseDescriptor(stored.Id));
+            foreach (DescriptorId kept in gone.Stored.Select(s => s.Id).Concat(gone.SavedStates.Select(s => s.Descriptor)))
+                step.Do(new Effect.CloseDescriptor(kept));
             step.Do(new Effect.Forget(gone.Definition.Name));
         }
         DependencyGraph former = step.Graph;
@@ -108,6 +108,15 @@ internal static class Reload
             Requests.Unwant(d, service);
     }
 
+    /// <summary>Nothing of an unwanted service runs: if a rollout had gone back to what it was, it is what the configuration says again.</summary>
+    public static void ForgetFormer(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        ServiceDefinition configured = d.Graph.Services[service];
+        if (!ReferenceEquals(state.Definition, configured))
+            d[service] = state with { Definition = configured, Slots = [.. state.Slots.Select(s => s with { Definition = configured })] };
+    }
+
     /// <summary>New, or back while its last instances still end.</summary>
     private static void Add(Draft d, int service)
     {
@@ -154,7 +163,7 @@ internal static class Reload
         // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
         bool isAsConfigured = ReferenceEquals(state.Definition, d.Graph.Former[service]);
         if ((isQuiet && isAsConfigured) || !state.IsWanted || state.IsSetAside)
-            Adopt(d, service, next);
+            Adopt(d, service, next, isQuiet);
         else if (state.IsPerConnection)
             Pool.Renew(d, service, next.Update);
         else
@@ -164,8 +173,11 @@ internal static class Reload
             Pool.Scale(d, service, next.InstanceCount);
     }
 
-    /// <summary>Instances that run by what the configuration said until now run by what it says from now on.</summary>
-    private static void Adopt(Draft d, int service, ServiceDefinition next)
+    /// <summary>
+    /// The service is what the configuration says from now on; after a quiet change its instances are so as well. Others keep what they were
+    /// started by: they are to end, or are exchanged if they are wanted again before.
+    /// </summary>
+    private static void Adopt(Draft d, int service, ServiceDefinition next, bool isQuiet)
     {
         ServiceState state = d[service];
         ServiceDefinition before = state.Definition;
@@ -182,19 +194,19 @@ internal static class Reload
         {
             Definition = next,
             Rollout = rollout,
-            Slots = [.. state.Slots.Select(s => Adopt(d, s, before, next))],
-            Beside = [.. state.Beside.Select(s => Adopt(d, s, before, next))],
+            Slots = [.. state.Slots.Select(s => Adopt(d, s, before, next, isQuiet))],
+            Beside = [.. state.Beside.Select(s => Adopt(d, s, before, next, isQuiet))],
         };
         foreach (SlotState slot in d[service].Slots)
             Health.Resume(d, service, slot);
         d.UnsettleNeighbours(service);
     }
 
-    private static SlotState Adopt(Draft d, SlotState slot, ServiceDefinition before, ServiceDefinition next)
+    private static SlotState Adopt(Draft d, SlotState slot, ServiceDefinition before, ServiceDefinition next, bool isQuiet)
     {
         slot = ReferenceEquals(slot.Definition, before) ? slot with { Definition = next } : slot;
         // What starts or ends is in the middle of what its own definition set going.
-        if (slot.Phase is not SlotPhase.Ready ready || !ReferenceEquals(ready.Instance.Definition, before))
+        if (!isQuiet || slot.Phase is not SlotPhase.Ready ready || !ReferenceEquals(ready.Instance.Definition, before))
             return slot;
         bool isChecked = ready.Instance.IsChecked;
         if (isChecked && before.Health != next.Health)

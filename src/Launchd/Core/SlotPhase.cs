@@ -51,7 +51,14 @@ internal abstract record SlotPhase
     /// <param name="Stage">How far the escalation went.</param>
     /// <param name="Deadline">The next stage comes then; null: no limit.</param>
     /// <param name="Status">How the main process ended, once it has.</param>
-    internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status) : Live(Instance);
+    internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status) : Live(Instance)
+    {
+        /// <summary>In <see cref="StopStage.Emptying"/>: when its queues are looked at again; null: the look is under way.</summary>
+        public Moment? LookAt { get; init; }
+
+        /// <summary>How often they were seen with clients in them.</summary>
+        public int LookCount { get; init; }
+    }
 
     internal sealed record BackingOff(Moment Until, string? Reason) : SlotPhase;
 
@@ -93,6 +100,11 @@ internal abstract record StopCause
 /// <summary>How far the end of an instance went.</summary>
 internal enum StopStage
 {
+    /// <summary>
+    /// It does not know yet that it is to end: first it accepts those who wait in listeners that nobody will accept from after it.
+    /// </summary>
+    Emptying,
+
     /// <summary>The stop command runs.</summary>
     Command,
 

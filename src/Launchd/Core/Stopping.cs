@@ -3,8 +3,9 @@ using Launchd.Model;
 namespace Launchd.Core;
 
 /// <summary>
-/// The end of an instance, which always comes: stop command, stop signal to the main process (which may end its own children in
-/// order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on a process that hangs in the kernel.
+/// The end of an instance, which always comes: emptying of queues that nobody else will accept from, stop command, stop signal to the main
+/// process (which may end its own children in order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on
+/// a process that hangs in the kernel.
 /// </summary>
 internal static class Stopping
 {
@@ -14,9 +15,11 @@ internal static class Stopping
         if (slot.Phase is SlotPhase.Stopping stopping)
         {
             if (Weight(cause) > Weight(stopping.Cause))
-                d.SetPhase(service, slot, stopping with { Cause = cause });
+                slot = d.SetPhase(service, slot, stopping = stopping with { Cause = cause });
             else if (cause is StopCause.Wish && stopping is { Status: null, Instance.Successor: not null })
-                EndSuccession(d, service, slot, stopping);
+                (slot, stopping) = EndSuccession(d, service, slot, stopping);
+            if (stopping.Stage == StopStage.Emptying && d.IsShuttingDown)
+                TellToEnd(d, service, slot, stopping);
             return;
         }
         if (slot.Phase is SlotPhase.Preparing preparing)
@@ -37,17 +40,41 @@ internal static class Stopping
             Enter(d, service, slot, instance, cause, StopStage.Signalled);
             return;
         }
-        bool isWish = cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
-        if (isWish)
-            TellDrain(d, instance);
-        if (isWish && !definition.Stop.Command.IsEmpty)
+        bool mayHaveQueue = IsWish(cause) && !d.IsShuttingDown && !definition.Sockets.IsEmpty && !d[service].IsPerConnection;
+        if (!mayHaveQueue)
         {
-            d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, definition.Stop.Command));
-            Enter(d, service, slot, instance, cause, StopStage.Command);
+            TellToEnd(d, service, slot, instance, cause);
             return;
         }
-        Signal(d, instance, cause);
-        Enter(d, service, slot, instance, cause, StopStage.Signalled);
+        d.Do(new Effect.LookAtQueues(instance.Id));
+        Enter(d, service, slot, instance, cause, StopStage.Emptying);
+    }
+
+    public static void Apply(Draft d, Event.QueuesSeen seen)
+    {
+        if (d.Find(seen.Instance) is not (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Emptying } stopping))
+            return;
+        if (seen.AreEmpty)
+        {
+            TellToEnd(d, service, slot, stopping);
+            return;
+        }
+        Moment next = d.Now + (Limits.QueuePause * (1 << Math.Min(stopping.LookCount, 4)));
+        d.SetPhase(service, slot, stopping with { LookAt = next, LookCount = stopping.LookCount + 1 });
+        d.Arm(TimerKind.Queue, seen.Instance.Service, seen.Instance.Number, next);
+    }
+
+    public static void QueueTimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping { LookAt: { } due } stopping))
+            return;
+        if (due > d.Now)
+        {
+            d.Arm(TimerKind.Queue, id.Service, id.Number, due);
+            return;
+        }
+        d.SetPhase(service, slot, stopping with { LookAt = null });
+        d.Do(new Effect.LookAtQueues(id));
     }
 
     /// <summary>SIGKILL now, whatever the stage.</summary>
@@ -94,8 +121,11 @@ internal static class Stopping
         }
         switch (stopping.Stage)
         {
+            case StopStage.Emptying:
+                TellToEnd(d, service, slot, stopping);
+                return;
             case StopStage.Command:
-                d.Do(new Effect.EndCommand(id, CommandKind.Stop));
+                LeaveStage(d, stopping);
                 Signal(d, stopping.Instance, stopping.Cause);
                 Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
                 return;
@@ -140,8 +170,8 @@ internal static class Stopping
         bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
             exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
-        if (stopping?.Stage == StopStage.Command)
-            d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
+        if (stopping is not null)
+            LeaveStage(d, stopping);
         if (!exited.HasLeftovers || definition.Stop.Kill == KillScope.Process)
         {
             Finish(d, service, slot, instance, exited.Status, cause);
@@ -169,10 +199,43 @@ internal static class Stopping
             Finish(d, service, slot, stopping.Instance, status, stopping.Cause);
     }
 
+    private static bool IsWish(StopCause cause) => cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
+
+    /// <summary>Its queues are empty, or their time is over.</summary>
+    private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)
+    {
+        LeaveStage(d, emptying);
+        TellToEnd(d, service, slot, emptying.Instance, emptying.Cause);
+    }
+
+    private static void TellToEnd(Draft d, int service, SlotState slot, Instance instance, StopCause cause)
+    {
+        if (IsWish(cause))
+            TellDrain(d, instance);
+        if (IsWish(cause) && !instance.Definition.Stop.Command.IsEmpty)
+        {
+            d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, instance.Definition.Stop.Command));
+            Enter(d, service, slot, instance, cause, StopStage.Command);
+            return;
+        }
+        Signal(d, instance, cause);
+        Enter(d, service, slot, instance, cause, StopStage.Signalled);
+    }
+
+    /// <summary>Takes back what belongs to one stage only.</summary>
+    private static void LeaveStage(Draft d, SlotPhase.Stopping stopping)
+    {
+        if (stopping.Stage == StopStage.Command)
+            d.Do(new Effect.EndCommand(stopping.Instance.Id, CommandKind.Stop));
+        if (stopping.LookAt is not null)
+            d.Disarm(TimerKind.Queue, stopping.Instance.Id.Service, stopping.Instance.Id.Number);
+    }
+
     private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
     {
         ServiceDefinition definition = instance.Definition;
-        Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout : null;
+        Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout
+            : stage == StopStage.Emptying ? d.Now + Limits.QueuePatience : null;
         SetDeadline(d, service, slot, new SlotPhase.Stopping(instance, cause, stage, deadline, status));
     }
 
@@ -191,11 +254,10 @@ internal static class Stopping
         if (stopping.Stage == StopStage.Killed)
             return;
         Instance instance = stopping.Instance;
-        if (stopping.Stage == StopStage.Command)
-            d.Do(new Effect.EndCommand(instance.Id, CommandKind.Stop));
+        LeaveStage(d, stopping);
         d.Report(new Notice.Killing(instance.Id, slot.Slot, instance.Generation, instance.Pid));
         d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, instance.Definition.Stop.Kill));
-        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Killed, Deadline = d.Now + Limits.KillGrace });
+        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Killed, Deadline = d.Now + Limits.KillGrace, LookAt = null });
     }
 
     private static void GiveUp(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
@@ -252,10 +314,13 @@ internal static class Stopping
     };
 
     /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
-    private static void EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
-        d.SetPhase(service, slot, stopping with { Instance = stopping.Instance with { Successor = null } });
-        d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+        SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
+        // One that still empties its queues is told when it is told to end.
+        if (stopping.Stage != StopStage.Emptying)
+            d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+        return (d.SetPhase(service, slot, alone), alone);
     }
 
     private static void TellDrain(Draft d, Instance instance)

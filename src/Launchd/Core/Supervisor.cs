@@ -54,6 +54,25 @@ internal sealed class Supervisor
 
     public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
+    /// <summary>
+    /// Whether an instance may yet be started by a definition that uses this listener: by that of the configuration, or by a former one to
+    /// which a rollout may go back.
+    /// </summary>
+    public bool MayStartWith(string listener)
+    {
+        foreach (ServiceState service in _state.Services)
+        {
+            if (!service.IsWanted)
+                continue; // it would begin with what the configuration says then
+            if (service.Definition.Sockets.Contains(listener) || service.Rollout?.Definition.Sockets.Contains(listener) == true
+                || service.Rollout?.Former.Sockets.Contains(listener) == true || service.Slots.Any(s => s.Definition.Sockets.Contains(listener)))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /// <summary>Takes one event and returns what is to be done, valid until the next call.</summary>
     public IReadOnlyList<Effect> Step(Event happened, Moment now)
     {
@@ -93,6 +112,7 @@ internal sealed class Supervisor
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
             case Event.MainExited e: Stopping.Apply(d, e); break;
             case Event.LeftoversEnded e: Stopping.Apply(d, e); break;
+            case Event.QueuesSeen e: Stopping.Apply(d, e); break;
             case Event.Notified e: Notifications.Apply(d, e); break;
             case Event.ReadinessMet e: ServiceMachine.Apply(d, e); break;
             case Event.MainProcessChanged e: ServiceMachine.Apply(d, e); break;
@@ -128,6 +148,7 @@ internal sealed class Supervisor
             case TimerKind.Reload: ServiceReload.TimerFired(d, instance); break;
             case TimerKind.Watchdog: ServiceMachine.WatchdogFired(d, instance); break;
             case TimerKind.Stop: Stopping.TimerFired(d, instance); break;
+            case TimerKind.Queue: Stopping.QueueTimerFired(d, instance); break;
             case TimerKind.Prove: Rollout.ProveTimerFired(d, instance); break;
             case TimerKind.Backoff: ServiceMachine.BackoffFired(d, key); break;
             case TimerKind.Activation: Activation.TimerFired(d, key); break;
@@ -204,6 +225,8 @@ internal sealed class Supervisor
         DescriptorStore.NoteRest(d, service);
         if (d[service].Reborn is not null)
             Reload.Rebear(d, service);
+        else if (!d[service].IsWanted)
+            Reload.ForgetFormer(d, service);
     }
 
     private static void SettleWanted(Draft d, int service)

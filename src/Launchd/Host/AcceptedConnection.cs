@@ -12,9 +12,11 @@ internal sealed unsafe class AcceptedConnection : IDisposable
     private const int SOL_SOCKET = 1, SO_COOKIE = 57;
 
     private readonly SocketAddress? _peer;
+    private readonly SlowLane _lane;
 
-    private AcceptedConnection(FileDescriptor descriptorTaken, string name)
+    private AcceptedConnection(FileDescriptor descriptorTaken, string name, SlowLane lane)
     {
+        _lane = lane;
         Descriptor = descriptorTaken;
         Name = name;
         _peer = SocketAddress.OfPeer(descriptorTaken);
@@ -33,11 +35,15 @@ internal sealed unsafe class AcceptedConnection : IDisposable
         : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _) ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture) : "";
 
     /// <summary>The next waiting connection; blocking, as programs of inetd expect. Null: refused, EAGAIN when nothing waits.</summary>
-    public static AcceptedConnection? Accept(FileDescriptor listener, string name, out Errno refused)
+    /// <param name="listener">Borrowed.</param>
+    /// <param name="name">In LISTEN_FDNAMES.</param>
+    /// <param name="lane">Of the service that it is for.</param>
+    /// <param name="refused">The reason.</param>
+    public static AcceptedConnection? Accept(FileDescriptor listener, string name, SlowLane lane, out Errno refused)
     {
         int number = Libc.accept4(listener.Number, null, null, 0x80000);
         refused = number < 0 ? Errno.Last : Errno.None;
-        return number < 0 ? null : new AcceptedConnection(new FileDescriptor(number), name);
+        return number < 0 ? null : new AcceptedConnection(new FileDescriptor(number), name, lane);
     }
 
     /// <summary><c>REMOTE_ADDR</c>, <c>REMOTE_PORT</c>, <c>SO_COOKIE</c>.</summary>
@@ -53,5 +59,12 @@ internal sealed unsafe class AcceptedConnection : IDisposable
             variables["SO_COOKIE"] = cookie.ToString(CultureInfo.InvariantCulture);
     }
 
-    public void Dispose() => Descriptor.Dispose();
+    // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)).
+    public void Dispose()
+    {
+        if (!Descriptor.IsClosed && Closing.IsLingering(Descriptor.Number))
+            _lane.Close(Descriptor.ReleaseNumber());
+        else
+            Descriptor.Dispose();
+    }
 }

@@ -3,7 +3,6 @@ using System.Text.Json.Serialization.Metadata;
 using Launchd.Client;
 using Launchd.Control;
 using Launchd.Core;
-using Launchd.Interop;
 using Launchd.Linux;
 
 namespace Launchd.Host;
@@ -12,7 +11,7 @@ namespace Launchd.Host;
 /// One operator: NUL-terminated JSON in, the same out, answered in order. Bounded both ways; a peer that sends nonsense, too much, or
 /// does not read is cut off, and nobody else notices.
 /// </summary>
-internal sealed unsafe class ControlConnection
+internal sealed class ControlConnection
 {
     private const int MostInputBytes = 1 << 20;
     private const int MostOutputBytes = 8 << 20;
@@ -106,7 +105,7 @@ internal sealed unsafe class ControlConnection
             return;
         _isClosed = true;
         _host.Loop.Unwatch(_socket);
-        _socket.Dispose();
+        _host.Parts.Lanes.Operators.CloseQueue(_socket);
         _attached?.Dispose();
         Closed?.Invoke();
         _onClose(this);
@@ -134,16 +133,16 @@ internal sealed unsafe class ControlConnection
             }
             Array.Resize(ref _input, _input.Length * 2);
         }
-        nint got;
-        fixed (byte* buffer = _input)
-            got = Libc.read(_socket.Number, buffer + _inputCount, (nuint)(_input.Length - _inputCount));
-        if (got <= 0)
+        // No call takes descriptors. They are received all the same: what nobody receives is closed in this very call, and may linger.
+        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), _host.Parts.Lanes.Operators);
+        if (received.Outcome == ReceiveOutcome.WouldBlock)
+            return;
+        if (received.Outcome != ReceiveOutcome.Message)
         {
-            if (got == 0 || Errno.Last != Errno.EAGAIN)
-                Close();
+            Close();
             return;
         }
-        _inputCount += (int)got;
+        _inputCount += received.Length;
         TakeCalls();
     }
 

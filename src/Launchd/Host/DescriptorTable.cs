@@ -127,8 +127,11 @@ internal sealed class DescriptorTable : IDisposable
     /// <param name="socketsTaken">All of the new configuration, those that stay open included.</param>
     /// <param name="filesTaken">The same.</param>
     /// <param name="retiredTaken">Listeners of the old one that are in none of the new.</param>
-    public void Exchange(IReadOnlyCollection<HeldSocket> socketsTaken, IReadOnlyCollection<HeldFile> filesTaken, IEnumerable<RetiredListener> retiredTaken)
+    /// <param name="revived">Retired ones that are among <paramref name="socketsTaken"/> now.</param>
+    public void Exchange(IReadOnlyCollection<HeldSocket> socketsTaken, IReadOnlyCollection<HeldFile> filesTaken,
+        IEnumerable<RetiredListener> retiredTaken, IReadOnlyCollection<RetiredListener> revived)
     {
+        _retired.RemoveAll(revived.Contains);
         _retired.AddRange(retiredTaken);
         _sockets.Clear();
         foreach (HeldSocket socket in socketsTaken)

@@ -55,12 +55,13 @@ internal sealed class EffectRunner : IDisposable
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
+            case Effect.LookAtQueues e: _host.FeedResult(new Event.QueuesSeen(e.Instance, _host.Retired.AreEmpty(e.Instance))); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.CloseDescriptor e: CloseDescriptor(e.Descriptor); break;
             case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
-            case Effect.Reply e: Reply(e); break;
+            case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.AwaitTurn: _host.AwaitTurn(); break;
             case Effect.Exit e: _host.ExitCode = e.Code; break;
@@ -244,6 +245,7 @@ internal sealed class EffectRunner : IDisposable
         UnwatchListeners(service);
         _use.Unwatch(service);
         _parts.NotifySockets.Forget(service);
+        _parts.Lanes.Forget(service);
         _parts.Pump.Forget(service.Text);
     }
 
@@ -271,14 +273,15 @@ internal sealed class EffectRunner : IDisposable
     private void Accept(Effect.Accept accept)
     {
         (ListenerDefinition definition, OpenedListener listener) = ListenersOf(accept.Service).ElementAt(accept.ListenerIndex);
+        SlowLane lane = _parts.Lanes.Of(accept.Service);
         string name = definition.Name == definition.Key ? "connection" : definition.Name;
-        AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, out Errno refused);
+        AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, lane, out Errno refused);
         // Who connected and was gone before its turn came needs no process; a flood of such must not keep the others waiting.
         for (int gone = 0; connection is { IsGone: true } && gone < MostGoneInATurn; gone++)
         {
             _host.Count("connections-gone");
             connection.Dispose();
-            connection = AcceptedConnection.Accept(listener.Descriptor, name, out refused);
+            connection = AcceptedConnection.Accept(listener.Descriptor, name, lane, out refused);
         }
         if (connection is null)
         {
@@ -302,7 +305,10 @@ internal sealed class EffectRunner : IDisposable
     {
         if (!keep.IsPolled || !_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
             return;
-        // EPERM: a file or memory, which never hangs up (epoll_ctl(2)).
+        // A file never hangs up, and one of a user-space file system may not answer when it is asked.
+        if (Channel.DescriptorFacts.Of(descriptor).IsFile)
+            return;
+        // EPERM: what never hangs up (epoll_ctl(2)).
         _ = _host.Loop.Watch(descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
     }
 
@@ -311,18 +317,18 @@ internal sealed class EffectRunner : IDisposable
         if (!_received.Remove(id, out FileDescriptor? descriptor))
             return;
         _host.Loop.Unwatch(descriptor);
-        _host.Closer.Close(descriptor);
-    }
-
-    private void Reply(Effect.Reply reply)
-    {
-        OnReply?.Invoke(reply.Request, reply.Outcomes);
-        _host.Reloads.Answered(reply.Request);
+        descriptor.Dispose();
     }
 
     /// <summary>Tells those who follow.</summary>
     public void Report(Notice notice)
     {
+        if (notice is Notice.Stored stored && Instances.Find(stored.Instance) is { } storing)
+        {
+            if (!storing.MayReport(SupervisorHost.Now, out long skipped))
+                return;
+            notice = stored with { SkippedCount = skipped };
+        }
         _parts.Journal.Add(notice);
         NoticeLogger.Write(_parts.Logger, notice, AddressOf);
         _host.Channels.Note(notice);

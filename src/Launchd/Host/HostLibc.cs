@@ -6,6 +6,9 @@ namespace Launchd.Host;
 internal static unsafe partial class HostLibc
 {
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int close(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial int flock(int fd, int operation);
 
     [LibraryImport("libc", SetLastError = true)]

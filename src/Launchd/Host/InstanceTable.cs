@@ -116,6 +116,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (!HasSlot(instance))
             _parts.NotifySockets.Forget(id.Service, instance.Slot);
         _host.Guard.HolderEnded();
+        _host.Retired.CloseUnused();
     }
 
     /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
@@ -134,6 +135,10 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (_instances.TryGetValue(id, out RunningInstance? instance))
             ReadNotifications(instance, most: 1024);
     }
+
+    /// <summary>What a service sent is closed again: its notifications may be read.</summary>
+    public void Ease(ServiceName service) =>
+        _parts.NotifySockets.Ease(service, _instances.Values.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
 
     /// <summary>Reaps every child that has ended, and tells the core of those that it knows.</summary>
     public void ReapAll()
@@ -222,6 +227,8 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         for (int i = 0; i < most && instance.Notify is { } socket; i++)
         {
+            if (_parts.NotifySockets.IsHeldUp(socket))
+                return;
             using NotifyMessage message = socket.Receive();
             if (!message.IsThere)
                 return;
@@ -269,15 +276,29 @@ internal sealed unsafe class InstanceTable : IDisposable
         if (notification.Access is { } access)
             instance.Access = access;
         ChangeMain(instance, notification, message);
-        ImmutableArray<DescriptorId> received = [];
-        if (message.Descriptors.Count > 0)
-        {
-            received = [.. Enumerable.Range(0, message.Descriptors.Count).Where(i => message.Descriptors[i] is not null)
-                .Select(i => _host.Effects.Receive(message.Descriptors.Take(i)))];
-        }
+        ImmutableArray<DescriptorId> received = message.Descriptors.Count > 0 ? ReceiveAll(instance, notification, message) : [];
         ImmutableArray<DescriptorId> duplicates =
             notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
         _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+    }
+
+    /// <summary>Takes what came along; what nobody may keep stays with the message and is closed with it.</summary>
+    private ImmutableArray<DescriptorId> ReceiveAll(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        ImmutableArray<DescriptorId>.Builder received = ImmutableArray.CreateBuilder<DescriptorId>(message.Descriptors.Count);
+        for (int i = 0; i < message.Descriptors.Count; i++)
+        {
+            if (message.Descriptors[i] is not { } descriptor)
+                continue;
+            if (notification.IsStore && Channel.ChannelMethods.WhyNotKept(descriptor) is { } kind)
+            {
+                _host.Effects.Report(new Notice.Stored(instance.Id, instance.Slot, instance.Generation, instance.Process!.Pid,
+                    notification.DescriptorName ?? DescriptorStore.UnnamedName, $"{kind} cannot be stored"));
+                continue;
+            }
+            received.Add(_host.Effects.Receive(message.Descriptors.Take(i)));
+        }
+        return received.ToImmutable();
     }
 
     /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>

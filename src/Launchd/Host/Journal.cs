@@ -242,6 +242,7 @@ internal sealed class Journal
                 json.WriteString("name", e.Name);
                 if (e.Refusal is { } refusal)
                     json.WriteString("refused", refusal);
+                WriteSkipped(json, e.SkippedCount);
                 break;
         }
     }

@@ -55,25 +55,39 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
     public void Check(ServiceDefinition service, int slot)
     {
-        foreach ((ListenerDefinition definition, OpenedListener listener) in parts.Descriptors.Of(service, slot).ToArray())
-            Repair(WatchOf(listener.Descriptor), parts.Descriptors.FindSocket(definition.Key)!, listener);
+        foreach ((_, OpenedListener listener) in parts.Descriptors.Of(service, slot).ToArray())
+        {
+            if (Find(listener.Descriptor) is not var (socket, held))
+                CheckRetired(listener);
+            else if (!host.Retired.IsStopped(listener.Descriptor))
+                Repair(WatchOf(listener.Descriptor), socket, held);
+        }
     }
 
-    /// <summary>An instance is over: closes what was kept for it alone, and tries again what its holding may have hindered.</summary>
+    /// <summary>An instance is over: tries again what its holding may have hindered.</summary>
     public void HolderEnded()
     {
-        foreach (RetiredListener retired in parts.Descriptors.TakeUnused(MayBeNeeded))
-        {
-            int waiting = ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
-            if (waiting > 0)
-                SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
-            if (_watches.TryGetValue(retired.Listener.Descriptor, out Watch? watch))
-                Forget(retired.Listener.Descriptor, watch);
-            host.Effects.ForgetListener(retired.Listener.Descriptor);
-            DescriptorTable.Close(retired);
-        }
         foreach (Watch watch in _watches.Values.Where(w => w.Attempts > 0).ToArray())
             Repair(watch);
+    }
+
+    /// <summary>Whether the supervisor waits for who comes to a listener.</summary>
+    public bool IsWatchedForClients(FileDescriptor listener) => _watches.TryGetValue(listener, out Watch? watch) && watch.OnReadable is not null;
+
+    /// <summary>As if the loop had found it readable. False: nobody wants to know.</summary>
+    public bool TellReadable(FileDescriptor listener)
+    {
+        if (!IsWatchedForClients(listener))
+            return false;
+        _watches[listener].OnReadable!();
+        return true;
+    }
+
+    /// <summary>A listener is about to be closed.</summary>
+    public void Forget(FileDescriptor listener)
+    {
+        if (_watches.TryGetValue(listener, out Watch? watch))
+            Forget(listener, watch);
     }
 
     public void Dispose()
@@ -82,9 +96,16 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             Forget(descriptor, watch);
     }
 
-    // While a roll-out may still go back, its services may need what they had before.
-    private bool MayBeNeeded(RetiredListener retired) => host.Reloads.IsRollingOut || host.Effects.Instances.IsHeld(retired.Listener.Descriptor)
-        || (parts.Descriptors.FindSocket(retired.Socket.Key) is null && host.Core.Services.Any(s => s.Definition.Sockets.Contains(retired.Socket.Key)));
+    // It goes to a service that went back to what it was; there is no place in the table where another could stand for it.
+    private void CheckRetired(OpenedListener listener)
+    {
+        HeldSocket socket = parts.Descriptors.Retired.First(r => r.Listener.Descriptor == listener.Descriptor).Socket;
+        host.Retired.Resume(listener.Descriptor);
+        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenerFault fault = ListenerRepair.Look(listener, endpoint, socket.Request.BacklogCount);
+        if (fault != ListenerFault.None && ListenerRepair.TryMend(listener, endpoint, fault, socket.Request.BacklogCount))
+            Tell(socket, listener, fault, isAnew: false);
+    }
 
     private Watch WatchOf(FileDescriptor listener)
     {
@@ -141,6 +162,11 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         else if (ready.HasFlag(IoReadiness.Readable))
         {
             watch.OnReadable?.Invoke();
+        }
+        else
+        {
+            // An error that only its holders can take from it (a queue of errors, ip(7)): it would be told without end.
+            Rest(watch, LeastPause);
         }
     }
 
@@ -201,7 +227,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             host.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
             host.Feed(new Event.ClientLeft(own));
         }
-        HolderEnded();
+        host.Retired.CloseUnused();
     }
 
     private void GiveUp(Watch watch, OpenResult<ReplacementListener> opened, OpenFailure failure)

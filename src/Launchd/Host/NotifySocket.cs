@@ -23,14 +23,18 @@ internal sealed unsafe class NotifySocket : IDisposable
 
     private readonly byte[] _path;
 
-    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes)
+    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes, SlowLane lane)
     {
         Descriptor = descriptorTaken;
+        Lane = lane;
         Path = path;
         _path = pathBytes;
     }
 
     public FileDescriptor Descriptor { get; }
+
+    /// <summary>Closes what comes with the messages.</summary>
+    public SlowLane Lane { get; }
 
     /// <summary>Whose it is now; null while it rests.</summary>
     public RunningInstance? Owner { get; set; }
@@ -39,7 +43,7 @@ internal sealed unsafe class NotifySocket : IDisposable
     public string Path { get; }
 
     /// <summary>Null: refused, for the reason given.</summary>
-    public static NotifySocket? Open(string directory, InstanceId instance, out Errno refused)
+    public static NotifySocket? Open(string directory, InstanceId instance, SlowLane lane, out Errno refused)
     {
         string path = $"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}";
         byte[] address = new byte[110];
@@ -65,7 +69,7 @@ internal sealed unsafe class NotifySocket : IDisposable
                 refused = Errno.Last;
         }
         if (refused == Errno.None)
-            return new NotifySocket(socket, path, address[2..(3 + length)]);
+            return new NotifySocket(socket, path, address[2..(3 + length)], lane);
         socket.Dispose();
         return null;
     }
@@ -73,7 +77,7 @@ internal sealed unsafe class NotifySocket : IDisposable
     /// <summary>Reads one message. Dispose what it gives.</summary>
     public NotifyMessage Receive()
     {
-        Received received = UnixSocket.Receive(Descriptor, Buffer);
+        Received received = UnixSocket.Receive(Descriptor, Buffer, Lane);
         return new NotifyMessage(received, received.Outcome == ReceiveOutcome.Message ? Buffer.AsMemory(0, Math.Min(received.Length, Buffer.Length)) : default);
     }
 
@@ -81,7 +85,8 @@ internal sealed unsafe class NotifySocket : IDisposable
     {
         fixed (byte* path = _path)
             _ = HostLibc.unlink(path);
-        Descriptor.Dispose();
+        // What nobody reads any more is closed with the socket.
+        Lane.CloseQueue(Descriptor);
     }
 }
 

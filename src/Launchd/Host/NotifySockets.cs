@@ -10,7 +10,7 @@ namespace Launchd.Host;
 /// instance of the same slot, because there the sender's pid is checked and a dead main process sends no more. So a
 /// restart makes no socket and no file.
 /// </summary>
-internal sealed class NotifySockets(EventLoop loop, string directory, Action<RunningInstance> onReadable) : IDisposable
+internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes lanes, Action<RunningInstance> onReadable) : IDisposable
 {
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
 
@@ -21,9 +21,11 @@ internal sealed class NotifySockets(EventLoop loop, string directory, Action<Run
         if (_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
         {
             socket.Owner = instance;
+            // Nobody read it while it rested, if its service was held up.
+            loop.Change(socket.Descriptor, IoReadiness.Readable);
             return socket;
         }
-        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, out refused);
+        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes.Of(instance.Id.Service), out refused);
         if (opened is null)
             return null;
         opened.Owner = instance;
@@ -67,6 +69,24 @@ internal sealed class NotifySockets(EventLoop loop, string directory, Action<Run
         _resting.Clear();
     }
 
+    /// <summary>Too much of what the service sent is still to be closed: its socket is not read until <see cref="Ease"/>.</summary>
+    public bool IsHeldUp(NotifySocket socket)
+    {
+        if (!socket.Lane.IsFull)
+            return false;
+        loop.Change(socket.Descriptor, IoReadiness.None);
+        return true;
+    }
+
+    /// <summary>What a service sent is closed again.</summary>
+    /// <param name="service">Whose sockets may be read.</param>
+    /// <param name="inUse">Those that have an owner.</param>
+    public void Ease(ServiceName service, IEnumerable<NotifySocket> inUse)
+    {
+        foreach (NotifySocket socket in inUse.Concat(_resting.Where(r => r.Key.Service == service).Select(r => r.Value)))
+            loop.Change(socket.Descriptor, IoReadiness.Readable);
+    }
+
     private void Read(NotifySocket socket)
     {
         if (socket.Owner is { } owner)
@@ -76,6 +96,8 @@ internal sealed class NotifySockets(EventLoop loop, string directory, Action<Run
         }
         for (int i = 0; i < Limits.MessagesPerTurn; i++)
         {
+            if (IsHeldUp(socket))
+                return;
             using NotifyMessage unowned = socket.Receive();
             if (!unowned.IsThere)
                 return;

@@ -8,6 +8,8 @@ namespace Launchd.Host;
 /// <summary>All that the host holds for one instance. Disposing closes it; the process itself is not touched.</summary>
 internal sealed class RunningInstance(InstanceId id, int slot, int generation, ServiceDefinition definition) : IDisposable
 {
+    private ReportAllowance? _reports;
+
     public InstanceId Id => id;
     public int Slot => slot;
     public int Generation => generation;
@@ -20,6 +22,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>The listeners that it was given, borrowed: they stay open until it has ended.</summary>
     public List<FileDescriptor> Given { get; } = [];
+
+    /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
+    public bool IsLeaving { get; set; }
 
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
@@ -46,6 +51,12 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>The supervisor's end of its channel, from its birth until the channel's connection takes it over.</summary>
     public FileDescriptor? ChannelEnd { get; set; }
+
+    /// <summary>
+    /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks or stores all the time must not
+    /// push everything else out of the list of events.
+    /// </summary>
+    public bool MayReport(Moment now, out long skipped) => (_reports ??= new ReportAllowance()).Take(now, out skipped);
 
     /// <summary>It has left something with the channel's server that must go when it is over.</summary>
     public bool HasSpoken { get; set; }

@@ -36,10 +36,16 @@ internal sealed unsafe class SupervisorHost : IDisposable
         ExitWith = exitWith;
         Parts = parts;
         Guard = new ListenerGuard(this, parts);
+        Retired = new RetiredListeners(this, parts);
         Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
         Channels = new Channel.ChannelServer(this);
+        parts.Lanes.OnEased = service =>
+        {
+            Channels.Ease(service);
+            _effects.Instances.Ease(service);
+        };
         Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
         Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
@@ -51,6 +57,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <summary>The service with which the supervisor ends; null: none.</summary>
     public ServiceName? ExitWith { get; }
     public ListenerGuard Guard { get; }
+    public RetiredListeners Retired { get; }
     public Reloads Reloads { get; }
 
     /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
@@ -60,7 +67,6 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public Supervisor Core => _core;
     public EffectRunner Effects => _effects;
     public Channel.ChannelServer Channels { get; }
-    public SlowCloser Closer { get; } = new();
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
@@ -139,9 +145,11 @@ internal sealed unsafe class SupervisorHost : IDisposable
 
     public void Dispose()
     {
+        Parts.Lanes.Dispose();
         Reloads.Dispose();
         Channels.Dispose();
         _effects.Dispose();
+        Retired.Dispose();
         Guard.Dispose();
         Loop.Unwatch(_signals);
         _signals.Dispose();
@@ -162,6 +170,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         foreach (Effect effect in _todo)
             Carry(effect);
         _todo.Clear();
+        // A rollout may have come to its end, after which nobody goes back to what it left.
+        Retired.CloseUnused();
     }
 
     private void Carry(Effect effect)
@@ -199,6 +209,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.SpawnFailed e => e.Instance.Service,
         Event.MainExited e => e.Instance.Service,
         Event.LeftoversEnded e => e.Instance.Service,
+        Event.QueuesSeen e => e.Instance.Service,
         Event.Notified e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
         Event.MainProcessChanged e => e.Instance.Service,
@@ -284,6 +295,7 @@ internal sealed record HostParts
     public required LogPump Pump { get; init; }
     public required Delays Delays { get; init; }
     public required NotifySockets NotifySockets { get; init; }
+    public required SlowLanes Lanes { get; init; }
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }

@@ -8,8 +8,8 @@ namespace Launchd.Host;
 /// </summary>
 internal static partial class SupervisorLog
 {
-    [LoggerMessage(1001, LogLevel.Information, "'{name}' runs as pid {pid}, {services} services, control socket {socket}")]
-    public static partial void Running(ILogger logger, string name, int pid, int services, string socket);
+    [LoggerMessage(1001, LogLevel.Information, "'{name}' runs as pid {pid}, {services} {noun}, control socket {socket}")]
+    public static partial void Running(ILogger logger, string name, int pid, int services, string noun, string socket);
 
     [LoggerMessage(1002, LogLevel.Information, "shutting down: {reason}")]
     public static partial void ShuttingDown(ILogger logger, string reason);

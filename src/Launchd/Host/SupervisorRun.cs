@@ -42,6 +42,7 @@ internal static unsafe class SupervisorRun
         RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
+        using SlowLanes lanes = new(mailbox);
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
@@ -65,13 +66,14 @@ internal static unsafe class SupervisorRun
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
-        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, instance => running?.Effects.Instances.ReadNotifications(instance));
+        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, lanes, instance => running?.Effects.Instances.ReadNotifications(instance));
         HostParts parts = new()
         {
             Loop = loop,
             Mailbox = mailbox,
             Delays = delays,
             NotifySockets = notifySockets,
+            Lanes = lanes,
             Directory = directory,
             Descriptors = descriptors,
             Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, notifySockets, fileLimit),
@@ -138,7 +140,8 @@ internal static unsafe class SupervisorRun
             int width = opened.Max(o => o.Item1.Length);
             pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
         }
-        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, definition.Services.Length, parts.Directory.ControlSocket);
+        int count = definition.Services.Length;
+        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
     }
 
     private static Spawner MakeSpawner(SpawnCarrier? carrier, ulong fileLimit)

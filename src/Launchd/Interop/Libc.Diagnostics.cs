@@ -21,6 +21,7 @@ internal static unsafe partial class Libc
     public const byte TCP_CLOSE_WAIT = 8;
     public const byte TCP_LAST_ACK = 9;
     public const byte TCP_CLOSING = 11;
+    public const byte TCP_NEW_SYN_RECV = 12;
 
     /// <summary>Ports and addresses in network order; IPv4 in the first word.</summary>
     [StructLayout(LayoutKind.Sequential)]

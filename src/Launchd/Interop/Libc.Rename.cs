@@ -5,6 +5,9 @@ namespace Launchd.Interop;
 // rename(2)
 internal static unsafe partial class Libc
 {
+    /// <summary>EEXIST where the new name is taken.</summary>
+    public const uint RENAME_NOREPLACE = 1;
+
     /// <summary>Both names must exist and change places, in one moment.</summary>
     public const uint RENAME_EXCHANGE = 2;
 

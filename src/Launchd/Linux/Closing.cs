@@ -1,36 +1,62 @@
-using Launchd.Client;
+using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux;
 
-/// <summary>Whether close(2) may keep its caller waiting.</summary>
+/// <summary>
+/// What may keep the caller of close(2) or open(2) waiting, when the descriptor came from somebody else. close(2) of the last copy is the end
+/// of the file, and the end of a file can be work: a socket sends what is unsent (SO_LINGER, and so does one that waits unread in the queue
+/// of a Unix socket), a user-space or network file system is asked for its leave, gigabytes are given back.
+/// </summary>
 internal static unsafe class Closing
 {
-    // statfs(2): file systems of this machine alone, which write back on their own.
-    private static readonly ulong[] LocalFileSystems = [0x01021994, 0x858458f6, 0xef53, 0x58465342, 0x9123683e, 0x794c7630, 0x50494446, 0x9fa0, 0x62656572];
+    /// <summary>Fields of what is open are told from memory: a file system that is asked may take its time to answer.</summary>
+    public const int AT_STATX_DONT_SYNC = 0x4000;
+
+    private const long MostBytes = 64 << 20;
+    private const uint MemoryDevices = 1;
 
     /// <summary>
-    /// True for a socket that lingers (socket(7), SO_LINGER: until its data is sent), a terminal, and a file of a network or user-space file
-    /// system, which may ask its server first.
+    /// Whether closing takes no time that counts, and opening it anew neither. Only what is known to be so: what is a socket now may be made to
+    /// linger the moment after it was looked at.
     /// </summary>
-    public static bool MayBlock(FileDescriptor descriptor)
+    public static bool IsQuick(int number)
     {
-        if (FileStatus.Read(descriptor, out FileStatus status) != Errno.None)
-            return false;
-        switch (status.Kind)
+        statx found;
+        fixed (byte* empty = "\0"u8)
         {
-            case FileKind.Socket:
-                int* linger = stackalloc int[2];
-                Tmds.Linux.socklen_t length = 2 * sizeof(int);
-                return getsockopt(descriptor.Number, SOL_SOCKET, SO_LINGER, linger, &length) == 0 && linger[0] != 0;
-            case FileKind.Regular or FileKind.Directory or FileKind.BlockDevice:
-                ulong* facts = stackalloc ulong[16];
-                return SpawnLibc.fstatfs(descriptor.Number, facts) == 0 && !LocalFileSystems.Contains(facts[0]);
-            case FileKind.CharacterDevice:
-                const ulong memoryDevices = 1;
-                return status.DeviceNumber >> 32 != memoryDevices;
-            default:
+            if (statx(number, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
                 return false;
         }
+        return (FileKind)(found.stx_mode >> 12) switch
+        {
+            FileKind.Fifo => true,
+            FileKind.Regular => found.stx_size <= (ulong)MostBytes && found.stx_blocks <= (ulong)MostBytes / 512 && IsLocal(number, found.stx_dev_major),
+            FileKind.Directory => IsLocal(number, found.stx_dev_major),
+            FileKind.CharacterDevice => found.stx_rdev_major == MemoryDevices,
+            _ => false,
+        };
     }
+
+    /// <summary>Ends SO_LINGER: closing the last copy does not wait until the peer has taken what was sent, which the kernel goes on to send.</summary>
+    public static void DoNotLinger(int number)
+    {
+        int* linger = stackalloc int[2];
+        socklen_t length = 2 * sizeof(int);
+        if (getsockopt(number, SOL_SOCKET, SO_LINGER, linger, &length) != 0 || linger[0] == 0 || linger[1] == 0)
+            return;
+        linger[0] = linger[1] = 0;
+        _ = setsockopt(number, SOL_SOCKET, SO_LINGER, linger, length);
+    }
+
+    /// <summary>Whether closing the last copy of a socket waits for its peer.</summary>
+    public static bool IsLingering(int number)
+    {
+        int* linger = stackalloc int[2];
+        socklen_t length = 2 * sizeof(int);
+        return getsockopt(number, SOL_SOCKET, SO_LINGER, linger, &length) == 0 && linger[0] != 0 && linger[1] != 0;
+    }
+
+    // On a disk of this machine, or in its memory. Everything else has a device number that stands for no device; so have some local ones.
+    private static bool IsLocal(int number, uint deviceMajor) => deviceMajor != 0 || fcntl(number, Interop.Libc.F_GET_SEALS) >= 0;
 }

@@ -14,7 +14,10 @@ namespace Launchd.Linux;
 internal static unsafe class ConnectionDiagnostics
 {
     private const int BufferBytes = 32 * 1024;
-    private const uint Served = 1u << Libc.TCP_ESTABLISHED | 1u << Libc.TCP_SYN_RECV | 1u << Libc.TCP_CLOSE_WAIT;
+    private const uint Served = 1u << Libc.TCP_ESTABLISHED | Handshakes | 1u << Libc.TCP_CLOSE_WAIT;
+
+    // As users know it, and as the kernel names those that have no socket of their own yet.
+    private const uint Handshakes = 1u << Libc.TCP_SYN_RECV | 1u << Libc.TCP_NEW_SYN_RECV;
 
     // The server has closed its half or all of it: a connection only as long as it still reads, that is, has the socket open.
     private const uint HalfClosed = 1u << Libc.TCP_FIN_WAIT1 | 1u << Libc.TCP_FIN_WAIT2 | 1u << Libc.TCP_CLOSING | 1u << Libc.TCP_LAST_ACK;
@@ -26,21 +29,34 @@ internal static unsafe class ConnectionDiagnostics
             return false;
         return Option(listener, SO_DOMAIN) switch
         {
-            Libc.AF_INET or Libc.AF_INET6 => OfInternet(listener),
+            Libc.AF_INET or Libc.AF_INET6 => OfInternet(listener, Served | HalfClosed),
             Libc.AF_UNIX => OfUnix(listener),
             Libc.AF_VSOCK => OfVsock(listener),
             _ => null,
         };
     }
 
-    private static bool? OfInternet(FileDescriptor listener)
+    /// <summary>
+    /// Whether somebody is just connecting to its address by TCP: the kernel has answered and waits for the last word. False where it does
+    /// not tell.
+    /// </summary>
+    public static bool HasHandshakes(FileDescriptor listener)
+    {
+        if (OfInternet(listener, Handshakes) == true)
+            return true;
+        // One that takes both protocols: a handshake by the older one has the older family.
+        return SocketAddress.OfSocket(listener) is { Family: Libc.AF_INET6 } bound && bound.Host.Equals(IPAddress.IPv6Any)
+            && OfInternet(listener, Handshakes, Libc.AF_INET) == true;
+    }
+
+    private static bool? OfInternet(FileDescriptor listener, uint states, int? family = null)
     {
         if (SocketAddress.OfSocket(listener) is not { Port: > 0 } bound)
             return null;
         Libc.inet_diag_req_v2 question = default;
-        question.sdiag_family = (byte)bound.Family;
+        question.sdiag_family = (byte)(family ?? bound.Family);
         question.sdiag_protocol = (byte)IPPROTO_TCP;
-        question.idiag_states = Served | HalfClosed;
+        question.idiag_states = states;
         question.id.idiag_sport = BitConverter.IsLittleEndian
             ? System.Buffers.Binary.BinaryPrimitives.ReverseEndianness((ushort)bound.Port) : (ushort)bound.Port;
         IPAddress host = bound.Host;

@@ -27,7 +27,9 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
         _ => "an anonymous file",
     };
 
-    public static Errno Read(FileDescriptor descriptor, out FileStatus status) => Read(descriptor.Number, "", AT_EMPTY_PATH, out status);
+    /// <summary>Of what is open, from memory: a file system that is asked may take its time to answer.</summary>
+    public static Errno Read(FileDescriptor descriptor, out FileStatus status) =>
+        Read(descriptor.Number, "", AT_EMPTY_PATH | Closing.AT_STATX_DONT_SYNC, out status);
 
     /// <summary>The file at a path; a symbolic link in the last component is looked at itself.</summary>
     public static Errno ReadNoFollow(int directory, string name, out FileStatus status) =>

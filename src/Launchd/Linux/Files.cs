@@ -36,6 +36,14 @@ internal static unsafe class Files
             return Check(unlinkat(directory?.Number ?? AT_FDCWD, path, isDirectory ? AT_REMOVEDIR : 0));
     }
 
+    /// <summary>renameat2(2) within one directory (null: both names absolute).</summary>
+    public static Errno Rename(FileDescriptor? directory, string from, string to, uint flags)
+    {
+        int at = directory?.Number ?? AT_FDCWD;
+        fixed (byte* old = CString.From(from), place = CString.From(to))
+            return Check(Libc.renameat2(at, old, at, place, flags));
+    }
+
     public static Errno MakeDirectory(FileDescriptor directory, string name, int mode)
     {
         fixed (byte* path = CString.From(name))

@@ -49,32 +49,19 @@ internal static unsafe class ListenerRepair
         return Listens(endpoint) && IsShort(socket, backlogCount) ? ListenerFault.BacklogShrunk : ListenerFault.None;
     }
 
-    /// <summary>Mends what was found, on the same open socket, so that every holder is well again. False: it has to be made anew.</summary>
+    /// <summary>
+    /// Mends what was found, and what it hid, on the same open socket, so that every holder is well again. False: it has to be made anew.
+    /// </summary>
     public static bool TryMend(OpenedListener listener, ListenerEndpoint endpoint, ListenerFault fault, int backlogCount)
     {
-        FileDescriptor socket = listener.Descriptor;
-        int none = 0;
-        switch (fault)
+        // Each kind once: what is there again right after its cure is a holder's doing since then, and no reason for another remedy.
+        for (int cured = 0; fault != ListenerFault.None && (cured & (1 << (int)fault)) == 0; fault = Look(listener, endpoint, backlogCount))
         {
-            case ListenerFault.Filtered:
-                // EPERM: somebody locked the filter, and not even root takes it off (socket(7), SO_LOCK_FILTER).
-                _ = setsockopt(socket.Number, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(int));
-                break;
-            case ListenerFault.Connected:
-                sockaddr_storage unspecified = default;
-                _ = connect(socket.Number, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage));
-                break;
-            case ListenerFault.ShutDown when endpoint is ListenerEndpoint.Tcp:
-                // Where the kernel had picked the port, the socket lost it and is bound again; else this is refused with EINVAL, as it should.
-                if (!IsElsewhere(listener, endpoint) && SocketAddress.OfSocket(socket) is { } address)
-                    _ = address.Bind(socket);
-                break;
-            case ListenerFault.ShutDown:
+            if (!TryCure(listener, endpoint, fault, backlogCount))
                 return false;
+            cured |= 1 << (int)fault;
         }
-        if (Listens(endpoint) && listen(socket.Number, backlogCount) < 0)
-            return false;
-        return Look(listener, endpoint, backlogCount) == ListenerFault.None;
+        return true;
     }
 
     /// <summary>The endpoint with the port at which it is bound.</summary>
@@ -88,6 +75,29 @@ internal static unsafe class ListenerRepair
     /// <summary>The port in its address; 0 for what has none.</summary>
     public static int PortOf(OpenedListener listener) =>
         int.TryParse(listener.Address.AsSpan(listener.Address.LastIndexOf(':') + 1), out int port) ? port : 0;
+
+    private static bool TryCure(OpenedListener listener, ListenerEndpoint endpoint, ListenerFault fault, int backlogCount)
+    {
+        FileDescriptor socket = listener.Descriptor;
+        int none = 0;
+        switch (fault)
+        {
+            case ListenerFault.Filtered:
+                // EPERM: somebody locked the filter, and not even root takes it off (socket(7), SO_LOCK_FILTER).
+                return setsockopt(socket.Number, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(int)) == 0;
+            case ListenerFault.Connected:
+                sockaddr_storage unspecified = default;
+                return connect(socket.Number, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)) == 0;
+            case ListenerFault.ShutDown when endpoint is not ListenerEndpoint.Tcp || IsElsewhere(listener, endpoint):
+                return false;
+            case ListenerFault.ShutDown:
+                // Where the kernel had picked the port, the socket lost it and is bound again; else this is refused with EINVAL, as it should.
+                _ = SocketAddress.OfSocket(socket)?.Bind(socket);
+                return listen(socket.Number, backlogCount) == 0 && !IsElsewhere(listener, endpoint);
+            default:
+                return listen(socket.Number, backlogCount) == 0;
+        }
+    }
 
     private static bool IsElsewhere(OpenedListener listener, ListenerEndpoint endpoint) =>
         endpoint is ListenerEndpoint.Tcp or ListenerEndpoint.Udp && SocketAddress.OfSocket(listener.Descriptor)?.Port != PortOf(listener);

@@ -8,7 +8,7 @@ namespace Launchd.Linux;
 /// <summary>What a descriptor is, for people and for the control socket.</summary>
 /// <param name="Kind">
 /// tcp-listener, tcp-socket, udp-socket, unix-listener, unix-socket, unix-datagram, vsock-listener, vsock-socket, netlink, fifo, file,
-/// directory, memory, device, message-queue, pidfd, or the kernel's own word (eventfd, signalfd, …).
+/// directory, memory, device, message-queue, pidfd, the kernel's own word (eventfd, signalfd, …), or unknown: the kernel tells nothing.
 /// </param>
 /// <param name="Address">Bound or, failing that, connected address; path of a file; empty when there is none.</param>
 /// <param name="Flags">non-blocking, append, read-only, write-only, path-only, listening, dead (a listener that was shut down),
@@ -29,7 +29,7 @@ internal static unsafe class ListenerState
         Errno refused = FileStatus.Read(descriptor, out FileStatus status);
         int flags = fcntl(descriptor.Number, F_GETFL);
         if (refused != Errno.None || flags < 0)
-            throw new SystemCallException("fstat", $"descriptor {descriptor.Number}", refused != Errno.None ? refused : Errno.Last);
+            return new DescriptorState("unknown", "", []);
         var words = new List<string>();
         if ((flags & O_PATH) != 0)
             words.Add("path-only");

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Launchd.Client;
+using Launchd.Client.Interop;
 using Launchd.Interop;
 using static Tmds.Linux.LibC;
 
@@ -12,19 +13,26 @@ internal static unsafe class ProcessDescriptors
     /// A duplicate of a process's descriptor, close-on-exec. Null with the reason: EBADF, there is none of that number; ESRCH, the process
     /// has ended; EPERM, the kernel does not allow it: <see cref="Explain"/>.
     /// </summary>
-    public static FileDescriptor? Take(PidFd process, int number, out Errno refused)
+    /// <param name="process">Whose.</param>
+    /// <param name="number">In its table.</param>
+    /// <param name="closer">Closes the duplicate in the end; null: whoever disposes it.</param>
+    /// <param name="refused">The reason.</param>
+    public static FileDescriptor? Take(PidFd process, int number, IDescriptorCloser? closer, out Errno refused)
     {
         nint taken = Libc.descriptor_call(Libc.SYS_pidfd_getfd, process.Descriptor.Number, number, 0, 0, 0);
         refused = taken < 0 ? Errno.Last : Errno.None;
-        return taken < 0 ? null : new FileDescriptor((int)taken);
+        return taken < 0 ? null : new FileDescriptor((int)taken, closer);
     }
 
     /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
-    public static FileDescriptor? Duplicate(FileDescriptor descriptor, out Errno refused)
+    /// <param name="descriptor">Borrowed.</param>
+    /// <param name="closer">As with <see cref="Take"/>.</param>
+    /// <param name="refused">The reason.</param>
+    public static FileDescriptor? Duplicate(FileDescriptor descriptor, IDescriptorCloser? closer, out Errno refused)
     {
         int number = fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
         refused = number < 0 ? Errno.Last : Errno.None;
-        return number < 0 ? null : new FileDescriptor(number);
+        return number < 0 ? null : new FileDescriptor(number, closer);
     }
 
     /// <summary>Whether two of our descriptors are the same open file description. False where the kernel does not tell.</summary>
@@ -43,8 +51,10 @@ internal static unsafe class ProcessDescriptors
     /// </summary>
     /// <param name="descriptor">Borrowed.</param>
     /// <param name="forWriting">For reading too where the descriptor can.</param>
+    /// <param name="closer">As with <see cref="Take"/>.</param>
     /// <param name="refused">The reason.</param>
-    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, out Errno refused)
+    /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>.</remarks>
+    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, IDescriptorCloser? closer, out Errno refused)
     {
         int flags = fcntl(descriptor.Number, F_GETFL);
         refused = flags < 0 ? Errno.Last : Errno.None;
@@ -59,6 +69,8 @@ internal static unsafe class ProcessDescriptors
         int mode = forWriting ? has | (flags & O_APPEND) : O_RDONLY;
         // A FIFO without a writer would keep the loop waiting.
         FileDescriptor? opened = Files.Open(null, Files.ProcPath(descriptor), mode | O_NONBLOCK | O_NOCTTY, 0, out refused);
+        if (opened is not null)
+            opened = new FileDescriptor(opened.ReleaseNumber(), closer);
         if (opened is not null && (flags & O_NONBLOCK) == 0)
             refused = Files.SetNonBlocking(opened, isNonBlocking: false);
         if (refused == Errno.None)
@@ -89,7 +101,7 @@ internal static unsafe class ProcessDescriptors
         using PidFd? self = PidFd.TryOpen(Libc.getpid());
         if (self is null)
             return null;
-        using FileDescriptor? own = Take(self, self.Descriptor.Number, out Errno ownRefused);
+        using FileDescriptor? own = Take(self, self.Descriptor.Number, closer: null, out Errno ownRefused);
         return own is null && ownRefused == refused
             ? "seccomp: a container policy forbids pidfd_getfd (Docker: --cap-add SYS_PTRACE)" : null;
     }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
 using static Tmds.Linux.LibC;
@@ -102,7 +101,7 @@ internal sealed unsafe class ReplacementListener
     public void Undo()
     {
         if (_isExchanged)
-            _ = Rename(_opened.Path!.Path, _path!, Libc.RENAME_EXCHANGE);
+            _ = Files.Rename(null, _opened.Path!.Path, _path!, Libc.RENAME_EXCHANGE);
         ListenerOpener.Undo(_isInPlace && !_isExchanged ? Listener : _opened);
         if (_former is not null)
             EndSteering(_former.Descriptor);
@@ -121,40 +120,25 @@ internal sealed unsafe class ReplacementListener
     private OpenFailure? Exchange()
     {
         string beside = _opened.Path!.Path;
-        Errno refused = Rename(beside, _path!, Libc.RENAME_EXCHANGE);
+        Errno refused = Files.Rename(null, beside, _path!, Libc.RENAME_EXCHANGE);
         _isExchanged = refused == Errno.None;
         // Somebody took the path away meanwhile, or the file system cannot exchange: the new socket takes the place, whatever is there.
         if (refused == Errno.ENOENT || refused == Errno.EINVAL || refused == Errno.ENOSYS)
-            refused = Rename(beside, _path!, 0);
+            refused = Files.Rename(null, beside, _path!, 0);
         if (refused != Errno.None)
             return new OpenFailure("rename", $"cannot put the new socket at {_path}", refused, Remedy.ForPath(refused));
         _isInPlace = true;
         return null;
     }
 
-    // One classic instruction: "the second of the group", which the new socket is, having joined the old one alone.
-    private static Errno Steer(FileDescriptor newcomer)
-    {
-        ulong instruction = 0;
-        MemoryMarshal.Write(MemoryMarshal.AsBytes(new Span<ulong>(ref instruction)), (ushort)0x06);
-        MemoryMarshal.Write(MemoryMarshal.AsBytes(new Span<ulong>(ref instruction))[4..], 1u);
-        // struct sock_fprog: the count, and behind its padding the address.
-        nuint* program = stackalloc nuint[2];
-        program[0] = 1;
-        program[1] = (nuint)(&instruction);
-        return setsockopt(newcomer.Number, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, 16) < 0 ? Errno.Last : Errno.None;
-    }
+    // "The second of the group", which the new socket is, having joined the old one alone.
+    private static Errno Steer(FileDescriptor newcomer) =>
+        PacketFilter.Attach(newcomer, SO_ATTACH_REUSEPORT_CBPF, [PacketFilter.Answer(1)]);
 
     private static void Unshare(List<FileDescriptor> shared)
     {
         foreach (FileDescriptor listener in shared)
             _ = Set(listener, SO_REUSEPORT, 0);
-    }
-
-    private static Errno Rename(string from, string to, uint flags)
-    {
-        fixed (byte* old = CString.From(from), place = CString.From(to))
-            return Libc.renameat2(AT_FDCWD, old, AT_FDCWD, place, flags) < 0 ? Errno.Last : Errno.None;
     }
 
     private static Errno Set(FileDescriptor socket, int option, int value) =>

@@ -76,6 +76,19 @@ internal static class UnixPath
         return refused == Errno.None ? RemoveOutcome.Removed : Refused(refused);
     }
 
+    /// <summary>Gives a path that still is what we made another name in its directory, if that is free. Null: it has its name still.</summary>
+    public static OwnedPath? Rename(OwnedPath owned, string name)
+    {
+        if (!ParentDirectory.Open(owned.Path, directoryMode: null, owned.Path).TryGet(out ParentDirectory? parent, out _))
+            return null;
+        using ParentDirectory held = parent;
+        bool isOurs = FileStatus.ReadNoFollow(parent.Directory.Number, parent.Name, out FileStatus status) == Errno.None
+            && status.Device == owned.Device && status.Inode == owned.Inode;
+        if (!isOurs || Files.Rename(parent.Directory, parent.Name, name, Libc.RENAME_NOREPLACE) != Errno.None)
+            return null;
+        return owned with { Path = owned.Path[..^parent.Name.Length] + name };
+    }
+
     /// <summary>
     /// Makes a symbolic link. One that already says the same is kept and becomes ours, one that leads nowhere is replaced; anything else
     /// is refused.

@@ -82,8 +82,11 @@ internal static unsafe class UnixSocket
     /// Receives one message (stream: what is there) without waiting. Descriptors that came along are owned by the result; with
     /// <see cref="Received.IsTruncated"/> they are closed already. Allocates only when a descriptor comes.
     /// </summary>
+    /// <param name="socket">Borrowed.</param>
+    /// <param name="buffer">For the bytes.</param>
+    /// <param name="closer">Closes the descriptors in the end; null: those who dispose them, which may take long for a stranger's.</param>
     [SkipLocalsInit]
-    public static Received Receive(FileDescriptor socket, Span<byte> buffer)
+    public static Received Receive(FileDescriptor socket, Span<byte> buffer, IDescriptorCloser? closer = null)
     {
         int controlBytes = ControlMessage.ReceiveBytes;
         nuint* control = stackalloc nuint[controlBytes / sizeof(nuint)];
@@ -102,14 +105,17 @@ internal static unsafe class UnixSocket
                 return Received.Refused(Errno.Last);
 
             // Into owners first: what the kernel has installed is open, whatever the flags say.
-            ReceivedControl beside = ControlMessage.Take(new ReadOnlySpan<byte>(control, (int)message.msg_controllen));
+            ReceivedControl beside = ControlMessage.Take(new ReadOnlySpan<byte>(control, (int)message.msg_controllen), closer);
             bool isTruncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || beside.HasDenied;
             if (isTruncated)
                 beside.Close();
-            bool isEnd = length == 0 && beside.HeaderCount == 0 && !isTruncated;
+            bool isEnd = length == 0 && beside.IsBare && !isTruncated;
             return new Received(isEnd ? ReceiveOutcome.EndOfStream : ReceiveOutcome.Message, (int)length, isTruncated, beside);
         }
     }
+
+    /// <summary>Nothing more can be sent to the socket; what is in its queue stays (shutdown(2)).</summary>
+    public static void EndReading(FileDescriptor socket) => _ = shutdown(socket.Number, SHUT_RD);
 
     /// <summary>
     /// Sends one message without waiting and without SIGPIPE; the descriptors are borrowed, at most

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -84,6 +85,24 @@ public sealed class BadControlTests
 
         Assert.Equal(error, answer?.GetProperty("error").GetString());
         Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task WhoLeavesLeavesNothingBehind()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Quiet);
+        using ControlSocket staying = await ControlSocket.To(supervisor);
+        _ = await staying.Call("Status");
+        int pid = await supervisor.Pid();
+        int before = Living.DescriptorCount(pid);
+        using (ControlSocket leaving = await ControlSocket.To(supervisor))
+        {
+            _ = await leaving.Call("Status");
+            Assert.Equal(before + 1, Living.DescriptorCount(pid));
+        }
+
+        await staying.Until(() => Living.DescriptorCount(pid) == before, () => $"{Living.DescriptorCount(pid)} descriptors");
         Assert.Equal(0, await supervisor.Stop());
     }
 

@@ -93,7 +93,7 @@ public sealed class BadNotificationTests
                 // On a stream the end reads as a message of no bytes.
                 Assert.Equal(0, Await(barrier).Length);
             }
-            Assert.Equal(before, Living.DescriptorCount(pid));
+            await control.Descriptors(pid, before);
             Assert.Equal(300, await control.Counter("notifications-unreadable"));
             Assert.Equal(300, await control.Counter("notifications-unsound"));
         }
@@ -122,7 +122,7 @@ public sealed class BadNotificationTests
 
             Assert.Equal("third", refused.Text("name"));
             Assert.Contains("holds 2", refused.Text("refused"), StringComparison.Ordinal);
-            Assert.Equal(before + 2, Living.DescriptorCount(pid));
+            await control.Descriptors(pid, before + 2);
             Assert.Equal(["kept", "unpolled"], await Stored(control));
         }
         finally
@@ -142,7 +142,48 @@ public sealed class BadNotificationTests
         Assert.Equal(["unpolled"], kept);
         sender.Send("FDSTOREREMOVE=1\nFDNAME=unpolled");
         Assert.Empty(await Stored(control));
-        Assert.Equal(before, Living.DescriptorCount(pid));
+        await control.Descriptors(pid, before);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task WhatNobodyMayKeepIsNotStored_AndTheOthersOfTheMessageAre()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Talking);
+        Happening spawned = await supervisor.Event("spawned", "app");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        using Sender sender = new(supervisor);
+        using FileDescriptor channel = ChannelPeer.Take(spawned.Pid, ChannelPeer.ChannelNumber(spawned.Pid));
+        using EventLoop epoll = new();
+        using FileDescriptor memory = Some.Memory();
+
+        sender.Send("FDSTORE=1\nFDNAME=all", channel, memory, epoll.Descriptor);
+
+        _ = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") == "the end of an instance channel cannot be stored", "channel");
+        _ = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") == "an eventpoll cannot be stored", "epoll");
+        Assert.Equal(["all"], await Stored(control));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task AFloodOfRefusalsDoesNotPushEverythingElseOutOfTheEvents()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Talking.Replace("fd_store = 2", "fd_store = 0", StringComparison.Ordinal));
+        _ = await supervisor.Event("spawned", "app");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        using Sender sender = new(supervisor);
+        FileDescriptor[] many = [.. Enumerable.Range(0, 250).Select(_ => Some.Memory())];
+
+        for (int i = 0; i < 40; i++)
+            sender.Send("FDSTORE=1\nFDNAME=flood", many);
+        sender.Send("STATUS=over");
+
+        _ = await supervisor.Events.First(e => e.Texts("lines").Contains("STATUS=over"), "the message behind");
+        Assert.InRange(supervisor.Events.All().Count(e => e.Kind == "stored"), 64, 1000);
+        (_, string history, _) = await supervisor.Verb("events");
+        Assert.Contains("spawned", history, StringComparison.Ordinal);
+        foreach (FileDescriptor one in many)
+            one.Dispose();
         Assert.Equal(0, await supervisor.Stop());
     }
 

@@ -47,7 +47,7 @@ internal sealed class ChannelPeer : IDisposable
     {
         using PidFd? process = PidFd.TryOpen(pid);
         Assert.NotNull(process);
-        FileDescriptor? taken = ProcessDescriptors.Take(process, number, out Errno refused);
+        FileDescriptor? taken = ProcessDescriptors.Take(process, number, closer: null, out Errno refused);
         Assert.True(taken is not null, $"pidfd_getfd: {refused.Text}");
         return taken;
     }

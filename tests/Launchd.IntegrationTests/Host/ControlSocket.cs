@@ -54,6 +54,24 @@ internal sealed class ControlSocket : IDisposable
     public async Task<long> Counter(string kind) =>
         (await Call("Status")).GetProperty("supervisor").GetProperty("counters").TryGetProperty(kind, out JsonElement count) ? count.GetInt64() : 0;
 
+    /// <summary>
+    /// Waits for what no event tells, such as a descriptor that is closed beside the loop: asks the supervisor something until it is so.
+    /// </summary>
+    public async Task Until(Func<bool> isSo, Func<string> seen)
+    {
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        while (!isSo())
+        {
+            if (Environment.TickCount64 > end)
+                throw new TimeoutException($"still {seen()} after {Deadline.Generous.TotalSeconds:0} s");
+            _ = await Call("Status");
+        }
+    }
+
+    /// <summary>Waits until a process has so many descriptors open.</summary>
+    public Task Descriptors(int pid, int count) =>
+        Until(() => Living.DescriptorCount(pid) == count, () => $"{Living.DescriptorCount(pid)} descriptors, not {count}");
+
     public Task Send(string text) => Send(Encoding.UTF8.GetBytes(text));
 
     /// <summary>Sends all; the peer's closing in the middle is no error, since that is what some tests provoke.</summary>

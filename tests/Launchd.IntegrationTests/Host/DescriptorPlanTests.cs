@@ -227,7 +227,7 @@ public sealed class DescriptorPlanTests : IDisposable
     {
         SupervisorDefinition next = Define(text);
         HeldFile[] files = [.. _table!.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))];
-        DescriptorPlan? plan = DescriptorPlan.Open([.. _table.Sockets], files, next, new UserTable(next.Services), out string? refused);
+        DescriptorPlan? plan = DescriptorPlan.Open([.. _table.Sockets], [.. _table.Retired], files, next, new UserTable(next.Services), out string? refused);
         return plan is null ? refused : plan.Commit(_table, out _);
     }
 

@@ -50,6 +50,54 @@ public sealed class ListenerGuardTests
     [FactWhenRoot]
     public Task AUnixQueueThatWasShortenedIsFoundToo() => Spoilt("unix:web.sock", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
+    [Fact]
+    public async Task WhoSpoilsAgainAndAgainIsMendedOnceASecond_AndKeepsItsProcess()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Web("tcp://127.0.0.1:0", Spoiler));
+        Happening ready = await supervisor.Event("ready", "web");
+        int pid = await supervisor.Pid();
+        // The first is mended at once, the second after a rest, and so on.
+        Happening first = await supervisor.Event("listener-healed");
+        long wakeUps = WakeUpsOf(pid);
+
+        Happening fifth = await supervisor.Event("listener-healed", nth: 5);
+
+        TimeSpan taken = Time(fifth) - Time(first);
+        Assert.True(taken >= TimeSpan.FromSeconds(3.9), $"five repairs within {taken}");
+        Assert.True(WakeUpsOf(pid) - wakeUps < 400, $"{WakeUpsOf(pid) - wakeUps} wake-ups for four repairs");
+        Assert.All(supervisor.Events.All().Where(e => e.Kind == "listener-healed"), e => Assert.Equal("mended", e.Text("remedy")));
+        Assert.True(Living.IsAlive(ready.Pid));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
+    public async Task WhatIsSpoiltAgainWhileItRestsIsMendedWithinASecond()
+    {
+        await using Supervisor supervisor = Start("tcp://127.0.0.1:0");
+        _ = await supervisor.Event("ready", "web");
+        using FileDescriptor held = await Take(supervisor);
+        string address = await Address(supervisor);
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+        _ = await supervisor.Event("listener-healed");
+        DateTimeOffset spoilt = DateTimeOffset.UtcNow;
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+        // It rests now, and is not watched: what is done to it meanwhile is only seen by who looks when the rest is over.
+        _ = shutdown(held.Number, SHUT_RD);
+
+        Happening again = await supervisor.Event("listener-healed", nth: 2);
+
+        Assert.True(Time(again) - spoilt < TimeSpan.FromSeconds(5), $"mended after {Time(again) - spoilt}");
+        Assert.StartsWith("one", await Supervisor.Ask(IPEndPoint.Parse(address["tcp://".Length..]), "x"), StringComparison.Ordinal);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    private static DateTimeOffset Time(Happening happening) =>
+        DateTimeOffset.Parse(happening.Text("time")!, System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>How often the supervisor's loop has slept so far.</summary>
+    private static long WakeUpsOf(int pid) => long.Parse(
+        File.ReadLines($"/proc/{pid}/task/{pid}/status").First(l => l.StartsWith("voluntary_ctxt_switches:", StringComparison.Ordinal)).Split(':')[1].Trim());
+
     private static async Task Spoilt(string listen, Action<int> spoil, string remedy, bool restarts = false, bool replaces = false)
     {
         await using Supervisor supervisor = Start(listen);
@@ -82,17 +130,33 @@ public sealed class ListenerGuardTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    private static Supervisor Start(string listen) => Supervisor.StartText($$"""
+    private static Supervisor Start(string listen) => Supervisor.StartText(Web(listen, Server));
+
+    private static string Web(string listen, string script) => $$"""
         [sockets.http]
         listen = "{{listen}}"
         non_blocking = true
 
         [services.web]
-        command = ["python3", "-c", {{Server}}]
+        command = ["python3", "-c", {{script}}]
         sockets = ["http"]
         ready = "notify"
         rollout = { prove = "0s" }
-        """);
+        """;
+
+    // Shuts its listener down as soon as it finds it well.
+    private const string Spoiler = """
+        '''
+        import os, select, socket
+        s = socket.socket(fileno=3)
+        n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        n.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+        while True:
+            if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                s.shutdown(socket.SHUT_RD)
+            select.select([], [], [], 0.002)
+        '''
+        """;
 
     // Answers each connection, and when accept(2) is refused, tries again: a program that minds nothing that is done to its listener.
     private const string Server = """

@@ -94,6 +94,27 @@ public sealed class RolloutTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [Theory]
+    [InlineData("--line hangs --ready --watchdog-for 1", "sent no WATCHDOG=1 for 1s; generation 1 serves on")]
+    [InlineData("--line hangs --watchdog", "was not ready within 3s; generation 1 serves on")]
+    public async Task AWatchdogThatHearsNothing_BeforeItIsReadyOrWhileItProvesItself_CostsNothing(string steps, string reason)
+    {
+        await using Supervisor supervisor = Start(
+            Variable.Replace("\"20s\"", "\"3s\"", StringComparison.Ordinal).Replace("\"300ms\"", "\"30s\"", StringComparison.Ordinal)
+            + "watchdog = \"1s\"\n", "--greet {pid} --echo --ready --watchdog");
+        Happening ready = await supervisor.Event("ready", "app");
+        IPEndPoint address = await supervisor.Address("port");
+        Behave(supervisor, steps);
+
+        (int code, string output, _) = await supervisor.Verb("restart", "app");
+
+        Assert.Equal(1, code);
+        Assert.Contains(reason, output, StringComparison.Ordinal);
+        Assert.Contains("hangs", output, StringComparison.Ordinal);
+        Assert.Equal($"{ready.Pid}x", await Supervisor.Ask(address, "x"));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     [Fact]
     public async Task APool_IsExchangedSlotBySlot_AndScaled()
     {
@@ -132,11 +153,11 @@ public sealed class RolloutTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    private static Supervisor Start(string text)
+    private static Supervisor Start(string text, string steps = "--greet {pid} --echo --ready")
     {
         Supervisor supervisor = Supervisor.StartText(text.Replace("$STEPS", "$$STEPS", StringComparison.Ordinal)
             .Replace("exec $DOTNET $PROBE", "exec $$DOTNET $$PROBE", StringComparison.Ordinal) + "start = \"manual\"\n");
-        Behave(supervisor, "--greet {pid} --echo --ready");
+        Behave(supervisor, steps);
         _ = supervisor.Events.First(e => e.Kind == "supervisor-started", "start").ContinueWith(_ => supervisor.Verb("start", "app"), TaskScheduler.Default);
         return supervisor;
     }

@@ -114,7 +114,7 @@ public sealed class StopTests
     [InlineData("group", "sleep 2147483646 & echo $! > child", true)]
     [InlineData("group", "(sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 1; done' &)", true)]
     // Meant to be left alone.
-    [InlineData("group", "setsid sleep 2147483646 & echo $! > child", false)]
+    [InlineData("group", "(setsid sh -c 'echo $$ > child; exec sleep 2147483646' &)", false)]
     [InlineData("process", "sleep 2147483646 & echo $! > child", false)]
     public async Task WhatIsLeftOfAnInstanceEndsByTheKindOfKill(string kill, string script, bool ends)
     {

@@ -103,6 +103,20 @@ public sealed unsafe class UnixSocketTests
         }
     }
 
+    [Theory]
+    [InlineData((int)UnixSocketKind.SeqPacket)]
+    [InlineData((int)UnixSocketKind.Stream)]
+    public void TheEndIsTheEnd_WithCredentialsPassed(int kind)
+    {
+        (FileDescriptor first, FileDescriptor second) = UnixSocket.Pair((UnixSocketKind)kind);
+        using (second)
+        {
+            first.Dispose();
+            using Received end = UnixSocket.Receive(second, _buffer);
+            Assert.Equal(ReceiveOutcome.EndOfStream, end.Outcome);
+        }
+    }
+
     // F9: the peer leaves with unread data in its queue.
     [Fact]
     public void AResetComesBeforeTheLastMessages()

@@ -83,6 +83,9 @@ internal sealed class World
     /// <summary>The next spawn fails.</summary>
     public bool SpawnsFail { get; set; }
 
+    /// <summary>Whether nobody waits for an instance that is to end.</summary>
+    public bool QueuesAreEmpty { get; set; } = true;
+
     /// <summary>The same, for want of descriptors.</summary>
     public bool IsShort { get; set; }
 
@@ -208,6 +211,7 @@ internal sealed class World
                 Live.Add(e.Instance);
                 results.Enqueue(new Event.Spawned(e.Instance, (int)(1000 + e.Instance.Number)));
                 break;
+            case Effect.LookAtQueues e: results.Enqueue(new Event.QueuesSeen(e.Instance, QueuesAreEmpty)); break;
             case Effect.AwaitTurn: results.Enqueue(Event.TurnBegan.Value); break;
             case Effect.ArmTimer e: _timers[e.Key] = e.Due; break;
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;

@@ -20,6 +20,7 @@ public sealed class LifecycleTableTests
         ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
+        ("Stopping: emptying", Emptying),
         ("Ready, told to reload", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Reload)),
         ("Stopping: signalled", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop)),
         ("Stopping: by itself", () => Fresh().Boot().Say("web", "READY=1").Say("web", "STOPPING=1")),
@@ -38,6 +39,8 @@ public sealed class LifecycleTableTests
         ("MainExited, 0", w => new Event.MainExited(Web(w), new ExitStatus(0), HasLeftovers: false)),
         ("MainExited, 1", w => new Event.MainExited(Web(w), new ExitStatus(1), HasLeftovers: false)),
         ("MainExited, leftovers", w => new Event.MainExited(Web(w), new ExitStatus(0, 15), HasLeftovers: true)),
+        ("QueuesSeen, empty", w => new Event.QueuesSeen(Web(w), AreEmpty: true)),
+        ("QueuesSeen, waiting", w => new Event.QueuesSeen(Web(w), AreEmpty: false)),
         ("LeftoversEnded", w => new Event.LeftoversEnded(Web(w))),
         ("READY=1", w => Said(w, "READY=1")),
         ("STOPPING=1", w => Said(w, "STOPPING=1")),
@@ -53,6 +56,7 @@ public sealed class LifecycleTableTests
         ("Timer Prepare", w => Fired(w, TimerKind.Prepare)),
         ("Timer Ready", w => Fired(w, TimerKind.Ready)),
         ("Timer Stop", w => Fired(w, TimerKind.Stop)),
+        ("Timer Queue", w => Fired(w, TimerKind.Queue)),
         ("Timer Reload", w => Fired(w, TimerKind.Reload)),
         ("Timer Watchdog", w => Fired(w, TimerKind.Watchdog)),
         ("Timer Prove", w => Fired(w, TimerKind.Prove)),
@@ -175,19 +179,24 @@ public sealed class LifecycleTableTests
         _ => effect.GetType().Name,
     };
 
-    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files)
+    private static World Emptying()
     {
-        ServiceDefinition web = A.Service("web", "db") with
-        {
-            Ready = Readiness.Notify.Value,
-            Restart = RestartKind.OnFailure,
-            Watchdog = TimeSpan.FromSeconds(10),
-            Reload = new ReloadAction.Signal(SignalNumber.Hup),
-            FdStoreCount = 1,
-            Files = files,
-        };
-        return new World(db ?? Db(), web);
+        World world = new(Db(), Web() with { Sockets = ["port"] });
+        world.Boot().Say("web", "READY=1");
+        world.QueuesAreEmpty = false;
+        return Asked(world, Verb.Stop);
     }
+
+    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files) => new(db ?? Db(), Web() with { Files = files });
+
+    private static ServiceDefinition Web() => A.Service("web", "db") with
+    {
+        Ready = Readiness.Notify.Value,
+        Restart = RestartKind.OnFailure,
+        Watchdog = TimeSpan.FromSeconds(10),
+        Reload = new ReloadAction.Signal(SignalNumber.Hup),
+        FdStoreCount = 1,
+    };
 
     private static ServiceDefinition Db() => A.Service("db");
 
@@ -241,6 +250,8 @@ public sealed class LifecycleTableTests
         - `restart` is a rollout: what stands here is that of one slot, in place; with overlap a successor stands beside the slot and the
           slot itself changes only when it takes over.
         - A restart of a service does not restart what requires it; those that wait go on waiting.
+        - What holds listeners is told to end only when nobody waits any more in one that it alone accepts from and that the configuration
+          has no more (*Stopping: emptying*): almost always at once, and at the latest after the stop timeout.
         - One stop timeout holds for the main process and for what it leaves behind; a stop command has one of its own before it.
         - SIGKILL comes at the end of that time. What even that does not end within ten seconds hangs inside the kernel and is given up.
         - A service whose step in the supervisor failed is *faulted*: it neither runs nor listens until an operator starts or stops it.

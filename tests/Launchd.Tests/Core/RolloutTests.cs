@@ -40,11 +40,14 @@ public sealed class RolloutTests
     [InlineData("is never ready", "was not ready within 30s; generation 1 serves on")]
     [InlineData("dies while proving", "exited with 1 0ms after it was ready; generation 1 serves on")]
     [InlineData("cannot exec", "exec program: No such file or directory; generation 1 serves on")]
+    [InlineData("falls silent", "sent no WATCHDOG=1 for 2s; generation 1 serves on")]
+    [InlineData("is silent from the start", "was not ready within 30s; generation 1 serves on")]
     [InlineData("triggers its watchdog", "asked for a restart by WATCHDOG=trigger; generation 1 serves on")]
     [InlineData("says that it stops", "said that it stops before it was ready; generation 1 serves on")]
     public void ABrokenRelease_NeverTouchesTheOldOne(string how, string expected)
     {
-        World world = Serving(A.Overlapping("web"));
+        bool isWatched = how.Contains("silent", StringComparison.Ordinal);
+        World world = Serving(A.Overlapping("web") with { Watchdog = isWatched ? TimeSpan.FromSeconds(2) : null });
         InstanceId old = world.Holder("web");
         world.SpawnsFail = how == "cannot exec";
         RequestId restart = world.Ask(Verb.Restart, "web");
@@ -253,6 +256,62 @@ public sealed class RolloutTests
         Assert.Equal(SignalNumber.Hup, world.Effects.OfType<Effect.Signal>().Last().Number);
     }
 
+    [Fact]
+    public void WhoWaitsInARetiredListener_IsAcceptedBeforeTheOldOneIsTold()
+    {
+        World world = Serving(A.Overlapping("web") with { Sockets = ["http"], Rollout = new RolloutPolicy { Prove = TimeSpan.Zero } });
+        InstanceId old = world.Holder("web");
+        world.QueuesAreEmpty = false;
+        RequestId restart = world.Ask(Verb.Restart, "web");
+        world.Say("web", "READY=1");
+
+        Assert.Equal(StopStage.Emptying, Assert.IsType<SlotPhase.Stopping>(world.State("web").Beside.Single().Phase).Stage);
+        Assert.DoesNotContain(world.Effects, e => e is Effect.Signal or Effect.TellDrain);
+        world.Fire(TimerKind.Queue);
+        Assert.DoesNotContain(world.Effects, e => e is Effect.Signal or Effect.TellDrain);
+        world.QueuesAreEmpty = true;
+        world.Fire(TimerKind.Queue);
+        Assert.Contains(world.Effects, e => e is Effect.Signal s && s.Instance == old);
+        world.Exit(old);
+        Assert.True(world.Answer(restart)!.Value.Single().Succeeded);
+        Assert.Empty(world.Timers);
+    }
+
+    [Fact]
+    public void AQueueThatNobodyEmpties_CostsNoMoreThanTheStopTimeout()
+    {
+        World world = Serving(A.Service("web") with { Sockets = ["http"], Stop = new StopPolicy { Timeout = TimeSpan.FromSeconds(3) } });
+        world.QueuesAreEmpty = false;
+        Moment asked = world.Now;
+        world.Ask(Verb.Restart, "web");
+        while (!world.Effects.OfType<Effect.Signal>().Any())
+            world.Fire();
+        Assert.Equal(TimeSpan.FromSeconds(3), world.Now - asked);
+        Assert.InRange(world.Effects.OfType<Effect.LookAtQueues>().Count(), 15, 40);
+        world.Exit("web");
+        Assert.DoesNotContain(world.Timers, t => t.Key.Kind is TimerKind.Queue or TimerKind.Stop);
+    }
+
+    [Fact]
+    public void WhileItsQueueIsEmptied_AnInstanceMayEndByItself_BeKilled_OrBeLeftToTheShutdown()
+    {
+        foreach (string end in (string[])["exit", "stop now", "shutdown"])
+        {
+            World world = Serving(A.Service("web") with { Sockets = ["http"] });
+            world.QueuesAreEmpty = false;
+            world.Ask(Verb.Stop, "web");
+            Assert.DoesNotContain(world.Effects, e => e is Effect.Signal);
+            if (end == "stop now")
+                world.Do(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
+            if (end == "shutdown")
+                world.Do(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+            SignalNumber? sent = world.Effects.OfType<Effect.Signal>().LastOrDefault()?.Number;
+            Assert.Equal(end switch { "exit" => null, "stop now" => SignalNumber.Kill, _ => SignalNumber.Term }, sent);
+            world.Exit("web");
+            Assert.Empty(world.Timers);
+        }
+    }
+
     private static World Serving(ServiceDefinition service)
     {
         World world = new World(service).Boot();
@@ -264,6 +323,25 @@ public sealed class RolloutTests
     private static int Alive(World world) => world.State("web").Slots.Concat(world.State("web").Beside).Count(s =>
         s.Phase is SlotPhase.Live and not SlotPhase.Stopping);
 
+    private static void FallSilent(World world, InstanceId next)
+    {
+        world.Say(next, "READY=1");
+        PingUntil(world, TimerKind.Watchdog, next).Do(new Event.TimerFired(new TimerKey(TimerKind.Watchdog, next.Service, next.Number)));
+        // It hangs: nothing but a core file is to be had of it.
+        Assert.Equal(SignalNumber.Abrt, world.Effects.OfType<Effect.Signal>().Last().Number);
+        world.Exit(next, 1);
+    }
+
+    /// <summary>The old one goes on to ping until a timer (of an instance) is due.</summary>
+    private static World PingUntil(World world, TimerKind kind, InstanceId? of = null)
+    {
+        Moment due = world.Timers.First(t => t.Key.Kind == kind && (of is null || t.Key.Subject == of.Value.Number)).Value;
+        InstanceId old = world.Holder("web");
+        while (due - world.Now > TimeSpan.FromSeconds(1))
+            world.Pass(TimeSpan.FromSeconds(1)).Say(old, "WATCHDOG=1");
+        return world.Pass(due - world.Now);
+    }
+
     private static void Break(World world, InstanceId next, string how)
     {
         switch (how)
@@ -271,6 +349,8 @@ public sealed class RolloutTests
             case "exits": world.Exit(next, 1); break;
             case "is never ready": world.Fire(TimerKind.Ready).Exit(next); break;
             case "dies while proving": world.Say(next, "READY=1").Exit(next, 1); break;
+            case "falls silent": FallSilent(world, next); break;
+            case "is silent from the start": PingUntil(world, TimerKind.Ready).Fire(TimerKind.Ready).Exit(next); break;
             case "triggers its watchdog": world.Say(next, "WATCHDOG=trigger").Exit(next); break;
             case "says that it stops": world.Say(next, "STOPPING=1").Exit(next); break;
         }

@@ -79,6 +79,22 @@ public sealed class StoreTests
     }
 
     [Fact]
+    public void AServiceThatIsTakenOutKeepsNothing()
+    {
+        Supervisor core = new(A.Definition(A.Service("app") with { FdStoreCount = 3, FdStoreKeep = FdStoreKeep.Always }), seed: 1);
+        InstanceId app = core.Step(Event.Booted.Value, new Moment(1)).OfType<Effect.Spawn>().Single().Instance;
+        _ = core.Step(new Event.Spawned(app, 100), new Moment(2));
+        _ = core.Step(new Event.StateSaved(app, new DescriptorId(1)), new Moment(3));
+        _ = core.Step(new Event.StoreAsked(app, new StoreOrder { Call = 1, Name = "a", Descriptors = Ids([2]), Duplicates = [] }), new Moment(4));
+        _ = core.Step(new Event.Reloaded(A.Definition(), Request: null), new Moment(5));
+
+        IReadOnlyList<Effect> effects = [.. core.Step(new Event.MainExited(app, new ExitStatus(0), HasLeftovers: false), new Moment(6))];
+
+        Assert.Equal([1, 2], Closed(effects).Order());
+        Assert.Contains(effects, e => e is Effect.Forget);
+    }
+
+    [Fact]
     public void AnInstanceThatIsOverIsAnsweredToo()
     {
         _ = Step(new Event.MainExited(_app, new ExitStatus(0), HasLeftovers: false));

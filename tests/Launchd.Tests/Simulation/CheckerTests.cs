@@ -32,6 +32,8 @@ public sealed class CheckerTests
     [InlineData("lose Spawn", "11: not at rest")]
     [InlineData("lose AwaitTurn", "17: somebody was put off")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
+    [InlineData("lose LookAtQueues", "17: told to end without a look")]
+    [InlineData("unsaid rollback", "3: a new instance failed before its proof")]
     public void APlantedFault_IsFound(string fault, string expected)
     {
         List<string> found = [];
@@ -44,6 +46,115 @@ public sealed class CheckerTests
                 return;
         }
         Assert.Fail($"'{fault}' was never found as '{expected}', only as: " + string.Join("; ", found.Distinct().Take(5)));
+    }
+
+    [Theory]
+    [InlineData(false, "1: s", "is started with a listener that is closed")]
+    [InlineData(true, "1: a listener stays open", "")]
+    public void AListenerThatIsClosedTooEarlyOrNever_IsFound(bool stays, string expected, string rest)
+    {
+        for (ulong seed = 0; seed < 20_000; seed++)
+        {
+            string? broken = Simulation.Run(seed, misjudge: (_, _) => stays).Broken;
+            if (broken?.StartsWith(expected, StringComparison.Ordinal) == true && broken.Contains(rest, StringComparison.Ordinal))
+                return;
+        }
+        Assert.Fail("never found");
+    }
+
+    [Fact]
+    public void AReloadThatPassesOverAService_IsFound()
+    {
+        for (ulong seed = 0; seed < 3000; seed++)
+        {
+            SupervisorDefinition? before = null;
+            Event PassOver(Event happened)
+            {
+                if (happened is not Event.Reloaded { Next: var next } reloaded)
+                    return happened;
+                // The first service that is in both stays what it was.
+                ServiceDefinition? old = before?.Services.FirstOrDefault(b => next.Services.Any(s => s.Name == b.Name && s.Start == b.Start));
+                before = next;
+                return old is null ? happened : reloaded with { Next = next with { Services = [.. next.Services.Select(s => s.Name == old.Name ? old : s)] } };
+            }
+
+            if (Simulation.Run(seed, distort: PassOver).Broken is { } broken && broken.StartsWith("9: ", StringComparison.Ordinal)
+                && broken.Contains("does not run by the configuration", StringComparison.Ordinal))
+            {
+                return;
+            }
+        }
+        Assert.Fail("never found");
+    }
+
+    [Fact]
+    public void MoreThanSlotsAndSurge_IsFound()
+    {
+        // The supervisor's policy allows one more, the checker's none.
+        ServiceDefinition web = A.Overlapping("web");
+        RolloutChecker checker = Watching(web, web with { Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 1 } }, out World world);
+        world.Ask(Verb.Restart, "web");
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [], world.Now));
+
+        Assert.StartsWith("3: 2 of web live", found.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void FewerThanMayBeMissing_IsFound()
+    {
+        ServiceDefinition web = A.Overlapping("web", instances: 3) with { Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 2 } };
+        RolloutChecker checker = Watching(web, web with { Rollout = new RolloutPolicy { SurgeCount = 1, UnavailableCount = 1 } }, out World world);
+        int before = world.Effects.Count;
+        world.Ask(Verb.Restart, "web");
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(
+            () => checker.Check(Event.Booted.Value, [.. world.Effects.Skip(before)], world.Now));
+
+        Assert.StartsWith("3: only 1 slots of web serve", found.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void APlaceThatIsTakenBeforeTheProof_IsFound()
+    {
+        ServiceDefinition web = A.Overlapping("web");
+        RolloutChecker checker = Watching(web, web with { Rollout = web.Rollout with { Prove = TimeSpan.FromMinutes(1) } }, out World world);
+        world.Ask(Verb.Restart, "web");
+        world.Say("web", "READY=1");
+        checker.Check(Event.Booted.Value, [], world.Now);
+        int before = world.Effects.Count;
+        world.Fire(TimerKind.Prove);
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(
+            () => checker.Check(Event.Booted.Value, [.. world.Effects.Skip(before)], world.Now));
+
+        Assert.StartsWith("3: a place was taken before the proof", found.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnEndWhileClientsWait_IsFound()
+    {
+        World world = new World(A.Service("web") with { Sockets = ["http"] }).Boot();
+        QueueChecker checker = new(world.Supervisor);
+        InstanceId web = world.Last("web");
+        checker.Check(Event.Booted.Value, [new Effect.Spawn(web, 0, 1, world.State("web").Definition, StartReason.Boot, Connection: null, [])], world.Now);
+        checker.Check(Event.Booted.Value, [new Effect.LookAtQueues(web)], world.Now);
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(
+            new Event.QueuesSeen(web, AreEmpty: false), [new Effect.TellDrain(web, Deadline: null, Successor: null)], world.Now + TimeSpan.FromSeconds(29)));
+
+        Assert.StartsWith("17: told to end while clients wait", found.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>A checker that believes something else than the supervisor does, once all is ready.</summary>
+    private static RolloutChecker Watching(ServiceDefinition service, ServiceDefinition believed, out World world)
+    {
+        world = new World(service).Boot();
+        foreach (InstanceId instance in world.Live.ToArray())
+            world.Say(instance, "READY=1");
+        RolloutChecker checker = new(new Known(A.Definition(believed)), world.Supervisor);
+        checker.Check(Event.Booted.Value, [], world.Now);
+        return checker;
     }
 
     [Fact]
@@ -122,6 +233,7 @@ public sealed class CheckerTests
             ("late timers", Effect.ArmTimer e) => e with { Due = e.Due + TimeSpan.FromSeconds(1) },
             ("empty Reply", Effect.Reply e) => e with { Outcomes = [] },
             ("store stays", Effect.Spawn e) => e with { Stored = [] },
+            ("unsaid rollback", Effect.Report { Notice: Notice.RolledBack }) => null,
             _ => effect,
         };
     }

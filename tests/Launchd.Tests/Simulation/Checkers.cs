@@ -8,6 +8,11 @@ internal abstract class Checker(string number)
 {
     public abstract void Check(Event happened, IReadOnlyList<Effect> effects, Moment now);
 
+    /// <summary>When everything rests.</summary>
+    public virtual void CheckRest()
+    {
+    }
+
     /// <summary>After the supervisor's end.</summary>
     public virtual void CheckEnd()
     {
@@ -28,7 +33,10 @@ internal sealed class Checkers
     private readonly Checker[] _all;
     private readonly Known _known;
 
-    public Checkers(SupervisorDefinition definition, Supervisor supervisor)
+    /// <param name="definition">The first configuration.</param>
+    /// <param name="supervisor">Which is looked at.</param>
+    /// <param name="misjudge">Plants a fault: whether a retired listener may be needed, instead of what the supervisor says.</param>
+    public Checkers(SupervisorDefinition definition, Supervisor supervisor, Func<string, bool, bool>? misjudge = null)
     {
         _supervisor = supervisor;
         _known = new Known(definition);
@@ -44,6 +52,8 @@ internal sealed class Checkers
             new ConnectionChecker(_known),
             new CommandChecker(),
             new ListenerChecker(supervisor),
+            new ListenerLifeChecker(definition, supervisor, misjudge),
+            new QueueChecker(supervisor),
             new IdleChecker(supervisor),
             new RolloutChecker(_known, supervisor),
             new SuccessionChecker(supervisor),
@@ -63,6 +73,12 @@ internal sealed class Checkers
 
     /// <summary>The event of this instance never reaches the supervisor: what it would have known may be wrong from now on.</summary>
     public void Lose(Event happened) => _instances.Lose(happened);
+
+    public void CheckRest()
+    {
+        foreach (Checker checker in _all)
+            checker.CheckRest();
+    }
 
     public void CheckEnd()
     {

@@ -6,6 +6,7 @@ namespace Launchd.Tests.Simulation;
 internal sealed class Known
 {
     private readonly Dictionary<ServiceName, List<ServiceDefinition>> _ever = [];
+    private readonly Dictionary<string, ListenerDefinition> _listeners = [];
 
     public Known(SupervisorDefinition first) => Adopt(first);
 
@@ -17,6 +18,8 @@ internal sealed class Known
     public void Adopt(SupervisorDefinition next)
     {
         Current = next;
+        foreach (ListenerDefinition listener in next.Listeners)
+            _listeners[listener.Key] = listener;
         foreach (ServiceDefinition service in next.Services)
         {
             if (!_ever.TryGetValue(service.Name, out List<ServiceDefinition>? all))
@@ -51,5 +54,8 @@ internal sealed class Known
         return limits.Contains(0) ? 0 : limits.Max();
     }
 
-    private ListenerDefinition Listener(string key) => Current.Listeners.First(l => l.Key == key);
+    /// <summary>The shortest time for which any definition of a service asks a new instance to stay ready.</summary>
+    public TimeSpan Prove(ServiceName name) => Ever(name).Min(s => s.Rollout.Prove);
+
+    private ListenerDefinition Listener(string key) => _listeners[key];
 }

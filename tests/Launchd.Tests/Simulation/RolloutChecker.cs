@@ -5,7 +5,8 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 3: a rollout never lets more instances live than slots and surge, never leaves more slots than allowed without a ready
-/// instance by its own doing, and takes no ready instance's place with one that has not been ready for the proving time.
+/// instance by its own doing, takes no ready instance's place with one that has not been ready for the proving time, and goes back when a
+/// new instance fails before that: because it ended, was not ready in time, was not well, or its watchdog heard nothing.
 /// </summary>
 internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Checker("3")
 {
@@ -37,6 +38,8 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
         bool isScaled = service.Slots.Length != before.State.Slots.Length;
         That(isScaled || alive <= service.Slots.Length + known.Surge(name), $"{alive} of {name} live, more than slots and surge");
         InstanceId[] lost = [.. before.Ready.Where(id => !after.Ready.Contains(id) && id != Subject(happened) && WasExchanged(effects, id))];
+        if (happened is not (Event.Requested or Event.ClientLeft))
+            CheckRolledBack(before, after, effects);
         if (lost.Length == 0 || isScaled)
             return;
         int dead = service.Slots.Count(s => s.Phase is SlotPhase.BackingOff or SlotPhase.Failed or SlotPhase.Ended);
@@ -65,11 +68,27 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
         _ => null,
     };
 
+    private void CheckRolledBack(Glance before, Glance after, IReadOnlyList<Effect> effects)
+    {
+        if (before.State.Rollout is not { IsBack: false, Failure: null, Definition.Rollout.OnFailure: RolloutFailure.Rollback } rollout)
+            return;
+        foreach ((InstanceId id, SlotState slot) in before.Unproven.Where(u => u.Value.Instance!.Generation == rollout.Generation))
+        {
+            SlotPhase? phase = after.State.Slots.Concat(after.State.Beside).FirstOrDefault(s => s.Instance?.Id == id)?.Phase;
+            bool failed = phase is null or SlotPhase.Stopping { Cause: StopCause.Failed or StopCause.ByItself };
+            bool mayRest = slot is { Role: SlotRole.Holder, Phase: SlotPhase.Ready, Instance.Definition.Restart: not RestartKind.Always };
+            if (!failed || mayRest)
+                continue;
+            That(effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.RolledBack e && e.Of == id.Service && e.Generation == rollout.Generation),
+                "a new instance failed before its proof, and nothing is rolled back", id);
+        }
+    }
+
     private void CheckProof(Glance before, SlotState slot, Moment now)
     {
         if (slot.Phase is not SlotPhase.Ready { Instance: { Predecessor: { } old } instance } || before.Holders.GetValueOrDefault(slot.Slot) != old)
             return;
-        TimeSpan shortest = before.State.Rollout is { IsBack: false, Prove: var prove } ? prove : TimeSpan.Zero;
+        TimeSpan shortest = before.State.Rollout is { IsBack: false } ? known.Prove(instance.Id.Service) : TimeSpan.Zero;
         That(!before.Ready.Contains(old) || now - instance.ReadyAt!.Value >= shortest, "a place was taken before the proof", instance.Id);
     }
 
@@ -86,6 +105,11 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
                 if (slot.Phase is SlotPhase.Ready ready)
                     Ready.Add(ready.Instance.Id);
             }
+            foreach (SlotState slot in state.Slots.Concat(state.Beside))
+            {
+                if (slot.Role != SlotRole.Retiring && slot.Phase is SlotPhase.Starting or SlotPhase.Ready { Instance.ProvenAt: not null })
+                    Unproven[slot.Instance!.Id] = slot;
+            }
         }
 
         public ServiceState State { get; }
@@ -93,6 +117,9 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
         /// <summary>Holders of slots that are ready.</summary>
         public HashSet<InstanceId> Ready { get; } = [];
         public Dictionary<int, InstanceId> Holders { get; } = [];
+
+        /// <summary>Instances that start, or have to stay ready for a while yet, with their places.</summary>
+        public Dictionary<InstanceId, SlotState> Unproven { get; } = [];
 
         /// <summary>Slots with a ready instance.</summary>
         public int Serving => Ready.Count;

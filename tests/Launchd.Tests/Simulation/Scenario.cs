@@ -32,7 +32,9 @@ internal sealed class Scenario
     /// <summary>How long programs and operators misbehave; after it every new program does what it should.</summary>
     public TimeSpan Chaos { get; }
 
-    public static Scenario Draw(SeededRandom random)
+    /// <param name="random">Of what there is to decide.</param>
+    /// <param name="sockets">Of what became of listeners; apart, so that the rest of a seed's life does not depend on it.</param>
+    public static Scenario Draw(SeededRandom random, SeededRandom sockets)
     {
         int count = random.Between(1, 6);
         ServiceDefinition[] services = new ServiceDefinition[count];
@@ -43,8 +45,46 @@ internal sealed class Scenario
         while (random.Chance(40) && all.Count < 4)
             all.Add(Compose(random, listeners, Varied(random, all[^1].Services, listeners)));
         ServiceName? exitWith = random.Chance(10) ? services[random.Between(0, count - 1)].Name : null;
-        SupervisorDefinition[] complete = [.. all.Select(d => d with { Listeners = [.. listeners] })];
-        return new Scenario(complete, exitWith, TimeSpan.FromSeconds(random.Pick(2, 10, 40, 120)));
+        return new Scenario(WithListeners(all, listeners, sockets), exitWith, TimeSpan.FromSeconds(random.Pick(2, 10, 40, 120)));
+    }
+
+    /// <summary>
+    /// Gives some services that start by themselves a listener, moves some listeners to another address from one configuration to the next,
+    /// and takes some from their service. As a reload does, a service whose listener moved gets an object of its own.
+    /// </summary>
+    private static SupervisorDefinition[] WithListeners(List<SupervisorDefinition> all, List<ListenerDefinition> listeners, SeededRandom random)
+    {
+        Dictionary<string, ListenerDefinition> known = listeners.ToDictionary(l => l.Key);
+        Dictionary<ServiceDefinition, ServiceDefinition> next = [];
+        Dictionary<ServiceName, string[]> given = [];
+        SupervisorDefinition[] complete = new SupervisorDefinition[all.Count];
+        for (int i = 0; i < all.Count; i++)
+        {
+            HashSet<string> moved = [];
+            foreach (string key in known.Keys.Where(_ => i > 0 && random.Chance(25)).ToArray())
+            {
+                known[key] = known[key] with { Addresses = [new ListenAddress.Unix(UnixKind.Stream, $"/{key}/{i}", IsAbstract: false)] };
+                moved.Add(key);
+            }
+            List<ServiceDefinition> services = [];
+            foreach (ServiceDefinition service in all[i].Services)
+            {
+                bool isFree = service.Start is StartKind.Boot or StartKind.Manual;
+                bool isNew = isFree && (!given.ContainsKey(service.Name) || random.Chance(20));
+                if (isNew)
+                    given[service.Name] = random.Chance(60) ? [$"p{service.Name}"] : [];
+                string[] sockets = isFree ? given[service.Name] : [.. service.Sockets];
+                foreach (string key in sockets)
+                    _ = known.TryAdd(key, new ListenerDefinition { Key = key, Name = key, Addresses = [] });
+                // The same object as before where nothing is different.
+                if (isNew || sockets.Any(moved.Contains) || !next.ContainsKey(service))
+                    next[service] = service with { Sockets = [.. sockets] };
+                services.Add(next[service]);
+            }
+            HashSet<string> used = [.. services.SelectMany(s => s.Sockets)];
+            complete[i] = all[i] with { Services = [.. services], Listeners = [.. known.Values.Where(l => used.Contains(l.Key))] };
+        }
+        return complete;
     }
 
     private static SupervisorDefinition Compose(SeededRandom random, List<ListenerDefinition> listeners, IEnumerable<ServiceDefinition> services) => new()

@@ -9,7 +9,7 @@ namespace Launchd.Tests.Simulation;
 /// A host without a kernel: carries out effects on a virtual clock. Events wait in a queue; a wake-up takes all that is due and
 /// delivers it in the order of the supervisor's rules, equals in an order drawn from the seed.
 /// </summary>
-internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
+internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, SeededRandom queues)
 {
     private readonly PriorityQueue<Entry, (long Due, long Order)> _queue = new();
     private readonly Dictionary<TimerKey, long> _timers = [];
@@ -18,6 +18,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
     private readonly HashSet<InstanceId> _probes = [];
     private readonly HashSet<InstanceId> _healthChecks = [];
     private readonly HashSet<InstanceId> _unprepared = [];
+
+    // How many looks it takes until nobody waits any more for an instance that is to end.
+    private readonly Dictionary<InstanceId, int> _queueLooks = [];
     private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
         .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
@@ -90,6 +93,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _clients[e.Service].IsUseWatched = false; break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
+            case Effect.LookAtQueues e: LookAtQueues(e.Instance); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.Keep e: Keep(e); break;
             case Effect.StartHealth e: StartHealth(e.Instance); break;
@@ -171,6 +175,14 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random)
 
     private void LookForUse(ServiceName service) =>
         Results.Enqueue(new Event.UseSeen(service, _clients[service].Waiting > 0 || _clients[service].Open > 0));
+
+    private void LookAtQueues(InstanceId id)
+    {
+        if (!_queueLooks.TryGetValue(id, out int looks))
+            looks = IsCalm || queues.Chance(60) ? 0 : queues.Pick(1, 2, 5, 20, int.MaxValue);
+        _queueLooks[id] = Math.Max(0, looks - 1);
+        Results.Enqueue(new Event.QueuesSeen(id, looks == 0 || IsCalm));
+    }
 
     private Event? Perform(SimulatedProcess process, SimulatedProcess.Act act)
     {

@@ -18,6 +18,7 @@ internal sealed class Simulation
     private readonly Supervisor _supervisor;
     private readonly Checkers _checkers;
     private readonly Func<Effect, Effect?>? _mutate;
+    private readonly Func<Event, Event>? _distort;
     private readonly Queue<string>? _trace;
     private readonly List<RequestId> _asked = [];
     private readonly HashSet<ServiceName> _scaled = [];
@@ -27,27 +28,32 @@ internal sealed class Simulation
     private bool _hasBroken;
     private bool _operatorIsDone;
 
-    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Queue<string>? trace)
+    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<string, bool, bool>? misjudge, Queue<string>? trace)
     {
         _random = new SeededRandom(seed);
-        _scenario = Scenario.Draw(_random);
+        SeededRandom sockets = new(~seed);
+        _scenario = Scenario.Draw(_random, sockets);
         _current = _scenario.Definition;
-        _host = new SimulatedHost(_scenario, _random);
+        _host = new SimulatedHost(_scenario, _random, sockets);
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
         _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
-        _checkers = new Checkers(_scenario.Definition, _supervisor);
+        _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);
         _mutate = mutate;
+        _distort = distort;
         _trace = trace;
     }
 
     /// <summary>Runs a seed.</summary>
     /// <param name="seed">Decides everything.</param>
     /// <param name="mutate">Plants a fault: what the checkers see instead of an effect; null: it is lost.</param>
+    /// <param name="distort">Plants a fault: what the supervisor sees instead of what happened.</param>
+    /// <param name="misjudge">Plants a fault: whether a retired listener may be needed, instead of what the supervisor says.</param>
     /// <param name="trace">Takes every line.</param>
     /// <returns>Null, or what broke, with the last lines before.</returns>
-    public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Queue<string>? trace = null)
+    public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Func<Event, Event>? distort = null,
+        Func<string, bool, bool>? misjudge = null, Queue<string>? trace = null)
     {
-        Simulation simulation = new(seed, mutate, trace);
+        Simulation simulation = new(seed, mutate, distort, misjudge, trace);
         try
         {
             simulation.Run();
@@ -75,6 +81,8 @@ internal sealed class Simulation
         bool rests = RunUntil(bound, _checkers.IsAtRest);
         if (!_host.HasExited && !rests)
             throw new BrokenPropertyException("11: not at rest in time: " + _checkers.Restless());
+        if (!_host.HasExited)
+            _checkers.CheckRest();
         if (!_host.HasExited && _supervisor.Frame.Shutdown is null && _random.Chance(25))
             Converge();
         if (!_host.HasExited && _supervisor.Frame.Shutdown is null)
@@ -200,7 +208,7 @@ internal sealed class Simulation
         {
             if (++_steps > MostSteps)
                 throw new BrokenPropertyException("14: events never end");
-            Effect[] effects = [.. _supervisor.Step(next, _host.Now)];
+            Effect[] effects = [.. _supervisor.Step(_distort?.Invoke(next) ?? next, _host.Now)];
             Remember(next, effects);
             if (_mutate is not null)
                 effects = [.. effects.Select(_mutate).OfType<Effect>()];
@@ -280,9 +288,13 @@ internal sealed class Simulation
         SupervisorDefinition before = _current, next = _random.Pick(_scenario.All);
         _current = next;
         ImmutableArray<ServiceName> quiet = [.. next.Services.Where(s => before.Services.FirstOrDefault(b => b.Name == s.Name) is { } old
-            && old.Command.SequenceEqual(s.Command) && _random.Chance(30)).Select(s => s.Name)];
+            && old.Command.SequenceEqual(s.Command) && _random.Chance(30) && HasSameListeners(before, old, next, s)).Select(s => s.Name)];
         return new Event.Reloaded(next, _random.Chance(80) ? id : Unasked(id)) { Quiet = quiet };
     }
+
+    private static bool HasSameListeners(SupervisorDefinition before, ServiceDefinition old, SupervisorDefinition next, ServiceDefinition service) =>
+        old.Sockets.SequenceEqual(service.Sockets) && service.Sockets.All(key =>
+            before.Listeners.First(l => l.Key == key).Addresses.SequenceEqual(next.Listeners.First(l => l.Key == key).Addresses));
 
     private RequestId? Unasked(RequestId id)
     {

@@ -56,7 +56,9 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
         }
         foreach (SlotState retiring in service.Beside)
         {
-            // Whoever was told of nobody waits for nobody.
+            // Whoever was told of nobody waits for nobody; and who still empties its queues was not told to end.
+            if (retiring.Phase is SlotPhase.Stopping { Stage: StopStage.Emptying })
+                continue;
             if (retiring is not { Role: SlotRole.Retiring, Instance.Id: var waiting } || !MayHandOver(waiting)
                 || !_successors.TryGetValue(waiting, out InstanceId next))
             {

@@ -44,6 +44,8 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
                 awaited.Add(new TimerKey(TimerKind.Idle, service.Definition.Name, 0), idle);
             foreach (SlotState slot in service.Slots.Concat(service.Beside))
             {
+                if (slot.Phase is SlotPhase.Stopping { LookAt: { } look } emptying)
+                    awaited.Add(Key(TimerKind.Queue, emptying), look);
                 if (slot.Phase is SlotPhase.Ready { Instance.ProvenAt: { } proven } proving)
                     awaited.Add(Key(TimerKind.Prove, proving), proven);
                 if (slot.Phase is SlotPhase.Ready { Instance.Reload.Deadline: { } reloaded } reloading)

@@ -13,16 +13,19 @@ internal sealed class ChannelConnection
 {
     private readonly ChannelServer _server;
     private readonly FileDescriptor _socket;
+    private readonly SlowLane _lane;
     private Queue<Outgoing>? _answers;
     private Queue<Outgoing>? _events;
     private IoReadiness _interest = IoReadiness.Readable;
     private bool _isOneway;
+    private bool _waitsForLane;
 
     public ChannelConnection(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken)
     {
         _server = server;
         Instance = instance;
         _socket = socketTaken;
+        _lane = server.Host.Parts.Lanes.Of(instance.Id.Service);
         if (server.Host.Loop.Watch(socketTaken, IoReadiness.Readable, SupervisorHost.NotifyPriority, OnReady) != Errno.None)
             Close();
     }
@@ -39,15 +42,12 @@ internal sealed class ChannelConnection
     /// <summary>To whom <c>HandOver</c> goes; null: nobody.</summary>
     public InstanceId? Successor { get; set; }
 
-    /// <summary>Events about descriptors that it may still cause; see <see cref="ChannelServer.MayReport"/>.</summary>
-    public ReportAllowance? Allowance { get; set; }
-
     /// <summary>It watches, no event waits for it to read, and an event that does would not cut it off.</summary>
     public bool HasRoomForEvents =>
         IsWatching && !IsClosed && _events is not { Count: > 0 } && (_answers?.Count ?? 0) < Limits.UnreadPacketCount / 2;
 
-    /// <summary>The whole list must be sent before more requests are read.</summary>
-    private bool IsHeldUp => _answers is { Count: > 0 } && _answers.Peek() is OutgoingList;
+    /// <summary>No more requests are read: a whole list must be sent first, or too much of what the service sent is still to be closed.</summary>
+    private bool IsHeldUp => (_answers is { Count: > 0 } && _answers.Peek() is OutgoingList) || _lane.IsFull;
 
     /// <summary>Answers the request that is being handled, behind those that are not answered yet. Descriptors are borrowed.</summary>
     public void Answer(ReadOnlySpan<byte> packet, params ReadOnlySpan<FileDescriptor> descriptors)
@@ -152,17 +152,28 @@ internal sealed class ChannelConnection
         return isSent;
     }
 
-    /// <summary>Reads what has come, at most so many packets. The last words of a program that ended are read this way too.</summary>
-    public void Read(int most)
+    /// <summary>Its program has ended: what it said before, at most so many packets.</summary>
+    public void ReadLast(int most)
+    {
+        try
+        {
+            Read(most);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            Fail(defect);
+        }
+    }
+
+    private void Read(int most)
     {
         for (int i = 0; i < most && !IsClosed && !IsHeldUp; i++)
         {
-            using Received received = UnixSocket.Receive(_socket, _server.Buffer);
+            using Received received = UnixSocket.Receive(_socket, _server.Buffer, _lane);
             switch (received.Outcome)
             {
                 case ReceiveOutcome.Message:
                     Take(received);
-                    _server.Host.Closer.Close(received.Descriptors);
                     break;
                 case ReceiveOutcome.Reset:
                     continue;
@@ -173,6 +184,7 @@ internal sealed class ChannelConnection
                     return;
             }
         }
+        UpdateInterest();
     }
 
     /// <summary>Closes it because of what the peer does, and says so.</summary>
@@ -189,8 +201,10 @@ internal sealed class ChannelConnection
         if (IsClosed)
             return;
         IsClosed = true;
+        _server.Host.Parts.Delays.Cancel(this);
         _server.Host.Loop.Unwatch(_socket);
-        _socket.Dispose();
+        // What nobody reads any more is closed with the socket.
+        _lane.CloseQueue(_socket);
         DiscardAll();
         _server.NoteClosed(this);
         IsWatching = false;
@@ -230,11 +244,34 @@ internal sealed class ChannelConnection
 
     private void OnReady(IoReadiness readiness)
     {
+        try
+        {
+            Handle(readiness);
+        }
+        catch (Exception defect) when (defect is not OutOfMemoryException)
+        {
+            Fail(defect);
+        }
+    }
+
+    // Our bug, met by this program alone: what it asks never ends the supervisor. It would wait for its answer for ever, so it is told.
+    private void Fail(Exception defect)
+    {
+        _server.Host.Count("channel-packets-failed");
+        SupervisorLog.EffectFailed(_server.Host.Parts.Logger, $"a request of '{Instance.Label}'", defect);
+        Cut("the supervisor failed at a request: its log says how");
+    }
+
+    private void Handle(IoReadiness readiness)
+    {
         if (readiness.HasFlag(IoReadiness.HungUp))
         {
-            // Nobody reads any more; what was sent before the end is still carried out.
+            // Nobody reads any more; what was sent before the end is still carried out, if what came before it could be closed.
             DiscardAll();
-            Read(Limits.MessagesPerTurn);
+            if (_lane.IsFull)
+                Close();
+            else
+                Read(Limits.MessagesPerTurn);
             return;
         }
         if (readiness.HasFlag(IoReadiness.Writable))
@@ -259,12 +296,32 @@ internal sealed class ChannelConnection
     {
         if (IsClosed)
             return;
+        WatchLane();
         bool mustWrite = _events is { Count: > 0 } || (_answers is { Count: > 0 } && _answers.Peek().IsComplete);
         IoReadiness wanted = (IsHeldUp ? IoReadiness.None : IoReadiness.Readable) | (mustWrite ? IoReadiness.Writable : IoReadiness.None);
         if (wanted == _interest)
             return;
         _interest = wanted;
         _server.Host.Loop.Change(_socket, wanted);
+    }
+
+    // A service whose descriptors do not get closed is not read; one whose descriptors never do loses its channel, and is told why.
+    private void WatchLane()
+    {
+        bool isFull = _lane.IsFull;
+        if (isFull == _waitsForLane)
+            return;
+        _waitsForLane = isFull;
+        if (isFull)
+        {
+            _server.Host.Count("channels-held-up");
+            _server.Host.Parts.Delays.After(Limits.HeldUpPatience, this, () => Cut(
+                $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: those before them linger, or their file system does not answer"));
+        }
+        else
+        {
+            _server.Host.Parts.Delays.Cancel(this);
+        }
     }
 
     private void DiscardAll()

@@ -53,7 +53,14 @@ internal sealed class ChannelServer : IDisposable
     }
 
     /// <summary>Its program has ended: its last words count, however many there are.</summary>
-    public void ReadLast(RunningInstance instance) => Find(instance.Id)?.Read(most: 1024);
+    public void ReadLast(RunningInstance instance) => Find(instance.Id)?.ReadLast(most: 1024);
+
+    /// <summary>What a service sent is closed again: its channels may be read.</summary>
+    public void Ease(ServiceName service)
+    {
+        foreach (ChannelConnection channel in _channels.Values.Where(c => c.Instance.Id.Service == service).ToArray())
+            channel.Flush();
+    }
 
     public ChannelConnection? Find(InstanceId instance) => _channels.GetValueOrDefault(instance);
 
@@ -152,8 +159,7 @@ internal sealed class ChannelServer : IDisposable
     /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks all the time must not push
     /// everything else out of the list of events.
     /// </summary>
-    public static bool MayReport(ChannelConnection channel, out long skipped) =>
-        (channel.Allowance ??= new ReportAllowance()).Take(SupervisorHost.Now, out skipped);
+    public static bool MayReport(ChannelConnection channel, out long skipped) => channel.Instance.MayReport(SupervisorHost.Now, out skipped);
 
     /// <summary>What the core knows of an instance; null: it is over.</summary>
     public (SlotPhase.Live Phase, SlotState Slot)? InstanceOf(InstanceId id)
@@ -184,30 +190,5 @@ internal sealed class ChannelServer : IDisposable
         json.WriteString("service", state.Definition.Name.Text);
         json.WriteString("state", StatusReporter.Word(state.PublicState));
         channel.Tell(Packet.End(continues: true));
-    }
-}
-
-/// <summary>Sixty-four events at once, and eight a second: the newest are told, of the others how many there were.</summary>
-internal sealed class ReportAllowance
-{
-    private const double Most = 64, PerSecond = 8;
-
-    private double _left = Most;
-    private Moment _last;
-    private long _skipped;
-
-    public bool Take(Moment now, out long skipped)
-    {
-        _left = Math.Min(Most, _left + ((now - _last).TotalSeconds * PerSecond));
-        _last = now;
-        skipped = _skipped;
-        if (_left < 1)
-        {
-            _skipped++;
-            return false;
-        }
-        _left--;
-        _skipped = 0;
-        return true;
     }
 }

@@ -11,6 +11,9 @@ internal sealed record DescriptorFacts(string Kind, string Address, DescriptorId
 
     public static readonly DescriptorFacts None = new("unknown", "", default);
 
+    /// <summary>It is in a file system: nothing ever hangs up there.</summary>
+    public bool IsFile => Kind is "file" or "directory" or "memory";
+
     /// <summary>Of a descriptor that the supervisor holds.</summary>
     public static DescriptorFacts Of(FileDescriptor descriptor)
     {

@@ -16,6 +16,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
 {
     private ChannelServer Channels => host.Channels;
 
+    private SlowLane LaneOf(ServiceState service) => host.Parts.Lanes.Of(service.Definition.Name);
+
     public void Fetch(ControlConnection from, FetchRequest request)
     {
         if (request.Service is not { Length: > 0 } wanted || (request.Name is null) == (request.Number is null))
@@ -52,7 +54,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
             return;
         }
         FileDescriptor? taken = host.Effects.Instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
-            ? TakeOrRefuse(from, process, published.Number) : Refuse(from, service);
+            ? TakeOrRefuse(from, process, published.Number, LaneOf(service)) : Refuse(from, service);
         if (taken is null)
             return;
         if (record.IsMeant(taken))
@@ -69,7 +71,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
         RunningInstance? instance = host.Effects.Instances.All
             .Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
             .OrderByDescending(i => i.Generation).ThenBy(i => i.Slot).FirstOrDefault();
-        FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number) : Refuse(from, service);
+        FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number, LaneOf(service)) : Refuse(from, service);
         if (taken is not null)
         {
             Send(from, service.Definition.Name, number.ToString(CultureInfo.InvariantCulture), "taken", DescriptorFacts.Read(taken), taken, isOwned: true);
@@ -83,9 +85,10 @@ internal sealed class DescriptorFetch(SupervisorHost host)
         return null;
     }
 
-    private static FileDescriptor? TakeOrRefuse(ControlConnection from, PidFd process, int number)
+    private static FileDescriptor? TakeOrRefuse(ControlConnection from, PidFd process, int number, SlowLane lane)
     {
-        FileDescriptor? taken = number < 0 ? null : ProcessDescriptors.Take(process, number, out Errno refused) ?? RefuseTake(from, process, number, refused);
+        FileDescriptor? taken = number < 0 ? null
+            : ProcessDescriptors.Take(process, number, lane, out Errno refused) ?? RefuseTake(from, process, number, refused);
         if (taken is null && number < 0)
             return RefuseTake(from, process, number, Errno.EBADF);
         if (taken is null || !ChannelPair.IsEnd(taken))
@@ -114,7 +117,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     {
         if (isOwned)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, descriptor);
-        else if (ProcessDescriptors.Duplicate(descriptor, out Errno refused) is { } copy)
+        else if (ProcessDescriptors.Duplicate(descriptor, host.Parts.Lanes.Of(service), out Errno refused) is { } copy)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, copy);
         else
             from.Refuse(ControlNames.LimitReached, new ErrorDetail { Text = $"cannot duplicate the descriptor: {refused.Text}" });

@@ -10,7 +10,7 @@ internal static class ErrnoNames
         (Errno.EPERM, "EPERM"), (Errno.ENOENT, "ENOENT"), (Errno.ESRCH, "ESRCH"), (Errno.EIO, "EIO"), (Errno.ENXIO, "ENXIO"), (Errno.EBADF, "EBADF"),
         (Errno.ENOMEM, "ENOMEM"), (Errno.EACCES, "EACCES"), (Errno.EBUSY, "EBUSY"), (Errno.EINVAL, "EINVAL"), (Errno.ENFILE, "ENFILE"),
         (Errno.EMFILE, "EMFILE"), (Errno.EROFS, "EROFS"), (Errno.ENOSYS, "ENOSYS"), (Errno.ELOOP, "ELOOP"), (Errno.EMSGSIZE, "EMSGSIZE"),
-        (Errno.ETOOMANYREFS, "ETOOMANYREFS"),
+        (Errno.ETOOMANYREFS, "ETOOMANYREFS"), (Errno.EAGAIN, "EAGAIN"), (Errno.ETIMEDOUT, "ETIMEDOUT"), (Errno.ENODEV, "ENODEV"),
     ];
 
     public static string Of(Errno errno)

@@ -16,6 +16,9 @@ internal sealed class SiblingDelivery(ChannelServer server)
     private long _askCount;
 
     private ChannelPacket Packet => server.Packet;
+
+    private SlowLane LaneOf(Publication published) => Host.Parts.Lanes.Of(published.Owner.Service);
+
     private SupervisorHost Host => server.Host;
 
     /// <summary>An owner answers what it was asked.</summary>
@@ -64,7 +67,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
             Send(order, published, "held", record.Facts!, held, isOwned: false);
             return;
         }
-        FileDescriptor? taken = ProcessDescriptors.Take(process, published.Number, out Errno refused);
+        FileDescriptor? taken = ProcessDescriptors.Take(process, published.Number, LaneOf(published), out Errno refused);
         if (taken is null)
         {
             ServeRefused(order, published, record, process, refused);
@@ -94,8 +97,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
                 Send(order, published, "taken", record.Facts!, taken, isOwned: true);
                 break;
             case "reopen":
-                Reopen(order, published, taken);
-                taken.Dispose();
+                Reopen(order, published, taken, isOwned: true);
                 break;
             default:
                 taken.Dispose();
@@ -148,8 +150,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     {
         if (asked.Order.Mode == "reopen")
         {
-            Reopen(asked.Order, asked.Published, given);
-            given.Dispose();
+            Reopen(asked.Order, asked.Published, given, isOwned: true);
         }
         else
         {
@@ -157,10 +158,57 @@ internal sealed class SiblingDelivery(ChannelServer server)
         }
     }
 
-    /// <summary>Answers with a new open file description of what a borrowed descriptor means.</summary>
-    public void Reopen(SiblingOrder order, Publication published, FileDescriptor borrowed)
+    /// <summary>Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
+    public void Reopen(SiblingOrder order, Publication published, FileDescriptor source, bool isOwned)
     {
-        FileDescriptor? opened = ProcessDescriptors.Reopen(borrowed, order.ForWriting, out Errno refused);
+        SlowLane lane = LaneOf(published);
+        if (!Closing.IsQuick(source.Number))
+        {
+            ReopenLater(order, published, lane, source, isOwned);
+            return;
+        }
+        FileDescriptor? opened = ProcessDescriptors.Reopen(source, order.ForWriting, lane, out Errno refused);
+        if (isOwned)
+            source.Dispose();
+        AnswerReopened(order, published, opened, refused);
+    }
+
+    /// <summary>The file system, which may be the owner's own, is asked on the owner's lane, and must answer in time.</summary>
+    private void ReopenLater(SiblingOrder order, Publication published, SlowLane lane, FileDescriptor source, bool isOwned)
+    {
+        FileDescriptor? mine = isOwned ? source : ProcessDescriptors.Duplicate(source, lane, out _);
+        Opening opening = new();
+        if (mine is null || !order.ReplyLater() || !lane.TryRun(() => Open(opening)))
+        {
+            mine?.Dispose();
+            order.Reply(Packet.Error("LimitReached", ("limit", "descriptors that are being opened and closed for the owner")));
+            return;
+        }
+        Host.Parts.Delays.After(Limits.GivePatience, opening, () =>
+        {
+            opening.IsOver = true;
+            RefuseByKernel(order, "open", Errno.ETIMEDOUT, $"its file system has not answered within {Limits.GivePatience.TotalSeconds:0} s");
+        });
+
+        void Open(Opening opening)
+        {
+            FileDescriptor? opened = ProcessDescriptors.Reopen(mine, order.ForWriting, lane, out Errno refused);
+            Host.Parts.Mailbox.Post(() =>
+            {
+                mine.Dispose();
+                if (opening.IsOver)
+                {
+                    opened?.Dispose();
+                    return;
+                }
+                Host.Parts.Delays.Cancel(opening);
+                AnswerReopened(order, published, opened, refused);
+            });
+        }
+    }
+
+    private void AnswerReopened(SiblingOrder order, Publication published, FileDescriptor? opened, Errno refused)
+    {
         if (opened is not null)
         {
             Send(order, published, "reopened", DescriptorFacts.Read(opened), opened, isOwned: true);
@@ -223,4 +271,11 @@ internal sealed class SiblingDelivery(ChannelServer server)
 
     /// <summary>What an owner was asked to give.</summary>
     private sealed record Ask(long Id, SiblingOrder Order, Publication Published);
+
+    /// <summary>A file that is being opened.</summary>
+    private sealed class Opening
+    {
+        /// <summary>It took too long, and the asker was told.</summary>
+        public bool IsOver { get; set; }
+    }
 }

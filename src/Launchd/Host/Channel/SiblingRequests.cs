@@ -44,7 +44,7 @@ internal sealed class SiblingRequests : IDisposable
             from.Answer(ChannelMethods.BadRequest(Packet, "number", "only the main process publishes: the number is one of its own table"));
             return;
         }
-        using FileDescriptor? taken = ProcessDescriptors.Take(process, request.Number, out Errno refused);
+        using FileDescriptor? taken = ProcessDescriptors.Take(process, request.Number, Host.Parts.Lanes.Of(instance.Id.Service), out Errno refused);
         if (refused == Errno.EBADF)
         {
             from.Answer(ChannelMethods.BadRequest(Packet, "number", $"descriptor {request.Number} is not open"));
@@ -184,7 +184,8 @@ internal sealed class SiblingRequests : IDisposable
             if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
                 return new PublishedDescriptor(facts, own.Descriptor, null);
         }
-        return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous ? new FileDescriptor(taken.ReleaseNumber()) : null);
+        return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous
+            ? new FileDescriptor(taken.ReleaseNumber(), Host.Parts.Lanes.Of(instance.Id.Service)) : null);
     }
 
     private void Drop(Publication gone)
@@ -204,7 +205,7 @@ internal sealed class SiblingRequests : IDisposable
             InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
             Publication assumed = new(0, id, slot, holder?.Generation ?? owner.Generation, order.Name, -1);
             if (order.Mode == "reopen")
-                _delivery.Reopen(order, assumed, own.Descriptor!);
+                _delivery.Reopen(order, assumed, own.Descriptor!, isOwned: false);
             else
                 _delivery.Send(order, assumed, "held", own.Facts, own.Descriptor!, isOwned: false);
             return true;

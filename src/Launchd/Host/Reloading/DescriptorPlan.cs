@@ -24,19 +24,29 @@ internal sealed class DescriptorPlan
     /// <summary>Directories that were not there before, the outer ones first.</summary>
     private readonly List<string> _missingDirectories = [];
     private readonly IReadOnlyCollection<HeldSocket> _present;
+    private readonly List<RetiredListener> _retired;
 
-    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present) => _present = present;
+    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<RetiredListener> retired)
+    {
+        _present = present;
+        _retired = [.. retired.Where(r => r.Successor is null)];
+    }
+
+    /// <summary>Listeners that were retired and are those of the configuration again.</summary>
+    public IEnumerable<RetiredListener> Revived => _sockets.SelectMany(s => s.Listeners).Select(l => l.Revived).OfType<RetiredListener>();
 
     /// <summary>Opens what the next configuration needs and the present one has not.</summary>
     /// <param name="sockets">What is held now.</param>
-    /// <param name="files">The same.</param>
+    /// <param name="retired">What is open for others still; none of it is closed before the plan is committed or undone.</param>
+    /// <param name="files">What is held now.</param>
     /// <param name="next">Valid.</param>
     /// <param name="users">Of the next configuration.</param>
     /// <param name="refused">One sentence; nothing is left open then.</param>
     public static DescriptorPlan? Open(
-        IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<HeldFile> files, SupervisorDefinition next, UserTable users, out string? refused)
+        IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<RetiredListener> retired, IReadOnlyCollection<HeldFile> files,
+        SupervisorDefinition next, UserTable users, out string? refused)
     {
-        DescriptorPlan plan = new(sockets);
+        DescriptorPlan plan = new(sockets, retired);
         try
         {
             refused = plan.OpenSockets(next, users) ?? plan.OpenFiles(files, next, users);
@@ -83,10 +93,17 @@ internal sealed class DescriptorPlan
         }
         opened = [.. fresh];
         RemoveAliases(table, held);
-        table.Exchange(held, _files, [.. Retire(table, held)]);
+        table.Exchange(held, _files, [.. Retire(table)], [.. Revived]);
         foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners))
             listener.Replacement?.Finish();
         return null;
+    }
+
+    /// <summary>The listeners of the table that <see cref="Commit"/> will take out of it.</summary>
+    public IEnumerable<(HeldSocket Socket, OpenedListener Listener)> Leaving(DescriptorTable table)
+    {
+        HashSet<FileDescriptor> stay = [.. _sockets.SelectMany(s => s.Listeners).Select(l => l.Result(table.Sockets).Descriptor)];
+        return table.Sockets.SelectMany(s => s.Opened.Where(l => !stay.Contains(l.Descriptor)).Select(l => (s, l)));
     }
 
     /// <summary>Closes what was opened: the reload does not take place.</summary>
@@ -128,6 +145,12 @@ internal sealed class DescriptorPlan
                     Match(socket, listener, free, sameName);
             }
         }
+        // An address to which the file comes back while the last who had it still finish: its socket is open.
+        foreach (PlannedSocket socket in _sockets)
+        {
+            foreach (PlannedListener listener in socket.Listeners.Where(l => l.Place is null))
+                Revive(socket, listener);
+        }
         foreach (PlannedSocket socket in _sockets)
         {
             foreach (PlannedListener listener in socket.Listeners)
@@ -164,6 +187,19 @@ internal sealed class DescriptorPlan
         listener.Former = held.Request;
     }
 
+    private void Revive(PlannedSocket socket, PlannedListener listener)
+    {
+        ListenAddress address = socket.Definition.Addresses[listener.Address];
+        RetiredListener? open = _retired.Find(r => r.Listener.ShardIndex == listener.Shard
+            && (r.Socket.AddressOf(r.Listener) == address || r.Listener.Address == address.ToString()));
+        // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
+        if (open is null || (open.Socket.EndpointOf(open.Listener) is ListenerEndpoint.Unix && !ListenerState.IsAlive(open.Listener.Descriptor)))
+            return;
+        _retired.Remove(open);
+        listener.Revived = open;
+        listener.Former = open.Socket.Request;
+    }
+
     private OpenFailure? OpenOne(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free)
     {
         OpenedListener? former = listener.Present(_present);
@@ -182,6 +218,7 @@ internal sealed class DescriptorPlan
         }
         // Open listeners of ours that are in the way and will go.
         beside.AddRange(free.Where(f => IsInTheWay(f.Socket.EndpointOf(f.Listener), endpoint)).Select(f => f.Listener));
+        beside.AddRange(_retired.Where(r => IsInTheWay(r.Socket.EndpointOf(r.Listener), endpoint)).Select(r => r.Listener));
         OpenFailure? failure;
         if (former is null && beside.Count == 0)
         {
@@ -251,17 +288,13 @@ internal sealed class DescriptorPlan
         return ListenerChange.Apply(open, endpoint, former, socket.Request);
     }
 
-    private IEnumerable<RetiredListener> Retire(DescriptorTable table, List<HeldSocket> next)
+    private IEnumerable<RetiredListener> Retire(DescriptorTable table)
     {
-        HashSet<FileDescriptor> stay = [.. next.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
-        foreach (HeldSocket socket in table.Sockets)
+        foreach ((HeldSocket socket, OpenedListener listener) in Leaving(table))
         {
-            foreach (OpenedListener listener in socket.Opened.Where(l => !stay.Contains(l.Descriptor)))
-            {
-                PlannedListener? successor = _sockets.SelectMany(s => s.Listeners)
-                    .FirstOrDefault(l => l.Replacement is not null && l.Present(table.Sockets)?.Descriptor == listener.Descriptor);
-                yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successor?.Replacement!.Listener.Descriptor);
-            }
+            PlannedListener? successor = _sockets.SelectMany(s => s.Listeners)
+                .FirstOrDefault(l => l.Replacement is not null && l.Present(table.Sockets)?.Descriptor == listener.Descriptor);
+            yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successor?.Replacement!.Listener.Descriptor);
         }
     }
 

@@ -32,6 +32,9 @@ internal sealed class PlannedListener(int address, int shard)
     /// <summary>The open listener of this address; null: there is none.</summary>
     public ListenerPlace? Place { get; set; }
 
+    /// <summary>The listener of this address that was retired and is still open; null: there is none, or <see cref="Place"/> goes before it.</summary>
+    public RetiredListener? Revived { get; set; }
+
     /// <summary>How that one was opened.</summary>
     public ListenerRequest? Former { get; set; }
 
@@ -45,7 +48,7 @@ internal sealed class PlannedListener(int address, int shard)
 
     /// <summary>The open listener of its address.</summary>
     public OpenedListener? Present(IReadOnlyCollection<HeldSocket> held) =>
-        Place is { } place ? held.First(h => h.Key == place.Key).Opened[place.Index] : null;
+        Place is { } place ? held.First(h => h.Key == place.Key).Opened[place.Index] : Revived?.Listener;
 
     /// <summary>What will be held.</summary>
     public OpenedListener Result(IReadOnlyCollection<HeldSocket> held) =>

@@ -34,12 +34,13 @@ internal sealed record PreparedReload
 /// <param name="Source">Where the file is, and what it may refer to.</param>
 /// <param name="Present">The configuration that holds.</param>
 /// <param name="Sockets">What is open for it.</param>
-/// <param name="Files">The same.</param>
+/// <param name="Retired">What is open for those only who still have it.</param>
+/// <param name="Files">What is open for the configuration.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 /// <param name="RolledBack">Services that do not run by the present configuration, because their roll-out failed.</param>
 internal sealed record ReloadBasis(
-    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<HeldFile> Files, ServiceName? ExitWith,
-    ImmutableHashSet<ServiceName> RolledBack);
+    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<RetiredListener> Retired,
+    ImmutableArray<HeldFile> Files, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>
 /// The part of a reload that may block, done beside the loop: reads and checks the files, looks up users, looks whether what is to be started
@@ -69,7 +70,7 @@ internal static class ReloadPreparation
             string? reason = Immovable(basis, difference, next) ?? ProgramCheck.Run(definition, difference, users);
             PathOwner owner = reason is null ? users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup) : PathOwner.Own;
             if (reason is null && opens)
-                descriptors = DescriptorPlan.Open(basis.Sockets, basis.Files, definition, users, out reason);
+                descriptors = DescriptorPlan.Open(basis.Sockets, basis.Retired, basis.Files, definition, users, out reason);
             if (reason is null)
             {
                 return new PreparedReload

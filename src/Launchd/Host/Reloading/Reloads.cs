@@ -31,11 +31,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     private readonly Offload _offload = new(parts.Mailbox);
     private readonly Queue<Action> _waiting = new();
     private PreparedReload? _prepared;
-    private readonly HashSet<RequestId> _rollouts = [];
     private bool _hangUpWaits;
-
-    /// <summary>The core has not answered yet what became of all services of a reload: some may go back to what they were.</summary>
-    public bool IsRollingOut => _rollouts.Count > 0;
 
     /// <summary>The table of descriptors was looked at and is about to be exchanged.</summary>
     public bool IsUnderWay { get; private set; }
@@ -60,13 +56,6 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             _hangUpWaits = false;
             Begin(nobody, null, opens: true);
         });
-    }
-
-    /// <summary>The core answers a request.</summary>
-    public void Answered(RequestId request)
-    {
-        if (_rollouts.Remove(request))
-            host.Guard.HolderEnded();
     }
 
     public void Dispose()
@@ -106,7 +95,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         }
         ConfigSource source = parts.Source! with { FilePath = file ?? parts.Source!.FilePath, DisplayPath = file ?? parts.Source!.FilePath };
         ReloadBasis basis = new(source, host.Definition, [.. parts.Descriptors.Sockets],
-            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
+            [.. parts.Descriptors.Retired], [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
         IsUnderWay = true;
         _offload.Run(
             () => Prepare(basis, opens),
@@ -115,6 +104,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
                 IsUnderWay = false;
                 _prepared = null;
                 Finish(caller, result.Prepared, result.Refusal, opens);
+                host.Retired.CloseUnused();
                 Next();
             });
     }
@@ -176,19 +166,22 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             prepared.Descriptors!.Undo();
             return $"supervisor.control_mode: {noMode}";
         }
-        if (prepared.Descriptors!.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
+        host.Retired.ServeLast(prepared.Descriptors!.Leaving(parts.Descriptors));
+        if (prepared.Descriptors.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
         {
+            host.Retired.ResumeAll();
             PathOwner owner = parts.Launcher.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
             _ = host.OnControlMode?.Invoke(before.ControlMode, owner);
             return refused;
         }
+        foreach (RetiredListener revived in prepared.Descriptors.Revived)
+            host.Retired.Resume(revived.Listener.Descriptor);
         host.Definition = prepared.Definition;
         parts.Launcher.Users = prepared.Users;
         Adopt(before, prepared, opened);
         RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
         {
-            _rollouts.Add(request);
             // Before the step: what it orders about an instance is done by what the instance goes by from now on.
             AdoptQuiet(before, prepared);
             host.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });

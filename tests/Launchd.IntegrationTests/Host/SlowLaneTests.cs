@@ -1,0 +1,117 @@
+using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
+using Launchd.Host;
+using Launchd.IntegrationTests.Logs;
+using Launchd.Linux;
+using Tmds.Linux;
+using Xunit;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>What may keep its caller waiting, done for one service: bounded, in the background, and not at all once the supervisor ends.</summary>
+public sealed class SlowLaneTests
+{
+    [Fact]
+    public async Task WhatIsKnownToCloseAtOnceIsClosedAtOnce_AndTheRestSoon()
+    {
+        SlowLane lane = new(() => { });
+        (FileDescriptor read, FileDescriptor written) = PumpHarness.Pipe();
+        (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.Stream);
+        using System.Net.Sockets.Socket waiting = new(new System.Net.Sockets.SafeSocketHandle(near.ReleaseNumber(), ownsHandle: true));
+        using FileDescriptor memory = Some.Memory();
+
+        lane.Close(read.ReleaseNumber());
+        Assert.True(HasNoReader(written));
+        Assert.True(Closing.IsQuick(memory.Number));
+        Assert.False(Closing.IsQuick(far.Number));
+
+        lane.Close(far.ReleaseNumber());
+        // The far end of what was closed reads as the end.
+        Assert.Equal(0, await waiting.ReceiveAsync(new byte[1]).WaitAsync(Deadline.Generous));
+    }
+
+    [Fact]
+    public async Task FourWorkAtATime_AndWhoIsFullSaysWhenItIsNoMore()
+    {
+        TaskCompletionSource eased = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        SlowLane lane = new(eased.SetResult);
+        using ManualResetEventSlim gate = new();
+        using CountdownEvent begun = new(4);
+        using CountdownEvent done = new(SlowLane.MostWaiting + 4);
+        void Work()
+        {
+            if (!gate.IsSet)
+                begun.Signal();
+            gate.Wait();
+            _ = done.Signal();
+        }
+
+        for (int i = 0; i < 4; i++)
+            Assert.True(lane.TryRun(Work));
+        Assert.True(begun.Wait(Deadline.Generous));
+        for (int i = 0; i < SlowLane.MostWaiting; i++)
+            Assert.True(lane.TryRun(Work));
+
+        Assert.False(lane.TryRun(Work));
+        Assert.Equal(SlowLane.MostWaiting + 4, lane.Count);
+        Assert.False(eased.Task.IsCompleted);
+        gate.Set();
+        await eased.Task.WaitAsync(Deadline.Generous);
+        Assert.True(done.Wait(Deadline.Generous));
+        Assert.False(lane.IsFull);
+    }
+
+    [Fact]
+    public void AtTheEndWhatIsSlowIsLeftToTheKernel()
+    {
+        SlowLane lane = new(() => { });
+        (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.Stream);
+        (FileDescriptor read, FileDescriptor written) = PumpHarness.Pipe();
+        using FileDescriptor left = new(far.ReleaseNumber());
+        lane.End();
+
+        new FileDescriptor(left.Number, lane).Dispose();
+        new FileDescriptor(read.ReleaseNumber(), lane).Dispose();
+
+        Assert.False(HasEnded(near));
+        Assert.True(HasNoReader(written));
+        near.Dispose();
+        written.Dispose();
+    }
+
+    [Fact]
+    public void AQueueThatIsEmptyIsClosedHere_AndOneThatIsNotGoesToTheLane()
+    {
+        SlowLane lane = new(() => { });
+        (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.SeqPacket);
+        (FileDescriptor nearest, FileDescriptor farthest) = UnixSocket.Pair(UnixSocketKind.SeqPacket);
+        lane.End();
+        Assert.Equal(SendOutcome.Sent, UnixSocket.Send(farthest, "x"u8, farthest).Outcome);
+        Assert.Equal(SendOutcome.Sent, UnixSocket.Send(farthest, "y"u8, farthest).Outcome);
+        int unread = nearest.Number;
+
+        lane.CloseQueue(near);
+        lane.CloseQueue(nearest);
+
+        Assert.True(HasEnded(far));
+        // The lane is over, so it leaves open what came to it.
+        Assert.False(HasEnded(farthest));
+        _ = close(unread);
+        far.Dispose();
+        farthest.Dispose();
+    }
+
+    // Seen from the other end: the number may be somebody else's already.
+    private static bool HasEnded(FileDescriptor far)
+    {
+        using Received next = UnixSocket.Receive(far, new byte[1]);
+        return next.Outcome == ReceiveOutcome.EndOfStream;
+    }
+
+    private static unsafe bool HasNoReader(FileDescriptor written)
+    {
+        pollfd asked = new() { fd = written.Number, events = 0 };
+        return poll(&asked, 1, 0) == 1 && (asked.revents & POLLERR) != 0;
+    }
+}

@@ -1,0 +1,62 @@
+using System.Net;
+using Launchd.Client;
+using Launchd.Linux;
+using Xunit;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.IntegrationTests.Linux;
+
+public sealed class ListenerRepairTests
+{
+    private const int Backlog = 64;
+
+    [Fact]
+    public void WhatIsSpoiltAgainWhileItIsMended_NeedsNoOtherRemedy()
+    {
+        ListenerEndpoint endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        OpenedListener listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0];
+        using FileDescriptor held = listener.Descriptor;
+        endpoint = ListenerRepair.Bound(endpoint, listener);
+        int spoilt = 0;
+        using CancellationTokenSource done = new();
+        Thread holder = new(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                if (shutdown(held.Number, SHUT_RD) == 0)
+                    Volatile.Write(ref spoilt, spoilt + 1);
+            }
+        });
+        holder.Start();
+
+        // Until it has been spoilt right after its cure many times.
+        while (Volatile.Read(ref spoilt) < 200)
+            Assert.True(ListenerRepair.TryMend(listener, endpoint, ListenerRepair.Look(listener, endpoint, Backlog), Backlog));
+
+        done.Cancel();
+        holder.Join();
+        Assert.True(ListenerRepair.TryMend(listener, endpoint, ListenerRepair.Look(listener, endpoint, Backlog), Backlog));
+        Assert.Equal(ListenerFault.None, ListenerRepair.Look(listener, endpoint, Backlog));
+    }
+
+    [Fact]
+    public unsafe void WhatAFaultHidIsMendedWithIt()
+    {
+        ListenerEndpoint endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        OpenedListener listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0];
+        using FileDescriptor held = listener.Descriptor;
+        endpoint = ListenerRepair.Bound(endpoint, listener);
+        ulong dropAll = 0x06;
+        nuint* program = stackalloc nuint[2];
+        program[0] = 1;
+        program[1] = (nuint)(&dropAll);
+        Assert.Equal(0, setsockopt(held.Number, SOL_SOCKET, SO_ATTACH_FILTER, program, 16));
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+        Assert.Equal(ListenerFault.ShutDown, ListenerRepair.Look(listener, endpoint, Backlog));
+
+        Assert.True(ListenerRepair.TryMend(listener, endpoint, ListenerFault.ShutDown, Backlog));
+
+        Assert.Equal(ListenerFault.None, ListenerRepair.Look(listener, endpoint, Backlog));
+        Assert.Equal((0, Backlog), ListenerState.ReadQueue(held));
+    }
+}
