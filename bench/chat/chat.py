@@ -300,7 +300,7 @@ def main():
     config.write_text(
         f'supervisor.runtime_directory = "run"\nsupervisor.log_level = "warning"\n[sockets.chat]\nlisten = "tcp://127.0.0.1:0"\nnon_blocking = true\n'
         f'send_buffer = "16KiB"\n[services.chat]\ncommand = {json.dumps(command)}\nsockets = ["chat"]\nready = "notify"\nready_timeout = "60s"\n'
-        f'rollout = {{ prove = "200ms" }}\nbackoff = {{ initial = "10ms" }}\nstop_timeout = "60s"\nstart_limit = {{ burst = 1000, interval = "1s" }}\n'
+        f'rollout = {{ prove = "1s" }}\nbackoff = {{ initial = "10ms" }}\nstop_timeout = "60s"\nstart_limit = {{ burst = 1000, interval = "1s" }}\n'
         f'limits = {{ nofile = 8192 }}\n')
     ENVIRONMENT = dict(os.environ, LAUNCHD_RUNTIME_DIRECTORY=str(folder / "run"), NO_COLOR="1")
     supervisor = subprocess.Popen([*LAUNCHD, "run", str(config)], env=ENVIRONMENT)

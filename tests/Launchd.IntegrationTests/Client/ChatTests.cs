@@ -79,23 +79,25 @@ public sealed class ChatTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [TheoryWhenTool(PythonServer)]
+    [TheoryWhenRootAndTool(PythonServer)]
     [InlineData(DotnetServer)]
     [InlineData(PythonServer)]
     public async Task ASuccessorThatHasTakenThePlaceAndDies_IsFollowedByOneThatTakesOver(string server)
     {
-        await using Supervisor supervisor = Start(server);
+        await using Supervisor supervisor = StartWithSleepingSuccessor(server);
         Happening old = await supervisor.Event("ready", "chat");
         await using Crowd crowd = await Crowd.Gather(await Address(supervisor), 30);
         crowd.Talk(4);
         await crowd.BeginLines();
-        Assert.Equal(0, (await supervisor.Verb("restart", "chat", "--no-wait")).Code);
-        Happening deaf = await supervisor.Event("ready", "chat", nth: 2);
-        Living.Signal(deaf.Pid, Living.SIGSTOP);
-        Assert.Equal(old.Pid, (await supervisor.Event("draining", "chat")).Pid);
-        await crowd.HearMore();
+        using (Played deaf = await Played.Of(supervisor))
+        {
+            // It never asks for anything.
+            Assert.Equal("""{"parameters":{}}""", deaf.Channel.Call("Ready"));
+            Assert.Equal(old.Pid, (await supervisor.Event("draining", "chat")).Pid);
+            await crowd.HearMore();
 
-        Living.Kill(deaf.Pid);
+            Living.Kill(deaf.Pid);
+        }
 
         Happening next = await supervisor.Event("ready", "chat", nth: 3);
         _ = await supervisor.Events.First(e => e.Kind == "exited" && e.Pid == old.Pid, "the end of the old one");
