@@ -5,14 +5,17 @@
     launchd.notify("READY=1", "STATUS=serving")    # False without a supervisor
     channel = launchd.Channel.open()               # None without launchd-cs
     fd = channel.request("cache", "ring")          # a sibling's descriptor; the caller closes it
+
+A server whose connections survive its restarts: take_over() when it starts, hand_over() when it ends; samples/chat/chat.py.
 """
 import array
 import collections
 import json
 import os
+import select
 import socket
 
-MOST_FDS, PACKET = 253, 65536
+MOST_FDS, PACKET, HAND_OVER = 253, 65536, "org.launchd-cs.HandOver"
 
 
 def listen_fds(unset=True):
@@ -70,6 +73,7 @@ class Channel:
 
     def __init__(self, sock):
         self.socket, self.events, self.published = sock, collections.deque(), {}
+        self.is_watching, self.drain, self.is_deserted = False, None, False
 
     @classmethod
     def open(cls):
@@ -106,32 +110,37 @@ class Channel:
                 return answer, got
 
     def _receive(self):
-        data, control, flags, _ = self.socket.recvmsg(PACKET, socket.CMSG_SPACE(4 * MOST_FDS), socket.MSG_CMSG_CLOEXEC)
-        fds = array.array("i")
-        for level, kind, rest in control:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                fds.frombytes(rest[: len(rest) - len(rest) % fds.itemsize])
-        if not data or flags & socket.MSG_CTRUNC:
-            for fd in fds:
-                os.close(fd)
-            raise EOFError("the supervisor has closed the channel" if not data else "no room for descriptors")
-        return json.loads(data), list(fds)
+        data, fds = receive(self.socket)
+        if not data:
+            raise EOFError("the supervisor has closed the channel")
+        return json.loads(data), fds
 
     def _happened(self, event, fds):
         if event["event"] == "Wanted":    # the kernel keeps the supervisor from taking what was published
             fd = self.published.get(event["name"])
             self.send("Give", {"ask": event["ask"]}, [fd] if fd == event["number"] else [], oneway=True)
         else:
+            self.drain = event if event["event"] == "Drain" else self.drain
             self.events.append((event, fds))
 
-    def watch(self):
-        """Events for ever: (parameters, descriptors). Answers what siblings want meanwhile."""
-        self.call("Watch", more=True)
-        while True:
-            while self.events:
-                yield self.events.popleft()
+    def subscribe(self):
+        """Events come from now on."""
+        if not self.is_watching:
+            self.call("Watch", more=True)
+            self.is_watching = True
+
+    def next_event(self):
+        """Waits for an event: (parameters, descriptors). Answers what siblings want meanwhile."""
+        while not self.events:
             packet, fds = self._receive()
             self._happened(packet.get("parameters", {}), fds)
+        return self.events.popleft()
+
+    def watch(self):
+        """Events for ever."""
+        self.subscribe()
+        while True:
+            yield self.next_event()
 
     def request(self, service, name, **options):
         return self.call("Request", {"service": service, "name": name, **options})[1][0]
@@ -142,3 +151,145 @@ class Channel:
 
     def store(self, name, fds, **options):
         return self.call("Store", {"name": name, **options}, fds)[0]
+
+    def take_over(self, until):
+        """
+        For an instance that starts, once it has said READY=1 and before it serves: what its predecessor hands over, as a TakeOver. None:
+        nothing, at once or when the predecessor has ended, or because `until` can be read from.
+        """
+        self.subscribe()
+        has_predecessor = "predecessor" in self.call("Describe")[0]
+        while self.events or has_predecessor:
+            if not self.events and until in select.select([self.socket, until], [], [])[0]:
+                return None
+            event, fds = self.next_event()
+            has_predecessor = has_predecessor and event["event"] != "PredecessorEnded"
+            if event["event"] == "Received" and event["name"] == HAND_OVER:
+                taken = TakeOver.receive(socket.socket(fileno=fds[0]))
+                if taken:
+                    return taken
+        return None
+
+    def hand_over(self):
+        """For an instance that is to end: a HandOver, to be waited for and completed while it serves on. None: nobody takes over."""
+        self.subscribe()
+        self.call("Describe")    # the stop signal may be faster than the drain: what was told before this answer is known now
+        if self.drain and "successor" not in self.drain:
+            return None
+        self.is_deserted &= all(event["event"] != "HandOver" for event, _ in self.events)
+        self.events.clear()
+        if not self.is_deserted:
+            link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                self.call("HandOver", {"name": HAND_OVER}, [theirs.fileno()])
+                return HandOver(self, link)
+            except Refused as refused:
+                link.close()
+                if refused.error != "NotReady":
+                    raise
+            finally:
+                theirs.close()
+        return HandOver(self, None) if self.drain else None    # without a drain nothing says that another will come
+
+
+class HandOver:
+    """Can be read from when the successor asks for everything, or when there is news: complete() tells which."""
+
+    def __init__(self, channel, link):
+        self.channel, self.link = channel, link
+
+    def fileno(self):
+        return (self.link or self.channel.socket).fileno()
+
+    def complete(self, state, fds, patience=5.0):
+        """Everything or nothing. True: it is the successor's. False: it is still ours, as it was; call hand_over() again."""
+        if self.link is None:
+            event, _ = self.channel.next_event()
+            self.channel.is_deserted = event["event"] != "HandOver"
+            return False
+        memory = os.memfd_create("state")
+        packets = [(b"state", [memory]), *((b"some", fds[i : i + 128]) for i in range(0, len(fds), 128)), (b"all", [])]
+        taken = False
+        try:
+            os.pwrite(memory, state, 0)    # and who reads it begins at its beginning
+            self.link.settimeout(patience)
+            # The successor asks for each packet, and at last says that it has taken them all.
+            self.channel.is_deserted = not all(receive(self.link)[0] == b"next" and send(self.link, *packet) for packet in packets)
+            taken = not self.channel.is_deserted and receive(self.link)[0] == b"taken"
+        except OSError:
+            pass    # no patience any more
+        finally:
+            os.close(memory)
+        taken = taken or not self._keep()
+        self.link.close()
+        return taken
+
+    def _keep(self):
+        """Changes our mind. False: too late."""
+        self.link.shutdown(socket.SHUT_RD)    # the kernel lets nothing in from here on; what is there counts
+        while word := receive(self.link)[0]:
+            if word == b"taken":
+                return False
+        send(self.link, b"kept")
+        return True
+
+
+class TakeOver:
+    """What a predecessor hands over: state, fds; is_complete is False when it died in the middle. To be confirmed."""
+
+    def __init__(self, link, state, fds, is_complete):
+        self.link, self.state, self.fds, self.is_complete = link, state, fds, is_complete
+
+    @classmethod
+    def receive(cls, link):
+        """None: the predecessor has kept everything, or died before it had sent anything of use."""
+        state, all_fds = None, []
+        while True:
+            send(link, b"next")
+            word, fds = receive(link)
+            if word == b"state":
+                with open(fds[0], "rb") as memory:
+                    state = os.pread(memory.fileno(), os.fstat(memory.fileno()).st_size, 0)
+            elif word == b"some":
+                all_fds += fds
+            elif state is not None and word in (b"all", b""):
+                return cls(link, state, all_fds, word == b"all")
+            else:
+                for fd in all_fds:
+                    os.close(fd)
+                link.close()
+                return None
+
+    def confirm(self):
+        """From here on all is ours. An error: the predecessor has lost its patience and goes on by itself; end, and touch nothing."""
+        if self.is_complete and not send(self.link, b"taken") and receive(self.link)[0] == b"kept":
+            raise InterruptedError("the predecessor did not wait any longer and goes on by itself")
+        self.link.close()
+
+
+def send(sock, word, fds=()):
+    """One packet; False when nobody reads it any more."""
+    try:
+        sock.sendmsg([word], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
+        return True
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+
+
+def receive(sock):
+    """One packet and its descriptors; nothing at the end."""
+    while True:
+        try:
+            data, control, flags, _ = sock.recvmsg(PACKET, socket.CMSG_SPACE(4 * MOST_FDS), socket.MSG_CMSG_CLOEXEC)
+            break
+        except ConnectionResetError:
+            pass    # the other end is gone, and had not read all; what it sent comes after this
+    fds = array.array("i")
+    for level, kind, rest in control:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(rest[: len(rest) - len(rest) % fds.itemsize])
+    if flags & socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
+        raise OSError("no room for descriptors")
+    return data, list(fds)

@@ -22,6 +22,9 @@ public sealed class InstanceDescription
     /// <summary>Why it was started: <c>boot</c>, <c>activation</c>, <c>restart</c>, <c>rollout</c>, <c>reload</c> or <c>request</c>.</summary>
     public required string Reason { get; init; }
 
+    /// <summary>The number of the instance whose place this one takes and which may hand over to it; null: there is none.</summary>
+    public required long? Predecessor { get; init; }
+
     /// <summary>The protocol's version; it grows when something is added.</summary>
     public required int Protocol { get; init; }
 

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Launchd.Client.Channel;
-using Launchd.Client.Interop;
 
 namespace Launchd.Client;
 
@@ -61,8 +60,7 @@ public sealed partial class LaunchdClient
     public async Task SaveStateAsync(ReadOnlyMemory<byte> state, CancellationToken cancellation = default)
     {
         _ = Channel();
-        using FileDescriptor memory = FileDescriptor.CreateMemory("state", state.Length);
-        Write(memory, state.Span);
+        using FileDescriptor memory = SavedState.Write(state.Span);
         await CallAsync("SaveState", null, [memory], cancellation).ConfigureAwait(false);
     }
 
@@ -75,12 +73,12 @@ public sealed partial class LaunchdClient
         if (answer.First.DescriptorCount == 0)
             return null;
         using FileDescriptor memory = answer.First.Take(0);
-        return Read(memory);
+        return SavedState.Read(memory);
     }
 
     /// <summary>
-    /// Hands live descriptors to the successor while both run, such as the connections of clients. It gets them by
-    /// <see cref="ReceiveHandOverAsync"/>, once it asks.
+    /// Hands live descriptors to the successor while both run. It gets them by <see cref="ReceiveHandOverAsync"/>, once it asks. Nothing
+    /// tells whether it has them; to give everything or nothing, together with a state, use <see cref="BeginHandOverAsync"/>.
     /// </summary>
     /// <param name="name">What they are to the successor.</param>
     /// <param name="descriptors">Borrowed: close them here when this is done. More than 128 go in several requests, in order.</param>
@@ -95,7 +93,8 @@ public sealed partial class LaunchdClient
     }
 
     /// <summary>
-    /// What the predecessor hands over, as it comes; each descriptor goes to one reader, who owns it. Reading ends with the channel.
+    /// What the predecessor hands over with <see cref="HandOverAsync"/>, as it comes; each descriptor goes to one reader, who owns it.
+    /// Reading ends when the predecessor has ended (<see cref="PredecessorEnded"/>), and with the channel.
     /// </summary>
     /// <param name="cancellation">Ends the reading; what was not read waits for the next reader.</param>
     /// <exception cref="LaunchdException">
@@ -139,29 +138,4 @@ public sealed partial class LaunchdClient
 
     private static LaunchdException NobodyKeeps() =>
         new(LaunchdError.NoChannel, "nobody keeps descriptors for this process: there is no LAUNCHD_CHANNEL, and no FDSTORE that would do");
-
-    private static void Write(FileDescriptor memory, ReadOnlySpan<byte> state)
-    {
-        using FileDescriptor copy = memory.Duplicate();
-        using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(copy.ReleaseNumber(), ownsHandle: true);
-        RandomAccess.Write(file, state, 0);
-        const int Seals = ClientLibc.F_SEAL_SEAL | ClientLibc.F_SEAL_SHRINK | ClientLibc.F_SEAL_GROW | ClientLibc.F_SEAL_WRITE;
-        if (ClientLibc.fcntl(memory.Number, ClientLibc.F_ADD_SEALS, Seals) != 0)
-            throw LaunchdException.Kernel("fcntl(F_ADD_SEALS)", Errno.Last);
-    }
-
-    private static byte[] Read(FileDescriptor memory)
-    {
-        using FileDescriptor copy = memory.Duplicate();
-        using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(copy.ReleaseNumber(), ownsHandle: true);
-        byte[] state = new byte[RandomAccess.GetLength(file)];
-        for (int at = 0; at < state.Length;)
-        {
-            int length = RandomAccess.Read(file, state.AsSpan(at), at);
-            if (length == 0)
-                throw new LaunchdException(LaunchdError.BadAnswer, "the saved state became shorter while it was read");
-            at += length;
-        }
-        return state;
-    }
 }

@@ -22,6 +22,7 @@ public sealed partial class LaunchdClient
             Generation = (int)(said.Number("generation") ?? 0),
             Instance = said.Number("instance") ?? 0,
             Reason = said.Text("reason") ?? "",
+            Predecessor = said.Number("predecessor"),
             Protocol = (int)(said.Number("protocol") ?? 0),
             Version = said.Text("version") ?? "",
         };

@@ -56,4 +56,7 @@ public enum LaunchdError
 
     /// <summary>The kernel refused; <see cref="LaunchdException.ErrorNumber"/> says why.</summary>
     Kernel,
+
+    /// <summary>The predecessor has lost its patience and kept what it was handing over.</summary>
+    TakenBack,
 }

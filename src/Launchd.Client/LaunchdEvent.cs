@@ -15,6 +15,7 @@ public abstract class LaunchdEvent
         "Drain" => new DrainAsked(packet.Number("deadline_usec"), packet.Number("successor")),
         "HandOver" => new HandOverAsked(packet.Number("successor") ?? 0),
         "Reload" => new ReloadAsked(),
+        "PredecessorEnded" => new PredecessorEnded(packet.Number("predecessor") ?? 0),
         "SiblingChanged" => new SiblingChanged(packet.Text("service") ?? "", packet.Text("state") ?? ""),
         _ => new OtherEvent(packet.EventName!),
     };
@@ -50,6 +51,18 @@ public sealed class HandOverAsked : LaunchdEvent
 
     /// <summary>The number of the instance that takes over.</summary>
     public long Successor { get; }
+}
+
+/// <summary>The predecessor is over and nobody follows it: nothing more will be handed over to this instance.</summary>
+public sealed class PredecessorEnded : LaunchdEvent
+{
+    internal PredecessorEnded(long predecessor)
+    {
+        Predecessor = predecessor;
+    }
+
+    /// <summary>The number of the instance that has ended.</summary>
+    public long Predecessor { get; }
 }
 
 /// <summary>Read the configuration again.</summary>

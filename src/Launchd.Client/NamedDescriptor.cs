@@ -1,5 +1,6 @@
 using System.IO.MemoryMappedFiles;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Launchd.Client.Interop;
 using Microsoft.Win32.SafeHandles;
 
@@ -49,7 +50,8 @@ public sealed class NamedDescriptor : IDisposable
     /// <summary>
     /// Gives a socket away: the caller owns it. A listening one is switched to O_NONBLOCK, which all its holders see and which .NET's
     /// asynchronous calls would do as well: without it, disposing the <see cref="Socket"/> during a synchronous
-    /// <see cref="Socket.Accept()"/> would end the listener for all of them.
+    /// <see cref="Socket.Accept()"/> would end the listener for all of them. Of one that has O_NONBLOCK already the synchronous calls wait in
+    /// .NET as well.
     /// </summary>
     /// <exception cref="LaunchdException">It is no socket (<see cref="LaunchdError.WrongKind"/>).</exception>
     /// <exception cref="ObjectDisposedException">It was taken before.</exception>
@@ -57,7 +59,8 @@ public sealed class NamedDescriptor : IDisposable
     {
         Expect("a socket", DescriptorKind.Socket, DescriptorKind.Listener);
         var socket = new Socket(new SafeSocketHandle(Take().ReleaseNumber(), ownsHandle: true));
-        if (Kind == DescriptorKind.Listener)
+        // .NET takes a socket that does not block for one with a call under way, and refuses synchronous ones.
+        if (Kind == DescriptorKind.Listener || !IsBlocking(socket.SafeHandle))
             SharedListener.Protect(socket);
         return socket;
     }
@@ -107,13 +110,16 @@ public sealed class NamedDescriptor : IDisposable
     /// <summary>Name and kind.</summary>
     public override string ToString() => $"{Name} ({Kind})";
 
-    private static FileAccess Access(FileDescriptor descriptor)
+    private static FileAccess Access(FileDescriptor descriptor) =>
+        (Flags(descriptor) & ClientLibc.O_ACCMODE) switch { 0 => FileAccess.Read, 1 => FileAccess.Write, _ => FileAccess.ReadWrite };
+
+    private static bool IsBlocking(SafeHandle socket) => (Flags(socket) & ClientLibc.O_NONBLOCK) == 0;
+
+    private static int Flags(SafeHandle descriptor)
     {
         using var borrowed = new Borrowed(descriptor);
         int flags = ClientLibc.fcntl(borrowed.Number, ClientLibc.F_GETFL, 0);
-        if (flags < 0)
-            throw LaunchdException.Kernel("fcntl(F_GETFL)", Errno.Last);
-        return (flags & ClientLibc.O_ACCMODE) switch { 0 => FileAccess.Read, 1 => FileAccess.Write, _ => FileAccess.ReadWrite };
+        return flags >= 0 ? flags : throw LaunchdException.Kernel("fcntl(F_GETFL)", Errno.Last);
     }
 
     private void Expect(string wanted, params ReadOnlySpan<DescriptorKind> kinds)

@@ -23,12 +23,12 @@ public sealed class ChannelTests
         Task<InstanceDescription> asked = supervisor.Client.DescribeAsync();
         await supervisor.Answer(
             """{"method":"org.launchd-cs.Instance.Describe"}""",
-            """{"parameters":{"service":"web","slot":2,"generation":3,"instance":17,"reason":"restart","protocol":1,"version":"0.1.0"}}""");
+            """{"parameters":{"service":"web","slot":2,"generation":3,"instance":17,"reason":"restart","predecessor":16,"protocol":2,"version":"0.1.0"}}""");
 
         InstanceDescription said = await asked;
 
-        Assert.Equal(("web", 2, 3, 17L, "restart", 1, "0.1.0"),
-            (said.Service, said.Slot, said.Generation, said.Instance, said.Reason, said.Protocol, said.Version));
+        Assert.Equal(("web", 2, 3, 17L, "restart", 16L, 2, "0.1.0"),
+            (said.Service, said.Slot, said.Generation, said.Instance, said.Reason, said.Predecessor, said.Protocol, said.Version));
         Assert.Equal(("web", 2, 3), (supervisor.Client.Service, supervisor.Client.Slot, supervisor.Client.Generation));
     }
 

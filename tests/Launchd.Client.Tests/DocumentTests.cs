@@ -14,20 +14,25 @@ public sealed partial class DocumentTests
     {
         string document = Read("docs/client.md");
         string here = Flat(Read("tests/Launchd.Client.Tests/DocumentTests.cs"));
-        string web = Flat(Read("samples/web/Program.cs"));
+        Dictionary<string, string> samples = new()
+        {
+            [""] = here,
+            ["web"] = Flat(Read("samples/web/Program.cs")),
+            ["chat"] = Flat(Read("samples/chat/Program.cs")),
+        };
         Match[] examples = Example().Matches(document).ToArray();
 
         Assert.True(examples.Length >= 6, $"{examples.Length} examples");
         Assert.Equal(examples.Length, document.Split("```csharp").Length - 1);
         foreach (Match example in examples)
-            Assert.Contains(Flat(example.Groups["text"].Value), example.Groups["web"].Success ? web : here, StringComparison.Ordinal);
+            Assert.Contains(Flat(example.Groups["text"].Value), samples[example.Groups["sample"].Value], StringComparison.Ordinal);
     }
 
     [Fact]
     public void AnExampleThatIsNotHere_IsFound() =>
         Assert.DoesNotContain(Flat("client.Notify" + "Reedy();"), Flat(Read("tests/Launchd.Client.Tests/DocumentTests.cs")));
 
-    [GeneratedRegex("^```csharp example(?<web>=web)?\n(?<text>.*?)^```$", RegexOptions.Multiline | RegexOptions.Singleline)]
+    [GeneratedRegex("^```csharp example=?(?<sample>web|chat)?\n(?<text>.*?)^```$", RegexOptions.Multiline | RegexOptions.Singleline)]
     private static partial Regex Example();
 
     private static string Read(string path) => File.ReadAllText(Path.Combine(Repository.Root, path));

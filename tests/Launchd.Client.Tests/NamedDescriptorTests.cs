@@ -49,6 +49,25 @@ public sealed class NamedDescriptorTests
     }
 
     [Fact]
+    public async Task ASocketThatDoesNotBlock_CanBeUsedSynchronously()
+    {
+        (Socket first, Socket second) = DescriptorSocket.CreatePair();
+        using (first)
+        using (second)
+        {
+            second.Blocking = false;
+            using Socket taken = Copy(second.SafeHandle).TakeSocket();
+            Task sending = Task.Run(() => first.Send("word"u8));
+
+            Assert.Equal(4, taken.Receive(new byte[8]));
+            taken.Blocking = false;
+            Assert.Equal(0, taken.Receive(new byte[8], SocketFlags.None, out SocketError error));
+            Assert.Equal(SocketError.WouldBlock, error);
+            await sending;
+        }
+    }
+
+    [Fact]
     public void ASocketIsNoFile()
     {
         (Socket first, Socket second) = DescriptorSocket.CreatePair();

@@ -5,19 +5,24 @@ using System.Threading.Channels;
 namespace Launchd.Client.Channel;
 
 /// <summary>
-/// Where the supervisor's events go: each watcher gets every event since it began to watch, each descriptor that was handed over goes to
-/// one reader, and siblings who want what was published are answered here.
+/// Where the supervisor's events go: each watcher gets every event since it began to watch, each descriptor that was handed over and each
+/// hand-over that is offered goes to one reader, and siblings who want what was published are answered here.
 /// </summary>
 internal sealed class EventHub
 {
     private readonly Lock _gate = new();
     private readonly List<Channel<LaunchdEvent>> _watchers = [];
     private readonly Channel<HandedOver> _handedOver = System.Threading.Channels.Channel.CreateUnbounded<HandedOver>();
+    private readonly Channel<FileDescriptor> _links = System.Threading.Channels.Channel.CreateUnbounded<FileDescriptor>();
     private readonly Dictionary<string, SafeHandle> _published = [];
     private LaunchdException? _end;
+    private DrainAsked? _lastDrain;
 
     /// <summary>Sends what a sibling wants, or nothing to refuse; borrowed.</summary>
     public required Action<long, SafeHandle?> Give { get; init; }
+
+    /// <summary>The newest; null: none was told to who watches.</summary>
+    public DrainAsked? LastDrain => Volatile.Read(ref _lastDrain);
 
     /// <summary>Keeps the handle from its finalizer as long as it is published.</summary>
     public void Published(string name, SafeHandle descriptor)
@@ -47,11 +52,7 @@ internal sealed class EventHub
             default:
                 LaunchdEvent happened = LaunchdEvent.Read(packet);
                 packet.Dispose();
-                lock (_gate)
-                {
-                    foreach (Channel<LaunchdEvent> watcher in _watchers)
-                        _ = watcher.Writer.TryWrite(happened);
-                }
+                Tell(happened);
                 break;
         }
     }
@@ -65,7 +66,27 @@ internal sealed class EventHub
             foreach (Channel<LaunchdEvent> watcher in _watchers)
                 _ = watcher.Writer.TryComplete();
         }
+        EndHandOvers();
+    }
+
+    /// <summary>Nobody is left who could hand anything over; what came before can still be read.</summary>
+    public void EndHandOvers()
+    {
         _ = _handedOver.Writer.TryComplete();
+        _ = _links.Writer.TryComplete();
+    }
+
+    /// <summary>The successor's end of the next hand-over that a predecessor offers; the caller owns it. Null: there will be none.</summary>
+    /// <exception cref="LaunchdException">The channel has ended: nobody knows.</exception>
+    public async Task<FileDescriptor?> NextLinkAsync(CancellationToken cancellation)
+    {
+        while (await _links.Reader.WaitToReadAsync(cancellation).ConfigureAwait(false))
+        {
+            if (_links.Reader.TryRead(out FileDescriptor? end))
+                return end;
+        }
+        lock (_gate)
+            return _end is null ? null : throw new LaunchdException(_end.Error, _end.Message);
     }
 
     /// <summary>A watcher, which gets events from now on.</summary>
@@ -112,6 +133,21 @@ internal sealed class EventHub
     {
         while (_handedOver.Reader.TryRead(out HandedOver one))
             one.Descriptor?.Dispose();
+        while (_links.Reader.TryRead(out FileDescriptor? end))
+            end.Dispose();
+    }
+
+    private void Tell(LaunchdEvent happened)
+    {
+        if (happened is DrainAsked drain)
+            Volatile.Write(ref _lastDrain, drain);
+        if (happened is PredecessorEnded)
+            EndHandOvers();
+        lock (_gate)
+        {
+            foreach (Channel<LaunchdEvent> watcher in _watchers)
+                _ = watcher.Writer.TryWrite(happened);
+        }
     }
 
     private void TakeHandedOver(ChannelPacket packet)
@@ -122,7 +158,13 @@ internal sealed class EventHub
             if (packet.IsCut)
                 Queue(new HandedOver(null));
             for (int i = 0; i < packet.DescriptorCount; i++)
-                Queue(new HandedOver(new NamedDescriptor(name, packet.Take(i))));
+            {
+                FileDescriptor taken = packet.Take(i);
+                if (name != HandOverLink.Name)
+                    Queue(new HandedOver(new NamedDescriptor(name, taken)));
+                else if (!_links.Writer.TryWrite(taken))
+                    taken.Dispose();
+            }
         }
     }
 

@@ -19,9 +19,10 @@ internal static unsafe partial class ClientLibc
     public const int SO_TYPE = 3, SO_PASSCRED = 16, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
     public const int MSG_CTRUNC = 0x8, MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000, MSG_CMSG_CLOEXEC = 0x40000000;
     public const int F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_DUPFD_CLOEXEC = 1030, F_ADD_SEALS = 1033, F_GET_SEALS = 1034;
-    public const int FD_CLOEXEC = 1, O_ACCMODE = 3, O_CLOEXEC = 0x80000;
+    public const int FD_CLOEXEC = 1, O_ACCMODE = 3, O_NONBLOCK = 0x800, O_CLOEXEC = 0x80000;
     public const uint MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
     public const int F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8;
+    public const int SHUT_RD = 0;
     public const int EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2;
     public const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLONESHOT = 1u << 30;
     public const short POLLIN = 1, POLLOUT = 4;
@@ -45,6 +46,9 @@ internal static unsafe partial class ClientLibc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int socketpair(int domain, int type, int protocol, int* ends);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int shutdown(int fd, int how);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int connect(int fd, byte* address, uint length);

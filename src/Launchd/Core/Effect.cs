@@ -58,11 +58,16 @@ internal abstract record Effect
     /// <summary>Tell an instance on its channel that it is to finish.</summary>
     /// <param name="Instance">It was sent the stop signal in the same step.</param>
     /// <param name="Deadline">It is killed then; null: no limit.</param>
-    /// <param name="Successor">Which takes its place; null: none lives.</param>
+    /// <param name="Successor">Which has taken its place; null: nobody does.</param>
     internal sealed record TellDrain(InstanceId Instance, Moment? Deadline, InstanceId? Successor) : Effect;
 
     /// <summary>Tell an instance on its channel that another is being started in its place, to which it may hand over.</summary>
     internal sealed record TellHandOver(InstanceId Instance, InstanceId Successor) : Effect;
+
+    /// <summary>Tell an instance on its channel that nobody is left who could hand anything over to it.</summary>
+    /// <param name="Instance">It holds its slot.</param>
+    /// <param name="Predecessor">Which was the last.</param>
+    internal sealed record TellPredecessorEnded(InstanceId Instance, InstanceId Predecessor) : Effect;
 
     /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;

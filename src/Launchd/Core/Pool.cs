@@ -83,6 +83,8 @@ internal static class Pool
 
     private static void Shrink(Draft d, int service, int count)
     {
+        foreach (SlotState beside in d[service].Beside.Where(b => b.Slot >= count && b.Role == SlotRole.Successor))
+            Succession.GiveUp(d, service, beside);
         ServiceState state = d[service];
         ImmutableArray<SlotState> leaving = state.Slots[count..];
         foreach (SlotState slot in leaving)

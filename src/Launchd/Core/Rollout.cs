@@ -105,15 +105,6 @@ internal static class Rollout
             d.SetPhase(service, slot, ready with { Instance = ready.Instance with { ProvenAt = null } });
     }
 
-    /// <summary>A successor runs: both ends of the hand-over know each other from now on.</summary>
-    public static void NoteSpawn(Draft d, Instance successor)
-    {
-        if (successor.Predecessor is not { } id || d.Find(id) is not (int service, SlotState slot, SlotPhase.Live live))
-            return;
-        d.SetPhase(service, slot, live with { Instance = live.Instance with { Successor = successor.Id } });
-        d.Do(new Effect.TellHandOver(id, successor.Id));
-    }
-
     /// <summary>An instance begins to end, or has ended, for this cause.</summary>
     public static void NoteEnd(Draft d, int service, SlotState slot, SlotPhase.Live live, StopCause cause, ExitStatus? status = null)
     {
@@ -139,22 +130,6 @@ internal static class Rollout
         bool isProven = live is SlotPhase.Ready { Instance.ProvenAt: null };
         if (d[service].Rollout is { } rollout && !isProven && slot.Role != SlotRole.Retiring && rollout.Generation == live.Instance.Generation)
             Fail(d, service, failure, live.Instance.Id, slot);
-    }
-
-    /// <summary>What stood beside a slot is over.</summary>
-    public static void Remove(Draft d, int service, SlotState gone)
-    {
-        d.RemoveBeside(service, gone);
-        Unlink(d, service, ((SlotPhase.Live)gone.Phase).Instance);
-    }
-
-    /// <summary>Nobody waits for a successor that is over, and no successor for a holder that is.</summary>
-    public static void Unlink(Draft d, int service, Instance gone)
-    {
-        if (gone.Successor is { } after && d.Find(after) is (_, SlotState to, SlotPhase.Live then) && then.Instance.Predecessor == gone.Id)
-            d.SetPhase(service, to, then with { Instance = then.Instance with { Predecessor = null } });
-        if (gone.Predecessor is { } before && d.Find(before) is (_, SlotState from, SlotPhase.Live former) && former.Instance.Successor == gone.Id)
-            d.SetPhase(service, from, former with { Instance = former.Instance with { Successor = null } });
     }
 
     /// <summary>Has what stands beside a slot finish; too many of one slot, and the oldest has had its time.</summary>
@@ -243,8 +218,10 @@ internal static class Rollout
     {
         foreach (SlotState successor in d[service].Beside)
         {
-            if (successor is { Role: SlotRole.Successor, Phase: SlotPhase.Live { IsBeingSpawned: false } })
-                Retire(d, service, d.SetSlot(service, successor with { Role = SlotRole.Retiring }), why);
+            if (successor is not { Role: SlotRole.Successor, Phase: SlotPhase.Live { IsBeingSpawned: false } })
+                continue;
+            Succession.GiveUp(d, service, successor);
+            Retire(d, service, d.SetSlot(service, successor with { Role = SlotRole.Retiring }), why);
         }
     }
 
@@ -255,8 +232,10 @@ internal static class Rollout
         {
             bool isStray = beside is { Role: SlotRole.Successor, Phase: SlotPhase.Live { IsBeingSpawned: false } }
                 && d[service].Rollout?.Generation != beside.Generation;
-            if (isStray)
-                Retire(d, service, d.SetSlot(service, beside with { Role = SlotRole.Retiring }), $"generation {beside.Generation} is given up");
+            if (!isStray)
+                continue;
+            Succession.GiveUp(d, service, beside);
+            Retire(d, service, d.SetSlot(service, beside with { Role = SlotRole.Retiring }), $"generation {beside.Generation} is given up");
         }
     }
 
@@ -265,8 +244,10 @@ internal static class Rollout
     {
         foreach (SlotState beside in d[service].Beside)
         {
-            if (beside is { Role: SlotRole.Successor, Phase: SlotPhase.Stopping })
-                d.SetSlot(service, beside with { Role = SlotRole.Retiring });
+            if (beside is not { Role: SlotRole.Successor, Phase: SlotPhase.Stopping })
+                continue;
+            Succession.GiveUp(d, service, beside);
+            d.SetSlot(service, beside with { Role = SlotRole.Retiring });
         }
     }
 
@@ -298,8 +279,9 @@ internal static class Rollout
             Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0 }),
             Beside = former is null ? state.Beside : state.Beside.Add(retiring),
         };
+        Succession.NotePromotion(d, service, instance.Id, former?.Instance.Id);
         if (former is not null)
-            Retire(d, service, retiring, $"generation {instance.Generation} has taken its place");
+            Retire(d, service, d.Find(former.Instance.Id)!.Value.Slot, $"generation {instance.Generation} has taken its place");
     }
 
     /// <summary>A slot without an instance gets its next one from the generation that takes over.</summary>

@@ -19,7 +19,7 @@ internal static class ServiceMachine
     /// <param name="reason">Why.</param>
     /// <param name="connection">Which it serves; null: none.</param>
     /// <param name="source">Of the connection.</param>
-    /// <param name="predecessor">Whose place it takes while that still lives; null: none.</param>
+    /// <param name="predecessor">Whose place it is to take while that still lives; null: it is born into the place.</param>
     public static InstanceId Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
         InstanceId? predecessor = null)
     {
@@ -118,8 +118,7 @@ internal static class ServiceMachine
         if (d[service].ShortageCount != 0)
             d[service] = d[service] with { ShortageCount = 0 };
         d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
-        if (slot.Role == SlotRole.Successor)
-            Rollout.NoteSpawn(d, instance);
+        instance = Succession.NoteSpawn(d, service, slot, instance);
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
         {
             BecomeReady(d, service, slot, instance);
@@ -150,7 +149,7 @@ internal static class ServiceMachine
         Rollout.NoteFailure(d, service, slot, phase, failure);
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
         if (d[service].IsPerConnection)

@@ -12,10 +12,10 @@ internal sealed record Instance
     /// <summary>Of its generation: an instance lives and ends by the rules it was born with.</summary>
     public required ServiceDefinition Definition { get; init; }
 
-    /// <summary>The instance that is to take its place, or has taken it; null: none lives.</summary>
+    /// <summary>The instance that is to take its place, or has taken it; null: nobody is to. See <see cref="Succession"/>.</summary>
     public InstanceId? Successor { get; init; }
 
-    /// <summary>The instance whose place it takes or has taken; null: none lives.</summary>
+    /// <summary>The instance whose place it takes or has taken; null: none lives. See <see cref="Succession"/>.</summary>
     public InstanceId? Predecessor { get; init; }
 
     /// <summary>A rollout counts it as good from then on, if it still is ready; null: nothing is to be proven (any more).</summary>

@@ -16,6 +16,8 @@ internal static class Stopping
         {
             if (Weight(cause) > Weight(stopping.Cause))
                 slot = d.SetPhase(service, slot, stopping = stopping with { Cause = cause });
+            else if (cause is StopCause.Wish && stopping is { Status: null, Instance.Successor: not null })
+                (slot, stopping) = EndSuccession(d, service, slot, stopping);
             if (stopping.Stage == StopStage.Emptying && d.IsShuttingDown)
                 TellToEnd(d, service, slot, stopping);
             return;
@@ -28,7 +30,9 @@ internal static class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
-        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now };
+        // Only one whose place was taken ends with a successor: with all others ends what would have succeeded them.
+        InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
+        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now, Successor = successor };
         Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
@@ -162,6 +166,7 @@ internal static class Stopping
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
+        instance = Succession.Leave(d, service, instance);
         bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
             exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
@@ -175,14 +180,14 @@ internal static class Stopping
         if (stopping?.Stage == StopStage.Killed)
         {
             d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, definition.Stop.Kill));
-            d.SetPhase(service, slot, stopping with { Status = exited.Status });
+            d.SetPhase(service, slot, stopping with { Instance = instance, Status = exited.Status });
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
         if (stopping?.Stage == StopStage.Signalled)
         {
             // One time to stop for the whole instance: what the main process used of it is gone for the others too.
-            d.SetPhase(service, slot, stopping with { Stage = StopStage.Leftovers, Status = exited.Status });
+            d.SetPhase(service, slot, stopping with { Instance = instance, Stage = StopStage.Leftovers, Status = exited.Status });
             return;
         }
         Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
@@ -261,12 +266,12 @@ internal static class Stopping
         Failure failure = new Failure.CannotBeKilled(instance.Pid);
         d.Do(new Effect.Release(instance.Id));
         d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
+        _ = Succession.Leave(d, service, instance);
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
-        Rollout.Unlink(d, service, instance);
         ServiceMachine.Fail(d, service, slot, failure);
         if (d[service].IsPerConnection)
             Activation.RemoveConnectionSlot(d, service, slot);
@@ -294,10 +299,9 @@ internal static class Stopping
         d.Do(new Effect.Release(instance.Id));
         if (slot.Role != SlotRole.Holder)
         {
-            Rollout.Remove(d, service, slot);
+            d.RemoveBeside(service, slot);
             return;
         }
-        Rollout.Unlink(d, service, instance);
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
     }
 
@@ -308,6 +312,16 @@ internal static class Stopping
         StopCause.Replace => 1,
         _ => 0,
     };
+
+    /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
+    private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
+        // One that still empties its queues is told when it is told to end.
+        if (stopping.Stage != StopStage.Emptying)
+            d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+        return (d.SetPhase(service, slot, alone), alone);
+    }
 
     private static void TellDrain(Draft d, Instance instance)
     {

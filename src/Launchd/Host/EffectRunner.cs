@@ -70,6 +70,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Forget e: Forget(e.Service); break;
             case Effect.TellDrain e: _host.Channels.TellDrain(e.Instance, e.Deadline, e.Successor); break;
             case Effect.TellHandOver e: _host.Channels.TellHandOver(e.Instance, e.Successor); break;
+            case Effect.TellPredecessorEnded e: _host.Channels.TellPredecessorEnded(e.Instance, e.Predecessor); break;
             default: throw new System.Diagnostics.UnreachableException(effect.GetType().Name);
         }
     }

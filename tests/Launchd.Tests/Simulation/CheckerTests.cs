@@ -27,6 +27,8 @@ public sealed class CheckerTests
     [InlineData("lose UnwatchListeners", "listeners")]
     [InlineData("lose WatchUse", "16: use is watched")]
     [InlineData("lose UnwatchUse", "16: use is watched")]
+    [InlineData("lose TellHandOver", "18: a drain")]
+    [InlineData("lose TellPredecessorEnded", "18: a holder waits")]
     [InlineData("lose Spawn", "11: not at rest")]
     [InlineData("lose AwaitTurn", "17: somebody was put off")]
     [InlineData("lose Exit", "11: the shutdown does not end")]

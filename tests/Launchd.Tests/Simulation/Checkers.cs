@@ -56,6 +56,7 @@ internal sealed class Checkers
             new QueueChecker(supervisor),
             new IdleChecker(supervisor),
             new RolloutChecker(_known, supervisor),
+            new SuccessionChecker(supervisor),
             new TurnChecker(supervisor),
         ];
     }

@@ -98,6 +98,9 @@ internal sealed class QueueChecker(Supervisor supervisor) : Checker("17")
     private readonly Dictionary<InstanceId, (Moment AskedAt, TimeSpan Patience, bool AreEmpty)> _asked = [];
     private readonly Dictionary<InstanceId, ServiceDefinition> _lives = [];
 
+    // Those that end because they failed, or said so: a later drain only tells them that nobody will succeed them.
+    private readonly HashSet<InstanceId> _ending = [];
+
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         if (happened is Event.QueuesSeen { AreEmpty: true } seen && _asked.TryGetValue(seen.Instance, out var asked))
@@ -108,12 +111,20 @@ internal sealed class QueueChecker(Supervisor supervisor) : Checker("17")
             {
                 case Effect.Spawn e: _lives.Add(e.Instance, e.Definition); break;
                 case Effect.LookAtQueues e: Ask(e.Instance, now); break;
-                case Effect.TellDrain e: CheckTold(e.Instance, now); break;
+                case Effect.TellDrain e when !_ending.Contains(e.Instance): CheckTold(e.Instance, now); break;
                 case Effect.Release e:
                     _lives.Remove(e.Instance);
+                    _ending.Remove(e.Instance);
                     _asked.Remove(e.Instance);
                     break;
             }
+        }
+        foreach (Notice.Draining begun in effects.OfType<Effect.Report>().Select(r => r.Notice).OfType<Notice.Draining>())
+        {
+            bool waits = supervisor.Services.SelectMany(s => s.Slots.Concat(s.Beside))
+                .Any(s => s.Phase is SlotPhase.Stopping { Stage: StopStage.Emptying } stopping && stopping.Instance.Id == begun.Instance);
+            if (!waits && _lives.ContainsKey(begun.Instance))
+                _ending.Add(begun.Instance);
         }
     }
 

@@ -42,6 +42,10 @@ internal sealed class ChannelConnection
     /// <summary>To whom <c>HandOver</c> goes; null: nobody.</summary>
     public InstanceId? Successor { get; set; }
 
+    /// <summary>It watches, no event waits for it to read, and an event that does would not cut it off.</summary>
+    public bool HasRoomForEvents =>
+        IsWatching && !IsClosed && _events is not { Count: > 0 } && (_answers?.Count ?? 0) < Limits.UnreadPacketCount / 2;
+
     /// <summary>No more requests are read: a whole list must be sent first, or too much of what the service sent is still to be closed.</summary>
     private bool IsHeldUp => (_answers is { Count: > 0 } && _answers.Peek() is OutgoingList) || _lane.IsFull;
 
@@ -104,6 +108,8 @@ internal sealed class ChannelConnection
             _events.Dequeue().Discard();
         while (!IsClosed && _answers is { Count: > 0 } && _answers.Peek().TrySend(this))
             _answers.Dequeue().Discard();
+        if (HasRoomForEvents)
+            _server.HandOvers.Deliver(this);
         UpdateInterest();
     }
 

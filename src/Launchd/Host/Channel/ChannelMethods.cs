@@ -13,7 +13,7 @@ namespace Launchd.Host.Channel;
 /// <summary>What programs may ask, method by method: who they are, what they have, their notifications, the store, their state.</summary>
 internal sealed class ChannelMethods(ChannelServer server)
 {
-    private const int ProtocolVersion = 1;
+    private const int ProtocolVersion = 2;
     private const string StateName = "state";
 
     private long _calls;
@@ -96,13 +96,17 @@ internal sealed class ChannelMethods(ChannelServer server)
     private void Describe(ChannelConnection from)
     {
         RunningInstance instance = from.Instance;
-        StartReason reason = server.InstanceOf(instance.Id)?.Phase.Instance.Reason ?? StartReason.Boot;
+        Instance? known = server.InstanceOf(instance.Id)?.Phase.Instance;
+        StartReason reason = known?.Reason ?? StartReason.Boot;
         Utf8JsonWriter json = Packet.Begin();
         json.WriteString("service", instance.Id.Service.Text);
         json.WriteNumber("slot", instance.Slot);
         json.WriteNumber("generation", instance.Generation);
         json.WriteNumber("instance", instance.Id.Number);
         json.WriteString("reason", reason.ToString().ToLowerInvariant());
+        // As long as something waits for it to be read there is more to come, also from one that has ended.
+        if ((known?.Predecessor ?? server.HandOvers.Source(instance.Id)) is { } predecessor)
+            json.WriteNumber("predecessor", predecessor.Number);
         json.WriteNumber("protocol", ProtocolVersion);
         json.WriteString("version", ProductVersion.Text);
         from.Answer(Packet.End());
@@ -145,7 +149,10 @@ internal sealed class ChannelMethods(ChannelServer server)
         }
         from.Answer(ChannelPacket.EmptyContinues);
         server.BeginWatch(from);
+        InstanceId? waited = server.HandOvers.Source(from.Instance.Id);
         server.HandOvers.Deliver(from);
+        if (waited is { } source && server.InstanceOf(from.Instance.Id)?.Phase.Instance.Predecessor is null)
+            server.HandOvers.End(from, source);
     }
 
     private void Store(ChannelConnection from, in ChannelRequest request, ReceivedDescriptors descriptors)

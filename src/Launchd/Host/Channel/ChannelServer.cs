@@ -67,19 +67,19 @@ internal sealed class ChannelServer : IDisposable
     /// <summary>Tells a program to finish what it has.</summary>
     /// <param name="instance">If it watches.</param>
     /// <param name="deadline">It is killed then; null: no limit.</param>
-    /// <param name="successor">Takes its place; null: nobody yet.</param>
+    /// <param name="successor">Has taken its place; null: nobody does, and what it hands over is refused.</param>
     public void TellDrain(InstanceId instance, Moment? deadline, InstanceId? successor)
     {
         if (Find(instance) is not { } channel)
             return;
-        channel.Successor = successor ?? channel.Successor;
+        channel.Successor = successor;
         if (!channel.IsWatching)
             return;
         System.Text.Json.Utf8JsonWriter json = Packet.Begin();
         json.WriteString("event", "Drain");
         if (deadline is { } due)
             json.WriteNumber("deadline_usec", due.Nanoseconds / 1000);
-        if (channel.Successor is { } next)
+        if (successor is { } next)
             json.WriteNumber("successor", next.Number);
         channel.Tell(Packet.End(continues: true));
     }
@@ -96,6 +96,13 @@ internal sealed class ChannelServer : IDisposable
         json.WriteString("event", "HandOver");
         json.WriteNumber("successor", successor.Number);
         channel.Tell(Packet.End(continues: true));
+    }
+
+    /// <summary>Tells a program that nobody is left who could hand anything over to it.</summary>
+    public void TellPredecessorEnded(InstanceId instance, InstanceId predecessor)
+    {
+        if (Find(instance) is { } channel)
+            HandOvers.End(channel, predecessor);
     }
 
     /// <summary>Tells a program to read its configuration again.</summary>
@@ -159,7 +166,7 @@ internal sealed class ChannelServer : IDisposable
     {
         if (Host.Core.Find(id.Service) is not { } service)
             return null;
-        foreach (SlotState slot in service.Slots)
+        foreach (SlotState slot in service.Slots.Concat(service.Beside))
         {
             if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
                 return (live, slot);

@@ -6,12 +6,12 @@ using Launchd.Core;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// What an instance gives to the one that takes its place, while both live. It waits here until the successor watches its channel, and is
-/// closed when that one is over.
+/// What an instance gives to the one that takes its place, while both live. It waits here until the successor watches its channel and has
+/// room for it, and is closed when that one is over. A predecessor can fill this place, never the successor's channel.
 /// </summary>
 internal sealed class HandOvers(ChannelServer server) : IDisposable
 {
-    private readonly Dictionary<InstanceId, List<Handed>> _waiting = [];
+    private readonly Dictionary<InstanceId, Queue<Handed>> _waiting = [];
 
     public void HandOver(ChannelConnection from, string name, ReceivedDescriptors descriptors)
     {
@@ -32,29 +32,41 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
             from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", $"descriptor {i} is {kind}, which cannot be handed over"));
             return;
         }
-        if (server.Find(successor) is not { IsWatching: true } to)
+        if (!TryKeep(successor, new Handed(from.Instance.Id, name, TakeAll(descriptors))))
         {
-            if (!TryKeep(successor, new Handed(from.Instance.Id, name, TakeAll(descriptors))))
-            {
-                from.Answer(server.Packet.Error("LimitReached", ("limit", $"{Limits.HandedOverCount} descriptors that wait for the successor to watch")));
-                return;
-            }
+            from.Answer(server.Packet.Error("LimitReached", ("limit", $"{Limits.HandedOverCount} descriptors that wait for the successor")));
+            return;
         }
-        else
-        {
-            Tell(to, new Handed(from.Instance.Id, name, TakeAll(descriptors)));
-        }
+        if (server.Find(successor) is { } to)
+            Deliver(to);
         from.Answer(ChannelPacket.Empty);
     }
 
-    /// <summary>It watches now: gets what waits.</summary>
+    /// <summary>It watches now, or has room again: gets what waits.</summary>
     public void Deliver(ChannelConnection to)
     {
-        if (!_waiting.Remove(to.Instance.Id, out List<Handed>? waiting))
-            return;
-        foreach (Handed handed in waiting)
-            Tell(to, handed);
+        while (to.HasRoomForEvents && _waiting.TryGetValue(to.Instance.Id, out Queue<Handed>? waiting))
+        {
+            Handed next = waiting.Dequeue();
+            if (waiting.Count == 0)
+                _waiting.Remove(to.Instance.Id);
+            Tell(to, next);
+        }
     }
+
+    /// <summary>Nobody is left who could hand anything over to it. It is told behind all that still waits for it.</summary>
+    public void End(ChannelConnection to, InstanceId predecessor)
+    {
+        if (!to.IsWatching)
+            return;
+        if (_waiting.TryGetValue(to.Instance.Id, out Queue<Handed>? waiting))
+            waiting.Enqueue(new Handed(predecessor, Name: null, []));
+        else
+            Tell(to, new Handed(predecessor, Name: null, []));
+    }
+
+    /// <summary>From whom something waits for an instance; null: nothing does.</summary>
+    public InstanceId? Source(InstanceId successor) => _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Peek().From : null;
 
     public void Progress(ChannelConnection from, long remaining)
     {
@@ -64,7 +76,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 
     public void Forget(InstanceId over)
     {
-        if (!_waiting.Remove(over, out List<Handed>? waiting))
+        if (!_waiting.Remove(over, out Queue<Handed>? waiting))
             return;
         foreach (Handed handed in waiting)
             handed.Dispose();
@@ -78,28 +90,36 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 
     private bool TryKeep(InstanceId successor, Handed handed)
     {
-        if (!_waiting.TryGetValue(successor, out List<Handed>? waiting))
-            _waiting.Add(successor, waiting = []);
-        if (waiting.Sum(h => h.Descriptors.Length) + handed.Descriptors.Length > Limits.HandedOverCount)
+        _ = _waiting.TryGetValue(successor, out Queue<Handed>? waiting);
+        if ((waiting?.Sum(h => h.Descriptors.Length) ?? 0) + handed.Descriptors.Length > Limits.HandedOverCount)
         {
             handed.Dispose();
             return false;
         }
-        waiting.Add(handed);
+        if (waiting is null)
+            _waiting.Add(successor, waiting = []);
+        waiting.Enqueue(handed);
         return true;
     }
 
     private void Tell(ChannelConnection to, Handed handed)
     {
         Utf8JsonWriter json = server.Packet.Begin();
+        if (handed.Name is not { } name)
+        {
+            json.WriteString("event", "PredecessorEnded");
+            json.WriteNumber("predecessor", handed.From.Number);
+            to.Tell(server.Packet.End(continues: true));
+            return;
+        }
         json.WriteString("event", "Received");
-        json.WriteString("name", handed.Name);
+        json.WriteString("name", name);
         json.WriteNumber("from", handed.From.Number);
         json.WriteStartArray("descriptors");
         for (int i = 0; i < handed.Descriptors.Length; i++)
         {
             DescriptorFacts facts = DescriptorFacts.Read(handed.Descriptors[i]);
-            OutgoingList.WriteEntry(json, new ListedDescriptor(handed.Name, "handed-over", null, facts), i);
+            OutgoingList.WriteEntry(json, new ListedDescriptor(name, "handed-over", null, facts), i);
         }
         json.WriteEndArray();
         if (!to.Tell(server.Packet.End(continues: true), handed.Descriptors))
@@ -114,8 +134,8 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
         return taken;
     }
 
-    /// <summary>What came with one <c>HandOver</c>. Owns the descriptors.</summary>
-    private sealed record Handed(InstanceId From, string Name, FileDescriptor[] Descriptors) : IDisposable
+    /// <summary>What came with one <c>HandOver</c>; without a name the word that nothing more will come. Owns the descriptors.</summary>
+    private sealed record Handed(InstanceId From, string? Name, FileDescriptor[] Descriptors) : IDisposable
     {
         public void Dispose()
         {

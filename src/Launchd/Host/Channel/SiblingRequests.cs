@@ -166,10 +166,11 @@ internal sealed class SiblingRequests : IDisposable
         _published.Clear();
     }
 
-    private SiblingRank RankOf(InstanceId instance) => _server.InstanceOf(instance)?.Phase switch
+    // One that has not taken its place yet may never do so.
+    private SiblingRank RankOf(InstanceId instance) => _server.InstanceOf(instance) switch
     {
-        SlotPhase.Ready => SiblingRank.Ready,
-        SlotPhase.Starting => SiblingRank.Starting,
+        { Slot.Role: SlotRole.Holder, Phase: SlotPhase.Ready } => SiblingRank.Ready,
+        { Slot.Role: SlotRole.Holder, Phase: SlotPhase.Starting } => SiblingRank.Starting,
         _ => SiblingRank.Draining,
     };
 
