@@ -131,6 +131,7 @@ public sealed class MainProcessTests
         }
         using ControlSocket control = await ControlSocket.To(supervisor);
         using Sender sender = new(supervisor);
+        _ = await control.Call("Status");
         int before = Living.DescriptorCount(pid);
 
         foreach (int named in (int[])[pid, other.Pid, dead])
