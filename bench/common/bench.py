@@ -123,8 +123,8 @@ class Load:
     BAD = ("refused", "reset", "timed_out", "cut", "wrong")
 
     def __init__(self, address, clients, keeps, rate=0, ledger=None):
-        self.process = subprocess.Popen([compiled("load"), address, str(clients), "keep" if keeps else "close", str(rate)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        words = [compiled("load"), address, str(clients), "keep" if keeps else "close", str(rate), *([ledger] if ledger else [])]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.phases, self.bad, self.ledger, self.current = {}, [], ledger, "all"
         self.arrived = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -133,8 +133,6 @@ class Load:
     def read(self):
         for line in self.process.stdout:
             entry = json.loads(line)
-            if self.ledger:
-                self.ledger.write(line)
             with self.arrived:
                 if "bad" in entry:
                     entry["at"] = time.monotonic()
@@ -164,6 +162,25 @@ class Load:
 
     def balances(self):
         return all(p["balances"] for p in self.phases.values()) and self.process.returncode == 0
+
+    def audit(self):
+        """Counts the ledger again: None, or why it is not that of the figures. Each number from 1 on has to be there, once, and be ok."""
+        if not self.ledger:
+            return None
+        seen, count, wrong = bytearray(), 0, 0
+        with open(self.ledger, encoding="ascii") as lines:
+            for line in lines:
+                number, _, _, _, how = line.rstrip("\n").split(" ", 4)
+                at = int(number)
+                if at >= len(seen):
+                    seen.extend(bytes(max(at + 1 - len(seen), 1 << 20)))
+                if seen[at]:
+                    return f"request {at} stands twice in {self.ledger}"
+                seen[at], count, wrong = 1, count + 1, wrong + (how != "ok")
+        answered = sum(p["answered"] for p in self.phases.values())
+        if 0 in seen[1:count + 1] or count != answered + self.failures() or wrong != self.failures():
+            return f"{self.ledger} has {count} requests, {wrong} of them wrong; the figures have {answered} and {self.failures()}"
+        return None
 
 
 class Progress:

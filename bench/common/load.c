@@ -1,6 +1,6 @@
 /* Asks an HTTP server from many clients and accounts for every request: each is sent once, and its outcome written down.
  *
- *   load ADDRESS CLIENTS close|keep [RATE]      ADDRESS is HOST:PORT or a path
+ *   load ADDRESS CLIENTS close|keep [RATE [LEDGER]]      ADDRESS is HOST:PORT or a path
  *
  * close: a connection for each request. keep: connections are kept as long as the server keeps them. RATE: requests per second over all
  * clients, evenly spread, and a latency counts from the moment at which the request was due; without it each client asks again as soon as
@@ -10,6 +10,9 @@
  * phase, and one for each request that was not answered as it should be. A request goes wrong by being refused, reset, timed out, cut short
  * or answered with something that is not its own. A request on a kept connection that the server closed before a byte of the answer is sent
  * once more on a new one, as RFC 9112, 9.3.1 has it, and counted as "again".
+ *
+ * LEDGER gets a line for every request, when it is over: its number (each from 1 on once), when it began and how long it took in microseconds,
+ * the process that answered ("-": it does not tell), and "ok" or what went wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -54,6 +57,7 @@ static int64_t interval;
 static uint64_t numbers;
 static char name[64] = "all";
 static long last_generation = -1, last_pid = -1;
+static FILE *ledger;
 
 static int64_t now(void)
 {
@@ -109,6 +113,16 @@ static void report(void)
     phase.sent = open;
 }
 
+static void enter(struct client *c, int64_t took, long pid, const char *how)
+{
+    if (ledger == NULL)
+        return;
+    if (pid >= 0)
+        fprintf(ledger, "%llu %lld %lld %ld %s\n", (unsigned long long)c->number, (long long)(c->began / 1000), (long long)(took / 1000), pid, how);
+    else
+        fprintf(ledger, "%llu %lld %lld - %s\n", (unsigned long long)c->number, (long long)(c->began / 1000), (long long)(took / 1000), how);
+}
+
 static void close_fd(struct client *c)
 {
     if (c->fd >= 0)
@@ -120,6 +134,7 @@ static void close_fd(struct client *c)
 static void bad(struct client *c, uint64_t *count, const char *how)
 {
     (*count)++;
+    enter(c, now() - c->began, -1, how);
     printf("{\"bad\":\"%s\",\"request\":%llu,\"stage\":\"%s\",\"reused\":%d,\"after_ms\":%.3f,\"bytes\":%d,\"generation\":%ld,\"pid\":%ld}\n", how,
         (unsigned long long)c->number, c->state == CONNECTING ? "connect" : "answer", c->reused, (now() - c->began) / 1e6, c->length,
         last_generation, last_pid);
@@ -185,8 +200,10 @@ static void ask(struct client *c)
 }
 
 /* -1: not complete. 0: complete, the connection stays. 1: complete, and closed. -2: not what was asked for. */
-static int judge(struct client *c, int is_end)
+static int judge(struct client *c, int is_end, long *pid)
 {
+    long generation = -1;
+    *pid = -1;
     c->text[c->length] = 0;
     char *head = strstr(c->text, "\r\n\r\n");
     if (head == NULL)
@@ -211,19 +228,19 @@ static int judge(struct client *c, int is_end)
     char *found = strstr(body, wanted);
     if (strncmp(c->text, "HTTP/1.", 7) != 0 || strncmp(c->text + 8, " 200", 4) != 0 || found == NULL || strchr(" \r\n", found[wanted_length]) == NULL)
         return -2;
-    long generation = -1, pid = -1;
-    if (sscanf(found + wanted_length, " %ld %ld", &generation, &pid) == 2 && pid != last_pid) {
+    if (sscanf(found + wanted_length, " %ld %ld", &generation, pid) == 2 && *pid != last_pid) {
         phase.pids++;
-        last_pid = pid;
+        last_pid = *pid;
         last_generation = generation;
     }
     char *closing = strcasestr(c->text, "\r\nConnection: close");
     return (closing != NULL && closing < head) || is_end || c->text[7] == '0' ? 1 : 0;
 }
 
-static void finish(struct client *c, int closes)
+static void finish(struct client *c, int closes, long pid)
 {
     int64_t took = now() - c->began;
+    enter(c, took, pid, "ok");
     phase.answered++;
     phase.buckets[bucket_of((uint64_t)took)]++;
     if (took > phase.longest)
@@ -252,10 +269,11 @@ static void go_on(struct client *c, uint32_t events)
         return;
     }
     while (c->state == WAITING) {
+        long pid;
         ssize_t got = recv(c->fd, c->text + c->length, ROOM - 1 - c->length, 0);
         if (got < 0 && errno == EAGAIN)
             return;
-        if (got < 0 || (got == 0 && judge(c, 1) < 0)) {
+        if (got < 0 || (got == 0 && judge(c, 1, &pid) < 0)) {
             if (c->reused && !c->repeated && c->length == 0) {
                 phase.again++;
                 c->repeated = 1;
@@ -267,9 +285,9 @@ static void go_on(struct client *c, uint32_t events)
             return;
         }
         c->length += (int)got;
-        int verdict = judge(c, got == 0);
+        int verdict = judge(c, got == 0, &pid);
         if (verdict >= 0)
-            finish(c, verdict);
+            finish(c, verdict, pid);
         else if (verdict == -2)
             bad(c, &phase.wrong, "wrong");
     }
@@ -320,13 +338,15 @@ static void parse_address(const char *text)
 int main(int count, char **words)
 {
     if (count < 4) {
-        fprintf(stderr, "usage: load ADDRESS CLIENTS close|keep [RATE]\n");
+        fprintf(stderr, "usage: load ADDRESS CLIENTS close|keep [RATE [LEDGER]]\n");
         return 64;
     }
     parse_address(words[1]);
     client_count = atoi(words[2]) < MOST ? atoi(words[2]) : MOST;
     keep = strcmp(words[3], "keep") == 0;
     double rate = count > 4 ? atof(words[4]) : 0;
+    if (count > 5 && (ledger = fopen(words[5], "we")) == NULL)
+        die(words[5]);
     interval = rate > 0 ? (int64_t)(1e9 * client_count / rate) : 0;
     queue = epoll_create1(EPOLL_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -371,5 +391,7 @@ int main(int count, char **words)
         }
     }
     report();
+    if (ledger != NULL && fclose(ledger) != 0)
+        die("the ledger");
     return 0;
 }

@@ -39,7 +39,7 @@ BROKEN = {
     "never ready": ('echo release NUMBER waits\nexec SERVER --never-ready', "was not ready within"),
     "exits at once": ('echo release NUMBER gives up\nexit 7', "exited with 7 before it was ready"),
     "dies while proving": ('echo release NUMBER dies\nexec SERVER --die-after 20', "exited with 9"),
-    "cannot be executed": (None, "cannot execute"),
+    "cannot be executed": (None, "Permission denied"),
     "hangs": ('echo release NUMBER hangs\nexec SERVER --hang', "was not ready within"),
 }
 
@@ -86,16 +86,15 @@ def main():
     parser.add_argument("--prove", default="100ms")
     parser.add_argument("--patience", default="1s", help="ready_timeout and stop_timeout")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--ledger", help="takes a line for each phase and each request that failed")
+    parser.add_argument("--ledger", help="a file that gets a line for every request (see load.c), and is counted again in the end")
     options = parser.parse_args()
-    ledger = open(options.ledger, "a", buffering=1) if options.ledger else None
     dice, problems, kinds, port, server = random.Random(options.seed), [], {}, free_port(), compiled("server")
     shown = {}
     with Supervisor("release", start=False) as supervisor:
         release(supervisor.folder, 0, None, server)
         supervisor.run(CONFIG.format(port=port, folder=supervisor.folder, prove=options.prove, patience=options.patience))
         supervisor.call("Start", services=["web"])
-        load = Load(f"127.0.0.1:{port}", options.clients, options.load == "keep", options.rate, ledger)
+        load = Load(f"127.0.0.1:{port}", options.clients, options.load == "keep", options.rate, options.ledger)
         good, progress, began = 0, Progress("releases", options.releases), time.monotonic()
         for number in range(1, options.releases + 1):
             kind = dice.choice(sorted(BROKEN)) if dice.random() < 1 / 3 else None
@@ -110,7 +109,9 @@ def main():
         if load.bad:
             problems.append(f"{len(load.bad)} requests failed, first: {load.bad[:3]}")
         if not load.balances():
-            problems.append(f"the ledger does not balance: {load.phases}")
+            problems.append(f"the figures do not balance: {load.phases}")
+        if (mistake := load.audit()) is not None:
+            problems.append(mistake)
         running = supervisor.call("Status")["parameters"]["services"][0]["instances"]
         if len(running) != 1:
             problems.append(f"in the end {len(running)} instances run: {running}")

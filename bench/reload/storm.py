@@ -191,7 +191,7 @@ def zombies(pid):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--launchd", default="artifacts/native/launchd-cs")
+    options.add_argument("--launchd", default=os.environ.get("LAUNCHD_CS", "artifacts/native/launchd-cs"))
     options.add_argument("--reloads", type=int, default=500)
     options.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     options.add_argument("--ledger", default=None)

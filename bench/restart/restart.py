@@ -2,10 +2,11 @@
 """Restarts under load, with a ledger: every request is sent once and accounted for. Nothing may be refused, reset, timed out, cut or wrong.
 
     python3 bench/restart/restart.py [--restarts 40] [--cases tcp,unix,pool,nginx,gunicorn,kestrel] [--loads close,keep]
-                                     [--clients 64] [--rate 0] [--per-second 0] [--calm 5] [--ledger FILE]
+                                     [--clients 64] [--rate 0] [--per-second 0] [--calm 5] [--ledger FOLDER]
 
 close: a connection for each request; keep: connections are kept alive. --rate: requests per second over all clients, evenly spread (0: each
 client asks again at once, so both processors are always busy). --per-second: restarts per second (0: as fast as they follow each other).
+--ledger: a file for each case with a line for every request (see load.c), which is counted again in the end.
 
 Each case has four phases under the same load: warming up; calm; "beside", in which a second service that nobody asks is restarted at the same
 rate, which shows what the births of processes take from two processors; and the restarts themselves. tcp, unix: a small C server;
@@ -114,7 +115,7 @@ def restart(supervisor, name, count, options, what, problems):
     return time.monotonic() - began
 
 
-def run(case, keeps, options, ledger):
+def run(case, keeps, options):
     port, beside, problems = free_port(), free_port(), []
     with Supervisor("restart", start=False) as supervisor:
         supervisor.run(service(case, "web", supervisor, port, options) + service(case, "beside", supervisor, beside, options))
@@ -122,6 +123,7 @@ def run(case, keeps, options, ledger):
             answer = supervisor.call("Start", services=[name])
             if not all(r["ok"] for r in answer["parameters"]["results"]):
                 raise SystemExit(f"{case} does not start: {answer}")
+        ledger = options.ledger and str(pathlib.Path(options.ledger, f"{case}-{'keep' if keeps else 'close'}"))
         load = Load(f"{supervisor.folder}/web.sock" if case == "unix" else f"127.0.0.1:{port}", options.clients, keeps, options.rate, ledger)
         time.sleep(min(2.0, options.calm))
         load.phase("calm")
@@ -136,7 +138,9 @@ def run(case, keeps, options, ledger):
         if load.bad:
             problems.append(f"{len(load.bad)} requests failed, first: {load.bad[:3]}")
         if not load.balances():
-            problems.append(f"the ledger does not balance: {load.phases}")
+            problems.append(f"the figures do not balance: {load.phases}")
+        if (mistake := load.audit()) is not None:
+            problems.append(mistake)
         if case in ("tcp", "unix", "pool") and restarts["changes"] < options.restarts:
             problems.append(f"only {restarts['changes']} instances answered in {options.restarts} restarts")
         supervisor.keeps = bool(problems)
@@ -144,11 +148,12 @@ def run(case, keeps, options, ledger):
     ratio = restarts["p99_ms"] / calm["p99_ms"] if calm["p99_ms"] > 0 else 0.0
     ratio_beside = restarts["p99_ms"] / births["p99_ms"] if births["p99_ms"] > 0 else 0.0
     sent = sum(p["answered"] for p in load.phases.values()) + load.failures()
-    print(f"{case:8} {'keep' if keeps else 'close':5} {options.restarts:6} restarts {options.restarts / took:5.1f}/s {sent:10} requests {load.failures():3} failed "
-          f"{sum(p['again'] for p in load.phases.values()):4} again | {restarts['answered'] / restarts['seconds']:7.0f}/s | p50 {calm['p50_ms']:.2f} "
-          f"{births['p50_ms']:.2f} {restarts['p50_ms']:.2f} p99 {calm['p99_ms']:.2f} {births['p99_ms']:.2f} {restarts['p99_ms']:.2f} "
-          f"(x{ratio:.2f} of calm, x{ratio_beside:.2f} of beside) longest {restarts['longest_ms']:.1f} ms | daemon {processor / options.restarts * 1000:.1f} ms "
-          f"each, {grown:+d} KiB", flush=True)
+    again = sum(p["again"] for p in load.phases.values())
+    print(f"{case:8} {'keep' if keeps else 'close':5} {options.restarts:6} restarts {options.restarts / took:5.1f}/s {sent:10} requests "
+          f"{load.failures():3} failed {again:4} again | {restarts['answered'] / restarts['seconds']:7.0f}/s "
+          f"| p50 {calm['p50_ms']:.2f} {births['p50_ms']:.2f} {restarts['p50_ms']:.2f} p99 {calm['p99_ms']:.2f} {births['p99_ms']:.2f} "
+          f"{restarts['p99_ms']:.2f} (x{ratio:.2f} of calm, x{ratio_beside:.2f} of beside) longest {restarts['longest_ms']:.1f} ms "
+          f"| daemon {processor / options.restarts * 1000:.1f} ms each, {grown:+d} KiB", flush=True)
     return sent, problems
 
 
@@ -171,16 +176,17 @@ def main():
     parser.add_argument("--calm", type=float, default=5)
     parser.add_argument("--beside", type=int, default=200, help="most restarts of the service beside")
     parser.add_argument("--prove", default="50ms", help="how long a new instance must stay ready")
-    parser.add_argument("--ledger", help="takes a line for each phase and each request that failed")
+    parser.add_argument("--ledger", help="a folder for the ledgers")
     options = parser.parse_args()
-    ledger = open(options.ledger, "a", buffering=1) if options.ledger else None
+    if options.ledger:
+        pathlib.Path(options.ledger).mkdir(parents=True, exist_ok=True)
     problems, sent, ran = [], 0, 0
     for case in options.cases.split(","):
         if (reason := available(case)) is not None:
             print(f"{case:8} skipped: {reason}")
             continue
         for load in options.loads.split(","):
-            requests, found = run(case, load == "keep", options, ledger)
+            requests, found = run(case, load == "keep", options)
             sent, ran = sent + requests, ran + 1
             problems += [f"{case} {load}: {problem}" for problem in found]
     return verdict("restart", problems, f"{ran} cases of {options.restarts} restarts under {options.clients} clients, {sent} requests")

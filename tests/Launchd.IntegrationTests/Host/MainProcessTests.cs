@@ -107,7 +107,7 @@ public sealed class MainProcessTests
         Assert.Equal(stranger.Pid, (await supervisor.Event("ready", "app")).Pid);
         _ = await control.Call("Status");
         // The new one in the place of the former.
-        Assert.Equal(before, Living.DescriptorCount(pid));
+        await control.Descriptors(pid, before);
         _ = await control.Call("Stop", """{"services":["app"]}""");
         Assert.Equal(128 + Living.SIGTERM, await stranger.Exit());
         Assert.Equal(0, await supervisor.Stop());
@@ -147,7 +147,7 @@ public sealed class MainProcessTests
 
         Assert.Equal(spawned.Pid, (await supervisor.Event("ready", "app")).Pid);
         Assert.Equal(6, await control.Counter("main-pid-refused"));
-        Assert.Equal(before, Living.DescriptorCount(pid));
+        await control.Descriptors(pid, before);
         Assert.Equal(0, await supervisor.Stop());
     }
 
