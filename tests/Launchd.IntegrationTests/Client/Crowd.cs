@@ -17,6 +17,7 @@ internal sealed class Crowd : IAsyncDisposable
 
     private readonly List<Guest> _guests = [];
     private readonly CancellationTokenSource _talking = new();
+    private int _ended;
     private Task<int[]> _talks = Task.FromResult<int[]>([]);
 
     /// <summary>So many lines were said so far.</summary>
@@ -52,8 +53,13 @@ internal sealed class Crowd : IAsyncDisposable
     /// <summary>Everybody begins a line.</summary>
     public Task BeginLines() => Task.WhenAll(_guests.Skip(10).Select(g => g.Send("begun here, ")));
 
-    /// <summary>And ends it, whoever reads it now.</summary>
-    public Task EndLines() => Task.WhenAll(_guests.Skip(10).Select(g => g.Send("ended there\n")));
+    /// <summary>And ends it, whoever reads it now. All of them are heard: what is said afterwards comes afterwards.</summary>
+    public async Task EndLines()
+    {
+        await Task.WhenAll(_guests.Skip(10).Select(g => g.Send("ended there\n")));
+        _ended += _guests.Count - 10;
+        await _guests[0].HearOften("ended there", _ended);
+    }
 
     /// <summary>The end: everybody has got every line since its own coming, once and in the one order, and nobody was disconnected.</summary>
     public async Task Part()
@@ -62,7 +68,7 @@ internal sealed class Crowd : IAsyncDisposable
         int[] said = await Deadline.Await(_talks, "the talkers' last lines", () => $"{LineCount} lines");
         await _guests[^1].Send("the end\n");
         string[][] heard = await Deadline.Await(
-            Task.WhenAll(_guests.Select(g => g.HearEnd($"{_guests[^1].Name}: the end"))), "the last line at everybody", () => $"{LineCount} lines");
+            Task.WhenAll(_guests.Select(g => g.HearEnd($"{_guests[^1].Name}: the end"))), "the last line at everybody", () => string.Join('\n', _guests));
 
         string[] ledger = heard[0];
         for (int i = 0; i < ledger.Length; i++)
@@ -166,10 +172,19 @@ internal sealed class Crowd : IAsyncDisposable
 
         public Task Hear(int count) => Until(() => _lines.Count >= count, $"{count} lines at {Name}");
 
+        public Task HearOften(string end, int count) =>
+            Until(() => _lines.Count(l => l.EndsWith(end, StringComparison.Ordinal)) >= count, $"{count} lines that end with '{end}' at {Name}");
+
         public async Task<string[]> HearEnd(string last)
         {
             await Until(() => _lines.Count > 0 && _lines[^1].EndsWith(last, StringComparison.Ordinal), $"the last line at {Name}");
             return [.. _lines];
+        }
+
+        public override string ToString()
+        {
+            lock (_gate)
+                return $"{Name}: {_lines.Count} lines, {_ended ?? "connected"}, the last: {(_lines is [.., var last] ? last[..Math.Min(last.Length, 60)] : "none")}";
         }
 
         public void Dispose()
