@@ -184,7 +184,10 @@ internal sealed class Crowd : IAsyncDisposable
         public override string ToString()
         {
             lock (_gate)
-                return $"{Name}: {_lines.Count} lines, {_ended ?? "connected"}, the last: {(_lines is [.., var last] ? last[..Math.Min(last.Length, 60)] : "none")}";
+            {
+                string last = _lines is [.., var line] ? line[..Math.Min(line.Length, 60)] : "none";
+                return $"{Name}: {_lines.Count} lines, {_ended ?? "connected"}, the last: {last}";
+            }
         }
 
         public void Dispose()
