@@ -30,13 +30,20 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
     /// <summary>Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.</summary>
     public const int MostWaiting = 256;
 
-    /// <summary>Nothing more should be read from the service; <c>onEased</c> is called, on any thread, when that is over.</summary>
+    /// <summary>
+    /// Nothing more should be read from the service; <c>onEased</c> is called, on any thread, when that is over. Whoever has heard it once
+    /// is owed that call, even if the next one who looks finds room.
+    /// </summary>
     public bool IsFull
     {
         get
         {
             lock (_lock)
-                return _wasFull = _waiting.Count >= MostWaiting;
+            {
+                bool isFull = _waiting.Count >= MostWaiting;
+                _wasFull |= isFull;
+                return isFull;
+            }
         }
     }
 

@@ -63,6 +63,35 @@ public sealed class SlowLaneTests
     }
 
     [Fact]
+    public async Task WhoHeardThatItIsFullIsTold_EvenIfAnotherFindsRoomMeanwhile()
+    {
+        TaskCompletionSource eased = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        SlowLane lane = new(eased.SetResult);
+        using SemaphoreSlim leave = new(0);
+        using SemaphoreSlim entered = new(0);
+        void Work()
+        {
+            entered.Release();
+            leave.Wait();
+        }
+
+        // Four are under way, and as many wait as may.
+        for (int i = 0; i < 4; i++)
+            Assert.True(lane.TryRun(Work));
+        for (int i = 0; i < 4; i++)
+            Assert.True(await entered.WaitAsync(Deadline.Generous));
+        for (int i = 0; i < SlowLane.MostWaiting; i++)
+            Assert.True(lane.TryRun(Work));
+        Assert.True(lane.IsFull);
+        leave.Release();
+        Assert.True(await entered.WaitAsync(Deadline.Generous));
+
+        Assert.False(lane.IsFull);
+        leave.Release(SlowLane.MostWaiting + 3);
+        await eased.Task.WaitAsync(Deadline.Generous);
+    }
+
+    [Fact]
     public void AtTheEndWhatIsSlowIsLeftToTheKernel()
     {
         SlowLane lane = new(() => { });
