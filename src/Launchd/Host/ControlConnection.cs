@@ -142,6 +142,12 @@ internal sealed class ControlConnection
             Close();
             return;
         }
+        if (_host.Parts.Lanes.Operators.IsFull)
+        {
+            _host.Count("control-descriptors-not-closed");
+            Close();
+            return;
+        }
         _inputCount += received.Length;
         TakeCalls();
     }

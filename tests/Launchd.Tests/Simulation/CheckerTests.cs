@@ -30,7 +30,7 @@ public sealed class CheckerTests
     [InlineData("lose TellHandOver", "18: a drain")]
     [InlineData("lose TellPredecessorEnded", "18: a holder waits")]
     [InlineData("lose Spawn", "11: not at rest")]
-    [InlineData("lose AwaitTurn", "17: somebody was put off")]
+    [InlineData("lose AwaitTurn", "19: somebody was put off")]
     [InlineData("lose Exit", "11: the shutdown does not end")]
     [InlineData("lose LookAtQueues", "17: told to end without a look")]
     [InlineData("unsaid rollback", "3: a new instance failed before its proof")]

@@ -3,10 +3,10 @@ using Launchd.Core;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Property 17: between two turns of the host no more is started than the budget, connections that were accepted aside; who was put off has a
+/// Property 19: between two turns of the host no more is started than the budget, connections that were accepted aside; who was put off has a
 /// turn asked for, once, and not while there was room.
 /// </summary>
-internal sealed class TurnChecker(Supervisor supervisor) : Checker("17")
+internal sealed class TurnChecker(Supervisor supervisor) : Checker("19")
 {
     private int _started;
     private bool _isAwaited;
