@@ -98,15 +98,16 @@ internal static class ServiceMachine
         string[] awaited = [.. preparing.Instance.Definition.Files.Where(d.Graph.Connections.ContainsKey)
             .Select(f => $"file \"{f}\": cannot connect to {d.Graph.Connections[f]}")];
         FailToStart(d, service, slot, preparing, new Failure.SpawnFailed("file", TimedOut,
-            $"cannot start {id.Service}: {string.Join(", or ", awaited)}: no answer within {Spans.Show(Limits.ConnectPatience)}"), unserved: null);
+            $"cannot start {id.Service}: {string.Join(", or ", awaited)}: no answer within {Spans.Show(Limits.ConnectPatience)}"));
     }
 
-    /// <summary>Takes back what belongs to an instance that is being prepared.</summary>
-    public static void EndPreparing(Draft d, SlotPhase.Preparing preparing)
+    /// <summary>Takes back what belongs to an instance that is being prepared; its client is sent away, or kept and returned.</summary>
+    public static ConnectionId? EndPreparing(Draft d, SlotPhase.Preparing preparing, bool keepsConnection = false)
     {
         d.Disarm(TimerKind.Prepare, preparing.Instance.Id.Service, preparing.Instance.Id.Number);
-        if (preparing.Connection is { } connection)
+        if (preparing.Connection is { } connection && !keepsConnection)
             d.Do(new Effect.CloseConnection(connection));
+        return keepsConnection ? preparing.Connection : null;
     }
 
     public static void Apply(Draft d, Event.Spawned spawned)
@@ -138,11 +139,11 @@ internal static class ServiceMachine
             FailToStart(d, service, slot, phase, failed.Failure, failed.Connection);
     }
 
-    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved)
+    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved = null)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Preparing preparing)
-            EndPreparing(d, preparing);
+            unserved = EndPreparing(d, preparing, failure.IsShortage);
         d.Report(new Notice.ExecFailed(instance.Id, slot.Slot, instance.Generation, failure));
         d.Do(new Effect.Release(instance.Id));
         RecordFailure(d, service, failure, instance.Id);

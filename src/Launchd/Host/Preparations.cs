@@ -125,7 +125,10 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     }
 
     private static Event.SpawnFailed Refusal(InstanceId instance, string key, OpenFailure failure) =>
-        new(instance, new Failure.SpawnFailed("file", failure.Errno.Value, $"cannot start {instance.Service}: file \"{key}\": {failure}"));
+        new(instance, new Failure.SpawnFailed("file", failure.Errno.Value, $"cannot start {instance.Service}: file \"{key}\": {failure}")
+        {
+            IsShortage = failure.Errno.IsShortage,
+        });
 
     /// <summary>What one instance is to be born with; owns it.</summary>
     internal sealed class Preparation : IDisposable

@@ -55,7 +55,23 @@ internal sealed class ChannelPeer : IDisposable
     public static int ChannelNumber(int pid) => int.Parse(Variable(pid, "LAUNCHD_CHANNEL"));
 
     public static string Variable(int pid, string name) =>
-        File.ReadAllText($"/proc/{pid}/environ").Split('\0').Single(v => v.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
+        Environment(pid).Split('\0').Single(v => v.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
+
+    /// <summary>
+    /// The environment with which a program was executed. execve(2) lets the parent of a vfork(2) go on as soon as the old memory is
+    /// given up, a moment before the new one has its environment (fs/exec.c, exec_mmap): the file is empty for so long, and no event ends it.
+    /// </summary>
+    private static string Environment(int pid)
+    {
+        long end = System.Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        string text = "";
+        while (text.Length == 0)
+        {
+            Assert.True(System.Environment.TickCount64 < end, $"process {pid} has no environment");
+            text = File.ReadAllText($"/proc/{pid}/environ");
+        }
+        return text;
+    }
 
     /// <summary>Calls, and returns the answer as text.</summary>
     public string Call(string method, string parameters = "{}", params ReadOnlySpan<FileDescriptor> descriptors)

@@ -79,6 +79,23 @@ public sealed class PreparingTests
     }
 
     [Fact]
+    public void WithoutADescriptorForTheConnection_TheClientWaits_AndNoStartIsCounted()
+    {
+        World world = new World(A.Connection("each") with { Files = ["db"] }).Boot();
+        world.Do(new Event.ConnectionAccepted(new ServiceName("each"), new ConnectionId(7), "10.0.0.1"));
+
+        world.Do(new Event.SpawnFailed(world.Last("each"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
+
+        Assert.DoesNotContain(new Effect.CloseConnection(new ConnectionId(7)), world.Effects);
+        world.Fire(TimerKind.Activation);
+        Assert.Equal(new ConnectionId(7), world.Effects.OfType<Effect.Prepare>().Last().Connection);
+
+        World counted = new World(Web with { Restart = RestartKind.Always, StartLimit = new RateLimit(1, TimeSpan.FromMinutes(1)) }).Boot();
+        counted.Do(new Event.SpawnFailed(counted.Last("web"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
+        Assert.IsType<SlotPhase.BackingOff>(counted.Phase("web"));
+    }
+
+    [Fact]
     public void AnOrderToStart_IsAnsweredWhenItIsReady()
     {
         World world = new World(Web with { Start = StartKind.Manual }).Boot();

@@ -55,7 +55,7 @@ internal sealed class ConnectionChecker(Known known) : Checker("connections")
 {
     private readonly Dictionary<InstanceId, (ConnectionId Connection, string Source)> _begun = [];
     private readonly Dictionary<ConnectionId, (ServiceName Service, string Source)> _open = [];
-    private readonly HashSet<ConnectionId> _prepared = [];
+    private readonly Dictionary<ConnectionId, InstanceId> _prepared = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
@@ -67,6 +67,8 @@ internal sealed class ConnectionChecker(Known known) : Checker("connections")
         }
         if (happened is Event.SpawnFailed { Connection: { } givenBack } failed)
             _open.Add(givenBack, (failed.Instance.Service, _begun[failed.Instance].Source));
+        if (happened is Event.SpawnFailed unborn)
+            CheckUnserved(unborn, effects);
         foreach (Effect effect in effects)
         {
             if (effect is Effect.CloseConnection close)
@@ -76,15 +78,15 @@ internal sealed class ConnectionChecker(Known known) : Checker("connections")
             }
             if (Start.Of(happened, effect) is { Connection: { } first } start)
                 Begin(start, first);
-            if (effect is Effect.Prepare { Connection: { } held })
-                _prepared.Add(held);
+            if (effect is Effect.Prepare { Connection: { } held } prepare)
+                _prepared.Add(held, prepare.Instance);
             if (effect is Effect.Spawn { Connection: { } served } spawn)
             {
                 That(_open.Remove(served), "a connection out of nowhere is served", spawn);
                 _prepared.Remove(served);
             }
         }
-        bool isLeft = accepted is not null && _open.ContainsKey(accepted.Connection) && !_prepared.Contains(accepted.Connection);
+        bool isLeft = accepted is not null && _open.ContainsKey(accepted.Connection) && !_prepared.ContainsKey(accepted.Connection);
         That(!isLeft, "a connection is neither closed nor served", accepted);
         foreach (Effect.Release release in effects.OfType<Effect.Release>())
             _begun.Remove(release.Instance);
@@ -92,7 +94,17 @@ internal sealed class ConnectionChecker(Known known) : Checker("connections")
             That(_open.Values.All(o => o.Service != forget.Service), "a connection of a forgotten service stays open", forget);
     }
 
-    private bool IsAnyWaiting(ServiceName service) => _open.Any(o => o.Value.Service == service && !_prepared.Contains(o.Key));
+    private void CheckUnserved(Event.SpawnFailed unborn, IReadOnlyList<Effect> effects)
+    {
+        foreach (ConnectionId unserved in _prepared.Where(p => p.Value == unborn.Instance).Select(p => p.Key).ToArray())
+        {
+            _prepared.Remove(unserved);
+            bool isSentAway = effects.Any(e => e is Effect.CloseConnection close && close.Connection == unserved);
+            That(isSentAway != unborn.Failure.IsShortage, "sent away for want of a descriptor, or kept without that want", unborn);
+        }
+    }
+
+    private bool IsAnyWaiting(ServiceName service) => _open.Any(o => o.Value.Service == service && !_prepared.ContainsKey(o.Key));
 
     private void Begin(Start start, ConnectionId connection)
     {

@@ -108,12 +108,17 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     private void Add(int afterMs, Turn turn, Func<Event?> happens) =>
         _queue.Enqueue(new Entry(turn, happens), ((Now + TimeSpan.FromMilliseconds(afterMs)).Nanoseconds, _order++));
 
-    /// <summary>A connection is there at once, later or never, or it is refused.</summary>
+    private static readonly Failure.SpawnFailed[] Unconnected =
+    [
+        new("file", 111, "file \"peer\": Connection refused"),
+        new("file", 24, "file \"peer\": socket: Too many open files") { IsShortage = true },
+    ];
+
+    /// <summary>A connection is there at once, later or never, it is refused, or there is no descriptor for it.</summary>
     private void Prepare(InstanceId instance)
     {
         bool isMade = IsCalm || random.Chance(70);
-        Event outcome = isMade ? new Event.Prepared(instance)
-            : new Event.SpawnFailed(instance, new Failure.SpawnFailed("file", 111, "file \"peer\": Connection refused"));
+        Event outcome = isMade ? new Event.Prepared(instance) : new Event.SpawnFailed(instance, random.Pick(Unconnected));
         if (random.Chance(40))
         {
             Results.Enqueue(outcome);
