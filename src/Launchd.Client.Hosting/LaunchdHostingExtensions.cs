@@ -10,7 +10,7 @@ public static class LaunchdHostingExtensions
 {
     /// <summary>
     /// Kestrel takes the inherited sockets; the supervisor is told READY when everything has started, and STOPPING; a drain ends the
-    /// host, a reload reads its configuration again, the watchdog gets its pulse. <see cref="LaunchdClient"/> can be injected. Logging is
+    /// host, but not before it has heard whom it accepted last; a reload reads its configuration again, the watchdog gets its pulse. <see cref="LaunchdClient"/> can be injected. Logging is
     /// left as it is.
     /// </summary>
     /// <typeparam name="TBuilder">A builder of a web application or of another host.</typeparam>
@@ -43,6 +43,8 @@ public static class LaunchdHostingExtensions
         _ = services.AddSingleton(options);
         services.TryAddSingleton(TimeProvider.System);
         _ = services.AddHostedService<LaunchdLifetime>();
+        if (options.HearLastClients)
+            FirstRequests.Add(services);
         _ = services.Configure<KestrelServerOptions>(kestrel => KestrelListeners.Add(kestrel, clientTaken, options));
         return services;
     }

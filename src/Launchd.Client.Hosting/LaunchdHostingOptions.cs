@@ -16,6 +16,13 @@ public sealed class LaunchdHostingOptions
     /// <summary>Sends the watchdog's pulse, where the supervisor asks for one; default true.</summary>
     public bool Watchdog { get; set; } = true;
 
+    /// <summary>
+    /// When Kestrel stops, it waits for the requests of those whom it accepted last, up to a second after the last of them, instead of closing their
+    /// connections unread; default true. For applications that <see cref="LaunchdHostingExtensions.UseLaunchd"/> finds Kestrel in already, as those of
+    /// WebApplication.CreateBuilder are.
+    /// </summary>
+    public bool HearLastClients { get; set; } = true;
+
     internal IReadOnlyList<(string Name, Action<ListenOptions>? Configure)> Listeners => _listeners;
 
     /// <summary>
