@@ -3,33 +3,30 @@ using System.Runtime;
 namespace Launchd.Config;
 
 /// <summary>
-/// Holds the garbage collector back while a large configuration is read. Nearly all that is made for it lives until it is read, so that
+/// Holds the garbage collector back while a large configuration is read or booted. Nearly all that is made for it lives until then, so that
 /// each collection copies everything and frees nothing; the first one behind the end frees it all. Process-wide: where somebody else
-/// holds the collector back already, or it does not want to be held, the reading is slower and otherwise the same.
+/// holds the collector back already, or it does not want to be held, the work is slower and otherwise the same.
 /// </summary>
 internal sealed class CollectorPause : IDisposable
 {
-    /// <summary>Smaller files fill no generation.</summary>
-    private const int LeastFileBytes = 16 << 10;
-
-    /// <summary>A thousand services take 25 to 45 bytes of tree and definitions for each byte of text.</summary>
-    private const int MemoryPerFileByte = 48;
+    /// <summary>Less fills no generation.</summary>
+    private const long LeastBytes = 768 << 10;
 
     /// <summary>Memory that is reserved, but not touched before it is needed.</summary>
     private const long MostBytes = 48 << 20;
 
-    private long _fileBytes;
+    private long _expected;
     private bool _isOn;
 
-    /// <summary>Called with the size of each file before it is parsed.</summary>
-    public void Expect(int fileBytes)
+    /// <summary>Called before so much more is allocated. The pause ends by itself when it was far more.</summary>
+    public void Expect(long bytes)
     {
-        _fileBytes += fileBytes;
-        if (_isOn || _fileBytes < LeastFileBytes)
+        _expected += bytes;
+        if (_isOn || _expected < LeastBytes)
             return;
         try
         {
-            _isOn = GC.TryStartNoGCRegion(Math.Min(_fileBytes * MemoryPerFileByte, MostBytes), disallowFullBlockingGC: true);
+            _isOn = GC.TryStartNoGCRegion(Math.Min(_expected, MostBytes), disallowFullBlockingGC: true);
         }
         catch (Exception e) when (e is InvalidOperationException or ArgumentOutOfRangeException)
         {

@@ -69,6 +69,21 @@ internal static class Succession
             d.Do(new Effect.TellPredecessorEnded(successor, gone));
     }
 
+    private static bool HasNeighbours(ServiceState state, InstanceId id)
+    {
+        foreach (SlotState slot in state.Slots)
+        {
+            if (slot.Instance is { } instance && (instance.Successor == id || instance.Predecessor == id))
+                return true;
+        }
+        foreach (SlotState slot in state.Beside)
+        {
+            if (slot.Instance is { } instance && (instance.Successor == id || instance.Predecessor == id))
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>A successor will never hold the place: nobody hands anything to it.</summary>
     public static void GiveUp(Draft d, int service, SlotState successor)
     {
@@ -86,6 +101,8 @@ internal static class Succession
         if (d[service].IsPerConnection)
             return gone;
         InstanceId? before = null;
+        if (!HasNeighbours(d[service], gone.Id))
+            return gone.Successor is null && gone.Predecessor is null ? gone : gone with { Successor = null, Predecessor = null };
         foreach (SlotState slot in d[service].Slots.Concat(d[service].Beside).Where(s => s.Instance?.Successor == gone.Id).ToArray())
         {
             SlotPhase.Live phase = (SlotPhase.Live)slot.Phase;

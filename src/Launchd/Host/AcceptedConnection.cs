@@ -46,17 +46,20 @@ internal sealed unsafe class AcceptedConnection : IDisposable
         return number < 0 ? null : new AcceptedConnection(new FileDescriptor(number), name, lane);
     }
 
-    /// <summary><c>REMOTE_ADDR</c>, <c>REMOTE_PORT</c>, <c>SO_COOKIE</c>.</summary>
-    public void AddTo(Dictionary<string, string> variables)
+    /// <summary>The names that <see cref="AddTo"/> uses.</summary>
+    public static IReadOnlyList<string> Variables { get; } = ["REMOTE_ADDR", "REMOTE_PORT", "SO_COOKIE"];
+
+    /// <summary>Adds <c>REMOTE_ADDR</c>, <c>REMOTE_PORT</c>, <c>SO_COOKIE</c>.</summary>
+    public void AddTo(List<string> environment)
     {
         if (_peer?.RemoteHost is { } host)
-            variables["REMOTE_ADDR"] = host;
+            environment.Add("REMOTE_ADDR=" + host);
         if (_peer?.RemotePort is { } port)
-            variables["REMOTE_PORT"] = port.ToString(CultureInfo.InvariantCulture);
+            environment.Add("REMOTE_PORT=" + port.ToString(CultureInfo.InvariantCulture));
         ulong cookie = 0;
         uint length = (uint)Unsafe.SizeOf<ulong>();
         if (HostLibc.getsockopt(Descriptor.Number, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)
-            variables["SO_COOKIE"] = cookie.ToString(CultureInfo.InvariantCulture);
+            environment.Add("SO_COOKIE=" + cookie.ToString(CultureInfo.InvariantCulture));
     }
 
     // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)).

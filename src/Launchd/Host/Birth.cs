@@ -56,13 +56,22 @@ internal sealed class Birth : IDisposable
         return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
     }
 
+    /// <summary>All of them, targets in ascending order.</summary>
     public DescriptorMapping[] Mappings()
     {
-        List<DescriptorMapping> all = [new(_input, 0), new(_output, 1), new(_error, 2)];
-        for (int i = 0; i < _passed.Count; i++)
-            all.Add(new DescriptorMapping(_passed[i].Source, FirstPassed + i));
-        all.AddRange(_extra);
-        return [.. all.OrderBy(m => m.Target)];
+        DescriptorMapping[] all = new DescriptorMapping[FirstPassed + _passed.Count + _extra.Count];
+        (all[0], all[1], all[2]) = (new(_input, 0), new(_output, 1), new(_error, 2));
+        int count = FirstPassed;
+        foreach ((int source, _) in _passed)
+            all[count] = new DescriptorMapping(source, count++);
+        foreach (DescriptorMapping extra in _extra)
+        {
+            int at = count++;
+            for (; all[at - 1].Target > extra.Target; at--)
+                all[at] = all[at - 1];
+            all[at] = extra;
+        }
+        return all;
     }
 
     public void Dispose()

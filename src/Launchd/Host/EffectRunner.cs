@@ -155,7 +155,8 @@ internal sealed class EffectRunner : IDisposable
         using Preparations.Preparation prepared = _preparations.Take(spawn.Instance);
         try
         {
-            List<(string, FileDescriptor)> stored = [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
+            IReadOnlyList<(string, FileDescriptor)> stored = spawn.Stored.IsEmpty ? []
+                : [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
             Event result = Instances.Start(spawn, connection, prepared, stored);
             if (result is Event.SpawnFailed { Failure.IsShortage: true } failed && connection is not null)
             {

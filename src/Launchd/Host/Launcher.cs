@@ -17,7 +17,8 @@ internal sealed class Launcher(
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
     private const int PipeCloseOnExec = 0x80000;
-    private const int NofileResource = 7;
+
+    private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
 
     /// <summary>Users and groups of the present configuration.</summary>
     public UserTable Users { get; set; } = users;
@@ -46,13 +47,10 @@ internal sealed class Launcher(
             return readyRefused;
         if (!birth.OpenChannel(instance, out Errno channelRefused))
             return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
-        if (BuildEnvironment(instance, birth, connection, user, out List<string> environment, out string? searchPath) is { } environmentRefused)
+        LaunchOutline outline = _outlines.Of(service, user);
+        if (BuildEnvironment(instance, birth, connection, outline, out List<string> environment, out string? searchPath) is { } environmentRefused)
             return environmentRefused;
-        SpawnRequest request = Describe(instance, birth, service.Command, environment, searchPath, user) with
-        {
-            PidVariables = birth.PidVariables,
-            PidfdVariable = birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
-        };
+        SpawnRequest request = Describe(instance, birth, outline, service.Command, environment, searchPath, isMain: true);
         if (spawner.Start(request, out PidFd? child) is { } failure)
             return Explain(service, request, failure);
         instance.Process = child;
@@ -72,37 +70,36 @@ internal sealed class Launcher(
         birth.Standard(nothing.Number, nothing.Number, nothing.Number);
         if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, user, "command", addToPump: true) is { } pipe)
             birth.Standard(nothing.Number, pipe.Number, pipe.Number);
-        if (BuildEnvironment(instance, birth, null, user, out List<string> environment, out string? searchPath) is { } failed)
+        LaunchOutline outline = _outlines.Of(service, user);
+        if (BuildEnvironment(instance, birth, null, outline, out List<string> environment, out string? searchPath) is { } failed)
         {
             refused = failed.Text;
             return null;
         }
         environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
-        SpawnRequest request = Describe(instance, birth, arguments, environment, searchPath, user);
+        SpawnRequest request = Describe(instance, birth, outline, arguments, environment, searchPath, isMain: false);
         if (spawner.Start(request, out PidFd? child) is { } failure)
             refused = Describe(service, request, failure);
         return child;
     }
 
-    private SpawnRequest Describe(RunningInstance instance, Birth birth, ImmutableArray<string> command, List<string> environment, string? searchPath,
-        ResolvedUser user)
+    private static SpawnRequest Describe(RunningInstance instance, Birth birth, LaunchOutline outline, ImmutableArray<string> command,
+        List<string> environment, string? searchPath, bool isMain)
     {
         Execution execution = instance.Definition.Execution;
-        string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
-        List<(int, ulong, ulong)> limits = [.. execution.Limits.Select(l => ((int)l.Kind, l.Soft, l.Hard))];
-        // The supervisor raised its own limit of descriptors; programs that use select(2) must not inherit that.
-        if (inheritedFileLimit.Soft != inheritedFileLimit.Hard && execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
-            limits.Add((NofileResource, inheritedFileLimit.Soft, inheritedFileLimit.Hard));
+        (string[] arguments, string[] candidates) = isMain && outline.Command is { } same ? same : Resolve(instance, birth, command, searchPath);
         return new SpawnRequest
         {
             Arguments = arguments,
-            Candidates = ProgramSearch.CandidatesOf(arguments[0], searchPath),
+            Candidates = candidates,
             Environment = environment,
+            PidVariables = isMain ? birth.PidVariables : [],
+            PidfdVariable = isMain && birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
             Umask = execution.Umask,
-            Credentials = user.Credentials,
-            Limits = limits,
+            Credentials = outline.User.Credentials,
+            Limits = outline.Limits,
             Nice = execution.Nice,
             OomScoreAdjust = execution.OomScoreAdjust,
             BoundingSet = execution.Capabilities,
@@ -111,6 +108,12 @@ internal sealed class Launcher(
             ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
             IgnoreSigpipe = execution.IgnoreSigpipe,
         };
+    }
+
+    private static (string[] Arguments, string[] Candidates) Resolve(RunningInstance instance, Birth birth, ImmutableArray<string> command, string? searchPath)
+    {
+        string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
+        return (arguments, ProgramSearch.CandidatesOf(arguments[0], searchPath));
     }
 
     private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
@@ -253,21 +256,28 @@ internal sealed class Launcher(
     }
 
     private static Failure.SpawnFailed? BuildEnvironment(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, out List<string> environment, out string? searchPath)
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, LaunchOutline outline, out List<string> environment, out string? searchPath)
+    {
+        environment = [];
+        searchPath = outline.SearchPath;
+        IReadOnlyList<string>? texts = outline.Environment;
+        if (texts is null && ReadEnvironment(instance, birth, outline, out texts, out searchPath) is { } refused)
+            return refused;
+        environment.EnsureCapacity(texts.Count + 16);
+        // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
+        environment.Add(ProcessTree.MarkOf(instance));
+        environment.AddRange(texts);
+        AddProtocol(instance, birth, connection, environment);
+        return null;
+    }
+
+    private static Failure.SpawnFailed? ReadEnvironment(
+        RunningInstance instance, Birth birth, LaunchOutline outline, out IReadOnlyList<string> texts, out string? searchPath)
     {
         ServiceDefinition service = instance.Definition;
-        Dictionary<string, string> variables = new(StringComparer.Ordinal);
-        environment = [];
+        Dictionary<string, string> variables = LaunchOutline.Begin(service, outline.User);
+        texts = [];
         searchPath = null;
-        foreach (EnvironmentVariable passed in service.Execution.Environment.Where(v => v.IsPassed))
-            variables[passed.Name] = passed.Value;
-        if (user.Name is { } name)
-        {
-            variables["USER"] = variables["LOGNAME"] = name;
-            variables["HOME"] = user.Home ?? "/";
-            if (user.Shell is { Length: > 0 } shell)
-                variables["SHELL"] = shell;
-        }
         foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
         {
             if (EnvironmentFileReader.Read(file.FilePath, variables) is { } problem && !file.IsOptional)
@@ -275,48 +285,38 @@ internal sealed class Launcher(
         }
         foreach (EnvironmentVariable set in service.Execution.Environment.Where(v => !v.IsPassed))
             variables[set.Name] = Placeholders.Resolve(set.Value, n => ValueOf(n, instance, birth));
-        variables.TryGetValue("PATH", out searchPath);
-        AddProtocol(instance, birth, connection, variables);
-        // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
-        environment.Add(ProcessTree.MarkOf(instance));
-        foreach ((string key, string value) in variables)
-            environment.Add($"{key}={value}");
+        searchPath = variables.GetValueOrDefault("PATH");
+        texts = LaunchOutline.Texts(variables, service);
         return null;
     }
 
-    private static void AddProtocol(RunningInstance instance, Birth birth, AcceptedConnection? connection, Dictionary<string, string> variables)
+    private static void AddProtocol(RunningInstance instance, Birth birth, AcceptedConnection? connection, List<string> environment)
     {
         ServiceDefinition service = instance.Definition;
-        foreach (string foreign in (ReadOnlySpan<string>)["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-            "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL", "LAUNCHD_PID", ProcessTree.MarkName])
-        {
-            variables.Remove(foreign);
-        }
         if (birth.Names.Count > 0 && service.ListenEnvironment)
         {
-            variables["LISTEN_FDS"] = birth.Names.Count.ToString(CultureInfo.InvariantCulture);
-            variables["LISTEN_FDNAMES"] = string.Join(':', birth.Names);
+            environment.Add("LISTEN_FDS=" + birth.Names.Count.ToString(CultureInfo.InvariantCulture));
+            environment.Add("LISTEN_FDNAMES=" + string.Join(':', birth.Names));
             birth.PidVariables.Add("LISTEN_PID");
         }
         if (instance.Notify is { } notify)
-            variables["NOTIFY_SOCKET"] = notify.Path;
+            environment.Add("NOTIFY_SOCKET=" + notify.Path);
         if (service.Watchdog is { } watchdog)
         {
-            variables["WATCHDOG_USEC"] = ((long)watchdog.TotalMicroseconds).ToString(CultureInfo.InvariantCulture);
+            environment.Add("WATCHDOG_USEC=" + ((long)watchdog.TotalMicroseconds).ToString(CultureInfo.InvariantCulture));
             birth.PidVariables.Add("WATCHDOG_PID");
         }
         if (service.FdStoreCount > 0)
-            variables["FDSTORE"] = service.FdStoreCount.ToString(CultureInfo.InvariantCulture);
-        if (connection is not null)
-            connection.AddTo(variables);
+            environment.Add("FDSTORE=" + service.FdStoreCount.ToString(CultureInfo.InvariantCulture));
+        connection?.AddTo(environment);
         if (birth.ChannelNumber > 0)
         {
-            variables["LAUNCHD_CHANNEL"] = birth.ChannelNumber.ToString(CultureInfo.InvariantCulture);
+            environment.Add("LAUNCHD_CHANNEL=" + birth.ChannelNumber.ToString(CultureInfo.InvariantCulture));
             birth.PidVariables.Add("LAUNCHD_PID");
         }
-        variables["LAUNCHD_SERVICE"] = service.Name.Text;
-        variables["LAUNCHD_SLOT"] = instance.Slot.ToString(CultureInfo.InvariantCulture);
-        variables["LAUNCHD_GENERATION"] = instance.Generation.ToString(CultureInfo.InvariantCulture);
+        environment.Add("LAUNCHD_SERVICE=" + service.Name.Text);
+        environment.Add("LAUNCHD_SLOT=" + instance.Slot.ToString(CultureInfo.InvariantCulture));
+        environment.Add("LAUNCHD_GENERATION=" + instance.Generation.ToString(CultureInfo.InvariantCulture));
     }
 
     private static string ValueOf(string placeholder, RunningInstance instance, Birth birth) => placeholder switch

@@ -55,6 +55,8 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
     public void Check(ServiceDefinition service, int slot)
     {
+        if (service.Sockets.IsEmpty)
+            return;
         foreach ((_, OpenedListener listener) in parts.Descriptors.Of(service, slot).ToArray())
         {
             if (Find(listener.Descriptor) is not var (socket, held))
@@ -67,6 +69,8 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     /// <summary>An instance is over: tries again what its holding may have hindered.</summary>
     public void HolderEnded()
     {
+        if (_watches.Count == 0)
+            return;
         foreach (Watch watch in _watches.Values.Where(w => w.Attempts > 0).ToArray())
             Repair(watch);
     }

@@ -87,12 +87,13 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <summary>Runs until the core orders the end.</summary>
     public int Run()
     {
+        using BootReport boot = new(this);
         Feed(Event.Booted.Value);
         bool isUp = false;
         while (ExitCode is null)
         {
-            if (!isUp && (isUp = BootReport.IsOver(_core)))
-                BootReport.Write(this);
+            if (!isUp && (isUp = boot.IsOver()))
+                boot.Write();
             Loop.Wait(_isTurnAwaited ? 0 : Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Fire(key);

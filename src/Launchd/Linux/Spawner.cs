@@ -90,7 +90,7 @@ internal sealed unsafe class Spawner : IDisposable
         {
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
-            _plan.Lay(request, sources, staged ? _stageStart + StageCount : 0);
+            _plan.Lay(request, sources, staged ? _stageStart + count : 0);
             return Clone(staged ? Libc.CLONE_FILES : 0, out child);
         }
         finally
@@ -309,8 +309,8 @@ internal sealed unsafe class Spawner : IDisposable
         }
     }
 
-    // The fast way: the child shares the parent's table until its first call, which copies only what lies below the end of the staging
-    // range. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
+    // The fast way: the child shares the parent's table until its first call, which copies only what lies below the end of what is
+    // staged. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
     private static bool IsStageable(IReadOnlyList<DescriptorMapping> descriptors)
     {
         if (descriptors.Count > StageCount)

@@ -15,6 +15,8 @@ internal static class Placeholders
     /// <summary>The stored form of a placeholder.</summary>
     public static string Store(string name) => $"{Mark}{name}{Mark}";
 
+    public static bool AreIn(string text) => text.Contains(Mark);
+
     /// <summary>Replaces what <see cref="Store"/> made. Returns the same string if it holds none.</summary>
     /// <param name="text">A text of a definition.</param>
     /// <param name="value">From <c>fd:NAME</c>, <c>service</c>, <c>slot</c> or <c>generation</c> to its value.</param>

@@ -180,7 +180,7 @@ internal sealed class ChannelConnection
                 case ReceiveOutcome.WouldBlock:
                     return;
                 default:
-                    Close();
+                    Close(isDrained: received.Outcome == ReceiveOutcome.EndOfStream);
                     return;
             }
         }
@@ -196,7 +196,8 @@ internal sealed class ChannelConnection
         _server.ReportCut(Instance, reason);
     }
 
-    public void Close()
+    /// <param name="isDrained">Its end was read, so nothing is left in it.</param>
+    public void Close(bool isDrained = false)
     {
         if (IsClosed)
             return;
@@ -204,7 +205,10 @@ internal sealed class ChannelConnection
         _server.Host.Parts.Delays.Cancel(this);
         _server.Host.Loop.Unwatch(_socket);
         // What nobody reads any more is closed with the socket.
-        _lane.CloseQueue(_socket);
+        if (isDrained)
+            _socket.Dispose();
+        else
+            _lane.CloseQueue(_socket);
         DiscardAll();
         _server.NoteClosed(this);
         IsWatching = false;
