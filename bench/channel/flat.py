@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """A million requests, stores and notifications from one program: does the supervisor hold what it held before?
 
-    LAUNCHD_CS=artifacts/native/launchd-cs python3 bench/channel/flat.py [operations of each kind]
+    LAUNCHD_CS=artifacts/native/launchd-cs python3 bench/channel/flat.py [OPERATIONS OF EACH KIND]
 
 One row for each kind: operations, how many a second, and what the supervisor holds afterwards, in descriptors and in resident memory, against
 what it held after the first hundredth, when everything had run once. The last line is the verdict, and the exit code 1 if it is FAIL: one
 descriptor more for any kind, or four megabytes more in the end than in the beginning. Between them the heap may breathe: it is collected when a
 megabyte of new objects has come, and gives memory back later.
 """
+import argparse
 import os
 import pathlib
 import subprocess
@@ -148,4 +149,6 @@ if __name__ == "__main__":
     elif "--asking" in sys.argv:
         ask(int(sys.argv[2]))
     else:
-        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("count", type=int, nargs="?", default=1_000_000, help="operations of each kind; default 1000000")
+        sys.exit(main(parser.parse_args().count))

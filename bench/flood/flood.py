@@ -8,6 +8,7 @@ the supervisor alone (schedstat), in per cent of one core while the flood lasted
 the verdict, and the exit code 1 if it is FAIL: a connection was refused, nobody was served by the good version, there were more starts than
 trigger_limit allows in that time, or they cost more than 2 ms each and a hundredth of the time.
 """
+import argparse
 import errno
 import os
 import select
@@ -19,7 +20,9 @@ import sys
 import tempfile
 import time
 
-COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("count", type=int, nargs="?", default=100_000, help="connections; default 100000")
+COUNT = parser.parse_args().count
 LAUNCHD = os.environ.get("LAUNCHD_CS", "artifacts/native/launchd-cs").split()
 LAUNCHD = [os.path.abspath(LAUNCHD[0]) if "/" in LAUNCHD[0] else LAUNCHD[0], *LAUNCHD[1:]]
 SERVE = r"""

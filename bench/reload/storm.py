@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Random reloads under load, half of them wrong. See README.md."""
-import argparse, json, os, random, resource, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import argparse, os, pathlib, random, resource, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
+from bench import Control  # noqa: E402
 
 SERVER = """
 import socket, sys, threading
@@ -18,27 +21,6 @@ for s in listeners[1:]:
     threading.Thread(target=serve, args=(s,), daemon=True).start()
 serve(listeners[0])
 """
-
-
-class Control:
-    """One connection to the control socket: Varlink, NUL-terminated."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(120)
-        self.socket.connect(path)
-        self.rest = b""
-
-    def call(self, method, parameters=None):
-        message = {"method": "org.launchd-cs.Supervisor." + method, "parameters": parameters or {}}
-        self.socket.sendall(json.dumps(message).encode() + b"\0")
-        while b"\0" not in self.rest:
-            got = self.socket.recv(1 << 16)
-            if not got:
-                raise EOFError("the supervisor closed the connection")
-            self.rest += got
-        answer, self.rest = self.rest.split(b"\0", 1)
-        return json.loads(answer)
 
 
 class Load(threading.Thread):
@@ -211,7 +193,7 @@ def main():
     problems, kinds, latencies, invalid, slowest = [], {}, [], 0, ""
     try:
         control = connect(folder + "/run/control.sock")
-        control.call("Start", {"all": True})
+        control.call("Start", all=True)
         loads = [Load("steady-1", ("127.0.0.1", holds.ports[-1]), ledger), Load("steady-2", ("127.0.0.1", holds.ports[-1]), ledger),
                  Load("path", folder + "/path.sock", ledger)]
         for load in loads:

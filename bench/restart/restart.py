@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Restarts under load, with a ledger: every request is sent once and accounted for. Nothing may be refused, reset, timed out, cut or wrong.
 
-    python3 bench/restart/restart.py [--restarts 40] [--cases tcp,unix,pool,nginx,gunicorn,kestrel] [--loads close,keep]
+    python3 bench/restart/restart.py [--restarts 40] [--cases tcp,unix,pool,nginx,gunicorn,kestrel,hosted] [--loads close,keep]
                                      [--clients 64] [--rate 0] [--per-second 0] [--calm 5] [--ledger FOLDER]
 
 close: a connection for each request; keep: connections are kept alive. --rate: requests per second over all clients, evenly spread (0: each
@@ -10,7 +10,8 @@ client asks again at once, so both processors are always busy). --per-second: re
 
 Each case has four phases under the same load: warming up; calm; "beside", in which a second service that nobody asks is restarted at the same
 rate, which shows what the births of processes take from two processors; and the restarts themselves. tcp, unix: a small C server;
-pool: four of it, exchanged one after the other, each restart is four births; nginx, gunicorn, kestrel: unmodified.
+pool: four of it, exchanged one after the other, each restart is four births; nginx, gunicorn, kestrel: unmodified; hosted: samples/web, which is
+Kestrel with UseLaunchd.
 """
 import argparse
 import pathlib
@@ -21,8 +22,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 from bench import ROOT, Load, Progress, Supervisor, compiled, free_port, verdict  # noqa: E402
 
-CASES = ("tcp", "unix", "pool", "nginx", "gunicorn", "kestrel")
+CASES = ("tcp", "unix", "pool", "nginx", "gunicorn", "kestrel", "hosted")
 KESTREL = ROOT / "artifacts/bin/KestrelApp/release/KestrelApp.dll"
+HOSTED = ROOT / "artifacts/bin/Web/release/Web.dll"
 
 OWN = '''
 [services.NAME]
@@ -85,11 +87,20 @@ rollout = {{ prove = "{prove}" }}
 environment = {{ DOTNET_gcServer = "0", Logging__LogLevel__Default = "Information" }}
 '''
 
+HOSTED_SERVICE = '''
+[services.NAME]
+command = ["dotnet", "{hosted}"]
+sockets = ["NAME"]
+ready = "notify"
+rollout = {{ prove = "{prove}" }}
+environment = {{ DOTNET_gcServer = "0", Logging__LogLevel__Default = "Warning" }}
+'''
+
 
 def service(case, name, supervisor, port, options):
     """The text of a service of that kind, with what it needs in the folder."""
-    text = {"nginx": NGINX, "gunicorn": GUNICORN, "kestrel": KESTREL_SERVICE}.get(case, OWN)
-    values = {"folder": supervisor.folder, "prove": options.prove, "port": port, "kestrel": KESTREL, "server": compiled("server")}
+    text = {"nginx": NGINX, "gunicorn": GUNICORN, "kestrel": KESTREL_SERVICE, "hosted": HOSTED_SERVICE}.get(case, OWN)
+    values = {"folder": supervisor.folder, "prove": options.prove, "port": port, "kestrel": KESTREL, "hosted": HOSTED, "server": compiled("server")}
     if case == "nginx":
         (supervisor.folder / f"{name}.conf").write_text(NGINX_CONF.format(**values).replace("NAME", name))
     if case == "gunicorn":
@@ -162,6 +173,8 @@ def available(case):
         return f"{case} is not installed"
     if case == "kestrel" and not KESTREL.exists():
         return f"{KESTREL} is not built: dotnet build tests/KestrelApp -c Release"
+    if case == "hosted" and not HOSTED.exists():
+        return f"{HOSTED} is not built: dotnet build samples/web -c Release"
     return None
 
 

@@ -8,6 +8,7 @@ wake-ups are the voluntary context switches of all its threads in ten idle secon
 that had not run (connect, one byte each way, of cat), for N and for 50. The last line is the verdict, and the exit code 1 if it is FAIL:
 start 1 s or more, over 40 MB, a wake-up, or an activation that takes a quarter longer among N services than among 50.
 """
+import argparse
 import os
 import signal
 import socket
@@ -16,7 +17,9 @@ import sys
 import tempfile
 import time
 
-N = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("count", type=int, nargs="?", default=10_000, help="services; default 10000")
+N = parser.parse_args().count
 LAUNCHD = os.environ.get("LAUNCHD_CS", "artifacts/native/launchd-cs").split()
 LAUNCHD = [os.path.abspath(LAUNCHD[0]) if "/" in LAUNCHD[0] else LAUNCHD[0], *LAUNCHD[1:]]
 TRIES = 50
