@@ -10,14 +10,23 @@ internal sealed class Client
     private const int LongestLine = 4096;
     private const int MostOutput = 1 << 20;
 
+    private LinkedList<ReadOnlyMemory<byte>> _output = [];
+
     /// <summary>Its first line; null until that has come.</summary>
     public string? Nick { get; set; }
 
     /// <summary>Read from the connection, and not a whole line yet.</summary>
     public byte[] Input { get; set; } = [];
 
-    /// <summary>Said to it, and not taken by the kernel yet.</summary>
-    public byte[] Output { get; set; } = [];
+    /// <summary>Said to it, and not taken by the kernel yet. The lines themselves are shared by all to whom they are said.</summary>
+    public byte[] Output
+    {
+        get => [.. _output.SelectMany(part => part.ToArray())];
+        set => _output = value.Length == 0 ? [] : new([value]);
+    }
+
+    [JsonIgnore]
+    public bool HasOutput => _output.Count > 0;
 
     [JsonIgnore]
     public Socket Socket
@@ -46,11 +55,22 @@ internal sealed class Client
         return Input.Length <= LongestLine ? lines : null;
     }
 
+    public void Tell(ReadOnlyMemory<byte> line) => _output.AddLast(line);
+
     /// <summary>Writes what the kernel takes. False: it has gone, or does not read.</summary>
     public bool Write()
     {
-        int count = Socket.Send(Output, SocketFlags.None, out SocketError error);
-        Output = Output[count..];
-        return error is SocketError.Success or SocketError.WouldBlock && Output.Length <= MostOutput;
+        while (_output.First is { } next)
+        {
+            int count = Socket.Send(next.Value.Span, SocketFlags.None, out SocketError error);
+            if (error == SocketError.WouldBlock)
+                return _output.Sum(part => (long)part.Length) <= MostOutput;
+            if (error != SocketError.Success)
+                return false;
+            next.Value = next.Value[count..];
+            if (next.Value.IsEmpty)
+                _output.RemoveFirst();
+        }
+        return true;
     }
 }

@@ -44,7 +44,7 @@ internal sealed class Room
         while (!until.IsCancellationRequested)
         {
             List<Socket> readable = [_wake.Here, _listener, .. _clients.Select(c => c.Socket)];
-            List<Socket> writable = [.. _clients.Where(c => c.Output.Length > 0).Select(c => c.Socket)];
+            List<Socket> writable = [.. _clients.Where(c => c.HasOutput).Select(c => c.Socket)];
             Socket.Select(readable, writable, null, Timeout.InfiniteTimeSpan);
             foreach (Client client in Among(writable))
                 Write(client);
@@ -103,7 +103,7 @@ internal sealed class Room
     {
         byte[] line = Encoding.UTF8.GetBytes($"{++_number} {text}\n");
         foreach (Client client in _clients.Where(c => c.Nick is not null))
-            client.Output = [.. client.Output, .. line];
+            client.Tell(line);
     }
 
     private sealed record State(long Number, List<Client> Clients);

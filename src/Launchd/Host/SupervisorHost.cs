@@ -88,6 +88,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public int Run()
     {
         using BootReport boot = new(this);
+        HeapTrim heap = new();
         Feed(Event.Booted.Value);
         bool isUp = false;
         while (ExitCode is null)
@@ -99,6 +100,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 Fire(key);
             if (ExitCode is null && _isTurnAwaited)
                 BeginTurn();
+            heap.Look();
         }
         return ExitCode.Value;
     }
