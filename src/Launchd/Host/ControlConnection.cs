@@ -15,6 +15,7 @@ internal sealed class ControlConnection
 {
     private const int MostInputBytes = 1 << 20;
     private const int MostOutputBytes = 8 << 20;
+    private const int MostWaitingBytes = 64 << 10;
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32 };
 
     private readonly SupervisorHost _host;
@@ -31,6 +32,7 @@ internal sealed class ControlConnection
     private bool _isBusy;
     private bool _isClosed;
     private bool _isWriting;
+    private bool _isFlushDue;
 
     // The call that is under way wants no answer.
     private bool _isOneway;
@@ -82,13 +84,16 @@ internal sealed class ControlConnection
     }
 
     /// <summary>An answer that others follow.</summary>
-    public void Continue<T>(T parameters, JsonTypeInfo<T> type) =>
-        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true);
+    /// <param name="parameters">What is answered.</param>
+    /// <param name="type">How it is written.</param>
+    /// <param name="mayWait">With what else the turn has for this peer: one call instead of hundreds, and the peer wakes once.</param>
+    public void Continue<T>(T parameters, JsonTypeInfo<T> type, bool mayWait = false) =>
+        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true, mayWait);
 
     /// <summary>Parameters that are written by hand.</summary>
-    public void Send(Action<Utf8JsonWriter> parameters, bool continues)
+    public void Send(Action<Utf8JsonWriter> parameters, bool continues, bool mayWait = false)
     {
-        Write(parameters, error: null, continues);
+        Write(parameters, error: null, continues, mayWait);
         if (!continues)
             Finish();
     }
@@ -217,7 +222,7 @@ internal sealed class ControlConnection
             _host.Parts.Mailbox.Post(TakeCalls);
     }
 
-    private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues)
+    private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues, bool mayWait = false)
     {
         if (_isClosed || _isOneway)
             return;
@@ -241,7 +246,21 @@ internal sealed class ControlConnection
             Close();
             return;
         }
-        Flush();
+        if (!mayWait || _outputCount > MostWaitingBytes)
+        {
+            Flush();
+            return;
+        }
+        if (!_isFlushDue)
+            _host.AtEndOfTurn(FlushDue);
+        _isFlushDue = true;
+    }
+
+    private void FlushDue()
+    {
+        _isFlushDue = false;
+        if (!_isClosed)
+            Flush();
     }
 
     /// <summary>Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.</summary>

@@ -304,7 +304,7 @@ internal sealed class ControlMethods : IDisposable
                 continue;
             }
             int before = _followers.Count;
-            WriteEvents(connection, [entry], lost, continues: true);
+            WriteEvents(connection, [entry], lost, continues: true, mayWait: true);
             if (_followers.Count != before)
                 i--;
             else if (lost > 0)
@@ -321,7 +321,7 @@ internal sealed class ControlMethods : IDisposable
         foreach (Waiting waiting in _waiting.Values.ToArray())
         {
             if (waiting.WantsProgress && waiting.Services.Contains(service))
-                waiting.Connection.Continue(new ServicesReply { Progress = progress }, ControlJson.Default.ServicesReply);
+                waiting.Connection.Continue(new ServicesReply { Progress = progress }, ControlJson.Default.ServicesReply, mayWait: true);
         }
     }
 
@@ -344,7 +344,7 @@ internal sealed class ControlMethods : IDisposable
         _ => null,
     };
 
-    private void WriteEvents(ControlConnection to, JournalEntry[] entries, long lost, bool continues) => to.Send(
+    private void WriteEvents(ControlConnection to, JournalEntry[] entries, long lost, bool continues, bool mayWait = false) => to.Send(
         json =>
         {
             json.WriteStartObject();
@@ -355,7 +355,8 @@ internal sealed class ControlMethods : IDisposable
             json.WriteNumber("lost", lost);
             json.WriteEndObject();
         },
-        continues);
+        continues,
+        mayWait);
 
     private void Shutdown(ControlConnection from)
     {

@@ -27,6 +27,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
     private bool _wasInterrupted;
+    private readonly List<Action> _endOfTurn = [];
     private bool _isTurnAwaited;
     private long _ownRequests;
 
@@ -95,6 +96,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         {
             if (!isUp && (isUp = boot.IsOver()))
                 boot.Write();
+            EndTurn();
             Loop.Wait(_isTurnAwaited ? 0 : Timers.NextDelay(Now));
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Fire(key);
@@ -102,11 +104,22 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 BeginTurn();
             heap.Look();
         }
+        EndTurn();
         return ExitCode.Value;
     }
 
     /// <summary>Has the core told, after everything else, that another turn has begun.</summary>
     public void AwaitTurn() => _isTurnAwaited = true;
+
+    /// <summary>Has something done before the loop waits again, or ends.</summary>
+    public void AtEndOfTurn(Action work) => _endOfTurn.Add(work);
+
+    private void EndTurn()
+    {
+        for (int i = 0; i < _endOfTurn.Count; i++)
+            _endOfTurn[i]();
+        _endOfTurn.Clear();
+    }
 
     private void BeginTurn()
     {
