@@ -46,9 +46,9 @@ internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvid
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         await innerTaken.UnbindAsync(cancellationToken).ConfigureAwait(false);
-        // Who was accepted before may be on the way through the thread pool.
+        // Who was accepted before may be on the way through the thread pool. A host that has lost its patience is not kept from closing the rest.
         if (Volatile.Read(ref _isAccepting))
-            await _acceptedLast.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await _acceptedLast.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!Interlocked.Exchange(ref _isUnbound, true))
             Hear();
         TimeSpan left = Patience - time.GetElapsedTime(Volatile.Read(ref _acceptedAt));
