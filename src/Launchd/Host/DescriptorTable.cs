@@ -46,6 +46,9 @@ internal sealed class DescriptorTable : IDisposable
     private readonly Dictionary<string, HeldFile> _files = [];
     private readonly List<RetiredListener> _retired = [];
 
+    // Which socket a listener belongs to: asked for each of thousands when the loop begins to watch them.
+    private readonly Dictionary<FileDescriptor, string> _owners = [];
+
     /// <summary>All that is held for the present configuration.</summary>
     public IReadOnlyCollection<HeldSocket> Sockets => _sockets.Values;
 
@@ -63,8 +66,9 @@ internal sealed class DescriptorTable : IDisposable
         DescriptorTable table = new();
         try
         {
+            HashSet<string> acceptedFrom = AcceptedFrom(definition);
             foreach (ListenerDefinition listener in definition.Listeners)
-                table.OpenListener(listener, RequestFor(definition, listener, users));
+                table.OpenListener(listener, RequestFor(listener, acceptedFrom, users));
             foreach (FileDefinition file in definition.Files)
             {
                 FileDescriptor? shared = IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null;
@@ -82,6 +86,15 @@ internal sealed class DescriptorTable : IDisposable
     public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_sockets[key].Definition, _sockets[key].Opened);
 
     public HeldSocket? FindSocket(string key) => _sockets.GetValueOrDefault(key);
+
+    /// <summary>A listener of the present configuration, and the socket that it belongs to. Null: it is none, or none any more.</summary>
+    public (HeldSocket Socket, OpenedListener Listener)? FindListener(FileDescriptor descriptor)
+    {
+        if (!_owners.TryGetValue(descriptor, out string? key))
+            return null;
+        HeldSocket socket = _sockets[key];
+        return (socket, socket.Opened.First(l => l.Descriptor == descriptor));
+    }
 
     public HeldFile? FindFile(string key) => _files.GetValueOrDefault(key);
 
@@ -134,8 +147,9 @@ internal sealed class DescriptorTable : IDisposable
         _retired.RemoveAll(revived.Contains);
         _retired.AddRange(retiredTaken);
         _sockets.Clear();
+        _owners.Clear();
         foreach (HeldSocket socket in socketsTaken)
-            _sockets.Add(socket.Key, socket);
+            Put(socket);
         FileDescriptor?[] before = [.. _files.Values.Select(f => f.Descriptor)];
         _files.Clear();
         foreach (HeldFile file in filesTaken)
@@ -148,7 +162,8 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>A listener was made anew at its place; the former one stays for those who have it.</summary>
     public void Replace(HeldSocket socket, OpenedListener former, OpenedListener next, FileDescriptor? successor)
     {
-        _sockets[socket.Key] = socket with { Opened = socket.Opened.Replace(former, next) };
+        _owners.Remove(former.Descriptor);
+        Put(socket with { Opened = socket.Opened.Replace(former, next) });
         _retired.Add(new RetiredListener(socket, former, RemovePath: false, successor));
     }
 
@@ -179,6 +194,7 @@ internal sealed class DescriptorTable : IDisposable
         foreach (HeldFile file in _files.Values)
             file.Descriptor?.Dispose();
         _sockets.Clear();
+        _owners.Clear();
         _files.Clear();
         _retired.Clear();
     }
@@ -193,10 +209,16 @@ internal sealed class DescriptorTable : IDisposable
             ReplacementListener.EndSteering(successor);
     }
 
-    /// <summary>How a socket is opened under this configuration.</summary>
+    /// <summary>
+    /// The sockets from which the supervisor itself accepts: there a client that left between the wake-up and the call must not make it wait.
+    /// </summary>
+    public static HashSet<string> AcceptedFrom(SupervisorDefinition definition) =>
+        [.. definition.Services.Where(s => s.Start == StartKind.Connection).SelectMany(s => s.Sockets)];
+
+    /// <summary>How a socket is opened.</summary>
     /// <exception cref="StartRefusedException">Its user or group does not exist.</exception>
-    public static ListenerRequest RequestFor(SupervisorDefinition definition, ListenerDefinition listener, UserTable users) =>
-        ModelMapper.ToRequest(listener, IsAcceptedFrom(definition, listener), users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
+    public static ListenerRequest RequestFor(ListenerDefinition listener, HashSet<string> acceptedFrom, UserTable users) =>
+        ModelMapper.ToRequest(listener, acceptedFrom.Contains(listener.Key), users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
 
     /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
     public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
@@ -210,17 +232,20 @@ internal sealed class DescriptorTable : IDisposable
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 
+    private void Put(HeldSocket socket)
+    {
+        _sockets[socket.Key] = socket;
+        foreach (OpenedListener listener in socket.Opened)
+            _owners[listener.Descriptor] = socket.Key;
+    }
+
     private void OpenListener(ListenerDefinition listener, ListenerRequest request)
     {
         OpenResult<OpenedListeners> opened = ListenerOpener.Open(request);
         if (!opened.TryGet(out OpenedListeners? listeners, out OpenFailure? failure))
             throw Refuse($"sockets.{listener.Key}", failure);
-        _sockets.Add(listener.Key, new HeldSocket(listener, request, listeners.Listeners, listeners.Aliases));
+        Put(new HeldSocket(listener, request, listeners.Listeners, listeners.Aliases));
     }
-
-    // Where the supervisor itself accepts, a client that left between the wake-up and the call must not make it wait.
-    private static bool IsAcceptedFrom(SupervisorDefinition definition, ListenerDefinition listener) =>
-        definition.Services.Any(s => s.Start == StartKind.Connection && s.Sockets.Contains(listener.Key));
 
     private static StartRefusedException Refuse(string what, OpenFailure failure) =>
         new($"{what}: {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);

@@ -284,18 +284,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         SupervisorLog.Healed(parts.Logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
     }
 
-    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor)
-    {
-        foreach (HeldSocket socket in parts.Descriptors.Sockets)
-        {
-            foreach (OpenedListener listener in socket.Opened)
-            {
-                if (listener.Descriptor == descriptor)
-                    return (socket, listener);
-            }
-        }
-        return null;
-    }
+    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor) => parts.Descriptors.FindListener(descriptor);
 
     /// <summary>What is known of one listener, beyond what the kernel tells.</summary>
     private sealed class Watch(FileDescriptor descriptor)

@@ -19,6 +19,7 @@ internal static class MachineCheck
         SupervisorDefinition definition = read.Definition!;
         UserTable users = new([]);
         bool isRunning = IsInUse(definition.RuntimeDirectory);
+        HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(definition);
         foreach (ListenerDefinition listener in definition.Listeners)
         {
             bool isKnown = true;
@@ -32,7 +33,7 @@ internal static class MachineCheck
             }
             if (!isKnown)
                 continue;
-            foreach (OpenProblem problem in ListenerTrial.Run(DescriptorTable.RequestFor(definition, listener, users), looksForHolders: !isRunning))
+            foreach (OpenProblem problem in ListenerTrial.Run(DescriptorTable.RequestFor(listener, acceptedFrom, users), looksForHolders: !isRunning))
                 yield return Describe(read, listener, problem);
         }
     }

@@ -123,9 +123,10 @@ internal sealed class DescriptorPlan
 
     private string? OpenSockets(SupervisorDefinition next, UserTable users)
     {
+        HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(next);
         foreach (ListenerDefinition listener in next.Listeners)
         {
-            PlannedSocket planned = new(listener, DescriptorTable.RequestFor(next, listener, users));
+            PlannedSocket planned = new(listener, DescriptorTable.RequestFor(listener, acceptedFrom, users));
             for (int address = 0; address < listener.Addresses.Length; address++)
             {
                 for (int shard = 0; shard < Math.Max(1, listener.ShardCount); shard++)
