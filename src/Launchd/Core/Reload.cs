@@ -52,6 +52,8 @@ internal static class Reload
         List<int> concerned = [];
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
+            // What waited for another, to start or to stop, may not depend on it any more.
+            d.Unsettle(service);
             if (d[service].IsLeaving)
             {
                 Requests.Unwant(d, service);

@@ -92,6 +92,20 @@ public sealed class OrderTests
     }
 
     [Fact]
+    public void AStopThatWaitsForADependant_DoesNot_WhenAReloadTakesTheDependencyAway()
+    {
+        World world = new World(A.Service("db"), A.Service("web", "db")).Boot();
+        RequestId stop = world.Ask(Verb.Stop, "db");
+        Assert.IsType<SlotPhase.Ready>(world.Phase("db"));
+
+        world.Reload(A.Definition(world.State("db").Definition, A.Service("web")), quiet: "web");
+
+        Assert.IsType<SlotPhase.Stopping>(world.Phase("db"));
+        world.Exit("db");
+        Assert.True(world.Answer(stop)!.Value.Single().Succeeded);
+    }
+
+    [Fact]
     public void AnswersComeInTheOrderOfTheQuestion_AndBeforeTheEnd()
     {
         World world = new World(A.Service("a"), A.Service("b")).Boot();
