@@ -50,7 +50,7 @@ internal static unsafe class ListenerState
     /// <summary>Waiting connections and room for them; null for what does not listen or where the kernel does not tell.</summary>
     public static (int QueueCount, int BacklogCount)? ReadQueue(FileDescriptor listener)
     {
-        if (Option(listener, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+        if (!TakesConnections(listener))
             return null;
         int family = Option(listener, SOL_SOCKET, SO_DOMAIN) ?? 0;
         if (family == Libc.AF_UNIX)
@@ -73,6 +73,9 @@ internal static unsafe class ListenerState
             return false;
         return !TryReadTcp(listener, out Libc.tcp_info_head info) || info.tcpi_state == Libc.TCP_LISTEN;
     }
+
+    /// <summary>Whether it is one that accept(2) is for; false also for one that was shut down.</summary>
+    public static bool TakesConnections(FileDescriptor listener) => Option(listener, SOL_SOCKET, SO_ACCEPTCONN) == 1;
 
     /// <summary>Whether a connection or a message waits in it.</summary>
     public static bool IsReadable(FileDescriptor listener)

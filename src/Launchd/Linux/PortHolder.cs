@@ -72,27 +72,21 @@ internal sealed record PortHolder(int Pid, string Command)
                 continue;
             if (++processCount > MaxProcessCount || descriptorCount > MaxDescriptorCount)
                 break;
-            if (Holds(process, wanted, ref descriptorCount))
+            if (Holds(pid, wanted, ref descriptorCount))
                 return new PortHolder(pid, Files.ReadText($"{process}/comm")?.Trim() ?? "a process");
         }
         return new PortHolder(0, "");
     }
 
-    private static bool Holds(string process, string wanted, ref int descriptorCount)
+    private static bool Holds(int pid, string wanted, ref int descriptorCount)
     {
-        try
+        // A process that ended, or belongs to somebody else, is passed over: the answer says then that it may not be seen.
+        foreach ((_, string link) in ProcessDescriptors.Links(pid))
         {
-            foreach (string descriptor in Directory.EnumerateFiles($"{process}/fd"))
-            {
-                if (++descriptorCount > MaxDescriptorCount)
-                    return false;
-                if (Files.ReadLink(null, descriptor) == wanted)
-                    return true;
-            }
-        }
-        catch (Exception vanished) when (vanished is IOException or UnauthorizedAccessException)
-        {
-            // The process ended or belongs to somebody else: it is passed over, and the answer says that it may not be seen.
+            if (++descriptorCount > MaxDescriptorCount)
+                return false;
+            if (link == wanted)
+                return true;
         }
         return false;
     }

@@ -24,6 +24,39 @@ internal static unsafe class ProcessDescriptors
         return taken < 0 ? null : new FileDescriptor((int)taken, closer);
     }
 
+    /// <summary>
+    /// What a process has open, as proc_pid_fd(5) shows it. Ends early where the process does, or belongs to somebody else.
+    /// </summary>
+    public static IEnumerable<(int Number, string Link)> Links(int pid)
+    {
+        string directory = $"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/fd";
+        using IEnumerator<string> names = Names(directory).GetEnumerator();
+        while (true)
+        {
+            try
+            {
+                if (!names.MoveNext())
+                    yield break;
+            }
+            catch (Exception vanished) when (vanished is IOException or UnauthorizedAccessException)
+            {
+                yield break;
+            }
+            if (int.TryParse(Path.GetFileName(names.Current.AsSpan()), CultureInfo.InvariantCulture, out int number)
+                && Files.ReadLink(null, names.Current) is { } link)
+            {
+                yield return (number, link);
+            }
+        }
+
+        // Opening the directory is what fails first, and belongs into the same care.
+        static IEnumerable<string> Names(string directory)
+        {
+            foreach (string name in Directory.EnumerateFiles(directory))
+                yield return name;
+        }
+    }
+
     /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
     /// <param name="descriptor">Borrowed.</param>
     /// <param name="closer">As with <see cref="Take"/>.</param>

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
-using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux;
 
@@ -16,68 +15,41 @@ internal static unsafe class UnixDiagnostics
         queueCount = backlogCount = 0;
         if (FileStatus.Read(listener, out FileStatus status) != Errno.None)
             return false;
-        int number = socket(Libc.AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, Libc.NETLINK_SOCK_DIAG);
-        if (number < 0)
+        Libc.unix_diag_rqlen? queue = null;
+        _ = SockDiag.Ask(SockDiag.AboutUnix(uint.MaxValue, unchecked((uint)status.Inode), Libc.UDIAG_SHOW_RQLEN), isDump: false,
+            body => (queue = QueueOf(body)) is not null);
+        if (queue is not { } found)
             return false;
-        using var netlink = new FileDescriptor(number);
-        Span<byte> reply = stackalloc byte[1024];
-        int length = Ask(netlink, unchecked((uint)status.Inode), reply);
-        return length > 0 && TryFindQueue(reply[..length], out queueCount, out backlogCount);
+        queueCount = unchecked((int)found.udiag_rqueue);
+        backlogCount = unchecked((int)found.udiag_wqueue);
+        return true;
     }
 
-    private static int Ask(FileDescriptor netlink, uint inode, Span<byte> reply)
+    /// <summary>Of a listener: connections that wait, and how many may; of a connection: bytes that lie unread, and those of the other side.</summary>
+    public static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body) =>
+        SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN) is { Length: >= 8 } value
+            ? MemoryMarshal.Read<Libc.unix_diag_rqlen>(value) : null;
+
+    /// <summary>
+    /// Device and inode of a socket's path, which a name that was bound by a detour does not tell; else its abstract name. An accepted
+    /// socket has those of its listener (unix(7)); its peer has none.
+    /// </summary>
+    public static byte[]? PlaceOf(ReadOnlySpan<byte> body)
     {
-        int headerBytes = sizeof(Libc.nlmsghdr);
-        Span<byte> request = stackalloc byte[sizeof(Libc.nlmsghdr) + sizeof(Libc.unix_diag_req)];
-        var header = new Libc.nlmsghdr
-        {
-            nlmsg_len = (uint)request.Length,
-            nlmsg_type = Libc.SOCK_DIAG_BY_FAMILY,
-            nlmsg_flags = Libc.NLM_F_REQUEST,
-        };
-        var question = new Libc.unix_diag_req
-        {
-            sdiag_family = Libc.AF_UNIX,
-            udiag_states = uint.MaxValue,
-            udiag_ino = inode,
-            udiag_show = Libc.UDIAG_SHOW_RQLEN,
-        };
-        // All ones: any cookie, the inode is enough.
-        question.udiag_cookie[0] = question.udiag_cookie[1] = uint.MaxValue;
-        MemoryMarshal.Write(request, header);
-        MemoryMarshal.Write(request[headerBytes..], question);
-        fixed (byte* bytes = request, answer = reply)
-        {
-            if (Libc.write(netlink.Number, bytes, (nuint)request.Length) < 0)
-                return 0;
-            // The answer is there when the question has been taken: sock_diag works in the sender's context. So no waiting.
-            var vector = new Libc.iovec { iov_base = answer, iov_len = (nuint)reply.Length };
-            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1 };
-            return (int)Math.Max(0, Libc.recvmsg(netlink.Number, &message, MSG_DONTWAIT));
-        }
+        ReadOnlySpan<byte> path = SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_VFS);
+        ReadOnlySpan<byte> name = path.Length > 0 ? path : SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_NAME);
+        return name.Length > 0 ? name.ToArray() : null;
     }
 
-    private static bool TryFindQueue(ReadOnlySpan<byte> reply, out int queueCount, out int backlogCount)
+    /// <summary>Of a socket that this process has open; null: it has none, or the kernel does not tell (<paramref name="isTold"/>).</summary>
+    public static byte[]? PlaceOf(FileDescriptor socket, out bool isTold)
     {
-        queueCount = backlogCount = 0;
-        int start = sizeof(Libc.nlmsghdr) + sizeof(Libc.unix_diag_msg);
-        if (reply.Length < start || MemoryMarshal.Read<Libc.nlmsghdr>(reply).nlmsg_type != Libc.SOCK_DIAG_BY_FAMILY)
-            return false;
-        ReadOnlySpan<byte> rest = reply[start..];
-        while (rest.Length >= sizeof(Libc.rtattr))
-        {
-            Libc.rtattr attribute = MemoryMarshal.Read<Libc.rtattr>(rest);
-            if (attribute.rta_len < sizeof(Libc.rtattr) || attribute.rta_len > rest.Length)
-                return false;
-            if (attribute.rta_type == Libc.UNIX_DIAG_RQLEN && attribute.rta_len >= sizeof(Libc.rtattr) + sizeof(Libc.unix_diag_rqlen))
-            {
-                Libc.unix_diag_rqlen queue = MemoryMarshal.Read<Libc.unix_diag_rqlen>(rest[sizeof(Libc.rtattr)..]);
-                queueCount = unchecked((int)queue.udiag_rqueue);
-                backlogCount = unchecked((int)queue.udiag_wqueue);
-                return true;
-            }
-            rest = rest[Math.Min((attribute.rta_len + 3) & ~3, rest.Length)..];
-        }
-        return false;
+        isTold = false;
+        if (FileStatus.Read(socket, out FileStatus status) != Errno.None)
+            return null;
+        byte[]? place = null;
+        isTold = SockDiag.Ask(SockDiag.AboutUnix(uint.MaxValue, unchecked((uint)status.Inode), Libc.UDIAG_SHOW_NAME | Libc.UDIAG_SHOW_VFS), isDump: false,
+            body => (place = PlaceOf(body)) is not null) is not null;
+        return place;
     }
 }
