@@ -5,8 +5,7 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/>, <see cref="Accept"/>, <see cref="LookForUse"/> and <see cref="LookAtQueues"/> come back as events before anything
-/// from outside.
+/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -92,7 +91,8 @@ internal abstract record Effect
 
     /// <summary>
     /// An instance is to end: of the listeners that the configuration has no more, keep new clients from those that nobody else will accept
-    /// from, and look whether somebody waits in one; ends with <see cref="Event.QueuesSeen"/>.
+    /// from, and look whether somebody waits in one; then keep it from accepting, and look whether those whom it accepted last have been heard. Ends
+    /// with <see cref="Event.QueuesSeen"/>, at once or at any time later.
     /// </summary>
     internal sealed record LookAtQueues(InstanceId Instance) : Effect;
 

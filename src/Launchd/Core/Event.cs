@@ -114,7 +114,9 @@ internal abstract record Event
 
     /// <summary>Result of <see cref="Effect.LookAtQueues"/>.</summary>
     /// <param name="Instance">Which is to end.</param>
-    /// <param name="AreEmpty">Nobody waits any more in a listener that only it accepts from, and nobody comes to it.</param>
+    /// <param name="AreEmpty">
+    /// Nobody waits any more in a listener that only it accepts from, nobody comes to it, and whom it has accepted it has heard.
+    /// </param>
     internal sealed record QueuesSeen(InstanceId Instance, bool AreEmpty) : Event;
 
     /// <summary>The far end of a stored descriptor is gone.</summary>

@@ -55,7 +55,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
-            case Effect.LookAtQueues e: _host.FeedResult(new Event.QueuesSeen(e.Instance, _host.Retired.AreEmpty(e.Instance))); break;
+            case Effect.LookAtQueues e: LookAtQueues(e.Instance); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -269,6 +269,14 @@ internal sealed class EffectRunner : IDisposable
             isUsed |= its ?? true;
         }
         _host.FeedResult(new Event.UseSeen(service, isUsed));
+    }
+
+    private void LookAtQueues(InstanceId id)
+    {
+        // Who waits in a queue that is emptied must still be accepted: only then its sets may stop waiting.
+        bool? areEmpty = _host.Retired.AreEmpty(id) ? _host.LastClients.AreHeard(id) : false;
+        if (areEmpty is { } known)
+            _host.FeedResult(new Event.QueuesSeen(id, known));
     }
 
     private void Accept(Effect.Accept accept)

@@ -26,6 +26,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
     public bool IsLeaving { get; set; }
 
+    /// <summary>It accepts no more, by our doing, and those whom it accepted last are being heard. Null: not so far.</summary>
+    public LastClients.Hearing? Hearing { get; set; }
+
     /// <summary>Null until spawned.</summary>
     public PidFd? Process { get; set; }
 

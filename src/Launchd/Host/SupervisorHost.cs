@@ -38,6 +38,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Parts = parts;
         Guard = new ListenerGuard(this, parts);
         Retired = new RetiredListeners(this, parts);
+        LastClients = new LastClients(this, parts);
         Reloads = new Reloads(this, parts);
         _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
         _effects = new EffectRunner(this, parts);
@@ -59,6 +60,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public ServiceName? ExitWith { get; }
     public ListenerGuard Guard { get; }
     public RetiredListeners Retired { get; }
+    public LastClients LastClients { get; }
     public Reloads Reloads { get; }
 
     /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>

@@ -61,6 +61,17 @@ internal static unsafe partial class Libc
         public uint idiag_inode;
     }
 
+    /// <summary>What <c>struct tcp_info</c> counts since Linux 4.6: segments with data.</summary>
+    [StructLayout(LayoutKind.Explicit)]
+    public struct tcp_info_segments
+    {
+        [FieldOffset(152)]
+        public uint tcpi_data_segs_in;
+
+        [FieldOffset(156)]
+        public uint tcpi_data_segs_out;
+    }
+
     [StructLayout(LayoutKind.Sequential)]
     public struct unix_diag_vfs
     {

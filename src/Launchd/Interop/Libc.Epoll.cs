@@ -10,9 +10,11 @@ internal static unsafe partial class Libc
     public const int EPOLL_CTL_MOD = 3;
     public const uint EPOLLIN = 1;
     public const uint EPOLLOUT = 4;
+    public const uint EPOLLRDNORM = 0x40;
     public const uint EPOLLERR = 8;
     public const uint EPOLLHUP = 0x10;
     public const uint EPOLLRDHUP = 0x2000;
+    public const uint EPOLLEXCLUSIVE = 1 << 28;
     public const uint EPOLLONESHOT = 1 << 30;
     public const int EFD_CLOEXEC = 0x80000;
     public const int EFD_NONBLOCK = 0x800;

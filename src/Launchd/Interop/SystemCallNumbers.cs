@@ -32,5 +32,6 @@ internal static class SystemCallNumbers
     public static readonly int pidfd_open = 434;
     public static readonly int exit_group = IsX64 ? 231 : 94;
     public static readonly int ptrace = IsX64 ? 101 : 117;
+    public static readonly int epoll_ctl = IsX64 ? 233 : 21;
     public static readonly int execve = IsX64 ? 59 : 221;
 }

@@ -30,8 +30,10 @@ internal sealed unsafe class EventLoop : IDisposable
 {
     private const int BatchCount = 64;
     private static readonly bool IsPacked = RuntimeInformation.ProcessArchitecture == Architecture.X64;
-    private static readonly int EventBytes = IsPacked ? 12 : 16;
-    private static readonly int DataOffset = IsPacked ? 4 : 8;
+
+    /// <summary><c>struct epoll_event</c>, which is packed on x86-64 alone.</summary>
+    public static readonly int EventBytes = IsPacked ? 12 : 16;
+    public static readonly int DataOffset = IsPacked ? 4 : 8;
 
     private readonly FileDescriptor _epoll;
     private readonly byte[] _buffer = new byte[BatchCount * EventBytes];

@@ -67,6 +67,7 @@ internal unsafe struct PlanHeader
 internal sealed unsafe class ExecPlan : IDisposable
 {
     private const int PidDigits = 20;
+    private const int O_CLOEXEC = 0x80000;
     private const int LeastBytes = 64 << 10;
 
     // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted; posix_spawn(3)
@@ -113,6 +114,32 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.OwnPid, SpawnStage.Identity, getpid, (nint)digits);
         Add(StepKind.Call, SpawnStage.Exec, exit_group, 0);
         return digits;
+    }
+
+    /// <summary>
+    /// Lays out a plan whose child leaves the shared table, gives a descriptor the number under which it stands in an epoll set, changes what
+    /// the set waits for, and ends.
+    /// </summary>
+    /// <param name="set">The set, below <paramref name="closeAbove"/> and not at the entry's number.</param>
+    /// <param name="descriptor">What the set waits for, below <paramref name="closeAbove"/>.</param>
+    /// <param name="entry">As it stands in the set.</param>
+    /// <param name="events">What the set waits for from then on.</param>
+    /// <param name="closeAbove">The child takes along only what lies below.</param>
+    public void LayEpollChange(int set, int descriptor, EpollEntry entry, uint events, int closeAbove)
+    {
+        Reserve(4096);
+        Header = Allocate<PlanHeader>(1);
+        *Header = default;
+        Header->ExitNumber = exit_group;
+        Header->Steps = Allocate<Step>(4);
+        byte* changed = Allocate<byte>(EventLoop.EventBytes);
+        *(uint*)changed = events;
+        *(ulong*)(changed + EventLoop.DataOffset) = entry.Data;
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, closeAbove, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
+        if (descriptor != entry.Number)
+            Add(StepKind.Call, SpawnStage.Descriptors, dup3, descriptor, entry.Number, O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, set, Libc.EPOLL_CTL_MOD, entry.Number, (nint)changed);
+        Add(StepKind.Call, SpawnStage.Exec, exit_group, 0);
     }
 
     /// <summary>Everything that was laid out, as it stands, for a helper that has it at another address.</summary>

@@ -18,16 +18,12 @@ internal sealed unsafe class Spawner : IDisposable
     /// <summary>Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.</summary>
     private const int StackGapBytes = 64 << 10;
 
-    private const int StageCount = 64;
-    private const int FirstStage = 20;
     private const int F_DUPFD_CLOEXEC = 1030;
     private const int O_CLOEXEC = 0x80000;
     private const int SIGCHLD = 17;
 
     private readonly ExecPlan _plan;
-    private readonly FileDescriptor _placeholder;
-    private readonly int _stageStart;
-
+    private readonly SpawnStaging _staging;
     private readonly HelperCarrier? _helper;
     private readonly BirthAudit? _audit;
 
@@ -36,10 +32,9 @@ internal sealed unsafe class Spawner : IDisposable
     /// <param name="audit">Looks at each child before its program begins; for tests. Null: none does.</param>
     public Spawner(FileDescriptor placeholderTaken, SpawnCarrier? carrier = null, BirthAudit? audit = null)
     {
-        _placeholder = placeholderTaken;
         _audit = audit;
         _plan = new ExecPlan { StopsAtExec = audit is not null };
-        _stageStart = ReserveStage();
+        _staging = new SpawnStaging(placeholderTaken);
         // Compiled before the first birth: a child must never need the compiler.
         Rehearse();
         ExecPlan.HasPidfdInodes = KernelHasPidfdInodes();
@@ -60,6 +55,44 @@ internal sealed unsafe class Spawner : IDisposable
         if (failure is null)
             _audit?.Look(child!, request);
         return failure;
+    }
+
+    /// <summary>
+    /// Changes what an epoll set of another process waits for at one of its descriptors, without that process's doing. A set knows a descriptor
+    /// by its number and its open file description together (epoll(7)), so the change is made by a child that has the description at that very number.
+    /// </summary>
+    /// <param name="set">A duplicate of the set. Borrowed.</param>
+    /// <param name="descriptor">The same open file description as stands in the set. Borrowed.</param>
+    /// <param name="entry">As it stands in the set.</param>
+    /// <param name="events">What the set waits for from then on; 0: only for errors and hang-ups.</param>
+    /// <returns>
+    /// ENOENT: the set does not have it, or not any more; EINVAL: it stands there exclusively; ENOSYS: there are no clones here
+    /// (<see cref="SpawnCarrier"/>).
+    /// </returns>
+    public Errno ChangeEpoll(FileDescriptor set, FileDescriptor descriptor, EpollEntry entry, uint events)
+    {
+        if (_helper is not null)
+            return Errno.ENOSYS;
+        // Three places, so that the set is not at the number where the descriptor belongs.
+        int setPlace = entry.Number == _staging.Start ? 2 : 0;
+        try
+        {
+            Errno refused = _staging.Put(set.Number, setPlace);
+            if (refused == Errno.None)
+                refused = _staging.Put(descriptor.Number, 1);
+            if (refused != Errno.None)
+                return refused;
+            _plan.LayEpollChange(_staging.Start + setPlace, _staging.Start + 1, entry, events, closeAbove: _staging.Start + 3);
+            if (Clone(Libc.CLONE_FILES, out PidFd? child) is { } failure)
+                return failure.Errno;
+            _ = Reap(child!);
+            child!.Dispose();
+            return Errno.None;
+        }
+        finally
+        {
+            _staging.Clear(3);
+        }
     }
 
     /// <summary>Copies every descriptor to a number above all targets, close-on-exec; -1 stands for those that were not reached.</summary>
@@ -90,21 +123,22 @@ internal sealed unsafe class Spawner : IDisposable
         {
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
-            _plan.Lay(request, sources, staged ? _stageStart + count : 0);
+            _plan.Lay(request, sources, staged ? _staging.Start + count : 0);
             return Clone(staged ? Libc.CLONE_FILES : 0, out child);
         }
         finally
         {
-            GiveBack(sources, staged);
+            if (staged)
+                _staging.Clear(count);
+            else
+                CloseAll(sources);
         }
     }
 
     public void Dispose()
     {
         _plan.Dispose();
-        for (int i = 0; i < StageCount; i++)
-            _ = Client.Interop.ClientLibc.close(_stageStart + i);
-        _placeholder.Dispose();
+        _staging.Dispose();
     }
 
     /// <summary>Runs the plan in this process, which a helper does that was started for nothing else; comes back only from a rehearsal.</summary>
@@ -299,7 +333,7 @@ internal sealed unsafe class Spawner : IDisposable
     // A filter of system calls, or a kernel that is not one, may refuse these flags, or not do what they mean.
     private bool CloneWorks()
     {
-        byte* digits = _plan.LaySelfTest(_stageStart + StageCount);
+        byte* digits = _plan.LaySelfTest(_staging.Start + SpawnStaging.Count);
         if (Clone(Libc.CLONE_FILES, out PidFd? child) is not null)
             return false;
         using (child)
@@ -313,7 +347,7 @@ internal sealed unsafe class Spawner : IDisposable
     // staged. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
     private static bool IsStageable(IReadOnlyList<DescriptorMapping> descriptors)
     {
-        if (descriptors.Count > StageCount)
+        if (descriptors.Count > SpawnStaging.Count)
             return false;
         for (int i = 0; i < descriptors.Count; i++)
         {
@@ -327,50 +361,20 @@ internal sealed unsafe class Spawner : IDisposable
     {
         for (int i = 0; i < descriptors.Count; i++)
         {
-            sources[i] = _stageStart + i;
-            if (SpawnLibc.dup3(descriptors[i].Source, sources[i], O_CLOEXEC) < 0)
-                return Errno.Last;
+            sources[i] = _staging.Start + i;
+            if (_staging.Put(descriptors[i].Source, i) is { Value: not 0 } refused)
+                return refused;
         }
         return Errno.None;
     }
 
-    private void GiveBack(ReadOnlySpan<int> sources, bool staged)
+    private static void CloseAll(ReadOnlySpan<int> sources)
     {
         foreach (int source in sources)
         {
-            if (source < 0)
-                continue;
-            if (staged && source >= _stageStart)
-                SpawnLibc.dup3(_placeholder.Number, source, O_CLOEXEC);
-            else if (!staged)
+            if (source >= 0)
                 _ = Client.Interop.ClientLibc.close(source);
         }
-    }
-
-    private int ReserveStage()
-    {
-        // F_DUPFD gives the first free number from the asked one on: where it is another one, the run is broken and begins anew there.
-        int start = FirstStage, held = 0;
-        while (held < StageCount)
-        {
-            int number = SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held);
-            if (number < 0)
-                break;
-            if (number == start + held)
-            {
-                held++;
-                continue;
-            }
-            _ = Client.Interop.ClientLibc.close(number);
-            for (int i = 0; i < held; i++)
-                _ = Client.Interop.ClientLibc.close(start + i);
-            (start, held) = (number, 0);
-        }
-        if (held == StageCount)
-            return start;
-        for (int i = 0; i < held; i++)
-            _ = Client.Interop.ClientLibc.close(start + i);
-        throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);
     }
 
     private static bool KernelHasPidfdInodes()

@@ -186,7 +186,11 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         if (!_queueLooks.TryGetValue(id, out int looks))
             looks = IsCalm || queues.Chance(60) ? 0 : queues.Pick(1, 2, 5, 20, int.MaxValue);
         _queueLooks[id] = Math.Max(0, looks - 1);
-        Results.Enqueue(new Event.QueuesSeen(id, looks == 0 || IsCalm));
+        Event.QueuesSeen seen = new(id, looks == 0 || IsCalm);
+        if (queues.Chance(50))
+            Results.Enqueue(seen);
+        else if (IsCalm || queues.Chance(90))
+            Add(queues.Pick(0, 1, 5, 200), Turn.Request, () => seen);
     }
 
     private Event? Perform(SimulatedProcess process, SimulatedProcess.Act act)
