@@ -91,10 +91,13 @@ internal abstract record Effect
 
     /// <summary>
     /// An instance is to end: of the listeners that the configuration has no more, keep new clients from those that nobody else will accept
-    /// from, and look whether somebody waits in one; then keep it from accepting, and look whether those whom it accepted last have been heard. Ends
-    /// with <see cref="Event.QueuesSeen"/>, at once or at any time later.
+    /// from, and look whether somebody waits in one. Ends with <see cref="Event.QueuesSeen"/>, at once or at any time later.
     /// </summary>
-    internal sealed record LookAtQueues(InstanceId Instance) : Effect;
+    /// <param name="Instance">Which is to end.</param>
+    /// <param name="HearsOut">
+    /// Then keep it from accepting, because others will, and look whether those whom it accepted last have been heard.
+    /// </param>
+    internal sealed record LookAtQueues(InstanceId Instance, bool HearsOut) : Effect;
 
     /// <summary>Accept one connection.</summary>
     internal sealed record Accept(ServiceName Service, int ListenerIndex) : Effect;

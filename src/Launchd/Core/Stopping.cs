@@ -46,7 +46,7 @@ internal static class Stopping
             TellToEnd(d, service, slot, instance, cause);
             return;
         }
-        d.Do(new Effect.LookAtQueues(instance.Id));
+        d.Do(new Effect.LookAtQueues(instance.Id, HearsOut(d, service, instance)));
         Enter(d, service, slot, instance, cause, StopStage.Emptying);
     }
 
@@ -74,7 +74,7 @@ internal static class Stopping
             return;
         }
         d.SetPhase(service, slot, stopping with { LookAt = null });
-        d.Do(new Effect.LookAtQueues(id));
+        d.Do(new Effect.LookAtQueues(id, HearsOut(d, service, stopping.Instance)));
     }
 
     /// <summary>SIGKILL now, whatever the stage.</summary>
@@ -200,6 +200,10 @@ internal static class Stopping
     }
 
     private static bool IsWish(StopCause cause) => cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
+
+    // A service that nobody wants goes on serving for as long as it likes: its clients would wait in vain. A command may ask the program itself.
+    private static bool HearsOut(Draft d, int service, Instance instance) =>
+        (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
 
     /// <summary>Its queues are empty, or their time is over.</summary>
     private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)

@@ -55,7 +55,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
-            case Effect.LookAtQueues e: LookAtQueues(e.Instance); break;
+            case Effect.LookAtQueues e: LookAtQueues(e); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -271,12 +271,14 @@ internal sealed class EffectRunner : IDisposable
         _host.FeedResult(new Event.UseSeen(service, isUsed));
     }
 
-    private void LookAtQueues(InstanceId id)
+    private void LookAtQueues(Effect.LookAtQueues look)
     {
-        // Who waits in a queue that is emptied must still be accepted: only then its sets may stop waiting.
-        bool? areEmpty = _host.Retired.AreEmpty(id) ? _host.LastClients.AreHeard(id) : false;
+        // Who waits in a queue that is emptied must still be accepted: only then it may stop accepting, and nothing is emptied from then on.
+        bool? areEmpty = LastClients.IsHearing(Instances.Find(look.Instance)) || _host.Retired.AreEmpty(look.Instance);
+        if (areEmpty == true && look.HearsOut)
+            areEmpty = _host.LastClients.AreHeard(look.Instance);
         if (areEmpty is { } known)
-            _host.FeedResult(new Event.QueuesSeen(id, known));
+            _host.FeedResult(new Event.QueuesSeen(look.Instance, known));
     }
 
     private void Accept(Effect.Accept accept)

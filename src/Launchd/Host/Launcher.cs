@@ -58,10 +58,6 @@ internal sealed class Launcher(
         return null;
     }
 
-    /// <summary>See <see cref="Spawner.ChangeEpoll"/>.</summary>
-    public Errno ChangeEpoll(FileDescriptor set, FileDescriptor descriptor, EpollEntry entry, uint events) =>
-        spawner.ChangeEpoll(set, descriptor, entry, events);
-
     /// <summary>Starts a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
     public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
     {

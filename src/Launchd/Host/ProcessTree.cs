@@ -56,24 +56,6 @@ internal static unsafe class ProcessTree
         }
     }
 
-    /// <summary>A process and those that descend from it, as far as their parents live.</summary>
-    /// <param name="pid">First in the list.</param>
-    /// <param name="most">Further ones are left out.</param>
-    public static List<int> WithDescendants(int pid, int most)
-    {
-        List<int> found = [pid];
-        for (int i = 0; i < found.Count; i++)
-        {
-            foreach (int child in Children($"/proc/{found[i]}/task/{found[i]}/children"))
-            {
-                if (found.Count == most)
-                    return found;
-                found.Add(child);
-            }
-        }
-        return found;
-    }
-
     /// <summary>What stands in the environment of every process of an instance, unless it overwrote it.</summary>
     public static string MarkOf(RunningInstance instance) => $"{MarkName}={instance.Id.Number}";
 

@@ -10,9 +10,6 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
     /// <summary>For what comes from operators.</summary>
     public SlowLane Operators => field ??= new SlowLane(() => { });
 
-    /// <summary>For looks into processes that end.</summary>
-    public SlowLane Looks => field ??= new SlowLane(() => { });
-
     /// <summary>On the loop: a service may be read again.</summary>
     public Action<ServiceName>? OnEased { get; set; }
 
@@ -36,6 +33,5 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
         foreach (SlowLane lane in _lanes.Values)
             lane.End();
         Operators.End();
-        Looks.End();
     }
 }

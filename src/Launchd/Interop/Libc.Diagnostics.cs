@@ -61,12 +61,15 @@ internal static unsafe partial class Libc
         public uint idiag_inode;
     }
 
-    /// <summary>What <c>struct tcp_info</c> counts since Linux 4.6: segments with data.</summary>
+    /// <summary>Of <c>struct tcp_info</c> what it counts, since Linux 4.6.</summary>
     [StructLayout(LayoutKind.Explicit)]
-    public struct tcp_info_segments
+    public struct tcp_info_counts
     {
-        [FieldOffset(152)]
-        public uint tcpi_data_segs_in;
+        [FieldOffset(0)]
+        public byte tcpi_state;
+
+        [FieldOffset(128)]
+        public ulong tcpi_bytes_received;
 
         [FieldOffset(156)]
         public uint tcpi_data_segs_out;

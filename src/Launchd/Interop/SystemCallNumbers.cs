@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace Launchd.Interop;
 
-/// <summary>Numbers of the system calls that a child makes before exec, syscalls(2): they differ between architectures.</summary>
+/// <summary>
+/// Numbers of the system calls that a child makes before exec, or a thread beside the runtime, syscalls(2): they differ between architectures.
+/// </summary>
 internal static class SystemCallNumbers
 {
     private static readonly bool IsX64 = RuntimeInformation.ProcessArchitecture == Architecture.X64;
@@ -33,5 +35,6 @@ internal static class SystemCallNumbers
     public static readonly int exit_group = IsX64 ? 231 : 94;
     public static readonly int ptrace = IsX64 ? 101 : 117;
     public static readonly int epoll_ctl = IsX64 ? 233 : 21;
+    public static readonly int getdents64 = IsX64 ? 217 : 61;
     public static readonly int execve = IsX64 ? 59 : 221;
 }

@@ -62,7 +62,8 @@ internal unsafe struct PlanHeader
 
 /// <summary>
 /// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
-/// clone, so that the child allocates nothing. The memory is kept and used again for the next plan.
+/// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that is to do something beside
+/// the runtime has its plan as well.
 /// </summary>
 internal sealed unsafe class ExecPlan : IDisposable
 {
@@ -116,30 +117,44 @@ internal sealed unsafe class ExecPlan : IDisposable
         return digits;
     }
 
+    /// <summary>Lays out a plan by which a thread of this process leaves the shared table, with all that is in it.</summary>
+    public void LayOwnTable()
+    {
+        LayForThread(most: 1);
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, int.MaxValue, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
+    }
+
     /// <summary>
-    /// Lays out a plan whose child leaves the shared table, gives a descriptor the number under which it stands in an epoll set, changes what
-    /// the set waits for, and ends.
+    /// Lays out a plan by which a thread with a table of its own changes what an epoll set waits for at an entry, and closes everything else.
     /// </summary>
-    /// <param name="set">The set, below <paramref name="closeAbove"/> and not at the entry's number.</param>
-    /// <param name="descriptor">What the set waits for, below <paramref name="closeAbove"/>.</param>
+    /// <param name="set">The set, above the standard descriptors.</param>
+    /// <param name="descriptor">What the set waits for, above the standard descriptors.</param>
     /// <param name="entry">As it stands in the set.</param>
     /// <param name="events">What the set waits for from then on.</param>
-    /// <param name="closeAbove">The child takes along only what lies below.</param>
-    public void LayEpollChange(int set, int descriptor, EpollEntry entry, uint events, int closeAbove)
+    public void LayEpollChange(int set, int descriptor, EpollEntry entry, uint events)
+    {
+        LayForThread(most: 5);
+        byte* changed = Allocate<byte>(EventLoop.EventBytes);
+        *(uint*)changed = events;
+        *(ulong*)(changed + EventLoop.DataOffset) = entry.Data;
+        // The set must not be where the descriptor belongs.
+        int setAt = entry.Number == 0 ? 1 : 0;
+        Add(StepKind.Call, SpawnStage.Descriptors, dup3, set, setAt, O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, dup3, descriptor, 2, O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, close_range, 3, int.MaxValue);
+        if (entry.Number != 2)
+            Add(StepKind.Call, SpawnStage.Descriptors, dup3, 2, entry.Number, O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, setAt, Libc.EPOLL_CTL_MOD, entry.Number, (nint)changed);
+    }
+
+    private void LayForThread(int most)
     {
         Reserve(4096);
         Header = Allocate<PlanHeader>(1);
         *Header = default;
-        Header->ExitNumber = exit_group;
-        Header->Steps = Allocate<Step>(4);
-        byte* changed = Allocate<byte>(EventLoop.EventBytes);
-        *(uint*)changed = events;
-        *(ulong*)(changed + EventLoop.DataOffset) = entry.Data;
-        Add(StepKind.Call, SpawnStage.Descriptors, close_range, closeAbove, int.MaxValue, Libc.CLOSE_RANGE_UNSHARE);
-        if (descriptor != entry.Number)
-            Add(StepKind.Call, SpawnStage.Descriptors, dup3, descriptor, entry.Number, O_CLOEXEC);
-        Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, set, Libc.EPOLL_CTL_MOD, entry.Number, (nint)changed);
-        Add(StepKind.Call, SpawnStage.Exec, exit_group, 0);
+        // A thread ends by coming back: after a failure the rest of the plan fails as well, and harms nobody.
+        Header->ExitNumber = getpid;
+        Header->Steps = Allocate<Step>(most);
     }
 
     /// <summary>Everything that was laid out, as it stands, for a helper that has it at another address.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
@@ -73,6 +74,30 @@ internal static unsafe class Files
             long length = readlinkat(directory?.Number ?? AT_FDCWD, path, text, room);
             return length < 0 ? null : Encoding.UTF8.GetString(text, (int)length);
         }
+    }
+
+    /// <summary>Null: there is none, or it may not be read.</summary>
+    public static FileDescriptor? OpenDirectory(string path) => Open(null, path, O_RDONLY | O_DIRECTORY, 0, out _);
+
+    /// <summary>The names in a directory of /proc that are numbers, as they come.</summary>
+    public static IEnumerable<int> Numbers(FileDescriptor directory)
+    {
+        byte[] buffer = new byte[8192];
+        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
+        {
+            // struct linux_dirent64 (getdents(2)): inode and offset, 8 bytes each, length of the record, kind, and the name with a NUL behind.
+            for (int at = 0; at + 19 < length; at += BitConverter.ToUInt16(buffer, at + 16))
+            {
+                if (Utf8Parser.TryParse(buffer.AsSpan(at + 19, length - at - 19), out int number, out int used) && buffer[at + 19 + used] == 0)
+                    yield return number;
+            }
+        }
+    }
+
+    private static int ReadEntries(FileDescriptor directory, byte[] buffer)
+    {
+        fixed (byte* start = buffer)
+            return (int)Libc.syscall(SystemCallNumbers.getdents64, directory.Number, (nint)start, buffer.Length, 0, 0, 0);
     }
 
     public static Errno SetMode(FileDescriptor file, int mode) => Check(fchmod(file.Number, (ushort)mode));

@@ -25,35 +25,18 @@ internal static unsafe class ProcessDescriptors
     }
 
     /// <summary>
-    /// What a process has open, as proc_pid_fd(5) shows it. Ends early where the process does, or belongs to somebody else.
+    /// What a process has open, as proc_pid_fd(5) shows it. Ends early where the process does; nothing if it belongs to somebody else. No
+    /// file is looked at, only the names of links: so a file system that does not answer keeps nobody waiting.
     /// </summary>
     public static IEnumerable<(int Number, string Link)> Links(int pid)
     {
-        string directory = $"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/fd";
-        using IEnumerator<string> names = Names(directory).GetEnumerator();
-        while (true)
+        using FileDescriptor? directory = Files.OpenDirectory($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/fd");
+        if (directory is null)
+            yield break;
+        foreach (int number in Files.Numbers(directory))
         {
-            try
-            {
-                if (!names.MoveNext())
-                    yield break;
-            }
-            catch (Exception vanished) when (vanished is IOException or UnauthorizedAccessException)
-            {
-                yield break;
-            }
-            if (int.TryParse(Path.GetFileName(names.Current.AsSpan()), CultureInfo.InvariantCulture, out int number)
-                && Files.ReadLink(null, names.Current) is { } link)
-            {
+            if (Files.ReadLink(directory, number.ToString(CultureInfo.InvariantCulture)) is { } link)
                 yield return (number, link);
-            }
-        }
-
-        // Opening the directory is what fails first, and belongs into the same care.
-        static IEnumerable<string> Names(string directory)
-        {
-            foreach (string name in Directory.EnumerateFiles(directory))
-                yield return name;
         }
     }
 

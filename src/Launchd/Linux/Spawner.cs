@@ -57,44 +57,6 @@ internal sealed unsafe class Spawner : IDisposable
         return failure;
     }
 
-    /// <summary>
-    /// Changes what an epoll set of another process waits for at one of its descriptors, without that process's doing. A set knows a descriptor
-    /// by its number and its open file description together (epoll(7)), so the change is made by a child that has the description at that very number.
-    /// </summary>
-    /// <param name="set">A duplicate of the set. Borrowed.</param>
-    /// <param name="descriptor">The same open file description as stands in the set. Borrowed.</param>
-    /// <param name="entry">As it stands in the set.</param>
-    /// <param name="events">What the set waits for from then on; 0: only for errors and hang-ups.</param>
-    /// <returns>
-    /// ENOENT: the set does not have it, or not any more; EINVAL: it stands there exclusively; ENOSYS: there are no clones here
-    /// (<see cref="SpawnCarrier"/>).
-    /// </returns>
-    public Errno ChangeEpoll(FileDescriptor set, FileDescriptor descriptor, EpollEntry entry, uint events)
-    {
-        if (_helper is not null)
-            return Errno.ENOSYS;
-        // Three places, so that the set is not at the number where the descriptor belongs.
-        int setPlace = entry.Number == _staging.Start ? 2 : 0;
-        try
-        {
-            Errno refused = _staging.Put(set.Number, setPlace);
-            if (refused == Errno.None)
-                refused = _staging.Put(descriptor.Number, 1);
-            if (refused != Errno.None)
-                return refused;
-            _plan.LayEpollChange(_staging.Start + setPlace, _staging.Start + 1, entry, events, closeAbove: _staging.Start + 3);
-            if (Clone(Libc.CLONE_FILES, out PidFd? child) is { } failure)
-                return failure.Errno;
-            _ = Reap(child!);
-            child!.Dispose();
-            return Errno.None;
-        }
-        finally
-        {
-            _staging.Clear(3);
-        }
-    }
-
     /// <summary>Copies every descriptor to a number above all targets, close-on-exec; -1 stands for those that were not reached.</summary>
     public static Errno LiftAbove(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
     {
@@ -141,7 +103,10 @@ internal sealed unsafe class Spawner : IDisposable
         _staging.Dispose();
     }
 
-    /// <summary>Runs the plan in this process, which a helper does that was started for nothing else; comes back only from a rehearsal.</summary>
+    /// <summary>
+    /// Runs the plan on this thread: a helper does that was started for nothing else. Comes back if the plan does not exec, and its exit is none.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void CarryOut(PlanHeader* plan)
     {
         delegate* unmanaged<void*, int> child = &Child;

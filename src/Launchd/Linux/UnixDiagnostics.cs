@@ -7,6 +7,8 @@ namespace Launchd.Linux;
 /// <summary>What sock_diag(7) tells about a Unix socket of this network namespace.</summary>
 internal static unsafe class UnixDiagnostics
 {
+    private const int RqlenBytes = 8;
+
     /// <summary>
     /// Connections waiting on a listening Unix socket and the length of its queue; false where the kernel was built without unix_diag.
     /// </summary>
@@ -25,9 +27,8 @@ internal static unsafe class UnixDiagnostics
         return true;
     }
 
-    /// <summary>Of a listener: connections that wait, and how many may; of a connection: bytes that lie unread, and those of the other side.</summary>
-    public static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body) =>
-        SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN) is { Length: >= 8 } value
+    private static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body) =>
+        SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN) is { Length: >= RqlenBytes } value
             ? MemoryMarshal.Read<Libc.unix_diag_rqlen>(value) : null;
 
     /// <summary>

@@ -33,8 +33,9 @@ public sealed class ListenerClientsTests : IDisposable
         Assert.Equal((1, 1), Look(listener));
         Assert.Equal(5, server.Receive(new byte[100]));
         Assert.Equal((1, 0), Look(listener));
+        // By TCP alone the kernel tells that something was read before.
         _ = client.Send("more"u8);
-        Assert.Equal((1, 1), Look(listener));
+        Assert.Equal((1, 1 - silentCount), Look(listener));
     }
 
     [Fact]
@@ -93,7 +94,7 @@ public sealed class ListenerClientsTests : IDisposable
     private static (int Found, int Unheard) Look(Socket listener)
     {
         using FileDescriptor borrowed = Borrow(listener);
-        ListenerClients clients = ListenerClients.Of(borrowed)!;
+        using ListenerClients clients = ListenerClients.Of(borrowed)!;
         int found = 0, unheard = 0;
         foreach ((int number, string link) in ProcessDescriptors.Links(Environment.ProcessId))
         {

@@ -251,7 +251,7 @@ public sealed class LifecycleTableTests
           slot itself changes only when it takes over.
         - A restart of a service does not restart what requires it; those that wait go on waiting.
         - What holds listeners is told to end only when nobody waits any more in one that it alone accepts from and that the configuration
-          has no more, and when it has heard whom it accepted last (*Stopping: emptying*): almost always within 20 ms, and at the latest after the stop timeout.
+          has no more, and when it has heard whom it accepted last (*Stopping: emptying*): almost always within 30 ms, and at the latest after the stop timeout.
         - One stop timeout holds for the main process and for what it leaves behind; a stop command has one of its own before it.
         - SIGKILL comes at the end of that time. What even that does not end within ten seconds hangs inside the kernel and is given up.
         - A service whose step in the supervisor failed is *faulted*: it neither runs nor listens until an operator starts or stops it.

@@ -277,6 +277,33 @@ public sealed class RolloutTests
         Assert.Empty(world.Timers);
     }
 
+    [Theory]
+    [InlineData("restart", false, true)]
+    [InlineData("overlap", false, true)]
+    [InlineData("scale", false, true)]
+    [InlineData("stop", false, false)]
+    [InlineData("restart", true, false)]
+    public void WhomItAcceptedLastIsHeardOut_WhereOthersAcceptAfterIt(string order, bool hasCommand, bool expected)
+    {
+        ServiceDefinition service = (order == "overlap" ? A.Overlapping("web") : A.Service("web")) with
+        {
+            Sockets = ["http"],
+            InstanceCount = 2,
+            Rollout = new RolloutPolicy { Prove = TimeSpan.Zero, SurgeCount = order == "overlap" ? 1 : 0 },
+            Stop = new StopPolicy { Command = hasCommand ? ["stop-web"] : [] },
+        };
+        World world = new World(service).Boot();
+        world.Say(world.Holder("web", 0), "READY=1").Say(world.Holder("web", 1), "READY=1");
+        if (order == "scale")
+            world.Scale(1, "web");
+        else
+            world.Ask(order == "stop" ? Verb.Stop : Verb.Restart, "web");
+        if (order == "overlap")
+            world.Say("web", "READY=1");
+
+        Assert.Equal(expected, world.Effects.OfType<Effect.LookAtQueues>().First().HearsOut);
+    }
+
     [Fact]
     public void AQueueThatNobodyEmpties_CostsNoMoreThanTheStopTimeout()
     {

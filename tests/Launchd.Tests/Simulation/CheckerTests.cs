@@ -138,7 +138,7 @@ public sealed class CheckerTests
         QueueChecker checker = new(world.Supervisor);
         InstanceId web = world.Last("web");
         checker.Check(Event.Booted.Value, [new Effect.Spawn(web, 0, 1, world.State("web").Definition, StartReason.Boot, Connection: null, [])], world.Now);
-        checker.Check(Event.Booted.Value, [new Effect.LookAtQueues(web)], world.Now);
+        checker.Check(Event.Booted.Value, [new Effect.LookAtQueues(web, HearsOut: true)], world.Now);
 
         BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(
             new Event.QueuesSeen(web, AreEmpty: false), [new Effect.TellDrain(web, Deadline: null, Successor: null)], world.Now + TimeSpan.FromSeconds(29)));
