@@ -13,7 +13,7 @@ internal sealed class CollectorPause : IDisposable
     private const long LeastBytes = 768 << 10;
 
     /// <summary>Memory that is reserved, but not touched before it is needed.</summary>
-    private const long MostBytes = 48 << 20;
+    private const long MostBytes = 64 << 20;
 
     private long _expected;
     private bool _isOn;

@@ -9,17 +9,39 @@ namespace Launchd.Host;
 internal sealed class BootReport : IDisposable
 {
     private const long MostBootBytes = 3 << 20;
-    private const long MemoryPerStart = 12 << 10;
+
+    // What is allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
+    private const long LargeBytes = 16 << 20;
+    private const long MemoryPerListener = 2 << 10, MemoryPerService = 4 << 10, MemoryPerStart = 12 << 10;
 
     private readonly SupervisorHost _host;
-    private readonly CollectorPause _pause = new();
+    private readonly CollectorPause _pause;
     private int _upCount;
 
-    public BootReport(SupervisorHost host)
+    /// <param name="host">Boots.</param>
+    /// <param name="pauseTaken">Of <see cref="PauseFor"/>; ends with the boot.</param>
+    public BootReport(SupervisorHost host, CollectorPause pauseTaken)
     {
         _host = host;
-        _pause.Expect(host.Core.Services.Sum(s => s.Definition.Start == StartKind.Boot ? s.Definition.InstanceCount * MemoryPerStart : 0));
+        _pause = pauseTaken;
+        _pause.Expect(StartBytes(host.Definition));
     }
+
+    /// <summary>
+    /// Holds the collector back from the moment that a configuration was read: one of thousands has its listeners and states made without it. Of fewer
+    /// only the births are worth that, because what the collector needs to find many young survivors at once stays its own.
+    /// </summary>
+    public static CollectorPause PauseFor(SupervisorDefinition definition)
+    {
+        CollectorPause pause = new();
+        long making = (definition.Listeners.Length * MemoryPerListener) + (definition.Services.Length * MemoryPerService);
+        if (making >= LargeBytes)
+            pause.Expect(making + StartBytes(definition));
+        return pause;
+    }
+
+    private static long StartBytes(SupervisorDefinition definition) =>
+        definition.Services.Sum(s => s.Start == StartKind.Boot ? s.InstanceCount * MemoryPerStart : 0);
 
     /// <summary>Whether every service that is wanted has been ready, listens, has done its work, or has failed.</summary>
     public bool IsOver()
@@ -38,13 +60,24 @@ internal sealed class BootReport : IDisposable
 
     public void Dispose() => _pause.Dispose();
 
-    public void Write()
+    /// <summary>The boot is over, and what it left has not been collected: to be done as soon as there is nothing else to do.</summary>
+    public bool OwesCollection { get; private set; }
+
+    /// <summary>Gives back what only the boot needed.</summary>
+    public void Collect()
     {
-        SupervisorHost host = _host;
+        OwesCollection = false;
         _pause.Dispose();
         // Syntax trees, texts and tables of a large configuration: several times what stays. A small one is not worth the collector's own pages.
         if (GC.GetTotalAllocatedBytes() > MostBootBytes)
             GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    }
+
+    /// <summary>Every service has come up, or failed.</summary>
+    public void Write()
+    {
+        SupervisorHost host = _host;
+        OwesCollection = true;
         SupervisorDefinition definition = host.Definition;
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;

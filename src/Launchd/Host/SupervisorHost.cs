@@ -88,9 +88,10 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public static Moment Now => new(Clock.MonotonicNanoseconds);
 
     /// <summary>Runs until the core orders the end.</summary>
-    public int Run()
+    /// <param name="bootPauseTaken">See <see cref="BootReport"/>.</param>
+    public int Run(Config.CollectorPause bootPauseTaken)
     {
-        using BootReport boot = new(this);
+        using BootReport boot = new(this, bootPauseTaken);
         HeapTrim heap = new();
         Feed(Event.Booted.Value);
         bool isUp = false;
@@ -99,7 +100,10 @@ internal sealed unsafe class SupervisorHost : IDisposable
             if (!isUp && (isUp = boot.IsOver()))
                 boot.Write();
             EndTurn();
-            Loop.Wait(_isTurnAwaited ? 0 : Timers.NextDelay(Now));
+            bool hasWork = Loop.Wait(_isTurnAwaited || boot.OwesCollection ? 0 : Timers.NextDelay(Now));
+            // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
+            if (boot.OwesCollection && !hasWork && !_isTurnAwaited)
+                boot.Collect();
             while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
                 Fire(key);
             if (ExitCode is null && _isTurnAwaited)

@@ -29,6 +29,7 @@ internal static unsafe class SupervisorRun
         ConfigSource? source = null, Func<SupervisorHost, IDisposable>? beside = null)
     {
         Moment startedAt = SupervisorHost.Now;
+        using CollectorPause pause = BootReport.PauseFor(definition);
         SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
@@ -93,7 +94,7 @@ internal static unsafe class SupervisorRun
             Announce(definition, parts, warnings, pump);
             if (spawner.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
-            code = host.Run();
+            code = host.Run(pause);
             server.AnswerShutdown();
         }
         SupervisorLog.Ended(logger, code);

@@ -82,7 +82,8 @@ internal sealed unsafe class EventLoop : IDisposable
 
     /// <summary>Sleeps until something is ready or the time is over, and calls the handlers.</summary>
     /// <param name="timeout">In nanoseconds, rounded up to whole milliseconds; negative: no limit.</param>
-    public void Wait(long timeout)
+    /// <returns>Whether anything was ready.</returns>
+    public bool Wait(long timeout)
     {
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
@@ -91,7 +92,7 @@ internal sealed unsafe class EventLoop : IDisposable
         if (ready < 0)
         {
             if (Errno.Last == Errno.EINTR)
-                return;
+                return false;
             throw new SystemCallException("epoll_wait", "the event loop", Errno.Last);
         }
         int count = 0;
@@ -103,6 +104,7 @@ internal sealed unsafe class EventLoop : IDisposable
                 _batch[count++] = (watch, ReadinessOf(MemoryMarshal.Read<uint>(entry)));
         }
         Dispatch(count);
+        return count > 0;
     }
 
     public void Dispose() => _epoll.Dispose();
