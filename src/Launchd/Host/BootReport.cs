@@ -6,12 +6,12 @@ using Launchd.Model;
 namespace Launchd.Host;
 
 /// <summary>The boot: ends when every service has come up, tells the operator how it went, and gives back the memory that only it needed.</summary>
-internal sealed class BootReport : IDisposable
+internal sealed class BootReport
 {
     private const long MostBootBytes = 3 << 20;
+    private const long LargeBytes = 16 << 20;
 
     // What is allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
-    private const long LargeBytes = 16 << 20;
     private const long MemoryPerListener = 2 << 10, MemoryPerService = 4 << 10, MemoryPerStart = 12 << 10;
 
     private readonly SupervisorHost _host;
@@ -19,11 +19,11 @@ internal sealed class BootReport : IDisposable
     private int _upCount;
 
     /// <param name="host">Boots.</param>
-    /// <param name="pauseTaken">Of <see cref="PauseFor"/>; ends with the boot.</param>
-    public BootReport(SupervisorHost host, CollectorPause pauseTaken)
+    /// <param name="pause">Of <see cref="PauseFor"/>; ended by <see cref="Collect"/>.</param>
+    public BootReport(SupervisorHost host, CollectorPause pause)
     {
         _host = host;
-        _pause = pauseTaken;
+        _pause = pause;
         _pause.Expect(StartBytes(host.Definition));
     }
 
@@ -57,8 +57,6 @@ internal sealed class BootReport : IDisposable
         }
         return true;
     }
-
-    public void Dispose() => _pause.Dispose();
 
     /// <summary>The boot is over, and what it left has not been collected: to be done as soon as there is nothing else to do.</summary>
     public bool OwesCollection { get; private set; }

@@ -10,8 +10,9 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host;
 
 /// <summary>
-/// The loop: turns readiness into events, gives each to the core, and has the effects carried out. Everything runs on the main thread; the
-/// log pump is the only other one. Within one wake-up notifications come first, then requests, listeners, exits, and timers last.
+/// The loop: turns readiness into events, gives each to the core, and has the effects carried out. Everything runs on the main thread, but
+/// the log pump and what a program can make last (<see cref="SlowLane"/>). Within one wake-up notifications come first, then requests,
+/// listeners, exits, and timers last.
 /// </summary>
 internal sealed unsafe class SupervisorHost : IDisposable
 {
@@ -88,10 +89,10 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public static Moment Now => new(Clock.MonotonicNanoseconds);
 
     /// <summary>Runs until the core orders the end.</summary>
-    /// <param name="bootPauseTaken">See <see cref="BootReport"/>.</param>
-    public int Run(Config.CollectorPause bootPauseTaken)
+    /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
+    public int Run(Config.CollectorPause pause)
     {
-        using BootReport boot = new(this, bootPauseTaken);
+        BootReport boot = new(this, pause);
         HeapTrim heap = new();
         Feed(Event.Booted.Value);
         bool isUp = false;

@@ -52,42 +52,26 @@ internal static unsafe class ConnectionDiagnostics
     {
         if (SocketAddress.OfSocket(listener) is not { Port: > 0 } bound)
             return null;
-        Libc.inet_diag_req_v2 question = AboutInternet(bound, states, family);
-        return SockDiag.Ask(question, isDump: true, body => IsAt(body, bound, out Libc.inet_diag_msg socket)
-            && ((1u << socket.idiag_state & Served) != 0 || socket.idiag_inode != 0));
-    }
-
-    /// <summary>About TCP sockets in these states whose own port is that of a bound address.</summary>
-    private static Libc.inet_diag_req_v2 AboutInternet(SocketAddress bound, uint states, int? family = null)
-    {
         Libc.inet_diag_req_v2 question = default;
         question.sdiag_family = (byte)(family ?? bound.Family);
         question.sdiag_protocol = (byte)IPPROTO_TCP;
         question.idiag_states = states;
-        question.id.idiag_sport = PortOf(bound);
-        return question;
-    }
-
-    /// <summary>Whether a socket of the answer has the address as its own; an unspecified one stands for all.</summary>
-    private static bool IsAt(ReadOnlySpan<byte> body, SocketAddress bound, out Libc.inet_diag_msg socket)
-    {
-        socket = default;
-        if (body.Length < sizeof(Libc.inet_diag_msg))
-            return false;
-        Libc.inet_diag_msg its = socket = MemoryMarshal.Read<Libc.inet_diag_msg>(body);
-        // The kernel passes over other ports already; an old one may not.
-        if (its.id.idiag_sport != PortOf(bound))
-            return false;
+        question.id.idiag_sport = BitConverter.IsLittleEndian
+            ? System.Buffers.Binary.BinaryPrimitives.ReverseEndianness((ushort)bound.Port) : (ushort)bound.Port;
         IPAddress host = bound.Host;
-        if (host.Equals(IPAddress.Any) || host.Equals(IPAddress.IPv6Any))
-            return true;
-        Span<byte> address = stackalloc byte[16];
-        _ = host.TryWriteBytes(address, out int length);
-        return new ReadOnlySpan<byte>(its.id.idiag_src, length).SequenceEqual(address[..length]);
+        bool isAny = host.Equals(IPAddress.Any) || host.Equals(IPAddress.IPv6Any);
+        byte[] address = host.GetAddressBytes();
+        return SockDiag.Ask(question, isDump: true, body =>
+        {
+            if (body.Length < sizeof(Libc.inet_diag_msg))
+                return false;
+            Libc.inet_diag_msg socket = MemoryMarshal.Read<Libc.inet_diag_msg>(body);
+            // The kernel passes over other ports already; an old one may not.
+            bool isIts = socket.id.idiag_sport == question.id.idiag_sport
+                && (isAny || new ReadOnlySpan<byte>(socket.id.idiag_src, address.Length).SequenceEqual(address));
+            return isIts && ((1u << socket.idiag_state & Served) != 0 || socket.idiag_inode != 0);
+        });
     }
-
-    private static ushort PortOf(SocketAddress bound) => BitConverter.IsLittleEndian
-        ? System.Buffers.Binary.BinaryPrimitives.ReverseEndianness((ushort)bound.Port) : (ushort)bound.Port;
 
     private static bool? OfUnix(FileDescriptor listener)
     {

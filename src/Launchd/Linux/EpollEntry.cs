@@ -95,8 +95,8 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
         return new Errno(leaving.Header->Errno != 0 ? leaving.Header->Errno : changing.Header->Errno);
     }
 
-    // After the first plan this thread has other descriptors than the runtime believes: no call, no allocation, nothing that a compiler must be asked for.
-    // With the second it has lost them all, and ends.
+    // After the first plan this thread has other descriptors than the runtime believes: no other call, no allocation, nothing that a compiler must be
+    // asked for. With the second it has lost all but two, and ends.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void InOwnTable(PlanHeader* leaving, PlanHeader* changing)
     {
@@ -106,13 +106,11 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     }
 
     // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.
-    private static EpollEntry? Parse(ReadOnlySpan<byte> line)
-    {
-        return TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue && TryTake(ref line, "events:"u8, 'x', out ulong events)
-            && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
-            && TryTake(ref line, "sdev:"u8, 'x', out ulong device)
-            ? new EpollEntry((int)number, (uint)events, data, inode, (uint)device) : null;
-    }
+    private static EpollEntry? Parse(ReadOnlySpan<byte> line) =>
+        TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue && TryTake(ref line, "events:"u8, 'x', out ulong events)
+        && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
+        && TryTake(ref line, "sdev:"u8, 'x', out ulong device)
+        ? new EpollEntry((int)number, (uint)events, data, inode, (uint)device) : null;
 
     private static bool TryTake(ref ReadOnlySpan<byte> line, ReadOnlySpan<byte> name, char format, out ulong value)
     {

@@ -66,6 +66,7 @@ internal sealed class SpawnStaging : IDisposable
         if (held == Count)
             return start;
         CloseRun(start, held);
+        _placeholder.Dispose();
         throw new SystemCallException("fcntl", "descriptors for new processes", Errno.EMFILE);
     }
 

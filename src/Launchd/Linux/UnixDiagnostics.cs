@@ -7,8 +7,6 @@ namespace Launchd.Linux;
 /// <summary>What sock_diag(7) tells about a Unix socket of this network namespace.</summary>
 internal static unsafe class UnixDiagnostics
 {
-    private const int RqlenBytes = 8;
-
     /// <summary>
     /// Connections waiting on a listening Unix socket and the length of its queue; false where the kernel was built without unix_diag.
     /// </summary>
@@ -27,9 +25,11 @@ internal static unsafe class UnixDiagnostics
         return true;
     }
 
-    private static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body) =>
-        SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN) is { Length: >= RqlenBytes } value
-            ? MemoryMarshal.Read<Libc.unix_diag_rqlen>(value) : null;
+    private static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body)
+    {
+        ReadOnlySpan<byte> value = SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN);
+        return value.Length >= sizeof(Libc.unix_diag_rqlen) ? MemoryMarshal.Read<Libc.unix_diag_rqlen>(value) : null;
+    }
 
     /// <summary>
     /// Device and inode of a socket's path, which a name that was bound by a detour does not tell; else its abstract name. An accepted
