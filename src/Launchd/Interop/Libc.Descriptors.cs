@@ -8,6 +8,9 @@ internal static unsafe partial class Libc
     /// <summary>Linux 5.6.</summary>
     public const int SYS_pidfd_getfd = 438;
 
+    /// <summary>Linux 5.3 and 5.1.</summary>
+    public const int SYS_pidfd_open = 434, SYS_pidfd_send_signal = 424;
+
     /// <summary>fcntl(2), Linux 6.10: 1 when both numbers mean the same open file description.</summary>
     public const int F_DUPFD_QUERY = 1027;
 

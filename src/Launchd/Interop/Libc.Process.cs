@@ -59,11 +59,11 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int kill(int pid, int signal);
 
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int pidfd_open(int pid, uint flags);
+    // By number and not by name: glibc has the functions since 2.36, and a binary that names them starts on nothing older.
+    public static int pidfd_open(int pid, uint flags) => (int)descriptor_call(SYS_pidfd_open, pid, (nint)flags, 0, 0, 0);
 
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int pidfd_send_signal(int pidfd, int signal, void* info, uint flags);
+    public static int pidfd_send_signal(int pidfd, int signal, void* info, uint flags) =>
+        (int)descriptor_call(SYS_pidfd_send_signal, pidfd, signal, (nint)info, (nint)flags, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int prctl(int option, nuint a1, nuint a2, nuint a3, nuint a4);
