@@ -68,6 +68,9 @@ internal abstract record Effect
     /// <param name="Predecessor">Which was the last.</param>
     internal sealed record TellPredecessorEnded(InstanceId Instance, InstanceId Predecessor) : Effect;
 
+    /// <summary>Tell an instance on its channel to read its configuration again.</summary>
+    internal sealed record TellReload(InstanceId Instance) : Effect;
+
     /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 

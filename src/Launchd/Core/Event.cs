@@ -149,6 +149,9 @@ internal abstract record Event
     /// <summary>A draining instance tells how much it still has to do.</summary>
     internal sealed record DrainProgress(InstanceId Instance, int Remaining) : Event;
 
+    /// <summary>An instance's program begins to read events from its channel, or its channel is closed.</summary>
+    internal sealed record ChannelWatched(InstanceId Instance, bool IsWatched) : Event;
+
     /// <summary>A step threw: this service is set aside.</summary>
     internal sealed record MachineFaulted(ServiceName Service, string Text) : Event;
 }

@@ -28,8 +28,9 @@ internal sealed record InstanceReload(ReloadStage Stage, Moment AskedAt, Moment?
 internal sealed record ReloadResult(string? Failure, InstanceId? Failed, bool IsUnconfirmed);
 
 /// <summary>
-/// <c>reload-service</c>: a running program reads its own configuration again. Whether it has, a reload command says by its end, and a
-/// program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that does not say the first within a moment says nothing.
+/// <c>reload-service</c>: a running program reads its own configuration again. It is told as its definition says, by a signal or a command, and
+/// where that says nothing by the event <c>Reload</c> of its channel, if it reads that. Whether it has reloaded, a reload command says by its end, and
+/// a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that does not say the first within a moment says nothing.
 /// </summary>
 internal static class ServiceReload
 {
@@ -37,11 +38,11 @@ internal static class ServiceReload
     public static string? Begin(Draft d, int service)
     {
         ServiceState state = d[service];
-        if (state.Definition.Reload is not { } action)
-            return "it has no 'reload' in the configuration";
-        SlotState[] ready = [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready)];
+        ReloadAction? action = state.Definition.Reload;
+        SlotState[] ready =
+            [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready && (action is not null || s.Instance!.WatchesChannel))];
         if (ready.Length == 0)
-            return "it has no ready instance";
+            return action is null ? "it has no 'reload' in the configuration" : "it has no ready instance";
         if (IsUnderWay(state))
             return "it is reloading already";
         d[service] = state with { Reload = new ReloadResult(null, null, IsUnconfirmed: false) };
@@ -131,23 +132,40 @@ internal static class ServiceReload
         return instance with { Reload = null };
     }
 
-    private static void Tell(Draft d, int service, SlotState slot, ReloadAction action)
+    /// <summary>Whether an instance can be told over its channel.</summary>
+    public static void Apply(Draft d, Event.ChannelWatched watched)
+    {
+        if (d.Find(watched.Instance) is (int service, SlotState slot, SlotPhase.Live live) && live.Instance.WatchesChannel != watched.IsWatched)
+            d.SetPhase(service, slot, live with { Instance = live.Instance with { WatchesChannel = watched.IsWatched } });
+    }
+
+    private static void Tell(Draft d, int service, SlotState slot, ReloadAction? action)
     {
         Instance instance = slot.Instance!;
         switch (action)
         {
+            case null:
+                d.Do(new Effect.TellReload(instance.Id));
+                AwaitAnnouncement(d, service, slot);
+                break;
             case ReloadAction.Signal signal:
                 d.Do(new Effect.Signal(instance.Id, signal.Number, KillScope.Process));
-                if (instance.Definition.Ready is Readiness.Notify)
-                    Set(d, service, slot, new InstanceReload(ReloadStage.Told, d.Now, d.Now + Limits.ReloadAnnouncement));
-                else
-                    d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
+                AwaitAnnouncement(d, service, slot);
                 break;
             case ReloadAction.Command command:
                 Set(d, service, slot, new InstanceReload(ReloadStage.Command, d.Now, Patience(d, instance)));
                 d.Do(new Effect.RunCommand(instance.Id, CommandKind.Reload, command.Arguments));
                 break;
         }
+    }
+
+    /// <summary>Whoever speaks of its readiness may say that it reloads; of others it is only known that they were told.</summary>
+    private static void AwaitAnnouncement(Draft d, int service, SlotState slot)
+    {
+        if (slot.Instance!.Definition.Ready is Readiness.Notify)
+            Set(d, service, slot, new InstanceReload(ReloadStage.Told, d.Now, d.Now + Limits.ReloadAnnouncement));
+        else
+            d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
     }
 
     private static Moment? Patience(Draft d, Instance instance) =>

@@ -43,6 +43,9 @@ internal sealed record Instance
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 
+    /// <summary>Whether its program reads the events of its channel.</summary>
+    public bool WatchesChannel { get; init; }
+
     /// <summary>Null: the watchdog is off.</summary>
     public TimeSpan? WatchdogPeriod { get; init; }
     public Moment LastPing { get; init; }

@@ -134,6 +134,7 @@ internal sealed class Supervisor
             case Event.Reloaded e: Reload.Apply(d, e); break;
             case Event.HealthFailed e: Health.Apply(d, e); break;
             case Event.DrainProgress e: Health.Apply(d, e); break;
+            case Event.ChannelWatched e: ServiceReload.Apply(d, e); break;
             default: throw new System.Diagnostics.UnreachableException(happened.GetType().Name);
         }
     }

@@ -68,6 +68,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
             case Effect.Forget e: Forget(e.Service); break;
+            case Effect.TellReload e: _host.Channels.TellReload(e.Instance); break;
             case Effect.TellDrain e: _host.Channels.TellDrain(e.Instance, e.Deadline, e.Successor); break;
             case Effect.TellHandOver e: _host.Channels.TellHandOver(e.Instance, e.Successor); break;
             case Effect.TellPredecessorEnded e: _host.Channels.TellPredecessorEnded(e.Instance, e.Predecessor); break;

@@ -245,6 +245,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.UseSeen e => e.Service,
         Event.DescriptorHungUp e => e.Service,
         Event.HealthFailed e => e.Instance.Service,
+        Event.ChannelWatched e => e.Instance.Service,
         Event.StoreAsked e => e.Instance.Service,
         Event.UnstoreAsked e => e.Instance.Service,
         Event.StateSaved e => e.Instance.Service,

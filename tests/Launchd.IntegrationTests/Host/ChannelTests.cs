@@ -156,6 +156,29 @@ public sealed partial class ChannelTests
     }
 
     [FactWhenRoot]
+    public async Task ReloadService_TellsAProgramThatReadsItsChannel()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            """);
+        using (ChannelPeer app = await ChannelPeer.Of(supervisor, "app"))
+        {
+            (int refused, string before, string why) = await supervisor.Verb("reload-service", "app");
+            Assert.NotEqual(0, refused);
+            Assert.Contains("it has no 'reload' in the configuration", before + why, StringComparison.Ordinal);
+            app.Send(ChannelPeer.Request("Watch", more: ",\"more\":true"));
+            _ = app.ReadJson();
+
+            (int code, string output, string errors) = await supervisor.Verb("reload-service", "app");
+
+            Assert.True(code == 0, output + errors);
+            Assert.Equal("Reload", app.ReadJson().GetProperty("parameters").GetProperty("event").GetString());
+        }
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRoot]
     public async Task LastWordsAreHeard()
     {
         await using Supervisor supervisor = Supervisor.StartText(Silent);

@@ -76,6 +76,7 @@ public sealed class LifecycleTableTests
         ("Reloaded, gone", w => new Event.Reloaded(Definition(w), new RequestId(50))),
         ("HealthFailed", w => new Event.HealthFailed(Web(w), "no answer")),
         ("DrainProgress", w => new Event.DrainProgress(Web(w), 3)),
+        ("ChannelWatched", w => new Event.ChannelWatched(Web(w), IsWatched: true)),
         ("ClientLeft", _ => new Event.ClientLeft(new RequestId(77))),
         ("ListenerReadable", _ => new Event.ListenerReadable(new ServiceName("web"), 0)),
         ("ConnectionAccepted", _ => new Event.ConnectionAccepted(new ServiceName("web"), new ConnectionId(1), "10.0.0.1")),

@@ -109,6 +109,41 @@ public sealed class ServiceReloadTests
     }
 
     [Fact]
+    public void AProgramThatReadsItsChannel_IsToldThere_WhereTheConfigurationSaysNothing()
+    {
+        World world = new World(A.Service("web") with { Ready = Readiness.Notify.Value }).Boot().Say("web", "READY=1");
+        world.Do(new Event.ChannelWatched(world.Last("web"), IsWatched: true));
+
+        RequestId reload = world.Ask(Verb.Reload, "web");
+        Assert.Equal(world.Last("web"), Assert.Single(world.Effects.OfType<Effect.TellReload>()).Instance);
+        world.Say("web", "RELOADING=1").Say("web", "READY=1");
+
+        Assert.True(world.Answer(reload)!.Value.Single() is { Succeeded: true, Text: null });
+    }
+
+    [Fact]
+    public void AProgramThatIsToldByASignal_IsNotToldTwice()
+    {
+        World world = new World(Signalled).Boot().Say("web", "READY=1");
+        world.Do(new Event.ChannelWatched(world.Last("web"), IsWatched: true));
+
+        _ = world.Ask(Verb.Reload, "web");
+
+        Assert.Empty(world.Effects.OfType<Effect.TellReload>());
+        Assert.Single(world.Effects.OfType<Effect.Signal>());
+    }
+
+    [Fact]
+    public void AClosedChannel_TellsNobody()
+    {
+        World world = new World(A.Service("web")).Boot();
+        world.Do(new Event.ChannelWatched(world.Last("web"), IsWatched: true));
+        world.Do(new Event.ChannelWatched(world.Last("web"), IsWatched: false));
+
+        Assert.Equal("it has no 'reload' in the configuration", world.Answer(world.Ask(Verb.Reload, "web"))!.Value.Single().Text);
+    }
+
+    [Fact]
     public void WhatCannotReload_IsAnsweredTogetherWithWhatCan()
     {
         World world = new World(Commanded, A.Service("plain")).Boot();

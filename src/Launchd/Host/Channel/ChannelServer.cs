@@ -138,13 +138,16 @@ internal sealed class ChannelServer : IDisposable
             return;
         channel.IsWatching = true;
         _watchers++;
+        Host.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
     }
 
     public void NoteClosed(ChannelConnection channel)
     {
-        if (channel.IsWatching)
-            _watchers--;
         _ = _channels.Remove(channel.Instance.Id);
+        if (!channel.IsWatching)
+            return;
+        _watchers--;
+        Host.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
     }
 
     public void NoteSent(int descriptorCount) => SentCount += descriptorCount;
