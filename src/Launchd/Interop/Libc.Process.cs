@@ -19,9 +19,11 @@ internal static unsafe partial class Libc
     public const int CLD_EXITED = 1;
     public const int CLD_KILLED = 2;
     public const int CLD_DUMPED = 3;
+    public const int CLD_TRAPPED = 4;
 
     public const int PTRACE_TRACEME = 0;
     public const int PTRACE_DETACH = 17;
+    public const int PTRACE_GETSIGINFO = 0x4202;
 
     public const int PR_SET_PDEATHSIG = 1;
     public const int PR_SET_DUMPABLE = 4;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Launchd.Client;
 using Launchd.Interop;
 
 namespace Launchd.Linux;
@@ -12,23 +13,53 @@ internal readonly record struct Reaped(int Pid, int Code, int Signal, bool Dumpe
 /// </summary>
 internal static unsafe class Reaper
 {
-    /// <summary>The next child that has ended; false: none has.</summary>
+    private const int SIGTRAP = 5;
+
+    /// <summary>The next child that has ended; false: none has. On the main thread, which is the parent of all children.</summary>
     public static bool TryReap(out Reaped reaped)
     {
-        byte* info = stackalloc byte[128];
-        NativeMemory.Clear(info, 128);
-        reaped = default;
-        while (Libc.waitid(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOHANG) < 0)
+        byte* info = stackalloc byte[Libc.SignalInfoBytes];
+        while (true)
         {
-            if (Marshal.GetLastPInvokeError() != Client.Errno.EINTR.Value)
+            NativeMemory.Clear(info, Libc.SignalInfoBytes);
+            reaped = default;
+            if (Libc.waitid(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOHANG) < 0)
+            {
+                if (Errno.Last == Errno.EINTR)
+                    continue;
                 return false; // ECHILD: no children at all
+            }
+            // siginfo_t on 64-bit: si_code at 8, then (aligned to 8) si_pid at 16, si_uid at 20, si_status at 24.
+            int how = *(int*)(info + 8), pid = *(int*)(info + 16), status = *(int*)(info + 24);
+            if (pid == 0)
+                return false;
+            switch (how)
+            {
+                case Libc.CLD_EXITED:
+                    reaped = new Reaped(pid, status, 0, false);
+                    return true;
+                case Libc.CLD_KILLED or Libc.CLD_DUMPED:
+                    reaped = new Reaped(pid, 0, status, how == Libc.CLD_DUMPED);
+                    return true;
+                default:
+                    LetGo(pid, how, status);
+                    break;
+            }
         }
-        // siginfo_t on 64-bit: si_code at 8, then (aligned to 8) si_pid at 16, si_uid at 20, si_status at 24.
-        int pid = *(int*)(info + 16);
-        if (pid == 0)
-            return false;
-        int how = *(int*)(info + 8), status = *(int*)(info + 24);
-        reaped = how == Libc.CLD_EXITED ? new Reaped(pid, status, 0, false) : new Reaped(pid, 0, status, how == Libc.CLD_DUMPED);
-        return true;
+    }
+
+    /// <summary>
+    /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for us.
+    /// It goes on as if it had no tracer, and gets the signal for which it stopped.
+    /// </summary>
+    private static void LetGo(int pid, int how, int signal)
+    {
+        byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
+        // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes from the
+        // process itself, and without a tracer it would not have been sent.
+        bool isOfExec = signal == SIGTRAP && SpawnLibc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
+            && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
+        bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;
+        _ = SpawnLibc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0);
     }
 }
