@@ -43,6 +43,11 @@ internal abstract record Event
     /// <summary>The last process of an instance whose main process had ended before.</summary>
     internal sealed record LeftoversEnded(InstanceId Instance) : Event;
 
+    /// <summary>What still lives of an instance a while after SIGKILL.</summary>
+    /// <param name="Instance">That was killed.</param>
+    /// <param name="Text">One sentence for the operator: which process, and why it lives as far as that can be told.</param>
+    internal sealed record RemainsSeen(InstanceId Instance, string Text) : Event;
+
     /// <summary>A notification of an instance from a sender that may speak for it.</summary>
     /// <param name="Instance">By whose socket it came.</param>
     /// <param name="Message">What it says.</param>

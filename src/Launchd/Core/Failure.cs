@@ -77,10 +77,12 @@ internal abstract record Failure
         public override string ToString() => $"requires {Dependency}, which failed";
     }
 
-    /// <summary>SIGKILL did not end it: it hangs inside the kernel.</summary>
-    internal sealed record CannotBeKilled(int Pid) : Failure
+    /// <summary>SIGKILL did not end it.</summary>
+    /// <param name="Pid">The main process.</param>
+    /// <param name="Remains">What lives on, and why: the host's sentence. Null: nobody has looked.</param>
+    internal sealed record CannotBeKilled(int Pid, string? Remains = null) : Failure
     {
-        public override string ToString() => $"process {Pid} does not end on SIGKILL: it hangs inside the kernel";
+        public override string ToString() => Remains ?? $"process {Pid} does not end on SIGKILL";
     }
 
     /// <summary>A step of the core threw: our bug, contained to this service.</summary>

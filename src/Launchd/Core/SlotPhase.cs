@@ -58,6 +58,9 @@ internal abstract record SlotPhase
 
         /// <summary>How often they were seen with clients in them.</summary>
         public int LookCount { get; init; }
+
+        /// <summary>After SIGKILL: what was seen to live on. Null: nobody has looked.</summary>
+        public string? Remains { get; init; }
     }
 
     internal sealed record BackingOff(Moment Until, string? Reason) : SlotPhase;

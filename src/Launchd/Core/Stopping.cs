@@ -5,7 +5,7 @@ namespace Launchd.Core;
 /// <summary>
 /// The end of an instance, which always comes: emptying of queues that nobody else will accept from, stop command, stop signal to the main
 /// process (which may end its own children in order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on
-/// a process that hangs in the kernel.
+/// what not even that ends.
 /// </summary>
 internal static class Stopping
 {
@@ -199,6 +199,12 @@ internal static class Stopping
             Finish(d, service, slot, stopping.Instance, status, stopping.Cause);
     }
 
+    public static void Apply(Draft d, Event.RemainsSeen seen)
+    {
+        if (d.Find(seen.Instance) is (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Killed } stopping))
+            d.SetPhase(service, slot, stopping with { Remains = seen.Text });
+    }
+
     private static bool IsWish(StopCause cause) => cause is StopCause.Wish or StopCause.Replace or StopCause.Unused or StopCause.Retire;
 
     // A service that nobody wants goes on serving for as long as it likes: its clients would wait in vain. A command may ask the program itself.
@@ -267,7 +273,7 @@ internal static class Stopping
     private static void GiveUp(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
         Instance instance = stopping.Instance;
-        Failure failure = new Failure.CannotBeKilled(instance.Pid);
+        Failure failure = new Failure.CannotBeKilled(instance.Pid, stopping.Remains);
         d.Do(new Effect.Release(instance.Id));
         d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
         _ = Succession.Leave(d, service, instance);

@@ -112,6 +112,7 @@ internal sealed class Supervisor
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
             case Event.MainExited e: Stopping.Apply(d, e); break;
             case Event.LeftoversEnded e: Stopping.Apply(d, e); break;
+            case Event.RemainsSeen e: Stopping.Apply(d, e); break;
             case Event.QueuesSeen e: Stopping.Apply(d, e); break;
             case Event.Notified e: Notifications.Apply(d, e); break;
             case Event.ReadinessMet e: ServiceMachine.Apply(d, e); break;

@@ -44,7 +44,9 @@ internal sealed unsafe class Delays : IDisposable
     {
         ulong count;
         _ = Libc.read(_timer.Number, &count, sizeof(ulong));
-        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= Clock.MonotonicNanoseconds)
+        // What is asked for meanwhile is for another turn, however short its pause.
+        long now = Clock.MonotonicNanoseconds;
+        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now)
         {
             _queue.Dequeue();
             if (!IsCurrent(next.Owner, next.Version))

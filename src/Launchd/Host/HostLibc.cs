@@ -39,9 +39,6 @@ internal static unsafe partial class HostLibc
     public static partial int unlink(byte* path);
 
     [LibraryImport("libc", SetLastError = true)]
-    public static partial nint pread(int fd, void* buffer, nuint count, nint offset);
-
-    [LibraryImport("libc", SetLastError = true)]
     public static partial int timerfd_create(int clock, int flags);
 
     [LibraryImport("libc", SetLastError = true)]

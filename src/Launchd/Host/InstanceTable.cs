@@ -8,15 +8,13 @@ using Launchd.Model;
 namespace Launchd.Host;
 
 /// <summary>The running instances and the commands beside them: their birth, their notifications, their signals, their end.</summary>
-internal sealed unsafe class InstanceTable : IDisposable
+internal sealed unsafe partial class InstanceTable : IDisposable
 {
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
     private readonly Dictionary<InstanceId, RunningInstance> _instances = [];
     private readonly Dictionary<int, RunningInstance> _mains = [];
     private readonly Dictionary<int, RunningCommand> _commands = [];
-    private readonly List<RunningInstance> _withLeftovers = [];
-    private readonly List<Reaped> _reaped = [];
     private readonly Func<int, bool> _isKnown;
 
     public InstanceTable(SupervisorHost host, HostParts parts)
@@ -25,6 +23,12 @@ internal sealed unsafe class InstanceTable : IDisposable
         _parts = parts;
         _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid);
         Checks = new InstanceChecks(host, parts, this);
+        _trees = new ProcessTrees(parts.Delays, _isKnown, LookAtLeftovers, (pid, name, why) => SupervisorLog.Stray(parts.Logger, pid, name, why));
+        if (ProcFile.Fault is { } fault)
+        {
+            host.Count("proc-not-ours");
+            SupervisorLog.ForeignProc(parts.Logger, fault);
+        }
     }
 
     public InstanceChecks Checks { get; }
@@ -48,6 +52,7 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         _instances.Add(instance.Id, instance);
         _mains.Add(instance.Process!.Pid, instance);
+        _trees.Orphans.Add(instance);
         _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
@@ -58,14 +63,15 @@ internal sealed unsafe class InstanceTable : IDisposable
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
             return;
-        Signal(instance, number, scope, _isKnown);
         // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
         // to end, the others must be able to hear it from the main one, so they go on as well.
-        if (number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal)
-        {
-            bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
-            Signal(instance, SignalNumber.Cont, reachesMore ? KillScope.Group : scope, _isKnown);
-        }
+        bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
+        bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
+        _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
+        if (asksToEnd && reachesMore)
+            _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
+        if (number == SignalNumber.Kill)
+            WatchForEnd(instance);
     }
 
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
@@ -112,6 +118,7 @@ internal sealed unsafe class InstanceTable : IDisposable
             _mains.Remove(process.Pid);
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
+        _trees.Orphans.Remove(instance);
         Close(instance, mayServeAgain);
         if (!HasSlot(instance))
             _parts.NotifySockets.Forget(id.Service, instance.Slot);
@@ -140,30 +147,6 @@ internal sealed unsafe class InstanceTable : IDisposable
     public void Ease(ServiceName service) =>
         _parts.NotifySockets.Ease(service, _instances.Values.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
 
-    /// <summary>Reaps every child that has ended, and tells the core of those that it knows.</summary>
-    public void ReapAll()
-    {
-        _reaped.Clear();
-        while (Reaper.TryReap(out Reaped reaped))
-            _reaped.Add(reaped);
-        foreach (Reaped reaped in _reaped)
-        {
-            ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
-            if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
-                MainEnded(instance, reaped.Pid, status);
-            else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
-                command.End(status);
-        }
-        for (int i = _withLeftovers.Count - 1; i >= 0; i--)
-        {
-            RunningInstance instance = _withLeftovers[i];
-            if (ProcessTree.HasLeftovers(instance.Group, ProcessTree.MarkOf(instance), _isKnown))
-                continue;
-            _withLeftovers.RemoveAt(i);
-            _host.Feed(new Event.LeftoversEnded(instance.Id));
-        }
-    }
-
     public void Dispose()
     {
         foreach (RunningInstance instance in _instances.Values)
@@ -172,47 +155,6 @@ internal sealed unsafe class InstanceTable : IDisposable
         }
         foreach (RunningCommand command in _commands.Values)
             command.Process.Dispose();
-    }
-
-    private static void Signal(RunningInstance instance, SignalNumber number, KillScope scope, Func<int, bool> isKnown)
-    {
-        // Once to each: programs take the second signal of a kind for "at once".
-        int? main = instance.MainEnded ? null : instance.Process!.Pid;
-        switch (scope)
-        {
-            case KillScope.Process:
-                if (main is not null)
-                    _ = instance.Process!.Signal(number.Value);
-                break;
-            case KillScope.Group:
-                ProcessTree.SignalGroup(instance.Group, number.Value);
-                if (main is not null && !instance.IsInGroup)
-                    _ = instance.Process!.Signal(number.Value);
-                break;
-            case KillScope.Tree:
-                ProcessTree.Signal(instance.Group, main, ProcessTree.MarkOf(instance), isKnown, number.Value);
-                if (main is not null && !instance.IsInGroup)
-                    _ = instance.Process!.Signal(number.Value);
-                break;
-        }
-    }
-
-    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
-    {
-        // Its last words count: what it sent before it died is read first, however much it is.
-        if (instance.Notify is not null)
-            ReadNotifications(instance, most: 1024);
-        _host.Channels.ReadLast(instance);
-        // They may have been that another process is the main one now.
-        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
-            return;
-        instance.MainEnded = true;
-        _host.Loop.Unwatch(instance.Process.Descriptor);
-        bool hasLeftovers = instance.Definition.Stop.Kill != KillScope.Process && ProcessTree.HasLeftovers(instance.Group,
-            ProcessTree.MarkOf(instance), _isKnown);
-        if (hasLeftovers)
-            _withLeftovers.Add(instance);
-        _host.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
     }
 
     private void CommandEnded(InstanceId id, CommandKind kind, ExitStatus status)
@@ -320,21 +262,12 @@ internal sealed unsafe class InstanceTable : IDisposable
         PidFd former = instance.Process!;
         _mains.Remove(former.Pid);
         _host.Loop.Unwatch(former.Descriptor);
-        former.Dispose();
         instance.Become(next);
         _mains.Add(next.Pid, instance);
+        _trees.Orphans.Forget(next.Pid);
+        _trees.Orphans.Add(instance);
         SupervisorLog.MainChanged(_parts.Logger, instance.Label, next.Pid);
         _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
-    }
-
-    private void NamedMainEnded(RunningInstance instance, PidFd process)
-    {
-        // By now it may be our child, an orphan's end tells how it ended.
-        ReapAll();
-        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
-            return;
-        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
-        MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 
     private void ReadReadyPipe(RunningInstance instance)
@@ -374,7 +307,12 @@ internal sealed unsafe class InstanceTable : IDisposable
         public CommandKind? Kind => kind;
         public PidFd Process => process;
 
-        public void Kill() => ProcessTree.SignalGroup(process.Pid, SignalNumber.Kill.Value);
+        // Before Linux 6.9 by the number, which is still its own: it was not reaped.
+        public void Kill()
+        {
+            if (process.SignalGroup(SignalNumber.Kill.Value) == Errno.EINVAL)
+                _ = Libc.kill(-process.Pid, SignalNumber.Kill.Value);
+        }
 
         public void End(ExitStatus status)
         {

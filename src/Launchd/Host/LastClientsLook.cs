@@ -38,6 +38,9 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
     {
         try
         {
+            // The numbers of another pid namespace mean other processes.
+            if (!ProcFile.IsOwn)
+                return;
             List<int> pids = [main];
             for (int i = 0; i < pids.Count && _descriptorCount < MostDescriptors; i++)
             {

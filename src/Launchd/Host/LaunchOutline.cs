@@ -14,7 +14,7 @@ internal sealed class LaunchOutline
     // The supervisor's own word to the child; what a file or an environment says under these names is not passed on.
     private static readonly FrozenSet<string> Protocol = FrozenSet.Create(StringComparer.Ordinal,
         "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL",
-        "LAUNCHD_PID", "LAUNCHD_SERVICE", "LAUNCHD_SLOT", "LAUNCHD_GENERATION", ProcessTree.MarkName);
+        "LAUNCHD_PID", "LAUNCHD_SERVICE", "LAUNCHD_SLOT", "LAUNCHD_GENERATION", InstanceMark.NumberName, InstanceMark.VariableName);
 
     private LaunchOutline(ServiceDefinition definition, ResolvedUser user, (ulong Soft, ulong Hard) inheritedFileLimit)
     {

@@ -265,7 +265,8 @@ internal sealed class Launcher(
             return refused;
         environment.EnsureCapacity(texts.Count + 16);
         // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
-        environment.Add(ProcessTree.MarkOf(instance));
+        environment.Add(InstanceMark.Variable(instance.Mark));
+        environment.Add(InstanceMark.NumberName + "=" + instance.Id.Number.ToString(CultureInfo.InvariantCulture));
         environment.AddRange(texts);
         AddProtocol(instance, birth, connection, environment);
         return null;

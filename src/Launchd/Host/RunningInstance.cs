@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
 
@@ -10,12 +11,18 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 {
     private ReportAllowance? _reports;
 
+    // The process whose number the group has, once another one is the main one.
+    private PidFd? _leader;
+
     public InstanceId Id => id;
     public int Slot => slot;
     public int Generation => generation;
 
     /// <summary>As it was started; a reload that changes only what the program does not see puts the new one here.</summary>
     public ServiceDefinition Definition { get; set; } = definition;
+
+    /// <summary>What stands in the environment of all its processes, unless they took it away: <see cref="InstanceMark"/>.</summary>
+    public string Mark { get; } = InstanceMark.New();
 
     /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
     public ResolvedUser? User { get; set; }
@@ -33,13 +40,36 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public PidFd? Process { get; set; }
 
     /// <summary>Process group and session: the pid of the main process that we started; 0: there is none that is surely its own.</summary>
-    public int Group { get; set; }
+    public int Group
+    {
+        get;
+        set
+        {
+            field = value;
+            FirstGroup = FirstGroup == 0 ? value : FirstGroup;
+        }
+    }
+
+    /// <summary>The group and session in which it began.</summary>
+    public int FirstGroup { get; private set; }
+
+    /// <summary>Processes of it that came to us when their parents ended: kept by <see cref="Host.Orphans"/>.</summary>
+    public HashSet<int> Orphans { get; } = [];
 
     /// <summary>The main process is in <see cref="Group"/>: always, unless another process took its place by <c>MAINPID=</c>.</summary>
     public bool IsInGroup { get; private set; } = true;
 
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }
+
+    /// <summary>What all of it was sent at last; whatever else of it is found from then on gets it too. 0: nothing was.</summary>
+    public int TreeSignal { get; set; }
+
+    /// <summary>SIGKILL was sent, to as much of it as <c>kill</c> says.</summary>
+    public bool IsKilled { get; set; }
+
+    /// <summary>The end of its main process is waited for at its pidfd, too.</summary>
+    public bool IsEndWatched { get; set; }
 
     /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
@@ -68,11 +98,33 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
     public void Become(PidFd mainTaken)
     {
+        PidFd? former = Process, leader = _leader ?? former;
         Process = mainTaken;
+        _leader = null;
         int group = ProcessFacts.Read(mainTaken.Pid)?.Group ?? 0;
         if (group != Group)
             Group = group == mainTaken.Pid ? group : 0;
+        else if (Group != 0 && Group != mainTaken.Pid)
+            _leader = leader;
         IsInGroup = Group != 0;
+        if (former != _leader)
+            former?.Dispose();
+        if (leader != _leader && leader != former)
+            leader?.Dispose();
+    }
+
+    /// <summary>Signals its process group, and never one that merely has the same number by now. 0 sends nothing.</summary>
+    /// <returns>
+    /// <see cref="Errno.ESRCH"/>: it has none, or nobody is in it. <see cref="Errno.EINVAL"/>: whose the number is cannot be told any more, before Linux 6.9.
+    /// </returns>
+    public Errno SignalGroup(int signal)
+    {
+        if (Group <= 1 || (_leader ?? Process) is not { } leader)
+            return Errno.ESRCH;
+        Errno refused = leader.SignalGroup(signal);
+        // A child that was not reaped keeps its number.
+        bool isHeld = leader == Process && !MainEnded;
+        return refused != Errno.EINVAL || !isHeld ? refused : Libc.kill(-Group, signal) == 0 ? Errno.None : Errno.Last;
     }
 
     public string Label => $"{id.Service}.{slot}";
@@ -80,6 +132,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public void Dispose()
     {
         Process?.Dispose();
+        _leader?.Dispose();
         ReadyPipe?.Dispose();
         ChannelEnd?.Dispose();
         Probe?.Dispose();

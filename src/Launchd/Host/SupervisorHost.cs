@@ -139,6 +139,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
         if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
             _effects.Instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
+        if (key.Kind is TimerKind.Stop)
+            _effects.Instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
         Feed(new Event.TimerFired(key));
     }
 
@@ -232,6 +234,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.SpawnFailed e => e.Instance.Service,
         Event.MainExited e => e.Instance.Service,
         Event.LeftoversEnded e => e.Instance.Service,
+        Event.RemainsSeen e => e.Instance.Service,
         Event.QueuesSeen e => e.Instance.Service,
         Event.Notified e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
@@ -268,7 +271,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
                 Handle(signal);
         }
         if (hasChildren)
-            _effects.Instances.ReapAll();
+            _effects.Instances.ReapSome();
     }
 
     private void Handle(int signal)

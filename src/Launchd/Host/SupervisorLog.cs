@@ -35,6 +35,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1009, LogLevel.Information, "{text}")]
     public static partial void PumpTold(ILogger logger, string text);
 
+    [LoggerMessage(1020, LogLevel.Warning, "{fault}: nothing that it says is believed, and of what services start only their process groups are known")]
+    public static partial void ForeignProc(ILogger logger, string fault);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 
@@ -85,6 +88,9 @@ internal static partial class SupervisorLog
 
     [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
     public static partial void MainRefused(ILogger logger, string instance, string reason);
+
+    [LoggerMessage(2030, LogLevel.Warning, "process {pid} ({name}) was left by a service, and by which cannot be told: {why}")]
+    public static partial void Stray(ILogger logger, int pid, string name, string why);
 
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]
     public static partial void Activated(ILogger logger, string service, string socket);

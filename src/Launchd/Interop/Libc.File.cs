@@ -19,4 +19,7 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial nint mq_call(nint number, byte* name, nint oflag, nint mode, void* attr);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint pread(int fd, void* buffer, nuint count, nint offset);
 }

@@ -25,6 +25,8 @@ internal static unsafe partial class Libc
     public const int PTRACE_DETACH = 17;
     public const int PTRACE_GETSIGINFO = 0x4202;
 
+    public const uint PIDFD_SIGNAL_PROCESS_GROUP = 4;
+
     public const int PR_SET_PDEATHSIG = 1;
     public const int PR_SET_DUMPABLE = 4;
     public const int PR_SET_KEEPCAPS = 8;

@@ -37,5 +37,6 @@ internal static class SystemCallNumbers
     public static readonly int ptrace = IsX64 ? 101 : 117;
     public static readonly int epoll_ctl = IsX64 ? 233 : 21;
     public static readonly int getdents64 = IsX64 ? 217 : 61;
+    public static readonly int getrandom = IsX64 ? 318 : 278;
     public static readonly int execve = IsX64 ? 59 : 221;
 }

@@ -163,6 +163,11 @@ internal static class KernelFacts
             return new("proc", FindingState.Missing, "/proc is not mounted",
                 "descriptors cannot be re-opened and holders of ports not be named");
         }
+        if (!ProcFile.IsOwn)
+        {
+            return new("proc", FindingState.Missing, "/proc is that of another pid namespace",
+                "nothing that it says is believed: what services leave behind is known by their process groups alone; mount one here (unshare --mount-proc)");
+        }
         string? hidden = options.Split(',').FirstOrDefault(option => option.StartsWith("hidepid=", StringComparison.Ordinal)
             && option is not ("hidepid=0" or "hidepid=off"));
         return hidden is null

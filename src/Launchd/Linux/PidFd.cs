@@ -24,5 +24,13 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken) : ID
     public Errno Signal(int signal) =>
         Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, 0) == 0 ? Errno.None : Errno.Last;
 
+    /// <summary>
+    /// Signals the process group that has this process's number, and never one that got the number later: the descriptor holds on to the group
+    /// as well, even after the process was reaped (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). 0 sends nothing and tells whether there is one.
+    /// </summary>
+    /// <returns><see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the kernel is older.</returns>
+    public Errno SignalGroup(int signal) =>
+        Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0 ? Errno.None : Errno.Last;
+
     public void Dispose() => descriptorTaken.Dispose();
 }

@@ -1,25 +1,71 @@
-using System.Globalization;
+using System.Buffers.Text;
+using System.Text;
 
 namespace Launchd.Linux;
 
 /// <summary>What the kernel says of any process at one moment (proc_pid_stat(5)); its state is one letter.</summary>
 internal readonly record struct ProcessFacts(char State, int Parent, int Group, int Session)
 {
-    /// <summary>It has ended: a zombie, or dead altogether.</summary>
-    public bool HasEnded => State is 'Z' or 'X';
+    /// <summary>Threads that have not ended, the first one counted even if it has.</summary>
+    public int ThreadCount { get; private init; }
 
-    /// <summary>Null: there is no such process, or it may not be seen.</summary>
+    /// <summary>Ticks from the boot to its start: with the number it names one process for good.</summary>
+    public ulong StartTime { get; private init; }
+
+    /// <summary>As waitid(2) would tell it; 0 where we may not know.</summary>
+    public int ExitCode { get; private init; }
+
+    /// <summary>It has ended: a zombie, or dead altogether. One whose first thread alone has ended looks like a zombie, and is none.</summary>
+    public bool HasEnded => State == 'X' || (State == 'Z' && ThreadCount <= 1);
+
+    /// <summary>Null: there is no such process, it may not be seen, or /proc is another namespace's.</summary>
     public static ProcessFacts? Read(int pid)
     {
-        if (Files.ReadText($"/proc/{pid}/stat", 4096) is not { } text)
+        if (!ProcFile.IsOwn)
             return null;
+        Span<byte> text = stackalloc byte[1024];
+        using ProcFile file = ProcFile.Open($"/proc/{pid}/stat", out _);
+        text = text[..file.Read(text)];
         // The name in brackets is the program's own and may hold anything, brackets too.
-        string[] fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
-        return fields.Length >= 4 && fields[0].Length == 1 && Number(fields[1], out int parent) && Number(fields[2], out int group)
-            && Number(fields[3], out int session)
-            ? new ProcessFacts(fields[0][0], parent, group, session)
-            : null;
+        int end = text.LastIndexOf((byte)')');
+        if (end < 0 || end + 2 >= text.Length)
+            return null;
+        char state = (char)text[end + 2];
+        ReadOnlySpan<byte> rest = text[(end + 3)..];
+        // Field 4 is the parent; the state, field 3, is no number.
+        Span<ulong> fields = stackalloc ulong[53];
+        for (int number = 4; number < fields.Length && rest.Length > 1; number++)
+        {
+            rest = rest[1..];
+            int length = rest.IndexOf((byte)' ') is >= 0 and int at ? at : rest.Length;
+            // -1 stands for nothing in some, which are of no interest here.
+            fields[number] = Utf8Parser.TryParse(rest[..length], out ulong value, out _) ? value : 0;
+            rest = rest[length..];
+        }
+        return new ProcessFacts(state, (int)fields[4], (int)fields[5], (int)fields[6])
+        {
+            ThreadCount = (int)fields[20],
+            StartTime = fields[22],
+            ExitCode = (int)fields[52],
+        };
     }
 
-    private static bool Number(string text, out int number) => int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out number);
+    /// <summary>The program's name for people, cut to 15 bytes by the kernel; "?" where it cannot be read.</summary>
+    public static string NameOf(int pid)
+    {
+        Span<byte> text = stackalloc byte[64];
+        using ProcFile file = ProcFile.Open($"/proc/{pid}/comm", out _);
+        string name = Encoding.UTF8.GetString(text[..file.Read(text)]).TrimEnd('\n');
+        return name.Length == 0 ? "?" : string.Concat(name.Select(c => char.IsControl(c) || c == '\uFFFD' ? '?' : c));
+    }
+
+    /// <summary>A number of <c>/proc/PID/status</c>, such as <c>TracerPid</c>. Null: there is none.</summary>
+    public static ulong? Status(int pid, string name, bool isHexadecimal = false)
+    {
+        Span<byte> text = stackalloc byte[8192];
+        using ProcFile file = ProcFile.Open($"/proc/{pid}/status", out _);
+        text = text[..file.Read(text)];
+        int at = text.IndexOf(Encoding.UTF8.GetBytes($"\n{name}:\t"));
+        return at >= 0 && Utf8Parser.TryParse(text[(at + name.Length + 3)..], out ulong value, out _, isHexadecimal ? 'x' : 'G') ? value : null;
+    }
 }

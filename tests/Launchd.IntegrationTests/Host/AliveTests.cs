@@ -1,3 +1,4 @@
+using System.Globalization;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -66,6 +67,136 @@ public sealed class AliveTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [TheoryWhenTool("python3")]
+    // A child of the second thread of an orphan: it comes to us after SIGKILL was sent.
+    [InlineData("""
+        def second():
+            if os.fork() == 0: deaf(); tell("child"); rest()
+        if daemon():
+            deaf(); tell("orphan"); threading.Thread(target=second).start(); rest()
+        begun(2)
+        """)]
+    // Its first thread has ended, and with it its environment.
+    [InlineData("""
+        if daemon():
+            deaf(); threading.Thread(target=rest).start(); tell("headless"); libc.syscall(exit_thread, 0)
+        begun(1)
+        """)]
+    // One of the group is the child of one that is not, and has nothing by which it could be known; nobody reaps it.
+    [InlineData("""
+        if os.fork() == 0:
+            if os.fork() == 0:
+                for number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)
+                tell("member"); rest()
+            deaf(); tell("parent"); os.execve("/bin/sleep", ["sleep", "2147483646"], {})
+        begun(2)
+        """)]
+    // The tracer of the main process keeps its end from us.
+    [InlineData("""
+        main = os.getpid()
+        if daemon():
+            deaf(); print(libc.ptrace(0x4206, main, 0, 0), flush=True); tell("tracer")
+            os.execve(sys.executable, ["python3", "-c", "import signal\nwhile True: signal.pause()"], {})
+        begun(1)
+        """)]
+    // Whatever ends starts another first.
+    [InlineData("""
+        if os.fork() == 0:
+            deaf(); signal.signal(signal.SIGCHLD, signal.SIG_IGN); tell("first")
+            while True:
+                if os.fork(): os._exit(0)
+                os.setsid()
+        begun(1)
+        """)]
+    public async Task WhatEvadesIsFoundAndEnded(string program)
+    {
+        await using Supervisor supervisor = Start(program + "\nwhile True: time.sleep(1000)", "restart = \"never\"", "stop_timeout = \"300ms\"");
+        _ = await supervisor.Event("ready", "app");
+        int pid = await supervisor.Pid();
+        using ControlSocket control = await ControlSocket.To(supervisor);
+
+        _ = await control.Call("Stop", """{"services":["app"]}""");
+
+        Assert.Equal("stopped", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.All(Lines(supervisor), line => Assert.False(Living.IsAlive(PidOf(line)), line));
+        Assert.Equal("", File.ReadAllText($"/proc/{pid}/task/{pid}/children"));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenTool("python3")]
+    public async Task OrphansOfASupervisorInsideBelongToTheInstanceThatItWas()
+    {
+        // As a supervisor marks its own, within the mark that it has itself.
+        await using Supervisor supervisor = Start(
+            """
+            if os.path.exists("pids"):
+                while True: time.sleep(1000)
+            inner = {"LAUNCHD_INSTANCE": "1", "LAUNCHD_MARK": "0" * 32 + ":" + os.environ["LAUNCHD_MARK"]}
+            if daemon():
+                os.setsid(); tell("inner"); os.execve("/bin/sleep", ["sleep", "2147483646"], inner)
+            begun(1)
+            os.kill(os.getpid(), 9)
+            """,
+            "backoff = { initial = \"1ms\" }");
+
+        _ = await supervisor.Event("spawned", "app", nth: 2);
+
+        Assert.False(Living.IsAlive(PidOf(Assert.Single(Lines(supervisor)))));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenTool("python3")]
+    public async Task NobodyBelongsToAnInstanceByGuessing_AndWhoCannotBeToldApartIsNamed()
+    {
+        await using Supervisor supervisor = Start(
+            """
+            for number in range(1, 6):
+                if daemon():
+                    deaf(); tell("stranger")
+                    os.execve(sys.executable, ["python3", "-c", "import signal\nwhile True: signal.pause()"],
+                        {"LAUNCHD_INSTANCE": str(number), "LAUNCHD_MARK": "0" * 32})
+            begun(5)
+            while True: time.sleep(1000)
+            """);
+        _ = await supervisor.Event("ready", "app");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        _ = await control.Call("Start", """{"services":["victim"]}""");
+
+        _ = await control.Call("Stop", """{"services":["victim"]}""");
+
+        Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "killing");
+        Assert.All(Lines(supervisor), line => Assert.True(Living.IsAlive(PidOf(line)), line));
+        string stranger = $"process {PidOf(Lines(supervisor)[0])} ";
+        _ = await supervisor.Errors.First(line => line.Contains(stranger, StringComparison.Ordinal), "the stranger is named");
+
+        Assert.All(Lines(supervisor), line => Living.Kill(PidOf(line)));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRootAndTool("unshare")]
+    public async Task AForeignProcIsNotBelieved()
+    {
+        // Births are not looked at: that needs a /proc to be believed.
+        await using Supervisor supervisor = Supervisor.StartTextBy(
+            ["unshare", "--fork", "--pid"],
+            """
+            [services.app]
+            command = ["/bin/sh", "-c", "sleep 2147483646 & echo begun; exec sleep 2147483647"]
+            ready = { output = "begun" }
+            """,
+            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+        _ = await supervisor.Event("ready", "app");
+        using ControlSocket control = await ControlSocket.To(supervisor);
+
+        Assert.Equal(1, await control.Counter("proc-not-ours"));
+        _ = await supervisor.Errors.First(line => line.Contains("another pid namespace", StringComparison.Ordinal), "it is said");
+        _ = await control.Call("Stop", """{"services":["app"]}""");
+        Assert.Contains("TERM", (await supervisor.Event("exited", "app")).Text("signal"), StringComparison.Ordinal);
+
+        _ = await control.Call("Shutdown");
+        Assert.Equal(0, await supervisor.Ended());
+    }
+
     private static Supervisor Start(string program, params string[] keys) => Supervisor.StartText(
         $$"""
         [services.app]
@@ -81,4 +212,6 @@ public sealed class AliveTests
 
     private static string[] Lines(Supervisor supervisor) =>
         File.Exists(supervisor.Scratch.At("pids")) ? File.ReadAllLines(supervisor.Scratch.At("pids")) : [];
+
+    private static int PidOf(string line) => int.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
 }

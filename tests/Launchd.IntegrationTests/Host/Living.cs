@@ -23,11 +23,16 @@ internal static class Living
     public static void Signal(int pid, int signal) => Xunit.Assert.Equal(0, Libc.kill(pid, signal));
 
     /// <summary>SIGKILL, and waits until the process has ended: kill(2) answers before that, and a pidfd is readable after it.</summary>
-    public static unsafe void Kill(int pid)
+    public static void Kill(int pid)
     {
         using PidFd? process = PidFd.TryOpen(pid);
         Xunit.Assert.NotNull(process);
         Xunit.Assert.Equal(Errno.None, process.Signal(SIGKILL));
+        AwaitEnd(process);
+    }
+
+    public static unsafe void AwaitEnd(PidFd process)
+    {
         pollfd wait = new() { fd = process.Descriptor.Number, events = POLLIN };
         Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));
     }

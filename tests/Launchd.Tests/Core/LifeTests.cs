@@ -132,6 +132,18 @@ public sealed class LifeTests
     }
 
     [Fact]
+    public void WhatLivesOnAfterSigkillIsNamedAsItWasSeen()
+    {
+        World world = new World(Web).Boot().Say("web", "READY=1");
+        RequestId stop = world.Ask(Verb.Stop, "web");
+        world.Do(new Event.RemainsSeen(world.Last("web"), "seen too early, and so of no interest"));
+        world.Fire(TimerKind.Stop).Do(new Event.RemainsSeen(world.Last("web"), "process 7 (x) may not be killed"));
+        world.Fire(TimerKind.Stop);
+        Assert.Equal("process 7 (x) may not be killed", world.State("web").LastFailure?.ToString());
+        Assert.Equal("process 7 (x) may not be killed", world.Answer(stop)!.Value.Single().Text);
+    }
+
+    [Fact]
     public void LeftoversShareTheStopTimeoutOfTheirMainProcess()
     {
         World world = new World(Web).Boot().Say("web", "READY=1");

@@ -42,6 +42,7 @@ public sealed class LifecycleTableTests
         ("QueuesSeen, empty", w => new Event.QueuesSeen(Web(w), AreEmpty: true)),
         ("QueuesSeen, waiting", w => new Event.QueuesSeen(Web(w), AreEmpty: false)),
         ("LeftoversEnded", w => new Event.LeftoversEnded(Web(w))),
+        ("RemainsSeen", w => new Event.RemainsSeen(Web(w), "process 7 (x) lives on")),
         ("READY=1", w => Said(w, "READY=1")),
         ("STOPPING=1", w => Said(w, "STOPPING=1")),
         ("RELOADING=1", w => Said(w, "RELOADING=1")),

@@ -1,0 +1,144 @@
+using Launchd.Core;
+using Launchd.Linux;
+
+namespace Launchd.Host;
+
+/// <summary>How instances end: children are reaped, what an instance left behind is found, and at last nothing is left.</summary>
+internal sealed unsafe partial class InstanceTable
+{
+    // With more orphans than these a look costs more than a moment, and what ends in between is looked at together.
+    private const int ManyOrphans = 256;
+    private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(10);
+
+    // Each costs the kernel a walk along all children: thousands that end together are reaped in several turns.
+    private const int MostReapedInATurn = 256;
+
+    private readonly List<RunningInstance> _withLeftovers = [];
+    private readonly List<Reaped> _reaped = [];
+    private readonly ProcessTrees _trees;
+    private readonly object _looking = new();
+    private readonly object _reaping = new();
+    private Moment _nextLook;
+
+    /// <summary>Children have ended: reaps them, some in this turn and the rest in others, and tells the core of those that it knows.</summary>
+    public void ReapSome()
+    {
+        if (Reap(MostReapedInATurn) == MostReapedInATurn)
+            _parts.Delays.After(TimeSpan.Zero, _reaping, ReapSome);
+    }
+
+    private void ReapAll() => _ = Reap(int.MaxValue);
+
+    private int Reap(int most)
+    {
+        _reaped.Clear();
+        while (_reaped.Count < most && Reaper.TryReap(out Reaped reaped))
+        {
+            _trees.Orphans.Forget(reaped.Pid);
+            _reaped.Add(reaped);
+        }
+        int count = _reaped.Count;
+        for (int i = 0; i < _reaped.Count; i++)
+        {
+            Reaped reaped = _reaped[i];
+            ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
+            if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
+                MainEnded(instance, reaped.Pid, status);
+            else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
+                command.End(status);
+        }
+        if (_withLeftovers.Count > 0)
+            LookAtLeftovers();
+        return count;
+    }
+
+    /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>
+    public void LookAtRemains(InstanceId id)
+    {
+        if (!_instances.TryGetValue(id, out RunningInstance? instance) || !instance.IsKilled)
+            return;
+        ReapAll();
+        if (!_instances.ContainsKey(id))
+            return;
+        if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { HasEnded: true } ended)
+        {
+            // A stranger traces it and keeps its end from us (ptrace(2)). It is over all the same.
+            _ = _mains.Remove(instance.Process.Pid);
+            MainEnded(instance, instance.Process.Pid, new ExitStatus(ended.ExitCode >> 8 & 0xff, ended.ExitCode & 0x7f, (ended.ExitCode & 0x80) != 0));
+            return;
+        }
+        string? remains = _trees.Remains(instance);
+        if (remains is not null)
+            _host.Feed(new Event.RemainsSeen(id, remains));
+        else if (_withLeftovers.Remove(instance))
+            _host.Feed(new Event.LeftoversEnded(id));
+    }
+
+    private void LookAtLeftovers()
+    {
+        Moment began = SupervisorHost.Now;
+        if (_trees.Orphans.Count > ManyOrphans && began < _nextLook)
+        {
+            _parts.Delays.After(_nextLook - began, _looking, LookAtLeftovers);
+            return;
+        }
+        for (int i = _withLeftovers.Count - 1; i >= 0; i--)
+        {
+            RunningInstance instance = _withLeftovers[i];
+            if (_trees.HasLeftovers(instance))
+                continue;
+            _withLeftovers.RemoveAt(i);
+            _host.Feed(new Event.LeftoversEnded(instance.Id));
+        }
+        // Nine tenths of the time are for everything else.
+        Moment ended = SupervisorHost.Now;
+        TimeSpan pause = (ended - began) * 9;
+        _nextLook = ended + (pause > LeastPause ? pause : LeastPause);
+    }
+
+    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
+    {
+        // Its last words count: what it sent before it died is read first, however much it is.
+        if (instance.Notify is not null)
+            ReadNotifications(instance, most: 1024);
+        _host.Channels.ReadLast(instance);
+        // They may have been that another process is the main one now.
+        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
+            return;
+        instance.MainEnded = true;
+        _host.Loop.Unwatch(instance.Process.Descriptor);
+        bool hasLeftovers = _trees.HasLeftovers(instance);
+        if (hasLeftovers)
+            _withLeftovers.Add(instance);
+        _host.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
+    }
+
+    /// <summary>Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.</summary>
+    private void WatchForEnd(RunningInstance instance)
+    {
+        if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
+            return;
+        instance.IsEndWatched = true;
+        // EEXIST: it was named by the program, and is watched for that.
+        _ = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => KilledMainEnded(instance, process));
+    }
+
+    private void KilledMainEnded(RunningInstance instance, PidFd process)
+    {
+        ReapAll();
+        if (instance.MainEnded || instance.Process != process || !_instances.ContainsKey(instance.Id))
+            return;
+        _host.Loop.Unwatch(process.Descriptor);
+        _trees.EndTracer(instance);
+    }
+
+    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    {
+        // By now it may be our child, an orphan's end tells how it ended.
+        ReapAll();
+        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
+            return;
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        MainEnded(instance, process.Pid, new ExitStatus(0));
+    }
+}

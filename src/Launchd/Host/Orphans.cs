@@ -1,0 +1,282 @@
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The processes that came to us when their parents ended, because we are the subreaper of our services, or the first process. Each is looked at
+/// once and known until it is reaped; while no instance ends, nobody looks. Whose an orphan is we believe by what it cannot choose: that it was
+/// seen below an instance, or is in its session; then by the secret mark in its environment (<see cref="InstanceMark"/>).
+/// </summary>
+/// <param name="isKnown">Main processes and commands, which are no orphans.</param>
+/// <param name="onFound">Called once for each orphan that was not known, after it was noted.</param>
+internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstance?, ProcessFacts> onFound)
+{
+    // What one look may cost: some milliseconds. What is left is for the next turn of the loop.
+    private const int MostLooks = 128;
+
+    // Programs that start another and end, over and over, are chased so often before everything else has its turn.
+    private const int MostRounds = 64;
+
+    // Entries of the list that are gone through for that: with thousands of children it is read twice.
+    private const int MostEntries = 4096;
+
+    // A process between two programs has no environment for a moment.
+    private const int MostTries = 3;
+
+    // Of instances that left something; what is forgotten costs a line in the log.
+    private const int MostFormerMarks = 4096;
+
+    private readonly Dictionary<int, Orphan> _known = [];
+    private readonly Dictionary<int, (ulong StartTime, RunningInstance Owner)> _learnt = [];
+    private readonly Dictionary<string, RunningInstance> _marks = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, RunningInstance> _groups = [];
+    private readonly List<int> _children = [];
+
+    // Marks of instances that were over before all of their processes were.
+    private readonly HashSet<string> _formerMarks = new(StringComparer.Ordinal);
+    private bool _mayHaveLeft;
+    private bool _hasNews;
+
+    /// <summary>About how many there are.</summary>
+    public int Count => _known.Count;
+
+    /// <summary>Children that we had before we were a supervisor (by an exec) are nobody's orphans.</summary>
+    public void Begin()
+    {
+        _ = ChildList.AddOwn(_children);
+        foreach (int child in _children)
+            _known[child] = new Orphan { Kind = Kind.Elder };
+    }
+
+    public void Add(RunningInstance instance)
+    {
+        _marks[instance.Mark] = instance;
+        if (instance.Group > 1)
+            _groups[instance.Group] = instance;
+    }
+
+    /// <summary>Nobody waits for its orphans any more. What is left of it stays known.</summary>
+    public void Remove(RunningInstance instance)
+    {
+        _ = _marks.Remove(instance.Mark);
+        foreach (int group in (ReadOnlySpan<int>)[instance.FirstGroup, instance.Group])
+        {
+            if (_groups.GetValueOrDefault(group) == instance)
+                _ = _groups.Remove(group);
+        }
+        foreach ((int pid, (_, RunningInstance owner)) in _learnt)
+        {
+            if (owner == instance)
+                _ = _learnt.Remove(pid);
+        }
+        if (instance.Definition.Stop.Kill != KillScope.Tree || instance.Orphans.Count > 0)
+        {
+            _mayHaveLeft = true;
+            if (_formerMarks.Count == MostFormerMarks)
+                _formerMarks.Clear();
+            _ = _formerMarks.Add(instance.Mark);
+        }
+        foreach (int pid in instance.Orphans)
+            _known[pid] = new Orphan { Kind = Kind.Former };
+        instance.Orphans.Clear();
+    }
+
+    /// <summary>It was reaped: the number may mean another process from now on.</summary>
+    public void Forget(int pid)
+    {
+        _ = _learnt.Remove(pid);
+        if (_known.Remove(pid, out Orphan? orphan))
+            _ = orphan.Owner?.Orphans.Remove(pid);
+    }
+
+    /// <summary>Whether it is an orphan that was found and not reaped, so that its number is its own.</summary>
+    public bool Contains(int pid) => _known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind is not (Kind.Elder or Kind.Over or Kind.Pending);
+
+    /// <summary>All that were found and not reaped.</summary>
+    public List<int> All() => [.. _known.Keys.Where(Contains)];
+
+    /// <summary>Those of which nobody knows whose they are.</summary>
+    public List<int> Strays() => [.. _known.Where(k => k.Value.Kind == Kind.Stray).Select(k => k.Key)];
+
+    /// <summary>A process was seen below an instance; if it becomes an orphan, it is known whose.</summary>
+    public void Learn(int pid, ulong startTime, RunningInstance owner) => _learnt[pid] = (startTime, owner);
+
+    /// <summary>A stray turned out to be of an instance.</summary>
+    public void Claim(int pid, RunningInstance owner)
+    {
+        if (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind == Kind.Stray)
+            Note(pid, owner);
+    }
+
+    /// <summary>Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.</summary>
+    public bool Find()
+    {
+        int looks = 0, entries = 0;
+        bool isComplete = true;
+        for (int round = 0; round < MostRounds; round++)
+        {
+            _children.Clear();
+            if (!ChildList.AddOwn(_children))
+                return true;
+            bool mayHaveMore = false;
+            isComplete = true;
+            foreach (int pid in _children)
+            {
+                if (isKnown(pid) || (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind != Kind.Pending))
+                    continue;
+                if (++looks > MostLooks)
+                    return false;
+                Kind found = Look(pid, orphan?.Tries ?? 0);
+                // Who ended before it was looked at may have left another, which came to us meanwhile; so may have whoever was signalled now.
+                mayHaveMore |= found is Kind.Over || (found is Kind.Owned && _known[pid].Owner!.TreeSignal != 0);
+                isComplete &= found != Kind.Pending;
+            }
+            entries += _children.Count;
+            if (!mayHaveMore || entries > MostEntries)
+                break;
+        }
+        return isComplete;
+    }
+
+    /// <summary>Whether a stray was found since the last call.</summary>
+    public bool TakeNews()
+    {
+        bool hasNews = _hasNews;
+        _hasNews = false;
+        return hasNews;
+    }
+
+    /// <summary>Names strays to the operator: pid, and why it cannot be told whose it is. Each once.</summary>
+    public IEnumerable<(int Pid, string Why)> TakeUntold()
+    {
+        foreach ((int pid, Orphan orphan) in _known)
+        {
+            if (orphan.Kind != Kind.Stray || orphan.IsTold)
+                continue;
+            orphan.IsTold = true;
+            yield return (pid, orphan.Why);
+        }
+    }
+
+    private Kind Look(int pid, int tries)
+    {
+        if (ProcessFacts.Read(pid) is not { } facts)
+            return Again(pid, tries, "it cannot be looked at");
+        if (facts.HasEnded)
+            return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
+        RunningInstance? owner = OwnerByBirth(pid, facts);
+        Orphan? other = null;
+        if (owner is null)
+        {
+            EnvironmentLook look = ProcessEnvironment.Find(pid, facts.ThreadCount, InstanceMark.VariableName + "=", out string? marks);
+            owner = look switch
+            {
+                EnvironmentLook.Found => OwnerByMark(marks!),
+                EnvironmentLook.Forbidden => OnlyCandidate(pid, facts),
+                _ => null,
+            };
+            if (owner is null && look is EnvironmentLook.Empty or EnvironmentLook.Unknown)
+                return Again(pid, tries, "its environment cannot be read");
+            other = look switch
+            {
+                EnvironmentLook.Found when marks!.Split(':').Any(_formerMarks.Contains) => new Orphan { Kind = Kind.Former },
+                EnvironmentLook.Found => Stray("its mark is that of no instance"),
+                EnvironmentLook.Forbidden => Stray("its environment may not be read (ptrace(2))"),
+                _ => Stray("it was given another environment"),
+            };
+        }
+        if (owner is not null)
+            Note(pid, owner);
+        else
+            _known[pid] = other!;
+        onFound(pid, owner, facts);
+        return owner is not null ? Kind.Owned : other!.Kind;
+    }
+
+    private Kind Again(int pid, int tries, string why)
+    {
+        Orphan orphan = tries + 1 < MostTries ? new Orphan { Kind = Kind.Pending, Tries = tries + 1 } : Stray(why);
+        _known[pid] = orphan;
+        return orphan.Kind;
+    }
+
+    private Orphan Stray(string why)
+    {
+        _hasNews = true;
+        return new Orphan { Kind = Kind.Stray, Why = why };
+    }
+
+    private void Note(int pid, RunningInstance owner)
+    {
+        _known[pid] = new Orphan { Kind = Kind.Owned, Owner = owner };
+        _ = owner.Orphans.Add(pid);
+    }
+
+    // Neither can be had without being born there: sessions are not joined (setsid(2), setpgid(2)).
+    private RunningInstance? OwnerByBirth(int pid, ProcessFacts facts) =>
+        _learnt.TryGetValue(pid, out (ulong StartTime, RunningInstance Owner) learnt) && learnt.StartTime == facts.StartTime
+            ? learnt.Owner : _groups.GetValueOrDefault(facts.Session);
+
+    // Supervisors one within the other: the innermost mark comes first, and ours is somewhere behind.
+    private RunningInstance? OwnerByMark(string marks)
+    {
+        foreach (Range part in marks.AsSpan().Split(':'))
+        {
+            if (_marks.TryGetValue(marks[part], out RunningInstance? owner))
+                return owner;
+        }
+        return null;
+    }
+
+    /// <summary>The only instance that can have borne it, by users and times. Null: there are several, or one that is gone may have.</summary>
+    private RunningInstance? OnlyCandidate(int pid, ProcessFacts facts)
+    {
+        if (_mayHaveLeft)
+            return null;
+        ulong user = ProcessFacts.Status(pid, "Uid") ?? ulong.MaxValue;
+        RunningInstance? only = null;
+        foreach (RunningInstance instance in _marks.Values)
+        {
+            // Who runs as we do may have changed to any user.
+            if (instance.User?.Credentials is { } who && who.Uid != user)
+                continue;
+            if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { } main && main.StartTime > facts.StartTime)
+                continue;
+            if (only is not null)
+                return null;
+            only = instance;
+        }
+        return only;
+    }
+
+    private enum Kind
+    {
+        /// <summary>Of an instance.</summary>
+        Owned,
+
+        /// <summary>Of an instance that is over, and that left it on purpose or did not get rid of it.</summary>
+        Former,
+
+        /// <summary>Whose it is cannot be told.</summary>
+        Stray,
+
+        /// <summary>It could not be looked at yet.</summary>
+        Pending,
+
+        /// <summary>It had ended before it was looked at, and is about to be reaped.</summary>
+        Over,
+
+        /// <summary>A child that this process had before it was a supervisor.</summary>
+        Elder,
+    }
+
+    private sealed class Orphan
+    {
+        public required Kind Kind { get; init; }
+        public RunningInstance? Owner { get; init; }
+        public int Tries { get; init; }
+        public string Why { get; init; } = "";
+        public bool IsTold { get; set; }
+    }
+}

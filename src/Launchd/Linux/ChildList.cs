@@ -1,0 +1,95 @@
+using System.Buffers.Text;
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Interop;
+
+namespace Launchd.Linux;
+
+/// <summary>
+/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Our own list is exact, since
+/// nobody but the loop reaps; of another process a child may be missed that comes or ends meanwhile.
+/// </summary>
+internal static unsafe class ChildList
+{
+    // seq_file(9) gives at most a page at a time: what is shorter by more than one number is the end.
+    private const int LeastFullRead = 4096 - 12;
+
+    private static readonly byte[] Buffer = new byte[64 << 10];
+
+    // Opened once and read from its start each time: opening it took a tenth of a restart. Lives as long as the process.
+    private static FileDescriptor? _own;
+
+    /// <summary>Adds our own children, oldest first, ended ones that were not reaped included. False: they cannot be read now.</summary>
+    public static bool AddOwn(List<int> children)
+    {
+        if (!ProcFile.IsOwn)
+            return false;
+        int self = Libc.getpid();
+        // A supervisor without descriptors today may have some tomorrow.
+        _own ??= Files.OpenToRead($"/proc/self/task/{self}/children", out _);
+        if (_own is null)
+            return false;
+        nint position = 0;
+        int kept = 0;
+        while (true)
+        {
+            nint got;
+            fixed (byte* buffer = Buffer)
+                got = Libc.pread(_own.Number, buffer + kept, (nuint)(Buffer.Length - kept), position);
+            if (got <= 0)
+                break;
+            position += got;
+            kept = Parse(Buffer.AsSpan(0, kept + (int)got), children);
+            if (got < LeastFullRead)
+                break;
+        }
+        return true;
+    }
+
+    /// <summary>Adds the children of all threads of a process.</summary>
+    public static void AddOf(int pid, int threadCount, List<int> children)
+    {
+        if (threadCount <= 1)
+        {
+            AddOfThread(pid, pid, children);
+            return;
+        }
+        List<int> threads = [];
+        using (ProcFile directory = ProcFile.Open($"/proc/{pid}/task", out _))
+        {
+            if (directory.IsOpen)
+                threads.AddRange(Files.Numbers(directory.File));
+        }
+        foreach (int thread in threads)
+            AddOfThread(pid, thread, children);
+    }
+
+    private static void AddOfThread(int pid, int thread, List<int> children)
+    {
+        using ProcFile file = ProcFile.Open(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/task/{thread}/children"), out _);
+        int kept = 0;
+        while (file.IsOpen)
+        {
+            nint got;
+            fixed (byte* buffer = Buffer)
+                got = Libc.read(file.File.Number, buffer + kept, (nuint)(Buffer.Length - kept));
+            if (got <= 0)
+                break;
+            kept = Parse(Buffer.AsSpan(0, kept + (int)got), children);
+        }
+    }
+
+    // Pids in decimal, each with a space behind it. What comes after the last space is kept for the next read. Returns its length.
+    private static int Parse(Span<byte> text, List<int> children)
+    {
+        ReadOnlySpan<byte> rest = text;
+        while (rest.IndexOf((byte)' ') is >= 0 and int end)
+        {
+            if (Utf8Parser.TryParse(rest[..end], out int pid, out _))
+                children.Add(pid);
+            rest = rest[(end + 1)..];
+        }
+        rest.CopyTo(text);
+        return rest.Length;
+    }
+}
