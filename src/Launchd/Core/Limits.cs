@@ -66,6 +66,9 @@ internal static class Limits
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);
 
+    /// <summary>From SIGTERM to SIGKILL for what services left behind, when the supervisor ends.</summary>
+    public static readonly TimeSpan StrayPatience = TimeSpan.FromSeconds(2);
+
     /// <summary>Activations of a demand service and connections of a connection service, where the file does not say.</summary>
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));

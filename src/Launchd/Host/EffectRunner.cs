@@ -64,7 +64,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
             case Effect.AwaitTurn: _host.AwaitTurn(); break;
-            case Effect.Exit e: _host.ExitCode = e.Code; break;
+            case Effect.Exit e: Instances.EndAll(() => _host.ExitCode = e.Code); break;
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
             case Effect.Forget e: Forget(e.Service); break;

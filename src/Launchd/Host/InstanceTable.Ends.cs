@@ -19,6 +19,7 @@ internal sealed unsafe partial class InstanceTable
     private readonly object _looking = new();
     private readonly object _reaping = new();
     private Moment _nextLook;
+    private LastSweep? _sweep;
 
     /// <summary>Children have ended: reaps them, some in this turn and the rest in others, and tells the core of those that it knows.</summary>
     public void ReapSome()
@@ -47,7 +48,7 @@ internal sealed unsafe partial class InstanceTable
             else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
                 command.End(status);
         }
-        if (_withLeftovers.Count > 0)
+        if (_withLeftovers.Count > 0 || _sweep is not null)
             LookAtLeftovers();
         return count;
     }
@@ -74,6 +75,14 @@ internal sealed unsafe partial class InstanceTable
             _host.Feed(new Event.LeftoversEnded(id));
     }
 
+    /// <summary>No service runs any more: ends what they left behind.</summary>
+    /// <param name="onEnd">Called once, at once if nothing is left.</param>
+    public void EndAll(Action onEnd)
+    {
+        _sweep = new LastSweep(_trees, _parts.Delays, _parts.Logger, onEnd);
+        _sweep.Begin();
+    }
+
     private void LookAtLeftovers()
     {
         Moment began = SupervisorHost.Now;
@@ -90,6 +99,7 @@ internal sealed unsafe partial class InstanceTable
             _withLeftovers.RemoveAt(i);
             _host.Feed(new Event.LeftoversEnded(instance.Id));
         }
+        _sweep?.Look();
         // Nine tenths of the time are for everything else.
         Moment ended = SupervisorHost.Now;
         TimeSpan pause = (ended - began) * 9;

@@ -38,6 +38,12 @@ internal static partial class SupervisorLog
     [LoggerMessage(1020, LogLevel.Warning, "{fault}: nothing that it says is believed, and of what services start only their process groups are known")]
     public static partial void ForeignProc(ILogger logger, string fault);
 
+    [LoggerMessage(1021, LogLevel.Information, "ending {count} processes that services left behind")]
+    public static partial void Sweeping(ILogger logger, int count);
+
+    [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
+    public static partial void Left(ILogger logger, string text);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 
@@ -89,7 +95,7 @@ internal static partial class SupervisorLog
     [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
     public static partial void MainRefused(ILogger logger, string instance, string reason);
 
-    [LoggerMessage(2030, LogLevel.Warning, "process {pid} ({name}) was left by a service, and by which cannot be told: {why}")]
+    [LoggerMessage(2030, LogLevel.Warning, "process {pid} ({name}) was left by a service, and by which cannot be told: {why}; it is ended with the supervisor")]
     public static partial void Stray(ILogger logger, int pid, string name, string why);
 
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]

@@ -1,0 +1,53 @@
+using Launchd.Core;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host;
+
+/// <summary>
+/// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of it.
+/// SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
+/// </summary>
+internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logger, Action onEnd)
+{
+    private const int Term = 15, Kill = 9;
+
+    private bool _isOver;
+
+    public void Begin()
+    {
+        Look();
+        if (_isOver)
+            return;
+        SupervisorLog.Sweeping(logger, trees.Orphans.All().Count);
+        trees.SignalAll(Term);
+        delays.After(Limits.StrayPatience, this, KillAll);
+    }
+
+    /// <summary>Somebody ended.</summary>
+    public void Look()
+    {
+        if (!_isOver && trees.Find() && trees.Orphans.All().Count == 0)
+            End();
+    }
+
+    private void KillAll()
+    {
+        trees.SignalAll(Kill);
+        delays.After(Limits.KillGrace, this, GiveUp);
+        Look();
+    }
+
+    private void GiveUp()
+    {
+        foreach (int pid in trees.Orphans.All())
+            SupervisorLog.Left(logger, ProcessTrees.Describe(pid));
+        End();
+    }
+
+    private void End()
+    {
+        _isOver = true;
+        delays.Cancel(this);
+        onEnd();
+    }
+}
