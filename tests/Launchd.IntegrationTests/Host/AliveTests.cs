@@ -174,6 +174,47 @@ public sealed class AliveTests
         Assert.All(Lines(supervisor), line => Assert.False(Living.IsAlive(PidOf(line)), line));
     }
 
+    [TheoryWhenRootAndTool("setpriv")]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task WhoMayNotBeLookedIntoIsEndedIfItCanOnlyBeOfOne_AndNamedOtherwise(bool isAlone)
+    {
+        using Scratch scratch = new();
+        string victim = isAlone ? "manual" : "boot";
+        string configuration = scratch.Write("config.toml", Supervisor.WithRuntimeDirectory($$"""
+            [services.victim]
+            command = ["sleep", "2147483647"]
+            start = "{{victim}}"
+            [services.app]
+            command = ["python3", "app.py"]
+            after = ["victim"]
+            ready = { output = "begun" }
+            stop_timeout = "200ms"
+            """));
+        scratch.Write("app.py", Preamble + """
+            if daemon():
+                deaf(); libc.prctl(4, 0, 0, 0, 0); tell("secret"); rest()
+            begun(1)
+            while True: time.sleep(1000)
+            """);
+        File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
+        await using Command run = Command.Start(
+            ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
+            scratch.FolderPath);
+        _ = await run.Output.First(line => line.Contains("ready in", StringComparison.Ordinal), "it is up");
+        using ControlSocket control = await ControlSocket.To(scratch);
+        int secret = PidOf(File.ReadAllLines(scratch.At("pids"))[0]);
+
+        _ = await control.Call("Stop", """{"services":["app"]}""");
+
+        Assert.Equal(isAlone, !Living.IsAlive(secret));
+        if (!isAlone)
+            _ = await run.Errors.First(line => line.Contains($"process {secret} ", StringComparison.Ordinal), "it is named");
+        Assert.True(run.Signal(Living.SIGTERM));
+        Assert.Equal(0, await run.Exit());
+        Assert.False(Living.IsAlive(secret));
+    }
+
     [FactWhenRootAndTool("unshare")]
     public async Task AForeignProcIsNotBelieved()
     {
