@@ -96,7 +96,6 @@ internal static class Activation
     {
         ServiceState state = d[service];
         d[service] = state with { Slots = [.. state.Slots.Where(s => s.Slot != slot.Slot)] };
-        d.UnsettleNeighbours(service);
     }
 
     /// <summary>All slots at rest become wanted.</summary>
@@ -130,14 +129,12 @@ internal static class Activation
         {
             state = state with { IsHindered = isHindered };
             d[service] = state;
-            d.UnsettleNeighbours(service);
         }
         if (watch == state.IsWatching)
             return;
         ServiceName name = state.Definition.Name;
         d[service] = state with { IsWatching = watch };
         d.Do(watch ? new Effect.WatchListeners(name) : new Effect.UnwatchListeners(name));
-        d.UnsettleNeighbours(service);
     }
 
     public static void TimerFired(Draft d, TimerKey key)
@@ -151,8 +148,6 @@ internal static class Activation
             return;
         }
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
-        // While it rests it counts as listening; whether it does from now on is another question.
-        d.UnsettleNeighbours(service);
         foreach (SlotState slot in d[service].Slots)
         {
             // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
@@ -167,7 +162,6 @@ internal static class Activation
     {
         d.Disarm(TimerKind.Activation, d[service].Definition.Name, 0);
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
-        d.UnsettleNeighbours(service);
     }
 
     /// <summary>A demand service whose requirement failed would only fail again at each client: those wait in the queue instead.</summary>

@@ -6,44 +6,42 @@ namespace Launchd.Core;
 internal static class Dependencies
 {
     /// <summary>What the services that come first say about a start.</summary>
-    public static DependencyVerdict Verdict(Draft d, int service)
-    {
-        foreach (int required in d.Graph.Requires[service])
-        {
-            if (HasFailed(d, required))
-                return DependencyVerdict.Failed;
-        }
-        foreach (int first in d.Graph.First[service])
-        {
-            if (!IsMet(d, first) && !(HasFailed(d, first) || IsAbsent(d, first)))
-                return DependencyVerdict.Open;
-        }
-        foreach (int required in d.Graph.Requires[service])
-        {
-            if (!IsMet(d, required))
-                return DependencyVerdict.Open;
-        }
-        return DependencyVerdict.Met;
-    }
+    public static DependencyVerdict Verdict(Draft d, int service) =>
+        d.Standings.IsBarred(service) ? DependencyVerdict.Failed
+        : d.Standings.IsMet(service) ? DependencyVerdict.Met
+        : DependencyVerdict.Open;
 
     /// <summary>The first required service that failed.</summary>
     public static ServiceName FailedOne(Draft d, int service) =>
         d[d.Graph.Requires[service].First(r => HasFailed(d, r))].Definition.Name;
 
     /// <summary>Whether nothing that depends on it and is to end as well still runs.</summary>
-    public static bool MayStop(Draft d, int service)
+    public static bool MayStop(Draft d, int service) => !d.Standings.IsHeld(service, d.IsShuttingDown);
+
+    /// <summary>Whether it has no instance and will get none by itself.</summary>
+    public static bool HasFailed(Draft d, int service) => d.Standings.Has(service, Standing.Failed);
+
+    /// <summary>What a service is to its neighbours.</summary>
+    /// <param name="state">Of the service.</param>
+    /// <param name="isBarred">Whether something that it requires has failed.</param>
+    public static Standing StandingOf(ServiceState state, bool isBarred)
     {
-        foreach (int then in d.Graph.Then[service])
-        {
-            if (d[then].HasLiveInstance && (d.IsShuttingDown || !d[then].IsWanted))
-                return false;
-        }
-        return true;
+        bool isLive = state.HasLiveInstance;
+        // What it requires is no longer failed, so that its own look in this very step will find it waiting or started.
+        bool triesAgain = state.IsWanted && !state.IsSetAside && !isBarred;
+        bool isMet = IsMet(state, isLive, triesAgain), hasFailed = HasFailed(state, isLive, triesAgain, isBarred);
+        Standing standing = isMet ? 0 : Standing.Unmet;
+        if (hasFailed)
+            standing |= Standing.Failed;
+        if (!isMet && !hasFailed && (state.IsWanted || isLive))
+            standing |= Standing.HoldsUp;
+        if (isLive)
+            standing |= state.IsWanted ? Standing.Live : Standing.Live | Standing.Leaves;
+        return standing;
     }
 
-    private static bool IsMet(Draft d, int service)
+    private static bool IsMet(ServiceState state, bool isLive, bool triesAgain)
     {
-        ServiceState state = d[service];
         if (Listens(state))
             return true;
         bool served = false;
@@ -51,23 +49,22 @@ internal static class Dependencies
         {
             if (slot.Phase is SlotPhase.Ready or SlotPhase.Ended)
                 served = true;
-            else if (slot.Phase is not SlotPhase.Failed { Failure: var failure } || (failure is Failure.DependencyFailed && IsAboutToTryAgain(d, service)))
+            else if (slot.Phase is not SlotPhase.Failed { Failure: var failure } || (failure is Failure.DependencyFailed && triesAgain))
                 return false;
         }
-        return served || (state.IsPerConnection && state.HasLiveInstance);
+        return served || (state.IsPerConnection && isLive);
     }
 
-    /// <summary>Whether it has no instance and will get none by itself.</summary>
-    public static bool HasFailed(Draft d, int service)
+    private static bool HasFailed(ServiceState state, bool isLive, bool triesAgain, bool isBarred)
     {
-        if (!d[service].HasLiveInstance && (d[service].IsSetAside || CannotListen(d, service)))
+        if (!isLive && (state.IsSetAside || CannotListen(state, isBarred)))
             return true;
-        if (Listens(d[service]))
+        if (Listens(state))
             return false;
         bool failed = false;
-        foreach (SlotState slot in d[service].Slots)
+        foreach (SlotState slot in state.Slots)
         {
-            if (slot.Phase is SlotPhase.Failed { Failure: Failure.DependencyFailed } && IsAboutToTryAgain(d, service))
+            if (slot.Phase is SlotPhase.Failed { Failure: Failure.DependencyFailed } && triesAgain)
                 return false;
             if (slot.Phase is SlotPhase.Failed)
                 failed = true;
@@ -81,18 +78,9 @@ internal static class Dependencies
     private static bool Listens(ServiceState state) =>
         (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && (state.IsWatching || state.PausedUntil is not null);
 
-    /// <summary>What it requires is no longer failed, so that its own look in this very step will find it waiting or started.</summary>
-    private static bool IsAboutToTryAgain(Draft d, int service) =>
-        d[service].IsWanted && !d[service].IsSetAside && !d.Graph.Requires[service].Any(r => HasFailed(d, r));
-
     /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
-    private static bool CannotListen(Draft d, int service)
-    {
-        ServiceState state = d[service];
-        return (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && !state.IsActivated && d.Graph.Requires[service].Any(r => HasFailed(d, r));
-    }
-
-    private static bool IsAbsent(Draft d, int service) => !d[service].IsWanted && !d[service].HasLiveInstance;
+    private static bool CannotListen(ServiceState state, bool isBarred) =>
+        isBarred && (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && !state.IsActivated;
 }
 
 /// <summary>May a service start?</summary>

@@ -8,6 +8,7 @@ namespace Launchd.Core;
 internal sealed class DependencyGraph
 {
     private readonly FrozenDictionary<ServiceName, int> _numbers;
+    private readonly HashSet<ServiceName> _forgotten = [];
 
     private readonly SupervisorDefinition _definition;
 
@@ -22,7 +23,7 @@ internal sealed class DependencyGraph
         Services = services;
         Former = [.. services.Select(s => former?.Find(s.Name) is >= 0 and int number && returning?.Contains(s.Name) != true ? former.Services[number] : null)];
         Requires = [.. services.Select(s => Numbers(s.Requires))];
-        Wants = [.. services.Select(s => Numbers(s.Wants))];
+        Needs = [.. services.Select(s => Numbers([.. s.Requires, .. s.Wants]))];
         List<int>[] first = [.. services.Select(s => new List<int>(Numbers(s.Requires).Concat(Numbers(s.After))))];
         for (int s = 0; s < services.Length; s++)
         {
@@ -41,6 +42,7 @@ internal sealed class DependencyGraph
         }
         Then = [.. then.Select(t => t.ToArray())];
         RequiredBy = [.. requiredBy.Select(r => r.ToArray())];
+        Size = services.Length + First.Sum(f => f.Length) + Requires.Sum(r => r.Length);
         Dictionary<string, ListenerDefinition> listeners = definition.Listeners.ToDictionary(l => l.Key, StringComparer.Ordinal);
         Activations = [.. services.Select(s => ActivationBounds.Of(s, listeners))];
         Connections = definition.Files.OfType<FileDefinition.Connected>().ToFrozenDictionary(f => f.Key, f => f.Target, StringComparer.Ordinal);
@@ -55,8 +57,8 @@ internal sealed class DependencyGraph
     /// <summary>Must be ready before this one starts; started along.</summary>
     public int[][] Requires { get; }
 
-    /// <summary>Started along.</summary>
-    public int[][] Wants { get; }
+    /// <summary>Started along: what is required, and then what is only wanted. Here alone there may be circles.</summary>
+    public int[][] Needs { get; }
 
     /// <summary>Come before this one, if they run at all: <c>requires</c>, <c>after</c>, and <c>before</c> of the others.</summary>
     public int[][] First { get; }
@@ -67,6 +69,9 @@ internal sealed class DependencyGraph
     /// <summary>The reverse of <see cref="Requires"/>.</summary>
     public int[][] RequiredBy { get; }
 
+    /// <summary>Services, and what there is between them.</summary>
+    public int Size { get; }
+
     /// <summary>The bounds of activation, of the service's first listener that sets them.</summary>
     public ActivationBounds[] Activations { get; }
 
@@ -74,11 +79,13 @@ internal sealed class DependencyGraph
     public FrozenDictionary<string, ListenAddress> Connections { get; }
 
     /// <summary>The number of a service; -1: no such service.</summary>
-    public int Find(ServiceName name) => _numbers.GetValueOrDefault(name, -1);
+    public int Find(ServiceName name) => _forgotten.Contains(name) ? -1 : _numbers.GetValueOrDefault(name, -1);
 
-    /// <summary>The same without some services.</summary>
-    public DependencyGraph Only(IReadOnlySet<ServiceName> names) =>
-        new(_definition with { Services = [.. Services.Where(s => names.Contains(s.Name))] }, this);
+    /// <summary>Nobody is to find this service any more.</summary>
+    public void Forget(ServiceName name) => _forgotten.Add(name);
+
+    /// <summary>The same without what was forgotten.</summary>
+    public DependencyGraph Known() => new(_definition with { Services = [.. Services.Where(s => !_forgotten.Contains(s.Name))] }, this);
 
     private int[] Numbers(ImmutableArray<ServiceName> names) =>
         names.IsEmpty ? [] : [.. names.Select(n => _numbers.GetValueOrDefault(n, -1)).Where(n => n >= 0)];

@@ -6,35 +6,63 @@ namespace Launchd.Core;
 /// One step in the making: reads see what the step has changed so far, and nothing of it reaches the supervisor's state before
 /// <see cref="Commit"/>. A step that throws is simply forgotten.
 /// </summary>
-internal sealed class Draft(SupervisorState state, DependencyGraph graph)
+internal sealed class Draft
 {
-    private readonly ServiceState?[] _changed = new ServiceState?[state.Services.Length];
-    private readonly bool[] _isTouched = new bool[state.Services.Length];
-    private readonly bool[] _isQueued = new bool[state.Services.Length];
+    private readonly SupervisorState _state;
+    private readonly ServiceState?[] _changed;
+    private readonly bool[] _isTouched;
+    private readonly bool[] _isQueued;
     private readonly List<int> _touched = [];
     private readonly Queue<int> _unsettled = [];
+    private readonly Standings _standings;
+    private bool _isCommitted;
 
-    public DependencyGraph Graph => graph;
+    public Draft(SupervisorState state, DependencyGraph graph)
+    {
+        _state = state;
+        _changed = new ServiceState?[state.Services.Length];
+        _isTouched = new bool[state.Services.Length];
+        _isQueued = new bool[state.Services.Length];
+        Graph = graph;
+        Frame = state.Frame;
+        Walk = new GraphWalk(state.Services.Length);
+        // Before the first step, which is to find out what it changes.
+        _standings = new Standings(graph);
+        _standings.CatchUp(this);
+        ForgetUnsettled();
+    }
+
+    public DependencyGraph Graph { get; }
+    public GraphWalk Walk { get; }
+
+    /// <summary>With all that this step has changed so far.</summary>
+    public Standings Standings
+    {
+        get
+        {
+            _standings.CatchUp(this);
+            return _standings;
+        }
+    }
+
     public Moment Now { get; private set; }
     public List<Effect> Effects { get; } = [];
 
     /// <summary>Everything but the services.</summary>
-    public SupervisorFrame Frame { get; set; } = state.Frame;
+    public SupervisorFrame Frame { get; set; }
 
     /// <summary>Services whose state this step changed, or whose pending orders it concerns.</summary>
     public IReadOnlyList<int> Touched => _touched;
-
-    /// <summary>From which number on services that were put off may have their turn; past the last one: not in this step.</summary>
-    public int NextPutOff { get; set; } = int.MaxValue;
 
     public bool IsShuttingDown => Frame.Shutdown is not null;
 
     public ServiceState this[int service]
     {
-        get => _changed[service] ?? state.Services[service];
+        get => _changed[service] ?? _state.Services[service];
         set
         {
             _changed[service] = value;
+            _standings.Mark(service);
             Touch(service);
             Unsettle(service);
         }
@@ -47,28 +75,30 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
         {
             _changed[service] = null;
             _isTouched[service] = false;
+            if (!_isCommitted)
+                _standings.Mark(service); // the step threw, and it is again what it was before
         }
         _touched.Clear();
-        while (TakeUnsettled() >= 0)
-        {
-            // Left over from a step that threw.
-        }
+        _isCommitted = false;
+        ForgetUnsettled(); // left over from a step that threw
         Effects.Clear();
-        NextPutOff = int.MaxValue;
-        Frame = state.Frame;
+        Frame = _state.Frame;
         Now = now;
     }
 
     public void Commit()
     {
         foreach (int service in _touched)
-            state.Services[service] = _changed[service] ?? state.Services[service];
-        state.Frame = Frame;
+            _state.Services[service] = _changed[service] ?? _state.Services[service];
+        _state.Frame = Frame;
+        _isCommitted = true;
     }
 
     /// <summary>The next service whose wishes are to be looked at again; -1: all is settled.</summary>
     public int TakeUnsettled()
     {
+        if (_unsettled.Count == 0)
+            _standings.CatchUp(this); // which may have more looked at
         if (!_unsettled.TryDequeue(out int service))
             return -1;
         _isQueued[service] = false;
@@ -101,11 +131,7 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
             this[service] = state with { Beside = state.Beside.SetItem(IndexBeside(state, slot.Key), slot) };
             return slot;
         }
-        int at = IndexOf(state, slot.Slot);
-        PublicState before = ServiceState.Publish(state.Slots[at].Phase);
-        this[service] = state with { Slots = state.Slots.SetItem(at, slot) };
-        if (ServiceState.Publish(slot.Phase) != before)
-            UnsettleNeighbours(service);
+        this[service] = state with { Slots = state.Slots.SetItem(IndexOf(state, slot.Slot), slot) };
         return slot;
     }
 
@@ -116,13 +142,12 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
     {
         ServiceState state = this[service];
         this[service] = state with { Beside = state.Beside.RemoveAt(IndexBeside(state, gone.Key)) };
-        UnsettleNeighbours(service);
     }
 
     /// <summary>The slot that holds an instance, or beside which it lives; null: it is over, or never was.</summary>
     public (int Service, SlotState Slot, SlotPhase.Live Phase)? Find(InstanceId instance)
     {
-        int service = graph.Find(instance.Service);
+        int service = Graph.Find(instance.Service);
         if (service < 0)
             return null;
         foreach (SlotState slot in this[service].Slots)
@@ -159,12 +184,10 @@ internal sealed class Draft(SupervisorState state, DependencyGraph graph)
 
     public void Disarm(TimerKind kind, ServiceName service, long subject) => Do(new Effect.DisarmTimer(new(kind, service, subject)));
 
-    public void UnsettleNeighbours(int service)
+    private void ForgetUnsettled()
     {
-        foreach (int other in graph.Then[service])
-            Unsettle(other);
-        foreach (int other in graph.First[service])
-            Unsettle(other);
+        while (_unsettled.TryDequeue(out int service))
+            _isQueued[service] = false;
     }
 
     private static int IndexBeside(ServiceState state, long key)

@@ -53,7 +53,6 @@ internal static class Pool
             Grow(d, service, count);
         else
             Shrink(d, service, count);
-        d.UnsettleNeighbours(service);
     }
 
     /// <summary>

@@ -12,7 +12,8 @@ internal static class Reload
     public static (SupervisorState State, Draft Draft) Renumber(SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
     {
         HashSet<ServiceName> named = [.. next.Services.Select(s => s.Name)];
-        ServiceState[] leaving = [.. before.Services.Where(s => !named.Contains(s.Definition.Name)).Select(s => s with { IsLeaving = true, Reborn = null })];
+        ServiceState[] leaving = [.. before.Services.Where(s => !s.IsForgotten && !named.Contains(s.Definition.Name))
+            .Select(s => s with { IsLeaving = true, Reborn = null })];
         IEnumerable<ServiceState> staying = next.Services.Select(s => former.Find(s.Name) is >= 0 and int number
             ? before.Services[number] with { IsLeaving = false }
             : new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) });
@@ -22,23 +23,32 @@ internal static class Reload
         return Write(before, former, [.. staying, .. leaving], graph, now, next.ShutdownTimeout);
     }
 
-    /// <summary>The state without the services of which nothing is left; says so.</summary>
-    public static (SupervisorState State, Draft Draft) Forget(SupervisorState before, Draft step, Moment now)
+    /// <summary>
+    /// Forgets the services of which this step left nothing. They keep their numbers until all that leave are gone: to number all services
+    /// anew at the end of each would take as long as there are services, for each of them.
+    /// </summary>
+    public static (SupervisorState State, Draft Draft) Forget(SupervisorState state, Draft step, Moment now)
     {
-        foreach (ServiceState gone in before.Services.Where(IsGone))
+        foreach (int service in step.Touched)
         {
+            ServiceState gone = state.Services[service];
+            if (!IsGone(gone))
+                continue;
             foreach (DescriptorId kept in gone.Stored.Select(s => s.Id).Concat(gone.SavedStates.Select(s => s.Descriptor)))
                 step.Do(new Effect.CloseDescriptor(kept));
             step.Do(new Effect.Forget(gone.Definition.Name));
+            state.Services[service] = gone with { IsForgotten = true };
+            state.ForgottenCount++;
+            state.LeavingCount--;
+            step.Graph.Forget(gone.Definition.Name);
         }
-        DependencyGraph former = step.Graph;
-        ServiceState[] left = [.. before.Services.Where(s => !IsGone(s))];
-        HashSet<ServiceName> names = [.. left.Select(s => s.Definition.Name)];
-        (SupervisorState state, Draft draft) = Write(before, former, left, former.Only(names), now, before.Frame.ShutdownTimeout);
-        return (state, draft);
+        if (state.LeavingCount > 0)
+            return (state, step);
+        ServiceState[] left = [.. state.Services.Where(s => !s.IsForgotten)];
+        return Write(state, step.Graph, left, step.Graph.Known(), now, state.Frame.ShutdownTimeout);
     }
 
-    public static bool IsGone(ServiceState service) => service.IsLeaving && !service.HasLiveInstance && !service.IsWatching && !service.IsWanted;
+    private static bool IsGone(ServiceState service) => service is { IsLeaving: true, IsForgotten: false } && !service.HasLiveInstance && !service.IsWatching && !service.IsWanted;
 
     /// <summary>What follows from the difference.</summary>
     public static void Apply(Draft d, Event.Reloaded reloaded)
@@ -49,6 +59,7 @@ internal static class Reload
                 d.Do(new Effect.Reply(refused, []));
             return;
         }
+        HashSet<ServiceName> quiet = [.. reloaded.Quiet];
         List<int> concerned = [];
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
@@ -57,6 +68,7 @@ internal static class Reload
             if (d[service].IsLeaving)
             {
                 Requests.Unwant(d, service);
+                d.Touch(service); // of some nothing is left already
                 concerned.Add(service);
             }
             else if (d.Graph.Former[service] is null)
@@ -66,7 +78,7 @@ internal static class Reload
             }
             else if (!ReferenceEquals(d.Graph.Former[service], d.Graph.Services[service]))
             {
-                Change(d, service, reloaded.Quiet.Contains(d.Graph.Services[service].Name));
+                Change(d, service, quiet.Contains(d.Graph.Services[service].Name));
                 concerned.Add(service);
             }
         }
@@ -103,7 +115,6 @@ internal static class Reload
             Rollout = null,
             Slots = ServiceMachine.EmptySlots(definition),
         };
-        d.UnsettleNeighbours(service);
         if (isWanted)
             Requests.Want(d, service, StartReason.Boot);
         else
@@ -140,7 +151,6 @@ internal static class Reload
         if (next.Start != before.Start)
         {
             d[service] = state with { Reborn = next, Rollout = null };
-            d.UnsettleNeighbours(service);
             // At once if it can be, so that who waits for what this one needs sees that start as well.
             if (!d[service].HasLiveInstance)
                 Rebear(d, service);
@@ -201,7 +211,6 @@ internal static class Reload
         };
         foreach (SlotState slot in d[service].Slots)
             Health.Resume(d, service, slot);
-        d.UnsettleNeighbours(service);
     }
 
     private static SlotState Adopt(Draft d, SlotState slot, ServiceDefinition before, ServiceDefinition next, bool isQuiet)
@@ -242,11 +251,12 @@ internal static class Reload
         SupervisorState state = new()
         {
             Services = services,
-            HasLeaving = services.Any(s => s.IsLeaving),
+            LeavingCount = services.Count(s => s.IsLeaving),
             Frame = before.Frame with
             {
                 ShutdownTimeout = shutdownTimeout,
                 ExitWith = Translate(before.Frame.ExitWith),
+                PutOff = [.. before.Frame.PutOff.Select(Translate).Where(s => s >= 0)],
                 Requests = [.. before.Frame.Requests.Select(r => r with { Open = [.. r.Open.Select(Translate).Where(s => s >= 0)] })],
             },
         };

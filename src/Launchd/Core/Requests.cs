@@ -51,14 +51,15 @@ internal static class Requests
     /// <param name="settled">Outcomes that are known already.</param>
     public static void Await(Draft d, RequestId request, Verb verb, ImmutableArray<int> services, params ImmutableArray<Outcome> settled)
     {
+        HashSet<ServiceName> known = [.. settled.Select(o => o.Service)];
         PendingRequest pending = new()
         {
             Id = request,
             Verb = verb,
             AskedAt = d.Now,
             Asked = [.. services.Select(s => d[s].Definition.Name)],
-            Open = [.. services.Where(s => settled.All(o => o.Service != d[s].Definition.Name))],
-            Settled = settled,
+            Open = [.. services.Where(s => !known.Contains(d[s].Definition.Name))],
+            Settled = [.. settled],
         };
         d.Frame = d.Frame with { Requests = d.Frame.Requests.Add(pending) };
         foreach (int service in services)
@@ -92,24 +93,22 @@ internal static class Requests
     private static PendingRequest SettleOne(Draft d, PendingRequest pending)
     {
         ImmutableHashSet<int>.Builder? open = null;
-        List<Outcome> outcomes = [];
+        ImmutableStack<Outcome> settled = pending.Settled;
         foreach (int service in d.Touched)
         {
             if (!pending.Open.Contains(service) || Verdict.Of(d, service, pending) is not { } outcome)
                 continue;
             open ??= pending.Open.ToBuilder();
             open.Remove(service);
-            outcomes.Add(outcome);
+            settled = settled.Push(outcome);
         }
-        return open is null ? pending : pending with { Open = open.ToImmutable(), Settled = pending.Settled.AddRange(outcomes) };
+        return open is null ? pending : pending with { Open = open.ToImmutable(), Settled = settled };
     }
 
     private static ImmutableArray<Outcome> InOrder(PendingRequest answered)
     {
-        if (answered.Settled.Length < 2)
-            return answered.Settled;
         Dictionary<ServiceName, Outcome> outcomes = answered.Settled.ToDictionary(o => o.Service);
-        return [.. answered.Asked.Select(s => outcomes[s])];
+        return [.. answered.Asked.Where(outcomes.ContainsKey).Select(s => outcomes[s])];
     }
 
     /// <summary>Makes a service and all that it requires or wants run.</summary>
@@ -117,10 +116,15 @@ internal static class Requests
     {
         if (d.IsShuttingDown || d[service].IsLeaving)
             return;
-        foreach (int needed in d.Graph.Requires[service])
-            WantNeeded(d, needed);
-        foreach (int needed in d.Graph.Wants[service])
-            WantNeeded(d, needed);
+        foreach (int needed in d.Walk.From(service, d.Graph.Needs, other => IsMissing(d, other)))
+            WantOne(d, needed, needed == service ? reason : StartReason.Boot);
+    }
+
+    /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
+    private static bool IsMissing(Draft d, int needed) => !d[needed].IsLeaving && (!d[needed].IsWanted || Dependencies.HasFailed(d, needed));
+
+    private static void WantOne(Draft d, int service, StartReason reason)
+    {
         if (reason == StartReason.Request && d[service].PausedUntil is not null)
             Activation.Resume(d, service);
         if (d[service].Reborn is not null)
@@ -148,13 +152,6 @@ internal static class Requests
     /// <summary>Whether it was to be stopped, but its turn has not come: wanted again, it just runs on.</summary>
     private static bool GoesOn(SlotState slot) => slot.Phase is SlotPhase.Live and not SlotPhase.Stopping { Cause: StopCause.Wish };
 
-    /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
-    private static void WantNeeded(Draft d, int needed)
-    {
-        if (!d[needed].IsWanted || Dependencies.HasFailed(d, needed))
-            Want(d, needed, StartReason.Boot);
-    }
-
     private static void Refresh(Draft d, int service, SlotState slot, StartReason reason)
     {
         if (slot.Phase is SlotPhase.Stopping)
@@ -175,13 +172,10 @@ internal static class Requests
             ClearFailed(d, service);
             return;
         }
-        d[service] = d[service] with { IsWanted = false, IsActivated = false, Rollout = null };
-        d.UnsettleNeighbours(service);
-        ClearFailed(d, service);
-        foreach (int dependent in d.Graph.RequiredBy[service])
+        foreach (int dependent in d.Walk.From(service, d.Graph.RequiredBy, other => d[other].IsWanted))
         {
-            if (d[dependent].IsWanted)
-                Unwant(d, dependent);
+            d[dependent] = d[dependent] with { IsWanted = false, IsActivated = false, Rollout = null };
+            ClearFailed(d, dependent);
         }
     }
 

@@ -142,9 +142,6 @@ internal sealed record ServiceState
     /// <summary>It would listen, but what it requires has failed.</summary>
     public bool IsHindered { get; init; }
 
-    /// <summary>It could start more instances, in a later turn of the host.</summary>
-    public bool IsPutOff { get; init; }
-
     /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
     public bool IsSetAside { get; init; }
 
@@ -171,6 +168,9 @@ internal sealed record ServiceState
 
     /// <summary>A reload took it out of the configuration: it ends and is forgotten.</summary>
     public bool IsLeaving { get; init; }
+
+    /// <summary>Nothing is left of it and nobody knows it any more; its number stays taken while others are leaving.</summary>
+    public bool IsForgotten { get; init; }
 
     /// <summary>It becomes this once nothing of it is left, because no rollout leads there (another kind of start).</summary>
     public ServiceDefinition? Reborn { get; init; }

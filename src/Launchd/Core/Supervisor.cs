@@ -48,7 +48,7 @@ internal sealed class Supervisor
     }
 
     /// <summary>As of the last step; in the order of the configuration, and behind them what a reload took out and still ends.</summary>
-    public IReadOnlyList<ServiceState> Services => _state.Services;
+    public IReadOnlyList<ServiceState> Services => _state.ForgottenCount == 0 ? _state.Services : [.. _state.Services.Where(s => !s.IsForgotten)];
 
     public SupervisorFrame Frame => _state.Frame;
 
@@ -89,16 +89,9 @@ internal sealed class Supervisor
         d.Commit();
         _latest = now;
         (_state, _draft) = (state, d);
-        if (_state.HasLeaving)
-            Forget(now);
-        return d.Effects;
-    }
-
-    /// <summary>Takes out what a reload ended and of which nothing is left.</summary>
-    private void Forget(Moment now)
-    {
-        if (_state.Frame.Shutdown is null && _state.Services.Any(Reload.IsGone))
+        if (_state.LeavingCount > 0 && _state.Frame.Shutdown is null)
             (_state, _draft) = Reload.Forget(_state, _draft, now);
+        return d.Effects;
     }
 
     private static void Apply(Draft d, Event happened)
@@ -172,7 +165,7 @@ internal sealed class Supervisor
     private static void Settle(Draft d)
     {
         // Each look can move a service one phase on; more turns than this would mean that two services push each other for ever.
-        int turns = 0, most = 64 + (d.Graph.Services.Length * 16);
+        int turns = 0, most = 64 + (d.Graph.Size * 16);
         for (int service = Next(d); service >= 0; service = Next(d))
         {
             if (++turns > most)
@@ -266,7 +259,6 @@ internal sealed class Supervisor
             return;
         Failure failure = new Failure.Faulted(faulted.Text);
         d[service] = d[service] with { LastFailure = failure, IsSetAside = true, Rollout = null };
-        d.UnsettleNeighbours(service);
         if (d[service].PausedUntil is not null)
             Activation.Resume(d, service);
         foreach (SlotState slot in d[service].Slots)

@@ -11,8 +11,11 @@ internal sealed class SupervisorState
 
     public required SupervisorFrame Frame { get; set; }
 
-    /// <summary>Whether a reload took out services of which something may still be left.</summary>
-    public bool HasLeaving { get; init; }
+    /// <summary>How many services a reload took out of which something may still be left.</summary>
+    public int LeavingCount { get; set; }
+
+    /// <summary>How many of them were forgotten since the services were numbered.</summary>
+    public int ForgottenCount { get; set; }
 }
 
 /// <summary>What belongs to no service.</summary>
@@ -25,6 +28,9 @@ internal sealed record SupervisorFrame
     /// <summary>How many instances may be started in one turn of the host, and how many more in this one.</summary>
     public required int StartsPerTurn { get; init; }
     public required int StartsLeft { get; init; }
+
+    /// <summary>Services that could start more instances, in a later turn.</summary>
+    public ImmutableSortedSet<int> PutOff { get; init; } = [];
 
     /// <summary>Services were put off, and the host was asked to say when it has looked at everything else.</summary>
     public bool IsTurnAwaited { get; init; }
@@ -55,5 +61,7 @@ internal sealed record PendingRequest
 
     /// <summary>Services whose outcome is still open.</summary>
     public required ImmutableHashSet<int> Open { get; init; }
-    public required ImmutableArray<Outcome> Settled { get; init; }
+
+    /// <summary>The newest first.</summary>
+    public required ImmutableStack<Outcome> Settled { get; init; }
 }

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace Launchd.Core;
 
 /// <summary>
@@ -15,40 +17,31 @@ internal static class Turns
             d.Frame = d.Frame with { StartsLeft = d.Frame.StartsLeft - 1 };
             return true;
         }
-        if (!d[service].IsPutOff)
-            d[service] = d[service] with { IsPutOff = true };
+        ImmutableSortedSet<int> before = d.Frame.PutOff, after = before.Add(service);
+        if (!ReferenceEquals(before, after))
+            d.Frame = d.Frame with { PutOff = after };
         Await(d);
         return false;
     }
 
-    public static void Begin(Draft d)
-    {
-        d.Frame = d.Frame with { StartsLeft = d.Frame.StartsPerTurn, IsTurnAwaited = false };
-        d.NextPutOff = 0;
-    }
+    public static void Begin(Draft d) => d.Frame = d.Frame with { StartsLeft = d.Frame.StartsPerTurn, IsTurnAwaited = false };
 
     /// <summary>The next service that was put off, while there are starts for it; -1: none.</summary>
     public static int Take(Draft d)
     {
-        while (d.Frame.StartsLeft > 0 && d.NextPutOff < d.Graph.Services.Length)
-        {
-            int service = d.NextPutOff++;
-            if (!d[service].IsPutOff)
-                continue;
-            d[service] = d[service] with { IsPutOff = false };
-            return d.TakeUnsettled();
-        }
-        return -1;
+        if (d.Frame.StartsLeft == 0 || d.Frame.PutOff.IsEmpty)
+            return -1;
+        int service = d.Frame.PutOff[0];
+        d.Frame = d.Frame with { PutOff = d.Frame.PutOff.Remove(service) };
+        d.Unsettle(service);
+        return d.TakeUnsettled();
     }
 
     /// <summary>Whoever had no turn in this one has it in the next.</summary>
     public static void Settle(Draft d)
     {
-        for (; !d.Frame.IsTurnAwaited && d.NextPutOff < d.Graph.Services.Length; d.NextPutOff++)
-        {
-            if (d[d.NextPutOff].IsPutOff)
-                Await(d);
-        }
+        if (!d.Frame.PutOff.IsEmpty)
+            Await(d);
     }
 
     private static void Await(Draft d)

@@ -51,89 +51,55 @@ public sealed class SpeedTests(ITestOutputHelper output)
         Assert.True(busy.HasExited);
     }
 
-    /// <summary>A host as thin as can be, so that the core is what is measured.</summary>
-    private sealed class Busy
+    /// <summary>Services that notify, end and come back, over and over.</summary>
+    private sealed class Busy(SupervisorDefinition definition)
     {
-        private readonly Supervisor _supervisor;
+        private readonly Thin _host = new(new Supervisor(definition, seed: 1));
         private readonly Notification _ready = A.Message("READY=1"), _ping = A.Message("WATCHDOG=1"), _status = A.Message("STATUS=serving");
-        private readonly List<InstanceId> _live = [];
-        private readonly Queue<Event> _results = [];
-        private readonly List<TimerKey> _pauses = [];
-        private Moment _now = new(1);
-        private long _events;
 
-        public Busy(SupervisorDefinition definition) => _supervisor = new Supervisor(definition, seed: 1);
+        public int Replies => _host.Replies;
 
-        public int Replies { get; private set; }
-
-        public bool HasExited { get; private set; }
+        public bool HasExited => _host.HasExited;
 
         public long Run(int atLeast)
         {
-            if (_events == 0)
+            if (_host.Steps == 0)
                 Send(Event.Booted.Value);
-            long until = _events + atLeast, from = _events;
-            for (int turn = 0; _events < until; turn++)
+            long until = _host.Steps + atLeast, from = _host.Steps;
+            for (int turn = 0; _host.Steps < until; turn++)
             {
-                _now += TimeSpan.FromMilliseconds(1);
+                _host.Now += TimeSpan.FromMilliseconds(1);
                 MakeAllReady();
-                foreach (InstanceId id in _live)
-                    Send(new Event.Notified(id, turn % 2 == 0 ? _ping : _status, 1, 0, []));
-                InstanceId ends = _live[turn % _live.Count];
-                _live.Remove(ends);
-                Send(new Event.MainExited(ends, new ExitStatus(1), HasLeftovers: false));
-                _now += TimeSpan.FromSeconds(31);
-                foreach (InstanceId id in _live)
-                    Send(new Event.Notified(id, _ping, 1, 0, []));
-                foreach (TimerKey pause in _pauses.ToArray())
+                Say(turn % 2 == 0 ? _ping : _status);
+                _host.End(_host.Live.ElementAt(turn % _host.Live.Count), new ExitStatus(1));
+                _host.Now += TimeSpan.FromSeconds(31);
+                Say(_ping);
+                foreach (TimerKey pause in _host.Pauses.ToArray())
                     Send(new Event.TimerFired(pause));
-                _pauses.Clear();
+                _host.Pauses.Clear();
             }
-            return _events - from;
+            return _host.Steps - from;
         }
 
         public void MakeAllReady()
         {
-            for (int i = 0; i < _live.Count; i++)
-                Send(new Event.Notified(_live[i], _ready, 1, 0, []));
-        }
-
-        public void EndAll()
-        {
-            foreach (InstanceId id in _live.ToArray())
-                Send(new Event.MainExited(id, new ExitStatus(0), HasLeftovers: false));
-        }
-
-        public void Send(Event happened)
-        {
-            for (Event? next = happened; next is not null; next = _results.TryDequeue(out Event? result) ? result : null)
+            int before;
+            do
             {
-                _events++;
-                foreach (Effect effect in _supervisor.Step(next, _now))
-                {
-                    if (effect is Effect.Spawn spawn)
-                    {
-                        _results.Enqueue(new Event.Spawned(spawn.Instance, 1000));
-                        _live.Add(spawn.Instance);
-                    }
-                    else if (effect is Effect.AwaitTurn)
-                    {
-                        _results.Enqueue(Event.TurnBegan.Value);
-                    }
-                    else if (effect is Effect.ArmTimer { Key.Kind: TimerKind.Backoff } arm)
-                    {
-                        _pauses.Add(arm.Key);
-                    }
-                    else if (effect is Effect.Reply)
-                    {
-                        Replies++;
-                    }
-                    else if (effect is Effect.Exit)
-                    {
-                        HasExited = true;
-                    }
-                }
+                before = _host.Live.Count;
+                Say(_ready);
             }
+            while (_host.Live.Count > before);
+        }
+
+        public void EndAll() => _host.EndAll();
+
+        public void Send(Event happened) => _host.Send(happened);
+
+        private void Say(Notification message)
+        {
+            foreach (InstanceId id in _host.Live.ToArray())
+                Send(new Event.Notified(id, message, 1, 0, []));
         }
     }
 }

@@ -25,7 +25,7 @@ internal sealed class TurnChecker(Supervisor supervisor) : Checker("19")
             That(!_isAwaited, "a turn is asked for twice");
             _isAwaited = true;
         }
-        bool hasPutOff = supervisor.Services.Any(s => s.IsPutOff);
+        bool hasPutOff = !supervisor.Frame.PutOff.IsEmpty;
         That(!hasPutOff || _isAwaited, "somebody was put off for ever");
         That(!hasPutOff || _started == supervisor.Frame.StartsPerTurn || happened is Event.MachineFaulted, "somebody was put off while there was room");
     }
