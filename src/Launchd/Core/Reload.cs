@@ -48,7 +48,8 @@ internal static class Reload
         return Write(state, step.Graph, left, step.Graph.Known(), now, state.Frame.ShutdownTimeout);
     }
 
-    private static bool IsGone(ServiceState service) => service is { IsLeaving: true, IsForgotten: false } && !service.HasLiveInstance && !service.IsWatching && !service.IsWanted;
+    private static bool IsGone(ServiceState service) =>
+        service is { IsLeaving: true, IsForgotten: false, IsWatching: false, IsWanted: false, HasLiveInstance: false };
 
     /// <summary>What follows from the difference.</summary>
     public static void Apply(Draft d, Event.Reloaded reloaded)

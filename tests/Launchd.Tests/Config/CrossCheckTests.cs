@@ -18,6 +18,22 @@ public sealed class CrossCheckTests
     }
 
     [Fact]
+    public void ALongCycleIsToldByItsEnds()
+    {
+        string text = string.Concat(Enumerable.Range(0, 5000).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\nafter = [\"s{(i + 1) % 5000}\"]\n"));
+
+        string path = Reading.Headers(Reading.Read(text));
+
+        Assert.StartsWith("LD1302 services.s4999.after: services wait for each other: s0 -> s1 -> ", path, StringComparison.Ordinal);
+        Assert.Contains(" -> s7 -> (4984 more) -> s4992 -> ", path, StringComparison.Ordinal);
+        Assert.EndsWith(" -> s4999 -> s0", path, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ACircleOfWantsIsNoCycle() => Assert.Equal(
+        "", Reading.Headers(Reading.Read("[services.a]\ncommand = [\"x\"]\nwants = [\"b\", \"a\"]\n[services.b]\ncommand = [\"x\"]\nrequires = [\"a\"]\n")));
+
+    [Fact]
     public void AChainOfTenThousandServicesIsNoCycle()
     {
         string text = string.Concat(Enumerable.Range(0, 10_000).Select(
