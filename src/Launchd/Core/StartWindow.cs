@@ -6,9 +6,16 @@ namespace Launchd.Core;
 /// <summary>The start limit: a sliding window over the moments of a slot's starts.</summary>
 internal static class StartWindow
 {
-    /// <summary>The window after one more start; as long as the limit's burst at most.</summary>
-    public static ImmutableArray<Moment> Add(ImmutableArray<Moment> starts, RateLimit limit, Moment now) =>
-        limit.IsUnlimited ? [] : Recent(starts, limit, now).Add(now);
+    /// <summary>
+    /// The window after one more start, however many orders led to one: no more is kept than decides, and one in case this start proves to be none.
+    /// </summary>
+    public static ImmutableArray<Moment> Add(ImmutableArray<Moment> starts, RateLimit limit, Moment now)
+    {
+        if (limit.IsUnlimited)
+            return [];
+        ImmutableArray<Moment> recent = Recent(starts, limit, now);
+        return recent.Length > limit.Burst ? recent[^limit.Burst..].Add(now) : recent.Add(now);
+    }
 
     /// <summary>Whether one more start would exceed the limit.</summary>
     public static bool IsFull(ImmutableArray<Moment> starts, RateLimit limit, Moment now) =>

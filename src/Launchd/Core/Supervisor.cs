@@ -52,6 +52,9 @@ internal sealed class Supervisor
 
     public SupervisorFrame Frame => _state.Frame;
 
+    /// <summary>How often steps looked at services since the last reload; tests judge by it what a step costs.</summary>
+    public long LookCount => _draft.LookCount;
+
     public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
     /// <summary>
