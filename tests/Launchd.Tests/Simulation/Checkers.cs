@@ -58,6 +58,9 @@ internal sealed class Checkers
             new RolloutChecker(_known, supervisor),
             new SuccessionChecker(supervisor),
             new TurnChecker(supervisor),
+            new StrangerChecker(supervisor),
+            new BoundChecker(_known, supervisor),
+            new WishChecker(_known, supervisor),
         ];
     }
 

@@ -7,12 +7,19 @@ namespace Launchd.Tests.Simulation;
 internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Checker("2")
 {
     private readonly Dictionary<ServiceName, List<StoredDescriptor>> _kept = [];
+    private readonly HashSet<DescriptorId> _saved = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         foreach (ServiceName name in known.Names)
             _kept.TryAdd(name, []);
-        HashSet<DescriptorId> received = happened is Event.Notified notified ? [.. notified.Descriptors] : [];
+        HashSet<DescriptorId> received = happened switch
+        {
+            Event.Notified e => [.. e.Descriptors],
+            Event.StoreAsked e => [.. e.Order.Descriptors],
+            Event.StateSaved e => [e.Descriptor],
+            _ => [],
+        };
         foreach (Effect effect in effects)
         {
             switch (effect)
@@ -22,15 +29,21 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
                     _kept[keep.Service].Add(keep.Descriptor);
                     break;
                 case Effect.CloseDescriptor close:
-                    That(received.Remove(close.Descriptor) | _kept.Values.Sum(k => k.RemoveAll(d => d.Id == close.Descriptor)) == 1,
-                        "closed what is not open", close);
+                    bool isOpen = received.Remove(close.Descriptor) || _saved.Remove(close.Descriptor)
+                        || _kept.Values.Sum(k => k.RemoveAll(d => d.Id == close.Descriptor)) == 1;
+                    That(isOpen, "closed what is not open", close);
                     break;
                 case Effect.Spawn { Connection: null } spawn:
                     That(spawn.Stored.SequenceEqual(_kept[spawn.Instance.Service]), "the store does not go along", spawn.Instance);
                     break;
             }
         }
+        // A saved state is kept without a word.
+        if (happened is Event.StateSaved { Descriptor: var saved } && received.Remove(saved))
+            _saved.Add(saved);
         That(received.Count == 0, "a received descriptor is neither kept nor closed", happened);
+        int states = supervisor.Services.Sum(s => s.SavedStates.Length);
+        That(states == _saved.Count, "a saved state is open that nobody has, or the other way round", happened);
         foreach (ServiceName name in known.Names)
             That(_kept[name].Count <= known.Ever(name).Max(s => s.FdStoreCount), "the store is over its limit", name);
         foreach (Effect.Forget forget in effects.OfType<Effect.Forget>())

@@ -3,7 +3,7 @@ using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;
 
-/// <summary>A random configuration: one to six services of all kinds, with dependencies that form no circle.</summary>
+/// <summary>A random configuration: one to six services of all kinds, with dependencies that form no circle unless <see cref="Shapes"/> adds one.</summary>
 internal sealed class Scenario
 {
     private const int MostServices = 6;
@@ -34,7 +34,8 @@ internal sealed class Scenario
 
     /// <param name="random">Of what there is to decide.</param>
     /// <param name="sockets">Of what became of listeners; apart, so that the rest of a seed's life does not depend on it.</param>
-    public static Scenario Draw(SeededRandom random, SeededRandom sockets)
+    /// <param name="shapes">Of circles, chains and fans; null: there are none.</param>
+    public static Scenario Draw(SeededRandom random, SeededRandom sockets, SeededRandom? shapes = null)
     {
         int count = random.Between(1, 6);
         ServiceDefinition[] services = new ServiceDefinition[count];
@@ -44,6 +45,8 @@ internal sealed class Scenario
         List<SupervisorDefinition> all = [Compose(random, listeners, services)];
         while (random.Chance(40) && all.Count < 4)
             all.Add(Compose(random, listeners, Varied(random, all[^1].Services, listeners)));
+        if (shapes is not null)
+            all = Shapes.Entangle(all, shapes);
         ServiceName? exitWith = random.Chance(10) ? services[random.Between(0, count - 1)].Name : null;
         return new Scenario(WithListeners(all, listeners, sockets), exitWith, TimeSpan.FromSeconds(random.Pick(2, 10, 40, 120)));
     }

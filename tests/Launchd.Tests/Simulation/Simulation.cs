@@ -12,11 +12,18 @@ internal sealed class Simulation
 {
     private const int MostSteps = 40_000;
 
+    /// <summary>
+    /// Seeds from here on have circles, chains and fans of services, and hostile programs, clients and operators as well. Those below go on
+    /// meaning what they always did.
+    /// </summary>
+    public const ulong FirstHostile = 1UL << 32;
+
     private readonly SeededRandom _random;
     private readonly Scenario _scenario;
     private readonly SimulatedHost _host;
     private readonly Supervisor _supervisor;
     private readonly Checkers _checkers;
+    private readonly Hostility? _hostility;
     private readonly Func<Effect, Effect?>? _mutate;
     private readonly Func<Event, Event>? _distort;
     private readonly Queue<string>? _trace;
@@ -32,12 +39,13 @@ internal sealed class Simulation
     {
         _random = new SeededRandom(seed);
         SeededRandom sockets = new(~seed);
-        _scenario = Scenario.Draw(_random, sockets);
+        _scenario = Scenario.Draw(_random, sockets, seed >= FirstHostile ? new SeededRandom(seed * 31) : null);
         _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random, sockets);
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
         _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);
+        _hostility = seed >= FirstHostile ? new Hostility(_scenario, new SeededRandom(seed * 37), _host, _supervisor, s => _scaled.Add(s)) : null;
         _mutate = mutate;
         _distort = distort;
         _trace = trace;
@@ -73,6 +81,7 @@ internal sealed class Simulation
     private void Run()
     {
         PlanOperator();
+        _hostility?.Plan();
         Step(Event.Booted.Value);
         Moment calm = _host.Now + _scenario.Chaos;
         RunUntil(calm, () => false);
