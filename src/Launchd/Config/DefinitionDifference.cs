@@ -110,8 +110,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         List<DefinitionChange> services = [.. Services(old, next, [.. sockets, .. files], rolledBack ?? ImmutableHashSet<ServiceName>.Empty)];
         List<DefinitionChange> all = [.. Own(old, next), .. services, .. sockets, .. files];
         int touched = all.Count(c => c.Kind != ChangeKind.Removed && c.Table != "supervisor" && c.Kind != ChangeKind.Added);
-        int kept = next.Services.Count(s => old.Services.Any(o => o.Name == s.Name)) + next.Listeners.Count(l => old.Listeners.Any(o => o.Key == l.Key))
-            + next.Files.Count(f => old.Files.Any(o => o.Key == f.Key));
+        int kept = Shared(old.Services, next.Services, s => s.Name.Text) + Shared(old.Listeners, next.Listeners, l => l.Key)
+            + Shared(old.Files, next.Files, f => f.Key);
         return new DefinitionDifference([.. all], kept - touched);
     }
 
@@ -147,6 +147,9 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
             yield return new DefinitionChange("supervisor", "", ChangeKind.Changed, effect, keys);
         }
     }
+
+    private static int Shared<T>(ImmutableArray<T> old, ImmutableArray<T> next, Func<T, string> key) =>
+        old.Select(key).Intersect(next.Select(key), StringComparer.Ordinal).Count();
 
     private static IEnumerable<DefinitionChange> Sockets(SupervisorDefinition old, SupervisorDefinition next)
     {

@@ -16,11 +16,11 @@ internal static class ProgramCheck
     /// <returns>One sentence about the first that is missing; null: all is there.</returns>
     public static string? Run(SupervisorDefinition definition, DefinitionDifference difference, UserTable users)
     {
+        HashSet<string> started = [.. difference.Changes.Where(c => c.Table == "services"
+            && (c.Kind == ChangeKind.Added || c.Effect == ChangeEffect.NewGeneration)).Select(c => c.Name)];
         foreach (ServiceDefinition service in definition.Services)
         {
-            bool isStarted = difference.Find("services", service.Name.Text) is { } change
-                && (change.Kind == ChangeKind.Added || change.Effect == ChangeEffect.NewGeneration);
-            if (isStarted && Look(service, users[service.Execution]) is { } missing)
+            if (started.Contains(service.Name.Text) && Look(service, users[service.Execution]) is { } missing)
                 return $"services.{service.Name}: {missing}";
         }
         return null;

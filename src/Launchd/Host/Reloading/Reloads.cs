@@ -110,10 +110,13 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     }
 
     /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
-    private ImmutableHashSet<ServiceName> RolledBack() =>
-        [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
-            && host.Definition.Services.FirstOrDefault(d => d.Name == s.Definition.Name) is { } configured && !ReferenceEquals(configured, s.Definition))
+    private ImmutableHashSet<ServiceName> RolledBack()
+    {
+        Dictionary<ServiceName, ServiceDefinition> configured = host.Definition.Services.ToDictionary(d => d.Name);
+        return [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
+            && configured.TryGetValue(s.Definition.Name, out ServiceDefinition? said) && !ReferenceEquals(said, s.Definition))
             .Select(s => s.Definition.Name)];
+    }
 
     private (PreparedReload? Prepared, ReloadRefusal? Refusal) Prepare(ReloadBasis basis, bool opens)
     {
@@ -212,11 +215,14 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     /// <summary>Running instances go by the new policies: how they are stopped, and how they are looked after.</summary>
     private void AdoptQuiet(SupervisorDefinition before, PreparedReload prepared)
     {
-        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => prepared.Quiet.Contains(i.Id.Service)))
+        HashSet<ServiceName> quiet = [.. prepared.Quiet];
+        Dictionary<ServiceName, ServiceDefinition> former = before.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
+        Dictionary<ServiceName, ServiceDefinition> next = prepared.Definition.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
+        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => quiet.Contains(i.Id.Service)))
         {
             // An instance of an older generation ends by the rules that it began with.
-            if (ReferenceEquals(instance.Definition, before.Services.First(s => s.Name == instance.Id.Service)))
-                instance.Definition = prepared.Definition.Services.First(s => s.Name == instance.Id.Service);
+            if (ReferenceEquals(instance.Definition, former[instance.Id.Service]))
+                instance.Definition = next[instance.Id.Service];
         }
     }
 
