@@ -15,8 +15,9 @@ internal static unsafe partial class Libc
     /// <summary>Bytes of glibc's <c>sigset_t</c>; the kernel reads the first 8.</summary>
     public const int SignalSetBytes = 128;
 
+    /// <summary>The first real-time signal that libc does not keep for itself.</summary>
     [LibraryImport("libc")]
-    public static partial int pthread_sigmask(int how, void* set, void* old);
+    public static partial int __libc_current_sigrtmin();
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int signalfd(int fd, void* mask, int flags);

@@ -71,10 +71,6 @@ internal sealed unsafe class ExecPlan : IDisposable
     private const int O_CLOEXEC = 0x80000;
     private const int LeastBytes = 64 << 10;
 
-    // Whatever the runtime may have a handler for, or ignores, must be at its default before the child's mask is lifted; posix_spawn(3)
-    // has 32 and 33 ignored, which are libc's own.
-    private static readonly int[] SignalsToReset = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 28, 32, 33, 34, 35, 36, 37];
-
     private byte* _memory;
     private nuint _capacity;
     private nuint _used;
@@ -205,7 +201,7 @@ internal sealed unsafe class ExecPlan : IDisposable
 
     private void LaySignals(SpawnRequest request, nint defaultAction)
     {
-        foreach (int signal in SignalsToReset)
+        foreach (int signal in SignalDispositions.ToReset)
             Add(StepKind.TryCall, SpawnStage.Signals, rt_sigaction, signal, defaultAction, 0, 8);
         nint pipeAction = defaultAction;
         if (request.IgnoreSigpipe)
@@ -215,7 +211,7 @@ internal sealed unsafe class ExecPlan : IDisposable
             ignore[0] = 1; // SIG_IGN
             pipeAction = (nint)ignore;
         }
-        Add(StepKind.Call, SpawnStage.Signals, rt_sigaction, 13, pipeAction, 0, 8);
+        Add(StepKind.Call, SpawnStage.Signals, rt_sigaction, SignalDispositions.Pipe, pipeAction, 0, 8);
     }
 
     private void LayDescriptors(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove, int report)

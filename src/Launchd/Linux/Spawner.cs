@@ -151,15 +151,15 @@ internal sealed unsafe class Spawner : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno)
     {
-        ulong* all = stackalloc ulong[2 * Libc.SignalSetBytes / sizeof(ulong)], old = all + (Libc.SignalSetBytes / sizeof(ulong));
-        new Span<ulong>(all, Libc.SignalSetBytes / sizeof(ulong)).Fill(ulong.MaxValue);
+        ulong* all = stackalloc ulong[2], old = all + 1;
+        *all = ulong.MaxValue;
         int born = -1;
         byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
-        // No signal may reach the child while it still has the parent's handlers.
-        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, all, old);
+        // No signal may reach the child while it still has the parent's handlers. By number: libc would lift the signals that it keeps for itself.
+        _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)all, (nint)old, sizeof(ulong), 0, 0);
         int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan, &born, null, null);
         errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
-        _ = Libc.pthread_sigmask(Libc.SIG_SETMASK, old, null);
+        _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)old, 0, sizeof(ulong), 0, 0);
         pidfd = born;
         return pid;
     }
