@@ -44,6 +44,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
     public static partial void Left(ILogger logger, string text);
 
+    [LoggerMessage(1011, LogLevel.Warning, "{text}")]
+    public static partial void Hindered(ILogger logger, string text);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 

@@ -92,6 +92,8 @@ internal static unsafe class SupervisorRun
         {
             running = host;
             Announce(definition, parts, warnings, pump);
+            foreach (string lack in KernelFacts.Lacks(isSupervisor: true))
+                SupervisorLog.Hindered(logger, lack);
             if (spawner.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
             code = host.Run(pause);

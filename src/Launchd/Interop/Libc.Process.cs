@@ -11,6 +11,7 @@ internal static unsafe partial class Libc
     public const int CLONE_VFORK = 0x4000;
 
     public const int P_ALL = 0;
+    public const int P_PID = 1;
     public const int P_PIDFD = 3;
     public const int WNOHANG = 1;
     public const int WSTOPPED = 2;
@@ -33,6 +34,7 @@ internal static unsafe partial class Libc
     public const int PR_SET_NAME = 15;
     public const int PR_CAPBSET_DROP = 24;
     public const int PR_SET_CHILD_SUBREAPER = 36;
+    public const int PR_GET_CHILD_SUBREAPER = 37;
     public const int PR_SET_NO_NEW_PRIVS = 38;
     public const int PR_CAP_AMBIENT = 47;
     public const int PR_CAP_AMBIENT_RAISE = 2;

@@ -31,6 +31,7 @@ internal static unsafe partial class Libc
         public const uint EPOLLIN = 0x1;
         public const uint EPOLLOUT = 0x4;
 
+        public const short POLLIN = 0x1;
         public const short POLLOUT = 0x4;
 
         public const int MSG_DONTWAIT = 0x40;

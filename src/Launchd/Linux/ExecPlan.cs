@@ -14,6 +14,12 @@ internal enum StepKind
     /// <summary>The call; a refusal is accepted.</summary>
     TryCall,
 
+    /// <summary>
+    /// Close what lies from A0 to A1 with one call, and where that is refused, up to A2 one by one (number A3): what is above came from nobody but
+    /// us, and everything of ours is close-on-exec.
+    /// </summary>
+    CloseRange,
+
     /// <summary>Open (the step's number) the file A0, write (number A3) A2 bytes from A1, close it (number A4).</summary>
     WriteFile,
 
@@ -46,20 +52,6 @@ internal struct Step
     public nint A4;
 }
 
-/// <summary>What parent and child share; the child writes the last two when it fails.</summary>
-internal unsafe struct PlanHeader
-{
-    public Step* Steps;
-    public int Count;
-    public nint ExitNumber;
-
-    /// <summary>Where the last two are written as well, by <see cref="WriteNumber"/>, when the parent does not see this memory; 0: nowhere.</summary>
-    public int Report;
-    public nint WriteNumber;
-    public SpawnStage Stage;
-    public int Errno;
-}
-
 /// <summary>
 /// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
 /// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that is to do something beside
@@ -70,6 +62,9 @@ internal sealed unsafe class ExecPlan : IDisposable
     private const int PidDigits = 20;
     private const int O_CLOEXEC = 0x80000;
     private const int LeastBytes = 64 << 10;
+
+    /// <summary>No program starts another with descriptors above that which it does not mean to give.</summary>
+    private const int HighestInherited = 4095;
 
     private byte* _memory;
     private nuint _capacity;
@@ -227,12 +222,20 @@ internal sealed unsafe class ExecPlan : IDisposable
         foreach (DescriptorMapping mapping in request.Descriptors)
         {
             if (mapping.Target > next)
-                Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, mapping.Target - 1, 0);
+                AddCloseRange(next, mapping.Target - 1, sources);
             next = mapping.Target + 1;
         }
         if (report > next)
-            Add(StepKind.Call, SpawnStage.Descriptors, close_range, next, report - 1, 0);
-        Add(StepKind.Call, SpawnStage.Descriptors, close_range, Math.Max(next, report == 0 ? 0 : report + 1), int.MaxValue, 0);
+            AddCloseRange(next, report - 1, sources);
+        AddCloseRange(Math.Max(next, report == 0 ? 0 : report + 1), int.MaxValue, sources);
+    }
+
+    private void AddCloseRange(int first, int last, ReadOnlySpan<int> sources)
+    {
+        int highest = HighestInherited;
+        foreach (int source in sources)
+            highest = Math.Max(highest, source);
+        Add(StepKind.CloseRange, SpawnStage.Descriptors, close_range, first, last, highest, close);
     }
 
     private void LayLimits(SpawnRequest request)

@@ -30,6 +30,8 @@ internal static class KernelFacts
     [
         Kernel(),
         KernelProbes.PidfdOpen(),
+        KernelProbes.PidfdSendSignal(),
+        KernelProbes.Subreaper(isAsked: false),
         KernelProbes.PidfdGetfd(),
         SharingFacts.Siblings(),
         KernelProbes.PidfdInodes(),
@@ -55,6 +57,13 @@ internal static class KernelFacts
         FirstProcess(),
         RuntimeDirectory(runtimeDirectory),
     ];
+
+    /// <summary>What the supervisor does otherwise because a call is refused here, a sentence each, for its log.</summary>
+    /// <param name="isSupervisor">Orphans were asked for already.</param>
+    public static IEnumerable<string> Lacks(bool isSupervisor) =>
+        ((KernelFinding[])[KernelProbes.PidfdOpen(), KernelProbes.PidfdSendSignal(), KernelProbes.Subreaper(isSupervisor), KernelProbes.CloseRange()])
+            .Where(f => f.State != FindingState.Ok)
+            .Select(f => $"{f.Name} is refused here ({f.Text}): {f.Consequence}");
 
     private static KernelFinding Kernel()
     {

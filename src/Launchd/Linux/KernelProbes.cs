@@ -18,8 +18,36 @@ internal static unsafe class KernelProbes
         using FileDescriptor? pidfd = OpenOwnPidfd(out Errno refused);
         return pidfd is not null
             ? new("pidfd-open", FindingState.Ok, "works", "services are watched without races over pid numbers")
-            : new("pidfd-open", FindingState.Missing, refused.Text,
-                "services cannot be watched; Linux 5.3 and a container policy that allows it are needed");
+            : new("pidfd-open", FindingState.Limited, refused.Text,
+                "processes are known by number and start time, and the end of a main process that is no child is not seen; "
+                + "needs Linux 5.3 and a container policy that allows it");
+    }
+
+    /// <summary>To this very process, and no signal at all.</summary>
+    public static KernelFinding PidfdSendSignal()
+    {
+        using FileDescriptor? pidfd = OpenOwnPidfd(out Errno refused);
+        if (pidfd is not null)
+            refused = Libc.pidfd_send_signal(pidfd.Number, 0, null, 0) == 0 ? Errno.None : Errno.Last;
+        return refused == Errno.None
+            ? new("pidfd-send-signal", FindingState.Ok, "works", "signals reach the process that was meant, or nobody")
+            : new("pidfd-send-signal", FindingState.Limited, refused.Text,
+                "signals are sent by number, after a look whether the process still is the one that was meant; a container policy forbids the call");
+    }
+
+    /// <summary>Whether orphans can come to us.</summary>
+    /// <param name="isAsked">Whether it was asked for already, and so must be the case.</param>
+    public static KernelFinding Subreaper(bool isAsked)
+    {
+        const string name = "subreaper";
+        int answer = 0;
+        Errno refused = Libc.prctl(Libc.PR_GET_CHILD_SUBREAPER, (nuint)(&answer), 0, 0, 0) == 0 ? Errno.None : Errno.Last;
+        if (refused == Errno.None && isAsked && answer == 0)
+            refused = Errno.EPERM;
+        if (refused == Errno.None || Environment.ProcessId == 1)
+            return new(name, FindingState.Ok, "works", "what a service leaves behind comes to the supervisor, and is ended");
+        return new(name, FindingState.Limited, $"prctl: {refused.Text}",
+            "what a service leaves behind and takes out of its process group goes to another process, and is not ended; a container policy forbids the call");
     }
 
     /// <summary>A descriptor of this very process: what a policy forbids altogether is refused here too.</summary>
@@ -62,7 +90,7 @@ internal static unsafe class KernelProbes
         int plain = Call(CloseRangeNumber, first, uint.MaxValue, 0, out Errno refused);
         if (plain < 0)
         {
-            return new("close-range", FindingState.Missing, refused.Text,
+            return new("close-range", FindingState.Limited, refused.Text,
                 "needs Linux 5.9; starting a service closes descriptors one by one");
         }
         // Trying CLOSE_RANGE_UNSHARE would give this thread a table of its own; it came with the call itself, the other flag later.

@@ -6,23 +6,46 @@ namespace Launchd.Linux;
 /// <summary>
 /// A process by its descriptor, which never means another process after this one was reaped (pidfd_open(2)). Owns the descriptor.
 /// </summary>
-internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken) : IDisposable
+/// <remarks>
+/// Where a filter of system calls takes these calls away, a process is known by its number and the moment of its start, and is looked at before each signal:
+/// between the look and the signal another could take the number, if it is no child of ours and ends just then.
+/// </remarks>
+/// <param name="pid">Its number.</param>
+/// <param name="descriptorTaken">Invalid where it is known by its start.</param>
+/// <param name="start">As <see cref="ProcessFacts.StartTime"/> tells; null: known by the descriptor.</param>
+internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulong? start = null) : IDisposable
 {
     /// <summary>The number, for people and for process groups; signals to the process go by the descriptor.</summary>
     public int Pid => pid;
 
+    /// <summary>Invalid if <see cref="HasDescriptor"/> is false: then nothing tells of its end but SIGCHLD, if it is our child.</summary>
     public FileDescriptor Descriptor => descriptorTaken;
+    public bool HasDescriptor => start is null;
 
-    /// <summary>A process that is not our child, or is no more.</summary>
+    /// <summary>Any process that can be seen. Null: there is none of this number, or no descriptor is left.</summary>
     public static PidFd? TryOpen(int pid)
     {
         int number = Libc.pidfd_open(pid, 0);
-        return number < 0 ? null : new PidFd(pid, new FileDescriptor(number));
+        if (number >= 0)
+            return new PidFd(pid, new FileDescriptor(number));
+        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new PidFd(pid, new FileDescriptor(-1), start) : null;
     }
 
     /// <summary><see cref="Errno.ESRCH"/>: it was reaped already.</summary>
-    public Errno Signal(int signal) =>
-        Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, 0) == 0 ? Errno.None : Errno.Last;
+    public Errno Signal(int signal)
+    {
+        if (HasDescriptor)
+        {
+            if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, 0) == 0)
+                return Errno.None;
+            // EPERM may also mean that this very process may not be signalled, and then kill(2) says so too.
+            if (Errno.Last is var refused && !IsFilter(refused))
+                return refused;
+        }
+        if (!IsStillIt)
+            return Errno.ESRCH;
+        return Libc.kill(pid, signal) == 0 ? Errno.None : Errno.Last;
+    }
 
     /// <summary>
     /// Signals the process group that has this process's number, and never one that got the number later: the descriptor holds on to the group
@@ -33,4 +56,19 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken) : ID
         Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0 ? Errno.None : Errno.Last;
 
     public void Dispose() => descriptorTaken.Dispose();
+
+    private bool IsStillIt
+    {
+        get
+        {
+            if (start is not null)
+                return ProcessFacts.Read(pid)?.StartTime == start;
+            // Readable: it has ended.
+            Libc.Pump.poll_entry end = new() { fd = descriptorTaken.Number, events = Libc.Pump.POLLIN };
+            return Libc.Pump.poll(ref end, 1, 0) == 0;
+        }
+    }
+
+    // Neither call refuses with these for a reason of its own, but for EPERM of the second.
+    private static bool IsFilter(Errno refused) => refused == Errno.EPERM || refused == Errno.ENOSYS;
 }

@@ -117,8 +117,16 @@ internal sealed unsafe class Spawner : IDisposable
     public static int Reap(PidFd child)
     {
         byte* info = stackalloc byte[128];
-        while (Libc.waitid(Libc.P_PIDFD, child.Descriptor.Number, info, Libc.WEXITED) < 0 && Errno.Last == Errno.EINTR)
+        new Span<byte>(info, 128).Clear();
+        int by = Libc.P_PIDFD, which = child.Descriptor.Number;
+        while (Libc.waitid(by, which, info, Libc.WEXITED) < 0)
         {
+            if (Errno.Last == Errno.EINTR)
+                continue;
+            if (by == Libc.P_PID)
+                break;
+            // Refused by a filter, or by a kernel before 5.4. It is our child and not reaped, so the number is its own still.
+            (by, which) = (Libc.P_PID, child.Pid);
         }
         return *(int*)(info + 24);
     }
@@ -186,6 +194,13 @@ internal sealed unsafe class Spawner : IDisposable
                         break;
                     case StepKind.TryCall:
                         Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
+                        break;
+                    case StepKind.CloseRange:
+                        if (Libc.syscall(step->Number, step->A0, step->A1, 0, 0, 0, 0) < 0)
+                        {
+                            for (nint at = step->A0; at <= step->A1 && at <= step->A2; at++)
+                                Libc.syscall(step->A3, at, 0, 0, 0, 0, 0);
+                        }
                         break;
                     case StepKind.WriteFile:
                         result = Libc.syscall(step->Number, -100, step->A0, 1 | O_CLOEXEC, 0, 0, 0);
