@@ -97,7 +97,7 @@ internal static class ActivateCommand
             // May execute this program once more; everything that counts happens in the second image.
             SignalMask.Enter();
             using FileWatcher? watcher = Watcher(options, source);
-            string directory = Directory.CreateTempSubdirectory("launchd-cs-activate-").FullName;
+            string directory = MakeDirectory();
             try
             {
                 SupervisorDefinition definition = ActivationReader.Read(options, source, directory).Definition!;
@@ -109,7 +109,7 @@ internal static class ActivateCommand
             }
             finally
             {
-                Directory.Delete(directory, recursive: true);
+                Discard(directory);
             }
         }
         catch (StartRefusedException refused)
@@ -121,6 +121,30 @@ internal static class ActivateCommand
         catch (SystemCallException refused)
         {
             throw new CliException(ExitCode.SystemRefused, refused.Message);
+        }
+    }
+
+    private static string MakeDirectory()
+    {
+        try
+        {
+            return Directory.CreateTempSubdirectory("launchd-cs-activate-").FullName;
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            throw new CliException(ExitCode.SystemRefused, $"cannot make a directory in {Path.GetTempPath()} (TMPDIR): {FileFault.Text(refused)}");
+        }
+    }
+
+    private static void Discard(string directory)
+    {
+        try
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+        catch (Exception left) when (left is IOException or UnauthorizedAccessException)
+        {
+            // Somebody else took it away: nothing of ours is lost with it.
         }
     }
 

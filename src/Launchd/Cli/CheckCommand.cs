@@ -31,13 +31,13 @@ internal static class CheckCommand
         if (result.Definition is not null && options.Graph is null && !options.Elsewhere)
             result = OnThisMachine(result);
         bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
-        Console.Error.Write(result.Print(withColour));
+        context.Error.Write(result.Print(withColour));
         if (result.Definition is not { } definition)
         {
-            Console.Error.WriteLine(ConfigSummary.Of(result.Diagnostics));
+            context.Error.WriteLine(ConfigSummary.Of(result.Diagnostics));
             return (int)ExitCode.BadConfiguration;
         }
-        Console.Out.WriteLine(options.Graph switch
+        context.Output.WriteLine(options.Graph switch
         {
             GraphFormat.Dot => DependencyGraph.ToDot(definition),
             GraphFormat.Mermaid => DependencyGraph.ToMermaid(definition),
@@ -59,7 +59,9 @@ internal static class CheckCommand
             throw new CliException(ExitCode.Usage, "--graph and --plan are two things: ask for one at a time");
         if (options.Elsewhere)
             throw new CliException(ExitCode.Usage, "--plan asks the supervisor that runs here, --elsewhere is for another machine: ask for one at a time");
-        string? file = options.File is { } path ? Path.GetFullPath(path, context.WorkingDirectory) : null;
+        string? file = options.File is { } path
+            ? context.WorkingDirectory is { } directory ? Path.GetFullPath(path, directory) : CliContext.FullPath(path)
+            : null;
         using ControlClient client = new SupervisorFinder(context).Connect(options.Name);
         ReloadReply reply = client.Call(
             "Plan", new PlanRequest(file), ControlClient.Json.PlanRequest, ControlClient.Json.ReloadReply, context.AnswerTimeout);

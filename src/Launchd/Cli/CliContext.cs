@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Launchd.Control;
 
 namespace Launchd.Cli;
 
@@ -10,8 +11,8 @@ internal sealed class CliContext
     public required TextWriter Error { get; init; }
     public required Func<string, string?> Environment { get; init; }
 
-    /// <summary>Absolute path in which <c>launchd.toml</c> is looked for.</summary>
-    public required string WorkingDirectory { get; init; }
+    /// <summary>Absolute path in which <c>launchd.toml</c> is looked for; null: it has been removed, or may not be seen.</summary>
+    public required string? WorkingDirectory { get; init; }
 
     /// <summary>Directories whose entries are runtime directories of supervisors, in the order of search.</summary>
     public required IReadOnlyList<string> BaseDirectories { get; init; }
@@ -34,10 +35,21 @@ internal sealed class CliContext
         Output = Terminal.OfProcess(System.Environment.GetEnvironmentVariable),
         Error = new StreamWriter(new StandardStream(2), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true },
         Environment = System.Environment.GetEnvironmentVariable,
-        WorkingDirectory = System.Environment.CurrentDirectory,
+        WorkingDirectory = CurrentDirectory(out _),
         BaseDirectories = StandardBaseDirectories(),
         Findings = findings,
     };
+
+    /// <summary>The absolute path of a file that the operator named.</summary>
+    /// <exception cref="CliException">It is relative to a directory that is not there.</exception>
+    public static string FullPath(string path)
+    {
+        if (Path.IsPathRooted(path))
+            return Path.GetFullPath(path);
+        return CurrentDirectory(out string reason) is { } directory ? Path.GetFullPath(path, directory)
+            : throw new CliException(ExitCode.SystemRefused, $"the working directory cannot be told ({reason}): change to another one, or name "
+                + $"'{TerminalText.Escape(path)}' by its absolute path");
+    }
 
     /// <summary>
     /// From now on the first signal ends the verb in order; a second one ends the process as signals do, for the case that the verb
@@ -49,14 +61,35 @@ internal sealed class CliContext
         List<PosixSignalRegistration> registrations = [];
         foreach (PosixSignal signal in (ReadOnlySpan<PosixSignal>)[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP])
         {
-            registrations.Add(PosixSignalRegistration.Create(signal, context =>
+            try
             {
-                context.Cancel = !Interruption.IsCancellationRequested;
-                Interruption.Cancel();
-            }));
+                registrations.Add(PosixSignalRegistration.Create(signal, context =>
+                {
+                    context.Cancel = !Interruption.IsCancellationRequested;
+                    Interruption.Cancel();
+                }));
+            }
+            catch (Exception refused) when (refused is IOException or OutOfMemoryException or System.ComponentModel.Win32Exception)
+            {
+                // The runtime has no thread for its handlers: the signal ends the verb as it ends any program.
+            }
         }
 #pragma warning restore RS0030
         return new Registrations(registrations);
+    }
+
+    private static string? CurrentDirectory(out string reason)
+    {
+        try
+        {
+            reason = "";
+            return System.Environment.CurrentDirectory;
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            reason = Linux.FileFault.Text(gone);
+            return null;
+        }
     }
 
     private static List<string> StandardBaseDirectories()

@@ -42,15 +42,15 @@ internal static class CommandLine
         {
             return Fail(context, ExitCode.Failed, "interrupted");
         }
-        catch (IOException e)
+        catch (OutputFailedException e)
         {
-            return Fail(context, ExitCode.Failed, $"cannot write to the standard output: {e.Message}");
+            return Fail(context, ExitCode.Failed, $"cannot write to the standard output: {FileFault.Text(e)}");
         }
-#pragma warning disable CA1031 // The last resort: a bug must end with its exit code and with what its report needs.
         catch (Exception e)
-#pragma warning restore CA1031
         {
-            return Fail(context, ExitCode.InternalError, $"internal error, please report it: {e}");
+            // A bug must end with its exit code and with what its report needs.
+            (ExitCode code, string sentence) = LastResort.Explain(e);
+            return Fail(context, code, sentence);
         }
     }
 

@@ -45,6 +45,10 @@ internal static class RunCommand
             }
             return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, source);
         }
+        catch (CliException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", refused.Code);
+        }
         catch (StartRefusedException refused)
         {
             return Complain($"launchd-cs: {refused.Message}\n", refused.Code);
@@ -65,7 +69,7 @@ internal static class RunCommand
             environment[(string)variable.Key] = (string?)variable.Value ?? "";
         return new ConfigSource
         {
-            FilePath = Path.GetFullPath(name),
+            FilePath = CliContext.FullPath(name),
             DisplayPath = name,
             Environment = environment,
             UserId = user,

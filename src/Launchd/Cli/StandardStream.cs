@@ -49,7 +49,7 @@ internal sealed class StandardStream(int number) : Stream
         if (errno == Errno.EPIPE)
             throw new BrokenPipeException();
         if (errno != Errno.EAGAIN)
-            throw new IOException(errno.Text);
+            throw new OutputFailedException(errno);
 
         // A terminal or pipe that another program has made non-blocking: wait until it takes more.
         pollfd wanted = new() { fd = number, events = (short)LibC.POLLOUT };

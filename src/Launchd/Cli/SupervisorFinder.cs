@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Launchd.Control;
+using Launchd.Linux;
 using Tmds.Linux;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;
@@ -158,7 +159,9 @@ internal sealed class SupervisorFinder(CliContext context)
 
     private (string Name, string? RuntimeDirectory)? ReadFile()
     {
-        string path = Path.Combine(context.WorkingDirectory, ConfigFile);
+        if (context.WorkingDirectory is not { } home)
+            return null;
+        string path = Path.Combine(home, ConfigFile);
         if (!File.Exists(path))
             return null;
         try
@@ -168,11 +171,11 @@ internal sealed class SupervisorFinder(CliContext context)
             string name = Text(document.KeyValues, "name") ?? Path.GetFileNameWithoutExtension(ConfigFile);
             string? directory = document.Tables.Where(t => t.Name?.ToString().Trim() == "supervisor")
                 .Select(t => Text(t.Items, "runtime_directory")).FirstOrDefault();
-            return (name, directory is null || directory.Contains('$') ? null : Path.Combine(context.WorkingDirectory, directory));
+            return (name, directory is null || directory.Contains('$') ? null : Path.Combine(home, directory));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CliException(ExitCode.Failed, $"{path} cannot be read: {e.Message}");
+            throw new CliException(ExitCode.Failed, $"{path} cannot be read: {FileFault.Text(e)}");
         }
     }
 

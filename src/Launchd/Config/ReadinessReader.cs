@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using System.Text.RegularExpressions;
 using Launchd.Model;
 
 namespace Launchd.Config;
@@ -131,9 +132,14 @@ internal static class ReadinessReader
             _ = LinePattern.Compile(pattern);
             return pattern;
         }
-        catch (ArgumentException e)
+        catch (RegexParseException e)
         {
-            table.Error(DiagnosticCode.BadForm, "output", found, $"is no regular expression: {FirstSentence(e.Message)}");
+            table.Error(DiagnosticCode.BadForm, "output", found,
+                $"is no regular expression: {LinePattern.Explain(e.Error)} (at character {Math.Min(e.Offset + 1, pattern.Length)} of the pattern)");
+        }
+        catch (ArgumentException)
+        {
+            table.Error(DiagnosticCode.BadForm, "output", found, "is no regular expression");
         }
         catch (NotSupportedException)
         {
@@ -142,11 +148,5 @@ internal static class ReadinessReader
                 "do without look-around, back-references, atomic groups, and repetitions of many hundred");
         }
         return null;
-    }
-
-    private static string FirstSentence(string message)
-    {
-        int end = message.IndexOf('\n');
-        return (end < 0 ? message : message[..end]).TrimEnd('.', ' ', '\r');
     }
 }

@@ -119,7 +119,7 @@ internal sealed class DescriptorTable : IDisposable
 
     /// <summary>A service that goes back to its former definition gets the sockets that it had, which are kept as long as that may happen.</summary>
     private HeldSocket Former(string key) => _retired.FindLast(r => r.Socket.Key == key)?.Socket
-        ?? throw new InvalidOperationException($"its socket '{key}' was taken out of the configuration");
+        ?? throw new StartRefusedException($"its socket '{key}' was taken out of the configuration", ExitCode.Failed);
 
     /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
     public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key)?.Descriptor;

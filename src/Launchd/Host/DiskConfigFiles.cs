@@ -30,7 +30,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return Refused(refused);
         if (WhyNoFile(opened) is { } exchanged)
             return ConfigFileContent.Failed(exchanged);
-        if (userId == 0 && FindDistrustOf(Files.ProcPath(file), absolutePath) is { } distrust)
+        if (userId == 0 && FindDistrustOf(ownerOf(Files.ProcPath(file)) ?? opened.Uid, (UnixFileMode)opened.Mode, absolutePath) is { } distrust)
             return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
         return Files.ReadBytes(file, mostBytes, out refused) is { } bytes ? new ConfigFileContent(bytes, null) : Refused(refused);
     }
@@ -61,7 +61,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return $"cannot be checked: {e.Message.TrimEnd('.')}";
+            return $"cannot be checked: {FileFault.Text(e)}";
         }
     }
 
@@ -78,7 +78,9 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     private string? FindDistrustAlong(string absolutePath)
     {
-        if (FindDistrustOf(absolutePath, absolutePath) is { } distrust)
+        if (ownerOf(absolutePath) is not { } owner)
+            return $"'{absolutePath}' has no owner that could be found";
+        if (FindDistrustOf(owner, File.GetUnixFileMode(absolutePath), absolutePath) is { } distrust)
             return distrust;
         for (string? path = Path.GetDirectoryName(absolutePath); path is not null; path = Path.GetDirectoryName(path))
         {
@@ -91,13 +93,10 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         return null;
     }
 
-    private string? FindDistrustOf(string path, string shown)
+    private string? FindDistrustOf(uint owner, UnixFileMode mode, string shown)
     {
-        if (ownerOf(path) is not { } owner)
-            return $"'{shown}' has no owner that could be found";
         if (owner != 0 && owner != userId)
             return $"'{shown}' belongs to user {owner}";
-        UnixFileMode mode = File.GetUnixFileMode(path);
         return (mode & OthersMayWrite) == 0 ? null : WritableByOthers(shown, mode);
     }
 

@@ -58,9 +58,13 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            throw new StartRefusedException($"cannot use runtime directory {path}: {refused.Message}", ExitCode.SystemRefused);
+            throw new StartRefusedException($"cannot use runtime directory {path}: {WhyNot(path, refused)}", ExitCode.SystemRefused);
         }
     }
+
+    // The framework tells a file in the place of a directory like a directory that is missing.
+    private static string WhyNot(string path, Exception refused) =>
+        FileStatus.ReadFollow(path, out _) is { Value: not 0 } seen && seen != Errno.ENOENT ? seen.Text : FileFault.Text(refused);
 
     public void Dispose()
     {

@@ -16,7 +16,7 @@ public sealed class StandardStreamTests
         reading.Dispose();
 
         Assert.Throws<BrokenPipeException>(() => new StandardStream(writer.Number).Write("x"u8));
-        Assert.Equal("Bad file descriptor", Assert.Throws<IOException>(() => new StandardStream(-1).Write("x"u8)).Message);
+        Assert.Equal("Bad file descriptor", Assert.Throws<OutputFailedException>(() => new StandardStream(-1).Write("x"u8)).Message);
     }
 
     [Fact]

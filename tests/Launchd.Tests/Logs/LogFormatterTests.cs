@@ -28,7 +28,7 @@ public sealed class LogFormatterTests
 
     [Fact]
     public void Systemd_PrefixesEachLine() =>
-        Assert.Equal("<3>a\n<3>System.InvalidOperationException: b\n",
+        Assert.Equal("<3>a\n<3>InvalidOperationException\n",
             Format(LogFormat.Systemd, LogLevel.Error, "a", exception: new InvalidOperationException("b")));
 
     [Fact]

@@ -92,7 +92,7 @@ internal sealed class JsonLineFormatter(TimeProvider time) : ConsoleFormatter("j
             if (logEntry.State is IReadOnlyList<KeyValuePair<string, object?>> fields)
                 WriteFields(json, fields);
             if (logEntry.Exception is not null)
-                json.WriteString("exception", logEntry.Exception.ToString());
+                json.WriteString("exception", Defect.DescribeWithStack(logEntry.Exception));
             json.WriteEndObject();
         }
         textWriter.Write(Encoding.UTF8.GetString(bytes.WrittenSpan));
@@ -151,7 +151,7 @@ internal static class LogText
     {
         string text = Sentence(entry);
         if (entry.Exception is not null)
-            text = text.Length > 0 ? text + "\n" + entry.Exception : entry.Exception.ToString();
+            text = (text.Length > 0 ? text + "\n" : "") + Defect.DescribeWithStack(entry.Exception);
         return text.ReplaceLineEndings("\n").Split('\n');
     }
 }

@@ -53,7 +53,7 @@ internal sealed class DescriptorPlan
         }
         catch (Exception failed) when (failed is StartRefusedException or SystemCallException)
         {
-            refused = failed.Message;
+            refused = Defect.Describe(failed);
         }
         if (refused is null)
             return plan;
