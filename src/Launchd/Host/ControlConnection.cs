@@ -193,7 +193,7 @@ internal sealed class ControlConnection
             Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters",
                 Text = "a parameter is unknown or of the wrong kind" });
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
             // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
             _host.Count("control-calls-failed");

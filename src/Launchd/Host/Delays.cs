@@ -24,6 +24,9 @@ internal sealed unsafe class Delays : IDisposable
         _ = loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
     }
 
+    /// <summary>Told what somebody threw whose pause was over, after which the others have their turn. Null: it is thrown on.</summary>
+    public Action<Exception>? OnDefect { get; set; }
+
     /// <summary>Calls once after a pause; an owner has at most one, and a new one takes the place of the former.</summary>
     public void After(TimeSpan pause, object owner, Action then)
     {
@@ -46,15 +49,34 @@ internal sealed unsafe class Delays : IDisposable
         _ = Libc.read(_timer.Number, &count, sizeof(ulong));
         // What is asked for meanwhile is for another turn, however short its pause.
         long now = Clock.MonotonicNanoseconds;
-        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now)
+        try
         {
-            _queue.Dequeue();
-            if (!IsCurrent(next.Owner, next.Version))
-                continue;
-            _waiting.Remove(next.Owner);
-            next.Then();
+            while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now)
+            {
+                _queue.Dequeue();
+                if (!IsCurrent(next.Owner, next.Version))
+                    continue;
+                _waiting.Remove(next.Owner);
+                CarryOut(next.Then);
+            }
         }
-        Rearm();
+        finally
+        {
+            // Or nobody would ever be called again.
+            Rearm();
+        }
+    }
+
+    private void CarryOut(Action then)
+    {
+        try
+        {
+            then();
+        }
+        catch (Exception defect) when (OnDefect is not null)
+        {
+            OnDefect(defect);
+        }
     }
 
     private void Rearm()

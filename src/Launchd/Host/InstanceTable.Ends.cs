@@ -41,16 +41,28 @@ internal sealed unsafe partial class InstanceTable
         int count = _reaped.Count;
         for (int i = 0; i < _reaped.Count; i++)
         {
-            Reaped reaped = _reaped[i];
-            ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
-            if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
-                MainEnded(instance, reaped.Pid, status);
-            else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
-                command.End(status);
+            try
+            {
+                Ended(_reaped[i]);
+            }
+            catch (Exception defect)
+            {
+                // Nobody tells a second time that the others have ended.
+                _host.Defects.Report("ends-failed", defect);
+            }
         }
         if (_withLeftovers.Count > 0 || _sweep is not null)
             LookAtLeftovers();
         return count;
+    }
+
+    private void Ended(Reaped reaped)
+    {
+        ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
+        if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
+            MainEnded(instance, reaped.Pid, status);
+        else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
+            command.End(status);
     }
 
     /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>

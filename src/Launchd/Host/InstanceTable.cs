@@ -186,7 +186,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         {
             Take(instance, message);
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
             // Our bug, met by this message alone: what a child sends never ends the supervisor.
             _host.Count("notifications-failed");

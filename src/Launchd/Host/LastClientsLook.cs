@@ -53,7 +53,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
                 Look(process);
             }
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
             Defect = defect;
         }

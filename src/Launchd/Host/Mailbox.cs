@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux;
@@ -33,6 +34,12 @@ internal sealed unsafe class Mailbox : IDisposable
         _ = Libc.write(Wakeup.Number, &one, sizeof(ulong));
     }
 
+    /// <summary>On the loop: told what something posted threw, after which the rest is carried out. Null: it is thrown on.</summary>
+    public Action<Exception>? OnDefect { get; set; }
+
+    /// <summary>From any thread: has the loop told of what was thrown there.</summary>
+    public void Fail(Exception defect) => Post(() => ExceptionDispatchInfo.Throw(defect));
+
     /// <summary>On the loop: carries out what was posted.</summary>
     public void Deliver()
     {
@@ -40,9 +47,28 @@ internal sealed unsafe class Mailbox : IDisposable
         _ = Libc.read(Wakeup.Number, &count, sizeof(ulong));
         lock (_lock)
             (_posted, _taken) = (_taken, _posted);
-        foreach (Action action in _taken)
+        try
+        {
+            foreach (Action action in _taken)
+                CarryOut(action);
+        }
+        finally
+        {
+            // What was carried out once must not be so again, whatever came of it.
+            _taken.Clear();
+        }
+    }
+
+    private void CarryOut(Action action)
+    {
+        try
+        {
             action();
-        _taken.Clear();
+        }
+        catch (Exception defect) when (OnDefect is not null)
+        {
+            OnDefect(defect);
+        }
     }
 
     public void Dispose() => Wakeup.Dispose();

@@ -1,3 +1,5 @@
+using Launchd.Linux;
+
 namespace Launchd.Host;
 
 /// <summary>
@@ -11,21 +13,34 @@ internal sealed class Offload(Mailbox mailbox)
 
     private Thread? _thread;
 
-    /// <param name="work">Must not touch what belongs to the loop, and must not throw.</param>
+    /// <summary>Begins. False: there is no thread for it (<see cref="Worker.Refusal"/>), and nothing will be called.</summary>
+    /// <param name="work">Must not touch what belongs to the loop.</param>
+    /// <param name="failed">Makes the result of work that threw, so that nobody waits for one that never comes.</param>
     /// <param name="then">Called on the loop with the result.</param>
-    public void Run<T>(Func<T> work, Action<T> then)
+    public bool TryRun<T>(Func<T> work, Func<Exception, T> failed, Action<T> then)
     {
-        _thread = new Thread(
-            () =>
-            {
-                T result = work();
-                mailbox.Post(() => then(result));
-            },
-            StackBytes)
-        { IsBackground = true, Name = "offload" };
-        _thread.Start();
+        Thread? thread = Worker.TryStart("offload", StackBytes, () =>
+        {
+            T result = ResultOf(work, failed);
+            mailbox.Post(() => then(result));
+        });
+        _thread = thread ?? _thread;
+        return thread is not null;
     }
 
     /// <summary>Waits for work that is under way. False: it hangs, as name services can.</summary>
     public bool Join(TimeSpan patience) => _thread?.Join(patience) ?? true;
+
+    private static T ResultOf<T>(Func<T> work, Func<Exception, T> failed)
+    {
+        try
+        {
+            return work();
+        }
+        catch (Exception defect)
+        {
+            // Whatever it is: on a thread without anybody above it, it would be the end of the process.
+            return failed(defect);
+        }
+    }
 }

@@ -14,6 +14,9 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     /// <summary>Threads that wait for room in full queues at a time; the others wait for their turn.</summary>
     private const int MostThreads = 16;
 
+    /// <summary>What was refused, where it is no call on the connection.</summary>
+    private const string NoThread = "thread";
+
     private readonly Dictionary<InstanceId, Preparation> _all = [];
     private readonly Queue<Attempt> _waiting = new();
     private int _threads;
@@ -77,8 +80,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
                 return refused == Errno.None ? null : new OpenFailure("epoll_ctl", "cannot wait for the connection", refused);
             default:
                 _waiting.Enqueue(attempt);
-                UseThreads();
-                return null;
+                return UseThreads(attempt);
         }
     }
 
@@ -88,16 +90,39 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
         Conclude(attempt, attempt.Connecting.Decide());
     }
 
-    private void UseThreads()
+    /// <summary>Gives those who wait a thread each, while there are some.</summary>
+    /// <param name="begun">Of an instance whose refusal is the result of <see cref="Begin"/>, not something that happened; null: none.</param>
+    /// <returns>Why <paramref name="begun"/> is refused; null: it is not.</returns>
+    private OpenFailure? UseThreads(Attempt? begun = null)
     {
-        while (_threads < MostThreads && _waiting.TryDequeue(out Attempt? attempt))
+        while (_threads < MostThreads && _waiting.TryPeek(out Attempt? attempt))
         {
-            if (attempt.IsOver)
+            bool isOver = attempt.IsOver;
+            if (!isOver && !TryOnThread(attempt))
+            {
+                // The next who leaves a thread looks again; where nobody will, waiting would be for ever.
+                if (_threads > 0)
+                    return null;
+                OpenFailure refused = new(NoThread, Worker.Refusal, Errno.EAGAIN);
+                _waiting.Dequeue();
+                if (attempt == begun)
+                    return refused;
+                Conclude(attempt, refused);
                 continue;
-            attempt.IsOnThread = true;
-            _threads++;
-            new Offload(parts.Mailbox).Run(() => attempt.Connecting.WaitForRoom(Limits.ConnectPatience), failure => LeaveThread(attempt, failure));
+            }
+            _waiting.Dequeue();
         }
+        return null;
+    }
+
+    private bool TryOnThread(Attempt attempt)
+    {
+        attempt.IsOnThread = new Offload(parts.Mailbox).TryRun<OpenFailure?>(
+            () => attempt.Connecting.WaitForRoom(Limits.ConnectPatience),
+            defect => new OpenFailure("connect", Defect.Describe(defect), Errno.EIO),
+            failure => LeaveThread(attempt, failure));
+        _threads += attempt.IsOnThread ? 1 : 0;
+        return attempt.IsOnThread;
     }
 
     private void LeaveThread(Attempt attempt, OpenFailure? failure)
@@ -127,7 +152,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     private static Event.SpawnFailed Refusal(InstanceId instance, string key, OpenFailure failure) =>
         new(instance, new Failure.SpawnFailed("file", failure.Errno.Value, $"cannot start {instance.Service}: file \"{key}\": {failure}")
         {
-            IsShortage = failure.Errno.IsShortage,
+            IsShortage = failure.Errno.IsShortage || failure.Call == NoThread,
         });
 
     /// <summary>What one instance is to be born with; owns it.</summary>

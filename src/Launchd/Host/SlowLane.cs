@@ -13,7 +13,9 @@ namespace Launchd.Host;
 /// <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service (<see cref="IsFull"/>). All but one of the threads
 /// close sockets as their option SO_LINGER asks; the last one does not linger, so that sockets alone never fill a lane.
 /// </remarks>
-internal sealed class SlowLane(Action onEased) : IDescriptorCloser
+/// <param name="onEased">Called on any thread, see <see cref="IsFull"/>.</param>
+/// <param name="onDefect">Told on any thread what work threw; null: nobody is.</param>
+internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = null) : IDescriptorCloser
 {
     private const int MostThreads = 4;
     private const int StackBytes = 256 << 10;
@@ -78,7 +80,7 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
     }
 
     /// <summary>Has work done that may take long. False: too much waits already.</summary>
-    /// <param name="work">Must not touch what belongs to the loop, and must not throw.</param>
+    /// <param name="work">Must not touch what belongs to the loop. If it throws, only the supervisor's log hears of it.</param>
     public bool TryRun(Action work)
     {
         if (IsFull)
@@ -115,7 +117,7 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
                 return;
             _threads++;
         }
-        if (TryStartThread())
+        if (Worker.TryStart("slow lane", StackBytes, Run) is not null)
             return;
         lock (_lock)
         {
@@ -123,21 +125,7 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
             if (--_threads > 0)
                 return;
             while (_waiting.TryDequeue(out Work left))
-                Do(left, mayLinger: false);
-        }
-    }
-
-    // Too many processes and threads, which may be other people's doing (RLIMIT_NPROC, pids.max).
-    private bool TryStartThread()
-    {
-        try
-        {
-            new Thread(Run, StackBytes) { IsBackground = true, Name = "slow lane" }.Start();
-            return true;
-        }
-        catch (Exception refused) when (refused is OutOfMemoryException or ThreadStartException)
-        {
-            return false;
+                DoContained(left, mayLinger: false);
         }
     }
 
@@ -145,7 +133,7 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
     {
         while (TryTake(out Work work, out bool isLast))
         {
-            Do(work, mayLinger: !isLast);
+            DoContained(work, mayLinger: !isLast);
             bool isEased;
             lock (_lock)
             {
@@ -177,6 +165,19 @@ internal sealed class SlowLane(Action onEased) : IDescriptorCloser
             _working++;
             isLast = _working == MostThreads;
             return true;
+        }
+    }
+
+    // Nobody is above a thread of the lane: what is thrown there would be the end of the process, and the lane counts on this thread.
+    private void DoContained(Work work, bool mayLinger)
+    {
+        try
+        {
+            Do(work, mayLinger);
+        }
+        catch (Exception defect)
+        {
+            onDefect?.Invoke(defect);
         }
     }
 

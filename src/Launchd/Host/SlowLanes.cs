@@ -8,7 +8,7 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
     private readonly Dictionary<ServiceName, SlowLane> _lanes = [];
 
     /// <summary>For what comes from operators.</summary>
-    public SlowLane Operators => field ??= new SlowLane(() => { });
+    public SlowLane Operators => field ??= new SlowLane(() => { }, mailbox.Fail);
 
     /// <summary>On the loop: a service may be read again.</summary>
     public Action<ServiceName>? OnEased { get; set; }
@@ -20,7 +20,7 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
     {
         if (_lanes.TryGetValue(service, out SlowLane? lane))
             return lane;
-        lane = new SlowLane(() => mailbox.Post(() => OnEased?.Invoke(service)));
+        lane = new SlowLane(() => mailbox.Post(() => OnEased?.Invoke(service)), mailbox.Fail);
         _lanes.Add(service, lane);
         return lane;
     }

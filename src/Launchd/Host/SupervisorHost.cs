@@ -2,7 +2,6 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Logs;
 using Launchd.Host.Reloading;
-using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
@@ -14,20 +13,21 @@ namespace Launchd.Host;
 /// the log pump and what a program can make last (<see cref="SlowLane"/>). Within one wake-up notifications come first, then requests,
 /// listeners, exits, and timers last.
 /// </summary>
-internal sealed unsafe class SupervisorHost : IDisposable
+internal sealed class SupervisorHost : IDisposable
 {
     public const int NotifyPriority = 0, ControlPriority = 1, ListenerPriority = 2, SignalPriority = 3;
-    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Usr2 = 12, Term = 15, Chld = 17;
 
     private readonly Supervisor _core;
     private readonly EffectRunner _effects;
-    private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
+    private readonly SupervisorSignals _signals;
     private readonly Queue<Event> _results = new();
     private readonly Queue<Event> _happened = new();
     private readonly List<Effect> _todo = [];
-    private readonly byte[] _signalBuffer = new byte[Libc.SignalInfoBytes * 32];
     private bool _isFeeding;
-    private bool _wasInterrupted;
+    private static readonly Action Nothing = () => { };
+
+    /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a processor.</summary>
+    private const int MostFailedTurns = 1000;
     private readonly List<Action> _endOfTurn = [];
     private bool _isTurnAwaited;
     private long _ownRequests;
@@ -37,6 +37,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Definition = definition;
         ExitWith = exitWith;
         Parts = parts;
+        Defects = new Defects(parts.Logger, Count);
+        Loop.OnDefect = parts.Mailbox.OnDefect = parts.Delays.OnDefect = defect => Defects.Report("handlers-failed", defect);
         Guard = new ListenerGuard(this, parts);
         Retired = new RetiredListeners(this, parts);
         LastClients = new LastClients(this, parts);
@@ -49,7 +51,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
             Channels.Ease(service);
             _effects.Instances.Ease(service);
         };
-        Must(Loop.Watch(_signals, IoReadiness.Readable, SignalPriority, _ => ReadSignals()), "signals");
+        _signals = new SupervisorSignals(this);
+        Must(Loop.Watch(_signals.Descriptor, IoReadiness.Readable, SignalPriority, _ => _signals.Read()), "signals");
         Guard.Adopt();
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
     }
@@ -74,6 +77,8 @@ internal sealed unsafe class SupervisorHost : IDisposable
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
 
+    public Defects Defects { get; }
+
     /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
     public SortedDictionary<string, long> Counters { get; } = [];
 
@@ -92,27 +97,50 @@ internal sealed unsafe class SupervisorHost : IDisposable
     /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
     public int Run(Config.CollectorPause pause)
     {
-        BootReport boot = new(this, pause);
-        HeapTrim heap = new();
+        LoopTurns turns = new(this, new BootReport(this, pause));
         Feed(Event.Booted.Value);
-        bool isUp = false;
+        int failures = 0;
         while (ExitCode is null)
         {
-            if (!isUp && (isUp = boot.IsOver()))
-                boot.Write();
-            EndTurn();
-            bool hasWork = Loop.Wait(_isTurnAwaited || boot.OwesCollection ? 0 : Timers.NextDelay(Now));
-            // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
-            if (boot.OwesCollection && !hasWork && !_isTurnAwaited)
-                boot.Collect();
-            while (ExitCode is null && Timers.TryTakeDue(Now, out TimerKey key))
-                Fire(key);
-            if (ExitCode is null && _isTurnAwaited)
-                BeginTurn();
-            heap.Look();
+            try
+            {
+                turns.Take();
+                failures = 0;
+            }
+            catch (Exception defect) when (++failures < MostFailedTurns)
+            {
+                // The last containment: each service is worth more than whatever this turn could not do.
+                Defects.Report("turns-failed", defect);
+            }
         }
         EndTurn();
         return ExitCode.Value;
+    }
+
+    /// <summary>One turn of the loop after the other.</summary>
+    private sealed class LoopTurns(SupervisorHost host, BootReport boot)
+    {
+        private readonly HeapTrim _heap = new();
+        private bool _isUp;
+
+        public void Take()
+        {
+            if (!_isUp && boot.IsOver())
+            {
+                _isUp = true;
+                boot.Write();
+            }
+            host.EndTurn();
+            bool hasWork = host.Loop.Wait(host._isTurnAwaited || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
+            // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
+            if (boot.OwesCollection && !hasWork && !host._isTurnAwaited)
+                boot.Collect();
+            while (host.ExitCode is null && host.Timers.TryTakeDue(Now, out TimerKey key))
+                host.Fire(key);
+            if (host.ExitCode is null && host._isTurnAwaited)
+                host.BeginTurn();
+            _heap.Look();
+        }
     }
 
     /// <summary>Has the core told, after everything else, that another turn has begun.</summary>
@@ -124,7 +152,12 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private void EndTurn()
     {
         for (int i = 0; i < _endOfTurn.Count; i++)
-            _endOfTurn[i]();
+        {
+            // Taken out before it is called: what throws is not called again.
+            Action work = _endOfTurn[i];
+            _endOfTurn[i] = Nothing;
+            work();
+        }
         _endOfTurn.Clear();
     }
 
@@ -137,11 +170,18 @@ internal sealed unsafe class SupervisorHost : IDisposable
     private void Fire(TimerKey key)
     {
         // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
-        if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
-            _effects.Instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
-        if (key.Kind is TimerKind.Stop)
-            _effects.Instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
-        Feed(new Event.TimerFired(key));
+        try
+        {
+            if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
+                _effects.Instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
+            if (key.Kind is TimerKind.Stop)
+                _effects.Instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
+        }
+        finally
+        {
+            // It was taken out of the queue, and will not come again.
+            Feed(new Event.TimerFired(key));
+        }
     }
 
     /// <summary>Something happened. Steps at once, or after the step that is under way.</summary>
@@ -155,7 +195,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         {
             // Results of effects first: nothing from outside may come between a spawn and its result.
             while (_results.TryDequeue(out Event? next) || _happened.TryDequeue(out next))
-                Step(next);
+                StepContained(next);
         }
         finally
         {
@@ -176,8 +216,23 @@ internal sealed unsafe class SupervisorHost : IDisposable
         _effects.Dispose();
         Retired.Dispose();
         Guard.Dispose();
-        Loop.Unwatch(_signals);
+        Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
+        Loop.Unwatch(_signals.Descriptor);
         _signals.Dispose();
+    }
+
+    // The core and each effect are contained by themselves; here is what remains, with the queues of what else happened still to be gone through.
+    private void StepContained(Event happened)
+    {
+        try
+        {
+            Step(happened);
+        }
+        catch (Exception defect)
+        {
+            _todo.Clear();
+            Defects.Report("steps-failed", defect);
+        }
     }
 
     private void Step(Event happened)
@@ -187,16 +242,31 @@ internal sealed unsafe class SupervisorHost : IDisposable
             // The core uses its list of effects again for the next step.
             _todo.AddRange(_core.Step(happened, Now));
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
+            // The core gives its effects at the end of a step: none of this one exists.
+            _todo.Clear();
             SetAside(happened, defect);
             return;
         }
         foreach (Effect effect in _todo)
-            Carry(effect);
+            CarryContained(effect);
         _todo.Clear();
         // A rollout may have come to its end, after which nobody goes back to what it left.
         Retired.CloseUnused();
+    }
+
+    // The effects behind it belong to the same step, and are owed even if this one could not even be told of.
+    private void CarryContained(Effect effect)
+    {
+        try
+        {
+            Carry(effect);
+        }
+        catch (Exception defect)
+        {
+            Defects.Report("effects-failed", defect);
+        }
     }
 
     private void Carry(Effect effect)
@@ -205,14 +275,19 @@ internal sealed unsafe class SupervisorHost : IDisposable
         {
             _effects.Run(effect);
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
-            Count("effects-failed");
-            SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
-            // A spawn without a result would leave its slot starting for ever.
+            // First of all: a spawn without a result would leave its slot starting for ever.
             InstanceId? unborn = effect is Effect.Spawn spawn ? spawn.Instance : effect is Effect.Prepare prepare ? prepare.Instance : null;
             if (unborn is { } id)
-                FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {defect.Message}")));
+            {
+                FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {Defect.Describe(defect)}")
+                {
+                    IsShortage = defect is OutOfMemoryException,
+                }));
+            }
+            Count("effects-failed");
+            SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
         }
     }
 
@@ -224,7 +299,7 @@ internal sealed unsafe class SupervisorHost : IDisposable
         ServiceName? service = ServiceOf(happened);
         SupervisorLog.StepFailed(Parts.Logger, happened.ToString(), service?.Text ?? "-", defect);
         if (service is { } name && happened is not Event.MachineFaulted)
-            _results.Enqueue(new Event.MachineFaulted(name, defect.Message));
+            _results.Enqueue(new Event.MachineFaulted(name, Defect.Describe(defect)));
     }
 
     private static ServiceName? ServiceOf(Event happened) => happened switch
@@ -255,54 +330,6 @@ internal sealed unsafe class SupervisorHost : IDisposable
         Event.MachineFaulted e => e.Service,
         _ => null,
     };
-
-    private void ReadSignals()
-    {
-        bool hasChildren = false;
-        nint got;
-        fixed (byte* buffer = _signalBuffer)
-            got = Libc.read(_signals.Number, buffer, (nuint)_signalBuffer.Length);
-        for (int at = 0; at + Libc.SignalInfoBytes <= got; at += Libc.SignalInfoBytes)
-        {
-            int signal = BitConverter.ToInt32(_signalBuffer, at);
-            if (signal == Chld)
-                hasChildren = true;
-            else
-                Handle(signal);
-        }
-        if (hasChildren)
-            _effects.Instances.ReapSome();
-    }
-
-    private void Handle(int signal)
-    {
-        switch (signal)
-        {
-            case Term:
-                Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
-                break;
-            case Int:
-                Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
-                _wasInterrupted = true;
-                break;
-            case Quit:
-                Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
-                break;
-            case Usr1:
-                Parts.Pump.ReopenFiles();
-                break;
-            case Hup when Parts.Source is not null:
-                Reloads.HangUp();
-                break;
-            case Hup when OnHangUp is { } hangUp:
-                hangUp();
-                break;
-            case Hup or Usr2:
-                Count("signals-ignored");
-                SupervisorLog.SignalIgnored(Parts.Logger, new SignalNumber(signal).ToString());
-                break;
-        }
-    }
 
     private static void Must(Errno refused, string what)
     {

@@ -17,7 +17,7 @@ internal static partial class SupervisorLog
     [LoggerMessage(1003, LogLevel.Information, "ended with code {code}")]
     public static partial void Ended(ILogger logger, int code);
 
-    [LoggerMessage(1004, LogLevel.Warning, "signal {signal} is not handled yet, ignoring")]
+    [LoggerMessage(1004, LogLevel.Warning, "signal {signal} means nothing to the supervisor, ignoring")]
     public static partial void SignalIgnored(ILogger logger, string signal);
 
     [LoggerMessage(1005, LogLevel.Critical, "a step failed at {what}, '{service}' is set aside")]
@@ -34,6 +34,9 @@ internal static partial class SupervisorLog
 
     [LoggerMessage(1009, LogLevel.Information, "{text}")]
     public static partial void PumpTold(ILogger logger, string text);
+
+    [LoggerMessage(1010, LogLevel.Critical, "the supervisor met an error of its own and goes on, please report it ({kind}): {what}")]
+    public static partial void MetDefect(ILogger logger, string kind, string what);
 
     [LoggerMessage(1020, LogLevel.Warning, "{fault}: nothing that it says is believed, and of what services start only their process groups are known")]
     public static partial void ForeignProc(ILogger logger, string fault);

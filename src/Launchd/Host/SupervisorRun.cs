@@ -47,8 +47,8 @@ internal static unsafe class SupervisorRun
         using Delays delays = new(loop);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
-        (ILogger logger, IDisposable flushLog, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
-            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+        (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
+            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "", console.Say);
         using LogPump pump = new(new LogPumpOptions
         {
             Post = mailbox.Post,
@@ -100,7 +100,6 @@ internal static unsafe class SupervisorRun
             server.AnswerShutdown();
         }
         SupervisorLog.Ended(logger, code);
-        flushLog.Dispose();
         console.Drain(pump, OutputPatience);
         return code;
     }

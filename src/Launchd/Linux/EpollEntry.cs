@@ -82,16 +82,9 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
         leaving.LayOwnTable();
         changing.LayEpollChange(set.Number, descriptor.Number, this, events);
         nint first = (nint)leaving.Header, second = (nint)changing.Header;
-        try
-        {
-            Thread thread = new(() => InOwnTable((PlanHeader*)first, (PlanHeader*)second), StackBytes) { IsBackground = true, Name = "epoll change" };
-            thread.Start();
-            thread.Join();
-        }
-        catch (Exception refused) when (refused is OutOfMemoryException or ThreadStartException)
-        {
+        if (Worker.TryStart("epoll change", StackBytes, () => InOwnTable((PlanHeader*)first, (PlanHeader*)second)) is not { } thread)
             return Errno.EAGAIN;
-        }
+        thread.Join();
         return new Errno(leaving.Header->Errno != 0 ? leaving.Header->Errno : changing.Header->Errno);
     }
 

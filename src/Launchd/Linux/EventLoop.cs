@@ -29,6 +29,11 @@ internal enum IoReadiness
 internal sealed unsafe class EventLoop : IDisposable
 {
     private const int BatchCount = 64;
+
+    /// <summary>A handler that has thrown so often in a row rests before it is called again.</summary>
+    private const int MostFailures = 3;
+    private const long RestNanoseconds = 1_000_000_000;
+
     private static readonly bool IsPacked = RuntimeInformation.ProcessArchitecture == Architecture.X64;
 
     /// <summary><c>struct epoll_event</c>, which is packed on x86-64 alone.</summary>
@@ -39,6 +44,13 @@ internal sealed unsafe class EventLoop : IDisposable
     private readonly byte[] _buffer = new byte[BatchCount * EventBytes];
     private readonly (Registration Registration, IoReadiness IoReadiness)[] _batch = new (Registration, IoReadiness)[BatchCount];
     private Registration?[] _watches = new Registration?[64];
+    private readonly List<Registration> _resting = [];
+
+    /// <summary>
+    /// Told what a handler threw. That costs the descriptor its turn and, if it goes on, a rest of a second each time, so that one who always fails does not
+    /// keep the loop busy; it is never forgotten. Null: it is thrown on.
+    /// </summary>
+    public Action<Exception>? OnDefect { get; set; }
 
     public EventLoop()
     {
@@ -62,12 +74,19 @@ internal sealed unsafe class EventLoop : IDisposable
             return refused;
         if (number >= _watches.Length)
             Array.Resize(ref _watches, Math.Max(number + 1, _watches.Length * 2));
-        _watches[number] = new Registration(priority, handler);
+        _watches[number] = new Registration(number, priority, handler) { What = what };
         return Errno.None;
     }
 
     /// <summary>Changes what a watched descriptor is waited for.</summary>
-    public void Change(FileDescriptor descriptor, IoReadiness what) => Control(Libc.EPOLL_CTL_MOD, descriptor.Number, what);
+    public void Change(FileDescriptor descriptor, IoReadiness what)
+    {
+        int number = descriptor.Number;
+        if (number >= 0 && number < _watches.Length && _watches[number] is { } watch)
+            watch.What = what;
+        // A resting one is not in the set: ENOENT, and it comes back with what was written down.
+        Control(Libc.EPOLL_CTL_MOD, number, what);
+    }
 
     /// <summary>Before the descriptor is closed or given away: a registration outlives the number if a copy is open elsewhere.</summary>
     public void Unwatch(FileDescriptor descriptor)
@@ -85,6 +104,8 @@ internal sealed unsafe class EventLoop : IDisposable
     /// <returns>Whether anything was ready.</returns>
     public bool Wait(long timeout)
     {
+        if (_resting.Count > 0)
+            timeout = EndRests(timeout);
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
         fixed (byte* buffer = _buffer)
@@ -124,9 +145,47 @@ internal sealed unsafe class EventLoop : IDisposable
         foreach ((Registration watch, IoReadiness readiness) in batch)
         {
             if (!watch.IsOver)
-                watch.Handler(readiness);
+                Handle(watch, readiness);
         }
         batch.Clear();
+    }
+
+    private void Handle(Registration watch, IoReadiness readiness)
+    {
+        try
+        {
+            watch.Handler(readiness);
+            watch.Failures = 0;
+        }
+        catch (Exception defect) when (OnDefect is not null)
+        {
+            OnDefect(defect);
+            if (++watch.Failures >= MostFailures && !watch.IsOver)
+                Rest(watch);
+        }
+    }
+
+    private void Rest(Registration watch)
+    {
+        Control(Libc.EPOLL_CTL_DEL, watch.Number, IoReadiness.None);
+        watch.RestsUntil = Clock.MonotonicNanoseconds + RestNanoseconds;
+        _resting.Add(watch);
+    }
+
+    /// <summary>Watches again whose rest is over. Returns the time until the next one's is, or the asked one.</summary>
+    private long EndRests(long timeout)
+    {
+        long now = Clock.MonotonicNanoseconds;
+        for (int i = _resting.Count - 1; i >= 0; i--)
+        {
+            Registration watch = _resting[i];
+            long left = watch.RestsUntil - now;
+            if (watch.IsOver || (left <= 0 && Control(Libc.EPOLL_CTL_ADD, watch.Number, watch.What) == Errno.None))
+                _resting.RemoveAt(i);
+            else
+                timeout = Math.Min(timeout < 0 ? long.MaxValue : timeout, left > 0 ? left : RestNanoseconds);
+        }
+        return timeout;
     }
 
     private Errno Control(int operation, int number, IoReadiness what)
@@ -144,10 +203,16 @@ internal sealed unsafe class EventLoop : IDisposable
         | ((events & Libc.EPOLLOUT) != 0 ? IoReadiness.Writable : 0)
         | ((events & (Libc.EPOLLHUP | Libc.EPOLLERR | Libc.EPOLLRDHUP)) != 0 ? IoReadiness.HungUp : 0);
 
-    private sealed class Registration(int priority, Action<IoReadiness> handler)
+    private sealed class Registration(int number, int priority, Action<IoReadiness> handler)
     {
+        public int Number => number;
         public int Priority => priority;
         public Action<IoReadiness> Handler => handler;
         public bool IsOver { get; set; }
+        public IoReadiness What { get; set; }
+
+        /// <summary>In a row.</summary>
+        public int Failures { get; set; }
+        public long RestsUntil { get; set; }
     }
 }

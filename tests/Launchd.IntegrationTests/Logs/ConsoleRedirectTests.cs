@@ -64,22 +64,10 @@ public sealed class ConsoleRedirectTests
         ConsoleRedirect redirect = ConsoleRedirect.Begin();
         using var harness = new RedirectedPump(redirect);
 
-        // System.Console duplicates descriptor 2 at its first use, which in this process may be long past: give it a new one.
-        using var error = new StreamWriter(Console.OpenStandardError()) { AutoFlush = true };
-        TextWriter before = Console.Error;
-        Console.SetError(error);
-        try
-        {
-            (ILogger logger, IDisposable flush, _) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
-            Assert.False(logger.IsEnabled(LogLevel.Information));
-            logger.Log(LogLevel.Information, default, "not this", null, (s, _) => s);
-            logger.Log(LogLevel.Warning, default, "but this", null, (s, _) => s);
-            flush.Dispose();
-        }
-        finally
-        {
-            Console.SetError(before);
-        }
+        (ILogger logger, _) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false, redirect.Say);
+        Assert.False(logger.IsEnabled(LogLevel.Information));
+        logger.Log(LogLevel.Information, default, "not this", null, (s, _) => s);
+        logger.Log(LogLevel.Warning, default, "but this", null, (s, _) => s);
         Assert.True(redirect.Drain(harness.Pump, TimeSpan.FromSeconds(30)));
 
         string[] lines = swapped.Lines();
@@ -88,32 +76,28 @@ public sealed class ConsoleRedirectTests
     }
 
     [Fact]
-    public void TheLoggersThread_SleepsWhileNothingIsLogged()
+    public void LinesBeyondWhatThePumpTakesAreDropped_AndItIsSaidHowMany()
     {
         using var swapped = new SwappedOutput();
-        string[] before = Directory.GetDirectories("/proc/self/task");
-        (_, IDisposable flush, _) = SupervisorLogging.Create(LogFormat.Systemd, LogSeverity.Warning, colour: false);
-        string thread = Directory.GetDirectories("/proc/self/task").Except(before)
-            .First(t => File.ReadAllText(t + "/comm").StartsWith("Console logger", StringComparison.Ordinal));
-        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
-        using var other = new PumpHarness(display, tailPatience: TimeSpan.FromMilliseconds(20));
-        using FileDescriptor clock = other.AddSource(1);
+        ConsoleRedirect redirect = ConsoleRedirect.Begin();
+        using var harness = new RedirectedPump(redirect);
+        using ManualResetEventSlim gate = new();
+        using ManualResetEventSlim done = new();
+        using FileDescriptor nothing = Launchd.Linux.Files.Open(null, "/dev/null", 1, 0, out _)!;
+        using OutputWriter nowhere = OutputWriter.Open(nothing);
 
-        // It may still be on its way to its first sleep; a thread that wakes by itself shows it in every window.
-        bool slept = Enumerable.Range(0, 5).Any(_ => Enumerable.Range(0, 11).Select(_ => Tick()).Distinct().Count() == 1);
+        harness.Pump.Enqueue(gate.Wait);
+        harness.Pump.Say(nowhere, new byte[1 << 20]);
+        harness.Pump.Say(nowhere, "one\ntwo\n"u8.ToArray());
+        gate.Set();
+        harness.Pump.Enqueue(done.Set);
+        Assert.True(done.Wait(TimeSpan.FromSeconds(30)));
+        redirect.Say("after\n"u8.ToArray());
+        Assert.True(redirect.Drain(harness.Pump, TimeSpan.FromSeconds(30)));
 
-        Assert.True(slept);
-        flush.Dispose();
-        display.Dispose();
-        reader.Dispose();
-
-        // Twenty milliseconds by an event of another pump; then how often the logger's thread has slept.
-        string Tick()
-        {
-            PumpHarness.Write(clock, "tick");
-            PumpHarness.ReadLines(reader, 1);
-            return File.ReadLines(thread + "/status").Single(l => l.StartsWith("voluntary_ctxt_switches", StringComparison.Ordinal));
-        }
+        string[] lines = swapped.Lines();
+        Assert.Contains("after", lines);
+        Assert.Contains("launchd-cs: 2 lines lost", lines);
     }
 
     /// <summary>A pump for a redirection.</summary>

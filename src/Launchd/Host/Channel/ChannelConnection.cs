@@ -159,7 +159,7 @@ internal sealed class ChannelConnection
         {
             Read(most);
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
             Fail(defect);
         }
@@ -252,7 +252,7 @@ internal sealed class ChannelConnection
         {
             Handle(readiness);
         }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
+        catch (Exception defect)
         {
             Fail(defect);
         }

@@ -1,14 +1,14 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
+using Launchd.Linux;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Host.Logs;
 
 /// <summary>
 /// Puts pipes in the place of the supervisor's own descriptors 1 and 2, whose reading ends the log pump carries to the originals: so
-/// whatever writes to them (the logger's console, the runtime's last words) never meets a full disk, a closed terminal or a reader that
-/// stopped. Must begin before the first use of System.Console, which duplicates the descriptors it finds. The write ends are
-/// non-blocking. Owns the originals' duplicates and the two writers.
+/// whatever writes to them (what is said of an interactive start, the runtime's last words) never meets a full disk, a closed terminal or a
+/// reader that stopped. The write ends are non-blocking. Owns the originals' duplicates and the two writers.
 /// </summary>
 internal sealed class ConsoleRedirect : IDisposable
 {
@@ -17,6 +17,7 @@ internal sealed class ConsoleRedirect : IDisposable
 
     private FileDescriptor? _outputPipe;
     private FileDescriptor? _errorPipe;
+    private LogPump? _pump;
     private bool _restored;
 
     private ConsoleRedirect(FileDescriptor originalOutput, FileDescriptor originalError)
@@ -46,7 +47,7 @@ internal sealed class ConsoleRedirect : IDisposable
     /// <summary>Writes to the original standard error; the same object as <see cref="Output"/> if both are one pipe or terminal.</summary>
     public OutputWriter Error { get; }
 
-    /// <exception cref="IOException">The kernel gave no descriptors; 1 and 2 are as they were.</exception>
+    /// <exception cref="SystemCallException">The kernel gave no descriptors; 1 and 2 are as they were.</exception>
     public static ConsoleRedirect Begin()
     {
         var redirect = new ConsoleRedirect(Original(OutputNumber), Original(ErrorNumber));
@@ -56,7 +57,7 @@ internal sealed class ConsoleRedirect : IDisposable
             redirect._errorPipe = Replace(ErrorNumber);
             return redirect;
         }
-        catch (IOException)
+        catch (SystemCallException)
         {
             redirect.Restore();
             redirect.Dispose();
@@ -75,11 +76,14 @@ internal sealed class ConsoleRedirect : IDisposable
         pump.AddOwn(_errorPipe, Error);
         _outputPipe = null;
         _errorPipe = null;
+        _pump = pump;
     }
 
+    /// <summary>Has whole lines of the supervisor written to the original standard error. Nothing before <see cref="Attach"/>.</summary>
+    public void Say(byte[] lines) => _pump?.Say(Error, lines);
+
     /// <summary>
-    /// Makes 1 and 2 what they were. What was written until now is still in the pipes, so stop the pump after this, not before;
-    /// System.Console must not be used any more, because it goes on writing to the pipes.
+    /// Makes 1 and 2 what they were. What was written until now is still in the pipes, so stop the pump after this, not before.
     /// </summary>
     public void Restore()
     {
@@ -118,19 +122,19 @@ internal sealed class ConsoleRedirect : IDisposable
     private static FileDescriptor Original(int number) =>
         PumpCalls.Duplicate(number, out Errno error)
         ?? (error == Errno.EBADF ? PumpCalls.Open("/dev/null", Pump.O_WRONLY, mode: 0, out error) : null)
-        ?? throw new IOException($"descriptor {number}: {error.Text}");
+        ?? throw new SystemCallException("fcntl", $"descriptor {number}", error);
 
     private static FileDescriptor Replace(int number)
     {
         Span<int> ends = stackalloc int[2];
         if (Pump.pipe2(ref MemoryMarshal.GetReference(ends), Pump.O_CLOEXEC | Pump.O_NONBLOCK) < 0)
-            throw new IOException($"pipe2: {Errno.Last.Text}");
+            throw new SystemCallException("pipe2", "the supervisor's output", Errno.Last);
         var readEnd = new FileDescriptor(ends[0]);
         using var writeEnd = new FileDescriptor(ends[1]);
         if (Pump.dup2(writeEnd.Number, number) >= 0)
             return readEnd;
         Errno error = Errno.Last;
         readEnd.Dispose();
-        throw new IOException($"dup2: {error.Text}");
+        throw new SystemCallException("dup2", "the supervisor's output", error);
     }
 }

@@ -1,5 +1,7 @@
+using System.Text;
 using Launchd.Client;
 using Launchd.Control;
+using Launchd.Linux;
 
 namespace Launchd.Host.Logs;
 
@@ -10,18 +12,31 @@ namespace Launchd.Host.Logs;
 /// </summary>
 internal sealed class LogPump : IDisposable
 {
+    private const int StackBytes = 256 << 10;
+
+    /// <summary>Of the supervisor's own log, not yet taken over by the pump's thread.</summary>
+    private const int MostWaitingBytes = 1 << 20;
+
     private readonly LogPumpOptions _options;
     private readonly PumpLoop _loop;
     private readonly Thread _thread;
     private bool _stopped;
+    private int _waitingBytes;
+    private long _unsaid;
 
-    /// <exception cref="IOException">The kernel gave no epoll or eventfd.</exception>
+    /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
+    /// <exception cref="StartRefusedException">There is no thread for it.</exception>
     public LogPump(LogPumpOptions options)
     {
         _options = options;
         _loop = new PumpLoop(options, Counters);
-        _thread = new Thread(_loop.Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "log pump" };
-        _thread.Start();
+        if (Worker.TryStart("log pump", StackBytes, _loop.Run) is { } thread)
+        {
+            _thread = thread;
+            return;
+        }
+        _loop.Dispose();
+        throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
     }
 
     public LogCounters Counters { get; } = new();
@@ -50,6 +65,28 @@ internal sealed class LogPump : IDisposable
 
     /// <summary>Shows lines of the supervisor itself between those of services, as they are. Ends in a newline.</summary>
     public void Print(byte[] lines) => Enqueue(() => _options.Display?.WriteLines(lines));
+
+    /// <summary>
+    /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes, the newest are dropped, and it is
+    /// said how many.
+    /// </summary>
+    public void Say(OutputWriter target, byte[] lines)
+    {
+        if (Interlocked.Add(ref _waitingBytes, lines.Length) > MostWaitingBytes)
+        {
+            Interlocked.Add(ref _waitingBytes, -lines.Length);
+            Interlocked.Add(ref _unsaid, lines.AsSpan().Count((byte)'\n'));
+            return;
+        }
+        long unsaid = Interlocked.Exchange(ref _unsaid, 0);
+        Enqueue(() =>
+        {
+            Interlocked.Add(ref _waitingBytes, -lines.Length);
+            if (unsaid > 0)
+                target.WriteLines(Encoding.UTF8.GetBytes($"launchd-cs: {unsaid} {(unsaid == 1 ? "line" : "lines")} lost\n"));
+            target.WriteLines(lines);
+        });
+    }
 
     /// <summary>
     /// Calls <paramref name="onMatch"/> once, when a line of this instance matches; to miss none, watch before <see cref="Add"/>. One

@@ -21,6 +21,12 @@ internal sealed class PumpLoop : IDisposable
     /// <summary>Turns in a row that may fail as a whole.</summary>
     private const int MostFailures = 100;
 
+    /// <summary>Between two turns, once so many have failed.</summary>
+    private const int RestMilliseconds = 1000;
+
+    /// <summary>poll(2) passes over it: nothing is left to do but wait.</summary>
+    private const int NoDescriptor = -1;
+
     private const ulong WakeId = 0;
     private const ulong FirstWriterId = 1;
     private const ulong FirstInputId = 16;
@@ -84,11 +90,11 @@ internal sealed class PumpLoop : IDisposable
             }
             catch (Exception fault)
             {
-                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on would
-                // only burn the processor and flood the main loop.
-                failures++;
-                Fault(new PumpNotice.RequestFailed(fault.ToString()));
-                _ended |= failures == MostFailures;
+                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on at once would
+                // only burn the processor and flood the main loop; but who ended here would leave all services without a reader.
+                Fault(fault);
+                if (++failures >= MostFailures)
+                    _ = PumpCalls.IsWritable(NoDescriptor, RestMilliseconds);
             }
         }
     }
@@ -228,7 +234,7 @@ internal sealed class PumpLoop : IDisposable
             }
             catch (Exception fault)
             {
-                Fault(new PumpNotice.RequestFailed(fault.ToString()));
+                Fault(fault);
             }
         }
         _taken.Clear();
@@ -242,7 +248,7 @@ internal sealed class PumpLoop : IDisposable
         }
         catch (Exception fault)
         {
-            Abandon(input, fault.ToString());
+            Abandon(input, Defect.DescribeWithStack(fault));
         }
     }
 
@@ -294,7 +300,7 @@ internal sealed class PumpLoop : IDisposable
         }
         catch (Exception fault)
         {
-            Abandon(input, fault.ToString());
+            Abandon(input, Defect.DescribeWithStack(fault));
         }
     }
 
@@ -323,7 +329,7 @@ internal sealed class PumpLoop : IDisposable
         }
         catch (Exception fault)
         {
-            Abandon(input, fault.ToString());
+            Abandon(input, Defect.DescribeWithStack(fault));
         }
     }
 
@@ -402,6 +408,19 @@ internal sealed class PumpLoop : IDisposable
     {
         if (_options.Noticed is { } noticed)
             Post(() => noticed(notice));
+    }
+
+    private void Fault(Exception fault)
+    {
+        try
+        {
+            Fault(new PumpNotice.RequestFailed(Defect.DescribeWithStack(fault)));
+        }
+        catch (Exception)
+        {
+            // No memory even to say so: it is counted, and the thread goes on.
+            _counters.CountFault();
+        }
     }
 
     private void Fault(PumpNotice notice)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
+using Launchd.Linux;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Host.Logs;
@@ -12,13 +13,13 @@ internal sealed class PumpPoller : IDisposable
     private readonly byte[] _events = new byte[64 * 16];
     private readonly byte[] _event = new byte[16];
 
-    /// <exception cref="IOException">The kernel refused.</exception>
+    /// <exception cref="SystemCallException">The kernel refused.</exception>
     public PumpPoller()
     {
         _epoll = new FileDescriptor(Check("epoll_create1", Pump.epoll_create1(Pump.EPOLL_CLOEXEC)));
         _wake = new FileDescriptor(Check("eventfd", Pump.eventfd(0, Pump.EFD_CLOEXEC | Pump.EFD_NONBLOCK)));
         if (Add(_wake.Number, Pump.EPOLLIN, key: 0) is var error && error != Errno.None)
-            throw new IOException($"log pump: epoll_ctl: {error.Text}");
+            throw new SystemCallException("epoll_ctl", "the log pump", error);
     }
 
     /// <summary>From any thread: the wait returns, now or the next time.</summary>
@@ -53,7 +54,7 @@ internal sealed class PumpPoller : IDisposable
         int most = Math.Min(keys.Length, _events.Length / Pump.EpollEvents.Size);
         int count = Pump.epoll_wait(_epoll.Number, ref MemoryMarshal.GetArrayDataReference(_events), most, milliseconds);
         if (count < 0)
-            return Errno.Last == Errno.EINTR ? 0 : throw new IOException($"log pump: epoll_wait: {Errno.Last.Text}");
+            return Errno.Last == Errno.EINTR ? 0 : throw new SystemCallException("epoll_wait", "the log pump", Errno.Last);
         for (int i = 0; i < count; i++)
             keys[i] = Pump.EpollEvents.ReadData(_events, i);
         return count;
@@ -66,5 +67,5 @@ internal sealed class PumpPoller : IDisposable
     }
 
     private static int Check(string call, int result) =>
-        result >= 0 ? result : throw new IOException($"log pump: {call}: {Errno.Last.Text}");
+        result >= 0 ? result : throw new SystemCallException(call, "the log pump", Errno.Last);
 }

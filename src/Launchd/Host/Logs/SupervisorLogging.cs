@@ -1,47 +1,33 @@
-using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Text;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
-using Microsoft.Extensions.Options;
 
 namespace Launchd.Host.Logs;
 
 /// <summary>
-/// The supervisor's own log: Microsoft.Extensions.Logging with its console provider, made by hand because the factory's builder costs
-/// three times as long to start. Lines go to standard error through a queue and a thread of the provider, which sleeps while there is
-/// nothing to write; when the queue is full, new lines are dropped and the provider says how many.
+/// The supervisor's own log: a logger of Microsoft.Extensions.Logging with the formatters of its console provider, but without that provider: it
+/// brings two threads with it (its own, and the runtime's for signals of the terminal), and writes by System.Console, which fails for good if the
+/// second one cannot be made.
 /// </summary>
 internal static class SupervisorLogging
 {
-    /// <summary>Lines that may wait for the provider's thread.</summary>
-    private const int QueuedLines = 2500;
-
-    /// <summary>
-    /// To be called after <see cref="ConsoleRedirect.Begin"/>. Disposing <c>Flush</c> writes what is queued and ends the thread: before the
-    /// pump stops, before execve, before the process ends.
-    /// </summary>
     /// <param name="format">Shape of a line.</param>
     /// <param name="least">What is less severe is not written.</param>
     /// <param name="colour">Whether the level is coloured: for <see cref="LogFormat.Pretty"/> on a terminal.</param>
+    /// <param name="write">Takes the lines of one entry, on the thread that logs.</param>
     /// <returns><c>Adopt</c> changes shape and level from the next line on.</returns>
-    public static (ILogger Logger, IDisposable Flush, Action<LogFormat, LogSeverity> Adopt) Create(LogFormat format, LogSeverity least, bool colour)
+    public static (ILogger Logger, Action<LogFormat, LogSeverity> Adopt) Create(
+        LogFormat format, LogSeverity least, bool colour, Action<byte[]> write)
     {
-        SwitchedFormatter formatter = new(CreateFormatter(format, colour, TimeProvider.System));
-        var options = new ConsoleLoggerOptions
-        {
-            FormatterName = formatter.Name,
-            LogToStandardErrorThreshold = LogLevel.Trace,
-            QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite,
-            MaxQueueLength = QueuedLines,
-        };
-        var provider = new ConsoleLoggerProvider(new FixedOptions<ConsoleLoggerOptions>(options), [formatter]);
-        LeveledLogger logger = new(provider.CreateLogger("launchd-cs")) { Least = ToLevel(least) };
-        return (logger, provider, Adopt);
+        LineLogger logger = new(write) { Formatter = CreateFormatter(format, colour, TimeProvider.System), Least = ToLevel(least) };
+        return (logger, Adopt);
 
         void Adopt(LogFormat next, LogSeverity level)
         {
-            formatter.Formatter = CreateFormatter(next, colour, TimeProvider.System);
+            logger.Formatter = CreateFormatter(next, colour, TimeProvider.System);
             logger.Least = ToLevel(level);
         }
     }
@@ -64,45 +50,29 @@ internal static class SupervisorLogging
         _ => LogLevel.Critical,
     };
 
-    /// <summary>Options that never change.</summary>
-    private sealed class FixedOptions<
-        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] T>(T value) : IOptionsMonitor<T>
+    private sealed class LineLogger(Action<byte[]> write) : ILogger
     {
-        public T CurrentValue => value;
+        private volatile ConsoleFormatter? _formatter;
 
-        public T Get(string? name) => value;
-
-        public IDisposable? OnChange(Action<T, string?> listener) => null;
-    }
-
-    /// <summary>The provider knows one formatter for its life; this one is that, and passes on to the present one.</summary>
-    private sealed class SwitchedFormatter(ConsoleFormatter first) : ConsoleFormatter("launchd-cs")
-    {
-        private volatile ConsoleFormatter _formatter = first;
-
-        public ConsoleFormatter Formatter
+        public required ConsoleFormatter Formatter
         {
             set => _formatter = value;
         }
 
-        public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter) =>
-            _formatter.Write(logEntry, scopeProvider, textWriter);
-    }
-
-    /// <summary>Filters by level, which is otherwise the factory's work.</summary>
-    private sealed class LeveledLogger(ILogger logger) : ILogger
-    {
         public required LogLevel Least { get; set; }
 
         public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => logger.BeginScope(state);
+            where TState : notnull => null;
 
         public bool IsEnabled(LogLevel level) => level >= Least && level != LogLevel.None;
 
         public void Log<TState>(LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (IsEnabled(level))
-                logger.Log(level, id, state, exception, formatter);
+            if (!IsEnabled(level))
+                return;
+            using StringWriter lines = new(CultureInfo.InvariantCulture);
+            _formatter!.Write(new LogEntry<TState>(level, "launchd-cs", id, state, exception, formatter), scopeProvider: null, lines);
+            write(Encoding.UTF8.GetBytes(lines.ToString()));
         }
     }
 }

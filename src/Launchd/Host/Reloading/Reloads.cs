@@ -97,8 +97,9 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         ReloadBasis basis = new(source, host.Definition, [.. parts.Descriptors.Sockets],
             [.. parts.Descriptors.Retired], [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
         IsUnderWay = true;
-        _offload.Run(
+        bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
+            defect => (null, new ReloadRefusal($"the supervisor met an error of its own: {Defect.DescribeWithStack(defect)}", ExitCode.InternalError)),
             result =>
             {
                 IsUnderWay = false;
@@ -107,6 +108,11 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
                 host.Retired.CloseUnused();
                 Next();
             });
+        if (isBegun)
+            return;
+        IsUnderWay = false;
+        Refuse(caller, Worker.Refusal, opens);
+        Next();
     }
 
     /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
@@ -120,17 +126,9 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
 
     private (PreparedReload? Prepared, ReloadRefusal? Refusal) Prepare(ReloadBasis basis, bool opens)
     {
-        try
-        {
-            PreparedReload? prepared = ReloadPreparation.Prepare(basis, opens, out ReloadRefusal? refusal);
-            Volatile.Write(ref _prepared, prepared);
-            return (prepared, refusal);
-        }
-        catch (Exception defect) when (defect is not OutOfMemoryException)
-        {
-            // Our bug, met beside the loop: told like every other reason, so that whoever asked does not wait for ever.
-            return (null, new ReloadRefusal($"the supervisor met an error of its own: {defect}", ExitCode.InternalError));
-        }
+        PreparedReload? prepared = ReloadPreparation.Prepare(basis, opens, out ReloadRefusal? refusal);
+        Volatile.Write(ref _prepared, prepared);
+        return (prepared, refusal);
     }
 
     private string? Hindrance()

@@ -1,0 +1,253 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>What comes from outside, a signal, a limit, a filter of system calls, costs a service or a line, and never the supervisor.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class SurvivalTests
+{
+    private const string Sleeper = """
+        [services.app]
+        command = ["sleep", "2147483647"]
+        """;
+
+    private const int SIGHUP = 1;
+    private static readonly string[] AsOther = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
+
+    /// <summary>All that would end or stop a process that does not handle it, but those that mean that it is broken, and Ctrl-Z.</summary>
+    [Fact]
+    public async Task SignalsWithoutAMeaningAreCounted()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Sleeper);
+        int pid = await supervisor.Pid();
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        int[] signals = [12, 13, 14, 16, 21, 22, 24, 25, 26, 27, 29, 30, 31, 36, 50, 64];
+
+        foreach (int signal in signals)
+            Living.Signal(pid, signal);
+        // Libc's own, and the one by which the runtime interrupts its threads.
+        foreach (int signal in (int[])[32, 33, 34])
+            Living.Signal(pid, signal);
+
+        // Signals of one wake-up are read after the request that came with them.
+        while (Counter(await control.Call("Status"), "signals-ignored") < signals.Length)
+        {
+        }
+        Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenTool("prlimit")]
+    public async Task AFileThatMayNotGrowCostsLines()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["/bin/sh", "-c", "while :; do echo a line of some length, of which there are many; sleep 0.01; done"]
+            log = { path = "app.log" }
+            """);
+        int pid = await supervisor.Pid();
+        _ = await supervisor.Event("ready", "app");
+        await Limit(pid, "--fsize=1:1", []);
+
+        _ = await supervisor.Errors.First(l => l.Contains("cannot write", StringComparison.Ordinal), "the loss is told");
+
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task WhatOurParentIgnoredIsNotIgnoredInServicesNorInTheirCommands()
+    {
+        string[] around = ["/bin/sh", "-c", "trap '' 1 2 3 10 12 13 14 15 18 20 21 22 23 24 25 26 27 28 29 30 31 36 64; exec \"$@\"", "sh"];
+        await using Supervisor supervisor = Supervisor.StartTextBy(around, """
+            [services.app]
+            command = ["/bin/sh", "-c", "grep -E 'Sig(Ign|Blk)' /proc/self/status; exec sleep 2147483647"]
+            ignore_sigpipe = false
+            ready = { command = ["/bin/sh", "-c", "grep -E 'Sig(Ign|Blk)' /proc/self/status > probe"] }
+            """);
+        _ = await supervisor.Event("ready", "app");
+
+        foreach (string mask in (string[])["SigBlk", "SigIgn"])
+        {
+            string service = await supervisor.Output.First(l => l.Contains(mask, StringComparison.Ordinal), mask);
+            Assert.EndsWith("0000000000000000", service, StringComparison.Ordinal);
+        }
+        string[] probe = File.ReadAllLines(supervisor.Scratch.At("probe"));
+        Assert.Equal("SigBlk:\t0000000000000000", probe[0]);
+        // SIGPIPE may be ignored there.
+        Assert.Contains(probe[1], (string[])["SigIgn:\t0000000000000000", "SigIgn:\t0000000000001000"]);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRootAndTool("setpriv")]
+    public async Task WithoutAThread_AReloadIsRefused_AndTheServicesGoOn()
+    {
+        await using Supervisor supervisor = StartAsOther(Sleeper);
+        int pid = await supervisor.Pid();
+        _ = await supervisor.Event("ready", "app");
+        await Limit(pid, "--nproc=1:1", AsOther);
+
+        Living.Signal(pid, SIGHUP);
+        _ = await supervisor.Event("reload-refused");
+        _ = await supervisor.Errors.First(l => l.Contains("not reloaded", StringComparison.Ordinal) && l.Contains("no thread", StringComparison.Ordinal),
+            "the log says why");
+        (int code, _, string errors) = await supervisor.Verb("reload");
+
+        Assert.Equal(1, code);
+        Assert.Contains("no thread can be started", errors, StringComparison.Ordinal);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenRootAndTool("setpriv")]
+    public async Task WithoutAThread_AServiceThatWaitsForRoomIsRefused_AndTheOthersGoOn()
+    {
+        string path = $"/tmp/lcs-{Guid.NewGuid():N}";
+        using System.Net.Sockets.Socket server = new(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
+        server.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+        File.SetUnixFileMode(path, (UnixFileMode)0b110_110_110);
+        server.Listen(0);
+        using System.Net.Sockets.Socket first = new(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
+        await first.ConnectAsync(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+        try
+        {
+            await using Supervisor supervisor = StartAsOther($$"""
+                [files.db]
+                connect = "unix:{{path}}"
+                [services.app]
+                command = ["sleep", "2147483647"]
+                [services.waits]
+                command = ["true"]
+                files = ["db"]
+                start = "manual"
+                """);
+            int pid = await supervisor.Pid();
+            _ = await supervisor.Event("ready", "app");
+            await Limit(pid, "--nproc=1:1", AsOther);
+
+            (int code, _, _) = await supervisor.Verb("start", "waits", "--no-wait");
+            Assert.Equal(0, code);
+            Happening refused = await supervisor.Event("exec-failed", "waits");
+
+            Assert.Contains("no thread can be started", refused.Text("reason"), StringComparison.Ordinal);
+            using ControlSocket control = await ControlSocket.To(supervisor);
+            Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
+            Assert.Equal(0, await supervisor.Stop());
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [TheoryWhenRootAndTool("bwrap")]
+    [InlineData("pidfd-open", 434)]
+    [InlineData("pidfd-send-signal", 424)]
+    [InlineData("subreaper", 157)]
+    [InlineData("close-range", 436)]
+    public async Task WhereACallIsFilteredAway_ItIsSaid_AndServicesAreStartedAndEnded(string name, int call)
+    {
+        if (System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture != System.Runtime.InteropServices.Architecture.X64)
+            return;
+        using TemporaryDirectory directory = new();
+        File.WriteAllBytes(directory["filter"], Filter(call));
+        string[] around = ["/bin/sh", "-c", $"exec bwrap --dev-bind / / --cap-add ALL --seccomp 9 -- \"$@\" 9<{directory["filter"]}", "sh"];
+        await using Supervisor supervisor = Supervisor.StartTextBy(
+            around,
+            """
+            [services.app]
+            command = ["/bin/sh", "-c", "sleep 2147483646 & exec sleep 2147483647"]
+            """,
+            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+        _ = await supervisor.Event("ready", "app");
+
+        string said = await supervisor.Errors.First(l => l.Contains("is refused here", StringComparison.Ordinal), "what cannot be done");
+        (int restarted, _, string errors) = await supervisor.Verb("restart", "app");
+        (int stopped, _, _) = await supervisor.Verb("stop", "app");
+
+        Assert.Contains(name + " is refused here", said, StringComparison.Ordinal);
+        Assert.True(restarted == 0, errors);
+        Assert.Equal(0, stopped);
+        (int ended, _, _) = await supervisor.Verb("shutdown");
+        Assert.Equal(0, ended);
+        Assert.Equal(0, await supervisor.Ended());
+    }
+
+    [FactWhenNativeRoot]
+    public async Task AVerbInADirectoryThatIsGone_HasASentenceAndACode()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("app.toml", Supervisor.WithRuntimeDirectory(Sleeper));
+        foreach ((string[] words, int expected) in ((string[], int)[])[
+            (["status", "--name", "none"], 69), (["check", file], 0), (["--version"], 0), (["check"], 71), (["run"], 71), (["run", "app.toml"], 71),
+            (["activate", "-l", "tcp://127.0.0.1:0", "--", "true"], 71)])
+        {
+            await using Command verb = Command.Start(
+                ["/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"", "sh", .. Repository.LaunchdCommand, .. words], scratch.FolderPath);
+            int code = await verb.Exit();
+
+            Assert.True(code == expected, $"{string.Join(' ', words)}: {code}\n{verb.Errors}");
+            if (code == 71)
+                Assert.Contains("the working directory cannot be told", verb.Errors.ToString(), StringComparison.Ordinal);
+        }
+    }
+
+    [FactWhenNativeRoot]
+    public async Task WithoutProc_RunIsRefused_AndCheckWorks()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("app.toml", Supervisor.WithRuntimeDirectory(Sleeper));
+        foreach ((string verb, int expected) in ((string, int)[])[("run", 71), ("check", 0)])
+        {
+            await using Command command = Command.Start(
+                ["unshare", "--mount", "/bin/sh", "-c", "umount -l /proc && exec \"$@\"", "sh", .. Repository.LaunchdCommand, verb, file], scratch.FolderPath);
+            int code = await command.Exit();
+
+            Assert.True(code == expected, $"{verb}: {code}\n{command.Errors}");
+            if (verb == "run")
+                Assert.Contains("needs /proc: mount it", command.Errors.ToString(), StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>As a user other than root, to whom limits apply, in a folder that is his.</summary>
+    private static Supervisor StartAsOther(string text) => Supervisor.StartTextBy(
+        ["/bin/sh", "-c", "chown 4321 . && exec \"$@\"", "sh", .. AsOther],
+        text,
+        new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["HOME"] = "/tmp" });
+
+    /// <summary>By the user whose process it is: root may lack CAP_SYS_RESOURCE in a container.</summary>
+    private static async Task Limit(int pid, string limit, params string[] around)
+    {
+        await using Command command = Command.Start([.. around, "prlimit", "--pid", pid.ToString(CultureInfo.InvariantCulture), limit]);
+        int code = await command.Exit();
+        Assert.True(code == 0, command.Errors.ToString());
+    }
+
+    private static long Counter(JsonElement status, string name) =>
+        status.GetProperty("counters").TryGetProperty(name, out JsonElement count) ? count.GetInt64() : 0;
+
+    /// <summary>A program for seccomp(2) that answers one call with EPERM and lets all others pass.</summary>
+    private static byte[] Filter(int call)
+    {
+        const ushort load = 0x20, jumpIfEqual = 0x15, answer = 0x06;
+        const uint allow = 0x7fff0000, refuse = 0x00050001;
+        using MemoryStream program = new();
+        using BinaryWriter writer = new(program, Encoding.ASCII);
+        foreach ((ushort code, byte yes, byte no, uint operand) in ((ushort, byte, byte, uint)[])[
+            (load, 0, 0, 0), (jumpIfEqual, 0, 1, (uint)call), (answer, 0, 0, refuse), (answer, 0, 0, allow)])
+        {
+            writer.Write(code);
+            writer.Write(yes);
+            writer.Write(no);
+            writer.Write(operand);
+        }
+        return program.ToArray();
+    }
+}
