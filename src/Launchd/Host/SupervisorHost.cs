@@ -113,7 +113,15 @@ internal sealed class SupervisorHost : IDisposable
                 Defects.Report("turns-failed", defect);
             }
         }
-        EndTurn();
+        try
+        {
+            EndTurn();
+        }
+        catch (Exception defect)
+        {
+            // The services have ended as they were told to; what is still to be said to operators changes nothing in that.
+            Defects.Report("turns-failed", defect);
+        }
         return ExitCode.Value;
     }
 

@@ -60,10 +60,14 @@ internal static class KernelFacts
 
     /// <summary>What the supervisor does otherwise because a call is refused here, a sentence each, for its log.</summary>
     /// <param name="isSupervisor">Orphans were asked for already.</param>
-    public static IEnumerable<string> Lacks(bool isSupervisor) =>
-        ((KernelFinding[])[KernelProbes.PidfdOpen(), KernelProbes.PidfdSendSignal(), KernelProbes.Subreaper(isSupervisor), KernelProbes.CloseRange()])
-            .Where(f => f.State != FindingState.Ok)
-            .Select(f => $"{f.Name} is refused here ({f.Text}): {f.Consequence}");
+    public static IEnumerable<string> Lacks(bool isSupervisor)
+    {
+        KernelFinding open = KernelProbes.PidfdOpen();
+        // Without a pidfd there is nothing to send a signal to, and that is said already.
+        KernelFinding[] findings = [open, .. open.State == FindingState.Ok ? [KernelProbes.PidfdSendSignal()] : (KernelFinding[])[],
+            KernelProbes.Subreaper(isSupervisor), KernelProbes.CloseRange()];
+        return findings.Where(f => f.State != FindingState.Ok).Select(f => $"{f.Name} is refused here ({f.Text}): {f.Consequence}");
+    }
 
     private static KernelFinding Kernel()
     {

@@ -136,7 +136,7 @@ public sealed class SurvivalTests
             Assert.Equal(0, code);
             Happening refused = await supervisor.Event("exec-failed", "waits");
 
-            Assert.Contains("no thread can be started", refused.Text("reason"), StringComparison.Ordinal);
+            Assert.Contains("no thread can be started", refused.Text("text"), StringComparison.Ordinal);
             using ControlSocket control = await ControlSocket.To(supervisor);
             Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
             Assert.Equal(0, await supervisor.Stop());
@@ -159,11 +159,13 @@ public sealed class SurvivalTests
         using TemporaryDirectory directory = new();
         File.WriteAllBytes(directory["filter"], Filter(call));
         string[] around = ["/bin/sh", "-c", $"exec bwrap --dev-bind / / --cap-add ALL --seccomp 9 -- \"$@\" 9<{directory["filter"]}", "sh"];
+        // Nobody tells of the end of an orphan that goes to another process.
+        string beside = name == "subreaper" ? "" : "sleep 2147483646 & ";
         await using Supervisor supervisor = Supervisor.StartTextBy(
             around,
-            """
+            $"""
             [services.app]
-            command = ["/bin/sh", "-c", "sleep 2147483646 & exec sleep 2147483647"]
+            command = ["/bin/sh", "-c", "{beside}exec sleep 2147483647"]
             """,
             new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
         _ = await supervisor.Event("ready", "app");
@@ -231,7 +233,7 @@ public sealed class SurvivalTests
     }
 
     private static long Counter(JsonElement status, string name) =>
-        status.GetProperty("counters").TryGetProperty(name, out JsonElement count) ? count.GetInt64() : 0;
+        status.GetProperty("supervisor").GetProperty("counters").TryGetProperty(name, out JsonElement count) ? count.GetInt64() : 0;
 
     /// <summary>A program for seccomp(2) that answers one call with EPERM and lets all others pass.</summary>
     private static byte[] Filter(int call)
