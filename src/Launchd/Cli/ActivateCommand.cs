@@ -88,6 +88,8 @@ internal static class ActivateCommand
     {
         if (options.Command.IsEmpty)
             throw new CliException(ExitCode.Usage, $"activate needs a program behind '--': {Usage}");
+        if (context.WorkingDirectory is null)
+            throw new CliException(ExitCode.SystemRefused, "the working directory cannot be told: change to another one");
         ConfigSource source = RunCommand.ConfigurationOf(Name);
         // Before anything is made: what is wrong with the options is said at once.
         if (ActivationReader.Read(options, source, "/").Definition is null)
