@@ -36,7 +36,7 @@ internal static class DescriptorStore
                 d.Do(new Effect.CloseDescriptor(descriptor));
                 continue;
             }
-            if (WhyFull(d[service], 1) is { } refusal)
+            if ((WhyFull(d[service], 1) ?? WhyTooLong(d[service], name, 1)) is { } refusal)
             {
                 d.Do(new Effect.CloseDescriptor(descriptor));
                 d.Report(new Notice.Stored(instance.Id, slot.Slot, instance.Generation, instance.Pid, name, refusal));
@@ -63,11 +63,13 @@ internal static class DescriptorStore
             return;
         }
         ImmutableArray<DescriptorId> fresh = [.. order.Descriptors.Where(descriptor => !order.Duplicates.Contains(descriptor))];
-        if (WhyFull(d[service], fresh.Length - (order.Replaces ? ofName : 0)) is { } refusal)
+        int added = fresh.Length - (order.Replaces ? ofName : 0);
+        string? isFull = WhyFull(d[service], added), isTooLong = WhyTooLong(d[service], order.Name, added);
+        if ((isFull ?? isTooLong) is { } refusal)
         {
             CloseAll(d, order.Descriptors);
             d.Report(new Notice.Stored(live.Instance.Id, slot.Slot, live.Instance.Generation, live.Instance.Pid, order.Name, refusal));
-            d.Do(new Effect.AnswerStore(order.Call, new StoreAnswer(Refusal: $"fd_store = {d[service].Definition.FdStoreCount}")));
+            d.Do(new Effect.AnswerStore(order.Call, new StoreAnswer(Refusal: isFull is null ? refusal : $"fd_store = {d[service].Definition.FdStoreCount}")));
             return;
         }
         int removed = order.Replaces ? Remove(d, service, s => s.Name == order.Name) : 0;
@@ -125,6 +127,17 @@ internal static class DescriptorStore
         return limit == 0 ? "the service has no fd_store"
             : state.Stored.Length == limit ? $"its fd_store holds {limit} already"
             : $"its fd_store holds {state.Stored.Length} already, of at most {limit}";
+    }
+
+    // A program is not executed with a variable of more than 128 KiB (MAX_ARG_STRLEN, execve(2)), and LISTEN_FDNAMES has them all.
+    private static string? WhyTooLong(ServiceState state, string name, int count)
+    {
+        if (count <= 0 || (state.Stored.Length + count) * (long)(Limits.LongestDescriptorName + 1) <= Limits.StoredNamesLength)
+            return null;
+        long length = count * (long)(name.Length + 1);
+        foreach (StoredDescriptor stored in state.Stored)
+            length += stored.Name.Length + 1;
+        return length <= Limits.StoredNamesLength ? null : $"the names in its fd_store would have more than {Limits.StoredNamesLength} characters together";
     }
 
     private static void Keep(Draft d, int service, SlotState slot, Instance instance, StoredDescriptor stored, bool isPolled)

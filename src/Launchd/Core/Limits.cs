@@ -27,8 +27,28 @@ internal static class Limits
     /// <summary>Names that one instance may have published at a time.</summary>
     public const int PublishedCount = 256;
 
-    /// <summary>Descriptors that wait for a successor to watch its channel.</summary>
+    /// <summary>
+    /// Of what a service has published, event counters, timers and the like: to know them again the supervisor must hold them. So many of all
+    /// instances of a service, and of all services.
+    /// </summary>
+    public const int ReferencesPerServiceCount = 64;
+    public const int ReferenceCount = 1024;
+
+    /// <summary>Descriptors that wait for a successor to watch its channel, and for all successors together.</summary>
     public const int HandedOverCount = 1024;
+    public const int HandedOverInAllCount = 4096;
+
+    /// <summary>Longest name of a descriptor, as systemd has it.</summary>
+    public const int LongestDescriptorName = 255;
+
+    /// <summary>
+    /// Characters of the names in a store together, each with its separator: half of what one variable of a program may have (128 KiB); the other
+    /// half is for the names of the configuration.
+    /// </summary>
+    public const int StoredNamesLength = 64 << 10;
+
+    /// <summary>Descriptors that come with the notifications of one instance and are looked at in one turn of the loop.</summary>
+    public const int DescriptorsPerTurn = 256;
 
     /// <summary>The memory of <c>SaveState</c>.</summary>
     public const long StateBytes = 64L << 20;

@@ -16,6 +16,10 @@ internal sealed class EffectRunner : IDisposable
     private readonly HostParts _parts;
     private readonly Dictionary<ConnectionId, AcceptedConnection> _connections = [];
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
+
+    // What the stores of services hold, to tell what is there already.
+    private readonly Dictionary<ServiceName, DescriptorSet> _stored = [];
+    private readonly Dictionary<DescriptorId, ServiceName> _storedBy = [];
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
     private readonly ListenerUse _use;
     private readonly Preparations _preparations;
@@ -108,22 +112,18 @@ internal sealed class EffectRunner : IDisposable
     /// <param name="received">From <see cref="Receive"/>.</param>
     public ImmutableArray<DescriptorId> FindDuplicates(ServiceName service, string? replaced, ImmutableArray<DescriptorId> received)
     {
-        List<(DescriptorIdentity Identity, FileDescriptor Descriptor)> present = [];
-        foreach (StoredDescriptor stored in _host.Core.Find(service)?.Stored ?? [])
-        {
-            if (stored.Name != replaced && FindStored(stored.Id) is { } descriptor)
-                present.Add((Channel.DescriptorFacts.Of(descriptor).Identity, descriptor));
-        }
+        DescriptorSet? stored = _stored.GetValueOrDefault(service);
+        DescriptorSet together = new();
+        HashSet<FileDescriptor> gone = [.. (replaced is null ? [] : _host.Core.Find(service)?.Stored ?? [])
+            .Where(s => s.Name == replaced).Select(s => FindStored(s.Id)).OfType<FileDescriptor>()];
         List<DescriptorId> duplicates = [];
         foreach (DescriptorId id in received)
         {
             FileDescriptor taken = _received[id];
             DescriptorIdentity identity = Channel.DescriptorFacts.Of(taken).Identity;
-            // Comparing open file descriptions costs a call: only where the file is the same one.
-            if (present.Exists(p => p.Identity == identity && ProcessDescriptors.AreSame(p.Descriptor, taken)))
+            bool isStored = stored?.Find(identity, taken) is { } same && !gone.Contains(same);
+            if (isStored || !together.Add(identity, taken))
                 duplicates.Add(id);
-            else
-                present.Add((identity, taken));
         }
         return [.. duplicates];
     }
@@ -246,6 +246,8 @@ internal sealed class EffectRunner : IDisposable
     {
         UnwatchListeners(service);
         _use.Unwatch(service);
+        if (_host.Core.Find(service) is null or { Stored.IsEmpty: true })
+            _stored.Remove(service);
         _parts.NotifySockets.Forget(service);
         _parts.Lanes.Forget(service);
         _parts.Pump.Forget(service.Text);
@@ -315,7 +317,13 @@ internal sealed class EffectRunner : IDisposable
 
     private void Keep(Effect.Keep keep)
     {
-        if (!keep.IsPolled || !_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
+        if (!_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
+            return;
+        if (!_stored.TryGetValue(keep.Service, out DescriptorSet? stored))
+            _stored.Add(keep.Service, stored = new DescriptorSet());
+        if (stored.Add(Channel.DescriptorFacts.Of(descriptor).Identity, descriptor))
+            _storedBy.Add(keep.Descriptor.Id, keep.Service);
+        if (!keep.IsPolled)
             return;
         // A file never hangs up, and one of a user-space file system may not answer when it is asked.
         if (Channel.DescriptorFacts.Of(descriptor).IsFile)
@@ -328,6 +336,8 @@ internal sealed class EffectRunner : IDisposable
     {
         if (!_received.Remove(id, out FileDescriptor? descriptor))
             return;
+        if (_storedBy.Remove(id, out ServiceName service))
+            _stored[service].Remove(Channel.DescriptorFacts.Of(descriptor).Identity, descriptor);
         _host.Loop.Unwatch(descriptor);
         descriptor.Dispose();
     }

@@ -1,8 +1,13 @@
+using System.Runtime.InteropServices;
+
 namespace Launchd.Interop;
 
-// memfd_create(2), fcntl(2): what Tmds.LibC (2020) does not know yet.
+// memfd_create(2), fcntl(2), sendfile(2): what Tmds.LibC (2020) does not know yet, or not at all.
 internal static unsafe partial class Libc
 {
     /// <summary>Linux 6.3; not executable, and nobody can make it so. Implies MFD_ALLOW_SEALING.</summary>
     public const uint MFD_NOEXEC_SEAL = 0x8;
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint sendfile(int to, int from, long* offset, nuint count);
 }

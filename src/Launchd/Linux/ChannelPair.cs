@@ -13,6 +13,8 @@ internal static unsafe class ChannelPair
     // cannot park more than some hundreds of descriptors, which count against our user until they are read.
     private const int SendBufferBytes = 40_000;
 
+    private static readonly System.Buffers.SearchValues<byte> LowerHexDigits = System.Buffers.SearchValues.Create("0123456789abcdef"u8);
+
     /// <summary>False with the reason; nothing is left open then.</summary>
     public static bool TryOpen(out FileDescriptor ours, out FileDescriptor theirs, out Errno refused)
     {
@@ -37,14 +39,28 @@ internal static unsafe class ChannelPair
     }
 
     /// <summary>
-    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, and nothing else makes
-    /// pairs of this type here.
+    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, nothing else makes pairs of
+    /// this type here, and nobody has named its peer, which is ours. A client of a listener has the listener's credentials, which may be ours
+    /// as well, but the peer of a client has the listener's name.
     /// </summary>
     public static bool IsEnd(FileDescriptor descriptor)
     {
         int type = 0;
         Tmds.Linux.socklen_t length = sizeof(int);
         return getsockopt(descriptor.Number, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET
-            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _) && peer.Pid == Interop.Libc.getpid();
+            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _) && peer.Pid == Interop.Libc.getpid() && !HasNamedPeer(descriptor);
+    }
+
+    // unix(7): the address of a socket without a name is the family alone. Where a socket with SO_PASSCRED sends, as our ends do, the kernel
+    // gives it a name of its own: an abstract one of five hexadecimal digits.
+    private static bool HasNamedPeer(FileDescriptor descriptor)
+    {
+        const int FamilyBytes = sizeof(ushort), AutomaticBytes = 1 + 5;
+        byte* address = stackalloc byte[128];
+        Tmds.Linux.socklen_t length = 128;
+        if (getpeername(descriptor.Number, (Tmds.Linux.sockaddr*)address, &length) != 0 || length <= FamilyBytes)
+            return false;
+        ReadOnlySpan<byte> name = new(address + FamilyBytes, (int)length - FamilyBytes);
+        return name.Length != AutomaticBytes || name[0] != 0 || name[1..].ContainsAnyExcept(LowerHexDigits);
     }
 }

@@ -179,7 +179,8 @@ internal static unsafe class FileOpener
         return new OpenFailure("fcntl", subject, refused);
     }
 
-    private static FileDescriptor? CreateMemory(string name, out Errno refused)
+    /// <summary>Empty memory that can be sealed, close-on-exec. Null with the reason.</summary>
+    public static FileDescriptor? CreateMemory(string name, out Errno refused)
     {
         fixed (byte* text = CString.From(name))
         {

@@ -62,6 +62,16 @@ internal static unsafe class ProcessDescriptors
     }
 
     /// <summary>
+    /// How kcmp(2) orders two of our descriptors by their open file descriptions: 0 the same, 1 the first comes before, 2 behind. Anything else: the
+    /// kernel does not tell.
+    /// </summary>
+    public static int Compare(FileDescriptor first, FileDescriptor second)
+    {
+        int self = Libc.getpid();
+        return (int)Libc.descriptor_call(Libc.SYS_kcmp, self, self, Libc.KCMP_FILE, first.Number, second.Number);
+    }
+
+    /// <summary>
     /// A new open file description of what a descriptor means, with its own offset: proc_pid_fd(5). Never with more rights than the
     /// descriptor has. Null with the reason: EACCES, it has not that access; ENXIO, it is a socket.
     /// </summary>

@@ -94,6 +94,30 @@ public sealed class StoreTests
         Assert.Contains(effects, e => e is Effect.Forget);
     }
 
+    // A program is not executed with a variable of more than 128 KiB.
+    [Fact]
+    public void TheNamesTogetherStayShorterThanAVariableMayBe()
+    {
+        Supervisor core = new(A.Definition(A.Service("app") with { FdStoreCount = 1024 }), seed: 1);
+        InstanceId app = core.Step(Event.Booted.Value, new Moment(1)).OfType<Effect.Spawn>().Single().Instance;
+        _ = core.Step(new Event.Spawned(app, 100), new Moment(2));
+        string longest = new('x', Limits.LongestDescriptorName);
+        List<string?> refusals = [];
+        for (int i = 0; i < 300; i++)
+        {
+            StoreOrder order = new() { Call = i, Name = longest, Descriptors = Ids([i + 1]), Duplicates = [] };
+            refusals.Add(core.Step(new Event.StoreAsked(app, order), new Moment(3 + i)).OfType<Effect.AnswerStore>().Single().Answer.Refusal);
+        }
+
+        int kept = core.Find(new ServiceName("app"))!.Stored.Length;
+        Assert.Equal(Limits.StoredNamesLength / (Limits.LongestDescriptorName + 1), kept);
+        Assert.All(refusals.Take(kept), Assert.Null);
+        Assert.All(refusals.Skip(kept), r => Assert.Contains("names", r, StringComparison.Ordinal));
+        // Short names still fit in count, and what takes the place of another needs no more room.
+        StoreOrder another = new() { Call = 999, Name = longest, Descriptors = Ids([999]), Duplicates = [], Replaces = true };
+        Assert.Null(core.Step(new Event.StoreAsked(app, another), new Moment(1000)).OfType<Effect.AnswerStore>().Single().Answer.Refusal);
+    }
+
     [Fact]
     public void AnInstanceThatIsOverIsAnsweredToo()
     {

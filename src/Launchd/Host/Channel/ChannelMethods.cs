@@ -227,12 +227,13 @@ internal sealed class ChannelMethods(ChannelServer server)
             from.Answer(BadRequest(Packet, "descriptors", "SaveState takes one memfd"));
             return;
         }
-        if (FileStatus.Read(descriptors[0]!, out FileStatus status) != Errno.None || status.SizeBytes > Limits.StateBytes)
+        if (KeptState.Take(descriptors[0]!, out string? fault) is not { } kept)
         {
-            from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state")));
+            from.Answer(fault is null ? Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state")) : BadRequest(Packet, "descriptors", fault));
             return;
         }
-        Host.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(descriptors.Take(0))));
+        FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));
+        Host.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(state)));
         from.Answer(ChannelPacket.Empty);
     }
 

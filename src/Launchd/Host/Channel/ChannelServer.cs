@@ -31,6 +31,9 @@ internal sealed class ChannelServer : IDisposable
     /// <summary>Descriptors that were sent over channels since the start.</summary>
     public long SentCount { get; private set; }
 
+    /// <summary>What is held for a service because its programs published it or hand it over.</summary>
+    public int HeldCountOf(ServiceName service) => Siblings.ReferenceCountOf(service) + HandOvers.CountOf(service);
+
     /// <summary>The program runs: listens to it. Takes over the instance's end.</summary>
     public void Open(RunningInstance instance)
     {

@@ -34,7 +34,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
         }
         if (!TryKeep(successor, new Handed(from.Instance.Id, name, TakeAll(descriptors))))
         {
-            from.Answer(server.Packet.Error("LimitReached", ("limit", $"{Limits.HandedOverCount} descriptors that wait for the successor")));
+            from.Answer(server.Packet.Error("LimitReached", ("limit", $"{Limits.HandedOverCount} descriptors that wait for the successor, and {Limits.HandedOverInAllCount} for all")));
             return;
         }
         if (server.Find(successor) is { } to)
@@ -68,6 +68,10 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
     /// <summary>From whom something waits for an instance; null: nothing does.</summary>
     public InstanceId? Source(InstanceId successor) => _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Peek().From : null;
 
+    /// <summary>Descriptors that wait for successors of a service.</summary>
+    public int CountOf(Model.ServiceName service) =>
+        _waiting.Count == 0 ? 0 : _waiting.Where(w => w.Key.Service == service).Sum(w => w.Value.Sum(h => h.Descriptors.Length));
+
     public void Progress(ChannelConnection from, long remaining)
     {
         server.Host.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
@@ -91,7 +95,8 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
     private bool TryKeep(InstanceId successor, Handed handed)
     {
         _ = _waiting.TryGetValue(successor, out Queue<Handed>? waiting);
-        if ((waiting?.Sum(h => h.Descriptors.Length) ?? 0) + handed.Descriptors.Length > Limits.HandedOverCount)
+        int present = waiting?.Sum(h => h.Descriptors.Length) ?? 0, all = _waiting.Values.Sum(q => q.Sum(h => h.Descriptors.Length));
+        if (present + handed.Descriptors.Length > Limits.HandedOverCount || all + handed.Descriptors.Length > Limits.HandedOverInAllCount)
         {
             handed.Dispose();
             return false;

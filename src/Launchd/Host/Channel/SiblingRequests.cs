@@ -55,15 +55,24 @@ internal sealed class SiblingRequests : IDisposable
             from.Answer(ChannelMethods.BadRequest(Packet, "number", "the end of an instance channel cannot be published"));
             return;
         }
+        PublishedDescriptor record = Record(instance, taken);
+        if (record.Reference is not null && HasTooManyReferences(instance.Id, request.Name))
+        {
+            record.Dispose();
+            from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.ReferencesPerServiceCount} published event counters, timers and the like of a "
+                + $"service, and {Limits.ReferenceCount} of all")));
+            return;
+        }
         if (_siblings.Publish(instance.Id, instance.Slot, instance.Generation, request.Name, request.Number, out Publication? replaced) is not { } published)
         {
+            record.Dispose();
             from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.PublishedCount} published names")));
             return;
         }
         instance.HasSpoken = true;
         if (replaced is not null)
             Drop(replaced);
-        _published.Add(published.Id, Record(instance, taken));
+        _published.Add(published.Id, record);
         from.Answer(ChannelPacket.Empty);
         foreach (WaitingRequest waiting in _siblings.TakeWaiting(published))
         {
@@ -186,6 +195,18 @@ internal sealed class SiblingRequests : IDisposable
         }
         return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous
             ? new FileDescriptor(taken.ReleaseNumber(), Host.Parts.Lanes.Of(instance.Id.Service)) : null);
+    }
+
+    /// <summary>Descriptors that are held to know again what a service has published.</summary>
+    public int ReferenceCountOf(Model.ServiceName service) => _siblings.Of(service).Count(p => _published[p.Id].Reference is not null);
+
+    private bool HasTooManyReferences(InstanceId instance, string name)
+    {
+        // One in the place of another is no more than before.
+        if (_siblings.Of(instance.Service).Any(p => p.Owner == instance && p.Name == name && _published[p.Id].Reference is not null))
+            return false;
+        return ReferenceCountOf(instance.Service) >= Limits.ReferencesPerServiceCount
+            || _published.Values.Count(p => p.Reference is not null) >= Limits.ReferenceCount;
     }
 
     private void Drop(Publication gone)
