@@ -21,7 +21,7 @@ internal static class EventsCommand
                 "Events", request, ControlClient.Json.EventsRequest, ControlClient.Json.EventsReply, timeout);
             foreach (EventsReply reply in replies)
             {
-                WarnOfLost(context, reply.Lost, "events");
+                WarnOfLost(context, reply.Lost, "events", "more came than are kept, or than were read in time");
                 foreach (JsonElement item in reply.Events)
                     context.Output.WriteLine(options.Json ? Compact(item) : EventText.Line(context.Output, item, context.Zone));
                 context.Output.Writer.Flush();
@@ -34,13 +34,13 @@ internal static class EventsCommand
         return ExitCode.Done;
     }
 
-    /// <summary>Says on standard error how many a slow reader has missed, where the gap is.</summary>
-    public static void WarnOfLost(CliContext context, long lost, string what)
+    /// <summary>Says on standard error how many a reader has missed, where the gap is.</summary>
+    public static void WarnOfLost(CliContext context, long lost, string what, string why)
     {
         if (lost == 0)
             return;
         context.Output.Writer.Flush();
-        context.Error.WriteLine($"launchd-cs: {lost} {what} were lost here: they came faster than they were read");
+        context.Error.WriteLine($"launchd-cs: {lost} {what} were lost here: {why}");
     }
 
     private static string Compact(JsonElement item) => JsonSerializer.Serialize(item, ControlClient.Json.JsonElement);

@@ -25,7 +25,7 @@ internal static class LogsCommand
                 "Logs", request, ControlClient.Json.LogsRequest, ControlClient.Json.LogsReply, timeout);
             foreach (LogsReply reply in replies)
             {
-                EventsCommand.WarnOfLost(context, reply.Lost, "lines");
+                EventsCommand.WarnOfLost(context, reply.Lost, "lines", "they came faster than they were read");
                 foreach (LogLine line in reply.Lines)
                     Write(context, line, options.Json);
                 context.Output.Writer.Flush();

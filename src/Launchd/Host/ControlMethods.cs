@@ -272,8 +272,8 @@ internal sealed class ControlMethods : IDisposable
     {
         while (!to.IsClosed)
         {
-            JournalEntry[] batch = _host.Parts.Journal.Read(next, Math.Min(end, next + EventsPerAnswer), out long lost);
-            if (batch.Length == 0)
+            JournalEntry[] batch = _host.Parts.Journal.Read(next, end, EventsPerAnswer, out long lost);
+            if (batch.Length == 0 && lost == 0)
                 break;
             WriteEvents(to, batch, lost, continues: true);
             next += lost + batch.Length;

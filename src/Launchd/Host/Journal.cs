@@ -14,11 +14,23 @@ internal sealed record ListenerOpened(string Socket, string Address);
 /// <summary>The supervisor runs.</summary>
 internal sealed record SupervisorStarted(string Reason, int Pid);
 
-/// <summary>The newest events, and those who follow them.</summary>
+/// <summary>
+/// The newest events, and those who follow them. Where there is no more room, the oldest event goes of whoever has most: so what one service
+/// says, however much it is, never pushes out another's, unless that one has as many itself.
+/// </summary>
 internal sealed class Journal
 {
-    private readonly JournalEntry[] _ring = new JournalEntry[Limits.JournalCount];
+    private readonly LinkedList<Kept> _kept = [];
+    private readonly Dictionary<ServiceName, Share> _shares = [];
+    private readonly ShareSizes _sizes = new();
+
+    // What is of no service.
+    private readonly Share _own = new();
+    private readonly int _most;
     private long _count;
+
+    /// <param name="most">How many are kept.</param>
+    public Journal(int most = Limits.JournalCount) => _most = most;
 
     /// <summary>Called with each new event, on the loop.</summary>
     public event Action<JournalEntry>? Added;
@@ -26,26 +38,115 @@ internal sealed class Journal
     public void Add(object what)
     {
         JournalEntry entry = new(Clock.UtcNow, what);
-        _ring[_count++ % _ring.Length] = entry;
+        Share share = ShareOf(what);
+        if (_kept.Count >= _most)
+            DropOldestOfLargest();
+        share.Kept.Enqueue(_kept.AddLast(new Kept(_count++, entry)));
+        _sizes.Note(share);
         Added?.Invoke(entry);
     }
 
     /// <summary>How many there were since the start.</summary>
     public long Count => _count;
 
+    /// <summary>How many of a service are not kept any more.</summary>
+    public long DroppedOf(ServiceName service) => _shares.GetValueOrDefault(service)?.DroppedCount ?? 0;
+
     /// <summary>Events by their number, from <paramref name="first"/> to before <paramref name="end"/>, as far as they have happened.</summary>
     /// <param name="first">From 0.</param>
     /// <param name="end">At least <paramref name="first"/>.</param>
-    /// <param name="lost">How many at the beginning are not kept any more; as many more are given behind.</param>
-    public JournalEntry[] Read(long first, long end, out long lost)
+    /// <param name="most">How many of them at a time.</param>
+    /// <param name="lost">How many before the last of them are not kept any more: with those that are read it leads to the next.</param>
+    public JournalEntry[] Read(long first, long end, int most, out long lost)
     {
-        lost = Math.Max(0, _count - _ring.Length - first);
-        first += lost;
-        end = Math.Min(_count, end + lost);
-        JournalEntry[] read = new JournalEntry[Math.Max(0, end - first)];
-        for (int i = 0; i < read.Length; i++)
-            read[i] = _ring[(first + i) % _ring.Length];
-        return read;
+        List<JournalEntry> read = [];
+        long next = first;
+        for (LinkedListNode<Kept>? at = FirstFrom(first); at is not null && at.Value.Number < end && read.Count < most; at = at.Next)
+        {
+            read.Add(at.Value.Entry);
+            next = at.Value.Number + 1;
+        }
+        if (read.Count < most)
+            next = Math.Max(next, Math.Min(end, _count));
+        lost = next - first - read.Count;
+        return [.. read];
+    }
+
+    // Those who read come from the front or wait at the end.
+    private LinkedListNode<Kept>? FirstFrom(long number)
+    {
+        if (number >= _count)
+            return null;
+        LinkedListNode<Kept>? at = _kept.First;
+        while (at is not null && at.Value.Number < number)
+            at = at.Next;
+        return at;
+    }
+
+    private Share ShareOf(object what)
+    {
+        if (what is not Notice { Service: { } service })
+            return _own;
+        if (!_shares.TryGetValue(service, out Share? share))
+            _shares.Add(service, share = new Share());
+        return share;
+    }
+
+    private void DropOldestOfLargest()
+    {
+        Share largest = _sizes.Largest!;
+        _kept.Remove(largest.Kept.Dequeue());
+        largest.DroppedCount++;
+        _sizes.Note(largest);
+    }
+
+    private readonly record struct Kept(long Number, JournalEntry Entry);
+
+    /// <summary>What is kept of one service, oldest first.</summary>
+    private sealed class Share
+    {
+        public Queue<LinkedListNode<Kept>> Kept { get; } = [];
+
+        public long DroppedCount { get; set; }
+
+        /// <summary>Where it stands among those of the same size; kept by <see cref="ShareSizes"/>.</summary>
+        public int Size { get; set; }
+        public int Place { get; set; }
+    }
+
+    /// <summary>Shares by how much they have, so that the largest is found in constant time.</summary>
+    private sealed class ShareSizes
+    {
+        private readonly List<List<Share>> _ofSize = [[]];
+
+        public Share? Largest
+        {
+            get
+            {
+                while (_ofSize.Count > 1 && _ofSize[^1].Count == 0)
+                    _ofSize.RemoveAt(_ofSize.Count - 1);
+                return _ofSize.Count > 1 ? _ofSize[^1][0] : null;
+            }
+        }
+
+        /// <summary>A share has one more or one less.</summary>
+        public void Note(Share share)
+        {
+            if (share.Size > 0)
+            {
+                List<Share> before = _ofSize[share.Size];
+                before[share.Place] = before[^1];
+                before[share.Place].Place = share.Place;
+                before.RemoveAt(before.Count - 1);
+            }
+            share.Size = share.Kept.Count;
+            while (_ofSize.Count <= share.Size)
+                _ofSize.Add([]);
+            if (share.Size == 0)
+                return;
+            share.Place = _ofSize[share.Size].Count;
+            _ofSize[share.Size].Add(share);
+        }
     }
 
     /// <summary>One event as JSON: time, kind, and the keys of the kind.</summary>
