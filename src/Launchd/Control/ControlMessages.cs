@@ -125,6 +125,15 @@ internal sealed record ServiceStatus
     /// <summary>Why it is not ready, in one sentence.</summary>
     public string? Reason { get; init; }
     public required string[] Sockets { get; init; }
+
+    /// <summary>What the supervisor holds for it beyond the configuration: stored, saved as state, published, on the way to a successor.</summary>
+    public int HeldDescriptors { get; init; }
+
+    /// <summary>Lines of it that its log file or the supervisor's output did not take.</summary>
+    public long LostLines { get; init; }
+
+    /// <summary>Events of it that are not kept any more.</summary>
+    public long LostEvents { get; init; }
     public required InstanceStatus[] Instances { get; init; }
 }
 
@@ -248,7 +257,8 @@ internal sealed record ErrorDetail
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(ControlCall))]
 [JsonSerializable(typeof(ControlAnswer))]
 [JsonSerializable(typeof(ServicesRequest))]

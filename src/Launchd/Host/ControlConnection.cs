@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Launchd.Client;
@@ -11,12 +12,12 @@ namespace Launchd.Host;
 /// One operator: NUL-terminated JSON in, the same out, answered in order. Bounded both ways; a peer that sends nonsense, too much, or
 /// does not read is cut off, and nobody else notices.
 /// </summary>
-internal sealed class ControlConnection
+internal sealed class ControlConnection : IControlPlace
 {
     private const int MostInputBytes = 1 << 20;
     private const int MostOutputBytes = 8 << 20;
     private const int MostWaitingBytes = 64 << 10;
-    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32 };
+    private static readonly JsonReaderOptions Strict = new() { MaxDepth = 32 };
 
     private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
@@ -37,9 +38,11 @@ internal sealed class ControlConnection
     // The call that is under way wants no answer.
     private bool _isOneway;
 
-    public ControlConnection(SupervisorHost host, ControlMethods methods, FileDescriptor socketTaken, Action<ControlConnection> onClose)
+    public ControlConnection(
+        SupervisorHost host, ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, Action<ControlConnection> onClose)
     {
         _host = host;
+        Peer = peer;
         _methods = methods;
         _socket = socketTaken;
         _onClose = onClose;
@@ -52,8 +55,16 @@ internal sealed class ControlConnection
 
     public bool IsClosed => _isClosed;
 
-    /// <summary>No call is under way, no half of one has come, and nothing waits to be read: closing it loses nothing.</summary>
-    public bool IsIdle => !_isBusy && _inputCount == 0 && _outputCount == 0;
+    public ControlPeer Peer { get; }
+
+    /// <summary>The call that is under way ends when the peer leaves.</summary>
+    public bool IsFollowing { get; set; }
+
+    public PlaceRank Rank => _outputCount > 0 ? PlaceRank.Unread
+        : _isBusy ? (IsFollowing ? PlaceRank.Follows : PlaceRank.Waits)
+        : _inputCount > 0 ? PlaceRank.Half : PlaceRank.Idle;
+
+    private SlowLane Lane => Peer.IsOwner ? _host.Parts.Lanes.Owners : _host.Parts.Lanes.Operators;
 
     /// <summary>Bytes that the peer has not read yet.</summary>
     public int PendingBytes => _outputCount;
@@ -110,7 +121,7 @@ internal sealed class ControlConnection
             return;
         _isClosed = true;
         _host.Loop.Unwatch(_socket);
-        _host.Parts.Lanes.Operators.CloseQueue(_socket);
+        Lane.CloseQueue(_socket);
         _attached?.Dispose();
         Closed?.Invoke();
         _onClose(this);
@@ -139,7 +150,7 @@ internal sealed class ControlConnection
             Array.Resize(ref _input, _input.Length * 2);
         }
         // No call takes descriptors. They are received all the same: what nobody receives is closed in this very call, and may linger.
-        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), _host.Parts.Lanes.Operators);
+        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), Lane);
         if (received.Outcome == ReceiveOutcome.WouldBlock)
             return;
         if (received.Outcome != ReceiveOutcome.Message)
@@ -147,7 +158,7 @@ internal sealed class ControlConnection
             Close();
             return;
         }
-        if (_host.Parts.Lanes.Operators.IsFull)
+        if (Lane.IsFull)
         {
             _host.Count("control-descriptors-not-closed");
             Close();
@@ -164,10 +175,10 @@ internal sealed class ControlConnection
             int end = _input.AsSpan(0, _inputCount).IndexOf((byte)0);
             if (end < 0)
                 return;
-            ControlCall? call = Parse(_input.AsSpan(0, end));
+            RequestFault? fault = Parse(_input.AsSpan(0, end), out ControlCall call);
             _input.AsSpan(end + 1, _inputCount - end - 1).CopyTo(_input);
             _inputCount -= end + 1;
-            if (call is null)
+            if (fault is { Parameter: not "parameters" })
             {
                 _host.Count("control-messages-unreadable");
                 Close();
@@ -175,7 +186,10 @@ internal sealed class ControlConnection
             }
             _isBusy = true;
             _isOneway = call.Oneway;
-            Handle(call);
+            if (fault is { } wrong)
+                Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Parameter, Text = wrong.Text });
+            else
+                Handle(call);
         }
         // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
         if (!_isBusy && !_isClosed && _input.AsSpan(0, _inputCount).Contains((byte)0))
@@ -191,7 +205,7 @@ internal sealed class ControlConnection
         catch (JsonException wrong)
         {
             Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters",
-                Text = "a parameter is unknown or of the wrong kind" });
+                Text = "a parameter is unknown, of the wrong kind, or there twice" });
         }
         catch (Exception defect)
         {
@@ -202,22 +216,29 @@ internal sealed class ControlConnection
         }
     }
 
-    private static ControlCall? Parse(ReadOnlySpan<byte> text)
+    private static RequestFault? Parse(ReadOnlySpan<byte> text, out ControlCall call)
     {
+        call = new ControlCall("");
+        RequestFault? fault = CallEnvelope.Read(text, Strict, out CallEnvelope envelope);
         try
         {
-            using JsonDocument checkedDepth = JsonDocument.Parse(text.ToArray(), Strict);
-            return JsonSerializer.Deserialize(checkedDepth.RootElement, ControlJson.Default.ControlCall) is { Method: not null } call ? call : null;
+            // A method that is written with escapes is none: its name is one text, here as on the channel.
+            string method = !envelope.HasMethod ? ""
+                : envelope.Method.ValueIsEscaped ? Encoding.UTF8.GetString(envelope.Method.ValueSpan) : envelope.Method.GetString() ?? "";
+            call = new ControlCall(method, null, envelope.IsMore, envelope.IsOneway);
+            if (fault is null && envelope.HasParameters)
+                call = call with { Parameters = JsonElement.ParseValue(ref envelope.Parameters) };
+            return fault;
         }
-        catch (JsonException)
+        catch (Exception malformed) when (CallEnvelope.IsMalformed(malformed))
         {
-            return null;
+            return CallEnvelope.NoObject;
         }
     }
 
     private void Finish()
     {
-        _isBusy = false;
+        _isBusy = IsFollowing = false;
         if (!_isClosed && _inputCount > 0)
             _host.Parts.Mailbox.Post(TakeCalls);
     }

@@ -38,6 +38,16 @@ internal sealed class ControlMethods : IDisposable
 
     public void Call(ControlConnection from, ControlCall call)
     {
+        if (ControlRights.Of(call.Method) is not { } needed)
+        {
+            from.Refuse(ControlNames.MethodNotFound, new ErrorDetail { Name = call.Method });
+            return;
+        }
+        if (!from.Peer.May(needed))
+        {
+            from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Name = call.Method, Text = ControlRights.Refusal("take descriptors") });
+            return;
+        }
         string prefix = ControlNames.Interface + ".";
         switch (call.Method.StartsWith(prefix, StringComparison.Ordinal) ? call.Method[prefix.Length..] : call.Method)
         {
@@ -60,9 +70,7 @@ internal sealed class ControlMethods : IDisposable
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
             case "org.varlink.service.GetInterfaceDescription": Describe(from, Read(call, ControlJson.Default.InterfaceRequest)); break;
-            default:
-                from.Refuse(ControlNames.MethodNotFound, new ErrorDetail { Name = call.Method });
-                break;
+            default: throw new System.Diagnostics.UnreachableException(call.Method);
         }
     }
 
@@ -71,10 +79,16 @@ internal sealed class ControlMethods : IDisposable
     private static T Read<T>(ControlCall call, JsonTypeInfo<T> type)
         where T : class
     {
-        JsonElement parameters = call.Parameters ?? default;
-        return (parameters.ValueKind == JsonValueKind.Undefined
-            ? JsonSerializer.Deserialize("{}"u8, type)
-            : JsonSerializer.Deserialize(parameters, type)) ?? throw new JsonException("parameters are null");
+        try
+        {
+            return (call.Parameters is { } parameters ? JsonSerializer.Deserialize(parameters, type) : JsonSerializer.Deserialize("{}"u8, type))
+                ?? throw new JsonException("parameters are null");
+        }
+        catch (InvalidOperationException noText)
+        {
+            // Half of a surrogate pair, or no UTF-8, in a text.
+            throw new JsonException("a text is no Unicode", noText);
+        }
     }
 
     private void Status(ControlConnection from, FilterRequest request)
@@ -217,6 +231,7 @@ internal sealed class ControlMethods : IDisposable
             return;
         }
         LogFollower? follower = null;
+        from.IsFollowing = true;
         follower = _host.Parts.Pump.Follow(only, count, (lines, lost) =>
         {
             from.Continue(new LogsReply(lines, lost), ControlJson.Default.LogsReply);
@@ -260,7 +275,7 @@ internal sealed class ControlMethods : IDisposable
 
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
     {
-        bool follow = request.Follow && call.More;
+        bool follow = from.IsFollowing = request.Follow && call.More;
         Tell(from, 0, follow ? long.MaxValue : _host.Parts.Journal.Count, follow);
     }
 

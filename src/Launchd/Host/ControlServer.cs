@@ -1,6 +1,5 @@
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Interop;
 using Launchd.Linux;
 
 namespace Launchd.Host;
@@ -11,9 +10,6 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed class ControlServer : IDisposable
 {
-    /// <summary>Connections at a time; above it the one that has been silent longest makes room.</summary>
-    private const int MostConnections = 64;
-
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
 
     private readonly SupervisorHost _host;
@@ -55,7 +51,7 @@ internal sealed class ControlServer : IDisposable
             // accept4(2) looks for a number before it looks into the queue, so it says this of an empty one too.
             if (isShort && !ListenerState.IsReadable(_listener.Descriptor))
                 return;
-            if (isShort && (_reserve.Lend() || Evict()))
+            if (isShort && (_reserve.Lend() || Evict(ControlPlaces.FirstThatWaitsForNothing(_connections))))
                 continue;
             if (accepted is null)
             {
@@ -63,13 +59,13 @@ internal sealed class ControlServer : IDisposable
                     PauseAccepting();
                 return;
             }
-            if (!IsAdmitted(accepted) || !HasRoom())
+            if (Admit(accepted) is not { } peer)
             {
                 _host.Count("control-connections-refused");
                 accepted.Dispose();
                 continue;
             }
-            ControlConnection connection = new(_host, _methods, accepted, Forget);
+            ControlConnection connection = new(_host, _methods, peer, accepted, Forget);
             if (!connection.IsClosed)
                 _connections.Add(connection);
         }
@@ -95,22 +91,26 @@ internal sealed class ControlServer : IDisposable
         _host.Loop.Change(_listener.Descriptor, IoReadiness.Readable);
     }
 
-    // Who opens connections and says nothing must not keep operators out; whoever waits for an answer is not disturbed.
-    private bool HasRoom() => _connections.Count < MostConnections || Evict();
-
-    private bool Evict()
+    private bool Evict(ControlConnection? leaves)
     {
-        ControlConnection? silent = _connections.Find(c => c.IsIdle);
-        if (silent is null)
+        if (leaves is null)
             return false;
         _host.Count("control-connections-evicted");
-        silent.Close();
+        leaves.Close();
         return true;
     }
 
     // Where the file opens the socket to a group or to all, the kernel's check of the path is the one that counts.
     private bool AdmitsOthers => (_host.Definition.ControlMode & 0b000_110_110) != 0;
 
-    private bool IsAdmitted(FileDescriptor connection) =>
-        AdmitsOthers || (PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) && (peer.Uid == 0 || peer.Uid == Libc.geteuid()));
+    /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
+    private ControlPeer? Admit(FileDescriptor connection)
+    {
+        if (ControlPeer.Of(connection) is not { } peer || !(peer.IsOwner || AdmitsOthers))
+            return null;
+        if (!ControlPlaces.TryChoose(_connections, peer, out ControlConnection? leaves))
+            return null;
+        _ = Evict(leaves);
+        return peer;
+    }
 }

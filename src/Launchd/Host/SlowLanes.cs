@@ -7,7 +7,10 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
 {
     private readonly Dictionary<ServiceName, SlowLane> _lanes = [];
 
-    /// <summary>For what comes from operators.</summary>
+    /// <summary>For what comes from root and the supervisor's own user at the control socket.</summary>
+    public SlowLane Owners => field ??= new SlowLane(() => { }, mailbox.Fail);
+
+    /// <summary>For what comes from everybody else there, who must not be able to fill the one of root.</summary>
     public SlowLane Operators => field ??= new SlowLane(() => { }, mailbox.Fail);
 
     /// <summary>On the loop: a service may be read again.</summary>
@@ -32,6 +35,7 @@ internal sealed class SlowLanes(Mailbox mailbox) : IDisposable
     {
         foreach (SlowLane lane in _lanes.Values)
             lane.End();
+        Owners.End();
         Operators.End();
     }
 }

@@ -3,9 +3,6 @@ using System.Text.Json;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>What is wrong with one request: the parameter at fault (empty: the packet itself) and a sentence.</summary>
-internal readonly record struct RequestFault(string Parameter, string Text);
-
 /// <summary>
 /// One packet of an instance, read: envelope and parameters in one walk, strictly, with no more allocations than its texts. Whatever the
 /// bytes are, reading them ends in a request or in a fault, never in an exception.
@@ -54,76 +51,26 @@ internal struct ChannelRequest
     public static RequestFault? Read(ReadOnlySpan<byte> packet, out ChannelRequest request)
     {
         request = new ChannelRequest { Name = "", Service = "", Text = "" };
+        RequestFault? fault = CallEnvelope.Read(packet, Strict, out CallEnvelope call);
         try
         {
-            return request.ReadEnvelope(packet);
+            return request.Take(ref call, fault);
         }
-        catch (Exception malformed) when (malformed is JsonException or InvalidOperationException or ArgumentException)
+        catch (Exception malformed) when (CallEnvelope.IsMalformed(malformed))
         {
-            // InvalidOperationException and ArgumentException: a text that is no UTF-8, or half of a surrogate pair.
-            return new RequestFault("", "the packet is no JSON object in UTF-8");
+            return CallEnvelope.NoObject;
         }
     }
 
-    private RequestFault? ReadEnvelope(ReadOnlySpan<byte> packet)
+    private RequestFault? Take(ref CallEnvelope call, RequestFault? fault)
     {
-        Utf8JsonReader json = new(packet, Strict);
-        if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
-            return new RequestFault("", "the packet is no JSON object in UTF-8");
-        RequestFault? fault = null;
-        Utf8JsonReader parameters = default;
-        bool hasMethod = false, hasParameters = false;
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
-        {
-            if (json.ValueTextEquals("method"u8))
-            {
-                _ = json.Read();
-                fault ??= hasMethod || json.TokenType != JsonTokenType.String ? new RequestFault("method", "method is one string") : null;
-                if (json.TokenType == JsonTokenType.String)
-                    ReadMethod(ref json);
-                hasMethod = true;
-            }
-            else if (json.ValueTextEquals("parameters"u8))
-            {
-                _ = json.Read();
-                fault ??= hasParameters || json.TokenType != JsonTokenType.StartObject ? new RequestFault("parameters", "parameters is one object") : null;
-                // Read again when the method is known: it may stand behind.
-                parameters = json;
-                hasParameters = true;
-            }
-            else if (json.ValueTextEquals("oneway"u8))
-            {
-                IsOneway = ReadFlag(ref json, "oneway", ref fault);
-            }
-            else if (json.ValueTextEquals("more"u8))
-            {
-                IsMore = ReadFlag(ref json, "more", ref fault);
-            }
-            else
-            {
-                string key = json.GetString() ?? "";
-                _ = json.Read();
-                fault ??= new RequestFault(key, "a request has no such key");
-            }
-            json.Skip();
-        }
-        // Reads to the end: what follows the object is an error of the packet.
-        while (json.Read())
-        {
-        }
-        if (fault is null && !hasMethod)
-            fault = new RequestFault("method", "a request needs a method");
+        IsOneway = call.IsOneway;
+        IsMore = call.IsMore;
+        if (call.HasMethod)
+            ReadMethod(ref call.Method);
         if (fault is null && Rule is { } rule)
-            fault = (hasParameters ? ReadParameters(ref parameters, rule) : null) ?? FindMissing(rule);
+            fault = (call.HasParameters ? ReadParameters(ref call.Parameters, rule) : null) ?? FindMissing(rule);
         return fault;
-    }
-
-    private static bool ReadFlag(ref Utf8JsonReader json, string name, ref RequestFault? fault)
-    {
-        _ = json.Read();
-        if (json.TokenType is not (JsonTokenType.True or JsonTokenType.False))
-            fault ??= new RequestFault(name, $"{name} is true or false");
-        return json.TokenType == JsonTokenType.True;
     }
 
     private void ReadMethod(ref Utf8JsonReader json)

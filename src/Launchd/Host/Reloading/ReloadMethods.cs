@@ -36,6 +36,11 @@ internal static class ReloadMethods
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "file", Text = "the file must be an absolute path" });
             return;
         }
+        if (request.File is { } other && other != host.Parts.Source?.FilePath && !from.Peer.May(ControlRights.OtherFiles))
+        {
+            from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
+            return;
+        }
         host.Reloads.Plan(
             new ReloadCaller(refusal => Refuse(from, refusal), difference =>
             {
@@ -49,6 +54,9 @@ internal static class ReloadMethods
     {
         (string error, string text) = refusal switch
         {
+            { Diagnostics: not null } when !from.Peer.May(ControlRights.TextOfFiles) =>
+                (ControlNames.BadConfiguration, $"the configuration is wrong, nothing was changed: {refusal.Reason}; "
+                    + "'launchd-cs check' says which to everybody who can read the file"),
             { Diagnostics: { } diagnostics } =>
                 (ControlNames.BadConfiguration, $"the configuration is wrong, nothing was changed\n{diagnostics}{refusal.Reason}"),
             { Code: ExitCode.TimedOut } => (ControlNames.LimitReached, refusal.Reason),
