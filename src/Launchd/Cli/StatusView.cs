@@ -93,7 +93,8 @@ internal static class StatusView
     {
         // What is soonest and newest comes first: the end is what a narrow screen cuts off.
         string? retry = instance?.RetryInMs is { } time ? $"retry in {DurationText.Countdown(time)}" : null;
-        List<string?> parts = [retry, Handover(instance), instance?.StatusText, service?.Reason, instance?.Reason];
+        string? lost = service?.LostLines > 0 ? $"{service.LostLines} {(service.LostLines == 1 ? "line" : "lines")} lost" : null;
+        List<string?> parts = [retry, Handover(instance), lost, instance?.StatusText, service?.Reason, instance?.Reason];
         if (instance?.StoredDescriptors is > 0 and var stored)
             parts.Add(stored == 1 ? "1 descriptor stored" : $"{stored} descriptors stored");
         string state = instance?.State ?? service?.State ?? "";

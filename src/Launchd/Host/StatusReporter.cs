@@ -79,6 +79,8 @@ internal sealed class StatusReporter(SupervisorHost host)
     private Dictionary<string, long> AllCounters()
     {
         Dictionary<string, long> counters = new(host.Counters);
+        foreach ((string what, long count) in host.Parts.Pump.Counters.Dropped())
+            counters[what] = count;
         return counters;
     }
 
@@ -136,7 +138,7 @@ internal sealed class StatusReporter(SupervisorHost host)
         }
     }
 
-    private static ServiceStatus OfService(ServiceState service, Moment now) => new()
+    private ServiceStatus OfService(ServiceState service, Moment now) => new()
     {
         Service = service.Definition.Name.Text,
         Description = service.Definition.Description,
@@ -147,6 +149,9 @@ internal sealed class StatusReporter(SupervisorHost host)
         Restarts = service.Slots.Sum(s => s.RestartCount),
         Reason = ReasonOf(service),
         Sockets = [.. service.Definition.Sockets],
+        HeldDescriptors = service.Stored.Length + service.SavedStates.Length + host.Channels.HeldCountOf(service.Definition.Name),
+        LostLines = host.Parts.Pump.Counters.LostLinesOf(service.Definition.Name.Text),
+        LostEvents = host.Parts.Journal.DroppedOf(service.Definition.Name),
         Instances = [.. service.Slots.Concat(service.Beside).Select(s => OfSlot(service, s, now))],
     };
 

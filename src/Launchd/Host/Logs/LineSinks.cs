@@ -59,10 +59,10 @@ internal sealed class LineSinks : IDisposable
     public void Take(ServiceInput input, ReadOnlySpan<byte> line, LineCut cut)
     {
         if (input.File is not null)
-            AddToFile(input.File, line, cut);
+            AddToFile(input, input.File, line, cut);
         ReadOnlySpan<byte> text = line.EndsWith((byte)'\r') && (cut & LineCut.AtEnd) == 0 ? line[..^1] : line;
-        if (_options.Display is not null)
-            Show(_options.Display, input.Prefix, text, cut);
+        if (_options.Display is not null && !TryShow(_options.Display, input.Prefix, text, cut))
+            _counters.CountLoss(input.Source.Service, 1);
         var stamp = new LineStamp(_sequence++, _now, input.Source.InstanceId);
         input.Ring ??= History.RingOf(input.Source.Service, input.Source.Slot);
         input.Ring.Add(stamp, text);
@@ -73,7 +73,7 @@ internal sealed class LineSinks : IDisposable
     }
 
     /// <summary>After the lines of one read.</summary>
-    public void EndBatch(ServiceInput input) => WriteFileBatch(input.File);
+    public void EndBatch(ServiceInput input) => WriteFileBatch(input, input.File);
 
     /// <summary>After a turn of the loop: what followers wait for goes to the main loop.</summary>
     public void EndTurn()
@@ -133,11 +133,11 @@ internal sealed class LineSinks : IDisposable
         _files.Clear();
     }
 
-    private static void Show(OutputWriter display, byte[] prefix, ReadOnlySpan<byte> text, LineCut cut)
+    private static bool TryShow(OutputWriter display, byte[] prefix, ReadOnlySpan<byte> text, LineCut cut)
     {
         int most = prefix.Length + (text.Length * LineEscaper.Growth) + (2 * (CutMark.Length + 1)) + 1;
         if (!display.TryReserve(most, out Span<byte> room))
-            return;
+            return false;
         int length = 0;
         Append(room, ref length, prefix);
         if ((cut & LineCut.AtStart) != 0)
@@ -153,14 +153,15 @@ internal sealed class LineSinks : IDisposable
         }
         room[length++] = (byte)'\n';
         display.Commit(length);
+        return true;
     }
 
     /// <summary>The bytes as they came; a line in pieces gets the same marks as on the display.</summary>
-    private void AddToFile(LogFile file, ReadOnlySpan<byte> line, LineCut cut)
+    private void AddToFile(ServiceInput input, LogFile file, ReadOnlySpan<byte> line, LineCut cut)
     {
         int most = TimeBytes + 1 + line.Length + (2 * (CutMark.Length + 1)) + 1;
         if (FileBatchBytes - _fileBatchLength < most)
-            WriteFileBatch(file);
+            WriteFileBatch(input, file);
         Span<byte> room = _fileBatch;
         if (file.Policy.Timestamps)
         {
@@ -181,12 +182,15 @@ internal sealed class LineSinks : IDisposable
         room[_fileBatchLength++] = (byte)'\n';
     }
 
-    private void WriteFileBatch(LogFile? file)
+    private void WriteFileBatch(ServiceInput input, LogFile? file)
     {
         int length = _fileBatchLength;
         _fileBatchLength = 0;
-        if (length > 0)
-            file?.Append(_fileBatch.AsSpan(0, length));
+        if (length == 0 || file is null)
+            return;
+        long before = file.LostLines;
+        file.Append(_fileBatch.AsSpan(0, length));
+        _counters.CountLoss(input.Source.Service, file.LostLines - before);
     }
 
     private void Follow(ServiceInput input, in LineStamp stamp, ReadOnlySpan<byte> text)

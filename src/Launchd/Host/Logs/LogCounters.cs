@@ -1,8 +1,11 @@
+using System.Collections.Concurrent;
+
 namespace Launchd.Host.Logs;
 
 /// <summary>What the pump did since its start. Written by the pump's thread, read by any.</summary>
 internal sealed class LogCounters
 {
+    private readonly ConcurrentDictionary<string, long> _ofServices = new(StringComparer.Ordinal);
     private long _readBytes;
     private long _displayLostLines;
     private long _fileLostLines;
@@ -41,6 +44,16 @@ internal sealed class LogCounters
         Volatile.Write(ref _displayLostLines, display);
         Volatile.Write(ref _fileLostLines, files);
     }
+
+    /// <summary>Lines of a service that its log file, or the supervisor's own output, did not take.</summary>
+    public void CountLoss(string service, long lines)
+    {
+        if (lines > 0)
+            _ = _ofServices.AddOrUpdate(service, lines, (_, before) => before + lines);
+    }
+
+    /// <summary>What <see cref="CountLoss"/> was told of a service.</summary>
+    public long LostLinesOf(string service) => _ofServices.GetValueOrDefault(service);
 
     /// <summary>What was dropped, by the names of <c>status</c>: only those above zero.</summary>
     public IEnumerable<KeyValuePair<string, long>> Dropped() => new Dictionary<string, long>
