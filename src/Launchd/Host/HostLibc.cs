@@ -21,6 +21,9 @@ internal static unsafe partial class HostLibc
     public static partial int fchown(int fd, uint owner, uint group);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int lchown(byte* path, uint owner, uint group);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial int fchmod(int fd, uint mode);
 
     [LibraryImport("libc", SetLastError = true)]

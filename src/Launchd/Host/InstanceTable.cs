@@ -16,12 +16,15 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     private readonly Dictionary<int, RunningInstance> _mains = [];
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly Func<int, bool> _isKnown;
+    private readonly Func<RunningInstance, int, bool> _isOthers;
 
     public InstanceTable(SupervisorHost host, HostParts parts)
     {
         _host = host;
         _parts = parts;
         _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid);
+        // The commands beside an instance speak for it, as what they start does.
+        _isOthers = (instance, pid) => _isKnown(pid) && !(_commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance.Id);
         Checks = new InstanceChecks(host, parts, this);
         _trees = new ProcessTrees(parts.Delays, _isKnown, LookAtLeftovers, (pid, name, why) => SupervisorLog.Stray(parts.Logger, pid, name, why));
         if (ProcFile.Fault is { } fault)
@@ -167,13 +170,16 @@ internal sealed unsafe partial class InstanceTable : IDisposable
 
     private void ReadNotifications(RunningInstance instance, int most)
     {
+        int descriptors = 0;
         for (int i = 0; i < most && instance.Notify is { } socket; i++)
         {
-            if (_parts.NotifySockets.IsHeldUp(socket))
+            // Each costs some calls: more of them come up in the next turn. Of one that has ended all is read at once, and bounded by its queue.
+            if (_parts.NotifySockets.IsHeldUp(socket) || (most == Limits.MessagesPerTurn && descriptors >= Limits.DescriptorsPerTurn))
                 return;
             using NotifyMessage message = socket.Receive();
             if (!message.IsThere)
                 return;
+            descriptors += message.Descriptors.Count;
             TakeContained(instance, message);
             if (!_instances.ContainsKey(instance.Id))
                 return;
@@ -210,13 +216,13 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         // A barrier is answered by closing its pipe, which disposing the message does: everything sent before it is handled by now.
         if (notification.IsBarrier)
             return;
-        if (!message.IsAllowed(instance.Access, instance.Process!.Pid))
+        if (!NotifySender.MaySpeak(instance, message, _isOthers))
         {
             _host.Count("notifications-refused");
             return;
         }
         if (notification.Access is { } access)
-            instance.Access = access;
+            NotifySender.Change(instance, access);
         ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = message.Descriptors.Count > 0 ? ReceiveAll(instance, notification, message) : [];
         ImmutableArray<DescriptorId> duplicates =

@@ -4,7 +4,6 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
 using Launchd.Linux;
-using Launchd.Model;
 
 namespace Launchd.Host;
 
@@ -14,20 +13,22 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed unsafe class NotifySocket : IDisposable
 {
-    private const int AF_UNIX = 1, SOCK_DGRAM = 2, SOL_SOCKET = 1, SO_PASSCRED = 16, SO_RCVBUF = 8;
+    private const int AF_UNIX = 1, SOCK_DGRAM = 2, SOL_SOCKET = 1, SO_PASSCRED = 16, SO_PASSPIDFD = 76, SO_RCVBUF = 8;
     private const int SOCK_CLOEXEC_NONBLOCK = 0x80000 | 0x800;
     private const int ReceiveBytes = 1 << 20;
+    private const int MostToEmpty = 256;
 
     // Shared by all: a message is handled before the next is read, on one thread. One byte more than a message may have shows its excess.
     private static readonly byte[] Buffer = new byte[Limits.NotificationBytes + 1];
 
     private readonly byte[] _path;
 
-    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes, SlowLane lane)
+    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes, SlowLane lane, uint? writer)
     {
         Descriptor = descriptorTaken;
         Lane = lane;
         Path = path;
+        Writer = writer;
         _path = pathBytes;
     }
 
@@ -42,8 +43,11 @@ internal sealed unsafe class NotifySocket : IDisposable
     /// <summary>What <c>NOTIFY_SOCKET</c> says.</summary>
     public string Path { get; }
 
+    /// <summary>The one user, beside root, who can send to it; null: everybody can.</summary>
+    public uint? Writer { get; }
+
     /// <summary>Null: refused, for the reason given.</summary>
-    public static NotifySocket? Open(string directory, InstanceId instance, SlowLane lane, out Errno refused)
+    public static NotifySocket? Open(string directory, InstanceId instance, SlowLane lane, uint? writer, out Errno refused)
     {
         string path = $"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}";
         byte[] address = new byte[110];
@@ -58,9 +62,11 @@ internal sealed unsafe class NotifySocket : IDisposable
         }
         FileDescriptor socket = new(number);
         int on = 1, bytes = ReceiveBytes;
-        // Anybody may send: workers under another user do so rightly, and the credentials of each message are checked. The mode of the
-        // path is that of the socket before bind (unix(7)); the supervisor's umask is 0.
-        if (HostLibc.setsockopt(number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) != 0 || HostLibc.fchmod(number, 0b110_110_110) != 0)
+        // Where one user is enough the path is that user's alone. Elsewhere anybody may send, because a program of root has workers under
+        // users that nobody knows beforehand; who speaks is checked at each message. The mode of the path is that of the socket before
+        // bind (unix(7)); the supervisor's umask is 0.
+        uint mode = writer is null ? 0b110_110_110u : 0b110_000_000u;
+        if (HostLibc.setsockopt(number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) != 0 || HostLibc.fchmod(number, mode) != 0)
             refused = Errno.Last;
         _ = HostLibc.setsockopt(number, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(int));
         fixed (byte* name = address)
@@ -68,10 +74,41 @@ internal sealed unsafe class NotifySocket : IDisposable
             if (refused == Errno.None && HostLibc.bind(number, name, (uint)(2 + length + 1)) != 0)
                 refused = Errno.Last;
         }
-        if (refused == Errno.None)
-            return new NotifySocket(socket, path, address[2..(3 + length)], lane);
-        socket.Dispose();
+        if (refused != Errno.None)
+        {
+            socket.Dispose();
+            return null;
+        }
+        NotifySocket opened = new(socket, path, address[2..(3 + length)], lane, writer);
+        fixed (byte* bound = opened._path)
+        {
+            if (writer is not { } owner || HostLibc.lchown(bound, owner, uint.MaxValue) == 0)
+                return opened;
+        }
+        refused = Errno.Last;
+        opened.Dispose();
         return null;
+    }
+
+    /// <summary>
+    /// From now on each message brings a pidfd of its sender, where the kernel has that (6.5): for those who listen to more than the main process.
+    /// </summary>
+    public void NameSenders()
+    {
+        int on = 1;
+        _ = HostLibc.setsockopt(Descriptor.Number, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(int));
+    }
+
+    /// <summary>Throws away what was sent to it so far. False: there is more than can be thrown away now.</summary>
+    public bool TryEmpty()
+    {
+        for (int i = 0; i < MostToEmpty && !Lane.IsFull; i++)
+        {
+            using NotifyMessage message = Receive();
+            if (!message.IsThere)
+                return true;
+        }
+        return false;
     }
 
     /// <summary>Reads one message. Dispose what it gives.</summary>
@@ -97,20 +134,15 @@ internal readonly struct NotifyMessage(Received received, ReadOnlyMemory<byte> b
 
     public int Pid => received.Pid;
     public uint Uid => received.Uid;
+
+    /// <summary>The sender itself, also when its number means another process by now; null: the kernel does not tell. Borrowed.</summary>
+    public FileDescriptor? Pidfd => received.Pidfd;
     public ReceivedDescriptors Descriptors => received.Descriptors;
 
     /// <summary>Whether it came whole and says who sent it; a sender in a foreign pid namespace has no pid here.</summary>
     public bool IsSound => !received.IsTruncated && received.HasCredentials && received.Pid > 0 && bytes.Length <= Limits.NotificationBytes;
 
     public Notification? Parse() => Notification.Parse(bytes.Span);
-
-    /// <summary>Whether the sender may speak for the instance.</summary>
-    public bool IsAllowed(NotifyAccess access, int mainPid) => access switch
-    {
-        NotifyAccess.Main => Pid == mainPid,
-        NotifyAccess.All => true,
-        _ => false,
-    };
 
     public void Dispose() => received.Dispose();
 }

@@ -18,22 +18,39 @@ internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes 
     public NotifySocket? Take(RunningInstance instance, out Errno refused)
     {
         refused = Errno.None;
-        if (_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
-        {
-            socket.Owner = instance;
-            // Nobody read it while it rested, if its service was held up.
-            loop.Change(socket.Descriptor, IoReadiness.Readable);
-            return socket;
-        }
-        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes.Of(instance.Id.Service), out refused);
+        uint? writer = NotifySender.OnlyWriter(instance);
+        if (TakeResting(instance, writer) is { } rested)
+            return rested;
+        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes.Of(instance.Id.Service), writer, out refused);
         if (opened is null)
             return null;
+        if (instance.Access == NotifyAccess.All)
+            opened.NameSenders();
         opened.Owner = instance;
         refused = loop.Watch(opened.Descriptor, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => Read(opened));
         if (refused == Errno.None)
             return opened;
         opened.Dispose();
         return null;
+    }
+
+    // What was sent before the instance was born came from nobody who may speak for it, whatever number its process will have.
+    private NotifySocket? TakeResting(RunningInstance instance, uint? writer)
+    {
+        if (!_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
+            return null;
+        if (socket.Writer != writer || !socket.TryEmpty())
+        {
+            loop.Unwatch(socket.Descriptor);
+            socket.Dispose();
+            return null;
+        }
+        socket.Owner = instance;
+        if (instance.Access == NotifyAccess.All)
+            socket.NameSenders();
+        // Nobody read it while it rested, if its service was held up.
+        loop.Change(socket.Descriptor, IoReadiness.Readable);
+        return socket;
     }
 
     /// <param name="instance">It is over.</param>

@@ -55,6 +55,9 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulon
     public Errno SignalGroup(int signal) =>
         Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0 ? Errno.None : Errno.Last;
 
+    /// <summary>Whether the process of a pidfd was not reaped yet.</summary>
+    public static bool IsThere(FileDescriptor pidfd) => Libc.pidfd_send_signal(pidfd.Number, 0, null, 0) == 0 || Errno.Last != Errno.ESRCH;
+
     public void Dispose() => descriptorTaken.Dispose();
 
     private bool IsStillIt
