@@ -32,11 +32,14 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
             from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", $"descriptor {i} is {kind}, which cannot be handed over"));
             return;
         }
-        if (!TryKeep(successor, new Handed(from.Instance.Id, name, TakeAll(descriptors))))
+        if (WhyFull(successor, descriptors.Count) is { } limit)
         {
-            from.Answer(server.Packet.Error("LimitReached", ("limit", $"{Limits.HandedOverCount} descriptors that wait for the successor, and {Limits.HandedOverInAllCount} for all")));
+            from.Answer(server.Packet.Error("LimitReached", ("limit", limit)));
             return;
         }
+        if (!_waiting.TryGetValue(successor, out Queue<Handed>? waiting))
+            _waiting.Add(successor, waiting = []);
+        waiting.Enqueue(new Handed(from.Instance.Id, name, TakeAll(descriptors)));
         if (server.Find(successor) is { } to)
             Deliver(to);
         from.Answer(ChannelPacket.Empty);
@@ -92,19 +95,14 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
             Forget(instance);
     }
 
-    private bool TryKeep(InstanceId successor, Handed handed)
+    /// <summary>The limit that so many more would pass; null: none.</summary>
+    private string? WhyFull(InstanceId successor, int count)
     {
-        _ = _waiting.TryGetValue(successor, out Queue<Handed>? waiting);
-        int present = waiting?.Sum(h => h.Descriptors.Length) ?? 0, all = _waiting.Values.Sum(q => q.Sum(h => h.Descriptors.Length));
-        if (present + handed.Descriptors.Length > Limits.HandedOverCount || all + handed.Descriptors.Length > Limits.HandedOverInAllCount)
-        {
-            handed.Dispose();
-            return false;
-        }
-        if (waiting is null)
-            _waiting.Add(successor, waiting = []);
-        waiting.Enqueue(handed);
-        return true;
+        int ofSuccessor = _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Sum(h => h.Descriptors.Length) : 0;
+        if (ofSuccessor + count > Limits.HandedOverCount)
+            return $"{Limits.HandedOverCount} descriptors that wait for the successor";
+        int ofAll = _waiting.Values.Sum(q => q.Sum(h => h.Descriptors.Length));
+        return ofAll + count > Limits.HandedOverInAllCount ? $"{Limits.HandedOverInAllCount} descriptors that wait for the successors of all services" : null;
     }
 
     private void Tell(ChannelConnection to, Handed handed)
