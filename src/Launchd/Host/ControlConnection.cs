@@ -4,6 +4,7 @@ using System.Text.Json.Serialization.Metadata;
 using Launchd.Client;
 using Launchd.Control;
 using Launchd.Core;
+using Launchd.Host.Channel;
 using Launchd.Linux;
 
 namespace Launchd.Host;

@@ -24,11 +24,12 @@ internal enum ControlRight
 /// <summary>Who is at the other end of a connection, as the kernel recorded it when it was made: SO_PEERCRED, unix(7).</summary>
 /// <param name="Uid">In the supervisor's user namespace.</param>
 /// <param name="IsOwner">Root, or the supervisor's own user.</param>
-internal readonly record struct ControlPeer(uint Uid, bool IsOwner)
+/// <param name="Pid">Only to tell whose connections are many; 0 in a foreign pid namespace.</param>
+internal readonly record struct ControlPeer(uint Uid, bool IsOwner, int Pid = 0)
 {
     /// <summary>Null: the kernel does not tell, so it is nobody.</summary>
     public static ControlPeer? Of(FileDescriptor connection) => PeerCredentials.TryRead(connection, out PeerCredentials peer, out _)
-        ? new ControlPeer(peer.Uid, peer.Uid == 0 || peer.Uid == Libc.geteuid()) : null;
+        ? new ControlPeer(peer.Uid, peer.Uid == 0 || peer.Uid == Libc.geteuid(), peer.Pid) : null;
 
     /// <summary>Whom the path of the socket let in (control_mode, control_user, control_group) may look and order.</summary>
     public bool May(ControlRight right) => IsOwner || right <= ControlRight.Order;

@@ -143,7 +143,8 @@ public sealed class ControlRightsTests
                 print(answer[:-1].decode().replace("\n", " "), flush=True)
             """;
         await using Command stranger = Command.Start(
-            ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "/usr/bin/python3", "-c", Script, supervisor.Scratch.At("run/control.sock"), .. calls]);
+            ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "/usr/bin/python3", "-c", Script,
+                supervisor.Scratch.At("run/control.sock"), .. calls]);
         int code = await stranger.Exit();
         Assert.True(code == 0, stranger.Errors.ToString());
         return [.. stranger.Output.All().Select(l => (JsonElement.Parse(l).TryGetProperty("error", out JsonElement e) ? e.GetString() : null, l))];

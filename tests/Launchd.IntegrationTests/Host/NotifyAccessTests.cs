@@ -27,7 +27,7 @@ public sealed class NotifyAccessTests
         await using Supervisor supervisor = await Start("fd_store = 2");
         using ControlSocket control = await ControlSocket.To(supervisor);
 
-        await using Command stranger = await Stranger(supervisor, Somebody, """
+        await using Command stranger = Stranger(supervisor, Somebody, """
             say("READY=1\nSTATUS=it was not me\nNOTIFYACCESS=all")
             say("FDSTORE=1\nFDNAME=theirs", s.fileno())
             """);
@@ -48,8 +48,8 @@ public sealed class NotifyAccessTests
         Assert.Equal(Errno.None, FileStatus.ReadFollow(supervisor.Scratch.At("run/notify/1"), out FileStatus path));
         Assert.Equal((0b110_000_000, (uint)Nobody), (path.Mode, path.Uid));
 
-        await using Command other = await Stranger(supervisor, Somebody, "say('READY=1')");
-        await using Command same = await Stranger(supervisor, Nobody, "say('READY=1')");
+        await using Command other = Stranger(supervisor, Somebody, "say('READY=1')");
+        await using Command same = Stranger(supervisor, Nobody, "say('READY=1')");
 
         _ = await other.Errors.First(l => l.Contains("Permission denied", StringComparison.Ordinal), "the refusal");
         Assert.Equal("done", await same.Output.First(_ => true, "the end"));
@@ -119,7 +119,8 @@ public sealed class NotifyAccessTests
     }
 
     /// <summary>A process that is none of the instance's, and stays.</summary>
-    private static Task<Command> Stranger(Supervisor supervisor, int user, string says) => Task.FromResult(Command.Start(
-        ["setpriv", $"--reuid={user}", $"--regid={user}", "--clear-groups", "/usr/bin/python3", "-c", Says + says + "\nprint('done', flush=True)\nsignal.pause()"],
-        environment: new Dictionary<string, string> { ["NOTIFY_SOCKET"] = supervisor.Scratch.At("run/notify/1") }));
+    private static Command Stranger(Supervisor supervisor, int user, string says) => Command.Start(
+        ["setpriv", $"--reuid={user}", $"--regid={user}", "--clear-groups", "/usr/bin/python3", "-c",
+            Says + says + "\nprint('done', flush=True)\nsignal.pause()"],
+        environment: new Dictionary<string, string> { ["NOTIFY_SOCKET"] = supervisor.Scratch.At("run/notify/1") });
 }

@@ -39,6 +39,16 @@ public sealed partial class ControlPlacesTests
     }
 
     [Fact]
+    public void AFloodOfOneProcessHitsItself()
+    {
+        Place script = new(Root with { Pid = 7 }, PlaceRank.Idle);
+        List<Place> present = [script, .. Many(Root with { Pid = 8 }, ControlPlaces.OfOwners - 1, PlaceRank.Idle)];
+
+        Assert.True(ControlPlaces.TryChoose(present, Root with { Pid = 8 }, out Place? leaves));
+        Assert.Same(present[1], leaves);
+    }
+
+    [Fact]
     public void OthersTakeNoPlaceOfRoots_AndNoneMoreThanAShare()
     {
         List<Place> present = [];

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Launchd.Host;
+namespace Launchd.Host.Channel;
 
 /// <summary>What is wrong with one request: the parameter at fault (empty: the message itself) and a sentence.</summary>
 internal readonly record struct RequestFault(string Parameter, string Text);

@@ -229,7 +229,8 @@ internal sealed class ChannelMethods(ChannelServer server)
         }
         if (KeptState.Take(descriptors[0]!, out string? fault) is not { } kept)
         {
-            from.Answer(fault is null ? Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state")) : BadRequest(Packet, "descriptors", fault));
+            from.Answer(fault is null ? Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state"))
+                : BadRequest(Packet, "descriptors", fault));
             return;
         }
         FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));

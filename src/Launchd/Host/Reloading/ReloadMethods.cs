@@ -31,7 +31,7 @@ internal static class ReloadMethods
 
     public static void Plan(SupervisorHost host, ControlConnection from, PlanRequest request)
     {
-        if (request.File is { } file && !file.StartsWith('/'))
+        if (request.File is { } file && (!file.StartsWith('/') || file.Contains('\0')))
         {
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "file", Text = "the file must be an absolute path" });
             return;
