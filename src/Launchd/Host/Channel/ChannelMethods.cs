@@ -227,7 +227,7 @@ internal sealed class ChannelMethods(ChannelServer server)
             from.Answer(BadRequest(Packet, "descriptors", "SaveState takes one memfd"));
             return;
         }
-        if (KeptState.Take(descriptors[0]!, out string? fault) is not { } kept)
+        if (KeptState.Take(descriptors[0]!, Limits.StateBytes, out string? fault) is not { } kept)
         {
             from.Answer(fault is null ? Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state"))
                 : BadRequest(Packet, "descriptors", fault));

@@ -1,11 +1,9 @@
 using Launchd.Client;
-using Launchd.Core;
 using Launchd.Interop;
-using Launchd.Linux;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
-namespace Launchd.Host.Channel;
+namespace Launchd.Linux;
 
 /// <summary>
 /// The memory of <c>SaveState</c>, made such that it cannot grow any more: it outlives the program that made it, which must not be able to fill
@@ -20,19 +18,20 @@ internal static unsafe class KeptState
 
     /// <summary>What is kept, for the caller to own. Null: refused, with the error of the channel.</summary>
     /// <param name="memory">A memfd, borrowed; what is returned may be a duplicate of it.</param>
+    /// <param name="mostBytes">What it may have, and may have set aside.</param>
     /// <param name="fault">What is wrong with it; null: it is too large.</param>
-    public static FileDescriptor? Take(FileDescriptor memory, out string? fault)
+    public static FileDescriptor? Take(FileDescriptor memory, long mostBytes, out string? fault)
     {
         fault = null;
         int seals = fcntl(memory.Number, Libc.F_GET_SEALS);
         bool isBounded = seals >= 0 && (seals & Bounds) == Bounds;
-        if (!TryMeasure(memory, out long size, out long allocated) || (isBounded ? Math.Max(size, allocated) : size) > Limits.StateBytes)
+        if (!TryMeasure(memory, out long size, out long allocated) || (isBounded ? Math.Max(size, allocated) : size) > mostBytes)
             return null;
         // Sealed first and measured then: between the two it may have grown.
         if (!isBounded && size > MostCopiedBytes)
         {
             isBounded = fcntl(memory.Number, F_ADD_SEALS, Bounds) == 0;
-            if (isBounded && (!TryMeasure(memory, out size, out allocated) || Math.Max(size, allocated) > Limits.StateBytes))
+            if (isBounded && (!TryMeasure(memory, out size, out allocated) || Math.Max(size, allocated) > mostBytes))
                 return null;
         }
         if (isBounded)
