@@ -233,6 +233,7 @@ internal sealed class ChannelMethods(ChannelServer server)
                 : BadRequest(Packet, "descriptors", fault));
             return;
         }
+        descriptors.Dispose();
         FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));
         Host.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(state)));
         from.Answer(ChannelPacket.Empty);

@@ -34,6 +34,8 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
         }
         if (WhyFull(successor, descriptors.Count) is { } limit)
         {
+            // Whoever reads the answer may count on it.
+            descriptors.Dispose();
             from.Answer(server.Packet.Error("LimitReached", ("limit", limit)));
             return;
         }
