@@ -74,8 +74,8 @@ public sealed class FileDescriptor : SafeHandle
         return number;
     }
 
-    /// <summary>It was looked at: closing it takes no time, and whoever disposes it does it himself.</summary>
-    internal void CloseAtOnce() => _closer = null;
+    /// <summary>Whose it is has become clear: another closes it, in place of the one who received it.</summary>
+    internal void CloseBy(IDescriptorCloser closer) => _closer = closer;
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle()

@@ -32,6 +32,13 @@ internal readonly struct ReceivedDescriptors : IDisposable
     public ReceivedDescriptors With(ReadOnlySpan<FileDescriptor> moreTaken) =>
         moreTaken.IsEmpty ? this : new ReceivedDescriptors([.. _owners ?? [], .. moreTaken]);
 
+    /// <summary>Another closes those that were not taken yet.</summary>
+    public void CloseBy(IDescriptorCloser closer)
+    {
+        foreach (FileDescriptor? owner in _owners ?? [])
+            owner?.CloseBy(closer);
+    }
+
     /// <summary>Closes what was not taken.</summary>
     public void Dispose()
     {

@@ -62,10 +62,11 @@ internal sealed unsafe class AcceptedConnection : IDisposable
             environment.Add("SO_COOKIE=" + cookie.ToString(CultureInfo.InvariantCulture));
     }
 
-    // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)).
+    // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)). With a Unix socket goes what its
+    // client has sent, descriptors too, which may never close.
     public void Dispose()
     {
-        if (!Descriptor.IsClosed && Closing.IsLingering(Descriptor.Number))
+        if (!Descriptor.IsClosed && (_peer is { Family: Libc.AF_UNIX } || Closing.IsLingering(Descriptor.Number)))
             _lane.Close(Descriptor.ReleaseNumber());
         else
             Descriptor.Dispose();

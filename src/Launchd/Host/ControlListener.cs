@@ -18,8 +18,11 @@ internal sealed class ControlListener : IDisposable
     public static ControlListener Open(SupervisorDefinition definition, RuntimeDirectory directory, UserTable users)
     {
         PathOwner owner = users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup);
-        return new ControlListener(UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
-            .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused)));
+        OpenedListener opened = UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
+            .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused));
+        // No call takes any.
+        _ = UnixSocket.TryPassRights(opened.Descriptor, isAllowed: false);
+        return new ControlListener(opened);
     }
 
     /// <summary>Another mode and owner for its name. Null, or why not.</summary>

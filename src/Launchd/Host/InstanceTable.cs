@@ -213,10 +213,13 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             _host.Count("notifications-unreadable");
             return;
         }
+        bool isAllowed = NotifySender.MaySpeak(instance, message, _isOthers);
+        if (isAllowed)
+            message.Vouch(instance.Notify!.Lane);
         // A barrier is answered by closing its pipe, which disposing the message does: everything sent before it is handled by now.
         if (notification.IsBarrier)
             return;
-        if (!NotifySender.MaySpeak(instance, message, _isOthers))
+        if (!isAllowed)
         {
             _host.Count("notifications-refused");
             return;

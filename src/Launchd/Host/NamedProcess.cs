@@ -42,16 +42,23 @@ internal static class NamedProcess
         return isOwn || sender == 0 ? null : $"pid {pid} is none of its processes";
     }
 
-    // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped.
+    // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped. Of anything else it is never read:
+    // that of an epoll set waits for a lock which its owner may hold for ever.
     private static PidFd? Take(NotifyMessage message)
     {
         if (message.Descriptors.Count != 1)
             return null;
         FileDescriptor taken = message.Descriptors.Take(0);
-        string? line = Files.ReadText($"/proc/self/fdinfo/{taken.Number}")?.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal));
-        if (line is not null && int.TryParse(line.AsSpan(4), NumberStyles.Integer, CultureInfo.InvariantCulture, out int pid) && pid > 0)
+        if (PidFd.Is(taken) && Files.ReadText($"/proc/self/fdinfo/{taken.Number}") is { } text && PidOf(text) is { } pid)
             return new PidFd(pid, taken);
         taken.Dispose();
         return null;
+    }
+
+    /// <summary>From the fdinfo of a pidfd.</summary>
+    public static int? PidOf(string text)
+    {
+        string? line = text.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal));
+        return line is not null && int.TryParse(line.AsSpan(4), NumberStyles.Integer, CultureInfo.InvariantCulture, out int pid) && pid > 0 ? pid : null;
     }
 }

@@ -11,7 +11,7 @@ namespace Launchd.Host;
 /// Where one instance sends its notifications: a datagram socket of its own by path, so that the address itself says who speaks; the
 /// kernel's credentials say which process. Owns the descriptor and the path.
 /// </summary>
-internal sealed unsafe class NotifySocket : IDisposable
+internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
 {
     private const int AF_UNIX = 1, SOCK_DGRAM = 2, SOL_SOCKET = 1, SO_PASSCRED = 16, SO_PASSPIDFD = 76, SO_RCVBUF = 8;
     private const int SOCK_CLOEXEC_NONBLOCK = 0x80000 | 0x800;
@@ -22,11 +22,17 @@ internal sealed unsafe class NotifySocket : IDisposable
     private static readonly byte[] Buffer = new byte[Limits.NotificationBytes + 1];
 
     private readonly byte[] _path;
+    private readonly SlowLanes _lanes;
+    private readonly ServiceName _service;
+    private SlowLane? _strangers;
+    private bool _refusesDescriptors;
 
-    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes, SlowLane lane, uint? writer)
+    private NotifySocket(FileDescriptor descriptorTaken, string path, byte[] pathBytes, SlowLanes lanes, ServiceName service, uint? writer)
     {
         Descriptor = descriptorTaken;
-        Lane = lane;
+        Lane = lanes.Of(service);
+        _lanes = lanes;
+        _service = service;
         Path = path;
         Writer = writer;
         _path = pathBytes;
@@ -34,8 +40,17 @@ internal sealed unsafe class NotifySocket : IDisposable
 
     public FileDescriptor Descriptor { get; }
 
-    /// <summary>Closes what comes with the messages.</summary>
+    /// <summary>Closes what the service itself sends with its messages. Until that is known, the socket does, in the lane of strangers.</summary>
     public SlowLane Lane { get; }
+
+    /// <summary>Nothing more may be read: too much of what came waits to be closed.</summary>
+    public bool IsHeldUp => Lane.IsFull || IsHeldUpByStrangers;
+
+    /// <summary>Because of what others have sent than the service; it is over when the socket refuses descriptors.</summary>
+    public bool IsHeldUpByStrangers => !_refusesDescriptors && _strangers is { IsFull: true };
+
+    /// <summary>What strangers send is waited for, for a while.</summary>
+    public bool IsPatient { get; set; }
 
     /// <summary>Whose it is now; null while it rests.</summary>
     public RunningInstance? Owner { get; set; }
@@ -47,7 +62,7 @@ internal sealed unsafe class NotifySocket : IDisposable
     public uint? Writer { get; }
 
     /// <summary>Null: refused, for the reason given.</summary>
-    public static NotifySocket? Open(string directory, InstanceId instance, SlowLane lane, uint? writer, out Errno refused)
+    public static NotifySocket? Open(string directory, InstanceId instance, SlowLanes lanes, uint? writer, out Errno refused)
     {
         string path = $"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}";
         byte[] address = new byte[110];
@@ -79,7 +94,7 @@ internal sealed unsafe class NotifySocket : IDisposable
             socket.Dispose();
             return null;
         }
-        NotifySocket opened = new(socket, path, address[2..(3 + length)], lane, writer);
+        NotifySocket opened = new(socket, path, address[2..(3 + length)], lanes, instance.Service, writer);
         fixed (byte* bound = opened._path)
         {
             if (writer is not { } owner || HostLibc.lchown(bound, owner, uint.MaxValue) == 0)
@@ -114,7 +129,7 @@ internal sealed unsafe class NotifySocket : IDisposable
     /// <summary>Reads one message. Dispose what it gives.</summary>
     public NotifyMessage Receive()
     {
-        Received received = UnixSocket.Receive(Descriptor, Buffer, Lane);
+        Received received = UnixSocket.Receive(Descriptor, Buffer, this);
         return new NotifyMessage(received, received.Outcome == ReceiveOutcome.Message ? Buffer.AsMemory(0, Math.Min(received.Length, Buffer.Length)) : default);
     }
 
@@ -123,8 +138,25 @@ internal sealed unsafe class NotifySocket : IDisposable
         fixed (byte* path = _path)
             _ = HostLibc.unlink(path);
         // What nobody reads any more is closed with the socket.
-        Lane.CloseQueue(Descriptor);
+        SlowLane.CloseQueue(Descriptor, this);
     }
+
+    /// <summary>Closes what nobody has vouched for. From any thread.</summary>
+    public void Close(int numberTaken) => (_strangers ??= _lanes.StrangersOf(_service)).Close(numberTaken);
+
+    /// <summary>What waited to be closed does not any more: descriptors may come again.</summary>
+    public void Ease()
+    {
+        if (_refusesDescriptors)
+            _ = UnixSocket.TryPassRights(Descriptor, isAllowed: true);
+        _refusesDescriptors = false;
+    }
+
+    /// <summary>
+    /// Whoever sends descriptors gets EPERM, so that strangers do not keep the service from being heard. False: this kernel cannot refuse them
+    /// (SO_PASSRIGHTS, Linux 6.16).
+    /// </summary>
+    public bool RefuseDescriptors() => _refusesDescriptors = UnixSocket.TryPassRights(Descriptor, isAllowed: false);
 }
 
 /// <summary>One datagram and who sent it; owns the descriptors that came along and were not taken.</summary>
@@ -141,6 +173,9 @@ internal readonly struct NotifyMessage(Received received, ReadOnlyMemory<byte> b
 
     /// <summary>Whether it came whole and says who sent it; a sender in a foreign pid namespace has no pid here.</summary>
     public bool IsSound => !received.IsTruncated && received.HasCredentials && received.Pid > 0 && bytes.Length <= Limits.NotificationBytes;
+
+    /// <summary>The sender may speak for the instance: from now on what came along is its service's.</summary>
+    public void Vouch(SlowLane lane) => received.Descriptors.CloseBy(lane);
 
     public Notification? Parse() => Notification.Parse(bytes.Span);
 

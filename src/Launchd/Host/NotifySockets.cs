@@ -10,8 +10,11 @@ namespace Launchd.Host;
 /// instance of the same slot, because there the sender's pid is checked and a dead main process sends no more. So a
 /// restart makes no socket and no file.
 /// </summary>
-internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes lanes, Action<RunningInstance> onReadable) : IDisposable
+internal sealed class NotifySockets(EventLoop loop, Delays delays, string directory, SlowLanes lanes, Action<RunningInstance> onReadable) : IDisposable
 {
+    /// <summary>A burst of descriptors is closed long before; what is not by then is stuck.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
 
     /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>. Null: refused.</summary>
@@ -21,7 +24,7 @@ internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes 
         uint? writer = NotifySender.OnlyWriter(instance);
         if (TakeResting(instance, writer) is { } rested)
             return rested;
-        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes.Of(instance.Id.Service), writer, out refused);
+        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes, writer, out refused);
         if (opened is null)
             return null;
         if (instance.Access == NotifyAccess.All)
@@ -86,12 +89,22 @@ internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes 
         _resting.Clear();
     }
 
-    /// <summary>Too much of what the service sent is still to be closed: its socket is not read until <see cref="Ease"/>.</summary>
+    /// <summary>Too much of what came is still to be closed: its socket is not read until <see cref="Ease"/>.</summary>
     public bool IsHeldUp(NotifySocket socket)
     {
-        if (!socket.Lane.IsFull)
+        if (!socket.IsHeldUp)
             return false;
         loop.Change(socket.Descriptor, IoReadiness.None);
+        if (socket.IsHeldUpByStrangers && !socket.IsPatient)
+        {
+            socket.IsPatient = true;
+            delays.After(Patience, socket, () =>
+            {
+                socket.IsPatient = false;
+                if (socket.RefuseDescriptors())
+                    loop.Change(socket.Descriptor, IoReadiness.Readable);
+            });
+        }
         return true;
     }
 
@@ -101,7 +114,12 @@ internal sealed class NotifySockets(EventLoop loop, string directory, SlowLanes 
     public void Ease(ServiceName service, IEnumerable<NotifySocket> inUse)
     {
         foreach (NotifySocket socket in inUse.Concat(_resting.Where(r => r.Key.Service == service).Select(r => r.Value)))
+        {
+            socket.Ease();
+            socket.IsPatient = false;
+            delays.Cancel(socket);
             loop.Change(socket.Descriptor, IoReadiness.Readable);
+        }
     }
 
     private void Read(NotifySocket socket)

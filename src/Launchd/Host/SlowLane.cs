@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Linux;
@@ -9,9 +10,10 @@ namespace Launchd.Host;
 /// it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
 /// </summary>
 /// <remarks>
-/// Bounded: at most <see cref="MostThreads"/> threads, which end when there was nothing to do for a while, and while
-/// <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service (<see cref="IsFull"/>). All but one of the threads
-/// close sockets as their option SO_LINGER asks; the last one does not linger, so that sockets alone never fill a lane.
+/// Bounded: at most <see cref="MostThreads"/> threads, which end when there was nothing to do for a while, each with at most one process that
+/// closes for it (<see cref="Linux.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
+/// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last one
+/// does not linger, so that sockets alone never fill a lane.
 /// </remarks>
 /// <param name="onEased">Called on any thread, see <see cref="IsFull"/>.</param>
 /// <param name="onDefect">Told on any thread what work threw; null: nobody is.</param>
@@ -19,6 +21,9 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
 {
     private const int MostThreads = 4;
     private const int StackBytes = 256 << 10;
+
+    /// <summary>Descriptors for one process. One that never closes keeps those that are behind it in its process, and no others.</summary>
+    private const int MostTogether = 32;
     private static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
 
     private readonly object _lock = new();
@@ -26,8 +31,19 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     private int _threads;
     private int _resting;
     private int _working;
+    private int _busy;
     private bool _wasFull;
     private bool _isOver;
+    private Action? _again;
+
+    /// <summary>Close in processes of their own; null: the threads do it.</summary>
+    public Closers? Closers { get; init; }
+
+    /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
+    public Func<ThreadStart, bool> StartThread { get; init; } = run => Worker.TryStart("slow lane", StackBytes, run) is not null;
+
+    /// <summary>No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.</summary>
+    public Action<Action>? OnStarved { get; init; }
 
     /// <summary>Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.</summary>
     public const int MostWaiting = 256;
@@ -59,22 +75,22 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         }
     }
 
-    /// <summary>Closes at once what is known to close at once, and the rest on a thread of the lane.</summary>
-    public void Close(int numberTaken)
-    {
-        if (Closing.IsQuick(numberTaken))
-            CloseHere(numberTaken);
-        else
-            Add(new Work(numberTaken, null));
-    }
+    /// <summary>
+    /// Closes it on a thread of the lane. Nothing that came from others closes at once for certain: whoever holds another copy, or another end, may
+    /// hold a lock that the end has to wait for, and thousands of record locks take their time.
+    /// </summary>
+    public void Close(int numberTaken) => Add(new Work(numberTaken, null));
+
+    /// <summary>As <see cref="CloseQueue(FileDescriptor, IDescriptorCloser)"/>, by this lane.</summary>
+    public void CloseQueue(FileDescriptor socketTaken) => CloseQueue(socketTaken, this);
 
     /// <summary>Closes the reading end of a Unix socket; what lies unread in it is closed with it, and may take long.</summary>
-    public void CloseQueue(FileDescriptor socketTaken)
+    public static void CloseQueue(FileDescriptor socketTaken, IDescriptorCloser closer)
     {
         UnixSocket.EndReading(socketTaken);
-        using Received next = UnixSocket.Receive(socketTaken, default, this);
+        using Received next = UnixSocket.Receive(socketTaken, default, closer);
         if (next.Outcome == ReceiveOutcome.Message)
-            Close(socketTaken.ReleaseNumber());
+            closer.Close(socketTaken.ReleaseNumber());
         else
             socketTaken.Dispose();
     }
@@ -90,15 +106,22 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     }
 
     /// <summary>
-    /// The supervisor ends: what is still open is left to the kernel, which does not linger for a process that ends.
+    /// The supervisor ends: what is still open is closed last, or left to the kernel where no process can be made for it.
     /// </summary>
     public void End()
     {
         lock (_lock)
         {
             _isOver = true;
-            _waiting.Clear();
+            while (_waiting.TryDequeue(out Work left))
+                Leave(left);
         }
+    }
+
+    private void Leave(Work work)
+    {
+        if (work.Action is null)
+            Closers?.CloseLast(work.Number);
     }
 
     private void Add(Work work)
@@ -106,8 +129,22 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         lock (_lock)
         {
             if (_isOver)
+            {
+                Leave(work);
                 return;
+            }
             _waiting.Enqueue(work);
+        }
+        Attend();
+    }
+
+    // Never by whoever brings the work, who is the loop: it waits for a thread, and while too much waits nothing more is read.
+    private void Attend()
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count == 0)
+                return;
             if (_resting >= _waiting.Count)
             {
                 Monitor.Pulse(_lock);
@@ -117,27 +154,27 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
                 return;
             _threads++;
         }
-        if (Worker.TryStart("slow lane", StackBytes, Run) is not null)
+        if (StartThread(Run))
             return;
+        bool isStarved;
         lock (_lock)
-        {
-            // Another thread of the lane will come to it; where there is none, waiting a little is better than keeping it for ever.
-            if (--_threads > 0)
-                return;
-            while (_waiting.TryDequeue(out Work left))
-                DoContained(left, mayLinger: false);
-        }
+            isStarved = --_threads == 0;
+        // Another thread of the lane will come to it.
+        if (isStarved)
+            OnStarved?.Invoke(_again ??= Attend);
     }
 
     private void Run()
     {
-        while (TryTake(out Work work, out bool isLast))
+        List<int> closing = new(MostTogether);
+        while (TryTake(closing, out Action? action, out int count, out bool isLast))
         {
-            DoContained(work, mayLinger: !isLast);
+            DoContained(action, closing, mayLinger: !isLast);
             bool isEased;
             lock (_lock)
             {
-                _working--;
+                _working -= count;
+                _busy--;
                 isEased = _wasFull && _waiting.Count <= MostWaiting / 2;
                 _wasFull &= !isEased;
             }
@@ -146,10 +183,12 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         }
     }
 
-    private bool TryTake(out Work work, out bool isLast)
+    private bool TryTake(List<int> closing, out Action? action, out int count, out bool isLast)
     {
+        closing.Clear();
         lock (_lock)
         {
+            Work work;
             while (!_waiting.TryDequeue(out work))
             {
                 _resting++;
@@ -158,22 +197,32 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
                 if (!isWoken && _waiting.Count == 0)
                 {
                     _threads--;
+                    action = null;
+                    count = 0;
                     isLast = false;
                     return false;
                 }
             }
-            _working++;
-            isLast = _working == MostThreads;
+            action = work.Action;
+            if (action is null)
+                closing.Add(work.Number);
+            while (action is null && closing.Count < MostTogether && _waiting.TryPeek(out work) && work.Action is null)
+                closing.Add(_waiting.Dequeue().Number);
+            count = Math.Max(1, closing.Count);
+            _working += count;
+            _busy++;
+            isLast = _busy == MostThreads;
             return true;
         }
     }
 
     // Nobody is above a thread of the lane: what is thrown there would be the end of the process, and the lane counts on this thread.
-    private void DoContained(Work work, bool mayLinger)
+    private void DoContained(Action? action, List<int> closing, bool mayLinger)
     {
         try
         {
-            Do(work, mayLinger);
+            action?.Invoke();
+            CloseAll(CollectionsMarshal.AsSpan(closing), mayLinger);
         }
         catch (Exception defect)
         {
@@ -181,20 +230,21 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         }
     }
 
-    private static void Do(Work work, bool mayLinger)
+    private void CloseAll(ReadOnlySpan<int> numbers, bool mayLinger)
     {
-        if (work.Action is { } action)
-        {
-            action();
+        if (numbers.IsEmpty || Closers?.TryClose(numbers) == true)
             return;
+        foreach (int number in numbers)
+        {
+            // One that cannot be sent to a process, such as an io_uring, does not keep the others from it.
+            if (numbers.Length > 1 && Closers?.TryClose([number]) == true)
+                continue;
+            if (!mayLinger)
+                Closing.DoNotLinger(number);
+            // close(2): the number is free even after EINTR or EIO on Linux, so the result is of no use.
+            _ = HostLibc.close(number);
         }
-        if (!mayLinger)
-            Closing.DoNotLinger(work.Number);
-        CloseHere(work.Number);
     }
-
-    // close(2): the number is free even after EINTR or EIO on Linux, so the result is of no use.
-    private static void CloseHere(int number) => _ = HostLibc.close(number);
 
     /// <summary>A descriptor to close, or something else to do.</summary>
     private readonly record struct Work(int Number, Action? Action);

@@ -36,6 +36,7 @@ internal static unsafe class SupervisorRun
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
         using Spawner spawner = MakeSpawner(carrier, fileLimit.Hard);
+        using Closers closers = new(OpenNull());
         UserTable users = new(definition.Services);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
@@ -43,8 +44,8 @@ internal static unsafe class SupervisorRun
         RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
         using Mailbox mailbox = new();
-        using SlowLanes lanes = new(mailbox);
         using Delays delays = new(loop);
+        using SlowLanes lanes = new(mailbox, delays, closers);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
         (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
@@ -67,7 +68,8 @@ internal static unsafe class SupervisorRun
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
         SupervisorHost? running = null;
-        using NotifySockets notifySockets = new(loop, directory.NotifyDirectory, lanes, instance => running?.Effects.Instances.ReadNotifications(instance));
+        using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes,
+            instance => running?.Effects.Instances.ReadNotifications(instance));
         HostParts parts = new()
         {
             Loop = loop,

@@ -32,6 +32,7 @@ internal static class SystemCallNumbers
     public static readonly int capset = IsX64 ? 126 : 91;
     public static readonly int getpid = IsX64 ? 39 : 172;
     public static readonly int getppid = IsX64 ? 110 : 173;
+    public static readonly int recvmsg = IsX64 ? 47 : 212;
     public static readonly int pidfd_open = 434;
     public static readonly int exit_group = IsX64 ? 231 : 94;
     public static readonly int ptrace = IsX64 ? 101 : 117;

@@ -6,7 +6,8 @@ namespace Launchd.Linux;
 /// <summary>
 /// What may keep the caller of close(2) or open(2) waiting, when the descriptor came from somebody else. close(2) of the last copy is the end
 /// of the file, and the end of a file can be work: a socket sends what is unsent (SO_LINGER, and so does one that waits unread in the queue
-/// of a Unix socket), a user-space or network file system is asked for its leave, gigabytes are given back.
+/// of a Unix socket), a pipe waits for whoever holds its lock, a user-space or network file system is asked for its leave, gigabytes are given
+/// back. Every copy costs a walk along the record locks of the file.
 /// </summary>
 internal static unsafe class Closing
 {
@@ -17,8 +18,7 @@ internal static unsafe class Closing
     private const uint MemoryDevices = 1;
 
     /// <summary>
-    /// Whether closing takes no time that counts, and opening it anew neither. Only what is known to be so: what is a socket now may be made to
-    /// linger the moment after it was looked at.
+    /// Whether opening it anew takes no time that counts. Only what is known to be so, and never a pipe: whoever splices into it holds its lock.
     /// </summary>
     public static bool IsQuick(int number)
     {
@@ -30,7 +30,6 @@ internal static unsafe class Closing
         }
         return (FileKind)(found.stx_mode >> 12) switch
         {
-            FileKind.Fifo => true,
             FileKind.Regular => found.stx_size <= (ulong)MostBytes && found.stx_blocks <= (ulong)MostBytes / 512 && IsLocal(number, found.stx_dev_major),
             FileKind.Directory => IsLocal(number, found.stx_dev_major),
             FileKind.CharacterDevice => found.stx_rdev_major == MemoryDevices,

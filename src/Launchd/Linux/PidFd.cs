@@ -31,6 +31,19 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulon
         return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new PidFd(pid, new FileDescriptor(-1), start) : null;
     }
 
+    /// <summary>
+    /// Whether a descriptor of a stranger's is a pidfd, or at most a directory of /proc. By calls that take no lock which others could hold, and ask
+    /// no file system (which fstatfs(2) does).
+    /// </summary>
+    public static bool Is(FileDescriptor descriptor)
+    {
+        Errno refused = Libc.pidfd_send_signal(descriptor.Number, 0, null, 0) == 0 ? Errno.None : Errno.Last;
+        // EBADF: it is none. EPERM may as well be a filter of system calls; the link of what has no path is the kernel's own word.
+        return refused == Errno.None || refused == Errno.ESRCH
+            || (refused == Errno.EPERM && Files.ReadLink(null, Files.ProcPath(descriptor)) is { } link && !link.StartsWith('/')
+                && link.Contains("pidfd", StringComparison.Ordinal));
+    }
+
     /// <summary><see cref="Errno.ESRCH"/>: it was reaped already.</summary>
     public Errno Signal(int signal)
     {

@@ -138,7 +138,7 @@ internal sealed unsafe class Spawner : IDisposable
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
             return new SpawnFailure(SpawnStage.Clone, Errno.ENOMEM);
         PlanHeader* plan = _plan.Header;
-        int pid = CloneOnce(flags, plan, out int pidfd, out Errno errno);
+        int pid = CloneOnce(flags | SIGCHLD, plan, out int pidfd, out Errno errno);
         if (pid < 0)
             return new SpawnFailure(SpawnStage.Clone, errno);
         PidFd born = new(pid, new FileDescriptor(pidfd));
@@ -156,8 +156,13 @@ internal sealed unsafe class Spawner : IDisposable
     // A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's frames lie below
     // ours, and nothing may be called here that could reach down to them. With frames in a wrong order it misses what this thread
     // holds, under the JIT, and frees it.
+    /// <summary>Has a child of this thread, whichever it is, carry out a plan: -1 with the reason, or its pid and, close-on-exec, its pidfd.</summary>
+    /// <param name="flags">Of clone(2), with the signal that its end sends; 0 in the signal's place: none, and only <c>__WALL</c> reaps it.</param>
+    /// <param name="plan">Ends in an exec or an exit, and asks for no parent-death signal but on the main thread.</param>
+    /// <param name="pidfd">-1: there is no child.</param>
+    /// <param name="errno">Why not.</param>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno)
+    public static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno)
     {
         ulong* all = stackalloc ulong[2], old = all + 1;
         *all = ulong.MaxValue;
@@ -165,7 +170,7 @@ internal sealed unsafe class Spawner : IDisposable
         byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
         // No signal may reach the child while it still has the parent's handlers. By number: libc would lift the signals that it keeps for itself.
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)all, (nint)old, sizeof(ulong), 0, 0);
-        int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags | SIGCHLD, plan, &born, null, null);
+        int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags, plan, &born, null, null);
         errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)old, 0, sizeof(ulong), 0, 0);
         pidfd = born;

@@ -146,6 +146,17 @@ internal static unsafe class UnixSocket
         }
     }
 
+    /// <summary>
+    /// Whether descriptors may be sent to a socket, and to those that a listening one accepts: EPERM for who sends some. False: this kernel lets all
+    /// come (SO_PASSRIGHTS, Linux 6.16).
+    /// </summary>
+    public static bool TryPassRights(FileDescriptor socket, bool isAllowed)
+    {
+        const int SO_PASSRIGHTS = 83;
+        int value = isAllowed ? 1 : 0;
+        return setsockopt(socket.Number, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(int)) == 0;
+    }
+
     internal static int TypeOf(UnixSocketKind kind) => kind switch
     {
         UnixSocketKind.Stream => Libc.SOCK_STREAM,

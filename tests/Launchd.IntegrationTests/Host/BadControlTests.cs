@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -35,6 +37,23 @@ public sealed class BadControlTests
 
         Assert.Null(await bad.Read());
         Assert.Equal(1, await good.Counter(counter));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenKernel(6, 16)]
+    public async Task DescriptorsAreRefusedByTheKernel()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Quiet);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        using System.Net.Sockets.Socket bad = new(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
+        await bad.ConnectAsync(new System.Net.Sockets.UnixDomainSocketEndPoint(supervisor.Scratch.At("run/control.sock")));
+        using FileDescriptor borrowed = new((int)bad.Handle);
+        using FileDescriptor memory = Some.Memory();
+
+        SendResult sent = UnixSocket.Send(borrowed, "x"u8, memory);
+        borrowed.SetHandleAsInvalid();
+
+        Assert.Equal(Errno.EPERM, sent.Errno);
         Assert.Equal(0, await supervisor.Stop());
     }
 

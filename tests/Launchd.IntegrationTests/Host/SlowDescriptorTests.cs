@@ -13,7 +13,7 @@ namespace Launchd.IntegrationTests.Host;
 /// read, files of a file system that does not answer. The loop never waits for them, nobody else does, and neither does the end.
 /// </summary>
 [Collection(nameof(Supervisors))]
-public sealed class SlowDescriptorTests
+public sealed partial class SlowDescriptorTests
 {
     /// <summary>Far below SO_LINGER and far above what a busy machine needs.</summary>
     private static readonly TimeSpan Prompt = TimeSpan.FromSeconds(20);
@@ -35,7 +35,7 @@ public sealed class SlowDescriptorTests
 
     /// <summary>What every program begins with.</summary>
     private const string Preamble = """
-        import array, ctypes, json, os, resource, signal, socket, struct
+        import array, ctypes, json, os, resource, signal, socket, struct, sys, threading
         channel = socket.socket(fileno=int(os.environ["LAUNCHD_CHANNEL"]))
         notifying = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notifying.connect(os.environ["NOTIFY_SOCKET"])
@@ -56,6 +56,16 @@ public sealed class SlowDescriptorTests
                 pass
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
             return one
+        class stuck_pipe(list):
+            # Reading ends of one pipe whose lock is held for ever: by a thread that moves into it what never comes.
+            def __init__(self, count):
+                reading, self.writing = os.pipe()
+                super().__init__(os.fdopen(os.open("/proc/self/fd/%d" % reading, os.O_RDONLY | os.O_NONBLOCK), "rb", 0) for _ in range(count))
+                self.source, self.silent = socket.socketpair()
+                mover = threading.Thread(target=lambda: os.splice(self.source.fileno(), self.writing, 4096), daemon=True)
+                mover.start()
+                # A number there, not "running": it waits in the kernel.
+                while open("/proc/self/task/%d/syscall" % mover.native_id).read().split()[0] not in ("275", "76"): pass
         supervisor = os.getppid()
         def all_at_once(*messages):
             # While the supervisor does not look: so it is the last that has the descriptors, and they end when it closes them.

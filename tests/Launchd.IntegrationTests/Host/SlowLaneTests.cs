@@ -13,22 +13,72 @@ namespace Launchd.IntegrationTests.Host;
 public sealed class SlowLaneTests
 {
     [Fact]
-    public async Task WhatIsKnownToCloseAtOnceIsClosedAtOnce_AndTheRestSoon()
+    public async Task WhatWasClosedIsClosedSoon_InAProcessAndWithoutOne()
     {
-        SlowLane lane = new(() => { });
+        using Closers closers = new(Files.Open(null, "/dev/null", O_RDWR | O_CLOEXEC, 0, out _)!);
+        foreach (Closers? by in (Closers?[])[null, closers])
+        {
+            SlowLane lane = new(() => { }) { Closers = by };
+            (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.Stream);
+            using System.Net.Sockets.Socket waiting = new(new System.Net.Sockets.SafeSocketHandle(near.ReleaseNumber(), ownsHandle: true));
+
+            lane.Close(far.ReleaseNumber());
+            // The far end of what was closed reads as the end.
+            Assert.Equal(0, await waiting.ReceiveAsync(new byte[1]).WaitAsync(Deadline.Generous));
+        }
+    }
+
+    [Fact]
+    public void AThousandAreClosedInAFewProcesses()
+    {
+        using Closers closers = new(Files.Open(null, "/dev/null", O_RDWR | O_CLOEXEC, 0, out _)!);
+        SlowLane lane = new(() => { }) { Closers = closers };
         (FileDescriptor read, FileDescriptor written) = PumpHarness.Pipe();
-        (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.Stream);
-        using System.Net.Sockets.Socket waiting = new(new System.Net.Sockets.SafeSocketHandle(near.ReleaseNumber(), ownsHandle: true));
-        using FileDescriptor memory = Some.Memory();
-
+        for (int i = 0; i < 1000; i++)
+            lane.Close(read.Duplicate().ReleaseNumber());
         lane.Close(read.ReleaseNumber());
-        Assert.True(HasNoReader(written));
-        Assert.True(Closing.IsQuick(memory.Number));
-        Assert.False(Closing.IsQuick(far.Number));
 
-        lane.Close(far.ReleaseNumber());
-        // The far end of what was closed reads as the end.
-        Assert.Equal(0, await waiting.ReceiveAsync(new byte[1]).WaitAsync(Deadline.Generous));
+        Assert.True(HasNoReader(written, Deadline.Generous));
+        written.Dispose();
+    }
+
+    [Fact]
+    public void WhatIsLeftAtTheEndIsClosedLast()
+    {
+        (FileDescriptor read, FileDescriptor written) = PumpHarness.Pipe();
+        using (Closers closers = new(Files.Open(null, "/dev/null", O_RDWR | O_CLOEXEC, 0, out _)!))
+        {
+            SlowLane lane = new(() => { }) { Closers = closers };
+            lane.End();
+            new FileDescriptor(read.ReleaseNumber(), lane).Dispose();
+            Assert.False(HasNoReader(written));
+        }
+
+        Assert.True(HasNoReader(written, Deadline.Generous));
+        written.Dispose();
+    }
+
+    [Fact]
+    public void WithoutAThreadWorkWaits_AndIsDoneLater()
+    {
+        Action? again = null;
+        bool isPossible = false;
+        SlowLane lane = new(() => { }) { OnStarved = a => again = a, StartThread = work =>
+        {
+            if (isPossible)
+                new Thread(work).Start();
+            return isPossible;
+        } };
+        using ManualResetEventSlim done = new();
+
+        Assert.True(lane.TryRun(done.Set));
+        Assert.NotNull(again);
+        Assert.False(done.IsSet);
+        Assert.Equal(1, lane.Count);
+        isPossible = true;
+        again();
+
+        Assert.True(done.Wait(Deadline.Generous));
     }
 
     [Fact]
@@ -96,17 +146,13 @@ public sealed class SlowLaneTests
     {
         SlowLane lane = new(() => { });
         (FileDescriptor near, FileDescriptor far) = UnixSocket.Pair(UnixSocketKind.Stream);
-        (FileDescriptor read, FileDescriptor written) = PumpHarness.Pipe();
         using FileDescriptor left = new(far.ReleaseNumber());
         lane.End();
 
         new FileDescriptor(left.Number, lane).Dispose();
-        new FileDescriptor(read.ReleaseNumber(), lane).Dispose();
 
         Assert.False(HasEnded(near));
-        Assert.True(HasNoReader(written));
         near.Dispose();
-        written.Dispose();
     }
 
     [Fact]
@@ -138,9 +184,9 @@ public sealed class SlowLaneTests
         return next.Outcome == ReceiveOutcome.EndOfStream;
     }
 
-    private static unsafe bool HasNoReader(FileDescriptor written)
+    private static unsafe bool HasNoReader(FileDescriptor written, TimeSpan patience = default)
     {
         pollfd asked = new() { fd = written.Number, events = 0 };
-        return poll(&asked, 1, 0) == 1 && (asked.revents & POLLERR) != 0;
+        return poll(&asked, 1, (int)patience.TotalMilliseconds) == 1 && (asked.revents & POLLERR) != 0;
     }
 }
