@@ -11,10 +11,11 @@ internal sealed class ChannelPacket : IDisposable
     private ChannelPacket(JsonElement root, ReceivedDescriptors descriptorsTaken)
     {
         _descriptors = descriptorsTaken;
-        Error = root.TryGetProperty("error", out JsonElement error) ? error.GetString() : null;
-        Parameters = root.TryGetProperty("parameters", out JsonElement parameters) && parameters.ValueKind == JsonValueKind.Object
+        // An error that has no name, or none that can be read, is an error all the same.
+        Error = TryGet(root, "error", out JsonElement error) && error.ValueKind != JsonValueKind.Null ? StringOf(error) ?? "" : null;
+        Parameters = TryGet(root, "parameters", out JsonElement parameters) && parameters.ValueKind == JsonValueKind.Object
             ? parameters : default;
-        Continues = root.TryGetProperty("continues", out JsonElement continues) && continues.ValueKind == JsonValueKind.True;
+        Continues = TryGet(root, "continues", out JsonElement continues) && continues.ValueKind == JsonValueKind.True;
         EventName = Text("event");
     }
 
@@ -53,8 +54,7 @@ internal sealed class ChannelPacket : IDisposable
         return null;
     }
 
-    public string? Text(string key) =>
-        Find(key) is { ValueKind: JsonValueKind.String } found ? found.GetString() : null;
+    public string? Text(string key) => Find(key) is { } found ? StringOf(found) : null;
 
     public long? Number(string key) =>
         Find(key) is { ValueKind: JsonValueKind.Number } found && found.TryGetInt64(out long number) ? number : null;
@@ -69,7 +69,7 @@ internal sealed class ChannelPacket : IDisposable
     /// <exception cref="LaunchdException">The index names none, or one that was taken.</exception>
     public NamedDescriptor Take(JsonElement entry)
     {
-        int index = entry.TryGetProperty("index", out JsonElement at) && at.TryGetInt32(out int number) ? number : -1;
+        int index = TryGet(entry, "index", out JsonElement at) && at.ValueKind == JsonValueKind.Number && at.TryGetInt32(out int number) ? number : -1;
         return new NamedDescriptor(TextOf(entry, "name") ?? "", Take(index), TextOf(entry, "address"), Text("way"));
     }
 
@@ -82,10 +82,36 @@ internal sealed class ChannelPacket : IDisposable
     }
 
     public static string? TextOf(JsonElement entry, string key) =>
-        entry.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        TryGet(entry, key, out JsonElement value) ? StringOf(value) : null;
+
+    // JSON can spell half of a surrogate pair, in a name or in a value, which is no text (InvalidOperationException).
+    private static bool TryGet(JsonElement element, string key, out JsonElement value)
+    {
+        try
+        {
+            return element.TryGetProperty(key, out value);
+        }
+        catch (InvalidOperationException)
+        {
+            value = default;
+            return false;
+        }
+    }
+
+    private static string? StringOf(JsonElement value)
+    {
+        try
+        {
+            return value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
+        }
+    }
 
     public void Dispose() => _descriptors.Dispose();
 
     private JsonElement? Find(string key) =>
-        Parameters.ValueKind == JsonValueKind.Object && Parameters.TryGetProperty(key, out JsonElement value) ? value : null;
+        Parameters.ValueKind == JsonValueKind.Object && TryGet(Parameters, key, out JsonElement value) ? value : null;
 }

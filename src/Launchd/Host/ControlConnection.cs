@@ -159,7 +159,7 @@ internal sealed class ControlConnection : IControlPlace
             Close();
             return;
         }
-        if (Lane.IsFull)
+        if (received.Descriptors.Count > 0 && Lane.IsFull)
         {
             _host.Count("control-descriptors-not-closed");
             Close();
@@ -217,7 +217,7 @@ internal sealed class ControlConnection : IControlPlace
         }
     }
 
-    private static RequestFault? Parse(ReadOnlySpan<byte> text, out ControlCall call)
+    internal static RequestFault? Parse(ReadOnlySpan<byte> text, out ControlCall call)
     {
         call = new ControlCall("");
         RequestFault? fault = CallEnvelope.Read(text, Strict, out CallEnvelope envelope);

@@ -32,10 +32,12 @@ internal static class InheritedFileLimit
     }
 
     /// <summary>The line "Max open files  SOFT  HARD  files" of proc_pid_limits(5).</summary>
-    private static (ulong Soft, ulong Hard)? Read(int pid)
+    private static (ulong Soft, ulong Hard)? Read(int pid) => Files.ReadText($"/proc/{pid}/limits") is { } text ? Parse(text) : null;
+
+    public static (ulong Soft, ulong Hard)? Parse(string text)
     {
         const string title = "Max open files";
-        string? line = Files.ReadText($"/proc/{pid}/limits")?.Split('\n').FirstOrDefault(l => l.StartsWith(title, StringComparison.Ordinal));
+        string? line = text.Split('\n').FirstOrDefault(l => l.StartsWith(title, StringComparison.Ordinal));
         string[] fields = line?[title.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? [];
         return fields.Length >= 2 && Number(fields[0]) is { } soft && Number(fields[1]) is { } hard ? (soft, hard) : null;
     }

@@ -53,18 +53,24 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
             if (got <= 0)
                 break;
             total += (int)got;
-            ReadOnlySpan<byte> rest = buffer.AsSpan(0, kept + (int)got);
-            for (int end = rest.IndexOf((byte)'\n'); end >= 0 && found.Count < most; end = rest.IndexOf((byte)'\n'))
-            {
-                if (Parse(rest[..end]) is { IsAwake: true, IsExclusive: false, Number: <= HighestNumber } entry && isWanted(entry))
-                    found.Add(entry);
-                rest = rest[(end + 1)..];
-            }
+            ReadOnlySpan<byte> rest = Scan(buffer.AsSpan(0, kept + (int)got), isWanted, most, found);
             // No line is that long; if one were, the rest of it is none either.
             kept = rest.Length == ChunkBytes ? 0 : rest.Length;
             rest[..kept].CopyTo(buffer);
         }
         return found;
+    }
+
+    /// <summary>Adds the entries of whole lines, until there are enough. What is left.</summary>
+    public static ReadOnlySpan<byte> Scan(ReadOnlySpan<byte> text, Predicate<EpollEntry> isWanted, int most, List<EpollEntry> found)
+    {
+        for (int end = text.IndexOf((byte)'\n'); end >= 0 && found.Count < most; end = text.IndexOf((byte)'\n'))
+        {
+            if (Parse(text[..end]) is { IsAwake: true, IsExclusive: false, Number: <= HighestNumber } entry && isWanted(entry))
+                found.Add(entry);
+            text = text[(end + 1)..];
+        }
+        return text;
     }
 
     /// <summary>
@@ -101,8 +107,10 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.
     private static EpollEntry? Parse(ReadOnlySpan<byte> line) =>
         TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue && TryTake(ref line, "events:"u8, 'x', out ulong events)
+        && events <= uint.MaxValue
         && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
         && TryTake(ref line, "sdev:"u8, 'x', out ulong device)
+        && device <= uint.MaxValue
         ? new EpollEntry((int)number, (uint)events, data, inode, (uint)device) : null;
 
     private static bool TryTake(ref ReadOnlySpan<byte> line, ReadOnlySpan<byte> name, char format, out ulong value)

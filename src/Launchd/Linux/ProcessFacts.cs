@@ -25,7 +25,12 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
             return null;
         Span<byte> text = stackalloc byte[1024];
         using ProcFile file = ProcFile.Open($"/proc/{pid}/stat", out _);
-        text = text[..file.Read(text)];
+        return Parse(text[..file.Read(text)]);
+    }
+
+    /// <summary>What stands in <c>/proc/PID/stat</c>; null: something else.</summary>
+    public static ProcessFacts? Parse(ReadOnlySpan<byte> text)
+    {
         // The name in brackets is the program's own and may hold anything, brackets too.
         int end = text.LastIndexOf((byte)')');
         if (end < 0 || end + 2 >= text.Length)

@@ -80,8 +80,8 @@ internal static unsafe class SockDiag
         return [];
     }
 
-    /// <summary>True when the answer is over, or one matched.</summary>
-    private static bool IsOver(ReadOnlySpan<byte> messages, Looks looks, bool isDump, out bool? verdict)
+    /// <summary>True when the answer is over, or one matched: of one packet of it.</summary>
+    public static bool IsOver(ReadOnlySpan<byte> messages, Looks looks, bool isDump, out bool? verdict)
     {
         verdict = false;
         while (messages.Length >= sizeof(Libc.nlmsghdr))

@@ -25,7 +25,8 @@ internal static unsafe class UnixDiagnostics
         return true;
     }
 
-    private static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body)
+    /// <summary>How many wait, and may; null: the answer does not say.</summary>
+    public static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body)
     {
         ReadOnlySpan<byte> value = SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN);
         return value.Length >= sizeof(Libc.unix_diag_rqlen) ? MemoryMarshal.Read<Libc.unix_diag_rqlen>(value) : null;
