@@ -17,6 +17,7 @@ internal static class SystemCallNumbers
     public static readonly int close = IsX64 ? 3 : 57;
     public static readonly int close_range = 436;
     public static readonly int openat = IsX64 ? 257 : 56;
+    public static readonly int openat2 = 437;
     public static readonly int write = IsX64 ? 1 : 64;
     public static readonly int fstat = IsX64 ? 5 : 80;
     public static readonly int prlimit64 = IsX64 ? 302 : 261;
@@ -27,6 +28,8 @@ internal static class SystemCallNumbers
     public static readonly int setgroups = IsX64 ? 116 : 159;
     public static readonly int setresgid = IsX64 ? 119 : 149;
     public static readonly int setresuid = IsX64 ? 117 : 147;
+    public static readonly int setfsuid = IsX64 ? 122 : 151;
+    public static readonly int setfsgid = IsX64 ? 123 : 152;
     public static readonly int getresgid = IsX64 ? 120 : 150;
     public static readonly int getresuid = IsX64 ? 118 : 148;
     public static readonly int capset = IsX64 ? 126 : 91;

@@ -73,28 +73,26 @@ internal static unsafe class ProcessDescriptors
 
     /// <summary>
     /// A new open file description of what a descriptor means, with its own offset: proc_pid_fd(5). Never with more rights than the
-    /// descriptor has. Null with the reason: EACCES, it has not that access; ENXIO, it is a socket.
+    /// descriptor has, nor with more than its owner. Null with the reason: EACCES, the descriptor or its owner has not that access; ENXIO, it is a
+    /// socket; EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
     /// </summary>
     /// <param name="descriptor">Borrowed.</param>
     /// <param name="forWriting">For reading too where the descriptor can.</param>
+    /// <param name="owner">Whose rights count; null: this process's own.</param>
     /// <param name="closer">As with <see cref="Take"/>.</param>
     /// <param name="refused">The reason.</param>
-    /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>.</remarks>
-    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, IDescriptorCloser? closer, out Errno refused)
+    /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>. So not on the loop.</remarks>
+    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, Credentials? owner, IDescriptorCloser? closer, out Errno refused)
     {
         int flags = fcntl(descriptor.Number, F_GETFL);
-        refused = flags < 0 ? Errno.Last : Errno.None;
-        if (flags < 0)
+        refused = flags < 0 ? Errno.Last : WhyNotReopened(descriptor, flags, forWriting);
+        if (refused != Errno.None)
             return null;
-        int has = flags & O_ACCMODE;
-        if ((flags & O_PATH) != 0 || has == (forWriting ? O_RDONLY : O_WRONLY))
-        {
-            refused = Errno.EACCES;
-            return null;
-        }
-        int mode = forWriting ? has | (flags & O_APPEND) : O_RDONLY;
-        // A FIFO without a writer would keep the loop waiting.
-        FileDescriptor? opened = Files.Open(null, Files.ProcPath(descriptor), mode | O_NONBLOCK | O_NOCTTY, 0, out refused);
+        int mode = forWriting ? flags & (O_ACCMODE | O_APPEND) : O_RDONLY;
+        // What is opened is what was looked at: a descriptor of our own, which nobody else can change. A lease on the file is not waited for.
+        mode |= O_NONBLOCK | O_NOCTTY;
+        FileDescriptor? opened = BorrowedRights.AreLess(owner) ? BorrowedRights.Open(owner!, null, Files.ProcPath(descriptor), mode, 0, 0, out refused)
+            : Files.Open(null, Files.ProcPath(descriptor), mode, 0, out refused);
         if (opened is not null)
             opened = new FileDescriptor(opened.ReleaseNumber(), closer);
         if (opened is not null && (flags & O_NONBLOCK) == 0)
@@ -103,6 +101,45 @@ internal static unsafe class ProcessDescriptors
             return opened;
         opened?.Dispose();
         return null;
+    }
+
+    // A pipe opened anew may be its other end; a terminal, a device and a file of the kernel's own depend on who opens them: that would be the supervisor.
+    private static Errno WhyNotReopened(FileDescriptor descriptor, int flags, bool forWriting)
+    {
+        if (FileStatus.Read(descriptor, out FileStatus status) is { Value: not 0 } hidden)
+            return hidden;
+        if (status.Kind == FileKind.Socket)
+            return Errno.ENXIO;
+        if (status.Kind != FileKind.Regular)
+            return Errno.EOPNOTSUPP;
+        // With O_PATH, and with both bits of the access mode set (open(2), NOTES), it is open for neither.
+        int has = (flags & O_PATH) != 0 ? O_ACCMODE : flags & O_ACCMODE;
+        if (has != O_RDWR && has != (forWriting ? O_WRONLY : O_RDONLY))
+            return Errno.EACCES;
+        return FileSystems.IsStorage(descriptor) ? Errno.None : Errno.EOPNOTSUPP;
+    }
+
+    /// <summary>
+    /// Whose rights a process has: its user, its groups. One that has changed its user, or has executed a set-user-id program, is
+    /// whom it was started as or has become, whichever is not root. Null: it has ended, or does not tell.
+    /// </summary>
+    /// <param name="pid">Of a child that is not reaped meanwhile.</param>
+    public static Credentials? RightsOf(int pid)
+    {
+        string? status = Files.ReadText($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/status");
+        uint[]? users = NumbersOf(status, "Uid:"), groups = NumbersOf(status, "Gid:"), members = NumbersOf(status, "Groups:");
+        // proc_pid_status(5): real, effective, saved, for files.
+        if (users is not { Length: 4 } || groups is not { Length: 4 } || members is null)
+            return null;
+        int which = Math.Max(0, Array.FindIndex(users, u => u != 0));
+        return new Credentials(users[which], groups[which], members);
+    }
+
+    private static uint[]? NumbersOf(string? status, string name)
+    {
+        string? line = status?.Split('\n').FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
+        return line is null ? null
+            : [.. line[name.Length..].Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries).Select(n => uint.Parse(n, CultureInfo.InvariantCulture))];
     }
 
     /// <summary>Whether a descriptor is anonymous memory, memfd_create(2).</summary>

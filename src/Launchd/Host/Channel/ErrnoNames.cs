@@ -11,6 +11,7 @@ internal static class ErrnoNames
         (Errno.ENOMEM, "ENOMEM"), (Errno.EACCES, "EACCES"), (Errno.EBUSY, "EBUSY"), (Errno.EINVAL, "EINVAL"), (Errno.ENFILE, "ENFILE"),
         (Errno.EMFILE, "EMFILE"), (Errno.EROFS, "EROFS"), (Errno.ENOSYS, "ENOSYS"), (Errno.ELOOP, "ELOOP"), (Errno.EMSGSIZE, "EMSGSIZE"),
         (Errno.ETOOMANYREFS, "ETOOMANYREFS"), (Errno.EAGAIN, "EAGAIN"), (Errno.ETIMEDOUT, "ETIMEDOUT"), (Errno.ENODEV, "ENODEV"),
+        (Errno.EOPNOTSUPP, "EOPNOTSUPP"),
     ];
 
     public static string Of(Errno errno)

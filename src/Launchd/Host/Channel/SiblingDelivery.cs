@@ -97,7 +97,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
                 Send(order, published, "taken", record.Facts!, taken, isOwned: true);
                 break;
             case "reopen":
-                Reopen(order, published, taken, isOwned: true);
+                ReopenOfOwner(order, published, taken);
                 break;
             default:
                 taken.Dispose();
@@ -150,7 +150,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     {
         if (asked.Order.Mode == "reopen")
         {
-            Reopen(asked.Order, asked.Published, given, isOwned: true);
+            ReopenOfOwner(asked.Order, asked.Published, given);
         }
         else
         {
@@ -158,24 +158,18 @@ internal sealed class SiblingDelivery(ChannelServer server)
         }
     }
 
-    /// <summary>Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
-    public void Reopen(SiblingOrder order, Publication published, FileDescriptor source, bool isOwned)
+    /// <summary>
+    /// Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>. The file
+    /// system, which may be the owner's own, is asked on the owner's lane, and must answer in time.
+    /// </summary>
+    /// <param name="order">Who asks, and for what.</param>
+    /// <param name="published">What was asked for.</param>
+    /// <param name="source">What is opened anew.</param>
+    /// <param name="isOwned">Whether it is this call's.</param>
+    /// <param name="rights">Whose rights count; null: the supervisor's own, because the configuration names the file.</param>
+    public void Reopen(SiblingOrder order, Publication published, FileDescriptor source, bool isOwned, Credentials? rights)
     {
         SlowLane lane = LaneOf(published);
-        if (!Closing.IsQuick(source.Number))
-        {
-            ReopenLater(order, published, lane, source, isOwned);
-            return;
-        }
-        FileDescriptor? opened = ProcessDescriptors.Reopen(source, order.ForWriting, lane, out Errno refused);
-        if (isOwned)
-            source.Dispose();
-        AnswerReopened(order, published, opened, refused);
-    }
-
-    /// <summary>The file system, which may be the owner's own, is asked on the owner's lane, and must answer in time.</summary>
-    private void ReopenLater(SiblingOrder order, Publication published, SlowLane lane, FileDescriptor source, bool isOwned)
-    {
         FileDescriptor? mine = isOwned ? source : ProcessDescriptors.Duplicate(source, lane, out _);
         Opening opening = new();
         if (mine is null || !order.ReplyLater() || !lane.TryRun(() => Open(opening)))
@@ -192,7 +186,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
 
         void Open(Opening opening)
         {
-            FileDescriptor? opened = ProcessDescriptors.Reopen(mine, order.ForWriting, lane, out Errno refused);
+            FileDescriptor? opened = ProcessDescriptors.Reopen(mine, order.ForWriting, rights, lane, out Errno refused);
             Host.Parts.Mailbox.Post(() =>
             {
                 mine.Dispose();
@@ -207,6 +201,19 @@ internal sealed class SiblingDelivery(ChannelServer server)
         }
     }
 
+    /// <summary>With the rights of its owner, which is a child of ours: so its number is its own until the loop has reaped it.</summary>
+    private void ReopenOfOwner(SiblingOrder order, Publication published, FileDescriptor sourceTaken)
+    {
+        RunningInstance? owner = Host.Effects.Instances.Find(published.Owner);
+        if (owner is { Process: { } process, MainEnded: false } && ProcessDescriptors.RightsOf(process.Pid) is { } rights)
+        {
+            Reopen(order, published, sourceTaken, isOwned: true, rights);
+            return;
+        }
+        sourceTaken.Dispose();
+        order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+    }
+
     private void AnswerReopened(SiblingOrder order, Publication published, FileDescriptor? opened, Errno refused)
     {
         if (opened is not null)
@@ -216,9 +223,12 @@ internal sealed class SiblingDelivery(ChannelServer server)
         }
         RefuseByKernel(order, "open", refused,
             refused == Errno.ENXIO ? "a socket cannot be opened again: ask with mode duplicate"
-            : refused == Errno.EACCES ? $"the published descriptor is not open for {(order.ForWriting ? "writing" : "reading")}"
+            : refused == Errno.EOPNOTSUPP ? "only a regular file of a disk, of a network or in memory is opened again: ask with mode duplicate"
+            : refused == Errno.EACCES ? $"the published descriptor is not open for {Access(order)}, or its owner may not open it for {Access(order)} any more"
             : refused.Text);
     }
+
+    private static string Access(SiblingOrder order) => order.ForWriting ? "writing" : "reading";
 
     /// <summary>Answers with the descriptor, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
     public void Send(SiblingOrder order, Publication published, string way, DescriptorFacts facts, FileDescriptor descriptor, bool isOwned)

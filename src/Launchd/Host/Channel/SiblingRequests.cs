@@ -226,13 +226,18 @@ internal sealed class SiblingRequests : IDisposable
             InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
             Publication assumed = new(0, id, slot, holder?.Generation ?? owner.Generation, order.Name, -1);
             if (order.Mode == "reopen")
-                _delivery.Reopen(order, assumed, own.Descriptor!, isOwned: false);
+                _delivery.Reopen(order, assumed, own.Descriptor!, isOwned: false, own.Origin == "file" ? null : RightsOf(owner, holder));
             else
                 _delivery.Send(order, assumed, "held", own.Facts, own.Descriptor!, isOwned: false);
             return true;
         }
         return false;
     }
+
+    /// <summary>What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.</summary>
+    private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
+        holder is not null && Host.Effects.Instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
+            && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : Host.Parts.Launcher.Users[owner.Definition.Execution].Credentials;
 
     private void WaitOrRefuse(SiblingOrder order, ServiceState owner, int? slot, in ChannelRequest request)
     {
