@@ -33,7 +33,10 @@ internal sealed class ConfigReader
         if (!loader.HasUnreadFile)
             new CrossChecks(context, reader._listeners, reader._files, reader._services).Run();
         SupervisorDefinition? definition = context.Diagnostics.HasErrors ? null : reader.Define();
-        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths]) { Places = new ConfigPlaces(reader._listeners) };
+        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths])
+        {
+            Places = new ConfigPlaces(reader._listeners, reader._files, reader._services),
+        };
     }
 
     private void ReadAll(IReadOnlyList<TableReader> roots)

@@ -9,8 +9,8 @@ namespace Launchd.Config;
 /// <param name="FilePaths">All files that were read, the first one first: those to watch or to show.</param>
 internal sealed record ConfigResult(SupervisorDefinition? Definition, ImmutableArray<Diagnostic> Diagnostics, ImmutableArray<string> FilePaths)
 {
-    /// <summary>Where its sockets stand.</summary>
-    public ConfigPlaces Places { get; init; } = new([]);
+    /// <summary>Where its sockets, files and services stand.</summary>
+    public ConfigPlaces Places { get; init; } = new([], [], []);
 
     public bool HasErrors => Definition is null;
 

@@ -55,6 +55,7 @@ internal enum DiagnosticCode
     VariableLeftOut = 1403,
     NotHere = 1404,
     NotPermitted = 1405,
+    OthersDecide = 1406,
 
     NotBuilt = 1501,
     NotBuiltFully = 1502,

@@ -71,7 +71,8 @@ internal sealed class DescriptorTable : IDisposable
                 table.OpenListener(listener, RequestFor(listener, acceptedFrom, users));
             foreach (FileDefinition file in definition.Files)
             {
-                FileDescriptor? shared = IsSharedFile(file) ? OpenFile(file, users).ValueOr(f => throw Refuse($"files.{file.Key}", f)) : null;
+                FileDescriptor? shared = !IsSharedFile(file) ? null
+                    : OpenFile(file, users, UserOf(file, definition, users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
                 table._files.Add(file.Key, new HeldFile(file, shared));
             }
             return table;
@@ -129,11 +130,15 @@ internal sealed class DescriptorTable : IDisposable
         service.Files.Distinct().Select(key => _files.GetValueOrDefault(key)?.Definition).OfType<FileDefinition.Connected>();
 
     /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
-    public OpenResult<FileDescriptor> FileFor(string key, UserTable users, out bool isOwned)
+    /// <param name="key">Of the file.</param>
+    /// <param name="users">Of the present configuration.</param>
+    /// <param name="user">As whom the instance runs; null: as the supervisor.</param>
+    /// <param name="isOwned">Whether it was opened for this instance.</param>
+    public OpenResult<FileDescriptor> FileFor(string key, UserTable users, Credentials? user, out bool isOwned)
     {
         HeldFile held = _files[key];
         isOwned = held.Descriptor is null;
-        return held.Descriptor is null ? OpenFile(held.Definition, users) : held.Descriptor;
+        return held.Descriptor is null ? OpenFile(held.Definition, users, user) : held.Descriptor;
     }
 
     /// <summary>Another configuration holds from now on: takes its sockets and files, and retires or closes what it has no more.</summary>
@@ -223,11 +228,22 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
     public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 
-    /// <summary>Opens a file that is not a connection.</summary>
-    public static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users) => file switch
+    /// <summary>Whose rights count for a file that is shared, where root's do not: those of the services that get it, if they have the same user.</summary>
+    public static Credentials? UserOf(FileDefinition file, SupervisorDefinition definition, UserTable users)
     {
-        FileDefinition.Opened opened => FileOpener.Open(ModelMapper.ToRequest(opened, users.OwnerOf($"files.{file.Key}", opened.User, opened.Group))),
-        FileDefinition.Directory directory => FileOpener.OpenDirectory(directory.DirectoryPath),
+        Credentials?[] all = [.. definition.Services.Where(s => s.Files.Contains(file.Key)).Select(s => users[s.Execution].Credentials)];
+        return all.Length > 0 && all.All(u => u?.Uid == all[0]?.Uid && u?.Gid == all[0]?.Gid) ? all[0] : null;
+    }
+
+    /// <summary>Opens a file that is not a connection.</summary>
+    /// <param name="file">As configured.</param>
+    /// <param name="users">Of the same configuration.</param>
+    /// <param name="user">For whom, as in <see cref="FileRequest.User"/>.</param>
+    public static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users, Credentials? user) => file switch
+    {
+        FileDefinition.Opened opened => FileOpener.Open(
+            ModelMapper.ToRequest(opened, users.OwnerOf($"files.{file.Key}", opened.User, opened.Group)) with { User = user }),
+        FileDefinition.Directory directory => FileOpener.OpenDirectory(directory.DirectoryPath, user),
         FileDefinition.Memory memory => FileOpener.OpenMemory(memory.Key, memory.SizeBytes, ModelMapper.SealsOf(memory)),
         _ => throw new System.Diagnostics.UnreachableException(),
     };

@@ -1,4 +1,5 @@
 using System.Text;
+using Launchd.Client;
 using Launchd.Linux;
 
 namespace Launchd.Host;
@@ -12,10 +13,19 @@ internal static class EnvironmentFileReader
     private const int MostBytes = 1 << 20;
 
     /// <summary>Adds what stands in the file. Null, or what is wrong with it; then nothing was added.</summary>
-    public static string? Read(string path, Dictionary<string, string> variables) =>
-        Files.ReadText(path, MostBytes + 1) is not { } text ? "it cannot be read"
-        : text.Length > MostBytes ? "it is larger than 1 MiB"
-        : Parse(text, variables);
+    /// <param name="path">Absolute.</param>
+    /// <param name="user">For whom, as in <see cref="FileRequest.User"/>.</param>
+    /// <param name="variables">What it is added to.</param>
+    public static string? Read(string path, Credentials? user, Dictionary<string, string> variables)
+    {
+        FileRequest request = new() { Path = path, User = user, IsNonBlocking = true };
+        if (!FileOpener.Open(request).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+            return $"it cannot be read: {failure.Errno.Text}" + (failure.Errno != Errno.ENOENT && failure.Explanation is { } why ? $" ({why})" : "");
+        using FileDescriptor file = opened;
+        return Files.ReadBytes(file, MostBytes + 1, out Errno refused) is not { } bytes ? $"it cannot be read: {refused.Text}"
+            : bytes.Length > MostBytes ? "it is larger than 1 MiB"
+            : Parse(Encoding.UTF8.GetString(bytes), variables);
+    }
 
     /// <summary>As <see cref="Read"/>.</summary>
     public static string? Parse(string text, Dictionary<string, string> variables)

@@ -149,7 +149,7 @@ internal sealed class Launcher(
                 birth.Pass(key, made.Number, key);
                 continue;
             }
-            if (!descriptors.FileFor(key, Users, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
+            if (!descriptors.FileFor(key, Users, instance.User?.Credentials, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
                 birth.Own(file);
@@ -175,7 +175,8 @@ internal sealed class Launcher(
             input = socket;
         if (service.Input is InputSource.File file)
         {
-            if (!FileOpener.Open(new FileRequest { Path = file.FilePath }).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+            FileRequest wanted = new() { Path = file.FilePath, User = user.Credentials };
+            if (!FileOpener.Open(wanted).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
                 return Refuse(service, "input", failure.Errno, $"input {failure}");
             birth.Own(opened);
             input = opened.Number;
@@ -210,8 +211,7 @@ internal sealed class Launcher(
                 number = socket;
                 return null;
             case OutputTarget.File file:
-                PathOwner owner = user.Credentials is { } who ? new PathOwner(who.Uid, who.Gid) : PathOwner.Own;
-                if (!FileOpener.OpenOutput(file.FilePath, owner).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+                if (!FileOpener.OpenOutput(file.FilePath, user.Credentials).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
                     return Refuse(instance.Definition, stream, failure.Errno, $"{stream} {failure}");
                 birth.Own(opened);
                 number = opened.Number;
@@ -281,7 +281,7 @@ internal sealed class Launcher(
         searchPath = null;
         foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
         {
-            if (EnvironmentFileReader.Read(file.FilePath, variables) is { } problem && !file.IsOptional)
+            if (EnvironmentFileReader.Read(file.FilePath, outline.User.Credentials, variables) is { } problem && !file.IsOptional)
                 return Refuse(service, "environment file", Errno.ENOENT, $"environment file {file.FilePath}: {problem}");
         }
         foreach (EnvironmentVariable set in service.Execution.Environment.Where(v => !v.IsPassed))
@@ -345,7 +345,8 @@ internal sealed class Launcher(
         return failure.Stage switch
         {
             SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
-            SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}",
+            SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}"
+                + (failure.Errno == Errno.EACCES && execution.User is { } who ? $" (it is entered with the rights of \"{who}\")" : ""),
             SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
                 $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
             SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),

@@ -36,6 +36,8 @@ internal static class MachineCheck
             foreach (OpenProblem problem in ListenerTrial.Run(DescriptorTable.RequestFor(listener, acceptedFrom, users), looksForHolders: !isRunning))
                 yield return Describe(read, listener, problem);
         }
+        foreach (Diagnostic warning in PathCheck.Run(read))
+            yield return warning;
     }
 
     private static Diagnostic Describe(ConfigResult read, ListenerDefinition listener, OpenProblem problem)

@@ -12,9 +12,7 @@ internal static unsafe partial class Libc
     internal static partial class Pump
     {
         public const int O_WRONLY = 0x1;
-        public const int O_CREAT = 0x40;
         public const int O_NOCTTY = 0x100;
-        public const int O_APPEND = 0x400;
         public const int O_NONBLOCK = 0x800;
         public const int O_CLOEXEC = 0x80000;
 
@@ -49,11 +47,6 @@ internal static unsafe partial class Libc
         public const int S_IFREG = 0x8000;
         public const int S_IFSOCK = 0xC000;
 
-        /// <summary>
-        /// <c>O_NOFOLLOW</c> of open(2), which differs: asm-generic has 0400000, arm64 moved it to 0100000.
-        /// </summary>
-        public static readonly int O_NOFOLLOW = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x20000;
-
         [LibraryImport("libc", SetLastError = true)]
         public static partial nint read(int fd, ref byte buf, nuint count);
 
@@ -66,14 +59,6 @@ internal static unsafe partial class Libc
         /// <summary><paramref name="pathname"/>: the first byte of a string that ends in NUL.</summary>
         [LibraryImport("libc", SetLastError = true)]
         public static partial int open(ref readonly byte pathname, int flags, int mode);
-
-        /// <summary>Both paths end in NUL.</summary>
-        [LibraryImport("libc", SetLastError = true)]
-        public static partial int rename(ref readonly byte oldpath, ref readonly byte newpath);
-
-        /// <summary><paramref name="pathname"/> ends in NUL.</summary>
-        [LibraryImport("libc", SetLastError = true)]
-        public static partial int unlink(ref readonly byte pathname);
 
         [LibraryImport("libc", SetLastError = true)]
         public static partial int fcntl(int fd, int cmd, int arg);

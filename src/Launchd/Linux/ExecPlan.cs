@@ -172,7 +172,6 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.Call, SpawnStage.Session, setsid);
         LayDescriptors(request, sources, closeAbove, report);
         LayLimits(request);
-        Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
         LayCredentials(request);
         if (request.ParentDeathSignal != 0)
         {
@@ -270,14 +269,18 @@ internal sealed unsafe class ExecPlan : IDisposable
         }
         if (request.AmbientSet != 0)
             Add(StepKind.Call, SpawnStage.Capabilities, prctl, Libc.PR_SET_KEEPCAPS, 1);
+        if (request.Credentials is null)
+            Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
         if (request.Credentials is { } who)
         {
             uint* groups = Allocate<uint>(Math.Max(1, who.Groups.Count));
-            for (int i = 0; i < who.Groups.Count; i++)
-                groups[i] = who.Groups[i];
+            who.Groups.ToArray().CopyTo(new Span<uint>(groups, who.Groups.Count));
             // Raw calls: libc's own would change every thread of the parent, whose memory this is (nptl(7)).
             Add(StepKind.Call, SpawnStage.Groups, setgroups, who.Groups.Count, (nint)groups);
             Add(StepKind.Call, SpawnStage.Group, setresgid, (nint)who.Gid, (nint)who.Gid, (nint)who.Gid);
+            // With the user's rights, so that his link leads nowhere he may not go; still with root's real user, so that he cannot stop it (kill(2)).
+            Add(StepKind.Call, SpawnStage.User, setresuid, -1, (nint)who.Uid, -1);
+            Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
             Add(StepKind.Call, SpawnStage.User, setresuid, (nint)who.Uid, (nint)who.Uid, (nint)who.Uid);
             Add(StepKind.VerifyIds, SpawnStage.Verify, getresgid, (nint)who.Gid);
             Add(StepKind.VerifyIds, SpawnStage.Verify, getresuid, (nint)who.Uid);

@@ -1,4 +1,5 @@
 using Launchd.Client;
+using Launchd.Interop;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux;
@@ -56,6 +57,8 @@ internal static class FifoOpener
             return new OpenFailure("statx", subject, refused);
         if (status.Kind != FileKind.Fifo)
             return new OpenFailure("open", subject, Errno.EEXIST, $"{status.KindText} is in the way");
+        if (isMade && parent.IsOpenToOthers && (status.Uid != Libc.geteuid() || status.LinkCount != 1))
+            return new OpenFailure("statx", subject, Errno.EEXIST, "somebody replaced the FIFO while it was made");
         if (isMade)
         {
             // inode(7): the mode last, because a change of owner takes bits away.

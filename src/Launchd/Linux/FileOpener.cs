@@ -19,6 +19,14 @@ internal sealed record FileRequest
 
     /// <summary>Owner of a file that has to be made; one that exists keeps its own.</summary>
     public PathOwner Owner { get; init; } = PathOwner.Own;
+
+    /// <summary>
+    /// For whom it is opened, with whose rights root is content where somebody else decides about the path. Null: nobody in particular.
+    /// </summary>
+    public Credentials? User { get; init; }
+
+    /// <summary>For this process's own reading, which must not wait.</summary>
+    public bool IsNonBlocking { get; init; }
 }
 
 /// <summary>Which changes of anonymous memory are ruled out for everybody, memfd_create(2).</summary>
@@ -32,13 +40,15 @@ internal enum MemorySeals { None = 0, Shrink = 1, Grow = 2, Write = 4 }
 internal static unsafe class FileOpener
 {
     private const int OutputMode = 0b110_100_000;
-    private const int CreateAttemptCount = 8;
+    public const int CreateAttemptCount = 8;
 
     /// <summary>A regular file, device or FIFO. The descriptor blocks, as a program expects that opens the file itself.</summary>
     public static OpenResult<FileDescriptor> Open(FileRequest request)
     {
         string subject = $"cannot open {request.Path}";
         int flags = FlagsOf(request.Access) | O_NOCTTY | O_NONBLOCK | (request.Truncate ? O_TRUNC : 0);
+        if (Libc.geteuid() == 0 && ForeignFile.Open(request, flags, subject) is { } foreign)
+            return foreign.TryGet(out FileDescriptor? opened, out OpenFailure? failure) ? Finish(opened, request, subject) : failure;
         FileDescriptor? file = null;
         Errno refused = Errno.ENOENT;
         // Two steps, because only O_EXCL tells who made the file; in between another may make it or remove it.
@@ -47,10 +57,10 @@ internal static unsafe class FileOpener
             if (request.CreateMode is { } mode)
             {
                 OpenResult<FileDescriptor> made = Create(request, flags, mode, subject);
-                if (made.Failure is not { } failure)
-                    return made;
-                if (failure.Errno != Errno.EEXIST)
-                    return failure;
+                if (made.TryGet(out file, out OpenFailure? notMade))
+                    break;
+                if (notMade.Errno != Errno.EEXIST)
+                    return notMade;
             }
             file = Files.Open(null, request.Path, flags, 0, out refused);
             if (request.CreateMode is null)
@@ -58,16 +68,22 @@ internal static unsafe class FileOpener
         }
         if (file is null)
             return new OpenFailure("open", subject, refused, Explain(refused, request));
-        return MakeBlocking(file, subject);
+        return Finish(file, request, subject);
     }
 
-    /// <summary>A service's output file: opened for appending, made with mode 0640 and the owner if it is missing.</summary>
-    public static OpenResult<FileDescriptor> OpenOutput(string path, PathOwner owner) =>
-        Open(new FileRequest { Path = path, Access = OpenAccess.Append, CreateMode = OutputMode, Owner = owner });
+    /// <summary>A service's output file: opened for appending, made with mode 0640 and its user for owner if it is missing.</summary>
+    public static OpenResult<FileDescriptor> OpenOutput(string path, Credentials? user) => Open(new FileRequest
+    {
+        Path = path, Access = OpenAccess.Append, CreateMode = OutputMode, Owner = user is null ? PathOwner.Own : new PathOwner(user.Uid, user.Gid), User = user,
+    });
 
     /// <summary>A place to open files below, O_PATH: nothing can be read through it.</summary>
-    public static OpenResult<FileDescriptor> OpenDirectory(string path)
+    /// <param name="path">Absolute.</param>
+    /// <param name="user">As in <see cref="FileRequest.User"/>.</param>
+    public static OpenResult<FileDescriptor> OpenDirectory(string path, Credentials? user = null)
     {
+        if (Libc.geteuid() == 0 && ForeignFile.OpenDirectory(path, user, $"cannot open directory {path}") is { } foreign)
+            return foreign;
         FileDescriptor? directory = Files.Open(null, path, O_PATH | O_DIRECTORY, 0, out Errno refused);
         return directory is not null ? directory : new OpenFailure("open", $"cannot open directory {path}", refused,
             Remedy.ForPath(refused));
@@ -146,14 +162,20 @@ internal static unsafe class FileOpener
         return new OpenFailure("open", subject, Errno.EINVAL, $"it is {status.KindText}, not a character device or a file in /proc or /sys");
     }
 
-    // Made closed to others, given to its owner, then opened up: no umask and no moment in between counts.
     private static OpenResult<FileDescriptor> Create(FileRequest request, int flags, int mode, string subject)
     {
         OpenResult<ParentDirectory> opened = ParentDirectory.Open(request.Path, directoryMode: null, subject);
         if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
             return failure;
         using ParentDirectory held = parent;
-        FileDescriptor? file = Files.Open(parent.Directory, parent.Name, flags | O_CREAT | O_EXCL, mode & 0b110_000_000, out Errno refused);
+        return CreateIn(parent.Directory, parent.Name, request, flags, mode, subject);
+    }
+
+    // Made closed to others, given to its owner, then opened up: no umask and no moment in between counts.
+    internal static OpenResult<FileDescriptor> CreateIn(
+        FileDescriptor directory, string name, FileRequest request, int flags, int mode, string subject)
+    {
+        FileDescriptor? file = Files.Open(directory, name, flags | O_CREAT | O_EXCL, mode & 0b110_000_000, out Errno refused);
         if (file is null)
             return new OpenFailure("open", subject, refused, Explain(refused, request));
         string call = "fchown";
@@ -164,15 +186,15 @@ internal static unsafe class FileOpener
             refused = Files.SetMode(file, mode);
         }
         if (refused == Errno.None)
-            return MakeBlocking(file, subject);
-        _ = Files.Unlink(parent.Directory, parent.Name);
+            return file;
+        _ = Files.Unlink(directory, name);
         file.Dispose();
         return new OpenFailure(call, subject, refused, Remedy.ForOwner(refused));
     }
 
-    private static OpenResult<FileDescriptor> MakeBlocking(FileDescriptor fileTaken, string subject)
+    private static OpenResult<FileDescriptor> Finish(FileDescriptor fileTaken, FileRequest request, string subject)
     {
-        Errno refused = Files.SetNonBlocking(fileTaken, isNonBlocking: false);
+        Errno refused = request.IsNonBlocking ? Errno.None : Files.SetNonBlocking(fileTaken, isNonBlocking: false);
         if (refused == Errno.None)
             return fileTaken;
         fileTaken.Dispose();
@@ -205,7 +227,7 @@ internal static unsafe class FileOpener
         _ => O_RDWR,
     };
 
-    private static string? Explain(Errno refused, FileRequest request)
+    internal static string? Explain(Errno refused, FileRequest request)
     {
         if (refused == Errno.ENXIO)
         {

@@ -12,6 +12,9 @@ internal enum FileKind { Unknown = 0, Fifo = 1, CharacterDevice = 2, Directory =
 internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device, ulong Inode, uint Uid, uint Gid, long SizeBytes,
     ulong DeviceNumber)
 {
+    /// <summary>Names that it has: more than one means that it is somewhere else as well.</summary>
+    public uint LinkCount { get; init; }
+
     public bool IsSameFile(FileStatus other) => Device == other.Device && Inode == other.Inode;
 
     /// <summary>In words, with an article.</summary>
@@ -49,7 +52,10 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
         status = new FileStatus((FileKind)(found.stx_mode >> 12), found.stx_mode & 0b111_111_111_111,
             Combine(found.stx_dev_major, found.stx_dev_minor),
             found.stx_ino, found.stx_uid, found.stx_gid, unchecked((long)found.stx_size),
-                Combine(found.stx_rdev_major, found.stx_rdev_minor));
+                Combine(found.stx_rdev_major, found.stx_rdev_minor))
+        {
+            LinkCount = found.stx_nlink,
+        };
         return Errno.None;
     }
 

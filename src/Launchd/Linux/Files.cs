@@ -31,18 +31,17 @@ internal static unsafe class Files
     public static FileDescriptor? OpenNode(FileDescriptor directory, string name, out Errno refused) =>
         Open(directory, name, O_PATH | O_NOFOLLOW, 0, out refused);
 
-    public static Errno Unlink(FileDescriptor? directory, string name, bool isDirectory = false)
+    public static Errno Unlink(FileDescriptor directory, string name, bool isDirectory = false)
     {
         fixed (byte* path = CString.From(name))
-            return Check(unlinkat(directory?.Number ?? AT_FDCWD, path, isDirectory ? AT_REMOVEDIR : 0));
+            return Check(unlinkat(directory.Number, path, isDirectory ? AT_REMOVEDIR : 0));
     }
 
-    /// <summary>renameat2(2) within one directory (null: both names absolute).</summary>
-    public static Errno Rename(FileDescriptor? directory, string from, string to, uint flags)
+    /// <summary>renameat2(2) within one directory.</summary>
+    public static Errno Rename(FileDescriptor directory, string from, string to, uint flags)
     {
-        int at = directory?.Number ?? AT_FDCWD;
         fixed (byte* old = CString.From(from), place = CString.From(to))
-            return Check(Libc.renameat2(at, old, at, place, flags));
+            return Check(Libc.renameat2(directory.Number, old, directory.Number, place, flags));
     }
 
     public static Errno MakeDirectory(FileDescriptor directory, string name, int mode)
@@ -76,6 +75,18 @@ internal static unsafe class Files
         }
     }
 
+    /// <summary>A directory itself, to read and to change: a link is not followed.</summary>
+    public static FileDescriptor? OpenDirectory(FileDescriptor parent, string name, out Errno refused) =>
+        Open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, out refused);
+
+    /// <summary>A file to read and write, which is made if it is missing; a link is not followed.</summary>
+    public static FileDescriptor? OpenOrMake(FileDescriptor directory, string name, int mode, out Errno refused) =>
+        Open(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode, out refused);
+
+    /// <summary>The same, to append to. Never waits: a FIFO without a reader is refused.</summary>
+    public static FileDescriptor? OpenToAppend(FileDescriptor directory, string name, int mode, out Errno refused) =>
+        Open(directory, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode, out refused);
+
     /// <summary>Null: there is none, or it may not be read.</summary>
     public static FileDescriptor? OpenDirectory(string path) => Open(null, path, O_RDONLY | O_DIRECTORY, 0, out _);
 
@@ -85,14 +96,37 @@ internal static unsafe class Files
         byte[] buffer = new byte[8192];
         for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
         {
-            // struct linux_dirent64 (getdents(2)): inode and offset, 8 bytes each, length of the record, kind, and the name with a NUL behind.
-            for (int at = 0; at + 19 < length; at += BitConverter.ToUInt16(buffer, at + 16))
+            for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
             {
-                if (Utf8Parser.TryParse(buffer.AsSpan(at + 19, length - at - 19), out int number, out int used) && buffer[at + 19 + used] == 0)
+                if (Utf8Parser.TryParse(buffer.AsSpan(at + NameOffset, length - at - NameOffset), out int number, out int used)
+                    && buffer[at + NameOffset + used] == 0)
+                {
                     yield return number;
+                }
             }
         }
     }
+
+    /// <summary>The names in a directory that is open for reading, from its present position on, without <c>.</c> and <c>..</c>.</summary>
+    public static IEnumerable<string> Names(FileDescriptor directory)
+    {
+        byte[] buffer = new byte[8192];
+        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
+        {
+            for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
+            {
+                ReadOnlySpan<byte> name = buffer.AsSpan(at + NameOffset, length - at - NameOffset);
+                string text = Encoding.UTF8.GetString(name[..name.IndexOf((byte)0)]);
+                if (text is not ("." or ".."))
+                    yield return text;
+            }
+        }
+    }
+
+    // struct linux_dirent64 (getdents(2)): inode and offset, 8 bytes each, length of the record, kind, and the name with a NUL behind.
+    private const int NameOffset = 19;
+
+    private static int LengthOfEntry(byte[] buffer, int at) => BitConverter.ToUInt16(buffer, at + 16);
 
     private static int ReadEntries(FileDescriptor directory, byte[] buffer)
     {

@@ -1,27 +1,35 @@
 using Launchd.Client;
+using Launchd.Interop;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux;
 
 /// <summary>
 /// The directory in which a path lies, held open so that what is done there cannot be led elsewhere, and the path's last component.
-/// Symbolic links are followed up to the directory, never in the last component. Remembers which directories it had to make.
+/// Symbolic links are followed up to the directory, never in the last component; by root only where they lead to a directory of whoever made them
+/// (<see cref="PathWalk"/>). Remembers which directories it had to make.
 /// </summary>
 internal sealed class ParentDirectory : IDisposable
 {
-    private readonly List<string> _made;
+    private readonly List<(FileDescriptor Parent, string Name)> _made;
 
-    private ParentDirectory(FileDescriptor directoryTaken, string name, List<string> made)
+    private ParentDirectory(FileDescriptor directoryTaken, string name, List<(FileDescriptor Parent, string Name)> madeTaken)
     {
         Directory = directoryTaken;
         Name = name;
-        _made = made;
+        _made = madeTaken;
     }
 
     public FileDescriptor Directory { get; }
 
     /// <summary>The last component.</summary>
     public string Name { get; }
+
+    /// <summary>To root: somebody else may put entries into the directory, so what lies there may be his. Always false to any other user.</summary>
+    public bool IsOpenToOthers { get; private init; }
+
+    /// <summary>Whose directory it is then, as a user's number; null: root's own, in which others may write.</summary>
+    public uint? Decider { get; private init; }
 
     /// <summary>Opens the directory of an absolute path.</summary>
     /// <param name="path">Absolute, with a name at its end.</param>
@@ -34,20 +42,56 @@ internal sealed class ParentDirectory : IDisposable
         if (!path.StartsWith('/') || name is "" or "." or "..")
             return new OpenFailure("open", subject, Errno.EINVAL, $"'{path}' is not an absolute path that ends in a name");
         string parent = slash == 0 ? "/" : path[..slash];
+        if (Libc.geteuid() == 0)
+            return OpenAsRoot(parent, name, directoryMode, subject);
         FileDescriptor? directory = Files.Open(null, parent, O_PATH | O_DIRECTORY, 0, out Errno refused);
-        List<string> made = [];
+        List<(FileDescriptor, string)> made = [];
         if (directory is null && refused == Errno.ENOENT && directoryMode is { } mode)
-            directory = Make(parent, mode, made, out refused);
+        {
+            FileDescriptor? root = Files.Open(null, "/", O_PATH | O_DIRECTORY, 0, out refused);
+            directory = root is null ? null : Make(root, parent.Split('/', StringSplitOptions.RemoveEmptyEntries), mode, made, out refused);
+        }
         if (directory is not null)
             return new ParentDirectory(directory, name, made);
         RemoveMade(made);
         return new OpenFailure("open", subject, refused, Remedy.ForDirectory(parent, refused));
     }
 
+    private static OpenResult<ParentDirectory> OpenAsRoot(string path, string name, int? directoryMode, string subject)
+    {
+        using PathWalk walk = PathWalk.Along(path, user: null);
+        if (walk.Node is not null && walk.NodeStatus.Kind != FileKind.Directory)
+            return new OpenFailure("open", subject, Errno.ENOTDIR, Remedy.ForDirectory(path, Errno.ENOTDIR));
+        if (walk.Node is not null ? !walk.MayMakeInside : walk.Parent is not null && !walk.MayMake)
+            return new OpenFailure("open", subject, Errno.EPERM, walk.Explain());
+        if (walk.Node is not null)
+        {
+            bool isRoots = walk.IsRoots && walk.IsNodeRoots;
+            uint? decider = isRoots || walk.NodeStatus.Uid == 0 ? null : walk.NodeStatus.Uid;
+            return new ParentDirectory(walk.TakeNode()!, name, []) { IsOpenToOthers = !isRoots, Decider = decider };
+        }
+        Errno refused = walk.Refused == Errno.None ? Errno.ENOENT : walk.Refused;
+        if (refused != Errno.ENOENT || directoryMode is not { } mode || walk.Parent is null)
+            return new OpenFailure("open", subject, refused, Remedy.ForDirectory(path, refused));
+        List<(FileDescriptor, string)> made = [];
+        FileDescriptor? start = ProcessDescriptors.Duplicate(walk.Parent, closer: null, out refused);
+        FileDescriptor? directory = start is null ? null : Make(start, [walk.Name, .. walk.Missing], mode, made, out refused);
+        if (directory is not null)
+            return new ParentDirectory(directory, name, made) { IsOpenToOthers = !walk.IsRoots };
+        RemoveMade(made);
+        return new OpenFailure("open", subject, refused, Remedy.ForDirectory(path, refused));
+    }
+
     /// <summary>Whether something could be made at a path, its directories included; null: it could.</summary>
     public static unsafe OpenFailure? Look(string path, string subject)
     {
         string parent = DirectoryOf(path), nearest = parent;
+        if (Libc.geteuid() == 0)
+        {
+            using PathWalk walk = PathWalk.Along(parent, user: null);
+            if (walk.Node is not null ? !walk.MayMakeInside : walk.Parent is not null && !walk.MayMake)
+                return new OpenFailure("open", subject, Errno.EPERM, walk.Explain());
+        }
         while (true)
         {
             using FileDescriptor? directory = Files.Open(null, nearest, O_PATH | O_DIRECTORY, 0, out Errno refused);
@@ -72,49 +116,67 @@ internal sealed class ParentDirectory : IDisposable
     /// <summary>Takes back the directories that were made, as far as they are still empty.</summary>
     public void Undo() => RemoveMade(_made);
 
-    public void Dispose() => Directory.Dispose();
-
-    private static FileDescriptor? Make(string path, int mode, List<string> made, out Errno refused)
+    public void Dispose()
     {
-        FileDescriptor? current = Files.Open(null, "/", O_PATH | O_DIRECTORY, 0, out refused);
-        string walked = "";
-        foreach (string component in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
+        Directory.Dispose();
+        foreach ((FileDescriptor parent, _) in _made)
+            parent.Dispose();
+    }
+
+    private static FileDescriptor? Make(
+        FileDescriptor startTaken, IEnumerable<string> components, int mode, List<(FileDescriptor, string)> made, out Errno refused)
+    {
+        FileDescriptor? current = startTaken;
+        refused = Errno.None;
+        foreach (string component in components)
         {
+            FileDescriptor parent = current;
+            bool isMade = false;
+            // Root has looked already: what is there now was put there since, and is not followed.
+            bool isRoot = Libc.geteuid() == 0;
+            current = isRoot ? null : Files.Open(parent, component, O_PATH | O_DIRECTORY, 0, out refused);
+            if (current is null && (isRoot || refused == Errno.ENOENT))
+                current = MakeOne(parent, component, mode, out isMade, out refused);
+            if (isMade)
+                made.Add((parent, component));
+            else
+                parent.Dispose();
             if (current is null)
                 return null;
-            walked += "/" + component;
-            using FileDescriptor parent = current;
-            current = Files.Open(parent, component, O_PATH | O_DIRECTORY, 0, out refused);
-            if (current is null && refused == Errno.ENOENT)
-                current = MakeOne(parent, component, walked, mode, made, out refused);
         }
         return current;
     }
 
     // Narrow first and widened afterwards, so that no umask and no moment makes it more open than asked.
-    private static FileDescriptor? MakeOne(FileDescriptor parent, string name, string path, int mode, List<string> made, out Errno refused)
+    private static FileDescriptor? MakeOne(FileDescriptor parent, string name, int mode, out bool isMade, out Errno refused)
     {
         refused = Files.MakeDirectory(parent, name, mode & 0b111_000_000);
-        if (refused != Errno.None && refused != Errno.EEXIST)
+        isMade = refused == Errno.None;
+        if (!isMade && refused != Errno.EEXIST)
             return null;
-        bool isOurs = refused == Errno.None;
-        if (isOurs)
-            made.Add(path);
         FileDescriptor? directory = Files.Open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, out refused);
-        if (directory is null || !isOurs)
-            return directory;
-        refused = Files.SetNodeMode(directory, mode);
+        if (directory is null)
+            return null;
+        // Somebody else may have been first, or have put another in its place.
+        refused = FileStatus.Read(directory, out FileStatus status);
+        if (refused == Errno.None && status.Uid != Libc.geteuid())
+            refused = Errno.EPERM;
+        if (refused == Errno.None && isMade)
+            refused = Files.SetNodeMode(directory, mode);
         if (refused == Errno.None)
             return directory;
         directory.Dispose();
         return null;
     }
 
-    private static void RemoveMade(List<string> made)
+    private static void RemoveMade(List<(FileDescriptor Parent, string Name)> made)
     {
         // Best effort: a directory into which somebody has put something in the meantime stays.
         for (int i = made.Count - 1; i >= 0; i--)
-            _ = Files.Unlink(null, made[i], isDirectory: true);
+        {
+            _ = Files.Unlink(made[i].Parent, made[i].Name, isDirectory: true);
+            made[i].Parent.Dispose();
+        }
         made.Clear();
     }
 }

@@ -86,8 +86,11 @@ internal sealed unsafe class ReplacementListener
     /// <summary>There is no way back any more: what lies at the name beside the path now, the old socket's node, leads nobody anywhere.</summary>
     public void Finish()
     {
-        if (_isExchanged)
-            _ = Files.Unlink(null, _opened.Path!.Path);
+        if (_isExchanged && ParentDirectory.Open(_opened.Path!.Path, directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
+        {
+            using ParentDirectory held = parent;
+            _ = Files.Unlink(parent.Directory, parent.Name);
+        }
     }
 
     /// <summary>The old socket is closed: nobody has to be led any more.</summary>
@@ -101,7 +104,7 @@ internal sealed unsafe class ReplacementListener
     public void Undo()
     {
         if (_isExchanged)
-            _ = Files.Rename(null, _opened.Path!.Path, _path!, Libc.RENAME_EXCHANGE);
+            _ = Rename(_opened.Path!.Path, _path!, Libc.RENAME_EXCHANGE);
         ListenerOpener.Undo(_isInPlace && !_isExchanged ? Listener : _opened);
         if (_former is not null)
             EndSteering(_former.Descriptor);
@@ -120,15 +123,24 @@ internal sealed unsafe class ReplacementListener
     private OpenFailure? Exchange()
     {
         string beside = _opened.Path!.Path;
-        Errno refused = Files.Rename(null, beside, _path!, Libc.RENAME_EXCHANGE);
+        Errno refused = Rename(beside, _path!, Libc.RENAME_EXCHANGE);
         _isExchanged = refused == Errno.None;
         // Somebody took the path away meanwhile, or the file system cannot exchange: the new socket takes the place, whatever is there.
         if (refused == Errno.ENOENT || refused == Errno.EINVAL || refused == Errno.ENOSYS)
-            refused = Files.Rename(null, beside, _path!, 0);
+            refused = Rename(beside, _path!, 0);
         if (refused != Errno.None)
             return new OpenFailure("rename", $"cannot put the new socket at {_path}", refused, Remedy.ForPath(refused));
         _isInPlace = true;
         return null;
+    }
+
+    // Both lie in one directory, which is held, so that nobody leads the change elsewhere.
+    private static Errno Rename(string from, string to, uint flags)
+    {
+        if (!ParentDirectory.Open(to, directoryMode: null, to).TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+            return failure.Errno;
+        using ParentDirectory held = parent;
+        return Files.Rename(parent.Directory, Path.GetFileName(from), parent.Name, flags);
     }
 
     // "The second of the group", which the new socket is, having joined the old one alone.

@@ -200,8 +200,10 @@ internal static class UnixPath
         if (node is null)
             return new OpenFailure("open", subject, refused, "the path vanished after it was bound");
         refused = FileStatus.Read(node, out FileStatus status);
-        if (refused != Errno.None || status.Kind != FileKind.Socket)
-            return new OpenFailure("statx", subject, refused, "somebody replaced the path while it was bound");
+        // What others may replace may also be a link to a socket of somebody else's.
+        bool isForeign = parent.IsOpenToOthers && (status.Uid != Libc.geteuid() || status.LinkCount != 1);
+        if (refused != Errno.None || status.Kind != FileKind.Socket || isForeign)
+            return new OpenFailure("statx", subject, refused == Errno.None ? Errno.EEXIST : refused, "somebody replaced the path while it was bound");
         string call = "fchownat";
         refused = Files.SetOwner(node, request.Owner);
         if (refused == Errno.None && status.Mode != request.Mode)

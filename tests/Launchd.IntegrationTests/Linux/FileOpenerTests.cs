@@ -64,7 +64,7 @@ public sealed class FileOpenerTests : IDisposable
     [FactWhenRoot]
     public void AnOutputFileBelongsToItsOwner_WithMode0640()
     {
-        FileOpener.OpenOutput(_directory["out"], new PathOwner(4242, 4343)).Value.Dispose();
+        FileOpener.OpenOutput(_directory["out"], new Credentials(4242, 4343, [])).Value.Dispose();
         Assert.Equal(Errno.None, FileStatus.ReadFollow(_directory["out"], out FileStatus status));
         Assert.Equal((4242u, 4343u, 0b110_100_000), (status.Uid, status.Gid, status.Mode));
     }

@@ -61,7 +61,7 @@ public sealed class DiagnosticCodeTests
     };
 
     /// <summary>Not of the reading: what a machine has not, which is found out on one (<c>ListenerKindTests</c>).</summary>
-    private static readonly DiagnosticCode[] OfTheMachine = [DiagnosticCode.NotHere, DiagnosticCode.NotPermitted];
+    private static readonly DiagnosticCode[] OfTheMachine = [DiagnosticCode.NotHere, DiagnosticCode.NotPermitted, DiagnosticCode.OthersDecide];
 
     public static TheoryData<int> CodesOfTheReading => new(Enum.GetValues<DiagnosticCode>().Except(OfTheMachine).Select(c => (int)c));
 

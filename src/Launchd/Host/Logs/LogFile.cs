@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Linux;
 using Launchd.Model;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Host.Logs;
 
@@ -115,13 +115,11 @@ internal sealed class LogFile : IDisposable
 
     private bool TryOpen(ReadOnlySpan<byte> lines)
     {
-        // O_NONBLOCK: opening a FIFO without a reader fails instead of waiting; regular files know no such thing.
-        int flags = Pump.O_WRONLY | Pump.O_CREAT | Pump.O_APPEND | Pump.O_NONBLOCK | Pump.O_NOFOLLOW;
-        _file = PumpCalls.Open(Policy.FilePath, flags, Mode, out Errno error);
+        _file = Open(out Errno error, out string? explanation);
         if (_file is null)
         {
             Lose(lines);
-            Failed(error);
+            Failed(error, explanation);
             return false;
         }
         FileIdentity identity = PumpCalls.Identify(_file.Number) ?? default;
@@ -129,6 +127,31 @@ internal sealed class LogFile : IDisposable
         _size = identity.SizeBytes;
         return true;
     }
+
+    private FileDescriptor? Open(out Errno error, out string? explanation)
+    {
+        explanation = null;
+        if (!FindPlace().TryGet(out ParentDirectory? place, out OpenFailure? failure))
+        {
+            error = failure.Errno;
+            explanation = error == Errno.EPERM ? failure.Explanation : null;
+            return null;
+        }
+        using ParentDirectory held = place;
+        FileDescriptor? file = Files.OpenToAppend(place.Directory, place.Name, Mode, out error);
+        if (file is null || !place.IsOpenToOthers || IsHarmless(file, place))
+            return file;
+        file.Dispose();
+        error = Errno.EPERM;
+        explanation = "others may put files there, and this one is not root's or theirs alone: remove it, or choose a directory of root";
+        return null;
+    }
+
+    private OpenResult<ParentDirectory> FindPlace() => ParentDirectory.Open(Policy.FilePath, directoryMode: null, "cannot open the log");
+
+    // Whoever may write the directory may have linked a file of somebody else's there, who would then find our lines in it.
+    private static bool IsHarmless(FileDescriptor file, ParentDirectory place) => FileStatus.Read(file, out FileStatus status) == Errno.None
+        && status is { Kind: FileKind.Regular or FileKind.Fifo, LinkCount: 1 } && (status.Uid == 0 || status.Uid == place.Decider);
 
     private bool TryAnnounceLoss(ReadOnlySpan<byte> following)
     {
@@ -168,20 +191,11 @@ internal sealed class LogFile : IDisposable
     /// <summary>Renames the chain and opens a new file. If a name cannot be changed, the file grows on by once its limit.</summary>
     private bool TryRotate(ReadOnlySpan<byte> lines)
     {
-        string path = Policy.FilePath;
-        Errno error = Errno.None;
-        for (int number = Policy.KeepCount - 1; number >= 1 && error == Errno.None; number--)
-        {
-            error = PumpCalls.Rename(RotatedPath(path, number), RotatedPath(path, number + 1));
-            if (error == Errno.ENOENT)
-                error = Errno.None;
-        }
-        if (error == Errno.None)
-            error = Policy.KeepCount > 0 ? PumpCalls.Rename(path, RotatedPath(path, 1)) : PumpCalls.Unlink(path);
+        Errno error = FindPlace().TryGet(out ParentDirectory? place, out OpenFailure? failure) ? Rotate(place) : failure.Errno;
         if (error != Errno.None && error != Errno.ENOENT)
         {
             _extraRoom = _size;
-            _notice(new PumpNotice.RotationFailed(path, error));
+            _notice(new PumpNotice.RotationFailed(Policy.FilePath, error));
             return true;
         }
         _file!.Dispose();
@@ -191,6 +205,19 @@ internal sealed class LogFile : IDisposable
         return TryOpen(lines);
     }
 
+    private Errno Rotate(ParentDirectory placeTaken)
+    {
+        using ParentDirectory place = placeTaken;
+        string name = place.Name;
+        for (int number = Policy.KeepCount - 1; number >= 1; number--)
+        {
+            Errno error = Files.Rename(place.Directory, RotatedPath(name, number), RotatedPath(name, number + 1), flags: 0);
+            if (error != Errno.None && error != Errno.ENOENT)
+                return error;
+        }
+        return Policy.KeepCount > 0 ? Files.Rename(place.Directory, name, RotatedPath(name, 1), flags: 0) : Files.Unlink(place.Directory, name);
+    }
+
     private void Lose(ReadOnlySpan<byte> lines)
     {
         long count = lines.Count((byte)'\n');
@@ -198,13 +225,13 @@ internal sealed class LogFile : IDisposable
         LostLines += count;
     }
 
-    private void Failed(Errno error)
+    private void Failed(Errno error, string? explanation = null)
     {
         _failedAt = _time.GetTimestamp();
         bool first = _pause == TimeSpan.Zero;
         _pause = first ? FirstPause : TimeSpan.FromTicks(Math.Min(LongestPause.Ticks, _pause.Ticks * 2));
         if (first)
-            _notice(new PumpNotice.LogFileFailed(Policy.FilePath, error));
+            _notice(new PumpNotice.LogFileFailed(Policy.FilePath, error, explanation));
 
         // After EIO or ESTALE the description may be beyond help, and the next attempt finds the path as it is then.
         if (!_endsInsideLine)

@@ -81,19 +81,6 @@ internal static class PumpCalls
         return number < 0 ? null : new FileDescriptor(number);
     }
 
-    public static Errno Rename(string from, string to)
-    {
-        byte[] fromName = Terminated(from);
-        byte[] toName = Terminated(to);
-        return Pump.rename(in fromName[0], in toName[0]) < 0 ? Errno.Last : Errno.None;
-    }
-
-    public static Errno Unlink(string path)
-    {
-        byte[] name = Terminated(path);
-        return Pump.unlink(in name[0]) < 0 ? Errno.Last : Errno.None;
-    }
-
     /// <summary>A second number for the same description, close-on-exec and not below 3.</summary>
     public static FileDescriptor? Duplicate(int number, out Errno error)
     {

@@ -10,9 +10,13 @@ internal abstract record PumpNotice
     }
 
     /// <summary>A service's log file cannot be opened or written; lines are dropped and counted until it can.</summary>
-    internal sealed record LogFileFailed(string FilePath, Errno Error) : PumpNotice
+    /// <param name="FilePath">As configured.</param>
+    /// <param name="Error">Why.</param>
+    /// <param name="Explanation">What keeps root from it; null: the error says it all.</param>
+    internal sealed record LogFileFailed(string FilePath, Errno Error, string? Explanation = null) : PumpNotice
     {
-        public override string ToString() => $"cannot write {FilePath}: {Error}; lines are dropped until it can be written";
+        public override string ToString() =>
+            $"cannot write {FilePath}: {Error}{(Explanation is null ? "" : $" ({Explanation})")}; lines are dropped until it can be written";
     }
 
     /// <summary>It can be written again. <paramref name="LostLines"/>: of this file, since the start.</summary>

@@ -118,7 +118,12 @@ internal sealed class DescriptorPlan
             file.Dispose();
         // Only as far as they are still empty: somebody else may have put something there.
         for (int i = _missingDirectories.Count - 1; i >= 0; i--)
-            _ = Files.Unlink(null, _missingDirectories[i], isDirectory: true);
+        {
+            if (!ParentDirectory.Open(_missingDirectories[i], directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
+                continue;
+            using ParentDirectory held = parent;
+            _ = Files.Unlink(parent.Directory, parent.Name, isDirectory: true);
+        }
     }
 
     private string? OpenSockets(SupervisorDefinition next, UserTable users)
@@ -265,7 +270,7 @@ internal sealed class DescriptorPlan
             FileDescriptor? descriptor = held.FirstOrDefault(h => h.Definition == file)?.Descriptor;
             if (descriptor is null && DescriptorTable.IsSharedFile(file))
             {
-                if (!DescriptorTable.OpenFile(file, users).TryGet(out descriptor, out OpenFailure? failure))
+                if (!DescriptorTable.OpenFile(file, users, DescriptorTable.UserOf(file, next, users)).TryGet(out descriptor, out OpenFailure? failure))
                     return $"files.{file.Key}: {failure}";
                 _openedFiles.Add(descriptor);
             }
