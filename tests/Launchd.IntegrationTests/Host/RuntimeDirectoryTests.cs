@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -56,6 +58,58 @@ public sealed partial class RuntimeDirectoryTests
         {
             Directory.Delete(squatted, recursive: true);
         }
+    }
+
+    // The name is known before the supervisor begins, and in /dev/shm anybody can take it.
+    [FactWhenRoot]
+    public async Task ALinkInThePlaceOfTheNotifyDirectoryIsNeitherChangedNorFollowed()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("config.toml", "supervisor.runtime_directory = \"run\"\n" + Service);
+        string run = Directory.CreateDirectory(scratch.At("run")).FullName, victim = Directory.CreateDirectory(scratch.At("victim")).FullName;
+        const UnixFileMode mode = (UnixFileMode)0b1_111_000_000;
+        File.SetUnixFileMode(victim, mode);
+        string kept = scratch.Write("victim/kept", "kept");
+        Assert.Equal(Errno.None, FileStatus.ReadFollow(run, out FileStatus status));
+        string[] places = [$"/dev/shm/launchd-cs-notify-{status.Device}-{status.Inode}", $"/run/launchd-cs-notify-{status.Device}-{status.Inode}"];
+        foreach (string place in places)
+            File.CreateSymbolicLink(place, victim);
+        File.CreateSymbolicLink(scratch.At("run/notify"), victim);
+        try
+        {
+            await using Command supervisor = Command.Launchd(["run", file], scratch.FolderPath);
+            _ = await supervisor.Errors.First(l => l.Contains("runs as pid", StringComparison.Ordinal), "the start");
+            Assert.True(supervisor.Signal(Living.SIGTERM));
+            Assert.Equal(0, await supervisor.Exit());
+            Assert.Equal(mode, File.GetUnixFileMode(victim));
+            Assert.Equal([kept], Directory.GetFileSystemEntries(victim));
+            Assert.Empty(Directory.GetFileSystemEntries(run));
+        }
+        finally
+        {
+            foreach (string place in places)
+                File.Delete(place);
+        }
+    }
+
+    [FactWhenRoot]
+    public async Task OneThatIsALink_OrBelongsToAnother_IsLeftAsItIs()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("config.toml", "supervisor.runtime_directory = \"run\"\n" + Service);
+        string other = Directory.CreateDirectory(scratch.At("other")).FullName;
+        Assert.Equal(0, Chown(other, SomeUser, SomeUser));
+        const UnixFileMode mode = (UnixFileMode)0b111_000_000;
+        File.SetUnixFileMode(other, mode);
+        File.CreateSymbolicLink(scratch.At("run"), other);
+        await using Command linked = Command.Launchd(["run", file], scratch.FolderPath);
+        Assert.Equal(71, await linked.Exit());
+        Assert.Contains("is a symbolic link: name the directory itself", Assert.Single(linked.Errors.All()), StringComparison.Ordinal);
+        scratch.Write("config.toml", "supervisor.runtime_directory = \"other\"\n" + Service);
+        await using Command foreign = Command.Launchd(["run", file], scratch.FolderPath);
+        Assert.Equal(77, await foreign.Exit());
+        Assert.Contains($"belongs to user {SomeUser}", Assert.Single(foreign.Errors.All()), StringComparison.Ordinal);
+        Assert.Equal(mode, File.GetUnixFileMode(other));
     }
 
     [LibraryImport("libc", EntryPoint = "chown", StringMarshalling = StringMarshalling.Utf8)]
