@@ -97,6 +97,7 @@ internal sealed class Launcher(
             PidfdVariable = isMain && birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
+            EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials) && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),
             Umask = execution.Umask,
             Credentials = outline.User.Credentials,
             Limits = outline.Limits,
@@ -108,6 +109,12 @@ internal sealed class Launcher(
             ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
             IgnoreSigpipe = execution.IgnoreSigpipe,
         };
+    }
+
+    private static bool IsForeign(string path, Credentials user)
+    {
+        using PathWalk walk = PathWalk.Along(path, user);
+        return !walk.IsRoots;
     }
 
     private static (string[] Arguments, string[] Candidates) Resolve(RunningInstance instance, Birth birth, ImmutableArray<string> command, string? searchPath)

@@ -269,7 +269,7 @@ internal sealed unsafe class ExecPlan : IDisposable
         }
         if (request.AmbientSet != 0)
             Add(StepKind.Call, SpawnStage.Capabilities, prctl, Libc.PR_SET_KEEPCAPS, 1);
-        if (request.Credentials is null)
+        if (!request.EntersAsUser)
             Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
         if (request.Credentials is { } who)
         {
@@ -280,7 +280,8 @@ internal sealed unsafe class ExecPlan : IDisposable
             Add(StepKind.Call, SpawnStage.Group, setresgid, (nint)who.Gid, (nint)who.Gid, (nint)who.Gid);
             // With the user's rights, so that his link leads nowhere he may not go; still with root's real user, so that he cannot stop it (kill(2)).
             Add(StepKind.Call, SpawnStage.User, setresuid, -1, (nint)who.Uid, -1);
-            Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
+            if (request.EntersAsUser)
+                Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
             Add(StepKind.Call, SpawnStage.User, setresuid, (nint)who.Uid, (nint)who.Uid, (nint)who.Uid);
             Add(StepKind.VerifyIds, SpawnStage.Verify, getresgid, (nint)who.Gid);
             Add(StepKind.VerifyIds, SpawnStage.Verify, getresuid, (nint)who.Uid);

@@ -20,6 +20,9 @@ internal sealed record SpawnRequest
     /// <summary>The child's whole table, targets in ascending order. Borrowed; 0, 1 and 2 belong in it.</summary>
     public required IReadOnlyList<DescriptorMapping> Descriptors { get; init; }
     public required string WorkingDirectory { get; init; }
+
+    /// <summary>The working directory is entered with the rights of <see cref="Credentials"/>, which are set then.</summary>
+    public bool EntersAsUser { get; init; }
     public int Umask { get; init; } = 0b000_010_010;
 
     /// <summary>Null: stay who we are.</summary>
