@@ -4,6 +4,7 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
 using Launchd.Linux;
+using Launchd.Model;
 
 namespace Launchd.Host;
 
