@@ -47,12 +47,14 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
             fields[number] = Utf8Parser.TryParse(rest[..length], out ulong value, out _) ? value : 0;
             rest = rest[length..];
         }
-        return new ProcessFacts(state, (int)fields[4], (int)fields[5], (int)fields[6])
+        return new ProcessFacts(state, Small(fields[4]), Small(fields[5]), Small(fields[6]))
         {
-            ThreadCount = (int)fields[20],
+            ThreadCount = Small(fields[20]),
             StartTime = fields[22],
-            ExitCode = (int)fields[52],
+            ExitCode = Small(fields[52]),
         };
+
+        static int Small(ulong number) => (int)Math.Min(number, int.MaxValue);
     }
 
     /// <summary>The program's name for people, cut to 15 bytes by the kernel; "?" where it cannot be read.</summary>
