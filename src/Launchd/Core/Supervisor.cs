@@ -58,20 +58,40 @@ internal sealed class Supervisor
     public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
     /// <summary>
-    /// Whether an instance may yet be started by a definition that uses this listener: by that of the configuration, or by a former one to
-    /// which a rollout may go back.
+    /// Whether an instance may yet be started by this very definition: by that of the configuration, by a former one to which a rollout may go back,
+    /// or by that of an instance that is being born, or that has not been told to end: the next rollout would go back to it. What is not wanted
+    /// and does not run would begin with what the configuration says then.
     /// </summary>
-    public bool MayStartWith(string listener)
+    public bool MayStartBy(ServiceDefinition definition)
     {
-        foreach (ServiceState service in _state.Services)
+        if (Find(definition.Name) is not { } service)
+            return false;
+        bool isGoal = ReferenceEquals(service.Definition, definition) || ReferenceEquals(service.Rollout?.Definition, definition)
+            || ReferenceEquals(service.Rollout?.Former, definition);
+        return (isGoal && service.IsWanted) || Any(service, definition, service.IsWanted ? IsNext : IsServing);
+
+        static bool IsNext(SlotState slot, ServiceDefinition definition) => ReferenceEquals(slot.Definition, definition) || IsServing(slot, definition);
+
+        static bool IsServing(SlotState slot, ServiceDefinition definition) =>
+            slot.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Ready && ReferenceEquals(slot.Instance!.Definition, definition);
+    }
+
+    /// <summary>Whether this very definition is its service's, or that of an instance that is not over.</summary>
+    public bool Knows(ServiceDefinition definition) =>
+        Find(definition.Name) is { } service
+        && (ReferenceEquals(service.Definition, definition) || Any(service, definition, static (slot, d) => ReferenceEquals(slot.Instance?.Definition, d)));
+
+    private static bool Any(ServiceState service, ServiceDefinition definition, Func<SlotState, ServiceDefinition, bool> isBy)
+    {
+        foreach (SlotState slot in service.Slots)
         {
-            if (!service.IsWanted)
-                continue; // it would begin with what the configuration says then
-            if (service.Definition.Sockets.Contains(listener) || service.Rollout?.Definition.Sockets.Contains(listener) == true
-                || service.Rollout?.Former.Sockets.Contains(listener) == true || service.Slots.Any(s => s.Definition.Sockets.Contains(listener)))
-            {
+            if (isBy(slot, definition))
                 return true;
-            }
+        }
+        foreach (SlotState beside in service.Beside)
+        {
+            if (isBy(beside, definition))
+                return true;
         }
         return false;
     }

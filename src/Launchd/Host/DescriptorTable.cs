@@ -44,10 +44,26 @@ internal sealed class DescriptorTable : IDisposable
 {
     private readonly Dictionary<string, HeldSocket> _sockets = [];
     private readonly Dictionary<string, HeldFile> _files = [];
-    private readonly List<RetiredListener> _retired = [];
+    private readonly Dictionary<FileDescriptor, RetiredListener> _retired = [];
+
+    // Who was given which listener and has not ended; and listeners and files that may have lost the last who needs them.
+    private readonly Dictionary<FileDescriptor, List<RunningInstance>> _holders = [];
+    private readonly List<FileDescriptor> _unclaimed = [];
 
     // Which socket a listener belongs to: asked for each of thousands when the loop begins to watch them.
     private readonly Dictionary<FileDescriptor, string> _owners = [];
+
+    private DescriptorTable(UserTable users)
+    {
+        Users = users;
+        Provisions = new Provisions(_unclaimed.Add, CloseFile);
+    }
+
+    /// <summary>Users and groups of the present configuration.</summary>
+    public UserTable Users { get; private set; }
+
+    /// <summary>What each definition is started with.</summary>
+    public Provisions Provisions { get; }
 
     /// <summary>All that is held for the present configuration.</summary>
     public IReadOnlyCollection<HeldSocket> Sockets => _sockets.Values;
@@ -58,12 +74,12 @@ internal sealed class DescriptorTable : IDisposable
     public IEnumerable<(FileDefinition Definition, FileDescriptor? Descriptor)> Files => _files.Values.Select(f => (f.Definition, f.Descriptor));
 
     /// <summary>What stays open only for those who were given it.</summary>
-    public IReadOnlyList<RetiredListener> Retired => _retired;
+    public IReadOnlyCollection<RetiredListener> Retired => _retired.Values;
 
     /// <summary>Opens everything. On a refusal what was opened is closed again, and nothing is left on disk.</summary>
     public static DescriptorTable Open(SupervisorDefinition definition, UserTable users)
     {
-        DescriptorTable table = new();
+        DescriptorTable table = new(users);
         try
         {
             HashSet<string> acceptedFrom = AcceptedFrom(definition);
@@ -75,6 +91,7 @@ internal sealed class DescriptorTable : IDisposable
                     : OpenFile(file, users, UserOf(file, definition, users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
                 table._files.Add(file.Key, new HeldFile(file, shared));
             }
+            table.Provide(definition.Services);
             return table;
         }
         catch
@@ -99,69 +116,69 @@ internal sealed class DescriptorTable : IDisposable
 
     public HeldFile? FindFile(string key) => _files.GetValueOrDefault(key);
 
-    /// <summary>The listeners of a service that one of its slots gets, in order: all endpoints, of each its shard.</summary>
-    /// <param name="service">Whose.</param>
-    /// <param name="slot">From 0.</param>
-    /// <param name="name">Only those that are passed by this name; null: all.</param>
-    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceDefinition service, int slot, string? name = null)
+    public RetiredListener? FindRetired(FileDescriptor listener) => _retired.GetValueOrDefault(listener);
+
+    /// <summary>Instances that were given a listener and are not over.</summary>
+    public IReadOnlyList<RunningInstance> HoldersOf(FileDescriptor listener) =>
+        _holders.TryGetValue(listener, out List<RunningInstance>? holders) ? holders : [];
+
+    /// <summary>An instance is born with a listener, which stays open until <see cref="TakeBack"/>.</summary>
+    public void Give(RunningInstance instance, FileDescriptor listener)
     {
-        foreach (string key in service.Sockets)
-        {
-            HeldSocket held = _sockets.GetValueOrDefault(key) ?? Former(key);
-            if (name is not null && held.Definition.Name != name)
-                continue;
-            foreach (OpenedListener listener in held.Opened)
-            {
-                if (held.Definition.ShardCount == 0 || listener.ShardIndex == slot % held.Definition.ShardCount)
-                    yield return (held.Definition, listener);
-            }
-        }
+        instance.Given.Add(listener);
+        if (!_holders.TryGetValue(listener, out List<RunningInstance>? holders))
+            _holders.Add(listener, holders = new List<RunningInstance>(1));
+        holders.Add(instance);
     }
 
-    /// <summary>A service that goes back to its former definition gets the sockets that it had, which are kept as long as that may happen.</summary>
-    private HeldSocket Former(string key) => _retired.FindLast(r => r.Socket.Key == key)?.Socket
-        ?? throw new StartRefusedException($"its socket '{key}' was taken out of the configuration", ExitCode.Failed);
-
-    /// <summary>A file that is held for all; null: each instance gets one of its own.</summary>
-    public FileDescriptor? SharedFile(string key) => _files.GetValueOrDefault(key)?.Descriptor;
-
-    /// <summary>Those of a service's files that are connections, made for each instance before it is born.</summary>
-    public IEnumerable<FileDefinition.Connected> ConnectionsOf(ServiceDefinition service) =>
-        service.Files.Distinct().Select(key => _files.GetValueOrDefault(key)?.Definition).OfType<FileDefinition.Connected>();
-
-    /// <summary>A service's file: the shared one, or one opened for this instance, which the caller then owns.</summary>
-    /// <param name="key">Of the file.</param>
-    /// <param name="users">Of the present configuration.</param>
-    /// <param name="user">As whom the instance runs; null: as the supervisor.</param>
-    /// <param name="isOwned">Whether it was opened for this instance.</param>
-    public OpenResult<FileDescriptor> FileFor(string key, UserTable users, Credentials? user, out bool isOwned)
+    /// <summary>An instance is over, or was not born after all.</summary>
+    public void TakeBack(RunningInstance instance)
     {
-        HeldFile held = _files[key];
-        isOwned = held.Descriptor is null;
-        return held.Descriptor is null ? OpenFile(held.Definition, users, user) : held.Descriptor;
+        foreach (FileDescriptor listener in instance.Given)
+        {
+            List<RunningInstance> holders = _holders[listener];
+            holders.Remove(instance);
+            if (holders.Count > 0)
+                continue;
+            _holders.Remove(listener);
+            if (_retired.ContainsKey(listener))
+                _unclaimed.Add(listener);
+        }
+        instance.Given.Clear();
     }
 
     /// <summary>Another configuration holds from now on: takes its sockets and files, and retires or closes what it has no more.</summary>
+    /// <param name="services">Of the new configuration.</param>
+    /// <param name="users">Of the new configuration.</param>
     /// <param name="socketsTaken">All of the new configuration, those that stay open included.</param>
     /// <param name="filesTaken">The same.</param>
     /// <param name="retiredTaken">Listeners of the old one that are in none of the new.</param>
     /// <param name="revived">Retired ones that are among <paramref name="socketsTaken"/> now.</param>
-    public void Exchange(IReadOnlyCollection<HeldSocket> socketsTaken, IReadOnlyCollection<HeldFile> filesTaken,
-        IEnumerable<RetiredListener> retiredTaken, IReadOnlyCollection<RetiredListener> revived)
+    public void Exchange(IEnumerable<ServiceDefinition> services, UserTable users, IReadOnlyCollection<HeldSocket> socketsTaken,
+        IReadOnlyCollection<HeldFile> filesTaken, IReadOnlyCollection<RetiredListener> retiredTaken, IEnumerable<RetiredListener> revived)
     {
-        _retired.RemoveAll(revived.Contains);
-        _retired.AddRange(retiredTaken);
+        foreach (RetiredListener back in revived)
+            _retired.Remove(back.Listener.Descriptor);
         _sockets.Clear();
         _owners.Clear();
         foreach (HeldSocket socket in socketsTaken)
             Put(socket);
-        FileDescriptor?[] before = [.. _files.Values.Select(f => f.Descriptor)];
+        FileDescriptor[] before = [.. _files.Values.Select(f => f.Descriptor).OfType<FileDescriptor>()];
         _files.Clear();
         foreach (HeldFile file in filesTaken)
             _files.Add(file.Definition.Key, file);
-        // Those who were given it have their own copy.
-        foreach (FileDescriptor? file in before.Where(b => b is not null && _files.Values.All(f => f.Descriptor != b)))
-            file!.Dispose();
+        Users = users;
+        Provide(services);
+        foreach (RetiredListener retired in retiredTaken)
+        {
+            FileDescriptor listener = retired.Listener.Descriptor;
+            // Where another was opened in its place, that is what a former definition is started with as well: clients go there.
+            if (retired.Successor is { } successor && FindListener(successor) is var (_, next))
+                Provisions.Replace(listener, next);
+            Retire(retired);
+        }
+        foreach (FileDescriptor file in before)
+            CloseFile(file);
     }
 
     /// <summary>A listener was made anew at its place; the former one stays for those who have it.</summary>
@@ -169,21 +186,29 @@ internal sealed class DescriptorTable : IDisposable
     {
         _owners.Remove(former.Descriptor);
         Put(socket with { Opened = socket.Opened.Replace(former, next) });
-        _retired.Add(new RetiredListener(socket, former, RemovePath: false, successor));
+        Provisions.Replace(former.Descriptor, next);
+        Retire(new RetiredListener(socket, former, RemovePath: false, successor));
     }
 
     /// <summary>Takes the retired listeners that nobody has any more; they are the caller's then.</summary>
-    public IReadOnlyList<RetiredListener> TakeUnused(Func<RetiredListener, bool> isNeeded)
+    public IReadOnlyList<RetiredListener> TakeUnused()
     {
-        if (_retired.Count == 0)
+        if (_unclaimed.Count == 0)
             return [];
-        RetiredListener[] unused = [.. _retired.Where(r => !isNeeded(r))];
-        _retired.RemoveAll(r => unused.Contains(r));
+        List<RetiredListener> unused = [];
+        foreach (FileDescriptor listener in _unclaimed)
+        {
+            bool isNeeded = _holders.ContainsKey(listener) || Provisions.IsClaimed(listener);
+            if (!isNeeded && _retired.Remove(listener, out RetiredListener? retired))
+                unused.Add(retired);
+        }
+        _unclaimed.Clear();
         return unused;
     }
 
     public void Dispose()
     {
+        Provisions.Clear();
         foreach (HeldSocket socket in _sockets.Values)
         {
             if (socket.Definition.RemoveOnStop)
@@ -194,7 +219,7 @@ internal sealed class DescriptorTable : IDisposable
             foreach (OpenedListener listener in socket.Opened)
                 listener.Descriptor.Dispose();
         }
-        foreach (RetiredListener retired in _retired)
+        foreach (RetiredListener retired in _retired.Values)
             Close(retired);
         foreach (HeldFile file in _files.Values)
             file.Descriptor?.Dispose();
@@ -247,6 +272,21 @@ internal sealed class DescriptorTable : IDisposable
         FileDefinition.Memory memory => FileOpener.OpenMemory(memory.Key, memory.SizeBytes, ModelMapper.SealsOf(memory)),
         _ => throw new System.Diagnostics.UnreachableException(),
     };
+
+    private void Provide(IEnumerable<ServiceDefinition> services) => Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key]);
+
+    private void Retire(RetiredListener retired)
+    {
+        _retired.Add(retired.Listener.Descriptor, retired);
+        _unclaimed.Add(retired.Listener.Descriptor);
+    }
+
+    /// <summary>Unless the configuration or a former definition has it. Those who were given it have their own copy.</summary>
+    private void CloseFile(FileDescriptor file)
+    {
+        if (!Provisions.IsFileClaimed(file) && _files.Values.All(f => f.Descriptor != file))
+            file.Dispose();
+    }
 
     private void Put(HeldSocket socket)
     {

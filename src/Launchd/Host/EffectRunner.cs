@@ -195,6 +195,8 @@ internal sealed class EffectRunner : IDisposable
     public void ForgetListener(FileDescriptor listener, FileDescriptor? successor = null)
     {
         _use.Forget(listener);
+        if (successor is null && !_host.Guard.IsWatchedForClients(listener))
+            return;
         foreach (List<FileDescriptor> watched in _watched.Values)
         {
             int at = watched.IndexOf(listener);
@@ -207,11 +209,11 @@ internal sealed class EffectRunner : IDisposable
 
     private IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> ListenersOf(ServiceName service)
     {
-        // A service that a reload took out waits for nobody; neither does one for a socket that is gone.
-        foreach (string key in _host.Core.Find(service)?.Definition.Sockets ?? [])
+        // A service that a reload took out waits for nobody.
+        if (_host.Core.Find(service) is not { IsLeaving: false } state || !_parts.Descriptors.Provisions.TryFind(state.Definition, out Provision? provision))
+            yield break;
+        foreach (HeldSocket socket in provision.Sockets)
         {
-            if (_parts.Descriptors.FindSocket(key) is not { } socket)
-                continue;
             foreach (OpenedListener one in socket.Opened)
                 yield return (socket.Definition, one);
         }

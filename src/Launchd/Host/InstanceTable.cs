@@ -42,11 +42,11 @@ internal sealed unsafe partial class InstanceTable : IDisposable
 
     public Event Start(Effect.Spawn spawn, AcceptedConnection? connection, Preparations.Preparation prepared, IReadOnlyList<(string, FileDescriptor)> stored)
     {
-        ServiceDefinition definition = spawn.Definition;
-        RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, definition);
+        Provision provision = _parts.Descriptors.Provisions[spawn.Definition];
+        RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, provision);
         // What was given to others may have been spoilt by them: looked at before it is handed out again.
         if (connection is null)
-            _host.Guard.Check(definition, spawn.Slot);
+            _host.Guard.Check(provision, spawn.Slot);
         Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, prepared, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
         if (failure is not null)
         {
@@ -132,9 +132,6 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
     private bool HasSlot(RunningInstance instance) => _host.Core.Find(instance.Id.Service) is { IsLeaving: false } service
         && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
-
-    /// <summary>Whether an instance that still runs was given this descriptor.</summary>
-    public bool IsHeld(FileDescriptor descriptor) => _instances.Values.Any(i => i.Given.Contains(descriptor));
 
     /// <summary>Reads what came for an instance, a batch at a time.</summary>
     public void ReadNotifications(RunningInstance instance) => ReadNotifications(instance, Limits.MessagesPerTurn);
@@ -301,6 +298,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Return(instance, notify, mayServeAgain);
         instance.Notify = null;
+        _parts.Descriptors.TakeBack(instance);
         _host.Channels.End(instance);
         if (instance.ReadyPipe is { } pipe)
             _host.Loop.Unwatch(pipe);

@@ -13,15 +13,12 @@ namespace Launchd.Host;
 /// placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
 /// </summary>
 internal sealed class Launcher(
-    DescriptorTable descriptors, UserTable users, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
+    DescriptorTable descriptors, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
     private const int PipeCloseOnExec = 0x80000;
 
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
-
-    /// <summary>Users and groups of the present configuration.</summary>
-    public UserTable Users { get; set; } = users;
 
     /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
     /// <param name="instance">Gets its process, notify socket and pipes.</param>
@@ -33,7 +30,7 @@ internal sealed class Launcher(
         IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = instance.User = Users[service.Execution];
+        ResolvedUser user = instance.User;
         if (user.Problem is { } problem)
             return Refuse(service, "user", Errno.ESRCH, problem);
         using Birth birth = new();
@@ -62,7 +59,7 @@ internal sealed class Launcher(
     public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
     {
         ServiceDefinition service = instance.Definition;
-        ResolvedUser user = instance.User ?? Users[service.Execution];
+        ResolvedUser user = instance.User;
         using Birth birth = new();
         refused = user.Problem;
         if (refused is not null)
@@ -143,20 +140,21 @@ internal sealed class Launcher(
             birth.Pass(connection.Name, connection.Descriptor.Number, null);
         if (!isInetd && connection is null)
         {
-            foreach ((ListenerDefinition definition, OpenedListener listener) in descriptors.Of(service, instance.Slot))
+            foreach ((ListenerDefinition definition, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
             {
                 birth.Pass(definition.Name, listener.Descriptor.Number, definition.Key);
-                instance.Given.Add(listener.Descriptor);
+                descriptors.Give(instance, listener.Descriptor);
             }
         }
-        foreach (string key in service.Files)
+        foreach (HeldFile held in instance.Provision.Files)
         {
+            string key = held.Definition.Key;
             if (prepared.Find(key) is { } made)
             {
                 birth.Pass(key, made.Number, key);
                 continue;
             }
-            if (!descriptors.FileFor(key, Users, instance.User?.Credentials, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
+            if (!instance.Provision.Open(held, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
                 return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
             if (isOwned)
                 birth.Own(file);
@@ -173,8 +171,8 @@ internal sealed class Launcher(
         int socket = connection?.Descriptor.Number ?? -1;
         if (connection is null && service.Input is InputSource.Socket)
         {
-            FileDescriptor listener = descriptors.Of(service, instance.Slot).First().Listener.Descriptor;
-            instance.Given.Add(listener);
+            FileDescriptor listener = instance.Provision.Listeners(instance.Slot).First().Listener.Descriptor;
+            descriptors.Give(instance, listener);
             socket = listener.Number;
         }
         int input = nothing.Number;

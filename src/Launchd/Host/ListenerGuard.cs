@@ -53,11 +53,11 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     }
 
     /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
-    public void Check(ServiceDefinition service, int slot)
+    public void Check(Provision provision, int slot)
     {
-        if (service.Sockets.IsEmpty)
+        if (provision.Sockets.IsEmpty)
             return;
-        foreach ((_, OpenedListener listener) in parts.Descriptors.Of(service, slot).ToArray())
+        foreach ((_, OpenedListener listener) in provision.Listeners(slot).ToArray())
         {
             if (Find(listener.Descriptor) is not var (socket, held))
                 CheckRetired(listener);
@@ -103,7 +103,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     // It goes to a service that went back to what it was; there is no place in the table where another could stand for it.
     private void CheckRetired(OpenedListener listener)
     {
-        HeldSocket socket = parts.Descriptors.Retired.First(r => r.Listener.Descriptor == listener.Descriptor).Socket;
+        HeldSocket socket = parts.Descriptors.FindRetired(listener.Descriptor)!.Socket;
         host.Retired.Resume(listener.Descriptor);
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
         ListenerFault fault = ListenerRepair.Look(listener, endpoint, socket.Request.BacklogCount);
@@ -224,7 +224,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         Register(anew);
         Tell(socket, listener, fault, isAnew: true);
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
-        ServiceName[] holders = [.. host.Effects.Instances.All.Where(i => i.Given.Contains(listener.Descriptor)).Select(i => i.Id.Service).Distinct()];
+        ServiceName[] holders = [.. parts.Descriptors.HoldersOf(listener.Descriptor).Select(i => i.Id.Service).Distinct()];
         if (holders.Length > 0)
         {
             RequestId own = host.NextOwnRequest();

@@ -17,7 +17,7 @@ internal static class MachineCheck
     public static IEnumerable<Diagnostic> Run(ConfigResult read)
     {
         SupervisorDefinition definition = read.Definition!;
-        UserTable users = new([]);
+        UserTable users = new(definition with { Services = [], Files = [] });
         bool isRunning = IsInUse(definition.RuntimeDirectory);
         HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(definition);
         foreach (ListenerDefinition listener in definition.Listeners)

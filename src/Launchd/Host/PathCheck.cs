@@ -20,7 +20,7 @@ internal static class PathCheck
         if (Libc.geteuid() != 0)
             yield break;
         SupervisorDefinition definition = read.Definition!;
-        UserTable users = new(definition.Services);
+        UserTable users = new(definition);
         foreach (ServiceDefinition service in definition.Services)
         {
             Credentials? user = users[service.Execution].Credentials;

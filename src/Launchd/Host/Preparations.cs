@@ -26,7 +26,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     {
         Preparation preparation = new();
         _all.Add(instance, preparation);
-        foreach (FileDefinition.Connected file in parts.Descriptors.ConnectionsOf(definition))
+        foreach (FileDefinition.Connected file in parts.Descriptors.Provisions[definition].Connections)
         {
             if (!Connecting.Begin(ModelMapper.ToEndpoint(file.Target)).TryGet(out Connecting? connecting, out OpenFailure? failure))
             {

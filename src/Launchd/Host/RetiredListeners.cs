@@ -29,10 +29,9 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
             return true;
         leaving.IsLeaving = true;
         bool areEmpty = true;
-        foreach (RetiredListener retired in parts.Descriptors.Retired)
+        foreach (FileDescriptor listener in leaving.Given)
         {
-            FileDescriptor listener = retired.Listener.Descriptor;
-            if (leaving.Given.Contains(listener) && !host.Effects.Instances.All.Any(i => Accepts(i, listener)))
+            if (parts.Descriptors.FindRetired(listener) is { } retired && !parts.Descriptors.HoldersOf(listener).Any(Accepts))
                 areEmpty &= IsEmpty(retired);
         }
         return areEmpty;
@@ -77,15 +76,15 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     public void CloseUnused()
     {
         // A reload that is being prepared may take one back.
-        if (parts.Descriptors.Retired.Count == 0 || host.Reloads.IsUnderWay)
+        if (host.Reloads.IsUnderWay)
             return;
-        foreach (RetiredListener retired in parts.Descriptors.TakeUnused(MayBeNeeded))
+        foreach (RetiredListener retired in parts.Descriptors.TakeUnused())
         {
             int waiting = ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
             if (waiting > 0)
                 SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
-            host.Guard.Forget(retired.Listener.Descriptor);
             host.Effects.ForgetListener(retired.Listener.Descriptor);
+            host.Guard.Forget(retired.Listener.Descriptor);
             if (_stopped.Remove(retired.Listener.Descriptor, out StoppedIntake? intake))
                 RemoveAside(retired, intake);
             DescriptorTable.Close(retired);
@@ -102,13 +101,9 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         }
     }
 
-    private bool MayBeNeeded(RetiredListener retired) => host.Effects.Instances.IsHeld(retired.Listener.Descriptor) || MayBeGiven(retired);
+    private bool MayBeGiven(RetiredListener retired) => parts.Descriptors.Provisions.IsClaimed(retired.Listener.Descriptor);
 
-    private bool MayBeGiven(RetiredListener retired) =>
-        parts.Descriptors.FindSocket(retired.Socket.Key) is null && host.Core.MayStartWith(retired.Socket.Key);
-
-    private static bool Accepts(RunningInstance instance, FileDescriptor listener) =>
-        !instance.IsLeaving && !instance.MainEnded && instance.Given.Contains(listener);
+    private static bool Accepts(RunningInstance holder) => !holder.IsLeaving && !holder.MainEnded;
 
     private bool IsEmpty(RetiredListener retired)
     {

@@ -7,7 +7,7 @@ using Launchd.Model;
 namespace Launchd.Host;
 
 /// <summary>All that the host holds for one instance. Disposing closes it; the process itself is not touched.</summary>
-internal sealed class RunningInstance(InstanceId id, int slot, int generation, ServiceDefinition definition) : IDisposable
+internal sealed class RunningInstance(InstanceId id, int slot, int generation, Provision provision) : IDisposable
 {
     private ReportAllowance? _reports;
 
@@ -18,16 +18,18 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
     public int Slot => slot;
     public int Generation => generation;
 
-    /// <summary>As it was started; a reload that changes only what the program does not see puts the new one here.</summary>
-    public ServiceDefinition Definition { get; set; } = definition;
+    /// <summary>What it was started with; a reload that changes only what the program does not see puts the new one here.</summary>
+    public Provision Provision { get; set; } = provision;
+
+    public ServiceDefinition Definition => Provision.Definition;
 
     /// <summary>What stands in the environment of all its processes, unless they took it away: <see cref="InstanceMark"/>.</summary>
     public string Mark { get; } = InstanceMark.New();
 
     /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
-    public ResolvedUser? User { get; set; }
+    public ResolvedUser User { get; } = provision.User;
 
-    /// <summary>The listeners that it was given, borrowed: they stay open until it has ended.</summary>
+    /// <summary>The listeners that it was given (<see cref="DescriptorTable.Give"/>), borrowed: they stay open until it has ended.</summary>
     public List<FileDescriptor> Given { get; } = [];
 
     /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
@@ -73,7 +75,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, S
 
     /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
-    public NotifyAccess Access { get; set; } = definition.NotifyAccess;
+    public NotifyAccess Access { get; set; } = provision.Definition.NotifyAccess;
 
     /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
     public FileDescriptor? ReadyPipe { get; set; }

@@ -42,20 +42,21 @@ internal sealed class StatusReporter(SupervisorHost host)
     {
         List<DescriptorStatus> all = [];
         HashSet<string> wanted = [.. names.Select(n => n.Text)];
+        // Asked for each of thousands of sockets: by look-up, and not by a walk through all services for each.
+        ILookup<string, ServiceDefinition> users = UsersBy(s => s.Sockets), readers = UsersBy(s => s.Files);
+        ILookup<string, string> holders = HoldersBy(s => s.Sockets), fileHolders = HoldersBy(s => s.Files);
         foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
         {
             foreach (OpenedListener listener in opened)
             {
-                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", HoldersOf(s => s.Sockets.Contains(definition.Key)),
-                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Sockets.Contains(definition.Key))]));
+                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", [.. holders[definition.Key]], [.. users[definition.Key]]));
             }
         }
         foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
         {
             if (descriptor is not null)
             {
-                all.Add(Of(definition.Key, descriptor, null, "file", HoldersOf(s => s.Files.Contains(definition.Key)),
-                    [.. host.Core.Services.Select(s => s.Definition).Where(s => s.Files.Contains(definition.Key))]));
+                all.Add(Of(definition.Key, descriptor, null, "file", [.. fileHolders[definition.Key]], [.. readers[definition.Key]]));
             }
         }
         foreach (ServiceState service in host.Core.Services)
@@ -84,8 +85,14 @@ internal sealed class StatusReporter(SupervisorHost host)
         return counters;
     }
 
-    private string[] HoldersOf(Func<ServiceDefinition, bool> uses) =>
-        [.. host.Effects.Instances.All.Where(i => uses(i.Definition)).Select(i => i.Label).Order(StringComparer.Ordinal)];
+    /// <summary>Services by the keys of their sockets, or files.</summary>
+    private ILookup<string, ServiceDefinition> UsersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
+        host.Core.Services.Select(s => s.Definition).SelectMany(s => keysOf(s).Distinct().Select(key => (key, s))).ToLookup(u => u.key, u => u.s);
+
+    /// <summary>Running instances by the keys of their sockets, or files; those of one key in order.</summary>
+    private ILookup<string, string> HoldersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
+        host.Effects.Instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
+            .SelectMany(i => keysOf(i.Definition).Distinct().Select(key => (key, i.Label))).ToLookup(h => h.key, h => h.Label);
 
     private DescriptorStatus OfPublished(ServiceDefinition owner, Publication published, Channel.PublishedDescriptor descriptor) => new()
     {
@@ -101,8 +108,9 @@ internal sealed class StatusReporter(SupervisorHost host)
 
     /// <summary>Services that may have a descriptor of this name from one of its owners.</summary>
     private string[] MayAsk(string name, ServiceDefinition[] owners) =>
-        [.. host.Core.Services.Select(s => s.Definition).Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking, owner, name)))
-            .Select(s => s.Name.Text)];
+        owners.All(o => o.Share.IsEmpty) ? []
+            : [.. host.Core.Services.Select(s => s.Definition).Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking, owner, name)))
+                .Select(s => s.Name.Text)];
 
     private DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners)
     {

@@ -139,6 +139,9 @@ internal sealed class SupervisorHost : IDisposable
                 boot.Write();
             }
             host.EndTurn();
+            // What a step did to other services than the one that it was about.
+            host.Parts.Descriptors.Provisions.Prune(host._core);
+            host.Retired.CloseUnused();
             bool hasWork = host.Loop.Wait(host._isTurnAwaited || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
             // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
             if (boot.OwesCollection && !hasWork && !host._isTurnAwaited)
@@ -261,6 +264,8 @@ internal sealed class SupervisorHost : IDisposable
             CarryContained(effect);
         _todo.Clear();
         // A rollout may have come to its end, after which nobody goes back to what it left.
+        if (ServiceOf(happened) is { } service)
+            Parts.Descriptors.Provisions.Prune(_core, service);
         Retired.CloseUnused();
     }
 

@@ -37,7 +37,7 @@ internal static unsafe class SupervisorRun
         // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
         using Spawner spawner = MakeSpawner(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
-        UserTable users = new(definition.Services);
+        UserTable users = new(definition);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
         using ControlListener control = ControlListener.Open(definition, directory, users);
@@ -79,7 +79,7 @@ internal static unsafe class SupervisorRun
             Lanes = lanes,
             Directory = directory,
             Descriptors = descriptors,
-            Launcher = new Launcher(descriptors, users, spawner, pump, nothing, console, notifySockets, fileLimit),
+            Launcher = new Launcher(descriptors, spawner, pump, nothing, console, notifySockets, fileLimit),
             Pump = pump,
             Journal = journal,
             Logger = logger,

@@ -9,17 +9,26 @@ namespace Launchd.Host;
 internal sealed record ResolvedUser(Credentials? Credentials, string? Name, string? Home, string? Shell, string? Problem);
 
 /// <summary>
-/// Users and groups of the configuration, looked up once before the loop runs, because a look-up may wait for a directory service.
+/// Users and groups of one configuration, looked up once and beside the loop, because a look-up may wait for a directory service. What the loop asks for
+/// later, the owners of files that each instance opens anew, was looked up with the rest.
 /// </summary>
 internal sealed class UserTable
 {
     private readonly Dictionary<Execution, ResolvedUser> _users = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<string, LookupResult<UserRecord>> _records = [];
+    private readonly Dictionary<string, LookupResult<uint>> _groups = [];
 
-    public UserTable(IEnumerable<ServiceDefinition> services)
+    public UserTable(SupervisorDefinition definition)
     {
-        foreach (ServiceDefinition service in services)
+        foreach (ServiceDefinition service in definition.Services)
             _users.TryAdd(service.Execution, Resolve(service.Execution));
+        foreach (FileDefinition.Opened file in definition.Files.OfType<FileDefinition.Opened>())
+        {
+            if (file.User is { } user)
+                _ = FindUser(user);
+            if (file.Group is { } group)
+                _ = FindGroup(group);
+        }
     }
 
     public ResolvedUser this[Execution execution] => _users[execution];
@@ -41,7 +50,7 @@ internal sealed class UserTable
         }
         if (group is not null)
         {
-            LookupResult<uint> found = Identity.FindGroup(group);
+            LookupResult<uint> found = FindGroup(group);
             if (!found.IsFound)
             {
                 throw new StartRefusedException($"{what}: group \"{group}\": {(found.IsMissing ? "there is no such group" : found.Errno.Text)}",
@@ -64,7 +73,7 @@ internal sealed class UserTable
         uint gid = record.Gid;
         if (execution.Group is { } group)
         {
-            LookupResult<uint> number = Identity.FindGroup(group);
+            LookupResult<uint> number = FindGroup(group);
             if (!number.IsFound)
                 return Problem($"group \"{group}\": {(number.IsMissing ? "there is no such group" : number.Errno.Text)}");
             gid = number.Value;
@@ -72,7 +81,7 @@ internal sealed class UserTable
         List<uint> groups = record.Name is null ? [gid] : [.. Identity.GroupsOf(record.Name, gid)];
         foreach (string name in execution.SupplementaryGroups)
         {
-            LookupResult<uint> number = Identity.FindGroup(name);
+            LookupResult<uint> number = FindGroup(name);
             if (!number.IsFound)
                 return Problem($"group \"{name}\": {(number.IsMissing ? "there is no such group" : number.Errno.Text)}");
             groups.Add(number.Value);
@@ -86,6 +95,13 @@ internal sealed class UserTable
     {
         if (!_records.TryGetValue(name, out LookupResult<UserRecord> found))
             _records[name] = found = Identity.FindUser(name);
+        return found;
+    }
+
+    private LookupResult<uint> FindGroup(string name)
+    {
+        if (!_groups.TryGetValue(name, out LookupResult<uint> found))
+            _groups[name] = found = Identity.FindGroup(name);
         return found;
     }
 

@@ -87,7 +87,7 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.Null(Change($"[sockets.a]\nlisten = \"tcp://0.0.0.0:{port}\""));
 
         using Socket before = await Client(port);
-        RetiredListener old = Assert.Single(table.TakeUnused(_ => false));
+        RetiredListener old = Assert.Single(table.TakeUnused());
         Assert.NotNull(UnixSocket.Accept(old.Listener.Descriptor, out _));
         DescriptorTable.Close(old);
         using Socket after = await Client(port);
@@ -115,7 +115,7 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.Equal(30, ListenerState.ReadQueue(next.Descriptor)!.Value.QueueCount);
         Assert.NotEqual(0, fcntl(next.Descriptor.Number, F_GETFL) & O_NONBLOCK);
         Assert.Equal(0, fcntl(old.Descriptor.Number, F_GETFL) & O_NONBLOCK);
-        DescriptorTable.Close(Assert.Single(table.TakeUnused(_ => false)));
+        DescriptorTable.Close(Assert.Single(table.TakeUnused()));
         clients.Add(await Client(port));
         Assert.Equal(31, ListenerState.ReadQueue(next.Descriptor)!.Value.QueueCount);
         clients.ForEach(c => c.Dispose());
@@ -133,7 +133,7 @@ public sealed class DescriptorPlanTests : IDisposable
         using Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         client.Connect(new UnixDomainSocketEndPoint(_directory["a"]));
         Assert.Equal(1, ListenerState.ReadQueue(One(table, "a").Descriptor)!.Value.QueueCount);
-        DescriptorTable.Close(Assert.Single(table.TakeUnused(_ => false)));
+        DescriptorTable.Close(Assert.Single(table.TakeUnused()));
         Assert.True(File.Exists(_directory["a"]));
         Assert.True(old.Descriptor.IsClosed);
     }
@@ -219,7 +219,7 @@ public sealed class DescriptorPlanTests : IDisposable
     private DescriptorTable Open(string text)
     {
         SupervisorDefinition definition = Define(text);
-        return _table = DescriptorTable.Open(definition, new UserTable(definition.Services));
+        return _table = DescriptorTable.Open(definition, new UserTable(definition));
     }
 
     /// <summary>Null: the other configuration holds; else why not.</summary>
@@ -227,7 +227,7 @@ public sealed class DescriptorPlanTests : IDisposable
     {
         SupervisorDefinition next = Define(text);
         HeldFile[] files = [.. _table!.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))];
-        DescriptorPlan? plan = DescriptorPlan.Open([.. _table.Sockets], [.. _table.Retired], files, next, new UserTable(next.Services), out string? refused);
+        DescriptorPlan? plan = DescriptorPlan.Open([.. _table.Sockets], [.. _table.Retired], files, next, new UserTable(next), out string? refused);
         return plan is null ? refused : plan.Commit(_table, out _);
     }
 

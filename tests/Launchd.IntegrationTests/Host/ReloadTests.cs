@@ -233,9 +233,9 @@ internal static class Changing
 {
     public static void Write(this Supervisor supervisor, string text) => supervisor.Scratch.Write("config.toml", Supervisor.WithRuntimeDirectory(text));
 
-    public static async Task<(int Code, string Output, string Errors)> Change(this Supervisor supervisor, string text)
+    public static async Task<(int Code, string Output, string Errors)> Change(this Supervisor supervisor, string text, params string[] options)
     {
         supervisor.Write(text);
-        return await supervisor.Verb("reload");
+        return await supervisor.Verb(["reload", .. options]);
     }
 }

@@ -49,7 +49,7 @@ public sealed class CheckerTests
     }
 
     [Theory]
-    [InlineData(false, "1: s", "is started with a listener that is closed")]
+    [InlineData(false, "1: started by a definition of which nothing is kept", "")]
     [InlineData(true, "1: a listener stays open", "")]
     public void AListenerThatIsClosedTooEarlyOrNever_IsFound(bool stays, string expected, string rest)
     {

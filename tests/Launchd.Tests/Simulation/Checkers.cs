@@ -35,8 +35,8 @@ internal sealed class Checkers
 
     /// <param name="definition">The first configuration.</param>
     /// <param name="supervisor">Which is looked at.</param>
-    /// <param name="misjudge">Plants a fault: whether a retired listener may be needed, instead of what the supervisor says.</param>
-    public Checkers(SupervisorDefinition definition, Supervisor supervisor, Func<string, bool, bool>? misjudge = null)
+    /// <param name="misjudge">Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.</param>
+    public Checkers(SupervisorDefinition definition, Supervisor supervisor, Func<ServiceDefinition, bool, bool>? misjudge = null)
     {
         _supervisor = supervisor;
         _known = new Known(definition);

@@ -5,25 +5,29 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 1: a configured listener is open from its first opening until it is taken out; what every instance is started with is open; and
-/// what nobody has and nobody may get is closed. The table is a naive one of the checker's own, which closes a retired listener as the host
-/// does: when no instance has it and the supervisor says that none will be started with it.
+/// what nobody has and nobody may get is closed. Whoever is started, or prepared, has a provision: the host still keeps what its very
+/// definition was given. The tables are naive ones of the checker's own, which give up a former definition, and close a retired listener, as the host
+/// does: when the supervisor says that nothing will be started by it, and when no instance has it.
 /// </summary>
 internal sealed class ListenerLifeChecker : Checker
 {
     private readonly Supervisor _supervisor;
-    private readonly Func<string, bool, bool>? _misjudge;
+    private readonly Func<ServiceDefinition, bool, bool>? _misjudge;
     private readonly Dictionary<string, (ListenerDefinition Definition, int Number)> _open = [];
-    private readonly List<(string Key, int Number)> _retired = [];
+    private readonly List<int> _retired = [];
+
+    /// <summary>The listeners of each definition by which something may be started.</summary>
+    private readonly Dictionary<ServiceDefinition, int[]> _provided = new(ReferenceEqualityComparer.Instance);
+    private readonly HashSet<ServiceDefinition> _present = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<InstanceId, int[]> _given = [];
     private int _count;
 
-    public ListenerLifeChecker(SupervisorDefinition first, Supervisor supervisor, Func<string, bool, bool>? misjudge)
+    public ListenerLifeChecker(SupervisorDefinition first, Supervisor supervisor, Func<ServiceDefinition, bool, bool>? misjudge)
         : base("1")
     {
         _supervisor = supervisor;
         _misjudge = misjudge;
-        foreach (ListenerDefinition listener in first.Listeners)
-            _open.Add(listener.Key, (listener, ++_count));
+        Exchange(first);
     }
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
@@ -32,61 +36,70 @@ internal sealed class ListenerLifeChecker : Checker
             Exchange(next);
         foreach (Effect effect in effects)
         {
+            if (effect is Effect.Prepare prepare)
+                That(_provided.ContainsKey(prepare.Definition), "prepared by a definition of which nothing is kept", prepare.Instance);
             if (effect is Effect.Spawn spawn)
-                _given.Add(spawn.Instance, [.. spawn.Definition.Sockets.Select(key => Find(key, spawn.Instance))]);
+                _given.Add(spawn.Instance, ListenersOf(spawn));
             else if (effect is Effect.Release release)
                 _given.Remove(release.Instance);
         }
-        _retired.RemoveAll(r => !IsHeld(r.Number) && !MayBeNeeded(r.Key));
+        foreach (ServiceDefinition former in _provided.Keys.Where(d => !_present.Contains(d) && !MayStartBy(d)).ToArray())
+            _provided.Remove(former);
+        _retired.RemoveAll(r => !IsHeld(r) && !_provided.Values.Any(p => p.Contains(r)));
     }
 
     public override void CheckRest()
     {
-        foreach ((string key, int number) in _retired)
+        foreach (int number in _retired)
         {
-            bool isNamed = _supervisor.Services.Any(s => s.Definition.Sockets.Contains(key) || s.Slots.Any(p => p.Definition.Sockets.Contains(key)));
-            That(IsHeld(number) || (isNamed && !_open.ContainsKey(key)), "a listener stays open that nobody has and nobody will get", key);
+            bool isNamed = _provided.Any(p => p.Value.Contains(number) && _supervisor.Services.Any(s => ReferenceEquals(s.Definition, p.Key)
+                || s.Slots.Any(slot => ReferenceEquals(slot.Definition, p.Key))));
+            That(IsHeld(number) || isNamed, "a listener stays open that nobody has and nobody will get", number);
         }
     }
 
+    /// <summary>A listener is known by its addresses: one that has another name from now on is the same.</summary>
     private void Exchange(SupervisorDefinition next)
     {
-        HashSet<string> wanted = [.. next.Listeners.Select(l => l.Key)];
-        foreach (string key in _open.Keys.Where(k => !wanted.Contains(k)).ToArray())
-            Retire(key);
-        foreach (ListenerDefinition listener in next.Listeners)
+        Dictionary<string, (ListenerDefinition Definition, int Number)> before = new(_open);
+        _open.Clear();
+        foreach (bool sameName in (ReadOnlySpan<bool>)[true, false])
         {
-            (ListenerDefinition? before, _) = _open.GetValueOrDefault(listener.Key);
-            if (before?.Addresses.SequenceEqual(listener.Addresses) == true)
-                continue;
-            if (before is not null)
-                Retire(listener.Key);
-            _open[listener.Key] = (listener, ++_count);
+            foreach (ListenerDefinition listener in next.Listeners.Where(l => !_open.ContainsKey(l.Key)))
+            {
+                string? former = before.FirstOrDefault(b =>
+                    (b.Key == listener.Key) == sameName && b.Value.Definition.Addresses.SequenceEqual(listener.Addresses)).Key;
+                if (former is null)
+                    continue;
+                _open.Add(listener.Key, (listener, before[former].Number));
+                before.Remove(former);
+            }
+        }
+        foreach (ListenerDefinition listener in next.Listeners.Where(l => !_open.ContainsKey(l.Key)))
+            _open.Add(listener.Key, (listener, ++_count));
+        _retired.AddRange(before.Values.Select(b => b.Number));
+        _present.Clear();
+        foreach (ServiceDefinition service in next.Services)
+        {
+            _present.Add(service);
+            _provided[service] = [.. service.Sockets.Select(key => _open[key].Number)];
         }
     }
 
-    private void Retire(string key)
+    private int[] ListenersOf(Effect.Spawn spawn)
     {
-        _open.Remove(key, out (ListenerDefinition Definition, int Number) retired);
-        _retired.Add((key, retired.Number));
-    }
-
-    /// <summary>What an instance gets under a name: that of the configuration, else what it was before.</summary>
-    private int Find(string key, InstanceId instance)
-    {
-        if (_open.TryGetValue(key, out (ListenerDefinition Definition, int Number) open))
-            return open.Number;
-        int former = _retired.FindLastIndex(r => r.Key == key);
-        That(former >= 0, $"{instance} is started with a listener that is closed", key);
-        return _retired[former].Number;
+        That(_provided.ContainsKey(spawn.Definition), "started by a definition of which nothing is kept", spawn.Instance);
+        int[] listeners = _provided[spawn.Definition];
+        That(listeners.All(n => _retired.Contains(n) || _open.Values.Any(o => o.Number == n)), "started with a listener that is closed", spawn.Instance);
+        return listeners;
     }
 
     private bool IsHeld(int number) => _given.Values.Any(g => g.Contains(number));
 
-    private bool MayBeNeeded(string key)
+    private bool MayStartBy(ServiceDefinition former)
     {
-        bool mayBe = !_open.ContainsKey(key) && _supervisor.MayStartWith(key);
-        return _misjudge?.Invoke(key, mayBe) ?? mayBe;
+        bool may = _supervisor.MayStartBy(former);
+        return _misjudge?.Invoke(former, may) ?? may;
     }
 }
 

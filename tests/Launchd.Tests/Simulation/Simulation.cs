@@ -35,7 +35,8 @@ internal sealed class Simulation
     private bool _hasBroken;
     private bool _operatorIsDone;
 
-    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<string, bool, bool>? misjudge, Queue<string>? trace)
+    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<ServiceDefinition, bool, bool>? misjudge,
+        Queue<string>? trace)
     {
         _random = new SeededRandom(seed);
         SeededRandom sockets = new(~seed);
@@ -55,11 +56,11 @@ internal sealed class Simulation
     /// <param name="seed">Decides everything.</param>
     /// <param name="mutate">Plants a fault: what the checkers see instead of an effect; null: it is lost.</param>
     /// <param name="distort">Plants a fault: what the supervisor sees instead of what happened.</param>
-    /// <param name="misjudge">Plants a fault: whether a retired listener may be needed, instead of what the supervisor says.</param>
+    /// <param name="misjudge">Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.</param>
     /// <param name="trace">Takes every line.</param>
     /// <returns>Null, or what broke, with the last lines before.</returns>
     public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Func<Event, Event>? distort = null,
-        Func<string, bool, bool>? misjudge = null, Queue<string>? trace = null)
+        Func<ServiceDefinition, bool, bool>? misjudge = null, Queue<string>? trace = null)
     {
         Simulation simulation = new(seed, mutate, distort, misjudge, trace);
         try

@@ -5,13 +5,14 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
-/// them. An operator's order, another definition, and for demand a run that ended well, begin a new list; what the system had no room
-/// for was no start.
+/// them. An operator's order, another definition, and a run that ended well where that is no reason for another, begin a new list; what the
+/// system had no room for was no start.
 /// </summary>
 internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 {
     private readonly Dictionary<(ServiceName, int), List<Moment>> _starts = [];
     private readonly Dictionary<InstanceId, int> _slots = [];
+    private readonly Dictionary<InstanceId, bool> _mayRest = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
@@ -26,6 +27,12 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
             && _starts.TryGetValue((failed.Instance.Service, failedSlot), out List<Moment>? before) && before.Count > 0)
         {
             before.RemoveAt(before.Count - 1);
+        }
+        // A rollout may have another use for the slot in the same step, so that nobody sees it rest.
+        foreach (Notice.Exited ended in effects.OfType<Effect.Report>().Select(r => r.Notice).OfType<Notice.Exited>())
+        {
+            if (!ended.IsFailure && _mayRest.GetValueOrDefault(ended.Instance))
+                _starts.Remove((ended.Instance.Service, ended.Slot));
         }
         foreach (ServiceState service in supervisor.Services)
         {
@@ -42,6 +49,7 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
     private void Count(Start start, Moment now)
     {
         _slots[start.Instance] = start.Slot;
+        _mayRest[start.Instance] = start.Definition.Restart != RestartKind.Always;
         (ServiceName, int) key = (start.Instance.Service, start.Slot);
         RateLimit limit = start.Definition.StartLimit;
         if (start.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))

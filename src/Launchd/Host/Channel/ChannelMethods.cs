@@ -59,19 +59,19 @@ internal sealed class ChannelMethods(ChannelServer server)
     }
 
     /// <summary>What the supervisor holds for an instance, in the order in which it got them.</summary>
-    /// <param name="service">Whose.</param>
+    /// <param name="provision">Of the instance, or of its service.</param>
     /// <param name="slot">From 0.</param>
     /// <param name="name">Only those of this name; null: all.</param>
-    public IEnumerable<ListedDescriptor> Own(ServiceDefinition service, int slot, string? name = null)
+    public IEnumerable<ListedDescriptor> Own(Provision provision, int slot, string? name = null)
     {
-        foreach ((ListenerDefinition listener, OpenedListener opened) in Host.Parts.Descriptors.Of(service, slot, name))
+        foreach ((ListenerDefinition listener, OpenedListener opened) in provision.Listeners(slot, name))
             yield return new ListedDescriptor(listener.Name, "socket", opened.Descriptor);
-        foreach (string key in service.Files)
+        foreach (HeldFile file in provision.Files)
         {
-            if ((name is null || key == name) && Host.Parts.Descriptors.SharedFile(key) is { } file)
-                yield return new ListedDescriptor(key, "file", file);
+            if ((name is null || file.Definition.Key == name) && file.Descriptor is { } shared)
+                yield return new ListedDescriptor(file.Definition.Key, "file", shared);
         }
-        if (Host.Core.Find(service.Name) is not { } state)
+        if (Host.Core.Find(provision.Definition.Name) is not { } state)
             yield break;
         foreach (StoredDescriptor stored in state.Stored)
         {
@@ -113,21 +113,21 @@ internal sealed class ChannelMethods(ChannelServer server)
     }
 
     private void List(ChannelConnection from) => from.AnswerList(new OutgoingList(
-        Packet, [.. Own(from.Instance.Definition, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false));
+        Packet, [.. Own(from.Instance.Provision, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false));
 
     private void Get(ChannelConnection from, in ChannelRequest request)
     {
         RunningInstance instance = from.Instance;
         List<ListedDescriptor> found = [];
         if (request.Names is null)
-            found.AddRange(Own(instance.Definition, instance.Slot));
+            found.AddRange(Own(instance.Provision, instance.Slot));
         foreach (string name in request.Names ?? [])
         {
             int before = found.Count;
-            found.AddRange(Own(instance.Definition, instance.Slot, name));
+            found.AddRange(Own(instance.Provision, instance.Slot, name));
             if (found.Count > before)
                 continue;
-            string? hint = Suggestion.Nearest(name, Own(instance.Definition, instance.Slot).Select(o => o.Name).Distinct());
+            string? hint = Suggestion.Nearest(name, Own(instance.Provision, instance.Slot).Select(o => o.Name).Distinct());
             from.Answer(Packet.Error("NoSuchDescriptor", ("name", name), ("hint", hint)));
             return;
         }

@@ -40,14 +40,15 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     private void FetchNamed(ControlConnection from, ServiceState service, int? slot, string name)
     {
         ServiceDefinition definition = service.Definition;
-        foreach (ListedDescriptor own in Channels.Methods.Own(definition, slot ?? 0, name))
+        Provision provision = host.Parts.Descriptors.Provisions[definition];
+        foreach (ListedDescriptor own in Channels.Methods.Own(provision, slot ?? 0, name))
         {
             Send(from, definition.Name, name, "held", own.Facts, own.Descriptor!, isOwned: false);
             return;
         }
         if (Channels.Siblings.Find(definition.Name, slot, name) is not ({ } published, { } record))
         {
-            string[] known = [.. Channels.Methods.Own(definition, slot ?? 0).Select(o => o.Name), .. Channels.Siblings.Of(definition.Name).Select(p =>
+            string[] known = [.. Channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name), .. Channels.Siblings.Of(definition.Name).Select(p =>
                 p.Publication.Name)];
             from.Refuse(ControlNames.NoSuchDescriptor, new ErrorDetail { Name = name, Hint = Suggestion.Nearest(name, known.Distinct()),
                 Text = $"'{definition.Name}' has no descriptor '{name}'" });

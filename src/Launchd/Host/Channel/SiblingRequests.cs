@@ -188,7 +188,7 @@ internal sealed class SiblingRequests : IDisposable
         if (taken is null)
             return new PublishedDescriptor(null, null, null);
         DescriptorFacts facts = DescriptorFacts.Read(taken);
-        foreach (ListedDescriptor own in _server.Methods.Own(instance.Definition, instance.Slot))
+        foreach (ListedDescriptor own in _server.Methods.Own(instance.Provision, instance.Slot))
         {
             if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
                 return new PublishedDescriptor(facts, own.Descriptor, null);
@@ -220,7 +220,7 @@ internal sealed class SiblingRequests : IDisposable
     {
         if (order.Mode == "direct")
             return false;
-        foreach (ListedDescriptor own in _server.Methods.Own(owner.Definition, slot, order.Name))
+        foreach (ListedDescriptor own in _server.Methods.Own(Host.Parts.Descriptors.Provisions[owner.Definition], slot, order.Name))
         {
             Instance? holder = owner.Slots.FirstOrDefault(s => s.Slot == slot)?.Instance;
             InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
@@ -237,7 +237,7 @@ internal sealed class SiblingRequests : IDisposable
     /// <summary>What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.</summary>
     private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
         holder is not null && Host.Effects.Instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
-            && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : Host.Parts.Launcher.Users[owner.Definition.Execution].Credentials;
+            && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : Host.Parts.Descriptors.Provisions[owner.Definition].User.Credentials;
 
     private void WaitOrRefuse(SiblingOrder order, ServiceState owner, int? slot, in ChannelRequest request)
     {

@@ -25,9 +25,12 @@ internal sealed class DescriptorPlan
     private readonly List<string> _missingDirectories = [];
     private readonly IReadOnlyCollection<HeldSocket> _present;
     private readonly List<RetiredListener> _retired;
+    private readonly SupervisorDefinition _next;
+    private readonly UserTable _users;
 
-    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<RetiredListener> retired)
+    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<RetiredListener> retired, SupervisorDefinition next, UserTable users)
     {
+        (_next, _users) = (next, users);
         _present = present;
         _retired = [.. retired.Where(r => r.Successor is null)];
     }
@@ -46,10 +49,10 @@ internal sealed class DescriptorPlan
         IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<RetiredListener> retired, IReadOnlyCollection<HeldFile> files,
         SupervisorDefinition next, UserTable users, out string? refused)
     {
-        DescriptorPlan plan = new(sockets, retired);
+        DescriptorPlan plan = new(sockets, retired, next, users);
         try
         {
-            refused = plan.OpenSockets(next, users) ?? plan.OpenFiles(files, next, users);
+            refused = plan.OpenSockets() ?? plan.OpenFiles(files);
         }
         catch (Exception failed) when (failed is StartRefusedException or SystemCallException)
         {
@@ -93,7 +96,7 @@ internal sealed class DescriptorPlan
         }
         opened = [.. fresh];
         RemoveAliases(table, held);
-        table.Exchange(held, _files, [.. Retire(table)], [.. Revived]);
+        table.Exchange(_next.Services, _users, held, _files, [.. Retire(table)], Revived);
         foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners))
             listener.Replacement?.Finish();
         return null;
@@ -126,12 +129,12 @@ internal sealed class DescriptorPlan
         }
     }
 
-    private string? OpenSockets(SupervisorDefinition next, UserTable users)
+    private string? OpenSockets()
     {
-        HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(next);
-        foreach (ListenerDefinition listener in next.Listeners)
+        HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(_next);
+        foreach (ListenerDefinition listener in _next.Listeners)
         {
-            PlannedSocket planned = new(listener, DescriptorTable.RequestFor(listener, acceptedFrom, users));
+            PlannedSocket planned = new(listener, DescriptorTable.RequestFor(listener, acceptedFrom, _users));
             for (int address = 0; address < listener.Addresses.Length; address++)
             {
                 for (int shard = 0; shard < Math.Max(1, listener.ShardCount); shard++)
@@ -263,14 +266,14 @@ internal sealed class DescriptorPlan
         return null;
     }
 
-    private string? OpenFiles(IReadOnlyCollection<HeldFile> held, SupervisorDefinition next, UserTable users)
+    private string? OpenFiles(IReadOnlyCollection<HeldFile> held)
     {
-        foreach (FileDefinition file in next.Files)
+        foreach (FileDefinition file in _next.Files)
         {
             FileDescriptor? descriptor = held.FirstOrDefault(h => h.Definition == file)?.Descriptor;
             if (descriptor is null && DescriptorTable.IsSharedFile(file))
             {
-                if (!DescriptorTable.OpenFile(file, users, DescriptorTable.UserOf(file, next, users)).TryGet(out descriptor, out OpenFailure? failure))
+                if (!DescriptorTable.OpenFile(file, _users, DescriptorTable.UserOf(file, _next, _users)).TryGet(out descriptor, out OpenFailure? failure))
                     return $"files.{file.Key}: {failure}";
                 _openedFiles.Add(descriptor);
             }

@@ -62,8 +62,7 @@ internal static class ReloadPreparation
         }
         DefinitionDifference difference = DefinitionDifference.Between(basis.Present, next, basis.RolledBack);
         (SupervisorDefinition definition, ImmutableArray<ServiceName> quiet) = difference.Adopt(basis.Present, next);
-        // Of both: a roll-out that fails goes back to the former definition.
-        UserTable users = new([.. definition.Services, .. basis.Present.Services]);
+        UserTable users = new(definition);
         DescriptorPlan? descriptors = null;
         try
         {

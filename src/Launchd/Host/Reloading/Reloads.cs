@@ -171,14 +171,13 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         if (prepared.Descriptors.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
         {
             host.Retired.ResumeAll();
-            PathOwner owner = parts.Launcher.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
+            PathOwner owner = parts.Descriptors.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
             _ = host.OnControlMode?.Invoke(before.ControlMode, owner);
             return refused;
         }
         foreach (RetiredListener revived in prepared.Descriptors.Revived)
             host.Retired.Resume(revived.Listener.Descriptor);
         host.Definition = prepared.Definition;
-        parts.Launcher.Users = prepared.Users;
         Adopt(before, prepared, opened);
         RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
@@ -220,7 +219,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         {
             // An instance of an older generation ends by the rules that it began with.
             if (ReferenceEquals(instance.Definition, former[instance.Id.Service]))
-                instance.Definition = next[instance.Id.Service];
+                instance.Provision = parts.Descriptors.Provisions[next[instance.Id.Service]];
         }
     }
 
