@@ -64,9 +64,18 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulon
     /// Signals the process group that has this process's number, and never one that got the number later: the descriptor holds on to the group
     /// as well, even after the process was reaped (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). 0 sends nothing and tells whether there is one.
     /// </summary>
-    /// <returns><see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the kernel is older.</returns>
-    public Errno SignalGroup(int signal) =>
-        Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0 ? Errno.None : Errno.Last;
+    /// <returns>
+    /// <see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the kernel is older, or the call is filtered away.
+    /// </returns>
+    public Errno SignalGroup(int signal)
+    {
+        if (!HasDescriptor)
+            return Errno.EINVAL;
+        if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+            return Errno.None;
+        // EPERM may also mean that nobody in it may be signalled: whoever tries it another way is told so once more.
+        return IsFilter(Errno.Last) ? Errno.EINVAL : Errno.Last;
+    }
 
     /// <summary>Whether the process of a pidfd was not reaped yet.</summary>
     public static bool IsThere(FileDescriptor pidfd) => Libc.pidfd_send_signal(pidfd.Number, 0, null, 0) == 0 || Errno.Last != Errno.ESRCH;
