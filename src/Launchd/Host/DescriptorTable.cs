@@ -171,10 +171,9 @@ internal sealed class DescriptorTable : IDisposable
         Provide(services);
         foreach (RetiredListener retired in retiredTaken)
         {
-            FileDescriptor listener = retired.Listener.Descriptor;
             // Where another was opened in its place, that is what a former definition is started with as well: clients go there.
             if (retired.Successor is { } successor && FindListener(successor) is var (_, next))
-                Provisions.Replace(listener, next);
+                Provisions.Replace(retired.Listener.Descriptor, next);
             Retire(retired);
         }
         foreach (FileDescriptor file in before)
@@ -273,7 +272,12 @@ internal sealed class DescriptorTable : IDisposable
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 
-    private void Provide(IEnumerable<ServiceDefinition> services) => Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key]);
+    private void Provide(IEnumerable<ServiceDefinition> services) => 
+        Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key], SuccessorOf);
+
+    // A socket that has another name now is still what it was. One that went, while its name stayed, was moved: that is where clients go from now on.
+    private HeldSocket SuccessorOf(HeldSocket former) =>
+        former.Opened.Any(o => _owners.ContainsKey(o.Descriptor)) || !_sockets.TryGetValue(former.Key, out HeldSocket? next) ? former : next;
 
     private void Retire(RetiredListener retired)
     {

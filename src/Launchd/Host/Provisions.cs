@@ -49,7 +49,9 @@ internal sealed class Provisions
     /// <param name="users">Of its services.</param>
     /// <param name="socketOf">The sockets that are open for it, by key.</param>
     /// <param name="fileOf">Its files, by key.</param>
-    public void Adopt(IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf)
+    /// <param name="successorOf">What is open now in the place of a socket that a former definition has; the same, if that is.</param>
+    public void Adopt(IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf,
+        Func<HeldSocket, HeldSocket> successorOf)
     {
         Dictionary<ServiceDefinition, Provision> before = new(_present, ReferenceEqualityComparer.Instance);
         _present.Clear();
@@ -66,6 +68,20 @@ internal sealed class Provisions
         }
         foreach (Provision gone in before.Values)
             AddFormer(gone);
+        foreach (Provision former in _former.Values.SelectMany(f => f))
+            Follow(former, successorOf);
+    }
+
+    private void Follow(Provision former, Func<HeldSocket, HeldSocket> successorOf)
+    {
+        FileDescriptor[] before = [.. ListenersOf(former)];
+        former.Sockets = [.. former.Sockets.Select(successorOf)];
+        if (!former.MayStart)
+            return;
+        foreach (FileDescriptor listener in ListenersOf(former))
+            _listeners.Add(listener);
+        foreach (FileDescriptor listener in before)
+            ReleaseListener(listener);
     }
 
     /// <summary>A listener was made anew: whoever is started from now on gets the new one.</summary>

@@ -260,12 +260,13 @@ internal sealed class SupervisorHost : IDisposable
             SetAside(happened, defect);
             return;
         }
+        // Before its effects: whoever is told to end empties what nobody else will ever accept from.
+        if (ServiceOf(happened) is { } service)
+            Parts.Descriptors.Provisions.Prune(_core, service);
         foreach (Effect effect in _todo)
             CarryContained(effect);
         _todo.Clear();
         // A rollout may have come to its end, after which nobody goes back to what it left.
-        if (ServiceOf(happened) is { } service)
-            Parts.Descriptors.Provisions.Prune(_core, service);
         Retired.CloseUnused();
     }
 

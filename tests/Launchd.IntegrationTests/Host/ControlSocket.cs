@@ -72,6 +72,10 @@ internal sealed class ControlSocket : IDisposable
     public Task Descriptors(int pid, int count) =>
         Until(() => Living.DescriptorCount(pid) == count, () => $"{Living.DescriptorCount(pid)} descriptors, not {count}");
 
+    /// <summary>Waits until a process has no more descriptors open: what is closed beside its loop takes a few numbers for a moment.</summary>
+    public Task DescriptorsAtMost(int pid, int count) =>
+        Until(() => Living.DescriptorCount(pid) <= count, () => $"{Living.DescriptorCount(pid)} descriptors, more than {count}");
+
     public Task Send(string text) => Send(Encoding.UTF8.GetBytes(text));
 
     /// <summary>Sends all; the peer's closing in the middle is no error, since that is what some tests provoke.</summary>

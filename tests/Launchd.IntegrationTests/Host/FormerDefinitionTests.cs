@@ -66,12 +66,12 @@ public sealed class FormerDefinitionTests
     [Fact]
     public async Task ASecondReloadWithinTheProof_GoesBackToWhatWasProven()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Service(Tables("http", "", ""), Good, "replace", prove: "1h"));
+        await using Supervisor supervisor = Supervisor.StartText(Service(Tables("http", "", ""), Good, "replace", prove: "2s"));
         _ = await supervisor.Event("ready", "web");
-        _ = await supervisor.Change(Service(Tables("site", "", ""), Good, "replace", prove: "1h"), "--no-wait");
+        _ = await supervisor.Change(Service(Tables("site", "", ""), Good, "replace", prove: "2s"), "--no-wait");
         _ = await supervisor.Event("ready", "web", 2);
 
-        (int second, string said, _) = await supervisor.Change(Service(Tables("place", "", ""), Bad, "replace", prove: "1h"));
+        (int second, string said, _) = await supervisor.Change(Service(Tables("place", "", ""), Bad, "replace", prove: "2s"));
 
         Assert.True(second != 0, said);
         _ = await supervisor.Event("rolled-back", "web");

@@ -97,7 +97,8 @@ public sealed class HandOverTests
             _ = await supervisor.Event("exited", "app");
 
             Assert.Contains("there is no successor", old.Call("HandOver", """{"name":"one"}""", memory), StringComparison.Ordinal);
-            Assert.InRange(Living.DescriptorCount(pid), 1, before);
+            using ControlSocket control = await ControlSocket.To(supervisor);
+            await control.DescriptorsAtMost(pid, before + 1);
             await End(supervisor, old);
         }
     }

@@ -39,7 +39,8 @@ public abstract class SpawnerTests : IDisposable
     /// <summary>Nothing of any birth is left: no descriptor, no child.</summary>
     public void Dispose()
     {
-        Assert.Equal(_descriptorsBefore, CountDescriptors());
+        // Fewer: what another class of tests lets go of meanwhile.
+        Assert.InRange(CountDescriptors(), 0, _descriptorsBefore);
         _spawner.Dispose();
         GC.SuppressFinalize(this);
     }
