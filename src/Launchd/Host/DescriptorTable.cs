@@ -272,7 +272,7 @@ internal sealed class DescriptorTable : IDisposable
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 
-    private void Provide(IEnumerable<ServiceDefinition> services) => 
+    private void Provide(IEnumerable<ServiceDefinition> services) =>
         Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key], SuccessorOf);
 
     // A socket that has another name now is still what it was. One that went, while its name stayed, was moved: that is where clients go from now on.
