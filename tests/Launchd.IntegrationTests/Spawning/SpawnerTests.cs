@@ -28,21 +28,27 @@ public sealed class HelperSpawnerTests() : SpawnerTests(isByHelper: true);
 public abstract class SpawnerTests : IDisposable
 {
     private readonly Spawner _spawner;
-    private readonly int _descriptorsBefore;
+    private readonly HashSet<string> _descriptorsBefore;
 
     protected SpawnerTests(bool isByHelper)
     {
         _spawner = new Spawner(OpenNull(), isByHelper ? SpawnCarrier.Exec : SpawnCarrier.Clone);
-        _descriptorsBefore = CountDescriptors();
+        _descriptorsBefore = Descriptors();
     }
 
     /// <summary>Nothing of any birth is left: no descriptor, no child.</summary>
     public void Dispose()
     {
-        // Fewer: what another class of tests lets go of meanwhile.
-        Assert.InRange(CountDescriptors(), 0, _descriptorsBefore);
-        _spawner.Dispose();
-        GC.SuppressFinalize(this);
+        try
+        {
+            // By number: what another class of tests lets go of meanwhile must not make up for one that is left here.
+            Assert.Empty(Descriptors().Except(_descriptorsBefore));
+        }
+        finally
+        {
+            _spawner.Dispose();
+            GC.SuppressFinalize(this);
+        }
     }
 
     [TheoryWhenRoot]
@@ -202,9 +208,10 @@ public abstract class SpawnerTests : IDisposable
     }
 
     // Of the kinds that a birth opens: the runtime and other tests open and close their own all the time.
-    private static int CountDescriptors() => new DirectoryInfo("/proc/self/fd").GetFiles()
-        .Count(f => f.LinkTarget is { } target && (target == "/dev/null" || target.Contains("pidfd", StringComparison.Ordinal)
-            || target.StartsWith("/memfd:plan", StringComparison.Ordinal)));
+    private static HashSet<string> Descriptors() => [.. new DirectoryInfo("/proc/self/fd").GetFiles()
+        .Where(f => f.LinkTarget is { } target && (target == "/dev/null" || target.Contains("pidfd", StringComparison.Ordinal)
+            || target.StartsWith("/memfd:plan", StringComparison.Ordinal)))
+        .Select(f => f.Name)];
 
     private string[] Run(SpawnRequest request, Pipe pipe)
     {
