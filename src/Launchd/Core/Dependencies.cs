@@ -74,9 +74,12 @@ internal static class Dependencies
         return failed;
     }
 
-    /// <summary>Clients may come, and wait in the queue at worst, whatever became of the last run.</summary>
+    /// <summary>
+    /// Clients may come, and wait in the queue at worst, whatever became of the last run. What has been activated is about to start, even where
+    /// its own look in this step, which ends the watching, is still to come.
+    /// </summary>
     private static bool Listens(ServiceState state) =>
-        (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && (state.IsWatching || state.PausedUntil is not null);
+        (state.IsPerConnection || (state.IsOnDemand && !state.IsActivated)) && state.IsWanted && (state.IsWatching || state.PausedUntil is not null);
 
     /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
     private static bool CannotListen(ServiceState state, bool isBarred) =>

@@ -62,6 +62,7 @@ internal static class Reload
         }
         HashSet<ServiceName> quiet = [.. reloaded.Quiet];
         List<int> concerned = [];
+        NoteOtherKinds(d);
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
             // What waited for another, to start or to stop, may not depend on it any more.
@@ -131,6 +132,20 @@ internal static class Reload
             d[service] = state with { Definition = configured, Slots = [.. state.Slots.Select(s => s with { Definition = configured })] };
     }
 
+    /// <summary>
+    /// Before anything is wanted: a service that is looked at earlier may need one whose kind of start is another now, which must not begin
+    /// with slots of its former kind.
+    /// </summary>
+    private static void NoteOtherKinds(Draft d)
+    {
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            ServiceState state = d[service];
+            if (!state.IsLeaving && (state.Reborn ?? state.Definition).Start != d.Graph.Services[service].Start)
+                d[service] = state with { Reborn = d.Graph.Services[service] };
+        }
+    }
+
     /// <summary>New, or back while its last instances still end.</summary>
     private static void Add(Draft d, int service)
     {
@@ -149,17 +164,12 @@ internal static class Reload
     {
         ServiceState state = d[service];
         ServiceDefinition next = d.Graph.Services[service], before = state.Reborn ?? state.Definition;
-        if (next.Start != before.Start)
+        if (state.Reborn is not null || next.Start != before.Start)
         {
             d[service] = state with { Reborn = next, Rollout = null };
             // At once if it can be, so that who waits for what this one needs sees that start as well.
             if (!d[service].HasLiveInstance)
                 Rebear(d, service);
-            return;
-        }
-        if (state.Reborn is not null)
-        {
-            d[service] = state with { Reborn = next };
             return;
         }
         if (state.IsWatching)
