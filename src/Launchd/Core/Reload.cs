@@ -207,11 +207,15 @@ internal static class Reload
         RolloutState? rollout = state.Rollout;
         if (rollout is not null)
         {
+            bool isGoal = ReferenceEquals(rollout.Definition, before);
             rollout = rollout with
             {
-                Definition = ReferenceEquals(rollout.Definition, before) ? next : rollout.Definition,
+                Definition = isGoal ? next : rollout.Definition,
                 Former = ReferenceEquals(rollout.Former, before) ? next : rollout.Former,
             };
+            // A rollout keeps the bounds that it began with, but nothing more is started beside a program that from now on bears no other.
+            if (isGoal && next.Update == UpdateKind.Replace && before.Update != UpdateKind.Replace)
+                rollout = Rollout.WithoutSurge(rollout);
         }
         d[service] = state with
         {

@@ -197,22 +197,24 @@ internal static class Rollout
             Finish(d, service, rollout);
             return;
         }
-        bool bearsNone = rollout.Former.Update == UpdateKind.Replace;
+        RolloutState back = rollout with
+        {
+            IsBack = true,
+            Generation = rollout.FormerGeneration,
+            Definition = rollout.Former,
+            Prove = TimeSpan.Zero,
+        };
         d[service] = d[service] with
         {
             Definition = rollout.Former,
             Generation = rollout.FormerGeneration,
-            Rollout = rollout with
-            {
-                IsBack = true,
-                Generation = rollout.FormerGeneration,
-                Definition = rollout.Former,
-                SurgeCount = bearsNone ? 0 : rollout.SurgeCount,
-                UnavailableCount = bearsNone ? Math.Max(1, rollout.UnavailableCount) : rollout.UnavailableCount,
-                Prove = TimeSpan.Zero,
-            },
+            Rollout = rollout.Former.Update == UpdateKind.Replace ? WithoutSurge(back) : back,
         };
     }
+
+    /// <summary>The same, but each slot is exchanged in its place.</summary>
+    public static RolloutState WithoutSurge(RolloutState rollout) =>
+        rollout with { SurgeCount = 0, UnavailableCount = Math.Max(1, rollout.UnavailableCount) };
 
     private static void RetireSuccessors(Draft d, int service, string why)
     {

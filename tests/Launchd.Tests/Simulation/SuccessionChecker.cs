@@ -3,14 +3,16 @@ using Launchd.Core;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place; who waits for a predecessor
-/// has one that lives, or that lived and may still be followed by another; and is told when there is none any more.
+/// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place, or one whose place was taken out
+/// of the pool and who was told so; who waits for a predecessor has one that lives, or that lived and may still be followed by another; and is
+/// told when there is none any more.
 /// </summary>
 internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
 {
     // What programs know, by what they were told: nothing of the core's own notes.
     private readonly Dictionary<InstanceId, InstanceId> _successors = [];
     private readonly Dictionary<InstanceId, InstanceId> _waiting = [];
+    private readonly HashSet<InstanceId> _succeededByNobody = [];
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
@@ -23,10 +25,14 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
             switch (effect)
             {
                 case Effect.TellHandOver e:
+                    _succeededByNobody.Remove(e.Instance);
                     _successors[e.Instance] = e.Successor;
                     _waiting[e.Successor] = e.Instance;
                     break;
-                case Effect.TellDrain { Successor: null } e: _successors.Remove(e.Instance); break;
+                case Effect.TellDrain { Successor: null } e:
+                    _successors.Remove(e.Instance);
+                    _succeededByNobody.Add(e.Instance);
+                    break;
                 case Effect.TellDrain { Successor: { } successor } e:
                     That(_successors.GetValueOrDefault(e.Instance) == successor, "a drain for a successor that was not announced", e);
                     break;
@@ -37,6 +43,7 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
                 case Effect.Release e:
                     _successors.Remove(e.Instance);
                     _waiting.Remove(e.Instance);
+                    _succeededByNobody.Remove(e.Instance);
                     break;
             }
         }
@@ -68,7 +75,7 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
             if (holder?.Phase is not SlotPhase.Ready { Instance.Id: var held })
                 continue;
             // From one to the next among those that live, or the place is reached.
-            for (int steps = 0; next != held; steps++)
+            for (int steps = 0; next != held && !(IsAlive(next) && _succeededByNobody.Contains(next)); steps++)
             {
                 bool isReached = steps < 20 && IsAlive(next) && _successors.TryGetValue(next, out next);
                 That(isReached, "whose place was taken does not reach the holder", waiting);
