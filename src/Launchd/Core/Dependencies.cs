@@ -6,10 +6,7 @@ namespace Launchd.Core;
 internal static class Dependencies
 {
     /// <summary>What the services that come first say about a start.</summary>
-    public static DependencyVerdict Verdict(Draft d, int service) =>
-        d.Standings.IsBarred(service) ? DependencyVerdict.Failed
-        : d.Standings.IsMet(service) ? DependencyVerdict.Met
-        : DependencyVerdict.Open;
+    public static DependencyVerdict Verdict(Draft d, int service) => d.Standings.Verdict(service);
 
     /// <summary>The first required service that failed.</summary>
     public static ServiceName FailedOne(Draft d, int service) =>
@@ -23,13 +20,14 @@ internal static class Dependencies
 
     /// <summary>What a service is to its neighbours.</summary>
     /// <param name="state">Of the service.</param>
-    /// <param name="isBarred">Whether something that it requires has failed.</param>
-    public static Standing StandingOf(ServiceState state, bool isBarred)
+    /// <param name="verdict">What the services that come first say about it.</param>
+    public static Standing StandingOf(ServiceState state, DependencyVerdict verdict)
     {
-        bool isLive = state.HasLiveInstance;
+        bool isLive = state.HasLiveInstance, isBarred = verdict == DependencyVerdict.Failed;
+        bool listens = Listens(state, verdict);
         // What it requires is no longer failed, so that its own look in this very step will find it waiting or started.
         bool triesAgain = state.IsWanted && !state.IsSetAside && !isBarred;
-        bool isMet = IsMet(state, isLive, triesAgain), hasFailed = HasFailed(state, isLive, triesAgain, isBarred);
+        bool isMet = listens || IsServed(state, isLive, triesAgain), hasFailed = HasFailed(state, listens, isLive, triesAgain, isBarred);
         Standing standing = isMet ? 0 : Standing.Unmet;
         if (hasFailed)
             standing |= Standing.Failed;
@@ -40,10 +38,8 @@ internal static class Dependencies
         return standing;
     }
 
-    private static bool IsMet(ServiceState state, bool isLive, bool triesAgain)
+    private static bool IsServed(ServiceState state, bool isLive, bool triesAgain)
     {
-        if (Listens(state))
-            return true;
         bool served = false;
         foreach (SlotState slot in state.Slots)
         {
@@ -55,11 +51,11 @@ internal static class Dependencies
         return served || (state.IsPerConnection && isLive);
     }
 
-    private static bool HasFailed(ServiceState state, bool isLive, bool triesAgain, bool isBarred)
+    private static bool HasFailed(ServiceState state, bool listens, bool isLive, bool triesAgain, bool isBarred)
     {
         if (!isLive && (state.IsSetAside || CannotListen(state, isBarred)))
             return true;
-        if (Listens(state))
+        if (listens)
             return false;
         bool failed = false;
         foreach (SlotState slot in state.Slots)
@@ -75,11 +71,16 @@ internal static class Dependencies
     }
 
     /// <summary>
-    /// Clients may come, and wait in the queue at worst, whatever became of the last run. What has been activated is about to start, even where
-    /// its own look in this step, which ends the watching, is still to come.
+    /// Clients may come, and wait in the queue at worst, whatever became of the last run. It follows from what the service is, not from whether its
+    /// listeners are watched yet: its own look in this step, which begins or ends the watching, may still be to come.
     /// </summary>
-    private static bool Listens(ServiceState state) =>
-        (state.IsPerConnection || (state.IsOnDemand && !state.IsActivated)) && state.IsWanted && (state.IsWatching || state.PausedUntil is not null);
+    private static bool Listens(ServiceState state, DependencyVerdict verdict)
+    {
+        if (!state.IsWanted || state.IsSetAside || state.Reborn is not null || !(state.IsPerConnection || state.IsOnDemand))
+            return false;
+        return state.PausedUntil is not null
+            || (state.IsPerConnection ? verdict == DependencyVerdict.Met : !state.IsActivated && verdict != DependencyVerdict.Failed);
+    }
 
     /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
     private static bool CannotListen(ServiceState state, bool isBarred) =>

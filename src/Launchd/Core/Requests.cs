@@ -194,7 +194,8 @@ internal static class Requests
     {
         bool wasRunning = d[service] is { IsWanted: true, IsSetAside: false };
         Want(d, service);
-        if (!wasRunning || d.IsShuttingDown || d[service].IsLeaving)
+        // What is to be reborn is exchanged already, and its slots are still those of another kind.
+        if (!wasRunning || d.IsShuttingDown || d[service] is { IsLeaving: true } or { Reborn: not null })
             return;
         ServiceDefinition definition = d.Graph.Services[service];
         if (d[service].IsPerConnection)

@@ -59,7 +59,7 @@ internal sealed class Standings
         while (_stale.TryPop(out int service))
         {
             _isStale[service] = false;
-            Standing now = Dependencies.StandingOf(d[service], isBarred: IsBarred(service)), changed = now ^ _standings[service];
+            Standing now = Dependencies.StandingOf(d[service], Verdict(service)), changed = now ^ _standings[service];
             if (changed == 0)
                 continue;
             _standings[service] = now;
@@ -69,11 +69,13 @@ internal sealed class Standings
 
     public bool Has(int service, Standing standing) => (_standings[service] & standing) != 0;
 
-    /// <summary>Whether something that it requires has failed.</summary>
-    public bool IsBarred(int service) => _neighbours[service].FailedRequired > 0;
-
-    /// <summary>Whether all that comes first is done, and all that is required is there.</summary>
-    public bool IsMet(int service) => _neighbours[service] is { HoldingUp: 0, UnmetRequired: 0 };
+    /// <summary>What the services that come first say about a start: something required has failed; or all that comes first is done.</summary>
+    public DependencyVerdict Verdict(int service) => _neighbours[service] switch
+    {
+        { FailedRequired: > 0 } => DependencyVerdict.Failed,
+        { HoldingUp: 0, UnmetRequired: 0 } => DependencyVerdict.Met,
+        _ => DependencyVerdict.Open,
+    };
 
     /// <summary>Whether something that comes after it, and is to end before it, still runs.</summary>
     /// <param name="service">Which is to end.</param>
@@ -88,9 +90,7 @@ internal sealed class Standings
             {
                 ref Neighbours counts = ref _neighbours[dependent];
                 Count(d, dependent, ref counts.UnmetRequired, Standing.Unmet, now, changed);
-                // What is barred may have failed itself by that.
-                if (Count(d, dependent, ref counts.FailedRequired, Standing.Failed, now, changed))
-                    Mark(dependent);
+                Count(d, dependent, ref counts.FailedRequired, Standing.Failed, now, changed);
             }
         }
         if ((changed & Standing.HoldsUp) != 0)
@@ -108,16 +108,17 @@ internal sealed class Standings
         }
     }
 
-    /// <returns>Whether it is the first such neighbour now, or there is none any more: then the service is looked at again.</returns>
-    private static bool Count(Draft d, int service, ref int count, Standing which, Standing now, Standing changed)
+    // If it is the first such neighbour now, or there is none any more, the service is looked at again: it may start, or have failed itself.
+    private void Count(Draft d, int service, ref int count, Standing which, Standing now, Standing changed)
     {
         if ((changed & which) == 0)
-            return false;
+            return;
         bool isOneMore = (now & which) != 0, decides = count == (isOneMore ? 0 : 1);
         count += isOneMore ? 1 : -1;
-        if (decides)
-            d.Unsettle(service);
-        return decides;
+        if (!decides)
+            return;
+        d.Unsettle(service);
+        Mark(service);
     }
 
     /// <summary>How many of a service's neighbours are what decides something for it.</summary>
