@@ -184,8 +184,8 @@ internal static class Reload
             d.Do(new Effect.WatchUse(next.Name));
         }
         // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
-        bool isAsConfigured = ReferenceEquals(state.Definition, d.Graph.Former[service]);
-        if ((isQuiet && isAsConfigured) || !state.IsWanted || state.IsSetAside)
+        isQuiet &= ReferenceEquals(state.Definition, d.Graph.Former[service]);
+        if (isQuiet || !state.IsWanted || state.IsSetAside)
             Adopt(d, service, next, isQuiet);
         else if (state.IsPerConnection)
             Pool.Renew(d, service, next.Update);

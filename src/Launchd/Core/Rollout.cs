@@ -276,9 +276,11 @@ internal static class Rollout
         SlotState retiring = former is null ? holder : StepAside(holder, former);
         d.RemoveBeside(service, successor);
         state = d[service];
+        // Of one that was started because the holder was not well, the holder's count goes on: it may have been started again meanwhile.
+        ImmutableArray<Moment> starts = instance.Reason == StartReason.Restart ? StartWindow.Join(holder.Starts, successor.Starts) : successor.Starts;
         d[service] = state with
         {
-            Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0 }),
+            Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0, Starts = starts }),
             Beside = former is null ? state.Beside : state.Beside.Add(retiring),
         };
         Succession.NotePromotion(d, service, instance.Id, former?.Instance.Id);

@@ -17,6 +17,10 @@ internal static class StartWindow
         return recent.Length > limit.Burst ? recent[^limit.Burst..].Add(now) : recent.Add(now);
     }
 
+    /// <summary>All starts of two windows, each once: both may hold the same ones.</summary>
+    public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other) =>
+        [.. one.Union(other).OrderBy(m => m.Nanoseconds)];
+
     /// <summary>Whether one more start would exceed the limit.</summary>
     public static bool IsFull(ImmutableArray<Moment> starts, RateLimit limit, Moment now) =>
         !limit.IsUnlimited && Recent(starts, limit, now).Length >= limit.Burst;

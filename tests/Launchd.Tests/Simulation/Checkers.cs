@@ -66,7 +66,7 @@ internal sealed class Checkers
 
     public void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
-        if (happened is Event.Reloaded reloaded)
+        if (happened is Event.Reloaded reloaded && _supervisor.Frame.Shutdown is null)
             _known.Adopt(reloaded.Next);
         if (happened is Event.Requested { Verb: Verb.Restart, Update: not null } asked)
             _known.Overridden.UnionWith(asked.Services);

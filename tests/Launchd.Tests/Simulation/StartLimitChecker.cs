@@ -14,6 +14,9 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
     private readonly Dictionary<InstanceId, int> _slots = [];
     private readonly Dictionary<InstanceId, bool> _mayRest = [];
 
+    // Beside the holder of their slot such live with no count yet; with those that come to hold it a new one begins.
+    private readonly HashSet<InstanceId> _ordered = [];
+
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
         if (happened is Event.Requested { Verb: Verb.Start or Verb.Restart } asked)
@@ -38,7 +41,7 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         {
             foreach (SlotState slot in service.Slots)
             {
-                if (!service.IsWanted || slot.Phase is SlotPhase.Ended)
+                if (!service.IsWanted || slot.Phase is SlotPhase.Ended || (slot.Instance is { } holder && _ordered.Remove(holder.Id)))
                     _starts.Remove((service.Definition.Name, slot.Slot));
             }
         }
@@ -55,7 +58,10 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         if (start.Reason is not (StartReason.Restart or StartReason.Activation) || !_starts.ContainsKey(key))
             _starts[key] = [];
         if (start.Reason is StartReason.Rollout or StartReason.Reload)
-            return; // ordered, and perhaps beside an instance that goes on with a count of its own
+        {
+            _ordered.Add(start.Instance);
+            return;
+        }
         List<Moment> starts = _starts[key];
         starts.Add(now);
         That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", start);
