@@ -112,13 +112,27 @@ internal static class ServiceMachine
 
     public static void Apply(Draft d, Event.Spawned spawned)
     {
-        if (d.Find(spawned.Instance) is not (int service, SlotState slot, SlotPhase.Starting starting))
+        if (d.Find(spawned.Instance) is not (int service, SlotState slot, SlotPhase.Live { Instance.Pid: 0 } phase))
             return;
-        Instance instance = starting.Instance with { Pid = spawned.Pid };
+        Instance instance = phase.Instance with { Pid = spawned.Pid };
+        if (phase is SlotPhase.Stopping { Status: null } aside)
+        {
+            Stopping.KillNewborn(d, service, slot, aside with { Instance = instance });
+            return;
+        }
+        if (phase is not SlotPhase.Starting starting)
+            return;
+        BeBorn(d, service, slot, instance);
+        if (starting.EndsFor is { } cause && d.Find(instance.Id) is (_, SlotState born, _))
+            Stopping.BeginWithNewborn(d, service, born, cause);
+    }
+
+    private static void BeBorn(Draft d, int service, SlotState slot, Instance instance)
+    {
         ServiceDefinition definition = instance.Definition;
         if (d[service].ShortageCount != 0)
             d[service] = d[service] with { ShortageCount = 0 };
-        d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, spawned.Pid, instance.Reason));
+        d.Report(new Notice.Spawned(instance.Id, slot.Slot, instance.Generation, instance.Pid, instance.Reason));
         instance = Succession.NoteSpawn(d, service, slot, instance);
         if (definition.Ready is Readiness.Spawned || d[service].IsPerConnection)
         {
@@ -135,7 +149,11 @@ internal static class ServiceMachine
 
     public static void Apply(Draft d, Event.SpawnFailed failed)
     {
-        if (d.Find(failed.Instance) is (int service, SlotState slot, SlotPhase.Live phase) && (phase.IsBeingSpawned || phase is SlotPhase.Preparing))
+        if (d.Find(failed.Instance) is not (int service, SlotState slot, SlotPhase.Live { Instance.Pid: 0 } phase))
+            return;
+        if (phase is SlotPhase.Stopping { Status: null } aside)
+            Stopping.NoteUnborn(d, service, slot, aside);
+        else if (phase is SlotPhase.Starting or SlotPhase.Preparing)
             FailToStart(d, service, slot, phase, failed.Failure, failed.Connection);
     }
 
@@ -160,13 +178,18 @@ internal static class ServiceMachine
                 Activation.Hold(d, service, new HeldConnection(connection, instance.Source!));
             return;
         }
+        if (phase is SlotPhase.Starting { EndsFor: { } cause })
+        {
+            Follow(d, service, slot, instance, new ExitStatus(0), cause);
+            return;
+        }
         bool counts = !failure.IsShortage || slot.Starts.IsEmpty;
         Retry(d, service, counts ? slot : slot with { Starts = slot.Starts[..^1] }, failure);
     }
 
     public static void Apply(Draft d, Event.ReadinessMet met)
     {
-        if (d.Find(met.Instance) is (int service, SlotState slot, SlotPhase.Starting starting))
+        if (d.Find(met.Instance) is (int service, SlotState slot, SlotPhase.Starting { IsBeingSpawned: false } starting))
             BecomeReady(d, service, slot, starting.Instance);
     }
 

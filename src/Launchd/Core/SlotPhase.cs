@@ -27,10 +27,10 @@ internal abstract record SlotPhase
     /// <summary>Wanted; what it requires is not ready yet.</summary>
     internal sealed record Waiting(StartReason Reason) : SlotPhase;
 
-    /// <summary>There is an instance: its process lives, is being spawned within this step, or is about to be.</summary>
+    /// <summary>There is an instance: its process lives, is being spawned, or is about to be.</summary>
     internal abstract record Live(Instance Instance) : SlotPhase
     {
-        /// <summary>Its spawn was ordered in this very step: what becomes of it comes next, and with it another look.</summary>
+        /// <summary>Its spawn was ordered, and nobody knows yet what became of it: with that comes another look.</summary>
         public bool IsBeingSpawned => this is Starting { Instance.Pid: 0 };
     }
 
@@ -42,7 +42,11 @@ internal abstract record SlotPhase
 
     /// <param name="Instance">Its pid is 0 until the spawn's result is known.</param>
     /// <param name="Deadline">Must be ready by then; null: no limit.</param>
-    internal sealed record Starting(Instance Instance, Moment? Deadline) : Live(Instance);
+    internal sealed record Starting(Instance Instance, Moment? Deadline) : Live(Instance)
+    {
+        /// <summary>It is to end once it is born, because nobody can be told before; null: it is not.</summary>
+        public StopCause? EndsFor { get; init; }
+    }
 
     internal sealed record Ready(Instance Instance, Moment Since) : Live(Instance);
 

@@ -17,9 +17,20 @@ internal static class StartWindow
         return recent.Length > limit.Burst ? recent[^limit.Burst..].Add(now) : recent.Add(now);
     }
 
-    /// <summary>All starts of two windows, each once: both may hold the same ones.</summary>
-    public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other) =>
-        [.. one.Union(other).OrderBy(m => m.Nanoseconds)];
+    /// <summary>All starts of two windows, in order. What both hold at the same moment is the same start, and several at one moment are several.</summary>
+    public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other)
+    {
+        ImmutableArray<Moment>.Builder joined = ImmutableArray.CreateBuilder<Moment>(Math.Max(one.Length, other.Length));
+        int i = 0, j = 0;
+        while (i < one.Length || j < other.Length)
+        {
+            bool isOnes = j == other.Length || (i < one.Length && one[i] <= other[j]), isOthers = i == one.Length || (j < other.Length && other[j] <= one[i]);
+            joined.Add(isOnes ? one[i] : other[j]);
+            i += isOnes ? 1 : 0;
+            j += isOthers ? 1 : 0;
+        }
+        return joined.ToImmutable();
+    }
 
     /// <summary>Whether one more start would exceed the limit.</summary>
     public static bool IsFull(ImmutableArray<Moment> starts, RateLimit limit, Moment now) =>

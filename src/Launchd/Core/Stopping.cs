@@ -7,7 +7,7 @@ namespace Launchd.Core;
 /// process (which may end its own children in order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on
 /// what not even that ends.
 /// </summary>
-internal static class Stopping
+internal static partial class Stopping
 {
     /// <summary>Begins, or sharpens what began: an operator's restart replaces what the policy would do, a wish replaces both.</summary>
     public static void Begin(Draft d, int service, SlotState slot, StopCause cause)
@@ -25,6 +25,12 @@ internal static class Stopping
         if (slot.Phase is SlotPhase.Preparing preparing)
         {
             Abandon(d, service, slot, preparing, cause);
+            return;
+        }
+        if (slot.Phase is SlotPhase.Starting { IsBeingSpawned: true } unborn)
+        {
+            if (unborn.EndsFor is not { } known || Weight(cause) > Weight(known))
+                d.SetPhase(service, slot, unborn with { EndsFor = cause });
             return;
         }
         if (slot.Phase is not SlotPhase.Live live)
@@ -85,6 +91,11 @@ internal static class Stopping
             Abandon(d, service, slot, preparing, StopCause.Wish.Value);
             return;
         }
+        if (slot.Phase is SlotPhase.Starting { IsBeingSpawned: true })
+        {
+            Begin(d, service, slot, StopCause.Wish.Value);
+            return;
+        }
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
@@ -105,6 +116,12 @@ internal static class Stopping
         {
             StopStage stage = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
             Kill(d, service, slot, stopping with { Cause = cause, Stage = stage });
+            return;
+        }
+        if (live is SlotPhase.Starting { IsBeingSpawned: true } unborn)
+        {
+            // The step that was lost may have been the one that told of its birth.
+            Kill(d, service, slot, new SlotPhase.Stopping(EndWatching(d, service, slot, unborn), cause, StopStage.Signalled, Deadline: null, Status: null));
             return;
         }
         Begin(d, service, slot, cause);

@@ -32,7 +32,8 @@ internal static class Succession
     /// <returns>The instance as it is to be from now on; its slot still has the former.</returns>
     public static Instance NoteSpawn(Draft d, int service, SlotState slot, Instance instance)
     {
-        if (d[service].IsPerConnection)
+        // Its place may be gone since it was ordered: then it ends at once, and takes nothing over.
+        if (d[service].IsPerConnection || slot.Role == SlotRole.Retiring)
             return instance;
         // Looked up now and not when it was ordered: what it is born with may have taken a while, and who was there then may have ended.
         InstanceId? before = slot.Role == SlotRole.Holder ? Orphan(d, service, slot.Slot) : ServingHolder(d, service, slot.Slot);

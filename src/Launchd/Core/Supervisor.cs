@@ -11,7 +11,8 @@ namespace Launchd.Core;
 /// changes; only then its effects leave.</item>
 /// <item>A step happens whole or not at all: state is assigned last, so one that throws leaves everything as it was. The host then
 /// sends <see cref="Event.MachineFaulted"/>, and that service alone is set aside.</item>
-/// <item>Results of effects (spawned, accepted) come back before any event from outside.</item>
+/// <item>Results of effects (accepted, queues seen) come back before any event from outside. That of a spawn comes when it comes: until then
+/// the instance has no pid, nothing comes from it, and nothing is told to it.</item>
 /// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
 /// did become ready, and a watchdog fires only if nothing else spoke.</item>
 /// <item>At most so many instances are started in one turn of the host; the rest waits for <see cref="Event.TurnBegan"/>.</item>

@@ -11,13 +11,16 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
 
     public override void Check(Event happened, IReadOnlyList<Effect> effects, Moment now)
     {
-        foreach (Start start in Start.In(happened, effects))
+        // The service with which the supervisor ends may fail in the very step that starts another.
+        bool isOver = effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Shutdown);
+        foreach (Start start in isOver ? [] : Start.In(happened, effects))
             CheckSpawn(supervisor.Find(start.Instance.Service)!, effects);
         foreach (ServiceState service in supervisor.Services)
         {
             foreach (SlotState slot in service.Slots)
             {
-                bool isReplaced = service.Reborn is not null
+                // Ordered before it was born, and told now.
+                bool isReplaced = service.Reborn is not null || (happened is Event.Spawned born && born.Instance == slot.Instance?.Id)
                     || (service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart } or Event.Reloaded);
                 if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish && !isReplaced)
                     CheckStop(service, stopping);
@@ -43,7 +46,9 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
             // Ready when the step began, and exchanged by the same order.
             if (effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance.Service == required))
                 continue;
-            That(Listens(state) || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 })
+            // What came to listen in this step may stop again within it, because something before it is told to end.
+            bool listened = Listens(state) || effects.OfType<Effect.WatchListeners>().Any(w => w.Service == required);
+            That(listened || state.Slots.Any(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Starting { Instance.Pid: > 0 })
                 || IsFull(state),
                 $"{service.Definition.Name} is spawned before what it requires is ready", required);
         }

@@ -36,7 +36,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
                 CheckBirth(birth);
             switch (effect)
             {
-                case Effect.Signal e: CheckSignal(e, now); break;
+                case Effect.Signal e: CheckSignal(e, now, isSetAside: happened is Event.MachineFaulted); break;
                 case Effect.Release e: CheckRelease(e, now); break;
             }
         }
@@ -52,6 +52,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
     {
         switch (happened)
         {
+            case Event.Spawned e when _lives.TryGetValue(e.Instance, out Life? life): life.IsBeingBorn = false; break;
             case Event.SpawnFailed e when _lives.TryGetValue(e.Instance, out Life? life): life.IsMainOver = true; break;
             case Event.MainExited e when _lives.TryGetValue(e.Instance, out Life? life):
                 life.IsMainOver = true;
@@ -66,6 +67,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         Life life = _lives[spawn.Instance];
         That(life is { IsUnborn: true, IsReleased: false }, "spawned twice, or after it was given up", spawn.Instance);
         life.IsUnborn = false;
+        life.IsBeingBorn = true;
     }
 
     private void CheckStart(Start start, bool isUnborn)
@@ -78,14 +80,16 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         That(mayOverlap || live.All(l => l.Slot != start.Slot), "two live instances in one slot", start);
         bool isConnection = service.Start == StartKind.Connection;
         That(!isConnection || live.Length < known.MaxConnections(service.Name), "more live instances than connections may be", start);
-        _lives.Add(start.Instance, new Life { Service = service.Name, Slot = start.Slot, IsUnborn = isUnborn });
+        _lives.Add(start.Instance, new Life { Service = service.Name, Slot = start.Slot, IsUnborn = isUnborn, IsBeingBorn = !isUnborn });
     }
 
-    private void CheckSignal(Effect.Signal signal, Moment now)
+    private void CheckSignal(Effect.Signal signal, Moment now, bool isSetAside)
     {
         Life life = _lives[signal.Instance];
         That(!life.IsReleased, "a signal after the release", signal);
         That(!life.IsUnborn, "a signal to what was never born", signal);
+        // A service of which a step was lost: the lost one may have been about its birth.
+        That(!life.IsBeingBorn || (signal.Number == SignalNumber.Kill && isSetAside), "a signal to what is not born yet", signal);
         if (!life.IsUncertain)
             That(!life.IsMainOver || (life.HasLeftovers && signal.Scope != KillScope.Process), "a signal to a reaped main process", signal);
         if (signal.Number == SignalNumber.Kill)
@@ -107,6 +111,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         public required ServiceName Service { get; init; }
         public required int Slot { get; init; }
         public bool IsUnborn { get; set; }
+        public bool IsBeingBorn { get; set; }
         public bool IsMainOver { get; set; }
         public bool HasLeftovers { get; set; }
         public bool IsReleased { get; set; }

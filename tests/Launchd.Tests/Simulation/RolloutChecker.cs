@@ -34,7 +34,8 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
     {
         ServiceState service = after.State;
         ServiceName name = service.Definition.Name;
-        int alive = service.Slots.Concat(service.Beside).Count(s => s.Phase is SlotPhase.Live and not SlotPhase.Stopping);
+        int alive = service.Slots.Concat(service.Beside).Count(s => s.Phase is SlotPhase.Live and not SlotPhase.Stopping
+            and not SlotPhase.Starting { EndsFor: not null });
         bool isScaled = service.Slots.Length != before.State.Slots.Length;
         That(isScaled || alive <= service.Slots.Length + known.Surge(name), $"{alive} of {name} live, more than slots and surge");
         InstanceId[] lost = [.. before.Ready.Where(id => !after.Ready.Contains(id) && id != Subject(happened) && WasExchanged(effects, id))];

@@ -9,8 +9,11 @@ namespace Launchd.Tests.Simulation;
 /// A host without a kernel: carries out effects on a virtual clock. Events wait in a queue; a wake-up takes all that is due and
 /// delivers it in the order of the supervisor's rules, equals in an order drawn from the seed.
 /// </summary>
-internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, SeededRandom queues)
+internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, SeededRandom queues, SeededRandom? births)
 {
+    /// <summary>A birth that hangs is given up after so long.</summary>
+    private const int Longest = 10_000;
+
     private readonly PriorityQueue<Entry, (long Due, long Order)> _queue = new();
     private readonly Dictionary<TimerKey, long> _timers = [];
     private readonly Dictionary<InstanceId, SimulatedProcess> _processes = [];
@@ -18,11 +21,12 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     private readonly HashSet<InstanceId> _probes = [];
     private readonly HashSet<InstanceId> _healthChecks = [];
     private readonly HashSet<InstanceId> _unprepared = [];
+    private readonly HashSet<InstanceId> _unborn = [];
 
     // How many looks it takes until nobody waits any more for an instance that is to end.
     private readonly Dictionary<InstanceId, int> _queueLooks = [];
-    private readonly Dictionary<ServiceName, Clients> _clients = scenario.All.SelectMany(d => d.Services)
-        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new Clients());
+    private readonly Dictionary<ServiceName, SimulatedClients> _clients = scenario.All.SelectMany(d => d.Services)
+        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new SimulatedClients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
@@ -40,14 +44,14 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
 
     public bool IsEmpty => _queue.Count == 0;
 
-    public int WaitingClients(ServiceName service) => _clients.TryGetValue(service, out Clients? clients) ? clients.Waiting : 0;
+    public int WaitingClients(ServiceName service) => _clients.TryGetValue(service, out SimulatedClients? clients) ? clients.Waiting : 0;
 
     /// <summary>Has an event of an operator or of the world happen after so many milliseconds.</summary>
     public void Plan(int afterMs, Func<Event?> happens) => Add(afterMs, Turn.Request, happens);
 
     public void Arrive(ServiceName service, int count)
     {
-        if (_clients.TryGetValue(service, out Clients? clients))
+        if (_clients.TryGetValue(service, out SimulatedClients? clients))
         {
             clients.Waiting += count;
             TellUse(service, clients);
@@ -139,18 +143,35 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
             int error = random.Pick(2, 11, 12, 13, 24);
             bool isShortage = error is 11 or 12 or 24;
             Failure.SpawnFailed failure = new("exec", error, $"exec program: error {error}") { IsShortage = isShortage };
-            Results.Enqueue(new Event.SpawnFailed(effect.Instance, failure, isShortage ? effect.Connection : null));
+            Give(effect.Instance, () => new Event.SpawnFailed(effect.Instance, failure, isShortage ? effect.Connection : null));
             return;
         }
         SimulatedProcess process = SimulatedProcess.Draw(random, effect.Instance, (int)_lastPid++, service, IsCalm);
+        Give(effect.Instance, () => Live(process, service));
+    }
+
+    /// <summary>What became of a birth is known at once, or only when other things have happened: a file system may take its time.</summary>
+    private void Give(InstanceId unborn, Func<Event> outcome)
+    {
+        if (births?.Chance(IsCalm ? 90 : 50) != false)
+        {
+            Results.Enqueue(outcome());
+            return;
+        }
+        _unborn.Add(unborn);
+        Add(births.Pick(0, 1, 20, IsCalm ? 50 : Longest), Turn.Request, () => _unborn.Remove(unborn) ? outcome() : null);
+    }
+
+    private Event.Spawned Live(SimulatedProcess process, ServiceDefinition service)
+    {
         _processes.Add(process.Id, process);
-        Results.Enqueue(new Event.Spawned(process.Id, process.Pid));
         foreach (SimulatedProcess.Act act in process.Acts)
             Add(act.AfterMs, act.Exit is null ? Turn.Notification : Turn.Exit, () => Perform(process, act));
         if (process.IsCalm)
             Add(500, Turn.Notification, () => Ping(process));
         if (service.Start == StartKind.Demand)
             Add(random.Between(1, 300), Turn.Request, () => ServeOn(process));
+        return new Event.Spawned(process.Id, process.Pid);
     }
 
     /// <summary>A demand service takes what waits again and again.</summary>
@@ -163,14 +184,14 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
 
     private void WatchUse(ServiceName service)
     {
-        Clients clients = _clients[service];
+        SimulatedClients clients = _clients[service];
         clients.IsUseWatched = true;
         if (clients.Waiting > 0)
             TellUse(service, clients);
     }
 
     /// <summary>One-shot: told once, then not before it is asked for again.</summary>
-    private void TellUse(ServiceName service, Clients clients)
+    private void TellUse(ServiceName service, SimulatedClients clients)
     {
         if (!clients.IsUseWatched)
             return;
@@ -218,7 +239,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     /// <summary>A demand service that runs takes the clients from the queue.</summary>
     private Event? Serve(SimulatedProcess process)
     {
-        Clients clients = _clients[process.Service.Name];
+        SimulatedClients clients = _clients[process.Service.Name];
         if (!process.IsMainAlive || clients.Waiting == 0)
             return null;
         clients.Waiting = 0;
@@ -315,6 +336,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     private void Release(InstanceId id)
     {
         _unprepared.Remove(id);
+        _unborn.Remove(id);
         if (_processes.TryGetValue(id, out SimulatedProcess? process))
             process.IsReleased = true;
     }
@@ -337,7 +359,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     /// <summary>Level-triggered, as epoll is: as long as somebody waits at a watched listener, each turn says so.</summary>
     public void Poll()
     {
-        foreach ((ServiceName service, Clients clients) in _clients)
+        foreach ((ServiceName service, SimulatedClients clients) in _clients)
         {
             if (!clients.IsWatched || clients.Waiting == 0 || clients.IsTold)
                 continue;
@@ -346,7 +368,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         }
     }
 
-    private static Event.ListenerReadable? Tell(ServiceName service, Clients clients)
+    private static Event.ListenerReadable? Tell(ServiceName service, SimulatedClients clients)
     {
         clients.IsTold = false;
         return clients.IsWatched && clients.Waiting > 0 ? new Event.ListenerReadable(service, 0) : null;
@@ -354,7 +376,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
 
     private void Accept(Effect.Accept effect)
     {
-        Clients clients = _clients[effect.Service];
+        SimulatedClients clients = _clients[effect.Service];
         bool isShort = !IsCalm && random.Chance(10);
         if (isShort || clients.Waiting == 0 || (!IsCalm && random.Chance(5)))
         {
@@ -372,17 +394,4 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     }
 
     private sealed record Entry(Turn Turn, Func<Event?> Happens);
-
-    private sealed class Clients
-    {
-        public int Waiting { get; set; }
-        public bool IsWatched { get; set; }
-        public bool IsTold { get; set; }
-
-        /// <summary>Accepted and not closed.</summary>
-        public int Open { get; set; }
-        public bool IsUseWatched { get; set; }
-
-        public void Forget() => Waiting = 0;
-    }
 }

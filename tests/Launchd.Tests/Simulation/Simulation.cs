@@ -18,6 +18,9 @@ internal sealed class Simulation
     /// </summary>
     public const ulong FirstHostile = 1UL << 32;
 
+    /// <summary>And from here on births take their time, so that other things happen between an order and what becomes of it.</summary>
+    public const ulong FirstSlow = 1UL << 33;
+
     private readonly SeededRandom _random;
     private readonly Scenario _scenario;
     private readonly SimulatedHost _host;
@@ -42,7 +45,7 @@ internal sealed class Simulation
         SeededRandom sockets = new(~seed);
         _scenario = Scenario.Draw(_random, sockets, seed >= FirstHostile ? new SeededRandom(seed * 31) : null);
         _current = _scenario.Definition;
-        _host = new SimulatedHost(_scenario, _random, sockets);
+        _host = new SimulatedHost(_scenario, _random, sockets, seed >= FirstSlow ? new SeededRandom(seed * 41) : null);
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
         _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);

@@ -27,7 +27,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             return;
         }
         int count = int.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_SEEDS"), out int asked) ? asked : StandardCount;
-        ulong first = ulong.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_FIRST_SEED"), out ulong from) ? from : Simulation.FirstHostile;
+        ulong first = ulong.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_FIRST_SEED"), out ulong from) ? from : Simulation.FirstSlow;
         ConcurrentBag<SimulationResult> broken = [];
         long steps = 0;
         int done = 0;
