@@ -44,6 +44,7 @@ internal sealed class DescriptorTable : IDisposable
 {
     private readonly Dictionary<string, HeldSocket> _sockets = [];
     private readonly Dictionary<string, HeldFile> _files = [];
+    private readonly HashSet<FileDescriptor> _openFiles = [];
     private readonly Dictionary<FileDescriptor, RetiredListener> _retired = [];
 
     // Who was given which listener and has not ended; and listeners and files that may have lost the last who needs them.
@@ -85,11 +86,12 @@ internal sealed class DescriptorTable : IDisposable
             HashSet<string> acceptedFrom = AcceptedFrom(definition);
             foreach (ListenerDefinition listener in definition.Listeners)
                 table.OpenListener(listener, RequestFor(listener, acceptedFrom, users));
+            ILookup<string, ServiceDefinition> readers = ReadersOf(definition);
             foreach (FileDefinition file in definition.Files)
             {
                 FileDescriptor? shared = !IsSharedFile(file) ? null
-                    : OpenFile(file, users, UserOf(file, definition, users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
-                table._files.Add(file.Key, new HeldFile(file, shared));
+                    : OpenFile(file, users, UserOf(readers[file.Key], users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
+                table.Put(new HeldFile(file, shared));
             }
             table.Provide(definition.Services);
             return table;
@@ -163,19 +165,23 @@ internal sealed class DescriptorTable : IDisposable
         _owners.Clear();
         foreach (HeldSocket socket in socketsTaken)
             Put(socket);
-        FileDescriptor[] before = [.. _files.Values.Select(f => f.Descriptor).OfType<FileDescriptor>()];
+        FileDescriptor[] before = [.. _openFiles];
         _files.Clear();
+        _openFiles.Clear();
         foreach (HeldFile file in filesTaken)
-            _files.Add(file.Definition.Key, file);
+            Put(file);
         Users = users;
         Provide(services);
+        // Where another was opened in its place, that is what a former definition is started with as well: clients go there.
+        Dictionary<FileDescriptor, OpenedListener> replaced = [];
         foreach (RetiredListener retired in retiredTaken)
         {
-            // Where another was opened in its place, that is what a former definition is started with as well: clients go there.
             if (retired.Successor is { } successor && FindListener(successor) is var (_, next))
-                Provisions.Replace(retired.Listener.Descriptor, next);
-            Retire(retired);
+                replaced.Add(retired.Listener.Descriptor, next);
         }
+        Provisions.Replace(replaced);
+        foreach (RetiredListener retired in retiredTaken)
+            Retire(retired);
         foreach (FileDescriptor file in before)
             CloseFile(file);
     }
@@ -185,7 +191,7 @@ internal sealed class DescriptorTable : IDisposable
     {
         _owners.Remove(former.Descriptor);
         Put(socket with { Opened = socket.Opened.Replace(former, next) });
-        Provisions.Replace(former.Descriptor, next);
+        Provisions.Replace(new Dictionary<FileDescriptor, OpenedListener> { [former.Descriptor] = next });
         Retire(new RetiredListener(socket, former, RemovePath: false, successor));
     }
 
@@ -225,6 +231,7 @@ internal sealed class DescriptorTable : IDisposable
         _sockets.Clear();
         _owners.Clear();
         _files.Clear();
+        _openFiles.Clear();
         _retired.Clear();
     }
 
@@ -252,10 +259,14 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
     public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 
+    /// <summary>The services that get a file, by its key.</summary>
+    public static ILookup<string, ServiceDefinition> ReadersOf(SupervisorDefinition definition) =>
+        definition.Services.SelectMany(s => s.Files.Distinct().Select(file => (file, s))).ToLookup(r => r.file, r => r.s, StringComparer.Ordinal);
+
     /// <summary>Whose rights count for a file that is shared, where root's do not: those of the services that get it, if they have the same user.</summary>
-    public static Credentials? UserOf(FileDefinition file, SupervisorDefinition definition, UserTable users)
+    public static Credentials? UserOf(IEnumerable<ServiceDefinition> readers, UserTable users)
     {
-        Credentials?[] all = [.. definition.Services.Where(s => s.Files.Contains(file.Key)).Select(s => users[s.Execution].Credentials)];
+        Credentials?[] all = [.. readers.Select(s => users[s.Execution].Credentials)];
         return all.Length > 0 && all.All(u => u?.Uid == all[0]?.Uid && u?.Gid == all[0]?.Gid) ? all[0] : null;
     }
 
@@ -288,7 +299,7 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>Unless the configuration or a former definition has it. Those who were given it have their own copy.</summary>
     private void CloseFile(FileDescriptor file)
     {
-        if (!Provisions.IsFileClaimed(file) && _files.Values.All(f => f.Descriptor != file))
+        if (!Provisions.IsFileClaimed(file) && !_openFiles.Contains(file))
             file.Dispose();
     }
 
@@ -297,6 +308,13 @@ internal sealed class DescriptorTable : IDisposable
         _sockets[socket.Key] = socket;
         foreach (OpenedListener listener in socket.Opened)
             _owners[listener.Descriptor] = socket.Key;
+    }
+
+    private void Put(HeldFile file)
+    {
+        _files.Add(file.Definition.Key, file);
+        if (file.Descriptor is { } open)
+            _ = _openFiles.Add(open);
     }
 
     private void OpenListener(ListenerDefinition listener, ListenerRequest request)

@@ -21,6 +21,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<ServiceName, DescriptorSet> _stored = [];
     private readonly Dictionary<DescriptorId, ServiceName> _storedBy = [];
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
+    private readonly Dictionary<FileDescriptor, ServiceName> _watchedBy = [];
     private readonly ListenerUse _use;
     private readonly Preparations _preparations;
     private long _connectionCount;
@@ -182,11 +183,11 @@ internal sealed class EffectRunner : IDisposable
     /// <summary>Another configuration holds: services that wait for clients wait at the listeners that they have now.</summary>
     public void Rewatch()
     {
-        foreach (ServiceName service in _watched.Keys.ToArray())
+        foreach ((ServiceName service, List<FileDescriptor> watched) in _watched.ToArray())
         {
             if (_host.Core.Find(service) is null)
                 UnwatchListeners(service);
-            else
+            else if (!ListenersOf(service).Select(l => l.Listener.Descriptor).SequenceEqual(watched))
                 WatchListeners(service);
         }
     }
@@ -195,16 +196,18 @@ internal sealed class EffectRunner : IDisposable
     public void ForgetListener(FileDescriptor listener, FileDescriptor? successor = null)
     {
         _use.Forget(listener);
-        if (successor is null && !_host.Guard.IsWatchedForClients(listener))
+        if (!_watchedBy.Remove(listener, out ServiceName service) || !_watched.TryGetValue(service, out List<FileDescriptor>? watched))
             return;
-        foreach (List<FileDescriptor> watched in _watched.Values)
+        int at = watched.IndexOf(listener);
+        if (at < 0)
+            return;
+        if (successor is null)
         {
-            int at = watched.IndexOf(listener);
-            if (at >= 0 && successor is not null)
-                watched[at] = successor;
-            else if (at >= 0)
-                watched.RemoveAt(at);
+            watched.RemoveAt(at);
+            return;
         }
+        watched[at] = successor;
+        _watchedBy[successor] = service;
     }
 
     private IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> ListenersOf(ServiceName service)
@@ -229,9 +232,14 @@ internal sealed class EffectRunner : IDisposable
         {
             int number = index++;
             if (_host.Guard.WatchReadable(listener.Descriptor, () => _host.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
+            {
                 watched.Add(listener.Descriptor);
+                _watchedBy[listener.Descriptor] = service;
+            }
             else
+            {
                 _host.Count("listeners-unwatchable");
+            }
         }
     }
 
@@ -241,7 +249,11 @@ internal sealed class EffectRunner : IDisposable
         if (!_watched.Remove(service, out List<FileDescriptor>? watched))
             return;
         foreach (FileDescriptor listener in watched)
+        {
             _host.Guard.UnwatchReadable(listener);
+            if (_watchedBy.GetValueOrDefault(listener) == service)
+                _ = _watchedBy.Remove(listener);
+        }
     }
 
     private void Forget(ServiceName service)

@@ -21,6 +21,9 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
 
     private readonly Dictionary<FileDescriptor, Watch> _watches = [];
 
+    // Those whose repair has failed, and is tried again.
+    private readonly HashSet<Watch> _troubled = [];
+
     private EventLoop Loop => parts.Loop;
 
     /// <summary>Watches what the table holds now, and nothing else.</summary>
@@ -69,9 +72,9 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     /// <summary>An instance is over: tries again what its holding may have hindered.</summary>
     public void HolderEnded()
     {
-        if (_watches.Count == 0)
+        if (_troubled.Count == 0)
             return;
-        foreach (Watch watch in _watches.Values.Where(w => w.Attempts > 0).ToArray())
+        foreach (Watch watch in _troubled.ToArray())
             Repair(watch);
     }
 
@@ -125,6 +128,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         watch.IsRegistered = false;
         parts.Delays.Cancel(watch);
         _watches.Remove(descriptor);
+        _ = _troubled.Remove(watch);
     }
 
     /// <summary>Brings the registration in line with what is to be known.</summary>
@@ -135,10 +139,14 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         IoReadiness what = (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
         if (isWanted && watch.IsRegistered)
         {
-            Loop.Change(watch.Descriptor, what);
+            // Asked for each of thousands when another configuration holds.
+            if (watch.What != what)
+                Loop.Change(watch.Descriptor, what);
+            watch.What = what;
         }
         else if (isWanted)
         {
+            watch.What = what;
             Errno refused = Loop.Watch(watch.Descriptor, what, SupervisorHost.ListenerPriority, ready => Happened(watch, ready));
             watch.IsRegistered = refused == Errno.None;
             return refused;
@@ -244,6 +252,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             SupervisorLog.NotHealed(parts.Logger, failure.ToString());
         }
         watch.Attempts = Math.Min(watch.Attempts + 1, 16);
+        _ = _troubled.Add(watch);
         TimeSpan pause = LeastPause * Math.Pow(2, watch.Attempts - 1);
         Rest(watch, pause < MostPause ? pause : MostPause);
     }
@@ -263,6 +272,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     private void Recover(Watch watch)
     {
         watch.Attempts = 0;
+        _ = _troubled.Remove(watch);
         if (!watch.IsResting)
             return;
         watch.IsResting = false;
@@ -292,6 +302,9 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         public FileDescriptor Descriptor => descriptor;
         public Action? OnReadable { get; set; }
         public bool IsRegistered { get; set; }
+
+        /// <summary>For what it is registered.</summary>
+        public IoReadiness What { get; set; }
 
         /// <summary>Not registered for a while, because its hang-up would wake the loop for ever.</summary>
         public bool IsResting { get; set; }

@@ -16,6 +16,7 @@ internal sealed class ListenerUse : IDisposable
 
     // Which of a service's listeners could be watched; the descriptors are borrowed from the table of descriptors.
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
+    private readonly Dictionary<FileDescriptor, ServiceName> _watchedBy = [];
 
     public ListenerUse(EventLoop outer)
     {
@@ -40,9 +41,14 @@ internal sealed class ListenerUse : IDisposable
         foreach (FileDescriptor listener in listeners)
         {
             if (_watches.Watch(listener, IoReadiness.Readable | IoReadiness.Once, priority: 0, _ => used()) == Errno.None)
+            {
                 known.Add(listener);
+                _watchedBy[listener] = service;
+            }
             else
+            {
                 refused++;
+            }
         }
         return refused;
     }
@@ -52,18 +58,20 @@ internal sealed class ListenerUse : IDisposable
         if (!_watched.Remove(service, out List<FileDescriptor>? listeners))
             return;
         foreach (FileDescriptor listener in listeners)
+        {
             _watches.Unwatch(listener);
+            _ = _watchedBy.Remove(listener);
+        }
     }
 
     /// <summary>A listener is about to be closed. One that took its place is watched from the next window on.</summary>
     public void Forget(FileDescriptor listener)
     {
-        foreach ((ServiceName service, List<FileDescriptor> listeners) in _watched.Where(w => w.Value.Contains(listener)).ToArray())
-        {
-            _watches.Unwatch(listener);
-            if (listeners.Remove(listener))
-                Unwatch(service);
-        }
+        if (!_watchedBy.Remove(listener, out ServiceName service))
+            return;
+        _watches.Unwatch(listener);
+        _ = _watched[service].Remove(listener);
+        Unwatch(service);
     }
 
     /// <summary>Whether something waits in a listener or a connection that came by it is open. Null: the kernel does not tell.</summary>

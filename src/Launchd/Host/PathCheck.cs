@@ -30,6 +30,7 @@ internal static class PathCheck
                     yield return Warn(read.Places.OfService(service.Name, key, element), $"services.{service.Name}.{key}: {text}");
             }
         }
+        ILookup<string, ServiceDefinition> readers = DescriptorTable.ReadersOf(definition);
         foreach (FileDefinition file in definition.Files)
         {
             (string key, string? path) = file switch
@@ -38,7 +39,7 @@ internal static class PathCheck
                 FileDefinition.Directory directory => ("directory", directory.DirectoryPath),
                 _ => ("", null),
             };
-            if (path is not null && WhoElse(path, DescriptorTable.UserOf(file, definition, users)) is { } text)
+            if (path is not null && WhoElse(path, DescriptorTable.UserOf(readers[file.Key], users)) is { } text)
                 yield return Warn(read.Places.OfFile(file.Key, key), $"files.{file.Key}.{key}: {text}");
         }
     }

@@ -58,9 +58,6 @@ internal sealed class Provision(ServiceDefinition definition)
         return file.Descriptor is null ? DescriptorTable.OpenFile(file.Definition, Users, User.Credentials) : file.Descriptor;
     }
 
-    /// <summary>Whether it gives this listener to instances.</summary>
-    public bool Has(FileDescriptor listener) => Sockets.Any(s => s.Opened.Any(o => o.Descriptor == listener));
-
     /// <summary>Puts another listener into the place of one.</summary>
     public void Replace(FileDescriptor former, OpenedListener next) =>
         Sockets = [.. Sockets.Select(s => s with

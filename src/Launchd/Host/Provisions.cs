@@ -84,24 +84,32 @@ internal sealed class Provisions
             ReleaseListener(listener);
     }
 
-    /// <summary>A listener was made anew: whoever is started from now on gets the new one.</summary>
-    public void Replace(FileDescriptor former, OpenedListener next)
+    /// <summary>Listeners were made anew: whoever is started from now on gets the new ones.</summary>
+    /// <param name="nextOf">The new ones by the former.</param>
+    public void Replace(IReadOnlyDictionary<FileDescriptor, OpenedListener> nextOf)
     {
+        if (nextOf.Count == 0)
+            return;
         foreach (Provision provision in _present.Values)
-        {
-            if (provision.Has(former))
-                provision.Replace(former, next);
-        }
+            _ = Replace(provision, nextOf);
         foreach (Provision provision in _former.Values.SelectMany(f => f))
         {
-            if (!provision.Has(former))
-                continue;
-            provision.Replace(former, next);
-            if (!provision.MayStart)
-                continue;
-            _listeners.Add(next.Descriptor);
-            ReleaseListener(former);
+            foreach (FileDescriptor former in Replace(provision, nextOf))
+            {
+                if (!provision.MayStart)
+                    continue;
+                _listeners.Add(nextOf[former].Descriptor);
+                ReleaseListener(former);
+            }
         }
+    }
+
+    private static FileDescriptor[] Replace(Provision provision, IReadOnlyDictionary<FileDescriptor, OpenedListener> nextOf)
+    {
+        FileDescriptor[] replaced = [.. ListenersOf(provision).Where(nextOf.ContainsKey)];
+        foreach (FileDescriptor former in replaced)
+            provision.Replace(former, nextOf[former]);
+        return replaced;
     }
 
     /// <summary>Gives up what the core needs no more: for all services.</summary>

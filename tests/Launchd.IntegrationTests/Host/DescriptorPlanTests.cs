@@ -216,6 +216,44 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.True(f!.IsClosed && d!.IsClosed && !m!.IsClosed);
     }
 
+    [Theory]
+    [InlineData("s", "s")]
+    [InlineData("s", "renamed")]
+    public void NoneOfMillionsOfPairsIsLookedAt(string before, string after)
+    {
+        const int Count = 200;
+        string Sockets(string name) => string.Concat(Enumerable.Range(0, Count).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:@{_directory["x"]}{i}\"\n"));
+        DescriptorTable table = Open(Sockets(before) + "[files.m]\nmemory = \"4KiB\"");
+        HashSet<FileDescriptor> open = [.. table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor)];
+        SupervisorDefinition next = Define(Sockets(after) + "[files.m]\nmemory = \"4KiB\"");
+        Counted<HeldSocket> sockets = new([.. table.Sockets]);
+        Counted<HeldFile> files = new([.. table.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))]);
+
+        DescriptorPlan plan = DescriptorPlan.Open(sockets, [], files, next, new UserTable(next), out _)!;
+
+        Assert.InRange(sockets.LookCount, Count, 4 * Count);
+        Assert.InRange(files.LookCount, 1, 4);
+        Assert.Null(plan.Commit(table, out _));
+        Assert.Equal(open, table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor).ToHashSet());
+        Assert.Equal(after + "7", table.FindListener(One(table, after + "7").Descriptor)!.Value.Socket.Key);
+    }
+
+    [Fact]
+    public void OfManyAtOneAddressEachIsTakenOnce()
+    {
+        string[] names = ["a", "b", "c", "d"];
+        string Sockets(IEnumerable<string> of) => string.Concat(of.Select(n => $"[sockets.{n}]\nlisten = \"tcp://127.0.0.1:0\"\n"));
+        DescriptorTable table = Open(Sockets(names));
+        OpenedListener b = One(table, "b"), d = One(table, "d");
+        HashSet<FileDescriptor> open = [.. names.Select(n => One(table, n).Descriptor)];
+
+        Assert.Null(Change(Sockets(["x", "d", "y", "b"])));
+
+        Assert.Same(b.Descriptor, One(table, "b").Descriptor);
+        Assert.Same(d.Descriptor, One(table, "d").Descriptor);
+        Assert.Equal(open, table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor).ToHashSet());
+    }
+
     private DescriptorTable Open(string text)
     {
         SupervisorDefinition definition = Define(text);
@@ -261,6 +299,24 @@ public sealed class DescriptorPlanTests : IDisposable
         Tmds.Linux.socklen_t length = sizeof(int);
         Assert.Equal(0, getsockopt(socket.Number, level, option, &value, &length));
         return value;
+    }
+
+    /// <summary>Counts how often one of its elements is looked at.</summary>
+    private sealed class Counted<T>(T[] all) : IReadOnlyCollection<T>
+    {
+        public int LookCount { get; private set; }
+        public int Count => all.Length;
+
+        public IEnumerator<T> GetEnumerator()
+        {
+            foreach (T one in all)
+            {
+                LookCount++;
+                yield return one;
+            }
+        }
+
+        System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator() => GetEnumerator();
     }
 
     /// <summary>One text for every path.</summary>

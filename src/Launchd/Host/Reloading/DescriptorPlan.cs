@@ -23,16 +23,22 @@ internal sealed class DescriptorPlan
 
     /// <summary>Directories that were not there before, the outer ones first.</summary>
     private readonly List<string> _missingDirectories = [];
-    private readonly IReadOnlyCollection<HeldSocket> _present;
-    private readonly List<RetiredListener> _retired;
+    private readonly HashSet<string> _isMissing = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, HeldSocket> _present;
+    private readonly Dictionary<string, OwnedPath> _aliases;
+
+    // Of the present configuration, and of none any more, until the next one has found them.
+    private readonly OpenListeners _free, _retired;
     private readonly SupervisorDefinition _next;
     private readonly UserTable _users;
 
     private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<RetiredListener> retired, SupervisorDefinition next, UserTable users)
     {
         (_next, _users) = (next, users);
-        _present = present;
-        _retired = [.. retired.Where(r => r.Successor is null)];
+        _present = present.ToDictionary(h => h.Key, StringComparer.Ordinal);
+        _aliases = present.SelectMany(h => h.Aliases).DistinctBy(a => a.Path).ToDictionary(a => a.Path, StringComparer.Ordinal);
+        _free = new OpenListeners(_present.Values.SelectMany(h => h.Opened.Select(o => new OpenListener(h, o))));
+        _retired = new OpenListeners(retired.Where(r => r.Successor is null).Select(r => new OpenListener(r.Socket, r.Listener, r)));
     }
 
     /// <summary>Listeners that were retired and are those of the configuration again.</summary>
@@ -90,7 +96,7 @@ internal sealed class DescriptorPlan
         List<(string, OpenedListener)> fresh = [];
         foreach (PlannedSocket socket in _sockets)
         {
-            ImmutableArray<OpenedListener> listeners = [.. socket.Listeners.Select(l => l.Result(table.Sockets))];
+            ImmutableArray<OpenedListener> listeners = [.. socket.Listeners.Select(l => l.Result(table.FindSocket))];
             fresh.AddRange(socket.Listeners.Index().Where(l => l.Item.IsOpened).Select(l => (socket.Definition.Key, listeners[l.Index])));
             held.Add(new HeldSocket(socket.Definition, socket.Request, listeners, socket.Aliases));
         }
@@ -105,7 +111,7 @@ internal sealed class DescriptorPlan
     /// <summary>The listeners of the table that <see cref="Commit"/> will take out of it.</summary>
     public IEnumerable<(HeldSocket Socket, OpenedListener Listener)> Leaving(DescriptorTable table)
     {
-        HashSet<FileDescriptor> stay = [.. _sockets.SelectMany(s => s.Listeners).Select(l => l.Result(table.Sockets).Descriptor)];
+        HashSet<FileDescriptor> stay = [.. _sockets.SelectMany(s => s.Listeners).Select(l => l.Result(table.FindSocket).Descriptor)];
         return table.Sockets.SelectMany(s => s.Opened.Where(l => !stay.Contains(l.Descriptor)).Select(l => (s, l)));
     }
 
@@ -144,14 +150,13 @@ internal sealed class DescriptorPlan
             foreach (string path in listener.Addresses.Select(a => a.Path).OfType<string>().Concat(listener.Symlinks))
                 NoteMissingDirectories(path);
         }
-        List<(HeldSocket Socket, OpenedListener Listener)> free = [.. _present.SelectMany(h => h.Opened.Select(o => (h, o)))];
         // What has the same name first: port 0 under one name must not be given to another that also wants any port.
         foreach (bool sameName in (ReadOnlySpan<bool>)[true, false])
         {
             foreach (PlannedSocket socket in _sockets)
             {
                 foreach (PlannedListener listener in socket.Listeners.Where(l => l.Place is null))
-                    Match(socket, listener, free, sameName);
+                    Match(socket, listener, sameName);
             }
         }
         // An address to which the file comes back while the last who had it still finish: its socket is open.
@@ -164,7 +169,7 @@ internal sealed class DescriptorPlan
         {
             foreach (PlannedListener listener in socket.Listeners)
             {
-                if (OpenOne(socket, listener, free) is { } failure)
+                if (OpenOne(socket, listener) is { } failure)
                     return $"sockets.{socket.Definition.Key}: {failure}";
             }
             if (MakeAliases(socket) is { } aliasFailure)
@@ -178,40 +183,36 @@ internal sealed class DescriptorPlan
         int at = _missingDirectories.Count;
         for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
         {
-            if (!_missingDirectories.Contains(parent))
+            if (_isMissing.Add(parent))
                 _missingDirectories.Insert(at, parent);
         }
     }
 
-    private static void Match(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free, bool sameName)
+    private void Match(PlannedSocket socket, PlannedListener listener, bool sameName)
     {
         ListenAddress address = socket.Definition.Addresses[listener.Address];
-        int at = free.FindIndex(f => (f.Socket.Key == socket.Definition.Key) == sameName && f.Listener.ShardIndex == listener.Shard
-            && (f.Socket.AddressOf(f.Listener) == address || f.Listener.Address == address.ToString()));
-        if (at < 0)
+        if (!_free.TryFind(address, listener.Shard, sameName ? socket.Definition.Key : null, out OpenListener? open))
             return;
-        (HeldSocket held, OpenedListener opened) = free[at];
-        free.RemoveAt(at);
-        listener.Place = new ListenerPlace(held.Key, held.Opened.IndexOf(opened));
-        listener.Former = held.Request;
+        OpenListeners.Take(open);
+        listener.Place = new ListenerPlace(open.Socket.Key, open.Socket.Opened.IndexOf(open.Listener));
+        listener.Former = open.Socket.Request;
     }
 
     private void Revive(PlannedSocket socket, PlannedListener listener)
     {
-        ListenAddress address = socket.Definition.Addresses[listener.Address];
-        RetiredListener? open = _retired.Find(r => r.Listener.ShardIndex == listener.Shard
-            && (r.Socket.AddressOf(r.Listener) == address || r.Listener.Address == address.ToString()));
-        // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
-        if (open is null || (open.Socket.EndpointOf(open.Listener) is ListenerEndpoint.Unix && !ListenerState.IsAlive(open.Listener.Descriptor)))
+        if (!_retired.TryFind(socket.Definition.Addresses[listener.Address], listener.Shard, socket: null, out OpenListener? open))
             return;
-        _retired.Remove(open);
-        listener.Revived = open;
+        // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
+        if (open.Socket.EndpointOf(open.Listener) is ListenerEndpoint.Unix && !ListenerState.IsAlive(open.Listener.Descriptor))
+            return;
+        OpenListeners.Take(open);
+        listener.Revived = open.Retired;
         listener.Former = open.Socket.Request;
     }
 
-    private OpenFailure? OpenOne(PlannedSocket socket, PlannedListener listener, List<(HeldSocket Socket, OpenedListener Listener)> free)
+    private OpenFailure? OpenOne(PlannedSocket socket, PlannedListener listener)
     {
-        OpenedListener? former = listener.Present(_present);
+        OpenedListener? former = listener.Present(_present.GetValueOrDefault);
         if (former is not null && !ListenerChange.NeedsNewSocket(listener.Former!.Settings, socket.Request.Settings))
             return null;
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
@@ -221,13 +222,12 @@ internal sealed class DescriptorPlan
         if (listener.Shard > 0)
         {
             // The others go to the port of the first, wherever that one came from, and share it.
-            OpenedListener first = socket.FirstShardOf(listener).Result(_present);
+            OpenedListener first = socket.FirstShardOf(listener).Result(_present.GetValueOrDefault);
             endpoint = ListenerRepair.Bound(endpoint, first);
             beside.Add(first);
         }
         // Open listeners of ours that are in the way and will go.
-        beside.AddRange(free.Where(f => IsInTheWay(f.Socket.EndpointOf(f.Listener), endpoint)).Select(f => f.Listener));
-        beside.AddRange(_retired.Where(r => IsInTheWay(r.Socket.EndpointOf(r.Listener), endpoint)).Select(r => r.Listener));
+        beside.AddRange(_free.InTheWayOf(endpoint).Concat(_retired.InTheWayOf(endpoint)).Select(o => o.Listener));
         OpenFailure? failure;
         if (former is null && beside.Count == 0)
         {
@@ -241,21 +241,12 @@ internal sealed class DescriptorPlan
         return failure;
     }
 
-    private static bool IsInTheWay(ListenerEndpoint held, ListenerEndpoint wanted) => (held, wanted) switch
-    {
-        (ListenerEndpoint.Tcp a, ListenerEndpoint.Tcp b) => a.Port == b.Port && b.Port != 0,
-        (ListenerEndpoint.Udp a, ListenerEndpoint.Udp b) => a.Port == b.Port && b.Port != 0,
-        (ListenerEndpoint.Unix { IsAbstract: false } a, ListenerEndpoint.Unix { IsAbstract: false } b) => a.Name == b.Name,
-        _ => false,
-    };
-
     private OpenFailure? MakeAliases(PlannedSocket socket)
     {
         string? target = socket.Definition.Addresses.Select(a => a.Path).FirstOrDefault(p => p is not null);
         foreach (string alias in socket.Definition.Symlinks)
         {
-            OwnedPath? there = _present.SelectMany(h => h.Aliases).FirstOrDefault(a => a.Path == alias);
-            if (there is null || Files.ReadLink(null, alias) != target)
+            if (!_aliases.TryGetValue(alias, out OwnedPath? there) || Files.ReadLink(null, alias) != target)
             {
                 if (!UnixPath.MakeAlias(alias, target!, socket.Definition.DirectoryMode).TryGet(out there, out OpenFailure? failure))
                     return failure;
@@ -268,12 +259,14 @@ internal sealed class DescriptorPlan
 
     private string? OpenFiles(IReadOnlyCollection<HeldFile> held)
     {
+        ILookup<string, ServiceDefinition> readers = DescriptorTable.ReadersOf(_next);
+        Dictionary<FileDefinition, FileDescriptor?> present = held.DistinctBy(h => h.Definition).ToDictionary(h => h.Definition, h => h.Descriptor);
         foreach (FileDefinition file in _next.Files)
         {
-            FileDescriptor? descriptor = held.FirstOrDefault(h => h.Definition == file)?.Descriptor;
+            FileDescriptor? descriptor = present.GetValueOrDefault(file);
             if (descriptor is null && DescriptorTable.IsSharedFile(file))
             {
-                if (!DescriptorTable.OpenFile(file, _users, DescriptorTable.UserOf(file, _next, _users)).TryGet(out descriptor, out OpenFailure? failure))
+                if (!DescriptorTable.OpenFile(file, _users, DescriptorTable.UserOf(readers[file.Key], _users)).TryGet(out descriptor, out OpenFailure? failure))
                     return $"files.{file.Key}: {failure}";
                 _openedFiles.Add(descriptor);
             }
@@ -288,7 +281,7 @@ internal sealed class DescriptorPlan
         // Its own Undo puts back a path that was exchanged.
         if (listener.Replacement is { } replacement)
             return replacement.Take(isAlone: socket.Definition.ShardCount == 0);
-        if (listener.Present(table.Sockets) is not { } open || !ListenerChange.IsNeeded(listener.Former!, socket.Request))
+        if (listener.Present(table.FindSocket) is not { } open || !ListenerChange.IsNeeded(listener.Former!, socket.Request))
             return null;
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
         ListenerRequest former = listener.Former!;
@@ -299,12 +292,14 @@ internal sealed class DescriptorPlan
 
     private IEnumerable<RetiredListener> Retire(DescriptorTable table)
     {
-        foreach ((HeldSocket socket, OpenedListener listener) in Leaving(table))
+        Dictionary<FileDescriptor, FileDescriptor> successors = [];
+        foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners).Where(l => l.Replacement is not null))
         {
-            PlannedListener? successor = _sockets.SelectMany(s => s.Listeners)
-                .FirstOrDefault(l => l.Replacement is not null && l.Present(table.Sockets)?.Descriptor == listener.Descriptor);
-            yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successor?.Replacement!.Listener.Descriptor);
+            if (listener.Present(table.FindSocket) is { } former)
+                _ = successors.TryAdd(former.Descriptor, listener.Replacement!.Listener.Descriptor);
         }
+        foreach ((HeldSocket socket, OpenedListener listener) in Leaving(table))
+            yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successors.GetValueOrDefault(listener.Descriptor));
     }
 
     private static void RemoveAliases(DescriptorTable table, List<HeldSocket> next)

@@ -47,11 +47,12 @@ internal sealed class PlannedListener(int address, int shard)
     public bool IsOpened => Fresh is not null || Replacement is not null;
 
     /// <summary>The open listener of its address.</summary>
-    public OpenedListener? Present(IReadOnlyCollection<HeldSocket> held) =>
-        Place is { } place ? held.First(h => h.Key == place.Key).Opened[place.Index] : Revived?.Listener;
+    /// <param name="held">The sockets that are held, by key.</param>
+    public OpenedListener? Present(Func<string, HeldSocket?> held) => Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Listener;
 
     /// <summary>What will be held.</summary>
-    public OpenedListener Result(IReadOnlyCollection<HeldSocket> held) =>
+    /// <param name="held">As for <see cref="Present"/>.</param>
+    public OpenedListener Result(Func<string, HeldSocket?> held) =>
         (Fresh ?? Replacement?.Listener ?? Present(held))! with { EndpointIndex = address, ShardIndex = shard };
 
     public void Undo()

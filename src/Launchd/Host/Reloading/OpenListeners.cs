@@ -1,0 +1,91 @@
+using System.Diagnostics.CodeAnalysis;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Reloading;
+
+/// <summary>A listener that is open.</summary>
+/// <param name="socket">To which it belongs.</param>
+/// <param name="listener">Borrowed.</param>
+/// <param name="retired">As what it was retired; null: the present configuration has it.</param>
+internal sealed class OpenListener(HeldSocket socket, OpenedListener listener, RetiredListener? retired = null)
+{
+    public HeldSocket Socket => socket;
+    public OpenedListener Listener => listener;
+    public RetiredListener? Retired => retired;
+
+    /// <summary>Where it can be found, see <see cref="OpenListeners"/>.</summary>
+    public List<LinkedListNode<OpenListener>> Found { get; } = new(4);
+}
+
+/// <summary>
+/// Open listeners that the next configuration has not taken, to be found by where they are. None is looked at for being there: with thousands of
+/// sockets to be found among thousands, a walk through all of them for each would take minutes.
+/// </summary>
+internal sealed class OpenListeners
+{
+    private readonly Dictionary<Place, LinkedList<OpenListener>> _places = [];
+
+    public OpenListeners(IEnumerable<OpenListener> open)
+    {
+        foreach (OpenListener listener in open)
+        {
+            foreach (Place place in PlacesOf(listener))
+            {
+                if (!_places.TryGetValue(place, out LinkedList<OpenListener>? there))
+                    _places.Add(place, there = []);
+                listener.Found.Add(there.AddLast(listener));
+            }
+        }
+    }
+
+    /// <summary>The first that is at an address, as it was configured or as it is bound.</summary>
+    /// <param name="address">Of the next configuration.</param>
+    /// <param name="shard">Which of its shards.</param>
+    /// <param name="socket">Only one of the socket with this key; null: whichever.</param>
+    /// <param name="found">Not taken yet.</param>
+    public bool TryFind(ListenAddress address, int shard, string? socket, [NotNullWhen(true)] out OpenListener? found)
+    {
+        found = _places.GetValueOrDefault(new Place(address.ToString(), shard, socket))?.First?.Value;
+        return found is not null;
+    }
+
+    /// <summary>The next configuration has it.</summary>
+    public static void Take(OpenListener taken)
+    {
+        foreach (LinkedListNode<OpenListener> node in taken.Found)
+            node.List!.Remove(node);
+        taken.Found.Clear();
+    }
+
+    /// <summary>Those at whose port or path an endpoint would stand.</summary>
+    public IEnumerable<OpenListener> InTheWayOf(ListenerEndpoint wanted) => StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
+
+    private static IEnumerable<Place> PlacesOf(OpenListener open)
+    {
+        string configured = open.Socket.AddressOf(open.Listener).ToString(), bound = open.Listener.Address;
+        yield return new Place(configured, open.Listener.ShardIndex, null);
+        yield return new Place(configured, open.Listener.ShardIndex, open.Socket.Key);
+        if (bound != configured)
+        {
+            yield return new Place(bound, open.Listener.ShardIndex, null);
+            yield return new Place(bound, open.Listener.ShardIndex, open.Socket.Key);
+        }
+        if (StandOf(open.Socket.EndpointOf(open.Listener)) is { } stand)
+            yield return stand;
+    }
+
+    /// <summary>What only one can have: a port, at whatever host, or a path.</summary>
+    private static Place? StandOf(ListenerEndpoint endpoint) => endpoint switch
+    {
+        ListenerEndpoint.Tcp { Port: > 0 } tcp => new Place($"tcp {tcp.Port}", -1, null),
+        ListenerEndpoint.Udp { Port: > 0 } udp => new Place($"udp {udp.Port}", -1, null),
+        ListenerEndpoint.Unix { IsAbstract: false } unix => new Place($"unix {unix.Name}", -1, null),
+        _ => null,
+    };
+
+    /// <param name="Where">An address as the configuration spells it, or a stand.</param>
+    /// <param name="Shard">-1 for a stand.</param>
+    /// <param name="Socket">Key of its socket; null: of whichever.</param>
+    private readonly record struct Place(string Where, int Shard, string? Socket);
+}
