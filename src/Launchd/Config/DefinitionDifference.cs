@@ -126,11 +126,12 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     public (SupervisorDefinition Definition, ImmutableArray<ServiceName> Quiet) Adopt(SupervisorDefinition old, SupervisorDefinition next)
     {
         Dictionary<ServiceName, ServiceDefinition> before = old.Services.ToDictionary(s => s.Name);
+        Dictionary<string, DefinitionChange> changes = Changes.Where(c => c.Table == "services").ToDictionary(c => c.Name, StringComparer.Ordinal);
         ImmutableArray<ServiceDefinition>.Builder services = ImmutableArray.CreateBuilder<ServiceDefinition>(next.Services.Length);
         List<ServiceName> quiet = [];
         foreach (ServiceDefinition service in next.Services)
         {
-            DefinitionChange? change = Find("services", service.Name.Text);
+            DefinitionChange? change = changes.GetValueOrDefault(service.Name.Text);
             services.Add(change is null ? before[service.Name] : service);
             if (change is { Effect: ChangeEffect.InPlace or ChangeEffect.Scales })
                 quiet.Add(service.Name);
@@ -154,12 +155,16 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     private static IEnumerable<DefinitionChange> Sockets(SupervisorDefinition old, SupervisorDefinition next)
     {
         HashSet<string> accepted = AcceptedFrom(next), acceptedBefore = AcceptedFrom(old);
-        Dictionary<string, ListenerDefinition> before = old.Listeners.ToDictionary(l => l.Key);
+        Dictionary<string, ListenerDefinition> before = old.Listeners.ToDictionary(l => l.Key), after = next.Listeners.ToDictionary(l => l.Key);
+        // Each has to be found among thousands: those that give an address up, by that address.
+        ILookup<ListenAddress, ListenerDefinition> givenUp = old.Listeners
+            .SelectMany(l => l.Addresses.Except(after.TryGetValue(l.Key, out ListenerDefinition? stays) ? stays.Addresses : []).Select(a => (a, l)))
+            .ToLookup(g => g.a, g => g.l);
         foreach (DefinitionChange change in Tables("sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect))
         {
             // An address that another name had, and gives up, is the same open socket.
             ListenerDefinition? from = change.Kind == ChangeKind.Removed ? null
-                : next.Listeners.First(l => l.Key == change.Name).Addresses.Select(a => HolderOf(a, change.Name)).FirstOrDefault(l => l is not null);
+                : after[change.Name].Addresses.Select(a => HolderOf(a, change.Name)).FirstOrDefault(l => l is not null);
             yield return from is null ? change : change with { Effect = ChangeEffect.TakesOver, Source = from.Key };
         }
         // Where the supervisor begins or ceases to accept, the socket's O_NONBLOCK changes, which every holder shares: so it is another one.
@@ -172,8 +177,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
 
         ListenerDefinition? HolderOf(ListenAddress address, string name) =>
             before.TryGetValue(name, out ListenerDefinition? own) && own.Addresses.Contains(address) ? null
-            : old.Listeners.FirstOrDefault(l => l.Key != name && l.Addresses.Contains(address)
-                && !next.Listeners.Any(n => n.Key == l.Key && n.Addresses.Contains(address)));
+            : givenUp[address].FirstOrDefault(l => l.Key != name);
     }
 
     private static HashSet<string> AcceptedFrom(SupervisorDefinition definition) =>
@@ -191,6 +195,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         SupervisorDefinition old, SupervisorDefinition next, List<DefinitionChange> given, IReadOnlySet<ServiceName> rolledBack)
     {
         Dictionary<ServiceName, ServiceDefinition> before = old.Services.ToDictionary(s => s.Name);
+        Dictionary<(string Table, string Name), (int Place, DefinitionChange Change)> changed = given.Index().Where(g => g.Item.Kind == ChangeKind.Changed)
+            .ToDictionary(g => (g.Item.Table, g.Item.Name), g => g);
         foreach (ServiceDefinition service in next.Services)
         {
             if (!before.Remove(service.Name, out ServiceDefinition? was))
@@ -199,7 +205,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 yield return new DefinitionChange("services", service.Name.Text, ChangeKind.Added, effect, []);
                 continue;
             }
-            ImmutableArray<KeyChange> keys = [.. Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service)), .. Given(service, given)];
+            ImmutableArray<KeyChange> keys = [.. Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service)), .. Given(service, changed)];
             if (rolledBack.Contains(service.Name))
                 keys = keys.Add(new KeyChange("rolled back", null, "tried again"));
             if (!keys.IsEmpty)
@@ -217,14 +223,17 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     }
 
     /// <summary>What the service is given and has to be given anew. A name in LISTEN_FDNAMES is seen by the program too.</summary>
-    private static IEnumerable<KeyChange> Given(ServiceDefinition service, List<DefinitionChange> given)
+    private static IEnumerable<KeyChange> Given(
+        ServiceDefinition service, Dictionary<(string Table, string Name), (int Place, DefinitionChange Change)> changed)
     {
-        foreach (DefinitionChange change in given.Where(c => c.Kind == ChangeKind.Changed))
+        if (changed.Count == 0)
+            yield break;
+        IEnumerable<(string, string)> all = service.Sockets.Select(s => ("sockets", s)).Concat(service.Files.Select(f => ("files", f))).Distinct();
+        foreach ((_, DefinitionChange change) in all.Where(changed.ContainsKey).Select(g => changed[g]).OrderBy(g => g.Place))
         {
-            bool isGiven = (change.Table == "sockets" ? service.Sockets : service.Files).Contains(change.Name);
             bool isSeen = change.Effect is ChangeEffect.OpensAnew or ChangeEffect.TakesOver
                 || (change.Table == "sockets" && change.Keys.Any(k => k.Key == "name"));
-            if (isGiven && isSeen)
+            if (isSeen)
                 yield return new KeyChange(change.Path, null, change.Effect == ChangeEffect.TakesOver ? $"from {change.Source}" : "opened anew");
         }
     }
@@ -251,6 +260,9 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
 
     private static ImmutableArray<KeyChange> Compare(IEnumerable<(string Key, string? Text)> old, IEnumerable<(string Key, string? Text)> next)
     {
+        // Nearly always; and of thousands each.
+        if (old.SequenceEqual(next))
+            return [];
         Dictionary<string, string?> before = old.ToDictionary(t => t.Key, t => t.Text);
         List<KeyChange> changes = [];
         foreach ((string key, string? text) in next)

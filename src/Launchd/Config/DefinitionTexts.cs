@@ -93,7 +93,8 @@ internal static class DefinitionTexts
         yield return ("keeper", Flag(supervisor.Keeper));
     }
 
-    public static IEnumerable<(string Key, string? Text)> Of(ServiceDefinition service) => [.. Surface(service), .. Of(service.Execution), .. Policy(service)];
+    public static IEnumerable<(string Key, string? Text)> Of(ServiceDefinition service) =>
+        Surface(service).Concat(Of(service.Execution)).Concat(Policy(service));
 
     private static IEnumerable<(string Key, string? Text)> Surface(ServiceDefinition service)
     {
