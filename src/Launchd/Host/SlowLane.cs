@@ -10,7 +10,7 @@ namespace Launchd.Host;
 /// it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
 /// </summary>
 /// <remarks>
-/// Bounded: at most <see cref="MostThreads"/> threads, which end when there was nothing to do for a while, each with at most one process that
+/// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that
 /// closes for it (<see cref="Linux.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
 /// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last one
 /// does not linger, so that sockets alone never fill a lane.
@@ -20,16 +20,12 @@ namespace Launchd.Host;
 internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = null) : IDescriptorCloser
 {
     private const int MostThreads = 4;
-    private const int StackBytes = 256 << 10;
 
     /// <summary>Descriptors for one process. One that never closes keeps those that are behind it in its process, and no others.</summary>
     private const int MostTogether = 32;
-    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
-
     private readonly object _lock = new();
     private readonly Queue<Work> _waiting = new();
     private int _threads;
-    private int _resting;
     private int _working;
     private int _busy;
     private bool _wasFull;
@@ -40,7 +36,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     public Closers? Closers { get; init; }
 
     /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
-    public Func<ThreadStart, bool> StartThread { get; init; } = run => Worker.TryStart("slow lane", StackBytes, run) is not null;
+    public Func<Action, bool> StartThread { get; init; } = LaneThreads.TryStart;
 
     /// <summary>No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.</summary>
     public Action<Action>? OnStarved { get; init; }
@@ -105,6 +101,42 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         return true;
     }
 
+    /// <summary>Looks at descriptors that stay open meanwhile. False: too much waits already, and nothing will be called.</summary>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="descriptors">Open.</param>
+    /// <param name="look">As the work of <see cref="TryRun"/>. If it throws, nobody is told of an answer.</param>
+    /// <param name="then">Called on the loop with the answer.</param>
+    public bool TryLook<T>(Mailbox mailbox, IReadOnlyList<FileDescriptor> descriptors, Func<T> look, Action<T> then)
+    {
+        if (IsFull)
+            return false;
+        foreach (FileDescriptor descriptor in descriptors)
+        {
+            bool isHeld = false;
+            descriptor.DangerousAddRef(ref isHeld);
+        }
+        Add(new Work(-1, () =>
+        {
+            T answer;
+            try
+            {
+                answer = look();
+            }
+            finally
+            {
+                mailbox.Post(Release);
+            }
+            mailbox.Post(() => then(answer));
+        }));
+        return true;
+
+        void Release()
+        {
+            foreach (FileDescriptor descriptor in descriptors)
+                descriptor.DangerousRelease();
+        }
+    }
+
     /// <summary>
     /// The supervisor ends: what is still open is closed last, or left to the kernel where no process can be made for it.
     /// </summary>
@@ -145,11 +177,6 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         {
             if (_waiting.Count == 0)
                 return;
-            if (_resting >= _waiting.Count)
-            {
-                Monitor.Pulse(_lock);
-                return;
-            }
             if (_threads == MostThreads)
                 return;
             _threads++;
@@ -188,20 +215,13 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         closing.Clear();
         lock (_lock)
         {
-            Work work;
-            while (!_waiting.TryDequeue(out work))
+            if (!_waiting.TryDequeue(out Work work))
             {
-                _resting++;
-                bool isWoken = Monitor.Wait(_lock, Rest);
-                _resting--;
-                if (!isWoken && _waiting.Count == 0)
-                {
-                    _threads--;
-                    action = null;
-                    count = 0;
-                    isLast = false;
-                    return false;
-                }
+                _threads--;
+                action = null;
+                count = 0;
+                isLast = false;
+                return false;
             }
             action = work.Action;
             if (action is null)

@@ -66,7 +66,7 @@ public sealed class SlowLaneTests
         SlowLane lane = new(() => { }) { OnStarved = a => again = a, StartThread = work =>
         {
             if (isPossible)
-                new Thread(work).Start();
+                new Thread(work.Invoke).Start();
             return isPossible;
         } };
         using ManualResetEventSlim done = new();
