@@ -22,6 +22,7 @@ namespace Launchd.Core;
 /// </summary>
 internal sealed class Supervisor
 {
+    private readonly List<ServiceName> _changed = [];
     private SupervisorState _state;
     private Draft _draft;
     private Moment _latest;
@@ -52,6 +53,9 @@ internal sealed class Supervisor
     public IReadOnlyList<ServiceState> Services => _state.ForgottenCount == 0 ? _state.Services : [.. _state.Services.Where(s => !s.IsForgotten)];
 
     public SupervisorFrame Frame => _state.Frame;
+
+    /// <summary>Services whose state the last step may have changed, those that it forgot included. Valid until the next step.</summary>
+    public IReadOnlyList<ServiceName> Changed => _changed;
 
     /// <summary>How often steps looked at services since the last reload; tests judge by it what a step costs.</summary>
     public long LookCount => _draft.LookCount;
@@ -102,6 +106,7 @@ internal sealed class Supervisor
     {
         if (now < _latest)
             throw new ArgumentOutOfRangeException(nameof(now), "time went backwards");
+        _changed.Clear();
         _draft.Begin(now);
         if (_state.Frame.Shutdown is { IsOver: true })
             return _draft.Effects;
@@ -111,6 +116,8 @@ internal sealed class Supervisor
         Apply(d, happened);
         Settle(d);
         d.Commit();
+        foreach (int service in d.Touched)
+            _changed.Add(d.Graph.Services[service].Name);
         _latest = now;
         (_state, _draft) = (state, d);
         if (_state.LeavingCount > 0 && _state.Frame.Shutdown is null)

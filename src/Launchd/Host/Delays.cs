@@ -10,6 +10,9 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {
+    /// <summary>Whose pause is over beyond that has its turn in the next one of the loop.</summary>
+    private const int MostInATurn = 64;
+
     private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
     private readonly Dictionary<object, long> _waiting = new(ReferenceEqualityComparer.Instance);
     private readonly FileDescriptor _timer;
@@ -51,7 +54,7 @@ internal sealed unsafe class Delays : IDisposable
         long now = Clock.MonotonicNanoseconds;
         try
         {
-            while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now)
+            for (int i = 0; i < MostInATurn && _queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now; i++)
             {
                 _queue.Dequeue();
                 if (!IsCurrent(next.Owner, next.Version))

@@ -11,7 +11,7 @@ internal sealed unsafe partial class InstanceTable
     private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(10);
 
     // Each costs the kernel a walk along all children: thousands that end together are reaped in several turns.
-    private const int MostReapedInATurn = 256;
+    private const int MostReapedInATurn = 64;
 
     private readonly List<RunningInstance> _withLeftovers = [];
     private readonly List<Reaped> _reaped = [];
@@ -39,6 +39,8 @@ internal sealed unsafe partial class InstanceTable
             _reaped.Add(reaped);
         }
         int count = _reaped.Count;
+        if (count > 0)
+            _trees.LookAnew();
         for (int i = 0; i < _reaped.Count; i++)
         {
             try
@@ -160,6 +162,7 @@ internal sealed unsafe partial class InstanceTable
         ReapAll();
         if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
             return;
+        _trees.LookAnew();
         // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
         MainEnded(instance, process.Pid, new ExitStatus(0));
     }

@@ -8,9 +8,11 @@ namespace Launchd.Host;
 /// <summary>How another thread hands work to the loop: a queue and an eventfd that wakes it.</summary>
 internal sealed unsafe class Mailbox : IDisposable
 {
+    /// <summary>What is carried out in one turn of the loop; thousands of answers can come together, and everybody else is to be heard meanwhile.</summary>
+    public const int MostInATurn = 64;
+
     private readonly Lock _lock = new();
-    private List<Action> _posted = [];
-    private List<Action> _taken = [];
+    private readonly Queue<Action> _posted = new();
 
     public Mailbox()
     {
@@ -26,12 +28,11 @@ internal sealed unsafe class Mailbox : IDisposable
     {
         lock (_lock)
         {
-            _posted.Add(action);
+            _posted.Enqueue(action);
             if (_posted.Count > 1)
                 return;
         }
-        ulong one = 1;
-        _ = Libc.write(Wakeup.Number, &one, sizeof(ulong));
+        Wake();
     }
 
     /// <summary>On the loop: told what something posted threw, after which the rest is carried out. Null: it is thrown on.</summary>
@@ -40,23 +41,39 @@ internal sealed unsafe class Mailbox : IDisposable
     /// <summary>From any thread: has the loop told of what was thrown there.</summary>
     public void Fail(Exception defect) => Post(() => ExceptionDispatchInfo.Throw(defect));
 
-    /// <summary>On the loop: carries out what was posted.</summary>
+    /// <summary>On the loop: carries out what was posted, and what is left of it in the next turn. What is posted meanwhile waits for that as well.</summary>
     public void Deliver()
     {
         ulong count;
         _ = Libc.read(Wakeup.Number, &count, sizeof(ulong));
+        int most;
         lock (_lock)
-            (_posted, _taken) = (_taken, _posted);
+            most = Math.Min(_posted.Count, MostInATurn);
         try
         {
-            foreach (Action action in _taken)
-                CarryOut(action);
+            for (int i = 0; i < most; i++)
+                CarryOut(Take());
         }
         finally
         {
-            // What was carried out once must not be so again, whatever came of it.
-            _taken.Clear();
+            bool isMore;
+            lock (_lock)
+                isMore = _posted.Count > 0;
+            if (isMore)
+                Wake();
         }
+    }
+
+    private Action Take()
+    {
+        lock (_lock)
+            return _posted.Dequeue();
+    }
+
+    private void Wake()
+    {
+        ulong one = 1;
+        _ = Libc.write(Wakeup.Number, &one, sizeof(ulong));
     }
 
     private void CarryOut(Action action)

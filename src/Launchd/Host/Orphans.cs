@@ -29,6 +29,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
 
     private readonly Dictionary<int, Orphan> _known = [];
     private readonly Dictionary<int, (ulong StartTime, RunningInstance Owner)> _learnt = [];
+    private readonly Dictionary<RunningInstance, HashSet<int>> _learntOf = [];
     private readonly Dictionary<string, RunningInstance> _marks = new(StringComparer.Ordinal);
     private readonly Dictionary<int, RunningInstance> _groups = [];
     private readonly List<int> _children = [];
@@ -65,9 +66,9 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
             if (_groups.GetValueOrDefault(group) == instance)
                 _ = _groups.Remove(group);
         }
-        foreach ((int pid, (_, RunningInstance owner)) in _learnt)
+        if (_learntOf.Remove(instance, out HashSet<int>? learnt))
         {
-            if (owner == instance)
+            foreach (int pid in learnt.Where(p => _learnt.TryGetValue(p, out (ulong StartTime, RunningInstance Owner) its) && its.Owner == instance))
                 _ = _learnt.Remove(pid);
         }
         if (instance.Definition.Stop.Kill != KillScope.Tree || instance.Orphans.Count > 0)
@@ -100,7 +101,13 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     public List<int> Strays() => [.. _known.Where(k => k.Value.Kind == Kind.Stray).Select(k => k.Key)];
 
     /// <summary>A process was seen below an instance; if it becomes an orphan, it is known whose.</summary>
-    public void Learn(int pid, ulong startTime, RunningInstance owner) => _learnt[pid] = (startTime, owner);
+    public void Learn(int pid, ulong startTime, RunningInstance owner)
+    {
+        _learnt[pid] = (startTime, owner);
+        if (!_learntOf.TryGetValue(owner, out HashSet<int>? learnt))
+            _learntOf.Add(owner, learnt = []);
+        _ = learnt.Add(pid);
+    }
 
     /// <summary>A stray turned out to be of an instance.</summary>
     public void Claim(int pid, RunningInstance owner)

@@ -26,6 +26,7 @@ internal sealed class ProcessTrees
         && (ProcessFacts.Status(Libc.getpid(), "CapEff", isHexadecimal: true) is not { } held || (held & (1UL << 19)) != 0);
 
     private readonly Delays _delays;
+    private readonly Func<long> _turn;
     private readonly Action _onProgress;
     private readonly Action<int, string, string> _onStray;
     private readonly Queue<Step> _todo = new();
@@ -33,14 +34,17 @@ internal sealed class ProcessTrees
     private readonly object _telling = new();
     private readonly int _self = Libc.getpid();
     private int _signalToAll;
+    private long _completeIn = -1;
 
     /// <param name="delays">For what another turn has to do.</param>
+    /// <param name="turn">Which turn of the loop it is.</param>
     /// <param name="isKnown">Main processes and commands.</param>
     /// <param name="onProgress">Called when more was found out, in a turn of its own.</param>
     /// <param name="onStray">Pid, name, and why it cannot be told whose it is.</param>
-    public ProcessTrees(Delays delays, Func<int, bool> isKnown, Action onProgress, Action<int, string, string> onStray)
+    public ProcessTrees(Delays delays, Func<long> turn, Func<int, bool> isKnown, Action onProgress, Action<int, string, string> onStray)
     {
         _delays = delays;
+        _turn = turn;
         _onProgress = onProgress;
         _onStray = onStray;
         Orphans = new Orphans(isKnown, OnFound);
@@ -107,10 +111,16 @@ internal sealed class ProcessTrees
         Continue();
     }
 
-    /// <summary>Looks for orphans that came since. False: more is to be found in another turn.</summary>
+    /// <summary>
+    /// Looks for orphans that came since. False: more is to be found in another turn. Once all were found in a turn it is enough for that turn, because the
+    /// list of children is as long as there are services, and thousands may be told to end, or have ended, together.
+    /// </summary>
     public bool Find()
     {
+        if (_completeIn == _turn())
+            return true;
         bool isComplete = Orphans.Find();
+        _completeIn = isComplete ? _turn() : -1;
         if (!isComplete)
             _delays.After(TimeSpan.Zero, this, Progress);
         if (Orphans.TakeNews())
@@ -143,6 +153,9 @@ internal sealed class ProcessTrees
         return $"{who} does not end on SIGKILL" + (isPending || isAsleep ? ": it hangs inside the kernel" : "");
     }
 
+    /// <summary>Somebody has ended: what it left has come to us by now, and is to be found.</summary>
+    public void LookAnew() => _completeIn = -1;
+
     private bool IsGroupAlive(RunningInstance instance)
     {
         Errno refused = instance.SignalGroup(instance.IsKilled ? Kill : 0);
@@ -174,7 +187,7 @@ internal sealed class ProcessTrees
 
     private void SignalTree(RunningInstance instance, PidFd? main, int signal, bool andContinue)
     {
-        _ = Orphans.Find();
+        _ = Find();
         instance.TreeSignal = signal;
         if (main is not null)
             Add(new Step(main.Pid, 0, instance, signal, andContinue));

@@ -17,6 +17,7 @@ internal sealed class Provisions
 
     // Listeners by which the core may yet start something, and files that a running instance may yet ask for.
     private readonly Claims _listeners = new(), _files = new();
+    private bool _wasAdopted;
     private readonly Action<FileDescriptor> _listenerUnclaimed, _fileUnclaimed;
 
     /// <param name="listenerUnclaimed">Called when no former definition needs a listener any more.</param>
@@ -68,6 +69,7 @@ internal sealed class Provisions
         }
         foreach (Provision gone in before.Values)
             AddFormer(gone);
+        _wasAdopted = true;
         foreach (Provision former in _former.Values.SelectMany(f => f))
             Follow(former, successorOf);
     }
@@ -112,17 +114,25 @@ internal sealed class Provisions
         return replaced;
     }
 
-    /// <summary>Gives up what the core needs no more: for all services.</summary>
+    /// <summary>
+    /// Gives up what the core needs no more: of all services, once another configuration holds, and then of those that the last step changed.
+    /// </summary>
     public void Prune(Supervisor core)
     {
         if (_former.Count == 0)
             return;
+        if (!_wasAdopted)
+        {
+            foreach (ServiceName service in core.Changed)
+                Prune(core, service);
+            return;
+        }
+        _wasAdopted = false;
         foreach (ServiceName service in _former.Keys.ToArray())
             Prune(core, service);
     }
 
-    /// <summary>The same for one service, after a step about it.</summary>
-    public void Prune(Supervisor core, ServiceName service)
+    private void Prune(Supervisor core, ServiceName service)
     {
         if (!_former.TryGetValue(service, out List<Provision>? former))
             return;

@@ -28,6 +28,9 @@ internal sealed class SupervisorHost : IDisposable
 
     /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a processor.</summary>
     private const int MostFailedTurns = 1000;
+
+    /// <summary>What is due beyond that is for the next turn: thousands of timers can be due together, and operators are to be answered meanwhile.</summary>
+    private const int MostTimersInATurn = 64;
     private readonly List<Action> _endOfTurn = [];
     private bool _isTurnAwaited;
     private long _ownRequests;
@@ -139,14 +142,12 @@ internal sealed class SupervisorHost : IDisposable
                 boot.Write();
             }
             host.EndTurn();
-            // What a step did to other services than the one that it was about.
-            host.Parts.Descriptors.Provisions.Prune(host._core);
             host.Retired.CloseUnused();
             bool hasWork = host.Loop.Wait(host._isTurnAwaited || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
             // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
             if (boot.OwesCollection && !hasWork && !host._isTurnAwaited)
                 boot.Collect();
-            while (host.ExitCode is null && host.Timers.TryTakeDue(Now, out TimerKey key))
+            for (int i = 0; i < MostTimersInATurn && host.ExitCode is null && host.Timers.TryTakeDue(Now, out TimerKey key); i++)
                 host.Fire(key);
             if (host.ExitCode is null && host._isTurnAwaited)
                 host.BeginTurn();
@@ -261,8 +262,7 @@ internal sealed class SupervisorHost : IDisposable
             return;
         }
         // Before its effects: whoever is told to end empties what nobody else will ever accept from.
-        if (ServiceOf(happened) is { } service)
-            Parts.Descriptors.Provisions.Prune(_core, service);
+        Parts.Descriptors.Provisions.Prune(_core);
         foreach (Effect effect in _todo)
             CarryContained(effect);
         _todo.Clear();

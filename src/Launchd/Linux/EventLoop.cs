@@ -58,6 +58,9 @@ internal sealed unsafe class EventLoop : IDisposable
         _epoll = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("epoll_create1", "the event loop", Errno.Last);
     }
 
+    /// <summary>How often it has waited: the number of the turn that is under way.</summary>
+    public long TurnCount { get; private set; }
+
     /// <summary>Readable while one of the watched descriptors is ready: one loop can be watched by another (epoll(7)). Owned by the loop.</summary>
     public FileDescriptor Descriptor => _epoll;
 
@@ -106,6 +109,7 @@ internal sealed unsafe class EventLoop : IDisposable
     {
         if (_resting.Count > 0)
             timeout = EndRests(timeout);
+        TurnCount++;
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
         fixed (byte* buffer = _buffer)
