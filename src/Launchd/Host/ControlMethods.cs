@@ -21,6 +21,7 @@ internal sealed class ControlMethods : IDisposable
 
     private readonly SupervisorHost _host;
     private readonly StatusReporter _reporter;
+    private readonly DescriptorLooks _looks;
     private readonly Channel.DescriptorFetch _fetch;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
@@ -31,6 +32,7 @@ internal sealed class ControlMethods : IDisposable
     {
         _host = host;
         _reporter = new StatusReporter(host);
+        _looks = new DescriptorLooks(host.Parts.Mailbox, host.Parts.Delays);
         _fetch = new Channel.DescriptorFetch(host);
         host.Effects.OnReply = Reply;
         host.Parts.Journal.Added += Publish;
@@ -93,14 +95,18 @@ internal sealed class ControlMethods : IDisposable
 
     private void Status(ControlConnection from, FilterRequest request)
     {
-        if (Select(from, request.Service) is { } names)
-            from.Answer(_reporter.Status(names), ControlJson.Default.StatusReply);
+        if (Select(from, request.Service) is not { } names)
+            return;
+        HashSet<ServiceName> wanted = [.. names];
+        _looks.Queues(_reporter.ListenersOf(wanted), queues => from.Answer(_reporter.Status(wanted, queues), ControlJson.Default.StatusReply));
     }
 
     private void Descriptors(ControlConnection from, FilterRequest request)
     {
-        if (Select(from, request.Service) is { } names)
-            from.Answer(_reporter.Descriptors(names, request.Service is not null), ControlJson.Default.DescriptorsReply);
+        if (Select(from, request.Service) is not { } names)
+            return;
+        _looks.States(_reporter.AllDescriptors(), states =>
+            from.Answer(_reporter.Descriptors(names, request.Service is not null, states), ControlJson.Default.DescriptorsReply));
     }
 
     private void Order(ControlConnection from, ControlCall call, Verb verb)
@@ -391,7 +397,9 @@ internal sealed class ControlMethods : IDisposable
         request.All ? [.. _host.Core.Services.Select(s => s.Definition.Name)] : Select(from, request.Services);
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, string? pattern) =>
-        pattern is null ? [.. _host.Core.Services.Select(s => s.Definition.Name)] : Select(from, [pattern]);
+        pattern is null ? [.. _host.Core.Services.Select(s => s.Definition.Name)]
+        : !pattern.AsSpan().ContainsAny("*?\\") && _host.Core.Find(new ServiceName(pattern)) is { } one ? [one.Definition.Name]
+        : Select(from, [pattern]);
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, string[] patterns)
     {

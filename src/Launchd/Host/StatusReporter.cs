@@ -10,13 +10,19 @@ namespace Launchd.Host;
 /// <summary>What <c>status</c> and <c>fds</c> show: the core's state beside what the kernel says of the descriptors.</summary>
 internal sealed class StatusReporter(SupervisorHost host)
 {
+    // Kept for the room that it has: with thousands of sockets it is filled for each question.
+    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+
     public static string Word(PublicState state) => state == PublicState.BackingOff ? "backing-off" : state.ToString().ToLowerInvariant();
 
-    public StatusReply Status(ImmutableArray<ServiceName> names)
+    /// <summary>What the kernel has to be asked about for <see cref="Status"/>: the listeners of these services, and those of none.</summary>
+    public IReadOnlyCollection<FileDescriptor> ListenersOf(IReadOnlySet<ServiceName> wanted) =>
+        [.. SocketsOf(wanted).SelectMany(s => s.Socket.Opened).Select(o => o.Descriptor)];
+
+    /// <param name="wanted">Names of services that may be gone by now.</param>
+    /// <param name="queues">What the kernel says of their listeners, as far as it does.</param>
+    public StatusReply Status(IReadOnlySet<ServiceName> wanted, IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
     {
-        HashSet<ServiceName> wanted = [.. names];
-        ILookup<string, string> users = host.Core.Services.SelectMany(s => s.Definition.Sockets.Select(socket => (socket, s.Definition.Name.Text)))
-            .ToLookup(u => u.socket, u => u.Text, StringComparer.Ordinal);
         Moment now = SupervisorHost.Now;
         return new StatusReply
         {
@@ -32,15 +38,63 @@ internal sealed class StatusReporter(SupervisorHost host)
                 Counters = AllCounters(),
             },
             Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. host.Parts.Descriptors.Listeners.SelectMany(l => OfListener(l, [.. users[l.Definition.Key]]))
-                .Where(s => s.Services.Length == 0 || s.Services.Any(n =>
-                wanted.Contains(new ServiceName(n))))],
+            Sockets = [.. SocketsOf(wanted).SelectMany(s => OfListener(s.Socket, [.. s.Users], queues))],
         };
     }
 
-    public DescriptorsReply Descriptors(ImmutableArray<ServiceName> names, bool onlyTheirs)
+    /// <summary>The sockets of these services, and those of none, each with all that use it. One of ten thousand services is asked about often.</summary>
+    private IEnumerable<(HeldSocket Socket, List<string> Users)> SocketsOf(IReadOnlySet<ServiceName> wanted)
+    {
+        IReadOnlyList<ServiceState> services = host.Core.Services;
+        Dictionary<string, List<string>> users = new(StringComparer.Ordinal);
+        foreach (ServiceName name in wanted)
+        {
+            foreach (string socket in host.Core.Find(name)?.Definition.Sockets ?? [])
+                _ = users.TryAdd(socket, []);
+        }
+        _used.Clear();
+        foreach (ServiceState service in services)
+        {
+            foreach (string socket in service.Definition.Sockets)
+            {
+                _ = _used.Add(socket);
+                if (users.TryGetValue(socket, out List<string>? all))
+                    all.Add(service.Definition.Name.Text);
+            }
+        }
+        foreach (HeldSocket socket in host.Parts.Descriptors.Sockets)
+        {
+            if (users.TryGetValue(socket.Key, out List<string>? all))
+                yield return (socket, all);
+            else if (!_used.Contains(socket.Key))
+                yield return (socket, []);
+        }
+    }
+
+    /// <summary>What the kernel has to be asked about for <see cref="Descriptors"/>.</summary>
+    public IReadOnlyCollection<FileDescriptor> AllDescriptors()
+    {
+        HashSet<FileDescriptor> all = [.. host.Parts.Descriptors.Listeners.SelectMany(l => l.Opened).Select(o => o.Descriptor)];
+        all.UnionWith(host.Parts.Descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
+        foreach (ServiceState service in host.Core.Services)
+        {
+            all.UnionWith(service.Stored.Select(s => host.Effects.FindStored(s.Id)).OfType<FileDescriptor>());
+            all.UnionWith(service.SavedStates.Select(s => host.Effects.FindStored(s.Descriptor)).OfType<FileDescriptor>());
+        }
+        return all;
+    }
+
+    /// <param name="names">Services that may be gone by now.</param>
+    /// <param name="onlyTheirs">What no service holds is left out.</param>
+    /// <param name="states">What the kernel says, as far as it does.</param>
+    public DescriptorsReply Descriptors(
+        ImmutableArray<ServiceName> names, bool onlyTheirs, IReadOnlyDictionary<FileDescriptor, DescriptorState> states)
     {
         List<DescriptorStatus> all = [];
+        ServiceDefinition[] asking = [.. host.Core.Services.Select(s => s.Definition).Where(d => !d.Request.IsEmpty)];
+        DescriptorStatus Of(
+            string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners) =>
+            OfOne(name, descriptor, address, origin, holders, MayAsk(name, owners, asking), states);
         HashSet<string> wanted = [.. names.Select(n => n.Text)];
         // Asked for each of thousands of sockets: by look-up, and not by a walk through all services for each.
         ILookup<string, ServiceDefinition> users = UsersBy(s => s.Sockets), readers = UsersBy(s => s.Files);
@@ -72,7 +126,7 @@ internal sealed class StatusReporter(SupervisorHost host)
                     all.Add(Of("state", descriptor, null, "state", [$"{service.Definition.Name}.{state.Slot}"], []));
             }
             foreach ((Publication published, Channel.PublishedDescriptor descriptor) in host.Channels.Siblings.Of(service.Definition.Name))
-                all.Add(OfPublished(service.Definition, published, descriptor));
+                all.Add(OfPublished(service.Definition, published, descriptor, asking));
         }
         return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
     }
@@ -94,7 +148,8 @@ internal sealed class StatusReporter(SupervisorHost host)
         host.Effects.Instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
             .SelectMany(i => keysOf(i.Definition).Distinct().Select(key => (key, i.Label))).ToLookup(h => h.key, h => h.Label);
 
-    private DescriptorStatus OfPublished(ServiceDefinition owner, Publication published, Channel.PublishedDescriptor descriptor) => new()
+    private static DescriptorStatus OfPublished(
+        ServiceDefinition owner, Publication published, Channel.PublishedDescriptor descriptor, ServiceDefinition[] asking) => new()
     {
         Name = published.Name,
         Kind = descriptor.Facts?.Kind ?? "unknown",
@@ -103,18 +158,19 @@ internal sealed class StatusReporter(SupervisorHost host)
         Holders = [$"{owner.Name}.{published.Slot}"],
         Generation = published.Generation,
         Number = published.Number,
-        MayAsk = MayAsk(published.Name, [owner]),
+        MayAsk = MayAsk(published.Name, [owner], asking),
     };
 
-    /// <summary>Services that may have a descriptor of this name from one of its owners.</summary>
-    private string[] MayAsk(string name, ServiceDefinition[] owners) =>
+    /// <summary>Those of the services that ask for anything who may have a descriptor of this name from one of its owners.</summary>
+    private static string[] MayAsk(string name, ServiceDefinition[] owners, ServiceDefinition[] asking) =>
         owners.All(o => o.Share.IsEmpty) ? []
-            : [.. host.Core.Services.Select(s => s.Definition).Where(asking => owners.Any(owner => SharingPolicy.IsAllowed(asking, owner, name)))
-                .Select(s => s.Name.Text)];
+            : [.. asking.Where(a => owners.Any(owner => SharingPolicy.IsAllowed(a, owner, name))).Select(s => s.Name.Text)];
 
-    private DescriptorStatus Of(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners)
+    private static DescriptorStatus OfOne(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, string[] mayAsk,
+        IReadOnlyDictionary<FileDescriptor, DescriptorState> states)
     {
-        DescriptorState state = ListenerState.Read(descriptor);
+        // A question that does not come back is no answer.
+        DescriptorState state = states.GetValueOrDefault(descriptor) ?? new DescriptorState("unknown", "", ["not-answering"]);
         return new DescriptorStatus
         {
             Name = name,
@@ -124,16 +180,17 @@ internal sealed class StatusReporter(SupervisorHost host)
             Holders = holders,
             QueueCount = state.QueueCount,
             Number = descriptor.Number,
-            MayAsk = MayAsk(name, owners),
+            MayAsk = mayAsk,
             Flags = state.Flags,
         };
     }
 
-    private static IEnumerable<SocketStatus> OfListener((ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) listener, string[] services)
+    private static IEnumerable<SocketStatus> OfListener(HeldSocket listener, string[] services,
+        IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
     {
         foreach (OpenedListener opened in listener.Opened)
         {
-            (int QueueCount, int BacklogCount)? queue = ListenerState.ReadQueue(opened.Descriptor);
+            (int QueueCount, int BacklogCount)? queue = queues.GetValueOrDefault(opened.Descriptor);
             yield return new SocketStatus
             {
                 Socket = listener.Definition.Key,

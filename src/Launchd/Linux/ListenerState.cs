@@ -24,7 +24,9 @@ internal static unsafe class ListenerState
     private const string MemoryPrefix = "/memfd:";
     private const string AnonymousPrefix = "anon_inode:";
 
-    public static DescriptorState Read(FileDescriptor descriptor)
+    /// <param name="descriptor">Of any kind.</param>
+    /// <param name="unixQueues">Of <see cref="UnixDiagnostics.ReadQueues"/>, for who looks at many; null: each is asked about.</param>
+    public static DescriptorState Read(FileDescriptor descriptor, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
     {
         Errno refused = FileStatus.Read(descriptor, out FileStatus status);
         int flags = fcntl(descriptor.Number, F_GETFL);
@@ -36,7 +38,7 @@ internal static unsafe class ListenerState
         if ((flags & O_NONBLOCK) != 0)
             words.Add("non-blocking");
         if (status.Kind == FileKind.Socket && (flags & O_PATH) == 0)
-            return ReadSocket(descriptor, words);
+            return ReadSocket(descriptor, words, status.Inode, unixQueues);
         if ((flags & O_APPEND) != 0)
             words.Add("append");
         if ((flags & O_PATH) == 0 && (flags & O_ACCMODE) == O_RDONLY)
@@ -47,12 +49,41 @@ internal static unsafe class ListenerState
         return new DescriptorState(KindOf(status.Kind, place), place, [.. words]);
     }
 
+    /// <summary>
+    /// The same without what the kernel tells only under the lock of a socket, which another holder may keep: no flags and no queue of a socket, and no
+    /// address of one of the internet or of vsock.
+    /// </summary>
+    /// <param name="descriptor">Of any kind.</param>
+    /// <param name="hasAddress">Whether the address is told; if not, <see cref="AddressOf"/> tells it.</param>
+    public static DescriptorState ReadUnlocked(FileDescriptor descriptor, out bool hasAddress)
+    {
+        hasAddress = true;
+        int? family = Option(descriptor, SOL_SOCKET, SO_DOMAIN);
+        if (family is not { } known)
+            return Read(descriptor);
+        hasAddress = known is Libc.AF_UNIX or Libc.AF_NETLINK;
+        string kind = KindOfSocket(known, Option(descriptor, SOL_SOCKET, SO_TYPE) ?? 0, TakesConnections(descriptor));
+        return new DescriptorState(kind, hasAddress ? AddressOf(descriptor) : "", []);
+    }
+
+    /// <summary>Where a socket is bound or, failing that, connected; empty: neither.</summary>
+    public static string AddressOf(FileDescriptor socket)
+    {
+        string bound = SocketAddress.OfSocket(socket)?.ToString() ?? "";
+        return bound.Length > 0 ? bound : SocketAddress.OfPeer(socket)?.ToString() ?? "";
+    }
+
     /// <summary>Waiting connections and room for them; null for what does not listen or where the kernel does not tell.</summary>
-    public static (int QueueCount, int BacklogCount)? ReadQueue(FileDescriptor listener)
+    /// <param name="listener">Of any kind.</param>
+    /// <param name="unixQueues">As for <see cref="Read"/>.</param>
+    public static (int QueueCount, int BacklogCount)? ReadQueue(
+        FileDescriptor listener, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
     {
         if (!TakesConnections(listener))
             return null;
         int family = Option(listener, SOL_SOCKET, SO_DOMAIN) ?? 0;
+        if (family == Libc.AF_UNIX && unixQueues is not null && FileStatus.Read(listener, out FileStatus status) == Errno.None)
+            return QueueOf(status.Inode, unixQueues);
         if (family == Libc.AF_UNIX)
             return UnixDiagnostics.TryReadQueue(listener, out int waiting, out int room) ? (waiting, room) : null;
         return family is (Libc.AF_INET or Libc.AF_INET6) && TryReadTcp(listener, out Libc.tcp_info_head info)
@@ -95,13 +126,29 @@ internal static unsafe class ListenerState
         return hasFilter || Option(listener, SOL_SOCKET, SO_LOCK_FILTER) == 1;
     }
 
-    private static DescriptorState ReadSocket(FileDescriptor socket, List<string> flags)
+    private static (int QueueCount, int BacklogCount)? QueueOf(ulong inode, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)> unixQueues) =>
+        unixQueues.TryGetValue(unchecked((uint)inode), out (int QueueCount, int BacklogCount) found) ? found : null;
+
+    private static DescriptorState ReadSocket(
+        FileDescriptor socket, List<string> flags, ulong inode, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues)
     {
         int family = Option(socket, SOL_SOCKET, SO_DOMAIN) ?? 0;
         int type = Option(socket, SOL_SOCKET, SO_TYPE) ?? 0;
         bool isListening = Option(socket, SOL_SOCKET, SO_ACCEPTCONN) == 1;
+        string kind = KindOfSocket(family, type, isListening);
+        if (isListening)
+            flags.Add(IsAlive(socket) ? "listening" : "dead");
+        if (IsFiltered(socket))
+            flags.Add("filtered");
+        string address = AddressOf(socket);
+        (int QueueCount, int BacklogCount)? queue = family == Libc.AF_UNIX && unixQueues is not null ? QueueOf(inode, unixQueues) : ReadQueue(socket);
+        return new DescriptorState(kind, address, [.. flags], queue?.QueueCount, queue?.BacklogCount);
+    }
+
+    private static string KindOfSocket(int family, int type, bool isListening)
+    {
         string role = isListening ? "listener" : "socket";
-        string kind = family switch
+        return family switch
         {
             Libc.AF_INET or Libc.AF_INET6 => type == Libc.SOCK_STREAM ? $"tcp-{role}" : type == Libc.SOCK_DGRAM ? "udp-socket"
                 : "raw-socket",
@@ -110,15 +157,6 @@ internal static unsafe class ListenerState
             Libc.AF_NETLINK => "netlink",
             _ => "socket",
         };
-        if (isListening)
-            flags.Add(IsAlive(socket) ? "listening" : "dead");
-        if (IsFiltered(socket))
-            flags.Add("filtered");
-        string address = SocketAddress.OfSocket(socket)?.ToString() ?? "";
-        if (address.Length == 0)
-            address = SocketAddress.OfPeer(socket)?.ToString() ?? "";
-        (int QueueCount, int BacklogCount)? queue = ReadQueue(socket);
-        return new DescriptorState(kind, address, [.. flags], queue?.QueueCount, queue?.BacklogCount);
     }
 
     private static string KindOf(FileKind kind, string place) => kind switch

@@ -37,20 +37,18 @@ internal static unsafe class SockDiag
             if (Libc.write(netlink.Number, bytes, (nuint)request.Length) < 0)
                 return null;
         }
-        byte[] buffer = new byte[isDump ? BufferBytes : BufferBytes / 8];
+        // Asked for each of thousands: what lies on the stack keeps the collector asleep.
+        int size = isDump ? BufferBytes : BufferBytes / 8;
+        byte* buffer = stackalloc byte[size];
         while (true)
         {
-            nint length;
             // The kernel answers in the context of the one who asks and reads: so there is no waiting.
-            fixed (byte* bytes = buffer)
-            {
-                var vector = new Libc.iovec { iov_base = bytes, iov_len = (nuint)buffer.Length };
-                var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1 };
-                length = Libc.recvmsg(netlink.Number, &message, MSG_DONTWAIT);
-            }
+            var vector = new Libc.iovec { iov_base = buffer, iov_len = (nuint)size };
+            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1 };
+            nint length = Libc.recvmsg(netlink.Number, &message, MSG_DONTWAIT);
             if (length <= 0)
                 return null;
-            if (IsOver(buffer.AsSpan(0, (int)length), looks, isDump, out bool? verdict))
+            if (IsOver(new ReadOnlySpan<byte>(buffer, (int)length), looks, isDump, out bool? verdict))
                 return verdict;
         }
     }

@@ -25,6 +25,22 @@ internal static unsafe class UnixDiagnostics
         return true;
     }
 
+    /// <summary>
+    /// The queues of all Unix sockets that listen, by inode: one question, where <see cref="TryReadQueue"/> has the kernel go through all its sockets each
+    /// time. Null where the kernel was built without unix_diag.
+    /// </summary>
+    public static Dictionary<uint, (int QueueCount, int BacklogCount)>? ReadQueues()
+    {
+        Dictionary<uint, (int, int)> queues = [];
+        bool? isTold = SockDiag.Ask(SockDiag.AboutUnix(1u << Libc.TCP_LISTEN, inode: 0, Libc.UDIAG_SHOW_RQLEN), isDump: true, body =>
+        {
+            if (body.Length >= sizeof(Libc.unix_diag_msg) && QueueOf(body) is { } queue)
+                queues[MemoryMarshal.Read<Libc.unix_diag_msg>(body).udiag_ino] = (unchecked((int)queue.udiag_rqueue), unchecked((int)queue.udiag_wqueue));
+            return false;
+        });
+        return isTold is null ? null : queues;
+    }
+
     /// <summary>How many wait, and may; null: the answer does not say.</summary>
     public static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body)
     {
