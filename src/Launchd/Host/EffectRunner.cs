@@ -24,6 +24,7 @@ internal sealed class EffectRunner : IDisposable
     private readonly Dictionary<FileDescriptor, ServiceName> _watchedBy = [];
     private readonly ListenerUse _use;
     private readonly Preparations _preparations;
+    private readonly QueueLooks _queueLooks;
     private long _connectionCount;
     private long _descriptorCount;
 
@@ -33,6 +34,7 @@ internal sealed class EffectRunner : IDisposable
         _parts = parts;
         _use = new ListenerUse(parts.Loop);
         _preparations = new Preparations(host, parts);
+        _queueLooks = new QueueLooks(host, parts);
         Instances = new InstanceTable(host, parts);
     }
 
@@ -60,7 +62,7 @@ internal sealed class EffectRunner : IDisposable
             case Effect.WatchUse e: WatchUse(e.Service); break;
             case Effect.UnwatchUse e: _use.Unwatch(e.Service); break;
             case Effect.LookForUse e: LookForUse(e.Service); break;
-            case Effect.LookAtQueues e: LookAtQueues(e); break;
+            case Effect.LookAtQueues e: _queueLooks.Begin(e); break;
             case Effect.Accept e: Accept(e); break;
             case Effect.CloseConnection e: CloseConnection(e.Connection); break;
             case Effect.Keep e: Keep(e); break;
@@ -274,28 +276,22 @@ internal sealed class EffectRunner : IDisposable
             _host.Count("listeners-unwatchable");
     }
 
-    // What the kernel does not tell counts as use: an open connection is worth more than an idle process.
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process. It goes through all sockets of the machine to
+    // find some, so that is done in the lane.
     private void LookForUse(ServiceName service)
     {
-        bool isUsed = false;
-        foreach ((_, OpenedListener listener) in ListenersOf(service))
+        FileDescriptor[] listeners = [.. ListenersOf(service).Select(l => l.Listener.Descriptor)];
+        bool isAsked = _parts.Lanes.Of(service).TryLook(_parts.Mailbox, listeners, () => Array.ConvertAll(listeners, ListenerUse.IsUsed), answers =>
         {
-            bool? its = ListenerUse.IsUsed(listener.Descriptor);
-            if (its is null)
-                _host.Count("idle-unknown");
-            isUsed |= its ?? true;
-        }
-        _host.FeedResult(new Event.UseSeen(service, isUsed));
-    }
-
-    private void LookAtQueues(Effect.LookAtQueues look)
-    {
-        // Who waits in a queue that is emptied must still be accepted: only then it may stop accepting, and nothing is emptied from then on.
-        bool? areEmpty = LastClients.IsHearing(Instances.Find(look.Instance)) || _host.Retired.AreEmpty(look.Instance);
-        if (areEmpty == true && look.HearsOut)
-            areEmpty = _host.LastClients.AreHeard(look.Instance);
-        if (areEmpty is { } known)
-            _host.FeedResult(new Event.QueuesSeen(look.Instance, known));
+            foreach (bool? its in answers)
+            {
+                if (its is null)
+                    _host.Count("idle-unknown");
+            }
+            _host.Feed(new Event.UseSeen(service, answers.Any(its => its ?? true)));
+        });
+        if (!isAsked)
+            _host.FeedResult(new Event.UseSeen(service, IsUsed: true));
     }
 
     private void Accept(Effect.Accept accept)

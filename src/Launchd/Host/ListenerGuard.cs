@@ -60,12 +60,19 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     {
         if (provision.Sockets.IsEmpty)
             return;
+        ServiceName service = provision.Definition.Name;
         foreach ((_, OpenedListener listener) in provision.Listeners(slot).ToArray())
         {
-            if (Find(listener.Descriptor) is not var (socket, held))
-                CheckRetired(listener);
-            else if (!host.Retired.IsStopped(listener.Descriptor))
-                Repair(WatchOf(listener.Descriptor), socket, held);
+            if (Find(listener.Descriptor) is null)
+            {
+                CheckRetired(listener, service);
+                continue;
+            }
+            Watch watch = WatchOf(listener.Descriptor);
+            // Nobody can have spoilt what nobody was given.
+            if (watch.GivenTo is not null && !host.Retired.IsStopped(listener.Descriptor))
+                Repair(watch);
+            watch.GivenTo = service;
         }
     }
 
@@ -104,14 +111,22 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     }
 
     // It goes to a service that went back to what it was; there is no place in the table where another could stand for it.
-    private void CheckRetired(OpenedListener listener)
+    private void CheckRetired(OpenedListener listener, ServiceName service)
     {
         HeldSocket socket = parts.Descriptors.FindRetired(listener.Descriptor)!.Socket;
         host.Retired.Resume(listener.Descriptor);
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
-        ListenerFault fault = ListenerRepair.Look(listener, endpoint, socket.Request.BacklogCount);
-        if (fault != ListenerFault.None && ListenerRepair.TryMend(listener, endpoint, fault, socket.Request.BacklogCount))
-            Tell(socket, listener, fault, isAnew: false);
+        _ = parts.Lanes.Of(service).TryLook(parts.Mailbox, [listener.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        {
+            if (seen is { Fault: not ListenerFault.None, IsMended: true })
+                Tell(socket, listener, seen.Fault, isAnew: false);
+        });
+    }
+
+    private static (ListenerFault Fault, bool IsMended) Mend(OpenedListener listener, ListenerEndpoint endpoint, int backlogCount)
+    {
+        ListenerFault fault = ListenerRepair.Look(listener, endpoint, backlogCount);
+        return (fault, fault == ListenerFault.None || ListenerRepair.TryMend(listener, endpoint, fault, backlogCount));
     }
 
     private Watch WatchOf(FileDescriptor listener)
@@ -167,9 +182,14 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
             watch.LookedAt = now;
             if (isAgain)
+            {
                 Rest(watch, LeastPause);
-            else
-                Repair(watch, socket, listener);
+                return;
+            }
+            // It would be told without end while it is looked at.
+            watch.IsResting = true;
+            Register(watch);
+            Repair(watch);
         }
         else if (ready.HasFlag(IoReadiness.Readable))
         {
@@ -182,23 +202,36 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         }
     }
 
+    /// <summary>
+    /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a lock that
+    /// a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
+    /// </summary>
     private void Repair(Watch watch)
     {
-        if (Find(watch.Descriptor) is var (socket, listener))
-            Repair(watch, socket, listener);
+        if (watch.IsLookedAt || Find(watch.Descriptor) is not var (socket, listener))
+            return;
+        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        SlowLane lane = watch.GivenTo is { } service ? parts.Lanes.Of(service) : parts.Lanes.Owners;
+        watch.IsLookedAt = lane.TryLook(parts.Mailbox, [watch.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        {
+            watch.IsLookedAt = false;
+            Conclude(watch, seen.Fault, seen.IsMended);
+        });
+        if (!watch.IsLookedAt)
+            Rest(watch, LeastPause);
     }
 
-    private void Repair(Watch watch, HeldSocket socket, OpenedListener listener)
+    private void Conclude(Watch watch, ListenerFault fault, bool isMended)
     {
-        ListenerEndpoint endpoint = socket.EndpointOf(listener);
-        ListenerFault fault = ListenerRepair.Look(listener, endpoint, socket.Request.BacklogCount);
+        if (_watches.GetValueOrDefault(watch.Descriptor) != watch || Find(watch.Descriptor) is not var (socket, listener))
+            return;
         if (fault == ListenerFault.None)
         {
             Recover(watch);
             return;
         }
         watch.LookedAt = SupervisorHost.Now;
-        if (ListenerRepair.TryMend(listener, endpoint, fault, socket.Request.BacklogCount))
+        if (isMended)
         {
             Recover(watch);
             Tell(socket, listener, fault, isAnew: false);
@@ -210,7 +243,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             Rest(watch, LeastPause);
             return;
         }
-        OpenResult<ReplacementListener> opened = ReplacementListener.Open(endpoint, socket.Request, listener, []);
+        OpenResult<ReplacementListener> opened = ReplacementListener.Open(socket.EndpointOf(listener), socket.Request, listener, []);
         OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: socket.Definition.ShardCount == 0);
         if (failure is null)
             MakeAnew(watch, socket, listener, opened.Value, fault);
@@ -228,6 +261,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         host.Effects.ForgetListener(listener.Descriptor, next.Descriptor);
         Watch anew = WatchOf(next.Descriptor);
         anew.OnReadable = onReadable;
+        anew.GivenTo = watch.GivenTo;
         anew.LookedAt = SupervisorHost.Now;
         Register(anew);
         Tell(socket, listener, fault, isAnew: true);
@@ -249,7 +283,10 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         if (watch.Attempts == 0)
         {
             host.Count("listeners-not-healed");
-            SupervisorLog.NotHealed(parts.Logger, failure.ToString());
+            // Who is in the way is found by a walk through all processes.
+            bool isTold = new Offload(parts.Mailbox).TryRun(failure.ToString, Defect.Describe, text => SupervisorLog.NotHealed(parts.Logger, text));
+            if (!isTold)
+                SupervisorLog.NotHealed(parts.Logger, $"{failure.Subject}: {failure.Errno.Text}");
         }
         watch.Attempts = Math.Min(watch.Attempts + 1, 16);
         _ = _troubled.Add(watch);
@@ -264,7 +301,8 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         parts.Delays.After(pause, watch, () =>
         {
             Repair(watch);
-            if (watch.Attempts == 0 && watch.IsResting && _watches.ContainsKey(watch.Descriptor) && !host.Reloads.IsUnderWay)
+            // One that is not in the table is only waited at.
+            if (Find(watch.Descriptor) is null && _watches.ContainsKey(watch.Descriptor))
                 Recover(watch);
         });
     }
@@ -308,6 +346,12 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
 
         /// <summary>Not registered for a while, because its hang-up would wake the loop for ever.</summary>
         public bool IsResting { get; set; }
+
+        /// <summary>The service of the last instance that got it; null: nobody has.</summary>
+        public ServiceName? GivenTo { get; set; }
+
+        /// <summary>A look at it has not come back yet.</summary>
+        public bool IsLookedAt { get; set; }
 
         /// <summary>When something was wrong last.</summary>
         public Moment? LookedAt { get; set; }

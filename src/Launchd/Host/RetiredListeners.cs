@@ -22,19 +22,39 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     /// <summary>Whether no new clients come to it at present, by our doing.</summary>
     public bool IsStopped(FileDescriptor listener) => _stopped.ContainsKey(listener);
 
-    /// <summary>An instance is about to be told to end: whether all that only it would accept has been accepted.</summary>
-    public bool AreEmpty(InstanceId id)
+    /// <summary>
+    /// An instance is about to be told to end: whether all that only it would accept has been accepted. The kernel goes through all sockets of the machine
+    /// to tell that, and who has a socket can make it wait: so it is asked in the lane of the service.
+    /// </summary>
+    /// <param name="id">The instance.</param>
+    /// <param name="then">Told so, at once or later.</param>
+    public void AreEmpty(InstanceId id, Action<bool> then)
     {
-        if (host.Effects.Instances.Find(id) is not { } leaving)
-            return true;
-        leaving.IsLeaving = true;
-        bool areEmpty = true;
-        foreach (FileDescriptor listener in leaving.Given)
+        List<(RetiredListener Retired, StoppedIntake Intake)> emptying = [];
+        if (host.Effects.Instances.Find(id) is { } leaving)
         {
-            if (parts.Descriptors.FindRetired(listener) is { } retired && !parts.Descriptors.HoldersOf(listener).Any(Accepts))
-                areEmpty &= IsEmpty(retired);
+            leaving.IsLeaving = true;
+            foreach (FileDescriptor listener in leaving.Given)
+            {
+                if (parts.Descriptors.FindRetired(listener) is { } retired && !parts.Descriptors.HoldersOf(listener).Any(Accepts))
+                    emptying.Add((retired, Stop(retired.Socket, retired.Listener)));
+            }
         }
-        return areEmpty;
+        Moment now = SupervisorHost.Now;
+        if (emptying.Count == 0)
+        {
+            then(true);
+            return;
+        }
+        (StoppedIntake Intake, ListenerEndpoint Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
+            (e.Intake, e.Retired.Socket.EndpointOf(e.Retired.Listener), e.Intake.IsEnded, now - e.Intake.Since < HandshakePatience))];
+        bool mayBeEmpty = emptying.TrueForAll(e => e.Intake.IsEnded || now - e.Intake.Since >= Settling);
+        bool isAsked = mayBeEmpty && parts.Lanes.Of(id.Service).TryLook(parts.Mailbox, [.. emptying.Select(e => e.Retired.Listener.Descriptor)],
+            () => Array.ConvertAll(questions, q => q.IsEnded ? ListenerIntake.IsQueueEmpty(q.Intake.Listener)
+                : ListenerIntake.IsEmpty(q.Intake.Listener, q.Endpoint, q.CountsHandshakes)),
+            answers => then(Conclude(emptying, answers)));
+        if (!isAsked)
+            then(false);
     }
 
     /// <summary>
@@ -80,7 +100,9 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
             return;
         foreach (RetiredListener retired in parts.Descriptors.TakeUnused())
         {
-            int waiting = ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
+            // The kernel is asked how many only if there are any.
+            int waiting = !ListenerState.IsReadable(retired.Listener.Descriptor) ? 0
+                : ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
             if (waiting > 0)
                 SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
             host.Effects.ForgetListener(retired.Listener.Descriptor);
@@ -105,19 +127,21 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
 
     private static bool Accepts(RunningInstance holder) => !holder.IsLeaving && !holder.MainEnded;
 
-    private bool IsEmpty(RetiredListener retired)
+    private bool Conclude(List<(RetiredListener Retired, StoppedIntake Intake)> emptying, bool[] answers)
     {
-        (OpenedListener listener, ListenerEndpoint endpoint) = (retired.Listener, retired.Socket.EndpointOf(retired.Listener));
-        StoppedIntake intake = Stop(retired.Socket, listener);
-        TimeSpan since = SupervisorHost.Now - intake.Since;
-        if (intake.IsEnded)
-            return ListenerIntake.IsQueueEmpty(listener);
-        if (since < Settling || !ListenerIntake.IsEmpty(listener, endpoint, countsHandshakes: since < HandshakePatience))
-            return false;
-        if (MayBeGiven(retired) || host.Reloads.IsUnderWay || !ListenerIntake.End(listener, endpoint))
-            return true;
-        intake.IsEnded = true;
-        return ListenerIntake.IsQueueEmpty(listener);
+        bool areEmpty = true;
+        for (int i = 0; i < answers.Length; i++)
+        {
+            (RetiredListener retired, StoppedIntake intake) = emptying[i];
+            areEmpty &= answers[i];
+            bool isOver = intake.IsEnded || !answers[i] || retired.Listener.Descriptor.IsClosed || MayBeGiven(retired) || host.Reloads.IsUnderWay;
+            if (isOver || !ListenerIntake.End(retired.Listener, retired.Socket.EndpointOf(retired.Listener)))
+                continue;
+            // Somebody may have come to the one place that was left: it is looked at once more.
+            intake.IsEnded = true;
+            areEmpty = false;
+        }
+        return areEmpty;
     }
 
     private StoppedIntake Stop(HeldSocket socket, OpenedListener listener)

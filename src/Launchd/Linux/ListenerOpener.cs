@@ -164,7 +164,7 @@ internal static class ListenerOpener
         {
             Errno refused = SocketAddress.Internet(isDualStack ? IPAddress.IPv6Any : host, port).Bind(socket);
             if (refused != Errno.None)
-                failure = new OpenFailure("bind", subject, refused, Remedy.ForBind(refused, port, isTcp ? "tcp" : "udp"));
+                failure = new OpenFailure("bind", subject, refused) { Look = () => Remedy.ForBind(refused, port, isTcp ? "tcp" : "udp") };
         }
         if (failure is null && isTcp)
             failure = Listen(socket, request.BacklogCount, subject, port);
@@ -210,8 +210,7 @@ internal static class ListenerOpener
         Errno refused = address.Bind(socket);
         if (refused == Errno.None)
             return null;
-        string? holder = refused == Errno.EADDRINUSE ? PortHolder.FindUnix("@" + name)?.ToString() : null;
-        return new OpenFailure("bind", subject, refused, holder);
+        return new OpenFailure("bind", subject, refused) { Look = () => refused == Errno.EADDRINUSE ? PortHolder.FindUnix("@" + name)?.ToString() : null };
     }
 
     private static OpenResult<OpenedListener> OpenVsock(ListenerEndpoint.Vsock endpoint, ListenerRequest request, string subject)

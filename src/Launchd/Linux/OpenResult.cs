@@ -7,10 +7,19 @@ namespace Launchd.Linux;
 /// <param name="Call">Name of the refused call, as in its manual page.</param>
 /// <param name="Subject">What was to be done: <c>cannot listen on tcp://127.0.0.1:8080</c>.</param>
 /// <param name="Errno">The kernel's answer.</param>
-/// <param name="Explanation">Cause or remedy where one is known; goes into brackets.</param>
-internal sealed record OpenFailure(string Call, string Subject, Errno Errno, string? Explanation = null)
+/// <param name="Known">Cause or remedy where one is known; goes into brackets.</param>
+internal sealed record OpenFailure(string Call, string Subject, Errno Errno, string? Known = null)
 {
-    public override string ToString() => Explanation is null ? $"{Subject}: {Errno.Text}" : $"{Subject}: {Errno.Text} ({Explanation})";
+    /// <summary>
+    /// Finds out what <see cref="Known"/> does not say, such as who has the port. It walks through tables of the whole machine, so the loop has the sentence
+    /// written by another thread.
+    /// </summary>
+    public Func<string?>? Look { get; init; }
+
+    /// <summary>Cause or remedy; null: none is known.</summary>
+    public string? Explanation => Known ?? Look?.Invoke();
+
+    public override string ToString() => Explanation is { } why ? $"{Subject}: {Errno.Text} ({why})" : $"{Subject}: {Errno.Text}";
 }
 
 /// <summary>Either what was opened, owned by the receiver, or the reason why it was not; in that case nothing is left open.</summary>

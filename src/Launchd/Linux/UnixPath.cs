@@ -237,8 +237,10 @@ internal static class UnixPath
         }
         if (refused != Errno.ECONNREFUSED)
         {
-            return new OpenFailure("bind", subject, Errno.EADDRINUSE,
-                PortHolder.FindUnix(path)?.ToString() ?? "another program listens there");
+            return new OpenFailure("bind", subject, Errno.EADDRINUSE)
+            {
+                Look = () => PortHolder.FindUnix(path)?.ToString() ?? "another program listens there",
+            };
         }
 
         refused = FileStatus.ReadNoFollow(parent.Directory.Number, parent.Name, out FileStatus now);

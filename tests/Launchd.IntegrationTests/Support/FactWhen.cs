@@ -43,6 +43,15 @@ public sealed class FactWhenKernelAttribute : FactAttribute
     }
 }
 
+/// <summary>A test that needs memory that does not come, userfaultfd(2), for which it needs root, and python3; skipped with the reason otherwise.</summary>
+public sealed class FactWhenUserFaultsAttribute : FactAttribute
+{
+    public FactWhenUserFaultsAttribute()
+    {
+        Skip = File.Exists("/proc/sys/vm/unprivileged_userfaultfd") ? new FactWhenRootAndToolAttribute("python3").Skip : "needs a kernel with userfaultfd(2)";
+    }
+}
+
 /// <summary>A test that needs root and a program; skipped with the reason otherwise.</summary>
 public sealed class FactWhenRootAndToolAttribute : FactAttribute
 {

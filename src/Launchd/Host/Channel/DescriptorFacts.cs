@@ -5,14 +5,35 @@ using Launchd.Linux;
 namespace Launchd.Host.Channel;
 
 /// <summary>What does not change about an open descriptor: read once, and forgotten with it.</summary>
-internal sealed record DescriptorFacts(string Kind, string Address, DescriptorIdentity Identity)
+/// <param name="kind">As in <see cref="DescriptorState"/>.</param>
+/// <param name="identity">What it means.</param>
+/// <param name="address">As in <see cref="DescriptorState"/>.</param>
+/// <param name="unasked">The socket whose address is still to be asked for; null: it is known.</param>
+internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, string address = "", FileDescriptor? unasked = null)
 {
     private static readonly ConditionalWeakTable<FileDescriptor, DescriptorFacts> Known = [];
 
-    public static readonly DescriptorFacts None = new("unknown", "", default);
+    public static readonly DescriptorFacts None = new("unknown", default);
+
+    private string _address = address;
+    private FileDescriptor? _unasked = unasked;
+
+    public string Kind => kind;
+    public DescriptorIdentity Identity => identity;
 
     /// <summary>It is in a file system: nothing ever hangs up there.</summary>
     public bool IsFile => Kind is "file" or "directory" or "memory";
+
+    /// <summary>Asked for when somebody wants to know it, because the socket may keep the kernel waiting (<see cref="AddressLook"/>).</summary>
+    public string Address
+    {
+        get
+        {
+            if (_unasked is { IsClosed: false } socket && AddressLook.TryRead(socket, out _address))
+                _unasked = null;
+            return _address;
+        }
+    }
 
     /// <summary>Of a descriptor that the supervisor holds.</summary>
     public static DescriptorFacts Of(FileDescriptor descriptor)
@@ -29,7 +50,7 @@ internal sealed record DescriptorFacts(string Kind, string Address, DescriptorId
     {
         if (descriptor.IsClosed || DescriptorIdentity.Read(descriptor, out DescriptorIdentity identity) != Errno.None)
             return None;
-        DescriptorState state = ListenerState.Read(descriptor);
-        return new DescriptorFacts(state.Kind, state.Address, identity);
+        DescriptorState state = ListenerState.ReadUnlocked(descriptor, out bool hasAddress);
+        return new DescriptorFacts(state.Kind, identity, state.Address, hasAddress ? null : descriptor);
     }
 }

@@ -251,7 +251,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
             json.WriteNumber("inode", facts.Identity.Inode);
         }
         json.WriteStartArray("descriptors");
-        OutgoingList.WriteEntry(json, new ListedDescriptor(published.Name, "sibling", null, new DescriptorFacts("pidfd", "", default)), 0);
+        OutgoingList.WriteEntry(json, new ListedDescriptor(published.Name, "sibling", null, new DescriptorFacts("pidfd", default)), 0);
         json.WriteEndArray();
         order.Reply(Packet.End(), process.Descriptor, isOwned: false);
         Report(order, published, "direct");

@@ -188,6 +188,8 @@ internal sealed class SiblingRequests : IDisposable
         if (taken is null)
             return new PublishedDescriptor(null, null, null);
         DescriptorFacts facts = DescriptorFacts.Read(taken);
+        // While it is open here.
+        _ = facts.Address;
         foreach (ListedDescriptor own in _server.Methods.Own(instance.Provision, instance.Slot))
         {
             if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
