@@ -37,10 +37,10 @@ public sealed partial class SlowDescriptorTests
     {
         await using Supervisor supervisor = Start(null, Held + """
             hold(3)
-            print("held", flush=True)
+            print("it is locked", flush=True)
             signal.pause()
             """, "sockets = [\"held\"]\n", "[sockets.held]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.free]\nlisten = \"tcp://127.0.0.1:0\"\n");
-        await Line(supervisor, "held");
+        await Line(supervisor, "it is locked");
         using ControlSocket control = await ControlSocket.To(supervisor);
 
         await AssertPrompt(control);
