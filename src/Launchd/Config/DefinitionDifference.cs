@@ -160,7 +160,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         ILookup<ListenAddress, ListenerDefinition> givenUp = old.Listeners
             .SelectMany(l => l.Addresses.Except(after.TryGetValue(l.Key, out ListenerDefinition? stays) ? stays.Addresses : []).Select(a => (a, l)))
             .ToLookup(g => g.a, g => g.l);
-        foreach (DefinitionChange change in Tables("sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect))
+        foreach (DefinitionChange change in Tables("sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect, SameDefinition.Is))
         {
             // An address that another name had, and gives up, is the same open socket.
             ListenerDefinition? from = change.Kind == ChangeKind.Removed ? null
@@ -205,7 +205,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 yield return new DefinitionChange("services", service.Name.Text, ChangeKind.Added, effect, []);
                 continue;
             }
-            ImmutableArray<KeyChange> keys = [.. Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service)), .. Given(service, changed)];
+            ImmutableArray<KeyChange> keys = SameDefinition.Is(was, service) ? [] : Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service));
+            keys = keys.AddRange(Given(service, changed));
             if (rolledBack.Contains(service.Name))
                 keys = keys.Add(new KeyChange("rolled back", null, "tried again"));
             if (!keys.IsEmpty)
@@ -239,7 +240,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     }
 
     private static IEnumerable<DefinitionChange> Tables<T>(string table, ImmutableArray<T> old, ImmutableArray<T> next, Func<T, string> keyOf,
-        Func<T, IEnumerable<(string, string?)>> textsOf, Func<ChangeKind, ImmutableArray<KeyChange>, T?, ChangeEffect> effectOf)
+        Func<T, IEnumerable<(string, string?)>> textsOf, Func<ChangeKind, ImmutableArray<KeyChange>, T?, ChangeEffect> effectOf,
+        Func<T, T, bool>? isSame = null)
         where T : class
     {
         Dictionary<string, T> before = old.ToDictionary(keyOf);
@@ -250,7 +252,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 yield return new DefinitionChange(table, keyOf(item), ChangeKind.Added, effectOf(ChangeKind.Added, [], item), []);
                 continue;
             }
-            ImmutableArray<KeyChange> keys = Compare(textsOf(was), textsOf(item));
+            ImmutableArray<KeyChange> keys = isSame?.Invoke(was, item) == true ? [] : Compare(textsOf(was), textsOf(item));
             if (!keys.IsEmpty)
                 yield return new DefinitionChange(table, keyOf(item), ChangeKind.Changed, effectOf(ChangeKind.Changed, keys, item), keys);
         }
@@ -260,9 +262,6 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
 
     private static ImmutableArray<KeyChange> Compare(IEnumerable<(string Key, string? Text)> old, IEnumerable<(string Key, string? Text)> next)
     {
-        // Nearly always; and of thousands each.
-        if (old.SequenceEqual(next))
-            return [];
         Dictionary<string, string?> before = old.ToDictionary(t => t.Key, t => t.Text);
         List<KeyChange> changes = [];
         foreach ((string key, string? text) in next)

@@ -148,6 +148,28 @@ public sealed class DefinitionDifferenceTests
         Assert.Equal(6, difference.UnchangedCount);
     }
 
+    /// <summary>Of ten thousand services nearly all are the same: a reload has no time to write out the texts of all their keys.</summary>
+    [Fact]
+    public void WhatIsTheSameIsSeenWithoutItsTexts()
+    {
+        SupervisorDefinition old = Reading.Define(Base), next = Reading.Define(Base);
+
+        Assert.All(old.Services.Zip(next.Services), pair => Assert.True(SameDefinition.Is(pair.First, pair.Second), pair.First.Name.Text));
+        Assert.All(old.Listeners.Zip(next.Listeners), pair => Assert.True(SameDefinition.Is(pair.First, pair.Second), pair.First.Key));
+    }
+
+    [Fact]
+    public void OfManySocketsEachIsFoundThatAnotherNameTakesOver()
+    {
+        string Sockets(string name) => string.Concat(Enumerable.Range(0, 300).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:/run/{i}\"\n"));
+        SupervisorDefinition old = Reading.Define(Sockets("a")), next = Reading.Define(Sockets("b"));
+
+        DefinitionDifference difference = DefinitionDifference.Between(old, next);
+
+        Assert.Equal(300, difference.Changes.Count(c => c.Effect == ChangeEffect.TakesOver));
+        Assert.Equal("a7", difference.Find("sockets", "b7")!.Source);
+    }
+
     [Theory]
     [InlineData("description = \"d\"", nameof(ChangeEffect.InPlace))]
     [InlineData("stop_timeout = \"1s\"\nrestart = \"never\"", nameof(ChangeEffect.InPlace))]
