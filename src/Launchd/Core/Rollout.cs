@@ -277,7 +277,8 @@ internal static class Rollout
         d.RemoveBeside(service, successor);
         state = d[service];
         // Of one that was started because the holder was not well, the holder's count goes on: it may have been started again meanwhile.
-        ImmutableArray<Moment> starts = instance.Reason == StartReason.Restart ? StartWindow.Join(holder.Starts, successor.Starts) : successor.Starts;
+        ImmutableArray<Moment> starts = instance.Reason != StartReason.Restart ? successor.Starts
+            : StartWindow.Join(holder.Starts, successor.Starts, successor.Definition.StartLimit);
         d[service] = state with
         {
             Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0, Starts = starts }),

@@ -17,9 +17,14 @@ internal static class StartWindow
         return recent.Length > limit.Burst ? recent[^limit.Burst..].Add(now) : recent.Add(now);
     }
 
-    /// <summary>All starts of two windows, in order. What both hold at the same moment is the same start, and several at one moment are several.</summary>
-    public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other)
+    /// <summary>
+    /// The starts of two windows, in order, and of them no more than <see cref="Add"/> keeps. What both hold at the same moment is the same start, and
+    /// several at one moment are several.
+    /// </summary>
+    public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other, RateLimit limit)
     {
+        if (limit.IsUnlimited)
+            return [];
         ImmutableArray<Moment>.Builder joined = ImmutableArray.CreateBuilder<Moment>(Math.Max(one.Length, other.Length));
         int i = 0, j = 0;
         while (i < one.Length || j < other.Length)
@@ -29,7 +34,8 @@ internal static class StartWindow
             i += isOnes ? 1 : 0;
             j += isOthers ? 1 : 0;
         }
-        return joined.ToImmutable();
+        ImmutableArray<Moment> all = joined.ToImmutable();
+        return all.Length > limit.Burst + 1 ? all[^(limit.Burst + 1)..] : all;
     }
 
     /// <summary>Whether one more start would exceed the limit.</summary>
