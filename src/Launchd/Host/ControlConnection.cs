@@ -197,11 +197,16 @@ internal sealed class ControlConnection : IControlPlace
             _host.Parts.Mailbox.Post(TakeCalls);
     }
 
-    private void Handle(ControlCall call)
+    /// <summary>Answers a call whose answer had to be found out first: what throws ends this connection, as within the call.</summary>
+    public void AnswerLater(string method, Action answer) => Contain(method, answer);
+
+    private void Handle(ControlCall call) => Contain(call.Method, () => _methods.Call(this, call));
+
+    private void Contain(string method, Action answer)
     {
         try
         {
-            _methods.Call(this, call);
+            answer();
         }
         catch (JsonException wrong)
         {
@@ -212,7 +217,7 @@ internal sealed class ControlConnection : IControlPlace
         {
             // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
             _host.Count("control-calls-failed");
-            SupervisorLog.EffectFailed(_host.Parts.Logger, call.Method, defect);
+            SupervisorLog.EffectFailed(_host.Parts.Logger, method, defect);
             Close();
         }
     }

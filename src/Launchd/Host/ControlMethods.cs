@@ -98,15 +98,16 @@ internal sealed class ControlMethods : IDisposable
         if (Select(from, request.Service) is not { } names)
             return;
         HashSet<ServiceName> wanted = [.. names];
-        _looks.Queues(_reporter.ListenersOf(wanted), queues => from.Answer(_reporter.Status(wanted, queues), ControlJson.Default.StatusReply));
+        _looks.Queues(_reporter.ListenersOf(wanted), queues => from.AnswerLater(nameof(Status),
+            () => from.Answer(_reporter.Status(wanted, queues), ControlJson.Default.StatusReply)));
     }
 
     private void Descriptors(ControlConnection from, FilterRequest request)
     {
         if (Select(from, request.Service) is not { } names)
             return;
-        _looks.States(_reporter.AllDescriptors(), states =>
-            from.Answer(_reporter.Descriptors(names, request.Service is not null, states), ControlJson.Default.DescriptorsReply));
+        _looks.States(_reporter.AllDescriptors(), states => from.AnswerLater(nameof(Descriptors),
+            () => from.Answer(_reporter.Descriptors(names, request.Service is not null, states), ControlJson.Default.DescriptorsReply)));
     }
 
     private void Order(ControlConnection from, ControlCall call, Verb verb)

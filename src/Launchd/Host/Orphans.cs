@@ -68,7 +68,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
         }
         if (_learntOf.Remove(instance, out HashSet<int>? learnt))
         {
-            foreach (int pid in learnt.Where(p => _learnt.TryGetValue(p, out (ulong StartTime, RunningInstance Owner) its) && its.Owner == instance))
+            foreach (int pid in learnt)
                 _ = _learnt.Remove(pid);
         }
         if (instance.Definition.Stop.Kill != KillScope.Tree || instance.Orphans.Count > 0)
@@ -86,7 +86,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     /// <summary>It was reaped: the number may mean another process from now on.</summary>
     public void Forget(int pid)
     {
-        _ = _learnt.Remove(pid);
+        Unlearn(pid);
         if (_known.Remove(pid, out Orphan? orphan))
             _ = orphan.Owner?.Orphans.Remove(pid);
     }
@@ -103,10 +103,17 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     /// <summary>A process was seen below an instance; if it becomes an orphan, it is known whose.</summary>
     public void Learn(int pid, ulong startTime, RunningInstance owner)
     {
+        Unlearn(pid);
         _learnt[pid] = (startTime, owner);
         if (!_learntOf.TryGetValue(owner, out HashSet<int>? learnt))
             _learntOf.Add(owner, learnt = []);
         _ = learnt.Add(pid);
+    }
+
+    private void Unlearn(int pid)
+    {
+        if (_learnt.Remove(pid, out (ulong StartTime, RunningInstance Owner) its) && _learntOf.TryGetValue(its.Owner, out HashSet<int>? learnt))
+            _ = learnt.Remove(pid);
     }
 
     /// <summary>A stray turned out to be of an instance.</summary>
