@@ -105,6 +105,7 @@ internal sealed unsafe partial class InstanceTable
             _parts.Delays.After(_nextLook - began, _looking, LookAtLeftovers);
             return;
         }
+        _trees.FindMore();
         for (int i = _withLeftovers.Count - 1; i >= 0; i--)
         {
             RunningInstance instance = _withLeftovers[i];

@@ -122,7 +122,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             _mains.Remove(process.Pid);
         if (instance.HasLogPipe)
             _parts.Pump.Close(id.Number);
-        _trees.Orphans.Remove(instance);
+        _trees.Remove(instance);
         Close(instance, mayServeAgain);
         if (!HasSlot(instance))
             _parts.NotifySockets.Forget(id.Service, instance.Slot);

@@ -36,8 +36,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
 
     // Marks of instances that were over before all of their processes were.
     private readonly HashSet<string> _formerMarks = new(StringComparer.Ordinal);
+    private List<int> _newStrays = [];
     private bool _mayHaveLeft;
-    private bool _hasNews;
 
     /// <summary>About how many there are.</summary>
     public int Count => _known.Count;
@@ -153,12 +153,13 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
         return isComplete;
     }
 
-    /// <summary>Whether a stray was found since the last call.</summary>
-    public bool TakeNews()
+    /// <summary>The strays that were found since the last call.</summary>
+    public List<int> TakeNewStrays()
     {
-        bool hasNews = _hasNews;
-        _hasNews = false;
-        return hasNews;
+        List<int> found = _newStrays;
+        if (found.Count > 0)
+            _newStrays = [];
+        return found;
     }
 
     /// <summary>Names strays to the operator: pid, and why it cannot be told whose it is. Each once.</summary>
@@ -195,9 +196,9 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
             other = look switch
             {
                 EnvironmentLook.Found when marks!.Split(':').Any(_formerMarks.Contains) => new Orphan { Kind = Kind.Former },
-                EnvironmentLook.Found => Stray("its mark is that of no instance"),
-                EnvironmentLook.Forbidden => Stray("its environment may not be read (ptrace(2))"),
-                _ => Stray("it was given another environment"),
+                EnvironmentLook.Found => Stray(pid, "its mark is that of no instance"),
+                EnvironmentLook.Forbidden => Stray(pid, "its environment may not be read (ptrace(2))"),
+                _ => Stray(pid, "it was given another environment"),
             };
         }
         if (owner is not null)
@@ -210,14 +211,14 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
 
     private Kind Again(int pid, int tries, string why)
     {
-        Orphan orphan = tries + 1 < MostTries ? new Orphan { Kind = Kind.Pending, Tries = tries + 1 } : Stray(why);
+        Orphan orphan = tries + 1 < MostTries ? new Orphan { Kind = Kind.Pending, Tries = tries + 1 } : Stray(pid, why);
         _known[pid] = orphan;
         return orphan.Kind;
     }
 
-    private Orphan Stray(string why)
+    private Orphan Stray(int pid, string why)
     {
-        _hasNews = true;
+        _newStrays.Add(pid);
         return new Orphan { Kind = Kind.Stray, Why = why };
     }
 

@@ -33,8 +33,10 @@ internal sealed class ProcessTrees
     private readonly List<int> _children = [];
     private readonly object _telling = new();
     private readonly int _self = Libc.getpid();
+    private readonly HashSet<RunningInstance> _killed = [];
     private int _signalToAll;
     private long _completeIn = -1;
+    private bool _hasMore;
 
     /// <param name="delays">For what another turn has to do.</param>
     /// <param name="turn">Which turn of the loop it is.</param>
@@ -94,11 +96,18 @@ internal sealed class ProcessTrees
     /// <summary>The main process has ended, but its tracer has not let us know: if that is one of ours, it must end as well.</summary>
     public void EndTracer(RunningInstance instance)
     {
+        instance.IsEndKept = true;
         _ = Find();
-        if (instance.TreeSignal != Kill)
-            return;
-        Claim(instance);
+        if (_killed.Contains(instance))
+            Claim(Orphans.Strays(), [instance]);
         Continue();
+    }
+
+    /// <summary>Nobody waits for its processes any more.</summary>
+    public void Remove(RunningInstance instance)
+    {
+        _ = _killed.Remove(instance);
+        Orphans.Remove(instance);
     }
 
     /// <summary>From now on all orphans get this signal, whosever they are; those that come as well.</summary>
@@ -119,13 +128,26 @@ internal sealed class ProcessTrees
     {
         if (_completeIn == _turn())
             return true;
-        bool isComplete = Orphans.Find();
-        _completeIn = isComplete ? _turn() : -1;
-        if (!isComplete)
+        _hasMore = !Orphans.Find();
+        _completeIn = _hasMore ? -1 : _turn();
+        if (_hasMore)
             _delays.After(TimeSpan.Zero, this, Progress);
-        if (Orphans.TakeNews())
+        List<int> strays = Orphans.TakeNewStrays();
+        if (strays.Count > 0)
+        {
             _delays.After(UntoldPatience, _telling, TellStrays);
-        return isComplete;
+            // Whose it is may have been asked, in vain, before it was known to be one.
+            if (_killed.Count > 0)
+                Claim(strays, _killed);
+        }
+        return !_hasMore;
+    }
+
+    /// <summary>Goes on with a look that was not complete, whoever asked for it.</summary>
+    public void FindMore()
+    {
+        if (_hasMore)
+            _ = Find();
     }
 
     /// <summary>What still lives of an instance that was killed: one sentence for the operator. Null: nothing does.</summary>
@@ -193,20 +215,34 @@ internal sealed class ProcessTrees
             Add(new Step(main.Pid, 0, instance, signal, andContinue));
         foreach (int pid in instance.Orphans)
             Add(new Step(pid, _self, instance, signal, andContinue));
-        if (signal == Kill)
-            Claim(instance);
+        if (signal != Kill)
+            return;
+        _ = _killed.Add(instance);
+        Claim(Orphans.Strays(), [instance]);
     }
 
-    /// <summary>Strays below which there is somebody of an instance, or that trace its main process, are its own.</summary>
-    private void Claim(RunningInstance instance)
+    /// <summary>Strays below which there is somebody of a killed instance, or that trace the main process of one, are its own.</summary>
+    private void Claim(List<int> strays, IReadOnlyCollection<RunningInstance> killed)
     {
-        int tracer = instance.MainEnded ? 0 : (int)(ProcessFacts.Status(instance.Process!.Pid, "TracerPid") ?? 0);
-        foreach (int stray in Orphans.Strays())
+        if (strays.Count == 0)
+            return;
+        Dictionary<int, RunningInstance> sessions = [], tracers = [];
+        foreach (RunningInstance instance in killed)
         {
-            if (!Below([stray]).Any(p => (instance.Group > 1 && p.Facts.Session == instance.Group) || (tracer > 0 && p.Pid == tracer)))
+            if (instance.Group > 1)
+                sessions[instance.Group] = instance;
+            if (instance is { IsEndKept: true, MainEnded: false } && ProcessFacts.Status(instance.Process!.Pid, "TracerPid") is > 0 and { } tracer)
+                tracers[(int)tracer] = instance;
+        }
+        foreach (int stray in strays)
+        {
+            RunningInstance? owner = Below([stray]).Select(p => sessions.GetValueOrDefault(p.Facts.Session) ?? tracers.GetValueOrDefault(p.Pid))
+                .FirstOrDefault(o => o is not null);
+            if (owner is null)
                 continue;
-            Orphans.Claim(stray, instance);
-            Add(new Step(stray, _self, instance, instance.TreeSignal, false));
+            Orphans.Claim(stray, owner);
+            Add(new Step(stray, _self, owner, Kill, false));
+            _delays.After(TimeSpan.Zero, this, Progress);
         }
     }
 

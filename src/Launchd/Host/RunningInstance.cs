@@ -73,6 +73,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// <summary>The end of its main process is waited for at its pidfd, too.</summary>
     public bool IsEndWatched { get; set; }
 
+    /// <summary>The main process has ended and we are not told: whoever traces it knows, and keeps it from us (ptrace(2)).</summary>
+    public bool IsEndKept { get; set; }
+
     /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
     public NotifyAccess Access { get; set; } = provision.Definition.NotifyAccess;

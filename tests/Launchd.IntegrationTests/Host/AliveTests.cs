@@ -99,6 +99,15 @@ public sealed class AliveTests
             os.execve(sys.executable, ["python3", "-c", "import signal\nwhile True: signal.pause()"], {})
         begun(1)
         """)]
+    // As before, and nobody looks at it before SIGKILL: its environment is empty, so it takes several looks until it is known to be a stray.
+    [InlineData("""
+        main = os.getpid()
+        if daemon():
+            deaf(); libc.ptrace(0x4206, main, 0, 0)
+            then = "import os, signal\nopen('pids', 'a').write(f'tracer {os.getpid()}\\n')\nwhile True: signal.pause()"
+            os.execve(sys.executable, ["python3", "-c", then], {})
+        begun(1)
+        """, "stop_signal = \"SIGKILL\"\nstop_timeout = \"300ms\"")]
     // Whatever ends starts another first.
     [InlineData("""
         if os.fork() == 0:
@@ -108,9 +117,9 @@ public sealed class AliveTests
                 os.setsid()
         begun(1)
         """)]
-    public async Task WhatEvadesIsFoundAndEnded(string program)
+    public async Task WhatEvadesIsFoundAndEnded(string program, string stop = "stop_timeout = \"300ms\"")
     {
-        await using Supervisor supervisor = Start(program + "\nwhile True: time.sleep(1000)", "restart = \"never\"", "stop_timeout = \"300ms\"");
+        await using Supervisor supervisor = Start(program + "\nwhile True: time.sleep(1000)", "restart = \"never\"", stop);
         _ = await supervisor.Event("ready", "app");
         int pid = await supervisor.Pid();
         using ControlSocket control = await ControlSocket.To(supervisor);
