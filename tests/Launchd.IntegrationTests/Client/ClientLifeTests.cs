@@ -62,14 +62,16 @@ public sealed class ClientLifeTests
 
         await Run(2);
 
-        await control.Descriptors(pid, before);
+        await control.DescriptorsAtMost(pid, before);
         Assert.Equal(0, await supervisor.Stop());
 
         async Task Run(int nth)
         {
             Assert.True((await control.Call("Start", App)).GetProperty("results")[0].GetProperty("ok").GetBoolean());
-            string text = $"rounds {count} left 0";
-            _ = await supervisor.Output.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
+            // Its runtime may have closed something of its own meanwhile, so that fewer are open.
+            string text = $"rounds {count} left ";
+            string line = await supervisor.Output.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
+            Assert.Matches("left (0|-[0-9]+),", line);
             Assert.True((await control.Call("Stop", App)).GetProperty("results")[0].GetProperty("ok").GetBoolean());
         }
     }

@@ -40,6 +40,7 @@ public sealed partial class SlowDescriptorTests
         await using Supervisor supervisor = Start(null, "print('here', flush=True); signal.pause()");
         await Line(supervisor, "here");
         int pid = await supervisor.Pid();
+        HashSet<string> before = PipesOf(pid);
         // While the supervisor does not look, so that it is the last that has them.
         Living.Signal(pid, Living.SIGSTOP);
         using Process stranger = Stranger(supervisor, user, """
@@ -63,6 +64,8 @@ public sealed partial class SlowDescriptorTests
         }
         else
         {
+            // Until a process of their own has them, whoever ends with them in its table waits for them.
+            await control.Until(() => PipesOf(pid).IsSubsetOf(before), () => string.Join(' ', PipesOf(pid)));
             using Process killed = Process.GetProcessById(pid);
             killed.Kill();
             await killed.WaitForExitAsync().WaitAsync(Deadline.Generous);
@@ -70,6 +73,9 @@ public sealed partial class SlowDescriptorTests
         Assert.False(stranger.HasExited);
         stranger.Kill();
     }
+
+    private static HashSet<string> PipesOf(int pid) =>
+        [.. Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget ?? "").Where(t => t.StartsWith("pipe:", StringComparison.Ordinal))];
 
     [FactWhenRootWithTool("python3")]
     public async Task AStrangersFlood_IsRefused_AndTheServiceIsHeard()
