@@ -278,7 +278,7 @@ internal static class Rollout
         state = d[service];
         // Of one that was started because the holder was not well, the holder's count goes on: it may have been started again meanwhile.
         ImmutableArray<Moment> starts = instance.Reason != StartReason.Restart ? successor.Starts
-            : StartWindow.Join(holder.Starts, successor.Starts, successor.Definition.StartLimit);
+            : StartWindow.Join(holder.Starts, successor.Starts, StartWindow.Either(holder.Definition.StartLimit, successor.Definition.StartLimit));
         d[service] = state with
         {
             Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0, Starts = starts }),
@@ -378,8 +378,10 @@ internal static class Rollout
             RestartCount = holder.RestartCount,
         };
         ServiceMachine.Start(d, service, successor, rollout.Reason, predecessor: holder.Instance!.Id);
-        if (rollout.Reason == StartReason.Restart)
-            d.SetSlot(service, holder with { Starts = StartWindow.Add(holder.Starts, rollout.Definition.StartLimit, d.Now) });
+        if (rollout.Reason != StartReason.Restart)
+            return;
+        RateLimit limit = StartWindow.Either(holder.Definition.StartLimit, rollout.Definition.StartLimit);
+        d.SetSlot(service, holder with { Starts = StartWindow.Add(holder.Starts, limit, d.Now) });
     }
 
     private static bool IsOver(ServiceState state, RolloutState rollout)

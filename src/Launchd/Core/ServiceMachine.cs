@@ -44,7 +44,7 @@ internal static class ServiceMachine
         SlotState started = slot with
         {
             Phase = isPrepared ? new SlotPhase.Preparing(instance, connection, patience) : new SlotPhase.Starting(instance, Deadline: null),
-            Starts = StartWindow.Add(slot.Starts, definition.StartLimit, d.Now),
+            Starts = StartWindow.Add(slot.Starts, StartWindow.Either(definition.StartLimit, state.Definition.StartLimit), d.Now),
             RestartCount = reason == StartReason.Restart ? slot.RestartCount + 1 : slot.RestartCount,
         };
         if (slot.Role == SlotRole.Holder)

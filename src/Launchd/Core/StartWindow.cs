@@ -38,6 +38,17 @@ internal static class StartWindow
         return all.Length > limit.Burst + 1 ? all[^(limit.Burst + 1)..] : all;
     }
 
+    /// <summary>
+    /// What a window has to be kept for while a slot may be started by either of two definitions, such as its own and that which a rollout that left it has
+    /// brought: the longer interval and the larger burst. What is unlimited asks for nothing.
+    /// </summary>
+    public static RateLimit Either(RateLimit one, RateLimit other)
+    {
+        if (one.IsUnlimited || other.IsUnlimited)
+            return one.IsUnlimited ? other : one;
+        return new RateLimit(Math.Max(one.Burst, other.Burst), one.Interval > other.Interval ? one.Interval : other.Interval);
+    }
+
     /// <summary>Whether one more start would exceed the limit.</summary>
     public static bool IsFull(ImmutableArray<Moment> starts, RateLimit limit, Moment now) =>
         !limit.IsUnlimited && Recent(starts, limit, now).Length >= limit.Burst;

@@ -36,6 +36,16 @@ public sealed class ValueTests
     }
 
     [Fact]
+    public void AWindowThatTwoDefinitionsMayDecideBy_IsKeptForBoth()
+    {
+        RateLimit often = new(5, TimeSpan.FromSeconds(1)), rare = new(2, TimeSpan.FromSeconds(60));
+        Assert.Equal(new RateLimit(5, TimeSpan.FromSeconds(60)), StartWindow.Either(often, rare));
+        Assert.Equal(rare, StartWindow.Either(RateLimit.Unlimited, rare));
+        Assert.Equal(rare, StartWindow.Either(rare, RateLimit.Unlimited));
+        Assert.True(StartWindow.Either(RateLimit.Unlimited, RateLimit.Unlimited).IsUnlimited);
+    }
+
+    [Fact]
     public void AnUnlimitedStartWindow_KeepsNothing() => Assert.Empty(StartWindow.Add([At(1)], RateLimit.Unlimited, At(2)));
 
     [Theory]
