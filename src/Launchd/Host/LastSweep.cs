@@ -26,7 +26,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     /// <summary>Somebody ended.</summary>
     public void Look()
     {
-        if (!_isOver && trees.Find() && trees.Orphans.All().Count == 0)
+        if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0)
             End();
     }
 

@@ -123,11 +123,18 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
             Note(pid, owner);
     }
 
+    /// <summary>
+    /// Whether those that were found last may have left others, as a program does that starts another and ends, over and over. It is chased for some rounds
+    /// only, by every look.
+    /// </summary>
+    public bool IsChasing { get; private set; }
+
     /// <summary>Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.</summary>
     public bool Find()
     {
         int looks = 0, entries = 0;
         bool isComplete = true;
+        IsChasing = true;
         for (int round = 0; round < MostRounds; round++)
         {
             _children.Clear();
@@ -147,6 +154,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
                 isComplete &= found != Kind.Pending;
             }
             entries += _children.Count;
+            IsChasing = mayHaveMore;
             if (!mayHaveMore || entries > MostEntries)
                 break;
         }

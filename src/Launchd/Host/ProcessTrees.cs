@@ -66,7 +66,7 @@ internal sealed class ProcessTrees
         if (scope == KillScope.Group)
             return isGroupAlive;
         bool isComplete = Find();
-        return isGroupAlive || !isComplete || instance.Orphans.Count > 0;
+        return isGroupAlive || !isComplete || instance.Orphans.Count > 0 || (Orphans.IsChasing && _killed.Contains(instance));
     }
 
     /// <summary>Sends a signal to as much of an instance as the scope says, to each process once; programs take the second for "at once".</summary>
@@ -130,7 +130,7 @@ internal sealed class ProcessTrees
             return true;
         _hasMore = !Orphans.Find();
         _completeIn = _hasMore ? -1 : _turn();
-        if (_hasMore)
+        if (_hasMore || IsChasing)
             _delays.After(TimeSpan.Zero, this, Progress);
         List<int> strays = Orphans.TakeNewStrays();
         if (strays.Count > 0)
@@ -143,10 +143,13 @@ internal sealed class ProcessTrees
         return !_hasMore;
     }
 
+    /// <summary>Somebody is to end, and one that starts another and ends may be his: it is chased until it is caught, or nobody waits any more.</summary>
+    public bool IsChasing => Orphans.IsChasing && (_killed.Count > 0 || _signalToAll == Kill);
+
     /// <summary>Goes on with a look that was not complete, whoever asked for it.</summary>
     public void FindMore()
     {
-        if (_hasMore)
+        if (_hasMore || IsChasing)
             _ = Find();
     }
 
