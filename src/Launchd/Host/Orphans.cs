@@ -134,9 +134,10 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     {
         int looks = 0, entries = 0;
         bool isComplete = true;
-        IsChasing = true;
         for (int round = 0; round < MostRounds; round++)
         {
+            // Nobody is chased whom we cannot see.
+            IsChasing = false;
             _children.Clear();
             if (!ChildList.AddOwn(_children))
                 return true;
