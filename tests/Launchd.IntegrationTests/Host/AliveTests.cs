@@ -128,9 +128,10 @@ public sealed class AliveTests
 
         Assert.Equal("stopped", (await control.Service("app")).GetProperty("state").GetString());
         Assert.All(Lines(supervisor), line => Assert.False(Living.IsAlive(PidOf(line)), line));
-        // Those that have ended are reaped a moment later.
-        string Children() => File.ReadAllText($"/proc/{pid}/task/{pid}/children");
-        await control.Until(() => Children().Length == 0, () => "children " + Children());
+        // Nobody lives any more, and those that have ended are reaped a moment later.
+        int[] Children() => [.. File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
+        Assert.DoesNotContain(Children(), Living.IsAlive);
+        await control.Until(() => Children().Length == 0, () => "children " + string.Join(' ', Children()));
         Assert.Equal(0, await supervisor.Stop());
     }
 
