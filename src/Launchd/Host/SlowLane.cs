@@ -23,10 +23,15 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
 
     /// <summary>Descriptors for one process. One that never closes keeps those that are behind it in its process, and no others.</summary>
     private const int MostTogether = 32;
+
+    /// <summary>How long the end of the supervisor waits for threads that give descriptors to a process: some system calls.</summary>
+    private const int HandingMilliseconds = 1000;
+
     private readonly object _lock = new();
     private readonly Queue<Work> _waiting = new();
     private int _threads;
     private int _working;
+    private int _handing;
     private int _busy;
     private bool _wasFull;
     private bool _isOver;
@@ -147,6 +152,10 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             _isOver = true;
             while (_waiting.TryDequeue(out Work left))
                 Leave(left);
+            // What a thread has taken and not handed over yet would be closed by our own end, which would wait for it.
+            long end = Environment.TickCount64 + HandingMilliseconds;
+            while (_handing > 0 && end - Environment.TickCount64 is > 0 and long rest)
+                Monitor.Wait(_lock, (int)rest);
         }
     }
 
@@ -229,6 +238,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             while (action is null && closing.Count < MostTogether && _waiting.TryPeek(out work) && work.Action is null)
                 closing.Add(_waiting.Dequeue().Number);
             count = Math.Max(1, closing.Count);
+            _handing += closing.Count > 0 ? 1 : 0;
             _working += count;
             _busy++;
             isLast = _busy == MostThreads;
@@ -252,7 +262,12 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
 
     private void CloseAll(ReadOnlySpan<int> numbers, bool mayLinger)
     {
-        if (numbers.IsEmpty || Closers?.TryClose(numbers) == true)
+        if (numbers.IsEmpty)
+            return;
+        bool isHanded = false;
+        bool isClosed = Closers?.TryClose(numbers, Hand) == true;
+        Hand();
+        if (isClosed)
             return;
         foreach (int number in numbers)
         {
@@ -263,6 +278,18 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
                 Closing.DoNotLinger(number);
             // close(2): the number is free even after EINTR or EIO on Linux, so the result is of no use.
             _ = HostLibc.close(number);
+        }
+
+        void Hand()
+        {
+            if (isHanded)
+                return;
+            isHanded = true;
+            lock (_lock)
+            {
+                _handing--;
+                Monitor.PulseAll(_lock);
+            }
         }
     }
 

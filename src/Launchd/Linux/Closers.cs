@@ -35,14 +35,18 @@ internal sealed unsafe class Closers : IDisposable
 
     /// <summary>Closes them, and waits until that is done, but so that it can be killed. False: no process can be made; none of them is closed.</summary>
     /// <param name="numbers">At most <see cref="ControlMessage.MaxDescriptorCount"/>; not used any more by the caller unless it is false.</param>
-    public bool TryClose(ReadOnlySpan<int> numbers)
+    /// <param name="handed">Called when they are in that process, so that nothing of ours can be the last that has them.</param>
+    public bool TryClose(ReadOnlySpan<int> numbers, Action? handed = null)
     {
         if (Send(numbers) is not { } sent)
             return false;
         // Where no process could be made after all, the queue is closed with its socket, here.
         using (sent)
         using (PidFd? closer = Start(sent))
+        {
+            handed?.Invoke();
             Reap(closer);
+        }
         return true;
     }
 
