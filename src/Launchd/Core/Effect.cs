@@ -93,6 +93,11 @@ internal abstract record Effect
     internal sealed record LookForUse(ServiceName Service) : Effect;
 
     /// <summary>
+    /// What is being born is to end: if it is not born soon, its birth is given up and has failed; else <see cref="Event.Spawned"/> follows as ever.
+    /// </summary>
+    internal sealed record EndBirth(InstanceId Instance) : Effect;
+
+    /// <summary>
     /// An instance is to end: of the listeners that the configuration has no more, keep new clients from those that nobody else will accept
     /// from, and look whether somebody waits in one. Ends with <see cref="Event.QueuesSeen"/>, at once or at any time later.
     /// </summary>

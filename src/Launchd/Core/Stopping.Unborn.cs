@@ -5,6 +5,14 @@ namespace Launchd.Core;
 /// <summary>The end of what is not born yet: nobody can be told, and what becomes of its birth is known later.</summary>
 internal static partial class Stopping
 {
+    private static void EndUnborn(Draft d, int service, SlotState slot, SlotPhase.Starting unborn, StopCause cause)
+    {
+        if (unborn.EndsFor is null)
+            d.Do(new Effect.EndBirth(unborn.Instance.Id));
+        if (unborn.EndsFor is not { } known || Weight(cause) > Weight(known))
+            d.SetPhase(service, slot, unborn with { EndsFor = cause });
+    }
+
     /// <summary>It was to end before it was born.</summary>
     public static void BeginWithNewborn(Draft d, int service, SlotState slot, StopCause cause)
     {

@@ -29,8 +29,7 @@ internal static partial class Stopping
         }
         if (slot.Phase is SlotPhase.Starting { IsBeingSpawned: true } unborn)
         {
-            if (unborn.EndsFor is not { } known || Weight(cause) > Weight(known))
-                d.SetPhase(service, slot, unborn with { EndsFor = cause });
+            EndUnborn(d, service, slot, unborn, cause);
             return;
         }
         if (slot.Phase is not SlotPhase.Live live)

@@ -232,18 +232,15 @@ internal sealed class Supervisor
                 case SlotPhase.Waiting:
                     d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
                     break;
-                case SlotPhase.Live { IsBeingSpawned: true }:
-                    break;
                 case SlotPhase.Live when mayStop:
-                case SlotPhase.Preparing: // nobody can depend on it, and it would be born while others end
+                case SlotPhase.Live { IsBeingSpawned: true } or SlotPhase.Preparing: // nobody can depend on it, and it would be born while others end
                     Stopping.Begin(d, service, slot, StopCause.Wish.Value);
                     break;
             }
         }
         foreach (SlotState beside in d[service].Beside)
         {
-            bool mayEnd = mayStop || beside.Phase is SlotPhase.Preparing;
-            if (mayEnd && beside.Phase is SlotPhase.Live { IsBeingSpawned: false })
+            if (mayStop || beside.Phase is SlotPhase.Preparing or SlotPhase.Live { IsBeingSpawned: true })
                 Stopping.Begin(d, service, beside, StopCause.Wish.Value);
         }
         if (d[service].HasLiveInstance)

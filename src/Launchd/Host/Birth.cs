@@ -3,14 +3,19 @@ using Launchd.Linux;
 
 namespace Launchd.Host;
 
-/// <summary>What one birth needs beside the instance: who gets which number, and what is closed afterwards.</summary>
+/// <summary>
+/// What one birth needs beside the instance: who gets which number, what is opened first, and what is closed afterwards. Made on the loop, then given to
+/// the thread that carries the birth out.
+/// </summary>
 internal sealed class Birth : IDisposable
 {
     private const int FirstPassed = 3;
 
     private readonly List<FileDescriptor> _owned = [];
+    private readonly List<FileDescriptor> _borrowed = [];
     private readonly List<(int Source, string? Key)> _passed = [];
     private readonly List<DescriptorMapping> _extra = [];
+    private readonly List<Opening> _openings = [];
     private int _input, _output, _error;
 
     public List<string> Names { get; } = [];
@@ -18,13 +23,44 @@ internal sealed class Birth : IDisposable
 
     public void Own(FileDescriptor taken) => _owned.Add(taken);
 
-    public void Standard(int input, int output, int error) => (_input, _output, _error) = (input, output, error);
+    /// <summary>The number of a descriptor, which stays its own until the birth is over, even if its owner closes it before.</summary>
+    public int Borrow(FileDescriptor descriptor)
+    {
+        bool isHeld = false;
+        descriptor.DangerousAddRef(ref isHeld);
+        if (isHeld)
+            _borrowed.Add(descriptor);
+        return descriptor.Number;
+    }
 
-    public void Pass(string name, int source, string? key)
+    public void Input(int number) => _input = number;
+
+    public void Output(int number) => _output = number;
+
+    public void Error(int number) => _error = number;
+
+    public void Pass(string name, FileDescriptor borrowed, string? key)
     {
         Names.Add(name);
-        _passed.Add((source, key));
+        _passed.Add((Borrow(borrowed), key));
     }
+
+    /// <summary>The same with what is opened only when the birth is carried out.</summary>
+    public void PassOpened(string key, Func<OpenResult<FileDescriptor>> open)
+    {
+        Names.Add(key);
+        _passed.Add((-1, key));
+        int place = _passed.Count - 1;
+        Open("file", $"file \"{key}\":", open, number => _passed[place] = (number, key));
+    }
+
+    /// <summary>Has something opened when the birth is carried out: not by the loop, because a file system may never answer.</summary>
+    /// <param name="stage">Of the failure.</param>
+    /// <param name="subject">With what the words of the failure begin.</param>
+    /// <param name="open">On the thread of the birth. What it opens is closed after it.</param>
+    /// <param name="use">Told the number.</param>
+    public void Open(string stage, string subject, Func<OpenResult<FileDescriptor>> open, Action<int> use) =>
+        _openings.Add(new Opening(stage, subject, open, use));
 
     public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
 
@@ -43,6 +79,21 @@ internal sealed class Birth : IDisposable
             ChannelNumber++;
         PassAt(ChannelNumber, theirs.Number);
         return true;
+    }
+
+    /// <summary>On the thread of the birth: opens what is to be opened. Null: all of it is; else what is not, and why.</summary>
+    /// <param name="waits">Told for what it waits, in words, before it does.</param>
+    public (string Stage, Errno Errno, string Text)? OpenAll(Action<string> waits)
+    {
+        foreach (Opening opening in _openings)
+        {
+            waits(opening.Subject.TrimEnd(':'));
+            if (!opening.Open().TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+                return (opening.Stage, failure.Errno, $"{opening.Subject} {failure}");
+            Own(opened);
+            opening.Use(opened.Number);
+        }
+        return null;
     }
 
     /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
@@ -78,5 +129,11 @@ internal sealed class Birth : IDisposable
     {
         foreach (FileDescriptor descriptor in _owned)
             descriptor.Dispose();
+        _owned.Clear();
+        foreach (FileDescriptor descriptor in _borrowed)
+            descriptor.DangerousRelease();
+        _borrowed.Clear();
     }
+
+    private sealed record Opening(string Stage, string Subject, Func<OpenResult<FileDescriptor>> Open, Action<int> Use);
 }

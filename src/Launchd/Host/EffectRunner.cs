@@ -49,6 +49,7 @@ internal sealed class EffectRunner : IDisposable
         {
             case Effect.Prepare e: _preparations.Begin(e.Instance, e.Definition); break;
             case Effect.Spawn e: Spawn(e); break;
+            case Effect.EndBirth e: Instances.EndBirth(e.Instance); break;
             case Effect.Signal e: Instances.Signal(e.Instance, e.Number, e.Scope); break;
             case Effect.RunCommand e: Instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
             case Effect.EndCommand e: Instances.EndCommand(e.Instance, e.Kind); break;
@@ -155,24 +156,15 @@ internal sealed class EffectRunner : IDisposable
         AcceptedConnection? connection = null;
         if (spawn.Connection is { } id)
             _connections.Remove(id, out connection);
-        // The child has copies of both: a connection must end when the child closes it.
-        using Preparations.Preparation prepared = _preparations.Take(spawn.Instance);
-        try
+        Preparations.Preparation prepared = _preparations.Take(spawn.Instance);
+        IReadOnlyList<(string, FileDescriptor)> stored = spawn.Stored.IsEmpty ? []
+            : [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
+        Instances.Begin(spawn, connection, prepared, stored, Keep);
+
+        ConnectionId Keep(AcceptedConnection unserved)
         {
-            IReadOnlyList<(string, FileDescriptor)> stored = spawn.Stored.IsEmpty ? []
-                : [.. spawn.Stored.Where(s => _received.ContainsKey(s.Id)).Select(s => (s.Name, _received[s.Id]))];
-            Event result = Instances.Start(spawn, connection, prepared, stored);
-            if (result is Event.SpawnFailed { Failure.IsShortage: true } failed && connection is not null)
-            {
-                _connections.Add(spawn.Connection!.Value, connection);
-                connection = null;
-                result = failed with { Connection = spawn.Connection };
-            }
-            _host.FeedResult(result);
-        }
-        finally
-        {
-            connection?.Dispose();
+            _connections.Add(spawn.Connection!.Value, unserved);
+            return spawn.Connection.Value;
         }
     }
 

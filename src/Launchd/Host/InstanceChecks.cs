@@ -72,5 +72,5 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
     }
 
     private StartProbeCommand Starter(RunningInstance instance) =>
-        (arguments, ended, out refused) => instances.StartBeside(instance, arguments, ended, out refused);
+        (arguments, ended, failed, out refused) => instances.StartBeside(instance, arguments, ended, failed, out refused);
 }

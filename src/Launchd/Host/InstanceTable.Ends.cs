@@ -33,7 +33,7 @@ internal sealed unsafe partial class InstanceTable
     private int Reap(int most)
     {
         _reaped.Clear();
-        while (_reaped.Count < most && Reaper.TryReap(out Reaped reaped))
+        while (_reaped.Count < most && Reaper.TryReap(out Reaped reaped, _onStop))
         {
             _trees.Orphans.Forget(reaped.Pid);
             _reaped.Add(reaped);
@@ -65,6 +65,8 @@ internal sealed unsafe partial class InstanceTable
             MainEnded(instance, reaped.Pid, status);
         else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
             command.End(status);
+        else
+            _ = _parts.Births.NoteEnd(reaped);
     }
 
     /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>

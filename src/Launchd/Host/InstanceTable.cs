@@ -16,13 +16,15 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     private readonly Dictionary<int, RunningInstance> _mains = [];
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly Func<int, bool> _isKnown;
+    private readonly Action<int, int, int> _onStop;
     private readonly Func<RunningInstance, int, bool> _isOthers;
 
     public InstanceTable(SupervisorHost host, HostParts parts)
     {
         _host = host;
+        _onStop = parts.Births.NoteStop;
         _parts = parts;
-        _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid);
+        _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid) || parts.Births.IsUnderWay(pid);
         // The commands beside an instance speak for it, as what they start does.
         _isOthers = (instance, pid) => _isKnown(pid) && !(_commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance.Id);
         Checks = new InstanceChecks(host, parts, this);
@@ -41,32 +43,14 @@ internal sealed unsafe partial class InstanceTable : IDisposable
 
     public RunningInstance? Find(InstanceId id) => _instances.GetValueOrDefault(id);
 
-    public Event Start(Effect.Spawn spawn, AcceptedConnection? connection, Preparations.Preparation prepared, IReadOnlyList<(string, FileDescriptor)> stored)
-    {
-        Provision provision = _parts.Descriptors.Provisions[spawn.Definition];
-        RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, provision);
-        // What was given to others may have been spoilt by them: looked at before it is handed out again.
-        if (connection is null)
-            _host.Guard.Check(provision, spawn.Slot);
-        Failure.SpawnFailed? failure = _parts.Launcher.Start(instance, connection, prepared, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)));
-        if (failure is not null)
-        {
-            Close(instance, mayServeAgain: true);
-            return new Event.SpawnFailed(spawn.Instance, failure);
-        }
-        _instances.Add(instance.Id, instance);
-        _mains.Add(instance.Process!.Pid, instance);
-        _trees.Orphans.Add(instance);
-        _host.Channels.Open(instance);
-        if (instance.ReadyPipe is { } pipe)
-            _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
-        return new Event.Spawned(spawn.Instance, instance.Process.Pid);
-    }
-
     public void Signal(InstanceId id, SignalNumber number, KillScope scope)
     {
         if (!_instances.TryGetValue(id, out RunningInstance? instance))
+        {
+            if (number == SignalNumber.Kill && _unborn.TryGetValue(id, out BirthOrder? unborn))
+                _parts.Births.GiveUp(unborn, "it is to end");
             return;
+        }
         // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
         // to end, the others must be able to hear it from the main one, so they go on as well.
         bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
@@ -78,41 +62,10 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             WatchForEnd(instance);
     }
 
-    public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
-    {
-        string? refused = null;
-        PidFd? process = _instances.TryGetValue(id, out RunningInstance? instance) ? _parts.Launcher.StartCommand(instance, arguments, out refused) : null;
-        if (process is null)
-        {
-            SupervisorLog.CommandFailed(_parts.Logger, instance?.Label ?? id.ToString(), kind.ToString().ToLowerInvariant(), refused ?? "it is over");
-            _host.FeedResult(new Event.CommandEnded(id, kind, Succeeded: false, $"cannot be run: {refused}"));
-            return;
-        }
-        _commands.Add(process.Pid, new RunningCommand(id, kind, process, status => CommandEnded(id, kind, status)));
-    }
-
-    public void EndCommand(InstanceId id, CommandKind kind)
-    {
-        foreach (RunningCommand command in _commands.Values)
-        {
-            if (command.Instance == id && command.Kind == kind)
-                command.Kill();
-        }
-    }
-
-    /// <summary>Starts a command whose exit code is an answer about the instance.</summary>
-    public IProbeCommand? StartBeside(RunningInstance instance, ImmutableArray<string> arguments, Action<ExitStatus> ended, out string? refused)
-    {
-        PidFd? process = _parts.Launcher.StartCommand(instance, arguments, out refused);
-        if (process is null)
-            return null;
-        RunningCommand command = new(instance.Id, null, process, ended);
-        _commands.Add(process.Pid, command);
-        return command;
-    }
-
     public void Release(InstanceId id)
     {
+        if (_unborn.TryGetValue(id, out BirthOrder? unborn))
+            _parts.Births.GiveUp(unborn, "it is over");
         if (!_instances.Remove(id, out RunningInstance? instance))
             return;
         bool hadLeftovers = _withLeftovers.Remove(instance);
@@ -155,15 +108,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             Close(instance, mayServeAgain: false);
         }
         foreach (RunningCommand command in _commands.Values)
-            command.Process.Dispose();
-    }
-
-    private void CommandEnded(InstanceId id, CommandKind kind, ExitStatus status)
-    {
-        if (status is not { Code: 0, Signal: 0 } && _instances.TryGetValue(id, out RunningInstance? instance))
-            SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
-        bool succeeded = status is { Code: 0, Signal: 0 };
-        _host.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
+            command.Dispose();
     }
 
     private void ReadNotifications(RunningInstance instance, int most)
@@ -306,26 +251,5 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         if (instance.Process is { } process)
             _host.Loop.Unwatch(process.Descriptor);
         instance.Dispose();
-    }
-
-    /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
-    private sealed class RunningCommand(InstanceId instance, CommandKind? kind, PidFd process, Action<ExitStatus> onEnd) : IProbeCommand
-    {
-        public InstanceId Instance => instance;
-        public CommandKind? Kind => kind;
-        public PidFd Process => process;
-
-        // Before Linux 6.9 by the number, which is still its own: it was not reaped.
-        public void Kill()
-        {
-            if (process.SignalGroup(SignalNumber.Kill.Value) == Errno.EINVAL)
-                _ = Libc.kill(-process.Pid, SignalNumber.Kill.Value);
-        }
-
-        public void End(ExitStatus status)
-        {
-            process.Dispose();
-            onEnd(status);
-        }
     }
 }

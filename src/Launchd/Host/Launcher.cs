@@ -9,75 +9,108 @@ using Launchd.Model;
 namespace Launchd.Host;
 
 /// <summary>
-/// Turns a definition and the descriptors of one instance into a <see cref="SpawnRequest"/>: who gets which number, the environment, the
-/// placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
+/// Turns a definition and the descriptors of one instance into the order of a birth, and on the thread of that into a <see cref="SpawnRequest"/>: who gets
+/// which number, the environment, the placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
 /// </summary>
-internal sealed class Launcher(
-    DescriptorTable descriptors, Spawner spawner, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
+internal sealed partial class Launcher(
+    DescriptorTable descriptors, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
     private const int PipeCloseOnExec = 0x80000;
 
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
 
-    /// <summary>Starts the main process of an instance. Null: it runs; else why not, and the instance holds nothing that matters.</summary>
-    /// <param name="instance">Gets its process, notify socket and pipes.</param>
-    /// <param name="connection">Accepted for it; borrowed. Null: none.</param>
-    /// <param name="prepared">The connections that were made for it, borrowed.</param>
-    /// <param name="stored">Descriptors of its store, borrowed, in the order in which they follow the files.</param>
+    /// <summary>
+    /// Orders the birth of an instance's main process: what the loop owns is gathered now, and everything that may wait for a file system is left to the thread
+    /// of the birth. Null: it is refused, and the instance holds nothing that matters.
+    /// </summary>
+    /// <param name="instance">Gets its notify socket and pipes, and with the birth its process.</param>
+    /// <param name="connection">Accepted for it; borrowed until the birth is over. Null: none.</param>
+    /// <param name="prepared">The connections that were made for it, borrowed as well.</param>
+    /// <param name="stored">Descriptors of its store, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
-    public Failure.SpawnFailed? Start(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
-        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady)
+    /// <param name="then">Called on the loop with what became of the birth.</param>
+    /// <param name="cleanup">Called on the loop when nothing of the birth is left.</param>
+    /// <param name="refused">Why there is no order.</param>
+    public BirthOrder? Order(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady, Action<BirthOrder> then, Action cleanup,
+        out Failure.SpawnFailed? refused)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User;
-        if (user.Problem is { } problem)
-            return Refuse(service, "user", Errno.ESRCH, problem);
-        using Birth birth = new();
-        if (OpenNotify(instance, service) is { } notifyRefused)
-            return notifyRefused;
-        if (GatherPassed(instance, birth, connection, prepared, stored) is { } refused)
-            return refused;
-        if (GatherStandard(instance, birth, connection, user, onReady) is { } standardRefused)
-            return standardRefused;
-        if (OpenReadyPipe(instance, birth, service) is { } readyRefused)
-            return readyRefused;
-        if (!birth.OpenChannel(instance, out Errno channelRefused))
-            return Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
+        refused = user.Problem is { } problem ? Refuse(service, "user", Errno.ESRCH, problem) : null;
+        if (refused is not null)
+            return null;
+        Birth birth = new();
+        refused = OpenNotify(instance, service);
+        refused ??= GatherPassed(instance, birth, connection, prepared, stored);
+        refused ??= GatherStandard(instance, birth, connection, user, onReady);
+        refused ??= OpenReadyPipe(instance, birth, service);
+        if (refused is null && !birth.OpenChannel(instance, out Errno channelRefused))
+            refused = Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
+        if (refused is not null)
+        {
+            birth.Dispose();
+            return null;
+        }
         LaunchOutline outline = _outlines.Of(service, user);
-        if (BuildEnvironment(instance, birth, connection, outline, out List<string> environment, out string? searchPath) is { } environmentRefused)
-            return environmentRefused;
-        SpawnRequest request = Describe(instance, birth, outline, service.Command, environment, searchPath, isMain: true);
-        if (spawner.Start(request, out PidFd? child) is { } failure)
-            return Explain(service, request, failure);
-        instance.Process = child;
-        instance.Group = child!.Pid;
-        return null;
+        string? notifyPath = instance.Notify?.Path;
+        return new BirthOrder(service.Name, Work, then) { Cleanup = cleanup };
+
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner)
+        {
+            using (birth)
+                return GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
+        }
     }
 
-    /// <summary>Starts a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
-    public PidFd? StartCommand(RunningInstance instance, ImmutableArray<string> arguments, out string? refused)
+    /// <summary>Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
+    /// <returns>Null: it is refused.</returns>
+    public BirthOrder? OrderCommand(RunningInstance instance, ImmutableArray<string> arguments, Action<BirthOrder> then, out string? refused)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User;
-        using Birth birth = new();
         refused = user.Problem;
         if (refused is not null)
             return null;
-        birth.Standard(nothing.Number, nothing.Number, nothing.Number);
+        Birth birth = new();
+        birth.Input(nothing.Number);
+        birth.Output(nothing.Number);
+        birth.Error(nothing.Number);
         if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, user, "command", addToPump: true) is { } pipe)
-            birth.Standard(nothing.Number, pipe.Number, pipe.Number);
-        LaunchOutline outline = _outlines.Of(service, user);
-        if (BuildEnvironment(instance, birth, null, outline, out List<string> environment, out string? searchPath) is { } failed)
         {
-            refused = failed.Text;
-            return null;
+            birth.Output(pipe.Number);
+            birth.Error(pipe.Number);
         }
-        environment.Add($"MAINPID={instance.Process?.Pid ?? 0}");
-        SpawnRequest request = Describe(instance, birth, outline, arguments, environment, searchPath, isMain: false);
-        if (spawner.Start(request, out PidFd? child) is { } failure)
-            refused = Describe(service, request, failure);
-        return child;
+        LaunchOutline outline = _outlines.Of(service, user);
+        string? notifyPath = instance.Notify?.Path;
+        int mainPid = instance.Process?.Pid ?? 0;
+        return new BirthOrder(service.Name, Work, then);
+
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner)
+        {
+            using (birth)
+                return GiveBirth(order, spawner, instance, birth, outline, arguments, connection: null, notifyPath, mainPid);
+        }
+    }
+
+    // On the thread of the birth: of the instance only what never changes may be read. A command has the pid of the main process, which has none itself.
+    private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth, LaunchOutline outline,
+        ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
+    {
+        ServiceDefinition service = instance.Definition;
+        if (birth.OpenAll(waitsFor => order.WaitsFor = waitsFor) is (string stage, Errno errno, string text))
+            return Refuse(service, stage, errno, text);
+        if (BuildEnvironment(order, instance, birth, connection, outline, notifyPath, out List<string> environment, out string? searchPath) is { } refused)
+            return refused;
+        if (mainPid is { } pid)
+            environment.Add($"MAINPID={pid}");
+        order.WaitsFor = $"working directory {service.Execution.WorkingDirectory}, or the program \"{command[0]}\"";
+        SpawnRequest request = Describe(instance, birth, outline, command, environment, searchPath, isMain: mainPid is null);
+        if (spawner.Start(request, out PidFd? child, order.Seen, order.AwaitStop) is { } failure)
+            return Explain(service, request, failure);
+        order.Child = child;
+        return null;
     }
 
     private static SpawnRequest Describe(RunningInstance instance, Birth birth, LaunchOutline outline, ImmutableArray<string> command,
@@ -137,12 +170,12 @@ internal sealed class Launcher(
         ServiceDefinition service = instance.Definition;
         bool isInetd = service.Input is InputSource.Socket;
         if (!isInetd && connection is not null)
-            birth.Pass(connection.Name, connection.Descriptor.Number, null);
+            birth.Pass(connection.Name, connection.Descriptor, null);
         if (!isInetd && connection is null)
         {
             foreach ((ListenerDefinition definition, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
             {
-                birth.Pass(definition.Name, listener.Descriptor.Number, definition.Key);
+                birth.Pass(definition.Name, listener.Descriptor, definition.Key);
                 descriptors.Give(instance, listener.Descriptor);
             }
         }
@@ -150,80 +183,72 @@ internal sealed class Launcher(
         {
             string key = held.Definition.Key;
             if (prepared.Find(key) is { } made)
-            {
-                birth.Pass(key, made.Number, key);
-                continue;
-            }
-            if (!instance.Provision.Open(held, out bool isOwned).TryGet(out FileDescriptor? file, out OpenFailure? failure))
-                return Refuse(service, "file", failure.Errno, $"file \"{key}\": {failure}");
-            if (isOwned)
-                birth.Own(file);
-            birth.Pass(key, file.Number, key);
+                birth.Pass(key, made, key);
+            else if (held.Descriptor is { } shared)
+                birth.Pass(key, shared, key);
+            else
+                birth.PassOpened(key, instance.Provision.Opening(held));
         }
         foreach ((string name, FileDescriptor descriptor) in stored)
-            birth.Pass(name, descriptor.Number, null);
+            birth.Pass(name, descriptor, null);
         return null;
     }
 
     private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
-        int socket = connection?.Descriptor.Number ?? -1;
+        int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
         if (connection is null && service.Input is InputSource.Socket)
         {
             FileDescriptor listener = instance.Provision.Listeners(instance.Slot).First().Listener.Descriptor;
             descriptors.Give(instance, listener);
-            socket = listener.Number;
+            socket = birth.Borrow(listener);
         }
-        int input = nothing.Number;
-        if (service.Input is InputSource.Socket)
-            input = socket;
+        birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
         if (service.Input is InputSource.File file)
         {
             FileRequest wanted = new() { Path = file.FilePath, User = user.Credentials };
-            if (!FileOpener.Open(wanted).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
-                return Refuse(service, "input", failure.Errno, $"input {failure}");
-            birth.Own(opened);
-            input = opened.Number;
+            birth.Open("input", "input", () => FileOpener.Open(wanted), birth.Input);
         }
         if (service.Ready is Readiness.Output pattern)
             pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
-        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, out int output) is { } refused)
-            return refused;
-        int error = output;
         bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
-        if (!isSame && OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, out error) is { } errorRefused)
-            return errorRefused;
-        birth.Standard(input, output, error);
-        return null;
+        Action<int> use = isSame ? Both : birth.Output;
+        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, use) is { } refused)
+            return refused;
+        return isSame ? null : OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, birth.Error);
+
+        void Both(int number)
+        {
+            birth.Output(number);
+            birth.Error(number);
+        }
     }
 
     private Failure.SpawnFailed? OpenOutput(
-        RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket, FileDescriptor inherited, ResolvedUser user, out int number)
+        RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket, FileDescriptor inherited, ResolvedUser user, Action<int> use)
     {
-        number = nothing.Number;
         switch (target)
         {
             case OutputTarget.Log:
                 if (OpenLogPipe(instance, birth, user, stream, addToPump: true) is not { } pipe)
                     return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
-                number = pipe.Number;
-                return null;
+                use(pipe.Number);
+                break;
             case OutputTarget.Inherit:
-                number = inherited.Number;
-                return null;
+                use(inherited.Number);
+                break;
             case OutputTarget.Socket:
-                number = socket;
-                return null;
+                use(socket);
+                break;
             case OutputTarget.File file:
-                if (!FileOpener.OpenOutput(file.FilePath, user.Credentials).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
-                    return Refuse(instance.Definition, stream, failure.Errno, $"{stream} {failure}");
-                birth.Own(opened);
-                number = opened.Number;
-                return null;
+                birth.Open(stream, stream, () => FileOpener.OpenOutput(file.FilePath, user.Credentials), use);
+                break;
             default:
-                return null;
+                use(nothing.Number);
+                break;
         }
+        return null;
     }
 
     private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
@@ -260,24 +285,24 @@ internal sealed class Launcher(
         return null;
     }
 
-    private static Failure.SpawnFailed? BuildEnvironment(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, LaunchOutline outline, out List<string> environment, out string? searchPath)
+    private static Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth, AcceptedConnection? connection,
+        LaunchOutline outline, string? notifyPath, out List<string> environment, out string? searchPath)
     {
         environment = [];
         searchPath = outline.SearchPath;
         IReadOnlyList<string>? texts = outline.Environment;
-        if (texts is null && ReadEnvironment(instance, birth, outline, out texts, out searchPath) is { } refused)
+        if (texts is null && ReadEnvironment(order, instance, birth, outline, out texts, out searchPath) is { } refused)
             return refused;
         environment.EnsureCapacity(texts.Count + 16);
         // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
         environment.Add(InstanceMark.Variable(instance.Mark));
         environment.Add(InstanceMark.NumberName + "=" + instance.Id.Number.ToString(CultureInfo.InvariantCulture));
         environment.AddRange(texts);
-        AddProtocol(instance, birth, connection, environment);
+        AddProtocol(instance, birth, connection, notifyPath, environment);
         return null;
     }
 
-    private static Failure.SpawnFailed? ReadEnvironment(
+    private static Failure.SpawnFailed? ReadEnvironment(BirthOrder order,
         RunningInstance instance, Birth birth, LaunchOutline outline, out IReadOnlyList<string> texts, out string? searchPath)
     {
         ServiceDefinition service = instance.Definition;
@@ -286,6 +311,7 @@ internal sealed class Launcher(
         searchPath = null;
         foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
         {
+            order.WaitsFor = $"environment file {file.FilePath}";
             if (EnvironmentFileReader.Read(file.FilePath, outline.User.Credentials, variables) is { } problem && !file.IsOptional)
                 return Refuse(service, "environment file", Errno.ENOENT, $"environment file {file.FilePath}: {problem}");
         }
@@ -296,7 +322,8 @@ internal sealed class Launcher(
         return null;
     }
 
-    private static void AddProtocol(RunningInstance instance, Birth birth, AcceptedConnection? connection, List<string> environment)
+    private static void AddProtocol(
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, string? notifyPath, List<string> environment)
     {
         ServiceDefinition service = instance.Definition;
         if (birth.Names.Count > 0 && service.ListenEnvironment)
@@ -305,8 +332,8 @@ internal sealed class Launcher(
             environment.Add("LISTEN_FDNAMES=" + string.Join(':', birth.Names));
             birth.PidVariables.Add("LISTEN_PID");
         }
-        if (instance.Notify is { } notify)
-            environment.Add("NOTIFY_SOCKET=" + notify.Path);
+        if (notifyPath is not null)
+            environment.Add("NOTIFY_SOCKET=" + notifyPath);
         if (service.Watchdog is { } watchdog)
         {
             environment.Add("WATCHDOG_USEC=" + ((long)watchdog.TotalMicroseconds).ToString(CultureInfo.InvariantCulture));
@@ -331,45 +358,5 @@ internal sealed class Launcher(
         "slot" => instance.Slot.ToString(CultureInfo.InvariantCulture),
         "generation" => instance.Generation.ToString(CultureInfo.InvariantCulture),
         _ => birth.NumberOf(placeholder["fd:".Length..]).ToString(CultureInfo.InvariantCulture),
-    };
-
-    // What is opened for the child before its birth is the supervisor's, so it is the supervisor that has nothing left.
-    private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
-        new(stage, errno.Value, $"cannot start {service.Name}: {text}") { IsShortage = errno.IsShortage };
-
-    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
-        new(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {Describe(service, request, failure)}")
-        {
-            // Past that stage the child's own limits decide, and they will be the same the next time.
-            IsShortage = failure.Stage == SpawnStage.Clone && (failure.Errno.IsShortage || failure.Errno == Errno.EAGAIN),
-        };
-
-    private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
-    {
-        Execution execution = service.Execution;
-        return failure.Stage switch
-        {
-            SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
-            SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}"
-                + (failure.Errno == Errno.EACCES && execution.User is { } who ? $" (it is entered with the rights of \"{who}\")" : ""),
-            SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
-                $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
-            SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
-            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES
-                ? " (a value below the present one needs root)" : ""),
-            _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
-        };
-    }
-
-    private static string ExecText(Errno errno) =>
-        errno == Errno.ENOEXEC ? errno.Text + " (a script needs a first line such as #!/bin/sh)" : errno.Text;
-
-    private static string Words(SpawnStage stage) => stage switch
-    {
-        SpawnStage.OomScore => "oom score",
-        SpawnStage.WorkingDirectory => "working directory",
-        SpawnStage.ParentDeath => "parent death signal",
-        SpawnStage.NoNewPrivileges => "no new privileges",
-        _ => stage.ToString().ToLowerInvariant(),
     };
 }

@@ -17,7 +17,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
 
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
 
-    /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>. Null: refused.</summary>
+    /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.</summary>
     public NotifySocket? Take(RunningInstance instance, out Errno refused)
     {
         refused = Errno.None;
@@ -30,7 +30,8 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         if (instance.Access == NotifyAccess.All)
             opened.NameSenders();
         opened.Owner = instance;
-        refused = loop.Watch(opened.Descriptor, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => Read(opened));
+        // Nobody can be told apart before there is a process: read from its birth on.
+        refused = loop.Watch(opened.Descriptor, IoReadiness.None, SupervisorHost.NotifyPriority, _ => Read(opened));
         if (refused == Errno.None)
             return opened;
         opened.Dispose();
@@ -51,10 +52,12 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         socket.Owner = instance;
         if (instance.Access == NotifyAccess.All)
             socket.NameSenders();
-        // Nobody read it while it rested, if its service was held up.
-        loop.Change(socket.Descriptor, IoReadiness.Readable);
+        loop.Change(socket.Descriptor, IoReadiness.None);
         return socket;
     }
+
+    /// <summary>Its instance is born: what that has sent is read from now on.</summary>
+    public void Listen(NotifySocket socket) => loop.Change(socket.Descriptor, IoReadiness.Readable);
 
     /// <param name="instance">It is over.</param>
     /// <param name="socketTaken">Of an instance that is over.</param>
@@ -63,7 +66,10 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
     {
         socketTaken.Owner = null;
         if (mayServeAgain && _resting.TryAdd((instance.Id.Service, instance.Slot), socketTaken))
+        {
+            loop.Change(socketTaken.Descriptor, IoReadiness.Readable);
             return;
+        }
         loop.Unwatch(socketTaken.Descriptor);
         socketTaken.Dispose();
     }

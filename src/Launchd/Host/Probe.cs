@@ -20,10 +20,11 @@ internal interface IProbeCommand
 }
 
 /// <summary>
-/// Starts a command whose exit code is a probe's answer; the action is called on the loop when it was reaped. Null: refused, for the
-/// reason given.
+/// Starts a command whose exit code is a probe's answer. Later, on the loop, one of the actions is called: when it was reaped, or when it is known that it
+/// could not be started. Null: refused at once, for the reason given.
 /// </summary>
-internal delegate IProbeCommand? StartProbeCommand(ImmutableArray<string> arguments, Action<ExitStatus> ended, out string? refused);
+internal delegate IProbeCommand? StartProbeCommand(
+    ImmutableArray<string> arguments, Action<ExitStatus> ended, Action<string> failed, out string? refused);
 
 /// <summary>
 /// Asks one target whether it answers, without ever waiting: connects, for HTTP sends a request and reads the first line, for a command
@@ -71,11 +72,17 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
 
     private void Run(ImmutableArray<string> arguments)
     {
-        IProbeCommand? started = start(arguments, Ended, out string? refused);
+        IProbeCommand? started = start(arguments, Ended, Refuse, out string? refused);
         if (started is null)
-            Answer(false, $"could not be started: {refused}");
+            Refuse(refused!);
         else
             _command = started;
+    }
+
+    private void Refuse(string why)
+    {
+        _command = null;
+        Answer(false, $"could not be started: {why}");
     }
 
     private void Ended(ExitStatus status)

@@ -51,11 +51,11 @@ internal sealed class Provision(ServiceDefinition definition)
         }
     }
 
-    /// <summary>One of its files: the one that all share, or one opened for this instance, which the caller then owns.</summary>
-    public OpenResult<FileDescriptor> Open(HeldFile file, out bool isOwned)
+    /// <summary>What opens one of its files that each instance gets anew; from any thread.</summary>
+    public Func<OpenResult<FileDescriptor>> Opening(HeldFile file)
     {
-        isOwned = file.Descriptor is null;
-        return file.Descriptor is null ? DescriptorTable.OpenFile(file.Definition, Users, User.Credentials) : file.Descriptor;
+        (UserTable users, Credentials? user) = (Users, User.Credentials);
+        return () => DescriptorTable.OpenFile(file.Definition, users, user);
     }
 
     /// <summary>Puts another listener into the place of one.</summary>

@@ -143,13 +143,13 @@ internal sealed class SupervisorHost : IDisposable
             }
             host.EndTurn();
             host.Retired.CloseUnused();
-            bool hasWork = host.Loop.Wait(host._isTurnAwaited || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
+            bool hasWork = host.Loop.Wait(host.MayBeginTurn || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
             // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
             if (boot.OwesCollection && !hasWork && !host._isTurnAwaited)
                 boot.Collect();
             for (int i = 0; i < MostTimersInATurn && host.ExitCode is null && host.Timers.TryTakeDue(Now, out TimerKey key); i++)
                 host.Fire(key);
-            if (host.ExitCode is null && host._isTurnAwaited)
+            if (host.ExitCode is null && host.MayBeginTurn)
                 host.BeginTurn();
             _heap.Look();
         }
@@ -172,6 +172,9 @@ internal sealed class SupervisorHost : IDisposable
         }
         _endOfTurn.Clear();
     }
+
+    // More births are ordered when those before are about to begin; the end of one wakes the loop.
+    private bool MayBeginTurn => _isTurnAwaited && Parts.Births.HasRoom;
 
     private void BeginTurn()
     {
@@ -360,6 +363,7 @@ internal sealed record HostParts
     public required RuntimeDirectory Directory { get; init; }
     public required DescriptorTable Descriptors { get; init; }
     public required Launcher Launcher { get; init; }
+    public required Births Births { get; init; }
     public required LogPump Pump { get; init; }
     public required Delays Delays { get; init; }
     public required NotifySockets NotifySockets { get; init; }

@@ -18,6 +18,7 @@ internal static unsafe class SupervisorRun
 
     /// <summary>Descriptors that the loop and the pump still take, and those of one process in the making.</summary>
     private const int LeastRoom = 40;
+    private const ulong PlentyOfDescriptors = 4096;
 
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
@@ -35,7 +36,7 @@ internal static unsafe class SupervisorRun
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
-        using Spawner spawner = MakeSpawner(carrier, fileLimit.Hard);
+        List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
@@ -46,6 +47,7 @@ internal static unsafe class SupervisorRun
         using Mailbox mailbox = new();
         using Delays delays = new(loop);
         using SlowLanes lanes = new(mailbox, delays, closers);
+        using Births births = new(mailbox, delays, spawners);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
         (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
@@ -79,7 +81,8 @@ internal static unsafe class SupervisorRun
             Lanes = lanes,
             Directory = directory,
             Descriptors = descriptors,
-            Launcher = new Launcher(descriptors, spawner, pump, nothing, console, notifySockets, fileLimit),
+            Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit),
+            Births = births,
             Pump = pump,
             Journal = journal,
             Logger = logger,
@@ -96,7 +99,7 @@ internal static unsafe class SupervisorRun
             Announce(definition, parts, warnings, pump);
             foreach (string lack in KernelFacts.Lacks(isSupervisor: true))
                 SupervisorLog.Hindered(logger, lack);
-            if (spawner.Carrier == SpawnCarrier.Exec)
+            if (births.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
             code = host.Run(pause);
             server.AnswerShutdown();
@@ -148,11 +151,17 @@ internal static unsafe class SupervisorRun
         SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
     }
 
-    private static Spawner MakeSpawner(SpawnCarrier? carrier, ulong fileLimit)
+    /// <summary>One for each processor, from two to eight. They live as long as the process: threads that hang may hold some at its end.</summary>
+    private static List<Spawner> MakeSpawners(SpawnCarrier? carrier, ulong fileLimit)
     {
         try
         {
-            return new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment());
+            List<Spawner> spawners = [new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment())];
+            // Where there are few descriptors, those that follow are worth more than how long a birth takes.
+            bool hasPlenty = fileLimit >= PlentyOfDescriptors;
+            while (spawners.Count < Math.Clamp(Environment.ProcessorCount, 2, 8))
+                spawners.Add(spawners[0].Another(hasPlenty ? OpenNull() : null));
+            return spawners;
         }
         catch (SystemCallException refused) when (refused.Errno == Errno.EMFILE)
         {

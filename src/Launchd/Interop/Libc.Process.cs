@@ -8,6 +8,7 @@ internal static unsafe partial class Libc
     public const int CLONE_VM = 0x100;
     public const int CLONE_FILES = 0x400;
     public const int CLONE_PIDFD = 0x1000;
+    public const int CLONE_CHILD_SETTID = 0x01000000;
     public const int CLONE_VFORK = 0x4000;
 
     public const int P_ALL = 0;

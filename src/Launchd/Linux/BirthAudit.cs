@@ -19,10 +19,15 @@ internal sealed unsafe class BirthAudit(string file)
     public static BirthAudit? FromEnvironment() => Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? new BirthAudit(file) : null;
 
     /// <summary>Waits for the child's stop at its execve(2), compares, and lets it go on.</summary>
-    public void Look(PidFd child, SpawnRequest request)
+    /// <param name="child">It was born on this thread.</param>
+    /// <param name="request">What it should be.</param>
+    /// <param name="awaitStop">Returns when it has stopped, or ended, as another thread tells that waits for all children. Null: nobody does.</param>
+    public void Look(PidFd child, SpawnRequest request, Action? awaitStop)
     {
+        awaitStop?.Invoke();
         byte* info = stackalloc byte[128];
-        while (Libc.waitid(Libc.P_PIDFD, child.Descriptor.Number, info, Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT) < 0 && Errno.Last == Errno.EINTR)
+        int which = child.Descriptor.Number;
+        while (awaitStop is null && Libc.waitid(Libc.P_PIDFD, which, info, Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT) < 0 && Errno.Last == Errno.EINTR)
         {
         }
         string verdict = Judge(child.Pid, request);

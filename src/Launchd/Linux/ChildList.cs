@@ -6,8 +6,8 @@ using Launchd.Interop;
 namespace Launchd.Linux;
 
 /// <summary>
-/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Our own list is exact, since
-/// nobody but the loop reaps; of another process a child may be missed that comes or ends meanwhile.
+/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Of our own orphans the list is exact, since
+/// nobody but the loop reaps them; of another process a child may be missed that comes or ends meanwhile.
 /// </summary>
 internal static unsafe class ChildList
 {
@@ -16,18 +16,30 @@ internal static unsafe class ChildList
 
     private static readonly byte[] Buffer = new byte[64 << 10];
 
-    // Opened once and read from its start each time: opening it took a tenth of a restart. Lives as long as the process.
-    private static FileDescriptor? _own;
+    // A child is in the list of the thread that gave birth to it, an orphan in that of the first thread. Such threads never end.
+    private static readonly Lock Parents = new();
+    private static Own[] _own = [new Own(Libc.getpid())];
 
     /// <summary>Adds our own children, oldest first, ended ones that were not reaped included. False: they cannot be read now.</summary>
     public static bool AddOwn(List<int> children)
     {
-        if (!ProcFile.IsOwn)
-            return false;
-        int self = Libc.getpid();
-        // A supervisor without descriptors today may have some tomorrow.
-        _own ??= Files.OpenToRead($"/proc/self/task/{self}/children", out _);
-        if (_own is null)
+        bool isComplete = ProcFile.IsOwn;
+        foreach (Own thread in isComplete ? Volatile.Read(ref _own) : [])
+            isComplete &= AddOf(thread, children);
+        return isComplete;
+    }
+
+    /// <summary>This thread has children of its own from now on, and never ends.</summary>
+    public static void AddParent()
+    {
+        int thread = Libc.Pump.gettid();
+        lock (Parents)
+            Volatile.Write(ref _own, [.. _own, new Own(thread)]);
+    }
+
+    private static bool AddOf(Own thread, List<int> children)
+    {
+        if (thread.Open() is not { } list)
             return false;
         nint position = 0;
         int kept = 0;
@@ -35,7 +47,7 @@ internal static unsafe class ChildList
         {
             nint got;
             fixed (byte* buffer = Buffer)
-                got = Libc.pread(_own.Number, buffer + kept, (nuint)(Buffer.Length - kept), position);
+                got = Libc.pread(list.Number, buffer + kept, (nuint)(Buffer.Length - kept), position);
             if (got <= 0)
                 break;
             position += got;
@@ -91,5 +103,14 @@ internal static unsafe class ChildList
         }
         rest.CopyTo(text);
         return rest.Length;
+    }
+
+    /// <summary>The list of one of our own threads, opened once and read from its start each time: opening it took a tenth of a restart.</summary>
+    private sealed class Own(int thread)
+    {
+        private FileDescriptor? _list;
+
+        /// <summary>Null: it cannot be read now. A supervisor without descriptors today may have some tomorrow.</summary>
+        public FileDescriptor? Open() => _list ??= Files.OpenToRead($"/proc/self/task/{thread}/children", out _);
     }
 }

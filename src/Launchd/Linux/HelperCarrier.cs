@@ -8,7 +8,7 @@ namespace Launchd.Linux;
 
 /// <summary>
 /// The supervisor's side of <see cref="SpawnCarrier.Exec"/>: posix_spawn(3) of this program, with the plan in a memfd and a pipe for the
-/// report, and then waits until the helper has become the child or has failed. Main thread only, as the other carrier.
+/// report, and then waits until the helper has become the child or has failed. For one thread at a time, as the other carrier.
 /// </summary>
 internal sealed unsafe class HelperCarrier(ExecPlan plan)
 {
@@ -28,7 +28,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         [.. Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>().Select(v => CString.From($"{v.Key}={v.Value}"))];
 
     /// <summary>As <see cref="Spawner.Start"/>.</summary>
-    public SpawnFailure? Start(SpawnRequest request, out PidFd? child)
+    public SpawnFailure? Start(SpawnRequest request, int* seen, out PidFd? child)
     {
         child = null;
         Span<int> sources = new int[request.Descriptors.Count];
@@ -52,6 +52,8 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
                 return new SpawnFailure(SpawnStage.Clone, refused);
             refused = StartHelper(memory, lifted, sources, out PidFd? helper);
             lifted.Dispose();
+            if (seen != null && helper is not null)
+                Volatile.Write(ref *seen, helper.Pid);
             return refused != Errno.None ? new SpawnFailure(SpawnStage.Clone, refused) : Follow(report, helper!, out child);
         }
         finally

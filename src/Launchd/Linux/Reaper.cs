@@ -15,8 +15,10 @@ internal static unsafe class Reaper
 {
     private const int SIGTRAP = 5;
 
-    /// <summary>The next child that has ended; false: none has. On the main thread, which is the parent of all children.</summary>
-    public static bool TryReap(out Reaped reaped)
+    /// <summary>The next child that has ended, whichever thread it is a child of; false: none has.</summary>
+    /// <param name="reaped">Which, and how.</param>
+    /// <param name="onStop">Told of a traced child that has stopped: its pid, how, and the signal.</param>
+    public static bool TryReap(out Reaped reaped, Action<int, int, int> onStop)
     {
         byte* info = stackalloc byte[Libc.SignalInfoBytes];
         while (true)
@@ -42,7 +44,7 @@ internal static unsafe class Reaper
                     reaped = new Reaped(pid, 0, status, how == Libc.CLD_DUMPED);
                     return true;
                 default:
-                    LetGo(pid, how, status);
+                    onStop(pid, how, status);
                     break;
             }
         }
@@ -50,9 +52,10 @@ internal static unsafe class Reaper
 
     /// <summary>
     /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for us.
-    /// It goes on as if it had no tracer, and gets the signal for which it stopped.
+    /// It goes on as if it had no tracer, and gets the signal for which it stopped. Its tracer is the thread whose child it is.
     /// </summary>
-    private static void LetGo(int pid, int how, int signal)
+    /// <returns>False: it is not traced by this thread.</returns>
+    public static bool LetGo(int pid, int how, int signal)
     {
         byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
         // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes from the
@@ -60,6 +63,6 @@ internal static unsafe class Reaper
         bool isOfExec = signal == SIGTRAP && SpawnLibc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
             && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
         bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;
-        _ = SpawnLibc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0);
+        return SpawnLibc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0) == 0;
     }
 }

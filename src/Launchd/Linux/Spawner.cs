@@ -10,20 +10,19 @@ internal readonly record struct SpawnFailure(SpawnStage Stage, Errno Errno);
 
 /// <summary>
 /// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), further down the parent's stack, into one small
-/// method that carries out an <see cref="ExecPlan"/>. Only on the main thread: a parent-death signal belongs to the thread that
-/// made the child (prctl(2)).
+/// method that carries out an <see cref="ExecPlan"/>. One belongs to one thread at a time, and a parent-death signal to the thread that made the
+/// child (prctl(2)): whoever gives birth to such must live as long as they are to.
 /// </summary>
-internal sealed unsafe class Spawner : IDisposable
+internal sealed unsafe partial class Spawner : IDisposable
 {
     /// <summary>Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.</summary>
     private const int StackGapBytes = 64 << 10;
 
     private const int F_DUPFD_CLOEXEC = 1030;
-    private const int O_CLOEXEC = 0x80000;
     private const int SIGCHLD = 17;
 
     private readonly ExecPlan _plan;
-    private readonly SpawnStaging _staging;
+    private readonly SpawnStaging? _staging;
     private readonly HelperCarrier? _helper;
     private readonly BirthAudit? _audit;
 
@@ -43,17 +42,43 @@ internal sealed unsafe class Spawner : IDisposable
             _helper = new HelperCarrier(_plan);
     }
 
+    private Spawner(SpawnCarrier carrier, BirthAudit? audit, SpawnStaging? staging)
+    {
+        _audit = audit;
+        _plan = new ExecPlan { StopsAtExec = audit is not null };
+        _staging = staging;
+        Carrier = carrier;
+        if (Carrier == SpawnCarrier.Exec)
+            _helper = new HelperCarrier(_plan);
+    }
+
+    /// <summary>Another for another thread, which gives birth in the same way.</summary>
+    /// <param name="placeholderTaken">As for the first one, and made before there are many descriptors. Null: it has no staging range, and each
+    /// birth costs the more the more descriptors are open.</param>
+    /// <exception cref="SystemCallException">EMFILE: there are not enough numbers for the range.</exception>
+    public Spawner Another(FileDescriptor? placeholderTaken) =>
+        new(Carrier, _audit, placeholderTaken is null || Carrier == SpawnCarrier.Exec ? Without(placeholderTaken) : new SpawnStaging(placeholderTaken));
+
+    private static SpawnStaging? Without(FileDescriptor? placeholderTaken)
+    {
+        placeholderTaken?.Dispose();
+        return null;
+    }
+
     public SpawnCarrier Carrier { get; }
 
     /// <summary>Starts a child. Blocks until it runs its program or has failed.</summary>
     /// <param name="request">Descriptors are borrowed.</param>
     /// <param name="child">Owned by the caller; null on failure.</param>
-    /// <returns>Null: the program runs.</returns>
-    public SpawnFailure? Start(SpawnRequest request, out PidFd? child)
+    /// <param name="seen">Gets the child's pid before it does anything, for another thread that may hear of its end before this call returns. Null: nobody
+    /// does.</param>
+    /// <param name="awaitStop">As for <see cref="BirthAudit.Look"/>.</param>
+    /// <returns>Null: the program runs, or has already ended.</returns>
+    public SpawnFailure? Start(SpawnRequest request, out PidFd? child, int* seen = null, Action? awaitStop = null)
     {
-        SpawnFailure? failure = _helper is null ? StartByClone(request, out child) : _helper.Start(request, out child);
+        SpawnFailure? failure = _helper is null ? StartByClone(request, seen, out child) : _helper.Start(request, seen, out child);
         if (failure is null)
-            _audit?.Look(child!, request);
+            _audit?.Look(child!, request, awaitStop);
         return failure;
     }
 
@@ -74,24 +99,24 @@ internal sealed unsafe class Spawner : IDisposable
     /// <summary>The first number above all targets, and above the standard ones.</summary>
     public static int LeastLifted(IReadOnlyList<DescriptorMapping> descriptors) => descriptors.Count == 0 ? 3 : Math.Max(3, descriptors[^1].Target + 1);
 
-    private SpawnFailure? StartByClone(SpawnRequest request, out PidFd? child)
+    private SpawnFailure? StartByClone(SpawnRequest request, int* seen, out PidFd? child)
     {
         child = null;
         int count = request.Descriptors.Count;
         Span<int> sources = count <= 256 ? stackalloc int[count] : new int[count];
-        bool staged = IsStageable(request.Descriptors);
-        Errno refused = staged ? Stage(request.Descriptors, sources) : LiftAbove(request.Descriptors, sources);
+        SpawnStaging? staging = IsStageable(request.Descriptors) ? _staging : null;
+        Errno refused = staging is not null ? Stage(staging, request.Descriptors, sources) : LiftAbove(request.Descriptors, sources);
         try
         {
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
-            _plan.Lay(request, sources, staged ? _staging.Start + count : 0);
-            return Clone(staged ? Libc.CLONE_FILES : 0, out child);
+            _plan.Lay(request, sources, staging is not null ? staging.Start + count : 0);
+            return Clone(staging is not null ? Libc.CLONE_FILES : 0, seen, out child);
         }
         finally
         {
-            if (staged)
-                _staging.Clear(count);
+            if (staging is not null)
+                staging.Clear(count);
             else
                 CloseAll(sources);
         }
@@ -100,7 +125,7 @@ internal sealed unsafe class Spawner : IDisposable
     public void Dispose()
     {
         _plan.Dispose();
-        _staging.Dispose();
+        _staging?.Dispose();
     }
 
     /// <summary>
@@ -131,14 +156,14 @@ internal sealed unsafe class Spawner : IDisposable
         return *(int*)(info + 24);
     }
 
-    private SpawnFailure? Clone(int flags, out PidFd? child)
+    private SpawnFailure? Clone(int flags, int* seen, out PidFd? child)
     {
         child = null;
         // 128 KiB on 64 bits: the gap, and as much again for the child.
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
             return new SpawnFailure(SpawnStage.Clone, Errno.ENOMEM);
         PlanHeader* plan = _plan.Header;
-        int pid = CloneOnce(flags | SIGCHLD, plan, out int pidfd, out Errno errno);
+        int pid = CloneOnce(flags | SIGCHLD, plan, out int pidfd, out Errno errno, seen);
         if (pid < 0)
             return new SpawnFailure(SpawnStage.Clone, errno);
         PidFd born = new(pid, new FileDescriptor(pidfd));
@@ -161,8 +186,9 @@ internal sealed unsafe class Spawner : IDisposable
     /// <param name="plan">Ends in an exec or an exit, and asks for no parent-death signal but on the main thread.</param>
     /// <param name="pidfd">-1: there is no child.</param>
     /// <param name="errno">Why not.</param>
+    /// <param name="seen">Gets the pid before the child does anything. Null: nobody wants it.</param>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno)
+    public static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno, int* seen = null)
     {
         ulong* all = stackalloc ulong[2], old = all + 1;
         *all = ulong.MaxValue;
@@ -170,142 +196,13 @@ internal sealed unsafe class Spawner : IDisposable
         byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
         // No signal may reach the child while it still has the parent's handlers. By number: libc would lift the signals that it keeps for itself.
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)all, (nint)old, sizeof(ulong), 0, 0);
-        int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | flags, plan, &born, null, null);
+        // Written by the child, before it runs, into the memory that is ours as well: by the parent it would be written where the pidfd is (clone(2)).
+        int tells = seen == null ? 0 : Libc.CLONE_CHILD_SETTID;
+        int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | tells | flags, plan, &born, null, seen);
         errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)old, 0, sizeof(ulong), 0, 0);
         pidfd = born;
         return pid;
-    }
-
-    // Rules for everything below that runs in the child: it shares the parent's memory while the parent stands still. No allocation, no
-    // exception, no lock, no generic or virtual call, no static that needs a class constructor; raw system calls only. A collection
-    // in another thread goes on meanwhile, because each call is an ordinary transition.
-    [UnmanagedCallersOnly]
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int Child(void* shared)
-    {
-        unchecked
-        {
-            PlanHeader* plan = (PlanHeader*)shared;
-            nint* ids = stackalloc nint[20];
-            for (int i = 0; i < plan->Count; i++)
-            {
-                Step* step = plan->Steps + i;
-                nint result = 0;
-                switch (step->Kind)
-                {
-                    case StepKind.Call:
-                        result = Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
-                        break;
-                    case StepKind.TryCall:
-                        Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
-                        break;
-                    case StepKind.CloseRange:
-                        if (Libc.syscall(step->Number, step->A0, step->A1, 0, 0, 0, 0) < 0)
-                        {
-                            for (nint at = step->A0; at <= step->A1 && at <= step->A2; at++)
-                                Libc.syscall(step->A3, at, 0, 0, 0, 0, 0);
-                        }
-                        break;
-                    case StepKind.WriteFile:
-                        result = Libc.syscall(step->Number, -100, step->A0, 1 | O_CLOEXEC, 0, 0, 0);
-                        if (result >= 0)
-                        {
-                            nint opened = result;
-                            result = Libc.syscall(step->A3, opened, step->A1, step->A2, 0, 0, 0);
-                            if (result >= 0)
-                                result = Libc.syscall(step->A4, opened, 0, 0, 0, 0, 0);
-                        }
-                        break;
-                    case StepKind.VerifyIds:
-                        uint* read = (uint*)ids;
-                        result = Libc.syscall(step->Number, (nint)read, (nint)(read + 1), (nint)(read + 2), 0, 0, 0);
-                        if (result >= 0 && (read[0] != (uint)step->A0 || read[1] != (uint)step->A0 || read[2] != (uint)step->A0))
-                        {
-                            *Libc.__errno_location() = 1;
-                            result = -1;
-                        }
-                        break;
-                    case StepKind.VerifyParent:
-                        if (Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0) != step->A0)
-                        {
-                            *Libc.__errno_location() = 3;
-                            result = -1;
-                        }
-                        break;
-                    case StepKind.OwnPid:
-                        WriteDigits((byte*)step->A0, (ulong)Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0));
-                        break;
-                    case StepKind.OwnPidfd:
-                        result = Libc.syscall(step->A1, Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0, 0);
-                        if (result >= 0)
-                        {
-                            nint pidfd = result;
-                            result = Libc.syscall(step->A2, pidfd, (nint)ids, 0, 0, 0, 0);
-                            WriteDigits((byte*)step->A0, (ulong)ids[1]); // struct stat: st_ino is the second word on both architectures
-                            Libc.syscall(step->A3, pidfd, 0, 0, 0, 0, 0);
-                        }
-                        break;
-                    case StepKind.Exec:
-                        result = Execute(step);
-                        break;
-                }
-                if (result < 0)
-                {
-                    plan->Stage = step->Stage;
-                    plan->Errno = *Libc.__errno_location();
-                    if (plan->Report != 0)
-                        Libc.syscall(plan->WriteNumber, plan->Report, (nint)(&plan->Stage), sizeof(int) * 2, 0, 0, 0);
-                    Libc.syscall(plan->ExitNumber, 127, 0, 0, 0, 0, 0);
-                }
-            }
-            return 0;
-        }
-    }
-
-    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered. Of a single one the
-    // reason is told as it is; of a search through several directories that one of them was none says nothing.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static nint Execute(Step* step)
-    {
-        unchecked
-        {
-            int kept = 0;
-            for (byte** path = (byte**)step->A0; *path != null; path++)
-            {
-                Libc.syscall(step->Number, (nint)(*path), step->A1, step->A2, 0, 0, 0);
-                int errno = *Libc.__errno_location();
-                if (errno == 13)
-                {
-                    kept = 13;
-                }
-                else if (errno is not (2 or 20))
-                {
-                    kept = errno;
-                    break;
-                }
-                else if (kept != 13)
-                {
-                    kept = kept == 0 ? errno : 2;
-                }
-            }
-            *Libc.__errno_location() = kept == 0 ? 2 : kept;
-            return -1;
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void WriteDigits(byte* at, ulong value)
-    {
-        unchecked
-        {
-            int count = 1;
-            for (ulong rest = value; rest >= 10; rest /= 10)
-                count++;
-            at[count] = 0;
-            for (ulong rest = value; count > 0; rest /= 10)
-                at[--count] = (byte)('0' + (rest % 10));
-        }
     }
 
     private void Rehearse()
@@ -318,13 +215,14 @@ internal sealed unsafe class Spawner : IDisposable
     // A filter of system calls, or a kernel that is not one, may refuse these flags, or not do what they mean.
     private bool CloneWorks()
     {
-        byte* digits = _plan.LaySelfTest(_staging.Start + SpawnStaging.Count);
-        if (Clone(Libc.CLONE_FILES, out PidFd? child) is not null)
+        byte* digits = _plan.LaySelfTest(_staging!.Start + SpawnStaging.Count);
+        int seen = 0;
+        if (Clone(Libc.CLONE_FILES, &seen, out PidFd? child) is not null)
             return false;
         using (child)
         {
             int status = Reap(child!);
-            return status == 0 && Marshal.PtrToStringUTF8((nint)digits) == child!.Pid.ToString();
+            return status == 0 && seen == child!.Pid && Marshal.PtrToStringUTF8((nint)digits) == child!.Pid.ToString();
         }
     }
 
@@ -342,12 +240,12 @@ internal sealed unsafe class Spawner : IDisposable
         return true;
     }
 
-    private Errno Stage(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
+    private static Errno Stage(SpawnStaging staging, IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
     {
         for (int i = 0; i < descriptors.Count; i++)
         {
-            sources[i] = _staging.Start + i;
-            if (_staging.Put(descriptors[i].Source, i) is { Value: not 0 } refused)
+            sources[i] = staging.Start + i;
+            if (staging.Put(descriptors[i].Source, i) is { Value: not 0 } refused)
                 return refused;
         }
         return Errno.None;

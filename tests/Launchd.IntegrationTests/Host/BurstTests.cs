@@ -26,9 +26,11 @@ public sealed class BurstTests
         _ = await control.Read();
         int running = (await control.Read())!.Value.GetProperty("parameters").GetProperty("services").EnumerateArray().Count(HasProcess);
 
-        Assert.InRange(running, 1, Count / 2);
+        Assert.InRange(running, 0, Count / 2);
         _ = await supervisor.Events.First(e => e.Kind == "ready", "ready", nth: Count);
-        Assert.Equal(Enumerable.Range(0, Count).Select(i => $"s{i:0000}"), supervisor.Events.All().Where(e => e.Kind == "spawned").Select(e => e.Service));
+        // Several are born at a time, and who began first need not be known first.
+        Assert.Equal(Enumerable.Range(0, Count).Select(i => $"s{i:0000}"),
+            supervisor.Events.All().Where(e => e.Kind == "spawned").Select(e => e.Service).Order(StringComparer.Ordinal));
         Assert.Equal(0, await supervisor.Stop());
     }
 

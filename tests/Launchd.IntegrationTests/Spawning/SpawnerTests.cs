@@ -25,7 +25,7 @@ public sealed class CloneSpawnerTests() : SpawnerTests(isByHelper: false)
 public sealed class HelperSpawnerTests() : SpawnerTests(isByHelper: true);
 
 /// <summary>Real births of real children: descriptors, environment, errors, and collections going on beside.</summary>
-public abstract class SpawnerTests : IDisposable
+public abstract unsafe class SpawnerTests : IDisposable
 {
     private readonly Spawner _spawner;
     private readonly HashSet<string> _descriptorsBefore;

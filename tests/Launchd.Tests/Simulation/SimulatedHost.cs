@@ -84,6 +84,7 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         {
             case Effect.Prepare e: Prepare(e.Instance); break;
             case Effect.Spawn e: Spawn(e); break;
+            case Effect.EndBirth e: EndBirth(e.Instance); break;
             case Effect.Signal e: Signal(e); break;
             case Effect.RunCommand e: RunCommand(e); break;
             case Effect.EndCommand e: _commands.Remove((e.Instance, e.Kind)); break;
@@ -112,17 +113,11 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     private void Add(int afterMs, Turn turn, Func<Event?> happens) =>
         _queue.Enqueue(new Entry(turn, happens), ((Now + TimeSpan.FromMilliseconds(afterMs)).Nanoseconds, _order++));
 
-    private static readonly Failure.SpawnFailed[] Unconnected =
-    [
-        new("file", 111, "file \"peer\": Connection refused"),
-        new("file", 24, "file \"peer\": socket: Too many open files") { IsShortage = true },
-    ];
-
     /// <summary>A connection is there at once, later or never, it is refused, or there is no descriptor for it.</summary>
     private void Prepare(InstanceId instance)
     {
         bool isMade = IsCalm || random.Chance(70);
-        Event outcome = isMade ? new Event.Prepared(instance) : new Event.SpawnFailed(instance, random.Pick(Unconnected));
+        Event outcome = isMade ? new Event.Prepared(instance) : new Event.SpawnFailed(instance, random.Pick(SimulatedFailures.Unconnected));
         if (random.Chance(40))
         {
             Results.Enqueue(outcome);
@@ -160,6 +155,12 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         }
         _unborn.Add(unborn);
         Add(births.Pick(0, 1, 20, IsCalm ? 50 : Longest), Turn.Request, () => _unborn.Remove(unborn) ? outcome() : null);
+    }
+
+    private void EndBirth(InstanceId unborn)
+    {
+        if (_unborn.Contains(unborn))
+            Add(100, Turn.Request, () => _unborn.Remove(unborn) ? new Event.SpawnFailed(unborn, SimulatedFailures.TookTooLong) : null);
     }
 
     private Event.Spawned Live(SimulatedProcess process, ServiceDefinition service)
