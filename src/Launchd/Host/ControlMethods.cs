@@ -5,8 +5,8 @@ using System.Text.Json.Serialization.Metadata;
 using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
-using Launchd.Host.Logs;
 using Launchd.Host.Reloading;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host;

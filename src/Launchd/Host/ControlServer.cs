@@ -26,7 +26,8 @@ internal sealed class ControlServer : IDisposable
         _listener = listener;
         _methods = new ControlMethods(host);
         host.OnControlMode = listener.Change;
-        _ = host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept());
+        if (host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Accept()) is { Value: not 0 } refused)
+            throw new SystemCallException("epoll_ctl", "the control socket", refused);
     }
 
     /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>

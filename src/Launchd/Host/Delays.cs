@@ -24,7 +24,8 @@ internal sealed unsafe class Delays : IDisposable
         _loop = loop;
         int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
         _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
-        _ = loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire());
+        if (loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire()) is { Value: not 0 } refused)
+            throw new SystemCallException("epoll_ctl", "pauses", refused);
     }
 
     /// <summary>Told what somebody threw whose pause was over, after which the others have their turn. Null: it is thrown on.</summary>

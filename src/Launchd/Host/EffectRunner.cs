@@ -330,8 +330,11 @@ internal sealed class EffectRunner : IDisposable
         // A file never hangs up, and one of a user-space file system may not answer when it is asked.
         if (Channel.DescriptorFacts.Of(descriptor).IsFile)
             return;
-        // EPERM: what never hangs up (epoll_ctl(2)).
-        _ = _host.Loop.Watch(descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+        Errno refused = _host.Loop.Watch(
+            descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+        // EPERM: what never hangs up (epoll_ctl(2)). Without any other watch it is kept until it is taken out.
+        if (refused != Errno.None && refused != Errno.EPERM)
+            _host.Count("watches-refused");
     }
 
     private void CloseDescriptor(DescriptorId id)

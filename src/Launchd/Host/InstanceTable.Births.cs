@@ -93,7 +93,7 @@ internal sealed unsafe partial class InstanceTable
         _trees.Orphans.Add(instance);
         _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
-            _ = _host.Loop.Watch(pipe, IoReadiness.Readable, SupervisorHost.NotifyPriority, _ => ReadReadyPipe(instance));
+            AwaitLine(instance, pipe);
         _host.Feed(new Event.Spawned(instance.Id, process.Pid));
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Listen(notify);

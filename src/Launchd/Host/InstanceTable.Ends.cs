@@ -1,3 +1,4 @@
+using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
 
@@ -134,6 +135,16 @@ internal sealed unsafe partial class InstanceTable
             return;
         instance.MainEnded = true;
         _host.Loop.Unwatch(instance.Process.Descriptor);
+        if (instance.AwaitsLine)
+            _parts.Pump.Flush(instance.Id.Number, () => TellMainEnded(instance, status));
+        else
+            TellMainEnded(instance, status);
+    }
+
+    private void TellMainEnded(RunningInstance instance, ExitStatus status)
+    {
+        if (!_instances.ContainsKey(instance.Id))
+            return;
         bool hasLeftovers = _trees.HasLeftovers(instance);
         if (hasLeftovers)
             _withLeftovers.Add(instance);
@@ -146,8 +157,10 @@ internal sealed unsafe partial class InstanceTable
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
             return;
         instance.IsEndWatched = true;
-        // EEXIST: it was named by the program, and is watched for that.
-        _ = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => KilledMainEnded(instance, process));
+        Errno refused = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => KilledMainEnded(instance, process));
+        // It was named by the program, and is watched for that.
+        if (refused != Errno.None && refused != Errno.EEXIST)
+            _host.Count("watches-refused");
     }
 
     private void KilledMainEnded(RunningInstance instance, PidFd process)

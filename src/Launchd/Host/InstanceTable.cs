@@ -3,6 +3,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host;
@@ -73,7 +74,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         _parts.Delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
-        if (instance.HasLogPipe)
+        if (instance.HasLogPipe || instance.AwaitsLine)
             _parts.Pump.Close(id.Number);
         _trees.Remove(instance);
         Close(instance, mayServeAgain);
@@ -222,21 +223,18 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
     }
 
-    private void ReadReadyPipe(RunningInstance instance)
+    // By the log pump: whoever has the other end of a pipe can keep its reader waiting, and the loop waits for nobody.
+    private void AwaitLine(RunningInstance instance, FileDescriptor pipeTaken)
     {
-        byte* buffer = stackalloc byte[256];
-        nint got = Libc.read(instance.ReadyPipe!.Number, buffer, 256);
-        if (got < 0 && Errno.Last == Errno.EAGAIN)
-            return;
-        bool isReady = got > 0 && new ReadOnlySpan<byte>(buffer, (int)got).Contains((byte)'\n');
-        if (isReady)
-            _host.Feed(new Event.ReadinessMet(instance.Id));
-        if ((isReady || got <= 0) && instance.ReadyPipe is { } pipe)
+        instance.ReadyPipe = null;
+        instance.AwaitsLine = true;
+        OutputSource source = new() { InstanceId = instance.Id.Number, Service = instance.Id.Service.Text, Slot = instance.Slot, Stream = "ready" };
+        _parts.Pump.WatchReady(source, pipeTaken, () =>
         {
-            _host.Loop.Unwatch(pipe);
-            pipe.Dispose();
-            instance.ReadyPipe = null;
-        }
+            instance.AwaitsLine = false;
+            if (_instances.ContainsKey(instance.Id))
+                _host.Feed(new Event.ReadinessMet(instance.Id));
+        });
     }
 
     private void Close(RunningInstance instance, bool mayServeAgain)
@@ -246,8 +244,6 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         instance.Notify = null;
         _parts.Descriptors.TakeBack(instance);
         _host.Channels.End(instance);
-        if (instance.ReadyPipe is { } pipe)
-            _host.Loop.Unwatch(pipe);
         if (instance.Process is { } process)
             _host.Loop.Unwatch(process.Descriptor);
         instance.Dispose();

@@ -2,8 +2,8 @@ using System.Collections.Immutable;
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Host.Logs;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host;

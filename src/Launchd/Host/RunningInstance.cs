@@ -80,8 +80,11 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public NotifySocket? Notify { get; set; }
     public NotifyAccess Access { get; set; } = provision.Definition.NotifyAccess;
 
-    /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>.</summary>
+    /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>, until it is born and the log pump reads it.</summary>
     public FileDescriptor? ReadyPipe { get; set; }
+
+    /// <summary>The line has not come out of that pipe yet.</summary>
+    public bool AwaitsLine { get; set; }
     public Probe? Probe { get; set; }
 
     /// <summary>While it is ready and its definition asks for it.</summary>

@@ -1,8 +1,8 @@
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Host.Logs;
 using Launchd.Host.Reloading;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

@@ -2,9 +2,9 @@ using Launchd.Client;
 using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
-using Launchd.Host.Logs;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
@@ -52,9 +52,10 @@ internal static unsafe class SupervisorRun
         using ConsoleRedirect console = ConsoleRedirect.Begin();
         (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
             definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "", console.Say);
-        using LogPump pump = new(new LogPumpOptions
+        using LogPump pump = LogPump.TryStart(new LogPumpOptions
         {
             Post = mailbox.Post,
+            Describe = Defect.DescribeWithStack,
             Noticed = notice =>
             {
                 if (notice is PumpNotice.FilesReopened)
@@ -64,7 +65,7 @@ internal static unsafe class SupervisorRun
             },
             Display = console.Output,
             Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
-        });
+        }) ?? throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
         console.Attach(pump);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
         using FileDescriptor nothing = OpenNull();

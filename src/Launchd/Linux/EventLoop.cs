@@ -64,6 +64,9 @@ internal sealed unsafe class EventLoop : IDisposable
     /// <summary>Readable while one of the watched descriptors is ready: one loop can be watched by another (epoll(7)). Owned by the loop.</summary>
     public FileDescriptor Descriptor => _epoll;
 
+    /// <summary>To a handler: how many descriptors are handled in this wake-up.</summary>
+    public int ReadyCount { get; private set; }
+
     /// <summary>Calls a handler whenever the descriptor is ready. Borrows the descriptor until <see cref="Unwatch"/>.</summary>
     /// <param name="descriptor">Open and not watched yet.</param>
     /// <param name="what">What to wait for; <see cref="IoReadiness.None"/> tells of hang-ups only.</param>
@@ -128,6 +131,7 @@ internal sealed unsafe class EventLoop : IDisposable
             if (_watches[number] is { } watch)
                 _batch[count++] = (watch, ReadinessOf(MemoryMarshal.Read<uint>(entry)));
         }
+        ReadyCount = count;
         Dispatch(count);
         return count > 0;
     }

@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
-using Launchd.Host.Logs;
 using Launchd.Interop;
+using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
 
@@ -161,7 +161,6 @@ public sealed class BlockedOutputTests
         using var display = new FileDescriptor(ends[0]);
         using var reader = new FileDescriptor(ends[1]);
         using OutputWriter writer = OutputWriter.Open(display);
-        writer.BeginTurn();
         for (int i = 0; i < 200_000 && writer.LostLines == 0; i++)
             writer.WriteLines(Encoding.ASCII.GetBytes(Line));
 

@@ -1,7 +1,8 @@
 using System.Text;
 using Launchd.Client;
-using Launchd.Host.Logs;
+using Launchd.Host;
 using Launchd.Interop;
+using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 using Xunit;
@@ -108,7 +109,7 @@ public sealed class ConsoleRedirectTests
         public RedirectedPump(ConsoleRedirect redirect)
         {
             _redirect = redirect;
-            Pump = new LogPump(new LogPumpOptions { Post = action => action(), Display = redirect.Output });
+            Pump = LogPump.TryStart(new LogPumpOptions { Post = action => action(), Display = redirect.Output })!;
             redirect.Attach(Pump);
         }
 

@@ -1,7 +1,7 @@
 using System.Text;
 using Launchd.Client;
 using Launchd.Control;
-using Launchd.Host.Logs;
+using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
 

@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Text;
 using Launchd.Client;
-using Launchd.Host.Logs;
 using Launchd.Interop;
+using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
 
@@ -18,7 +18,7 @@ internal sealed class PumpHarness : IDisposable
     public PumpHarness(FileDescriptor? display = null, OutputStyle? style = null, TimeSpan? tailPatience = null)
     {
         Display = display is null ? null : OutputWriter.Open(display);
-        Pump = new LogPump(new LogPumpOptions
+        Pump = LogPump.TryStart(new LogPumpOptions
         {
             Post = _posted.Add,
             Ended = (instance, stream) => Ended.Add((instance, stream)),
@@ -26,7 +26,7 @@ internal sealed class PumpHarness : IDisposable
             Display = Display,
             Style = style ?? OutputStyle.Plain,
             TailPatience = tailPatience ?? TimeSpan.FromHours(1),
-        });
+        })!;
     }
 
     public LogPump Pump { get; }

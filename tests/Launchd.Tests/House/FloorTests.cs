@@ -5,7 +5,7 @@ namespace Launchd.Tests.House;
 
 /// <summary>
 /// Which folder of <c>src/Launchd</c> may know which other. Two pillars stand side by side and know nothing of each other: decisions
-/// (Model, Config, Core) and the kernel (Interop, Linux); only Host joins them. Two projects cannot enforce that, so this test does.
+/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Two projects cannot enforce that, so this test does.
 /// </summary>
 public sealed partial class FloorTests
 {
@@ -17,8 +17,9 @@ public sealed partial class FloorTests
         ["Core"] = ["Model"],
         ["Interop"] = ["Client"],
         ["Linux"] = ["Interop", "Client"],
-        ["Host"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client"],
-        ["Cli"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Host"],
+        ["Logs"] = ["Model", "Control", "Config", "Interop", "Linux", "Client"],
+        ["Host"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs"],
+        ["Cli"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs", "Host"],
         // The entry point, at the top of the folder.
         [""] = ["Cli"],
     };
@@ -50,6 +51,9 @@ public sealed partial class FloorTests
     [InlineData("Core/A.cs", "int x = Linux.PidFd.Open(7);")]
     [InlineData("Linux/A.cs", "Launchd.Model.ServiceName name;")]
     [InlineData("Host/A.cs", "var x = (Cli.ExitCode)1;")]
+    [InlineData("Logs/A.cs", "using Launchd.Host;")]
+    [InlineData("Logs/A.cs", "using Launchd.Core;")]
+    [InlineData("Logs/A.cs", "using Microsoft.Extensions.Logging;")]
     [InlineData("Core/A.cs", "using Tmds.Linux;")]
     [InlineData("Host/A.cs", "using Tomlyn.Syntax;")]
     [InlineData("Strange/A.cs", "int x;")]
@@ -67,7 +71,7 @@ public sealed partial class FloorTests
         Assert.Empty(Violations(new SourceFile("src/Launchd/" + path, text)));
 
     /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.PidFd</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Model|Control|Config|Core|Interop|Linux|Host|Cli)\.(?=[A-Z])")]
+    [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
     private static partial Regex FloorMention();
 
     private static IEnumerable<string> Violations(SourceFile file)

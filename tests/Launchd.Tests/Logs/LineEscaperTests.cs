@@ -1,5 +1,5 @@
 using System.Text;
-using Launchd.Host.Logs;
+using Launchd.Logs;
 using Xunit;
 
 namespace Launchd.Tests.Logs;

@@ -4,21 +4,22 @@ using Launchd.Client;
 using Launchd.Linux;
 using Launchd.Model;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// A service's own log file: appended to in whole lines, rotated by size (<c>web.log</c>, <c>web.log.1</c> … <c>web.log.N</c>, the
 /// highest the oldest), mode 0640. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries
 /// again, and a line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component
-/// is not followed. Used by one thread only.
+/// is not followed. Belongs to the lanes, which may hang in any of its calls.
 /// </summary>
-internal sealed class LogFile : IDisposable
+internal sealed class LogFile : ILineTarget
 {
     private const int Mode = 0b110_100_000;
 
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
+    private LogPolicy _policy;
     private readonly TimeProvider _time;
     private readonly Action<PumpNotice> _notice;
     private FileDescriptor? _file;
@@ -33,22 +34,34 @@ internal sealed class LogFile : IDisposable
 
     public LogFile(LogPolicy policy, TimeProvider time, Action<PumpNotice> notice)
     {
-        Policy = policy;
+        _policy = policy;
         _time = time;
         _notice = notice;
     }
 
     /// <summary>A reload may change it; the path stays.</summary>
-    public LogPolicy Policy { get; set; }
+    public LogPolicy Policy
+    {
+        get => Volatile.Read(ref _policy);
+        set => Volatile.Write(ref _policy, value);
+    }
 
     /// <summary>Lines dropped since the start.</summary>
     public long LostLines { get; private set; }
 
-    /// <summary>Sources that write to it: counted by the owner.</summary>
-    public int UserCount { get; set; }
-
     /// <summary><c>web.log.3</c>.</summary>
     public static string RotatedPath(string path, int number) => path + "." + number.ToString(CultureInfo.InvariantCulture);
+
+    public bool IsWaiting => false;
+
+    public long Write(ReadOnlySpan<byte> lines, long lostBefore)
+    {
+        _lost += lostBefore;
+        LostLines += lostBefore;
+        long before = LostLines;
+        Append(lines);
+        return LostLines - before;
+    }
 
     /// <summary>Appends complete lines, each with its newline. What the disk does not take is dropped and counted.</summary>
     public void Append(ReadOnlySpan<byte> lines)

@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>At which ends a piece was cut out of a line that was too long.</summary>
 [Flags]

@@ -1,7 +1,7 @@
 using System.Globalization;
 using Launchd.Control;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>The last lines of every slot that has written any. A slot without output costs nothing.</summary>
 internal sealed class LogHistory

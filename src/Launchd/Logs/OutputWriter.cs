@@ -1,10 +1,9 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
 using Pump = Launchd.Interop.Libc.Pump;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Writes whole lines to a descriptor that others share (the supervisor's standard output or error) and never hangs on it: what the
@@ -20,12 +19,6 @@ internal sealed class OutputWriter : IDisposable
 
     /// <summary>Enough is queued to be worth a write of its own.</summary>
     private const int FlushBytes = 64 * 1024;
-
-    /// <summary>
-    /// How long one turn of the pump waits for a reader that is alive but slower than the writers, before it drops: in milliseconds.
-    /// A reader that takes nothing in that time is stalled, and not waited for again until it does.
-    /// </summary>
-    private const int PatienceMilliseconds = 10;
 
     /// <summary>pipe(7): a pipe that polls as writable takes this much without waiting.</summary>
     private const int PipeBuf = 4096;
@@ -43,8 +36,6 @@ internal sealed class OutputWriter : IDisposable
     private int _announcements;
     private long _announcedUpTo;
     private long _writtenBytes;
-    private long _patienceTicks;
-    private bool _stalled;
 
     private OutputWriter(FileDescriptor targetTaken, Way way, FileIdentity identity, bool isTerminal)
     {
@@ -93,9 +84,6 @@ internal sealed class OutputWriter : IDisposable
         }
         return new OutputWriter(Copy(original), identity.Type == Pump.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal);
     }
-
-    /// <summary>At the start of each turn of the pump: what may be spent on waiting for a slow reader.</summary>
-    public void BeginTurn() => _patienceTicks = Stopwatch.Frequency / 1000 * PatienceMilliseconds;
 
     /// <summary>
     /// Room for one line of at most <paramref name="mostBytes"/>, newline included, then <see cref="Commit"/>. False: it is dropped and
@@ -172,7 +160,6 @@ internal sealed class OutputWriter : IDisposable
             _writtenBytes += count;
             if (_writtenBytes >= _announcedUpTo)
                 ForgetAnnouncements();
-            _stalled = false;
             LastError = Errno.None;
             if (_start == _end)
             {
@@ -183,19 +170,21 @@ internal sealed class OutputWriter : IDisposable
         }
     }
 
-    /// <summary>Writes what waits, for at most <paramref name="patience"/>. True: nothing waits any more.</summary>
-    public bool Drain(TimeSpan patience)
+    /// <summary>Lines that were dropped, and counted, before they came here: a line says where they are missing.</summary>
+    public void Miss(long lines) => _lost += lines;
+
+    /// <summary>Writes what waits, however long the other side takes. False: told to give up.</summary>
+    /// <param name="givingUp">Readable: told to.</param>
+    public bool Drain(FileDescriptor givingUp)
     {
-        long end = Stopwatch.GetTimestamp() + (long)(patience.TotalSeconds * Stopwatch.Frequency);
-        while (true)
+        Flush();
+        while (IsBlocked)
         {
-            Flush();
-            if (!IsBlocked)
-                return true;
-            long rest = end - Stopwatch.GetTimestamp();
-            if (rest <= 0 || !PumpCalls.IsWritable(Number, (int)Math.Min(int.MaxValue, (rest * 1000 / Stopwatch.Frequency) + 1)))
+            if (PumpCalls.WaitWritable(Number, givingUp.Number))
                 return false;
+            Flush();
         }
+        return true;
     }
 
     public void Dispose() => _target.Dispose();
@@ -229,22 +218,8 @@ internal sealed class OutputWriter : IDisposable
 
     private bool MakeRoom(int needed)
     {
-        if (_stalled)
-            return false;
         Flush();
-        while (!HasRoom(needed))
-        {
-            long before = Stopwatch.GetTimestamp();
-            int milliseconds = (int)(_patienceTicks * 1000 / Stopwatch.Frequency);
-            if (milliseconds <= 0 || !PumpCalls.IsWritable(Number, milliseconds))
-            {
-                _stalled = true;
-                return false;
-            }
-            Flush();
-            _patienceTicks -= Stopwatch.GetTimestamp() - before;
-        }
-        return true;
+        return HasRoom(needed);
     }
 
     private void AnnounceLoss()

@@ -3,7 +3,7 @@ using Launchd.Client;
 using Launchd.Linux;
 using Pump = Launchd.Interop.Libc.Pump;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Puts pipes in the place of the supervisor's own descriptors 1 and 2, whose reading ends the log pump carries to the originals: so

@@ -3,40 +3,40 @@ using Launchd.Client;
 using Launchd.Control;
 using Launchd.Linux;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Carries the output of services from their pipes to the supervisor's output, to files and to whoever asks, on a thread of its own with
-/// an epoll of its own: a full disk or a stuck terminal delays lines, never the main loop. Public members are called by the main loop and
-/// return at once; they are carried out in the order of the calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
+/// a loop of its own; what may hang is done by lanes (<see cref="Lanes"/>) or passed over (<see cref="PumpSeat"/>). A full disk or a stuck terminal
+/// delays lines, never the main loop. Public members are called by the main loop and return at once; they are carried out in the order of the
+/// calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
 /// </summary>
 internal sealed class LogPump : IDisposable
 {
-    private const int StackBytes = 256 << 10;
-
     /// <summary>Of the supervisor's own log, not yet taken over by the pump's thread.</summary>
     private const int MostWaitingBytes = 1 << 20;
 
     private readonly LogPumpOptions _options;
     private readonly PumpLoop _loop;
-    private readonly Thread _thread;
     private bool _stopped;
     private int _waitingBytes;
     private long _unsaid;
 
-    /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
-    /// <exception cref="StartRefusedException">There is no thread for it.</exception>
-    public LogPump(LogPumpOptions options)
+    private LogPump(LogPumpOptions options)
     {
         _options = options;
         _loop = new PumpLoop(options, Counters);
-        if (Worker.TryStart("log pump", StackBytes, _loop.Run) is { } thread)
-        {
-            _thread = thread;
-            return;
-        }
-        _loop.Dispose();
-        throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
+    }
+
+    /// <summary>Starts one. Null: there is no thread for it.</summary>
+    /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
+    public static LogPump? TryStart(LogPumpOptions options)
+    {
+        LogPump pump = new(options);
+        if (pump._loop.TryBegin())
+            return pump;
+        pump._loop.Dispose();
+        return null;
     }
 
     public LogCounters Counters { get; } = new();
@@ -53,6 +53,18 @@ internal sealed class LogPump : IDisposable
             Enqueue(() => _loop.AddService(source, readEndTaken));
     }
 
+    /// <summary>
+    /// Takes over the read end of the pipe into which an instance writes a line when it is ready: <paramref name="onReady"/> is posted once then, the pipe
+    /// closed. It counts as one of the instance's streams.
+    /// </summary>
+    public void WatchReady(OutputSource source, FileDescriptor readEndTaken, Action onReady)
+    {
+        if (_stopped)
+            readEndTaken.Dispose();
+        else
+            Enqueue(() => _loop.AddReady(source, readEndTaken, onReady));
+    }
+
     /// <summary>Takes over the read end of a pipe whose lines go to <paramref name="target"/> unchanged.</summary>
     public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Enqueue(() => _loop.AddOwn(readEndTaken, target));
 
@@ -64,7 +76,7 @@ internal sealed class LogPump : IDisposable
     }
 
     /// <summary>Shows lines of the supervisor itself between those of services, as they are. Ends in a newline.</summary>
-    public void Print(byte[] lines) => Enqueue(() => _options.Display?.WriteLines(lines));
+    public void Print(byte[] lines) => Enqueue(() => _loop.QueueOf(_options.Display)?.Add(null, lines));
 
     /// <summary>
     /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes, the newest are dropped, and it is
@@ -82,9 +94,10 @@ internal sealed class LogPump : IDisposable
         Enqueue(() =>
         {
             Interlocked.Add(ref _waitingBytes, -lines.Length);
+            LineQueue queue = _loop.QueueOf(target)!;
             if (unsaid > 0)
-                target.WriteLines(Encoding.UTF8.GetBytes($"launchd-cs: {unsaid} {(unsaid == 1 ? "line" : "lines")} lost\n"));
-            target.WriteLines(lines);
+                queue.Add(null, Encoding.UTF8.GetBytes($"launchd-cs: {unsaid} {(unsaid == 1 ? "line" : "lines")} lost\n"));
+            queue.Add(null, lines);
         });
     }
 
@@ -162,13 +175,13 @@ internal sealed class LogPump : IDisposable
     {
         var released = new List<(OutputSource, FileDescriptor)>();
         Stop(patience, released);
-        return _thread.IsAlive ? null : released;
+        return _loop.HasEnded ? released : null;
     }
 
     public void Dispose()
     {
         Stop(TimeSpan.Zero);
-        if (!_thread.IsAlive)
+        if (_loop.HasEnded)
             _loop.Dispose();
     }
 
@@ -180,8 +193,8 @@ internal sealed class LogPump : IDisposable
             Enqueue(() => _loop.DrainAndEnd(patience, released));
         }
 
-        // The thread may hang in a write to a dead network disk; it is a background thread and does not keep the process.
-        return _thread.Join(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
+        // It may hang after all; its threads are background ones and do not keep the process.
+        return _loop.Wait(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
     }
 
     internal void Enqueue(Action request) => _loop.Enqueue(request);

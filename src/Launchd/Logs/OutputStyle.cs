@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>How lines of services look on the supervisor's standard output.</summary>
 /// <param name="Colour">Whether each service's prefix has a colour.</param>

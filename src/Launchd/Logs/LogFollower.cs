@@ -1,6 +1,6 @@
 using Launchd.Control;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Somebody who sees lines as they come. At most one batch is on its way: the next is sent after <see cref="Continue"/>, so whoever is

@@ -1,56 +1,52 @@
 using Launchd.Control;
 using Launchd.Model;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Where each line of a service goes: the supervisor's standard output, the service's file, the memory of recent lines, followers and
 /// readiness patterns. Belongs to the pump's thread; allocates nothing for a line unless somebody follows it.
 /// </summary>
-internal sealed class LineSinks : IDisposable
+internal sealed class LineSinks
 {
-    private const int FileBatchBytes = 128 * 1024;
+    private const int BatchBytes = 128 * 1024;
     private const int TimeBytes = 27;
 
-    private static ReadOnlySpan<byte> CutMark => "[...]"u8;
+    /// <summary>Files that may hang at the same time; beyond it the lines of all files are dropped once their queues are full.</summary>
+    private const int MostFileLanes = 128;
 
     private readonly LogPumpOptions _options;
     private readonly LogCounters _counters;
-    private readonly Action<Action> _post;
-    private readonly Action<PumpNotice> _notice;
-    private readonly Dictionary<string, LogFile> _files = [];
+    private readonly PumpLoop _pump;
+    private readonly LineQueue? _display;
+    private readonly Dictionary<string, SharedLogFile> _files = [];
     private readonly List<LogFollower> _followers = [];
     private readonly List<OutputMatcher> _matchers = [];
-    private readonly byte[] _fileBatch = new byte[FileBatchBytes];
+    private readonly byte[] _fileBatch = new byte[BatchBytes];
+    private readonly byte[] _displayBatch = new byte[BatchBytes];
     private readonly char[] _matchText = new char[LineSplitter.LongestBytes + 1];
     private readonly byte[] _time = new byte[TimeBytes];
     private long _now;
     private long _timeOf = -1;
     private int _fileBatchLength;
+    private int _displayBatchLength;
     private long _sequence;
-    private long _closedFilesLost;
 
-    public LineSinks(LogPumpOptions options, LogCounters counters, Action<Action> post, Action<PumpNotice> notice)
+    public LineSinks(LogPumpOptions options, LogCounters counters, PumpLoop pump, LineQueue? display)
     {
         _options = options;
         _counters = counters;
-        _post = post;
-        _notice = notice;
+        _pump = pump;
+        _display = display;
+        FileLanes = new Lanes("log files", MostFileLanes, pump.Fault);
     }
+
+    private static ReadOnlySpan<byte> CutMark => "[...]"u8;
+
+    /// <summary>Who writes log files.</summary>
+    public Lanes FileLanes { get; }
 
     public LogHistory History { get; } = new();
-
-    /// <summary>Lines that log files did not take.</summary>
-    public long FileLostLines
-    {
-        get
-        {
-            long lost = _closedFilesLost;
-            foreach (LogFile file in _files.Values)
-                lost += file.LostLines;
-            return lost;
-        }
-    }
 
     /// <summary>Before the lines of one read: they all carry this moment.</summary>
     public void BeginBatch() =>
@@ -61,8 +57,8 @@ internal sealed class LineSinks : IDisposable
         if (input.File is not null)
             AddToFile(input, input.File, line, cut);
         ReadOnlySpan<byte> text = line.EndsWith((byte)'\r') && (cut & LineCut.AtEnd) == 0 ? line[..^1] : line;
-        if (_options.Display is not null && !TryShow(_options.Display, input.Prefix, text, cut))
-            _counters.CountLoss(input.Source.Service, 1);
+        if (_display is not null)
+            Show(input, text, cut);
         var stamp = new LineStamp(_sequence++, _now, input.Source.InstanceId);
         input.Ring ??= History.RingOf(input.Source.Service, input.Source.Slot);
         input.Ring.Add(stamp, text);
@@ -73,7 +69,11 @@ internal sealed class LineSinks : IDisposable
     }
 
     /// <summary>After the lines of one read.</summary>
-    public void EndBatch(ServiceInput input) => WriteFileBatch(input, input.File);
+    public void EndBatch(ServiceInput input)
+    {
+        WriteFileBatch(input, input.File);
+        WriteDisplayBatch(input);
+    }
 
     /// <summary>After a turn of the loop: what followers wait for goes to the main loop.</summary>
     public void EndTurn()
@@ -81,33 +81,53 @@ internal sealed class LineSinks : IDisposable
         foreach (LogFollower follower in _followers)
         {
             if (follower.TakeBatch() is { } batch)
-                _post(batch);
+                _pump.Post(batch);
         }
     }
 
-    public LogFile OpenFile(LogPolicy policy)
+    public SharedLogFile OpenFile(LogPolicy policy)
     {
-        if (!_files.TryGetValue(policy.FilePath, out LogFile? file))
-            _files.Add(policy.FilePath, file = new LogFile(policy, _options.Time, _notice));
-        file.Policy = policy;
-        file.UserCount++;
-        return file;
+        if (!_files.TryGetValue(policy.FilePath, out SharedLogFile? shared))
+        {
+            LogFile file = new(policy, _options.Time, _pump.Notice);
+            LineQueue queue = new(file, FileLanes, _counters.LoseInFile, () => _pump.Enqueue(_pump.Resume));
+            _files.Add(policy.FilePath, shared = new SharedLogFile(file, queue));
+        }
+        shared.File.Policy = policy;
+        shared.UserCount++;
+        shared.Queue.Keep();
+        return shared;
     }
 
-    public void CloseFile(LogFile file)
+    public void CloseFile(SharedLogFile shared)
     {
-        if (--file.UserCount > 0)
+        if (--shared.UserCount > 0)
             return;
-        file.Dispose();
-        _closedFilesLost += file.LostLines;
-        _files.Remove(file.Policy.FilePath);
+        shared.Queue.Close();
+        shared.Queue.WhenIdle(() => _pump.Enqueue(() =>
+        {
+            if (shared.UserCount == 0)
+                _files.Remove(shared.File.Policy.FilePath);
+        }));
     }
 
     public void ReopenFiles()
     {
-        foreach (LogFile file in _files.Values)
-            file.Reopen();
-        _notice(new PumpNotice.FilesReopened(_files.Count));
+        foreach (SharedLogFile shared in _files.Values)
+            shared.Queue.Reopen();
+        _pump.Notice(new PumpNotice.FilesReopened(_files.Count));
+    }
+
+    /// <summary>Waits until the files are written, until a moment of <see cref="Environment.TickCount64"/>, and lets them go. False: some are not.</summary>
+    public bool DrainFiles(long end)
+    {
+        bool drained = true;
+        foreach (SharedLogFile shared in _files.Values)
+            shared.Queue.Close();
+        foreach (SharedLogFile shared in _files.Values)
+            drained &= shared.Queue.WaitUntilIdle(end);
+        FileLanes.End();
+        return drained;
     }
 
     /// <summary>Starts with what is remembered, so that nothing is missing or double between that and what comes.</summary>
@@ -126,44 +146,42 @@ internal sealed class LineSinks : IDisposable
 
     public OutputMatcher? MatcherOf(long instanceId) => _matchers.Find(m => m.InstanceId == instanceId);
 
-    public void Dispose()
+    private void Show(ServiceInput input, ReadOnlySpan<byte> text, LineCut cut)
     {
-        foreach (LogFile file in _files.Values)
-            file.Dispose();
-        _files.Clear();
-    }
-
-    private static bool TryShow(OutputWriter display, byte[] prefix, ReadOnlySpan<byte> text, LineCut cut)
-    {
-        int most = prefix.Length + (text.Length * LineEscaper.Growth) + (2 * (CutMark.Length + 1)) + 1;
-        if (!display.TryReserve(most, out Span<byte> room))
-            return false;
-        int length = 0;
-        Append(room, ref length, prefix);
+        int most = input.Prefix.Length + (text.Length * LineEscaper.Growth) + (2 * (CutMark.Length + 1)) + 1;
+        if (BatchBytes - _displayBatchLength < most)
+            WriteDisplayBatch(input);
+        Span<byte> room = _displayBatch;
+        Append(room, ref _displayBatchLength, input.Prefix);
         if ((cut & LineCut.AtStart) != 0)
         {
-            Append(room, ref length, CutMark);
-            room[length++] = (byte)' ';
+            Append(room, ref _displayBatchLength, CutMark);
+            room[_displayBatchLength++] = (byte)' ';
         }
-        length += LineEscaper.Write(text, room[length..]);
+        _displayBatchLength += LineEscaper.Write(text, room[_displayBatchLength..]);
         if ((cut & LineCut.AtEnd) != 0)
         {
-            room[length++] = (byte)' ';
-            Append(room, ref length, CutMark);
+            room[_displayBatchLength++] = (byte)' ';
+            Append(room, ref _displayBatchLength, CutMark);
         }
-        room[length++] = (byte)'\n';
-        display.Commit(length);
-        return true;
+        room[_displayBatchLength++] = (byte)'\n';
+    }
+
+    private void WriteDisplayBatch(ServiceInput input)
+    {
+        int length = _displayBatchLength;
+        _displayBatchLength = 0;
+        _display?.Add(input.Source.Service, _displayBatch.AsSpan(0, length));
     }
 
     /// <summary>The bytes as they came; a line in pieces gets the same marks as on the display.</summary>
-    private void AddToFile(ServiceInput input, LogFile file, ReadOnlySpan<byte> line, LineCut cut)
+    private void AddToFile(ServiceInput input, SharedLogFile shared, ReadOnlySpan<byte> line, LineCut cut)
     {
         int most = TimeBytes + 1 + line.Length + (2 * (CutMark.Length + 1)) + 1;
-        if (FileBatchBytes - _fileBatchLength < most)
-            WriteFileBatch(input, file);
+        if (BatchBytes - _fileBatchLength < most)
+            WriteFileBatch(input, shared);
         Span<byte> room = _fileBatch;
-        if (file.Policy.Timestamps)
+        if (shared.File.Policy.Timestamps)
         {
             Append(room, ref _fileBatchLength, Time());
             room[_fileBatchLength++] = (byte)' ';
@@ -182,15 +200,11 @@ internal sealed class LineSinks : IDisposable
         room[_fileBatchLength++] = (byte)'\n';
     }
 
-    private void WriteFileBatch(ServiceInput input, LogFile? file)
+    private void WriteFileBatch(ServiceInput input, SharedLogFile? shared)
     {
         int length = _fileBatchLength;
         _fileBatchLength = 0;
-        if (length == 0 || file is null)
-            return;
-        long before = file.LostLines;
-        file.Append(_fileBatch.AsSpan(0, length));
-        _counters.CountLoss(input.Source.Service, file.LostLines - before);
+        shared?.Queue.Add(input.Source.Service, _fileBatch.AsSpan(0, length));
     }
 
     private void Follow(ServiceInput input, in LineStamp stamp, ReadOnlySpan<byte> text)
@@ -209,7 +223,7 @@ internal sealed class LineSinks : IDisposable
     {
         OutputMatcher matcher = input.Matcher!;
         if (matcher.Try(text, _matchText) is { } found)
-            _post(found);
+            _pump.Post(found);
         if (matcher.IsDone)
         {
             input.Matcher = null;

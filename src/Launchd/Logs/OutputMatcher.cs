@@ -2,7 +2,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Launchd.Config;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Waits for a line of one instance in which a pattern matches. No clock is asked: a line that is skipped because the machine was busy, or

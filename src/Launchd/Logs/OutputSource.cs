@@ -1,6 +1,6 @@
 using Launchd.Model;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>Whose output comes out of a pipe.</summary>
 internal sealed record OutputSource

@@ -1,10 +1,13 @@
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>What a log pump is made with.</summary>
 internal sealed record LogPumpOptions
 {
-    /// <summary>Hands an action to the main loop; called from the pump's thread.</summary>
+    /// <summary>Hands an action to the main loop; called from the pump's threads.</summary>
     public required Action<Action> Post { get; init; }
+
+    /// <summary>Words for what nobody foresaw.</summary>
+    public Func<Exception, string> Describe { get; init; } = static defect => defect.GetType().Name;
 
     /// <summary>On the main loop: a stream of an instance has ended, all its lines are processed.</summary>
     public Action<long, string>? Ended { get; init; }
@@ -13,7 +16,7 @@ internal sealed record LogPumpOptions
     public Action<PumpNotice>? Noticed { get; init; }
 
     /// <summary>
-    /// Where lines of services are shown; null: nowhere. The pump uses it from its thread, the giver disposes it afterwards.
+    /// Where lines of services are shown; null: nowhere. A lane of the pump uses it, the giver disposes it afterwards.
     /// </summary>
     public OutputWriter? Display { get; init; }
 

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>Where and when a remembered line was written.</summary>
 /// <param name="Sequence">Counts all lines of the pump: orders the lines of several slots.</param>

@@ -1,6 +1,6 @@
 using Launchd.Client;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>What the pump wants logged. A closed family; posted to the main loop, once for each change and not for each line.</summary>
 internal abstract record PumpNotice
@@ -41,6 +41,21 @@ internal abstract record PumpNotice
     internal sealed record SourceFailed(long InstanceId, string Stream, string Text) : PumpNotice
     {
         public override string ToString() => $"stopped reading the {Stream} of instance {InstanceId}: {Text}";
+    }
+
+    /// <summary>The pipe of an instance cannot be read: whoever holds its lock keeps the reader waiting. Its output comes when he lets go.</summary>
+    internal sealed record SourceHangs(string Label, string Stream) : PumpNotice
+    {
+        public override string ToString() =>
+            $"the {Stream} of '{Label}' cannot be read: a program holds its pipe while it copies into it from where nothing comes (splice(2)); "
+            + "what it wrote is shown when it lets go";
+    }
+
+    /// <summary>The kernel does not tell when there is something to read.</summary>
+    internal sealed record SourceNotWatched(string Label, string Stream, Errno Error) : PumpNotice
+    {
+        public override string ToString() => $"the kernel does not watch the {Stream} of '{Label}': {Error}"
+            + (Error == Errno.ENOSPC ? " (fs.epoll.max_user_watches)" : "") + "; it is asked ten times a second instead";
     }
 
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>

@@ -3,7 +3,7 @@ using System.Text;
 using Launchd.Client;
 using Pump = Launchd.Interop.Libc.Pump;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>What one descriptor is and where: two with equal identity are the same pipe, terminal or file.</summary>
 /// <param name="Type">The <c>S_IFMT</c> bits of its mode, inode(7).</param>
@@ -65,6 +65,18 @@ internal static class PumpCalls
 
         // A signal only shortens the wait: the caller asks again. POLLERR and POLLHUP count as writable, the write then says why.
         return Pump.poll(ref entry, 1, milliseconds) > 0;
+    }
+
+    /// <summary>Waits until a write would go through, or the other descriptor is readable. True: that one is.</summary>
+    public static bool WaitWritable(int number, int other)
+    {
+        Span<Pump.poll_entry> entries =
+        [
+            new() { fd = number, events = Pump.POLLOUT },
+            new() { fd = other, events = Pump.POLLIN },
+        ];
+        _ = Pump.poll(ref entries[0], 2, -1);
+        return entries[1].revents != 0;
     }
 
     /// <summary>Opens close-on-exec and never as controlling terminal. Null: refused, see <paramref name="error"/>.</summary>

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Host;
 
 /// <summary>
 /// The supervisor's own log: a logger of Microsoft.Extensions.Logging with the formatters of its console provider, but without that provider: it

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Text;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
 /// <summary>
 /// Makes foreign bytes safe to show: no control character of C0 (but TAB), DEL, C1, no bidirectional override, no invalid UTF-8 gets

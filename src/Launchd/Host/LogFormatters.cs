@@ -2,11 +2,12 @@ using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Launchd.Logs;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Host;
 
 /// <summary>For people: <c>12:00:00.123 info  sentence</c>. Further lines of a text or an exception are indented.</summary>
 /// <param name="time">Shown in local time.</param>

@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 
-namespace Launchd.Host.Logs;
+namespace Launchd.Logs;
 
-/// <summary>What the pump did since its start. Written by the pump's thread, read by any.</summary>
+/// <summary>What the pump did since its start. Written by the pump's thread and its lanes, read by any.</summary>
 internal sealed class LogCounters
 {
     private readonly ConcurrentDictionary<string, long> _ofServices = new(StringComparer.Ordinal);
@@ -11,6 +11,8 @@ internal sealed class LogCounters
     private long _fileLostLines;
     private long _followerLostLines;
     private long _faults;
+    private long _polled;
+    private long _passedOver;
     private long _turns;
 
     /// <summary>Read from services.</summary>
@@ -37,22 +39,40 @@ internal sealed class LogCounters
 
     public void CountFollowerLoss(long lines) => Volatile.Write(ref _followerLostLines, _followerLostLines + lines);
 
-    public void CountFault() => Volatile.Write(ref _faults, _faults + 1);
+    /// <summary>Pipes that the kernel did not watch, and that are asked in intervals.</summary>
+    public long Polled => Volatile.Read(ref _polled);
 
-    public void SetLosses(long display, long files)
+    /// <summary>How often a pipe was passed over because its lock was held.</summary>
+    public long PassedOver => Volatile.Read(ref _passedOver);
+
+    // From the pump and from lanes.
+    public void CountFault() => Interlocked.Increment(ref _faults);
+
+    public void CountPolled() => Interlocked.Increment(ref _polled);
+
+    public void CountPassedOver() => Interlocked.Increment(ref _passedOver);
+
+    /// <summary>Lines that the supervisor's own output did not take, of a service; null: of the supervisor itself.</summary>
+    public void LoseOnDisplay(string? service, long lines)
     {
-        Volatile.Write(ref _displayLostLines, display);
-        Volatile.Write(ref _fileLostLines, files);
+        Interlocked.Add(ref _displayLostLines, lines);
+        CountLoss(service, lines);
     }
 
-    /// <summary>Lines of a service that its log file, or the supervisor's own output, did not take.</summary>
-    public void CountLoss(string service, long lines)
+    /// <summary>Lines that a log file did not take.</summary>
+    public void LoseInFile(string? service, long lines)
     {
-        if (lines > 0)
+        Interlocked.Add(ref _fileLostLines, lines);
+        CountLoss(service, lines);
+    }
+
+    private void CountLoss(string? service, long lines)
+    {
+        if (lines > 0 && service is not null)
             _ = _ofServices.AddOrUpdate(service, lines, (_, before) => before + lines);
     }
 
-    /// <summary>What <see cref="CountLoss"/> was told of a service.</summary>
+    /// <summary>Lines of a service that its log file, or the supervisor's own output, did not take.</summary>
     public long LostLinesOf(string service) => _ofServices.GetValueOrDefault(service);
 
     /// <summary>What was dropped, by the names of <c>status</c>: only those above zero.</summary>
@@ -62,5 +82,7 @@ internal sealed class LogCounters
         ["log_file_lines_lost"] = FileLostLines,
         ["follower_lines_lost"] = FollowerLostLines,
         ["log_pump_faults"] = Faults,
+        ["log_pipes_not_watched"] = Polled,
+        ["log_pipes_passed_over"] = PassedOver,
     }.Where(c => c.Value > 0);
 }

@@ -1,0 +1,28 @@
+using Launchd.Client;
+
+namespace Launchd.Logs;
+
+/// <summary>The supervisor's own output as the end of a queue. The lane that writes waits for its reader, and nobody for the lane.</summary>
+/// <param name="writer">Borrowed; used by the lane alone.</param>
+/// <param name="givingUp">Borrowed; readable from the moment on when nothing is waited for any more.</param>
+internal sealed class DisplayTarget(OutputWriter writer, FileDescriptor givingUp) : ILineTarget
+{
+    public bool IsWaiting => writer.IsBlocked;
+
+    public long Write(ReadOnlySpan<byte> lines, long lostBefore)
+    {
+        long before = writer.LostLines;
+        writer.Miss(lostBefore);
+        writer.WriteLines(lines);
+        _ = writer.Drain(givingUp);
+        return writer.LostLines - before;
+    }
+
+    public void Reopen()
+    {
+    }
+
+    public void Dispose()
+    {
+    }
+}

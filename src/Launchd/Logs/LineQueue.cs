@@ -1,0 +1,315 @@
+namespace Launchd.Logs;
+
+/// <summary>Where lines are written in the end. Used by one lane at a time.</summary>
+internal interface ILineTarget : IDisposable
+{
+    /// <summary>Writes whole lines, however long that takes.</summary>
+    /// <param name="lines">Not empty.</param>
+    /// <param name="lostBefore">So many lines are missing before them, counted already: a line there says so.</param>
+    /// <returns>How many of them were lost.</returns>
+    public long Write(ReadOnlySpan<byte> lines, long lostBefore);
+
+    /// <summary>At the moment it waits for a reader that takes nothing. From any thread.</summary>
+    public bool IsWaiting { get; }
+
+    /// <summary>The next line goes to what the path names then.</summary>
+    public void Reopen();
+}
+
+/// <summary>
+/// Lines on their way from the pump to a file or the supervisor's own output, which a lane writes: the pump never waits for that. What does not
+/// find room is dropped and counted. All members but <see cref="Work"/> are for the pump's thread, which alone puts lines in.
+/// </summary>
+/// <param name="target">Belongs to the lanes from now on, which dispose it.</param>
+/// <param name="lanes">Who writes.</param>
+/// <param name="onLost">From any thread: so many lines of a service (null: of the supervisor) are lost.</param>
+/// <param name="onRoom">On a lane: there is room again, after <see cref="IsFull"/> was true.</param>
+internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?, long> onLost, Action? onRoom = null) : LaneWork
+{
+    /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less.</summary>
+    public const int MostBytes = 1 << 20;
+
+    /// <summary>With so many waiting it is better to read no more, as long as the target takes something.</summary>
+    public const int FullBytes = 256 << 10;
+
+    /// <summary>A target that took nothing for so long hangs, and is not waited for: in milliseconds.</summary>
+    public const int PatienceMilliseconds = 1000;
+
+    /// <summary>What a lane may need to be given a processor, in milliseconds.</summary>
+    private const int BusyMilliseconds = 250;
+
+    /// <summary>Between two looks at what the target is at.</summary>
+    private const int LookMilliseconds = 10;
+
+    /// <summary>Written at once, so that each piece counts as progress.</summary>
+    private const int PieceBytes = 64 << 10;
+
+    private readonly object _lock = new();
+    private readonly List<Action> _whenIdle = [];
+    private byte[] _waiting = [];
+    private byte[] _writing = [];
+    private List<Segment> _segments = [];
+    private List<Segment> _taken = [];
+    private int _length;
+    private long _dropped;
+    private long _movedAt;
+    private bool _isBusy;
+    private bool _isRoomAsked;
+    private bool _isStalled;
+    private bool _isClosing;
+
+    /// <summary>Most bytes that wait.</summary>
+    public int LimitBytes { get; init; } = MostBytes;
+
+    /// <summary>
+    /// How long <see cref="Add"/> itself waits for room while the target waits for its reader, once for each time that it stands still, in milliseconds.
+    /// 0: it never waits.
+    /// </summary>
+    public int WaitMilliseconds { get; init; }
+
+    /// <summary>
+    /// Whether whoever has more to put in does better to wait for <c>onRoom</c>: never if the target hangs, whose lines are dropped instead.
+    /// </summary>
+    public bool IsFull
+    {
+        get
+        {
+            if (Volatile.Read(ref _length) < FullBytes)
+                return false;
+            lock (_lock)
+            {
+                _isRoomAsked = _length >= FullBytes && Environment.TickCount64 - _movedAt < PatienceMilliseconds;
+                return _isRoomAsked;
+            }
+        }
+    }
+
+    /// <summary>Puts in whole lines of one service (null: of the supervisor). What finds no room is dropped and counted.</summary>
+    public void Add(string? service, ReadOnlySpan<byte> lines)
+    {
+        if (lines.IsEmpty)
+            return;
+        long lost = 0;
+        lock (_lock)
+        {
+            if (!_isBusy)
+                _movedAt = Environment.TickCount64;
+            _isBusy = true;
+            int fitting = FittingLength(lines);
+            if (fitting < lines.Length && WaitMilliseconds > 0)
+                fitting = WaitForRoom(lines);
+            if (fitting > 0)
+                Put(service, lines[..fitting]);
+            if (fitting < lines.Length)
+            {
+                ReadOnlySpan<byte> rest = lines[fitting..];
+                lost = rest.Count((byte)'\n') + (rest[^1] == '\n' ? 0 : 1);
+                _dropped += lost;
+            }
+        }
+        lanes.Schedule(this);
+        if (lost > 0)
+            onLost(service, lost);
+    }
+
+    /// <summary>What was put in until now goes to the old file, what comes after this to the new one.</summary>
+    public void Reopen()
+    {
+        lock (_lock)
+        {
+            _segments.Add(new Segment(null, _length, 0, IsReopening: true));
+            _isBusy = true;
+        }
+        lanes.Schedule(this);
+    }
+
+    /// <summary>Has the target closed when all is written, unless it is used again before.</summary>
+    public void Close()
+    {
+        lock (_lock)
+        {
+            _isClosing = true;
+            _isBusy = true;
+        }
+        lanes.Schedule(this);
+    }
+
+    /// <summary>It is used again.</summary>
+    public void Keep()
+    {
+        lock (_lock)
+            _isClosing = false;
+    }
+
+    /// <summary>Calls back when all that was put in until now is written, or lost: at once, or on a lane.</summary>
+    public void WhenIdle(Action action)
+    {
+        lock (_lock)
+        {
+            if (_isBusy)
+            {
+                _whenIdle.Add(action);
+                return;
+            }
+        }
+        action();
+    }
+
+    /// <summary>Waits until all is written, until a moment of <see cref="Environment.TickCount64"/>. False: it is not.</summary>
+    public bool WaitUntilIdle(long end)
+    {
+        lock (_lock)
+        {
+            while (_isBusy)
+            {
+                long rest = end - Environment.TickCount64;
+                if (rest <= 0)
+                    return false;
+                Monitor.Wait(_lock, (int)Math.Min(rest, int.MaxValue));
+            }
+            return true;
+        }
+    }
+
+    internal override void Work()
+    {
+        bool isClosed = false;
+        while (Take(isClosed, out int length))
+        {
+            isClosed = length < 0;
+            if (isClosed)
+                target.Dispose();
+            try
+            {
+                WriteTaken();
+            }
+            finally
+            {
+                _taken.Clear();
+            }
+        }
+    }
+
+    private void WriteTaken()
+    {
+        int start = 0;
+        foreach (Segment segment in _taken)
+        {
+            if (segment.IsReopening)
+                target.Reopen();
+            else
+                Write(segment, _writing.AsSpan(start, segment.End - start));
+            start = segment.End;
+        }
+    }
+
+    /// <summary>Takes what waits. A negative length: nothing does, and the target is to be closed. False: there is nothing left to do.</summary>
+    private bool Take(bool isClosed, out int length)
+    {
+        Action[] owed;
+        lock (_lock)
+        {
+            Moved();
+            length = _length;
+            if (_segments.Count > 0)
+            {
+                (_waiting, _writing) = (_writing, _waiting);
+                (_segments, _taken) = (_taken, _segments);
+                _length = 0;
+                if (_isRoomAsked)
+                    onRoom?.Invoke();
+                _isRoomAsked = false;
+                return true;
+            }
+            if (_isClosing && !isClosed)
+            {
+                length = -1;
+                return true;
+            }
+            _isBusy = false;
+            GiveBack(ref _waiting);
+            GiveBack(ref _writing);
+            owed = [.. _whenIdle];
+            _whenIdle.Clear();
+        }
+        foreach (Action action in owed)
+            action();
+        return false;
+    }
+
+    private void Write(in Segment segment, ReadOnlySpan<byte> lines)
+    {
+        long lost = 0, before = segment.LostBefore;
+        while (!lines.IsEmpty)
+        {
+            int end = lines.Length <= PieceBytes ? lines.Length : lines[..PieceBytes].LastIndexOf((byte)'\n') + 1;
+            int count = end > 0 ? end : PieceBytes;
+            lost += target.Write(lines[..count], before);
+            before = 0;
+            lines = lines[count..];
+            lock (_lock)
+                Moved();
+        }
+        if (lost > 0)
+            onLost(segment.Service, lost);
+    }
+
+    private void Moved()
+    {
+        _movedAt = Environment.TickCount64;
+        _isStalled = false;
+        Monitor.PulseAll(_lock);
+    }
+
+    private int FittingLength(ReadOnlySpan<byte> lines)
+    {
+        int room = LimitBytes - _length;
+        return lines.Length <= room ? lines.Length : lines[..room].LastIndexOf((byte)'\n') + 1;
+    }
+
+    /// <summary>A target that is only slower than its sources gets its time, one that stands still gets it once.</summary>
+    private int WaitForRoom(ReadOnlySpan<byte> lines)
+    {
+        long start = Environment.TickCount64;
+        int fitting = FittingLength(lines);
+        while (fitting < lines.Length && !_isStalled)
+        {
+            int patience = target.IsWaiting ? WaitMilliseconds : Math.Max(WaitMilliseconds, BusyMilliseconds);
+            if (Environment.TickCount64 - start >= patience)
+                _isStalled = true;
+            else
+                Monitor.Wait(_lock, Math.Min(patience, LookMilliseconds));
+            fitting = FittingLength(lines);
+        }
+        return fitting;
+    }
+
+    private void Put(string? service, ReadOnlySpan<byte> lines)
+    {
+        int needed = _length + lines.Length;
+        if (needed > _waiting.Length)
+        {
+            byte[] larger = lanes.Buffers.Rent(Math.Min(MostBytes, needed * 2));
+            _waiting.AsSpan(0, _length).CopyTo(larger);
+            GiveBack(ref _waiting);
+            _waiting = larger;
+        }
+        lines.CopyTo(_waiting.AsSpan(_length));
+        Volatile.Write(ref _length, needed);
+        if (_dropped == 0 && _segments.Count > 0 && _segments[^1] is { IsReopening: false } last && last.Service == service)
+            _segments[^1] = last with { End = needed };
+        else
+            _segments.Add(new Segment(service, needed, _dropped, IsReopening: false));
+        _dropped = 0;
+    }
+
+    private void GiveBack(ref byte[] buffer)
+    {
+        if (buffer.Length > 0)
+            lanes.Buffers.Return(buffer);
+        buffer = [];
+    }
+
+    /// <summary>Lines of one service, up to a place in the buffer; or the moment of a reopening.</summary>
+    private readonly record struct Segment(string? Service, int End, long LostBefore, bool IsReopening);
+}

@@ -1,0 +1,194 @@
+using System.Buffers;
+using Launchd.Client;
+
+namespace Launchd.Logs;
+
+/// <summary>The read end of one pipe and what becomes of its bytes. Belongs to the pump's thread; owns the descriptor.</summary>
+internal abstract class PumpInput : ILineSink
+{
+    protected PumpInput(ulong id, FileDescriptor readEndTaken, int longestBytes)
+    {
+        Id = id;
+        ReadEnd = readEndTaken;
+        Splitter = new LineSplitter(longestBytes);
+    }
+
+    /// <summary>Never used again.</summary>
+    public ulong Id { get; }
+
+    public FileDescriptor ReadEnd { get; }
+
+    /// <summary>Whose output it is; 0: the supervisor's.</summary>
+    public virtual long InstanceId => 0;
+
+    /// <summary>Of the service; null: it has none.</summary>
+    public virtual string? Service => null;
+
+    public virtual string Label => "launchd-cs";
+
+    public virtual string Stream => "own";
+
+    /// <summary>epoll would not watch it (no memory for it): read it in regular intervals.</summary>
+    public bool IsPolled { get; set; }
+
+    /// <summary>Another thread reads it at present, or hangs in that: the pump must not touch the descriptor.</summary>
+    public bool IsAway { get; set; }
+
+    /// <summary>Read by lanes alone, because the pipe of a program of the same service hung before. Null: by the pump.</summary>
+    public InputReader? Reader { get; set; }
+
+    /// <summary>Reads by the lanes that are left before it is closed; negative: it is not to be closed.</summary>
+    public int LastReads { get; set; } = -1;
+
+    /// <summary>What it had to say was said.</summary>
+    public virtual bool IsDone => false;
+
+    /// <summary>When an unterminated line is passed on after all, in milliseconds of <see cref="Environment.TickCount64"/>.</summary>
+    public long TailDue { get; set; }
+
+    public bool HasTail => Splitter.HasTail;
+
+    protected LineSplitter Splitter { get; }
+
+    public virtual void Receive(ReadOnlySpan<byte> data) => Splitter.Split(data, this);
+
+    /// <summary>Passes on a line without its end: the source has ended, or rests.</summary>
+    public virtual void FlushTail() => Splitter.Flush(this);
+
+    public abstract void Take(ReadOnlySpan<byte> line, LineCut cut);
+
+    /// <summary>It is over: gives back all but the descriptor.</summary>
+    public virtual void Leave()
+    {
+    }
+}
+
+/// <summary>Output of a service's instance.</summary>
+internal sealed class ServiceInput : PumpInput
+{
+    private readonly LineSinks _sinks;
+
+    public ServiceInput(ulong id, OutputSource source, FileDescriptor readEndTaken, LineSinks sinks)
+        : base(id, readEndTaken, LineSplitter.LongestBytes)
+    {
+        _sinks = sinks;
+        Source = source;
+        File = source.File is null ? null : sinks.OpenFile(source.File);
+        Matcher = sinks.MatcherOf(source.InstanceId);
+    }
+
+    public override long InstanceId => Source.InstanceId;
+
+    public override string? Service => Source.Service;
+
+    public override string Label => OutputStyle.Label(Source.Service, Source.Slot);
+
+    public override string Stream => Source.Stream;
+
+    public OutputSource Source { get; }
+
+    public byte[] Prefix { get; set; } = [];
+
+    public SharedLogFile? File { get; }
+
+    /// <summary>Null until the first line.</summary>
+    public LineRing? Ring { get; set; }
+
+    public OutputMatcher? Matcher { get; set; }
+
+    public override void Receive(ReadOnlySpan<byte> data)
+    {
+        _sinks.BeginBatch();
+        base.Receive(data);
+        _sinks.EndBatch(this);
+    }
+
+    public override void FlushTail()
+    {
+        if (!HasTail)
+            return;
+        _sinks.BeginBatch();
+        base.FlushTail();
+        _sinks.EndBatch(this);
+    }
+
+    public override void Take(ReadOnlySpan<byte> line, LineCut cut) => _sinks.Take(this, line, cut);
+
+    public override void Leave()
+    {
+        if (File is not null)
+            _sinks.CloseFile(File);
+    }
+}
+
+/// <summary>What the supervisor itself wrote to its standard output or error: passed on as it is, in whole lines.</summary>
+internal sealed class OwnInput(ulong id, FileDescriptor readEndTaken, LineQueue target) : PumpInput(id, readEndTaken, LongestOwnBytes)
+{
+    /// <summary>One line of the supervisor's log is passed on in one piece up to this length.</summary>
+    private const int LongestOwnBytes = 64 * 1024;
+
+    public override void Take(ReadOnlySpan<byte> line, LineCut cut)
+    {
+        byte[] whole = ArrayPool<byte>.Shared.Rent(line.Length + 1);
+        line.CopyTo(whole);
+        bool complete = (cut & LineCut.AtEnd) == 0;
+        if (complete)
+            whole[line.Length] = (byte)'\n';
+        target.Add(null, whole.AsSpan(0, line.Length + (complete ? 1 : 0)));
+        ArrayPool<byte>.Shared.Return(whole);
+    }
+}
+
+/// <summary>The pipe into which a program writes a line when it is ready.</summary>
+/// <param name="id">As of the base.</param>
+/// <param name="source">Whose it is; without a file.</param>
+/// <param name="readEndTaken">Non-blocking.</param>
+/// <param name="onReady">Called once, on the pump.</param>
+internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor readEndTaken, Action onReady)
+    : PumpInput(id, readEndTaken, LineSplitter.LongestBytes)
+{
+    private bool _isDone;
+
+    public override long InstanceId => source.InstanceId;
+
+    public override string? Service => source.Service;
+
+    public override string Label => OutputStyle.Label(source.Service, source.Slot);
+
+    public override string Stream => source.Stream;
+
+    public override bool IsDone => _isDone;
+
+    // Only the newline counts: what stands before it is nobody's line, and nothing of it is kept.
+    public override void Receive(ReadOnlySpan<byte> data)
+    {
+        if (_isDone || !data.Contains((byte)'\n'))
+            return;
+        _isDone = true;
+        onReady();
+    }
+
+    public override void Take(ReadOnlySpan<byte> line, LineCut cut)
+    {
+    }
+}
+
+/// <summary>Reads one pipe on a lane, once each time that it is asked to.</summary>
+/// <param name="input">Nothing but its descriptor is used.</param>
+/// <param name="onRead">On the lane: the buffer, and how much of it was filled or why it was not.</param>
+internal sealed class InputReader(PumpInput input, Action<byte[], int, Errno> onRead) : LaneWork
+{
+    private readonly byte[] _buffer = new byte[PumpLoop.BufferBytes];
+
+    internal override void Work()
+    {
+        int count = PumpCalls.Read(input.ReadEnd.Number, _buffer, out Errno error);
+        onRead(_buffer, count, error);
+    }
+}
+
+/// <summary>Closes a descriptor on a lane.</summary>
+internal sealed class InputCloser(FileDescriptor taken) : LaneWork
+{
+    internal override void Work() => taken.Dispose();
+}

@@ -1,0 +1,331 @@
+using Launchd.Client;
+using Launchd.Linux;
+
+namespace Launchd.Logs;
+
+/// <content>The sources: added, read, passed over, ended.</content>
+internal sealed partial class PumpLoop
+{
+    private const ulong FirstInputId = 1;
+
+    private readonly Dictionary<ulong, PumpInput> _inputs = [];
+    private readonly List<PumpInput> _paused = [];
+    private byte[] _buffer = new byte[BufferBytes];
+    private ulong _nextId = FirstInputId;
+    private int _width;
+    private int _polledCount;
+    private long _nextTail = long.MaxValue;
+
+    public void AddService(OutputSource source, FileDescriptor readEndTaken)
+    {
+        var input = new ServiceInput(_nextId++, source, readEndTaken, Sinks);
+        WidenPrefixes(OutputStyle.Label(source.Service, source.Slot).Length);
+        input.Prefix = _options.Style.Prefix(source.Service, source.Slot, _width);
+        Watch(input);
+    }
+
+    public void AddReady(OutputSource source, FileDescriptor readEndTaken, Action onReady) =>
+        Watch(new ReadyInput(_nextId++, source, readEndTaken, () => Post(onReady)));
+
+    public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Watch(new OwnInput(_nextId++, readEndTaken, QueueOf(target)!));
+
+    public void WidenPrefixes(int width)
+    {
+        if (width <= _width)
+            return;
+        _width = width;
+        foreach (ServiceInput input in _inputs.Values.OfType<ServiceInput>())
+            input.Prefix = _options.Style.Prefix(input.Source.Service, input.Source.Slot, width);
+    }
+
+    public void SetMatcher(long instanceId, OutputMatcher? matcher)
+    {
+        Sinks.RemoveMatchers(instanceId);
+        if (matcher is not null)
+            Sinks.AddMatcher(matcher);
+        foreach (ServiceInput input in InputsOf(instanceId).OfType<ServiceInput>())
+            input.Matcher = matcher;
+    }
+
+    /// <summary>
+    /// Reads what the instance's pipes hold now; what is written meanwhile does not prolong it. Pipes that hang, or did before, are read by lanes, and
+    /// nobody waits for them.
+    /// </summary>
+    public void FlushInstance(long instanceId, bool close)
+    {
+        foreach (PumpInput input in InputsOf(instanceId))
+        {
+            if (input.IsAway || input.Reader is not null)
+            {
+                if (close && input.LastReads < 0)
+                    input.LastReads = LastReads;
+                ReadOnLane(input);
+                continue;
+            }
+            ReadWhatIsThere(input);
+            if (close && _inputs.ContainsKey(input.Id))
+                End(input);
+        }
+    }
+
+    /// <summary>Reads again what waited for room in a file's queue.</summary>
+    public void Resume()
+    {
+        foreach (PumpInput input in _paused)
+        {
+            if (_inputs.ContainsKey(input.Id))
+                Await(input);
+        }
+        _paused.Clear();
+    }
+
+    // A file that has begun to hang is not waited for any longer.
+    private void ResumeReady()
+    {
+        if (_paused.Exists(i => i is not ServiceInput { File.Queue.IsFull: true }))
+            Resume();
+    }
+
+    private void Await(PumpInput input) =>
+        _loop.Change(input.ReadEnd, input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once);
+
+    private void Ready(PumpInput input)
+    {
+        if (!_inputs.ContainsKey(input.Id) || input.IsAway)
+            return;
+        if (input is ServiceInput { File.Queue.IsFull: true })
+        {
+            // Told once more if it is hung up, and then no more.
+            _loop.Change(input.ReadEnd, IoReadiness.Once);
+            if (!_paused.Contains(input))
+                _paused.Add(input);
+            return;
+        }
+        if (input.Reader is not null)
+            ReadOnLane(input);
+        else
+            ReadContained(input, Math.Clamp(TurnBytes / Math.Max(1, _loop.ReadyCount), SmallestShareBytes, BufferBytes));
+    }
+
+    private void ReadPolled()
+    {
+        foreach (PumpInput input in _inputs.Values.Where(v => v.IsPolled).ToArray())
+        {
+            if (TryWatch(input) == Errno.None)
+            {
+                input.IsPolled = false;
+                _polledCount--;
+            }
+            else
+            {
+                Ready(input);
+            }
+        }
+    }
+
+    private void ReadContained(PumpInput input, int mostBytes)
+    {
+        try
+        {
+            Read(input, mostBytes, out _);
+        }
+        catch (Exception fault) when (fault is not PassedOverException)
+        {
+            Abandon(input, _options.Describe(fault));
+        }
+    }
+
+    /// <summary>One read. Returns the bytes; 0 when there are none now, or none will come and the input has been closed.</summary>
+    private int Read(PumpInput input, int mostBytes, out bool ended)
+    {
+        byte[] buffer = _buffer;
+        _seat.Enter(input);
+        int count = PumpCalls.Read(input.ReadEnd.Number, buffer.AsSpan(0, mostBytes), out Errno error);
+        if (!_seat.TryLeave(input))
+            throw HandOver(input, buffer, count, error);
+        return Accept(input, buffer, count, error, out ended);
+    }
+
+    private int Accept(PumpInput input, byte[] buffer, int count, Errno error, out bool ended)
+    {
+        ended = false;
+        if (error == Errno.EAGAIN)
+            return 0;
+        if (error != Errno.None)
+        {
+            ended = true;
+            Abandon(input, $"read: {error.Text}");
+            return 0;
+        }
+        if (count == 0)
+        {
+            ended = true;
+            End(input);
+            return 0;
+        }
+        if (input is ServiceInput)
+            _counters.CountRead(count);
+        input.Receive(buffer.AsSpan(0, count));
+        if (input.IsDone)
+        {
+            ended = true;
+            End(input);
+            return count;
+        }
+        if (input.HasTail)
+        {
+            input.TailDue = Environment.TickCount64 + (long)_options.TailPatience.TotalMilliseconds;
+            _nextTail = Math.Min(_nextTail, input.TailDue);
+        }
+        return count;
+    }
+
+    private void ReadWhatIsThere(PumpInput input)
+    {
+        try
+        {
+            long rest = Readable(input);
+            bool ended = false;
+            while (rest > 0 && !ended)
+            {
+                int count = Read(input, (int)Math.Min(rest, BufferBytes), out ended);
+                if (count == 0)
+                    break;
+                rest -= count;
+            }
+            if (!ended)
+                input.FlushTail();
+        }
+        catch (Exception fault) when (fault is not PassedOverException)
+        {
+            Abandon(input, _options.Describe(fault));
+        }
+    }
+
+    private int Readable(PumpInput input)
+    {
+        _seat.Enter(input);
+        int count = PumpCalls.ReadableBytes(input.ReadEnd.Number);
+        return _seat.TryLeave(input) ? count : throw HandOver(input, [], -1, Errno.EAGAIN);
+    }
+
+    private void FlushRestingTails()
+    {
+        long now = Environment.TickCount64;
+        if (now < _nextTail)
+            return;
+        _nextTail = long.MaxValue;
+        foreach (PumpInput input in _inputs.Values.ToArray())
+        {
+            if (!input.HasTail)
+                continue;
+            if (input.TailDue > now)
+                _nextTail = Math.Min(_nextTail, input.TailDue);
+            else
+                FlushTailContained(input);
+        }
+    }
+
+    private void FlushTailContained(PumpInput input)
+    {
+        try
+        {
+            input.FlushTail();
+        }
+        catch (Exception fault) when (fault is not PassedOverException)
+        {
+            Abandon(input, _options.Describe(fault));
+        }
+    }
+
+    private void Watch(PumpInput input)
+    {
+        _inputs.Add(input.Id, input);
+        Errno error = PumpCalls.SetNonBlocking(input.ReadEnd.Number);
+        if (error != Errno.None)
+        {
+            Abandon(input, $"fcntl: {error.Text}");
+            return;
+        }
+        if (input.Service is { } service && _hungServices.Contains(service))
+            LeaveToLanes(input);
+        error = WatchAgain(input);
+        if (error == Errno.None)
+            return;
+        _counters.CountPolled();
+        if (error != Errno.EPERM)
+            Notice(new PumpNotice.SourceNotWatched(input.Label, input.Stream, error));
+    }
+
+    private Errno WatchAgain(PumpInput input)
+    {
+        Errno error = TryWatch(input);
+        if (error == Errno.EEXIST)
+        {
+            Await(input);
+            return Errno.None;
+        }
+        // epoll_ctl(2): out of memory, or of the user's watches. The output still comes, a little later.
+        input.IsPolled = error != Errno.None;
+        _polledCount += input.IsPolled ? 1 : 0;
+        return error;
+    }
+
+    private Errno TryWatch(PumpInput input) => _loop.Watch(
+        input.ReadEnd, input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once, priority: 1, _ => Ready(input));
+
+    private void End(PumpInput input)
+    {
+        FlushTailContained(input);
+        Remove(input);
+    }
+
+    private void Abandon(PumpInput input, string reason)
+    {
+        if (_inputs.ContainsKey(input.Id))
+        {
+            Fault(new PumpNotice.SourceFailed(input.InstanceId, input.Stream, reason));
+            Remove(input);
+        }
+    }
+
+    private void Remove(PumpInput input)
+    {
+        if (!_inputs.Remove(input.Id))
+            return;
+        Forget(input);
+        _paused.Remove(input);
+        if (input is ServiceInput { Source: { } source } service)
+        {
+            if (InputsOf(source.InstanceId).Count == 0)
+                Sinks.RemoveMatchers(source.InstanceId);
+            TellEnd(service, source);
+        }
+        input.Leave();
+        if (!input.IsAway)
+            Close(input);
+    }
+
+    private void TellEnd(ServiceInput input, OutputSource source)
+    {
+        if (_options.Ended is not { } ended)
+            return;
+        if (input.File is { } file)
+            file.Queue.WhenIdle(() => Post(() => ended(source.InstanceId, source.Stream)));
+        else
+            Post(() => ended(source.InstanceId, source.Stream));
+    }
+
+    /// <summary>Waits for it no more, by whichever way.</summary>
+    private void Forget(PumpInput input)
+    {
+        if (input.IsPolled)
+            _polledCount--;
+        else
+            // Closing is not enough: another process (the keeper) may hold the description, which would go on reporting, epoll(7).
+            _loop.Unwatch(input.ReadEnd);
+        input.IsPolled = false;
+    }
+
+    private List<PumpInput> InputsOf(long instanceId) => [.. _inputs.Values.Where(i => i.InstanceId == instanceId)];
+}

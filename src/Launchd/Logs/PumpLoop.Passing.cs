@@ -1,0 +1,104 @@
+using Launchd.Client;
+
+namespace Launchd.Logs;
+
+/// <content>Sources whose pipe keeps its reader waiting: passed over by the pump, read and closed by lanes from then on.</content>
+internal sealed partial class PumpLoop
+{
+    /// <summary>Pipes of services that hung before, and hang again, at the same time; beyond it their output waits in the pipes.</summary>
+    private const int MostReaders = 128;
+
+    /// <summary>What a closing source that lanes read is read for yet: as much as the largest pipe holds.</summary>
+    private const int LastReads = 16;
+
+    private readonly HashSet<string> _hungServices = new(StringComparer.Ordinal);
+    private readonly Lanes _readers;
+
+    /// <summary>By the thread that has taken the seat: the former one hangs in a call on this source.</summary>
+    private void PassOver(PumpInput input)
+    {
+        _buffer = new byte[BufferBytes];
+        _counters.CountPassedOver();
+        Notice(new PumpNotice.SourceHangs(input.Label, input.Stream));
+        if (!_inputs.ContainsKey(input.Id))
+            return;
+        input.IsAway = true;
+        Forget(input);
+        if (input.Service is not { } service || !_hungServices.Add(service))
+            return;
+        // What hung once may hang again, and so may its siblings: no pipe of this service costs the pump a second wait.
+        foreach (PumpInput other in _inputs.Values)
+        {
+            if (other.Service == service && other.Reader is null)
+                LeaveToLanes(other);
+        }
+    }
+
+    private void LeaveToLanes(PumpInput input)
+    {
+        input.Reader = new InputReader(input, (buffer, count, error) => Enqueue(() => Return(input, buffer, count, error)));
+        if (!input.IsAway && !input.IsPolled)
+            Await(input);
+    }
+
+    private void ReadOnLane(PumpInput input)
+    {
+        if (input.IsAway)
+            return;
+        input.IsAway = true;
+        _readers.Schedule(input.Reader!);
+    }
+
+    /// <summary>A thread has come back from a read: of a lane, or of one that was passed over.</summary>
+    /// <param name="input">Nobody else touched it since.</param>
+    /// <param name="buffer">Not used by the reader before the next read.</param>
+    /// <param name="count">Of bytes.</param>
+    /// <param name="error">EAGAIN: there was nothing.</param>
+    private void Return(PumpInput input, byte[] buffer, int count, Errno error)
+    {
+        input.IsAway = false;
+        if (!_inputs.ContainsKey(input.Id))
+        {
+            Close(input);
+            return;
+        }
+        try
+        {
+            _ = Accept(input, buffer, count, error, out _);
+        }
+        catch (Exception fault) when (fault is not PassedOverException)
+        {
+            Abandon(input, _options.Describe(fault));
+        }
+        if (!_inputs.ContainsKey(input.Id))
+            return;
+        bool isMore = error == Errno.None || count < 0 && input.LastReads == LastReads;
+        if (input.LastReads == 0 || (input.LastReads > 0 && !isMore))
+            End(input);
+        else if (input.LastReads-- > 0)
+            ReadOnLane(input);
+        else if (!input.IsPolled)
+            WatchAgain(input);
+    }
+
+    // In a method of its own, so that what the request holds is not made for each read.
+    private PassedOverException HandOver(PumpInput input, byte[] buffer, int count, Errno error)
+    {
+        Enqueue(() => Return(input, buffer, count, error));
+        return new PassedOverException();
+    }
+
+    /// <summary>The last thing that is done with it: the end of a pipe waits for the pipe's lock as well.</summary>
+    private void Close(PumpInput input)
+    {
+        if (input.Reader is not null)
+        {
+            _readers.Schedule(new InputCloser(input.ReadEnd));
+            return;
+        }
+        _seat.Enter(input);
+        input.ReadEnd.Dispose();
+        if (!_seat.TryLeave(input))
+            throw new PassedOverException();
+    }
+}

@@ -1,0 +1,142 @@
+using Launchd.Client;
+using Launchd.Logs;
+using Launchd.Model;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Logs;
+
+/// <summary>A program that holds the lock of its pipe keeps nobody waiting but itself.</summary>
+public sealed class HeldPipeTests
+{
+    [Fact]
+    public void AHeldPipe_StopsNoOtherSource_AndItsLinesComeWhenItIsLetGo()
+    {
+        using var harness = new PumpHarness();
+        using FileDescriptor other = harness.AddSource(1, "other");
+        (HeldPipe hold, FileDescriptor read, FileDescriptor write) = HeldPipe.With("before\n");
+        harness.Pump.Add(Source(2, "held"), read);
+
+        PumpHarness.Write(other, "one\n");
+        Await(harness, "other", "one");
+        // Its siblings are not touched by the pump any more, and are read all the same.
+        using FileDescriptor sibling = harness.AddSource(3, "held", slot: 1);
+        PumpHarness.Write(sibling, "sibling\n");
+        Await(harness, "held", "sibling");
+        PumpHarness.Write(sibling, "again\n");
+        Await(harness, "held", "again");
+        Assert.DoesNotContain("before", harness.Tail("held"));
+
+        hold.Release("late\n");
+        Await(harness, "held", "late");
+        PumpHarness.Write(write, "more\n");
+        Await(harness, "held", "more");
+        Assert.Equal(["before", "late", "more"], harness.Tail("held").Where(l => l is not ("sibling" or "again")));
+        Assert.Contains(harness.Notices, n => n is PumpNotice.SourceHangs { Label: "held.0", Stream: "output" });
+        Assert.Equal(1, harness.Pump.Counters.PassedOver);
+        write.Dispose();
+        sibling.Dispose();
+        harness.RunUntil(() => harness.Ended.Count == 2);
+    }
+
+    [Fact]
+    public void ManyHeldPipes_StopNoOtherSource()
+    {
+        const int count = 40;
+        using var harness = new PumpHarness();
+        using FileDescriptor other = harness.AddSource(1, "other");
+        var holds = new List<(HeldPipe Hold, FileDescriptor Write)>();
+        for (int i = 0; i < count; i++)
+        {
+            (HeldPipe hold, FileDescriptor read, FileDescriptor write) = HeldPipe.With("x\n");
+            holds.Add((hold, write));
+            harness.Pump.Add(Source(10 + i, $"held{i}"), read);
+        }
+
+        PumpHarness.Write(other, "one\n");
+        Await(harness, "other", "one");
+
+        foreach ((HeldPipe hold, FileDescriptor write) in holds)
+        {
+            hold.Release("y\n");
+            write.Dispose();
+        }
+        harness.RunUntil(() => harness.Ended.Count == count);
+    }
+
+    [Fact]
+    public void ClosingAndStopping_WaitForNoHeldPipe()
+    {
+        var harness = new PumpHarness();
+        FileDescriptor other = harness.AddSource(1, "other");
+        (HeldPipe hold, FileDescriptor read, FileDescriptor write) = HeldPipe.With("");
+        harness.Pump.Add(Source(2, "held"), read);
+        PumpHarness.Write(other, "last words\n");
+
+        // Nothing is in it, so the pump does not touch it before this.
+        harness.Pump.Close(2);
+        bool flushed = false;
+        harness.Pump.Flush(2, () => flushed = true);
+        harness.RunUntil(() => flushed);
+        Await(harness, "other", "last words");
+        Assert.False(harness.Pump.Stop(TimeSpan.FromSeconds(30)));
+
+        hold.Release("y\n");
+        other.Dispose();
+        write.Dispose();
+        harness.Dispose();
+    }
+
+    [Fact]
+    public void AHeldPipeOfReadiness_KeepsNobodyElseFromBeingReady()
+    {
+        using var harness = new PumpHarness();
+        (HeldPipe hold, FileDescriptor held, FileDescriptor heldWrite) = HeldPipe.With("not yet");
+        (FileDescriptor read, FileDescriptor write) = PumpHarness.Pipe();
+        var ready = new List<string>();
+        harness.Pump.WatchReady(Source(1, "held", "ready"), held, () => ready.Add("held"));
+        harness.Pump.WatchReady(Source(2, "other", "ready"), read, () => ready.Add("other"));
+
+        PumpHarness.Write(write, "\n");
+        harness.RunUntil(() => ready.Count == 1);
+        Assert.Equal(["other"], ready);
+        hold.Release("now\n");
+        harness.RunUntil(() => ready.Count == 2);
+
+        Assert.Equal(["other", "held"], ready);
+        write.Dispose();
+        heldWrite.Dispose();
+    }
+
+    [Fact]
+    public void AHeldPipeAsOurOwnOutput_CostsItsLinesAlone()
+    {
+        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
+        var harness = new PumpHarness(display);
+        var hold = new HeldPipe(display);
+        string path = harness.Folder + "/web.log";
+        FileDescriptor web = harness.AddSource(1, file: new LogPolicy { FilePath = path, Timestamps = false });
+        string block = string.Concat(Enumerable.Repeat(new string('x', 99) + "\n", 500));
+        for (int i = 0; i < 100; i++)
+            PumpHarness.Write(web, block);
+        web.Dispose();
+        harness.RunUntil(() => harness.Ended.Count == 1);
+
+        Assert.Equal(50_000, File.ReadLines(path).Count());
+        Assert.InRange(harness.Pump.Counters.DisplayLostLines, 1, 50_000);
+        Assert.Equal(harness.Pump.Counters.DisplayLostLines, harness.Pump.Counters.LostLinesOf("web"));
+        Assert.False(harness.Pump.Stop(TimeSpan.Zero));
+        hold.Release("y\n");
+        reader.Dispose();
+        display.Dispose();
+        harness.Dispose();
+    }
+
+    private static OutputSource Source(long instanceId, string service, string stream = "output") =>
+        new() { InstanceId = instanceId, Service = service, Slot = 0, Stream = stream };
+
+    private static void Await(PumpHarness harness, string service, string line)
+    {
+        while (!harness.Tail(service).Contains(line))
+            Thread.Yield();
+    }
+}
