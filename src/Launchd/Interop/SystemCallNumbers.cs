@@ -18,6 +18,7 @@ internal static class SystemCallNumbers
     public static readonly int close_range = 436;
     public static readonly int openat = IsX64 ? 257 : 56;
     public static readonly int openat2 = 437;
+    public static readonly int read = IsX64 ? 0 : 63;
     public static readonly int write = IsX64 ? 1 : 64;
     public static readonly int fstat = IsX64 ? 5 : 80;
     public static readonly int prlimit64 = IsX64 ? 302 : 261;

@@ -14,6 +14,12 @@ internal enum StepKind
     /// <summary>The call; a refusal is accepted.</summary>
     TryCall,
 
+    /// <summary>The call, whose result, or its negative error number, is put at A4.</summary>
+    CallKeeping,
+
+    /// <summary>Go on with the step of number A0.</summary>
+    Repeat,
+
     /// <summary>
     /// Close what lies from A0 to A1 with one call, and where that is refused, up to A2 one by one (number A3): what is above came from nobody but
     /// us, and everything of ours is close-on-exec.

@@ -32,6 +32,13 @@ internal sealed unsafe partial class Spawner
                     case StepKind.TryCall:
                         Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, step->A4, 0);
                         break;
+                    case StepKind.CallKeeping:
+                        nint kept = Libc.syscall(step->Number, step->A0, step->A1, step->A2, step->A3, 0, 0);
+                        *(nint*)step->A4 = kept < 0 ? -*Libc.__errno_location() : kept;
+                        break;
+                    case StepKind.Repeat:
+                        i = (int)step->A0 - 1;
+                        break;
                     case StepKind.CloseRange:
                         if (Libc.syscall(step->Number, step->A0, step->A1, 0, 0, 0, 0) < 0)
                         {

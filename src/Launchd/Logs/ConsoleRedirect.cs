@@ -32,6 +32,7 @@ internal sealed class ConsoleRedirect : IDisposable
         {
             Error.Dispose();
             Error = Output;
+            Output.StandFor(originalError);
         }
     }
 

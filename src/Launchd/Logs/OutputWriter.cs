@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Linux;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;
@@ -26,6 +27,10 @@ internal sealed class OutputWriter : IDisposable
     private readonly FileDescriptor _target;
     private readonly Way _way;
     private readonly byte[] _queue = new byte[QueueBytes];
+    private readonly int _original;
+    private int _other;
+    private WriterProcess? _process;
+    private FileDescriptor? _givingUp;
     private int _start;
     private int _end;
     private byte _lastWritten = (byte)'\n';
@@ -37,8 +42,10 @@ internal sealed class OutputWriter : IDisposable
     private long _announcedUpTo;
     private long _writtenBytes;
 
-    private OutputWriter(FileDescriptor targetTaken, Way way, FileIdentity identity, bool isTerminal)
+    private OutputWriter(FileDescriptor targetTaken, Way way, FileIdentity identity, bool isTerminal, int original)
     {
+        _original = original;
+        _other = original;
         _target = targetTaken;
         _way = way;
         Identity = identity;
@@ -46,6 +53,9 @@ internal sealed class OutputWriter : IDisposable
     }
 
     private enum Way { Opened, Polled, Socket, Plain }
+
+    /// <summary>Whoever has the other end can keep a writer waiting, deaf to signals.</summary>
+    public bool IsPipe => Identity.Type == Pump.S_IFIFO;
 
     /// <summary>Whether lines are seen by a person.</summary>
     public bool IsTerminal { get; }
@@ -77,12 +87,12 @@ internal sealed class OutputWriter : IDisposable
         {
             string path = "/proc/self/fd/" + original.Number.ToString(CultureInfo.InvariantCulture);
             if (PumpCalls.Open(path, Pump.O_WRONLY | Pump.O_NONBLOCK, mode: 0, out _) is { } own)
-                return new OutputWriter(own, Way.Opened, identity, isTerminal);
+                return new OutputWriter(own, Way.Opened, identity, isTerminal, original.Number);
 
             // No /proc, not permitted (a terminal of another user after su), a FIFO without a reader, a pty whose master is gone.
-            return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal);
+            return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal, original.Number);
         }
-        return new OutputWriter(Copy(original), identity.Type == Pump.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal);
+        return new OutputWriter(Copy(original), identity.Type == Pump.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal, original.Number);
     }
 
     /// <summary>
@@ -173,6 +183,17 @@ internal sealed class OutputWriter : IDisposable
     /// <summary>Lines that were dropped, and counted, before they came here: a line says where they are missing.</summary>
     public void Miss(long lines) => _lost += lines;
 
+    /// <summary>Another descriptor leads to the same place, and stays the caller's. Before anything is written.</summary>
+    public void StandFor(FileDescriptor other) => _other = other.Number;
+
+    /// <summary>From now on a process of its own writes, if one can be made, so that a hanging write keeps nobody from ending.</summary>
+    /// <param name="givingUp">Borrowed; readable: its answer is not waited for any longer.</param>
+    public void WriteByProcess(FileDescriptor givingUp)
+    {
+        _givingUp = givingUp;
+        _process = _way == Way.Opened ? WriterProcess.TryStart(_target, (_original, _other)) : null;
+    }
+
     /// <summary>Writes what waits, however long the other side takes. False: told to give up.</summary>
     /// <param name="givingUp">Readable: told to.</param>
     public bool Drain(FileDescriptor givingUp)
@@ -187,13 +208,26 @@ internal sealed class OutputWriter : IDisposable
         return true;
     }
 
-    public void Dispose() => _target.Dispose();
+    public void Dispose()
+    {
+        _process?.Dispose();
+        _target.Dispose();
+    }
 
     private static FileDescriptor Copy(FileDescriptor original) =>
         PumpCalls.Duplicate(original.Number, out _) ?? new FileDescriptor(-1);
 
     private int Write(ReadOnlySpan<byte> bytes, out Errno error)
     {
+        if (_process is not null)
+        {
+            int count = _process.Write(bytes, _givingUp!, out error);
+            if (error != Errno.EIO)
+                return count;
+            // Somebody ended it.
+            _process.Dispose();
+            _process = null;
+        }
         if (_way == Way.Socket)
             return PumpCalls.Send(Number, bytes, out error);
         if (_way != Way.Polled)

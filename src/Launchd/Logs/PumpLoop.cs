@@ -107,7 +107,7 @@ internal sealed partial class PumpLoop : IDisposable
         if (!_displays.TryGetValue(writer, out LineQueue? queue))
         {
             int patience = writer.Identity.IsRegularFile ? FileMilliseconds : ReaderMilliseconds;
-            queue = new LineQueue(new DisplayTarget(writer, _givingUp), _displayLanes, _counters.LoseOnDisplay)
+            queue = new LineQueue(new DisplayTarget(writer, _givingUp, _options.WritesByProcess), _displayLanes, _counters.LoseOnDisplay)
             {
                 LimitBytes = OutputWriter.QueueBytes,
                 WaitMilliseconds = patience,

@@ -1,4 +1,6 @@
+using System.Text;
 using Launchd.Client;
+using Launchd.IntegrationTests.Host;
 using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
@@ -107,11 +109,13 @@ public sealed class HeldPipeTests
         heldWrite.Dispose();
     }
 
-    [Fact]
-    public void AHeldPipeAsOurOwnOutput_CostsItsLinesAlone()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AHeldPipeAsOurOwnOutput_CostsItsLinesAlone(bool byProcess)
     {
         (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
-        var harness = new PumpHarness(display);
+        var harness = new PumpHarness(display, byProcess: byProcess);
         var hold = new HeldPipe(display);
         string path = harness.Folder + "/web.log";
         FileDescriptor web = harness.AddSource(1, file: new LogPolicy { FilePath = path, Timestamps = false });
@@ -130,6 +134,38 @@ public sealed class HeldPipeTests
         display.Dispose();
         harness.Dispose();
     }
+
+    [Fact]
+    public void AProcessThatWrites_LosesNothing_AndIsReplacedByUsWhenItIsKilled()
+    {
+        const int count = 20_000;
+        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
+        using var harness = new PumpHarness(display, byProcess: true);
+        FileDescriptor web = harness.AddSource(1);
+        PumpHarness.Write(web, "first\n");
+        Assert.Equal(["web.0 │ first"], PumpHarness.ReadLines(reader, 1));
+
+        Living.Kill(Writer());
+        byte[] shown = [];
+        Thread reading = PumpHarness.Start(() => shown = PumpHarness.ReadAll(reader));
+        for (int i = 0; i < count; i++)
+            PumpHarness.Write(web, $"{i}\n");
+        web.Dispose();
+        harness.RunUntil(() => harness.Ended.Count == 1);
+        Assert.True(harness.Pump.Stop(TimeSpan.FromSeconds(30)));
+        harness.Display!.Dispose();
+        display.Dispose();
+        PumpHarness.Join(reading);
+
+        Assert.Equal(count - harness.Pump.Counters.DisplayLostLines, Encoding.UTF8.GetString(shown).Split('\n').Count(l => l.StartsWith("web", StringComparison.Ordinal)));
+        reader.Dispose();
+    }
+
+    /// <summary>The one child that a thread of this process made to write.</summary>
+    private static int Writer() => Directory.GetDirectories("/proc/self/task")
+        .SelectMany(task => File.ReadAllText(task + "/children").Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        .Select(int.Parse)
+        .First(child => File.ReadAllText($"/proc/{child}/comm") == "log writer\n");
 
     private static OutputSource Source(long instanceId, string service, string stream = "output") =>
         new() { InstanceId = instanceId, Service = service, Slot = 0, Stream = stream };

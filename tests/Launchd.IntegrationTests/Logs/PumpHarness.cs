@@ -15,7 +15,7 @@ internal sealed class PumpHarness : IDisposable
 
     private readonly BlockingCollection<Action> _posted = [];
 
-    public PumpHarness(FileDescriptor? display = null, OutputStyle? style = null, TimeSpan? tailPatience = null)
+    public PumpHarness(FileDescriptor? display = null, OutputStyle? style = null, TimeSpan? tailPatience = null, bool byProcess = false)
     {
         Display = display is null ? null : OutputWriter.Open(display);
         Pump = LogPump.TryStart(new LogPumpOptions
@@ -24,6 +24,7 @@ internal sealed class PumpHarness : IDisposable
             Ended = (instance, stream) => Ended.Add((instance, stream)),
             Noticed = Notices.Add,
             Display = Display,
+            WritesByProcess = byProcess,
             Style = style ?? OutputStyle.Plain,
             TailPatience = tailPatience ?? TimeSpan.FromHours(1),
         })!;
