@@ -45,19 +45,6 @@ internal enum StepKind
     Exec,
 }
 
-/// <summary>One step of a plan, in native memory.</summary>
-internal struct Step
-{
-    public StepKind Kind;
-    public SpawnStage Stage;
-    public nint Number;
-    public nint A0;
-    public nint A1;
-    public nint A2;
-    public nint A3;
-    public nint A4;
-}
-
 /// <summary>
 /// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
 /// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that is to do something beside

@@ -1,24 +1,9 @@
 namespace Launchd.Logs;
 
-/// <summary>Where lines are written in the end. Used by one lane at a time.</summary>
-internal interface ILineTarget : IDisposable
-{
-    /// <summary>Writes whole lines, however long that takes.</summary>
-    /// <param name="lines">Not empty.</param>
-    /// <param name="lostBefore">So many lines are missing before them, counted already: a line there says so.</param>
-    /// <returns>How many of them were lost.</returns>
-    public long Write(ReadOnlySpan<byte> lines, long lostBefore);
-
-    /// <summary>At the moment it waits for a reader that takes nothing. From any thread.</summary>
-    public bool IsWaiting { get; }
-
-    /// <summary>The next line goes to what the path names then.</summary>
-    public void Reopen();
-}
-
 /// <summary>
-/// Lines on their way from the pump to a file or the supervisor's own output, which a lane writes: the pump never waits for that. What does not
-/// find room is dropped and counted. All members but <see cref="Work"/> are for the pump's thread, which alone puts lines in.
+/// Lines on their way from the pump to a file or the supervisor's own output. The pump writes them itself at the end of a turn, for as long as the target has
+/// never hung (<see cref="WriteOut"/>); from then on a lane does. What does not find room is dropped and counted. All members but <see cref="Work"/>
+/// are for the pump's thread, which alone puts lines in.
 /// </summary>
 /// <param name="target">Belongs to the lanes from now on, which dispose it.</param>
 /// <param name="lanes">Who writes.</param>
@@ -58,11 +43,32 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     private bool _isStalled;
     private bool _isClosing;
 
+    // Another thread than the pump's writes, or is about to: a lane, or one that was passed over.
+    private bool _isLent;
+    private bool _isLeftToLanes;
+    private bool _isOwed;
+
+    /// <summary>The pump must not write to it: it has hung before, or can hang in a way that nobody ends.</summary>
+    public bool IsLeftToLanes
+    {
+        get => Volatile.Read(ref _isLeftToLanes);
+        init => _isLeftToLanes = value;
+    }
+
+    /// <summary>How the log calls it.</summary>
+    public string Label { get; init; } = "the supervisor's own output";
+
+    /// <summary>Told when there is something to write and nobody at it: <see cref="WriteOut"/> is to be called.</summary>
+    public required Action<LineQueue> OnOwed { private get; init; }
+
+    /// <summary>So many bytes wait that they are worth a write of their own.</summary>
+    public bool IsLarge => Volatile.Read(ref _length) >= PieceBytes;
+
     /// <summary>Most bytes that wait.</summary>
     public int LimitBytes { get; init; } = MostBytes;
 
     /// <summary>
-    /// How long <see cref="Add"/> itself waits for room while the target waits for its reader, once for each time that it stands still, in milliseconds.
+    /// How long adding itself waits for room while the target waits for its reader, once for each time that it stands still, in milliseconds.
     /// 0: it never waits.
     /// </summary>
     public int WaitMilliseconds { get; init; }
@@ -84,6 +90,27 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         }
     }
 
+    /// <summary>The same with a whole buffer, which is taken over for another one where nothing waits before it, so that nothing is copied.</summary>
+    public void Add(string? service, ref byte[] batch, int length)
+    {
+        lock (_lock)
+        {
+            if (_length == 0 && length > 0 && length <= LimitBytes && _segments.Count == 0)
+            {
+                byte[] other = _waiting.Length == batch.Length ? _waiting : lanes.Buffers.Rent(batch.Length);
+                if (other != _waiting)
+                    GiveBack(ref _waiting);
+                (_waiting, batch) = (batch, other);
+                Began();
+                Volatile.Write(ref _length, length);
+                _segments.Add(new Segment(service, length, _dropped, IsReopening: false));
+                _dropped = 0;
+                return;
+            }
+        }
+        Add(service, batch.AsSpan(0, length));
+    }
+
     /// <summary>Puts in whole lines of one service (null: of the supervisor). What finds no room is dropped and counted.</summary>
     public void Add(string? service, ReadOnlySpan<byte> lines)
     {
@@ -92,11 +119,9 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         long lost = 0;
         lock (_lock)
         {
-            if (!_isBusy)
-                _movedAt = Environment.TickCount64;
-            _isBusy = true;
+            Began();
             int fitting = FittingLength(lines);
-            if (fitting < lines.Length && WaitMilliseconds > 0)
+            if (fitting < lines.Length && WaitMilliseconds > 0 && _isLent)
                 fitting = WaitForRoom(lines);
             if (fitting > 0)
                 Put(service, lines[..fitting]);
@@ -107,10 +132,43 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
                 _dropped += lost;
             }
         }
-        lanes.Schedule(this);
         if (lost > 0)
             onLost(service, lost);
     }
+
+    /// <summary>
+    /// Between two sources or requests: writes what waits, or has a lane do it. A thread that hangs in that writes on here when another has become the pump.
+    /// </summary>
+    /// <exception cref="PassedOverException">This thread is not the pump any more.</exception>
+    public void WriteOut(PumpSeat seat)
+    {
+        lock (_lock)
+        {
+            _isOwed = false;
+            if (_isLent || !_isBusy)
+                return;
+            _isLent = true;
+        }
+        if (IsLeftToLanes)
+        {
+            lanes.Schedule(this);
+            return;
+        }
+        seat.Enter(this);
+        try
+        {
+            Work();
+        }
+        catch (Exception) when (!seat.TryLeave(this))
+        {
+            throw new PassedOverException();
+        }
+        if (!seat.TryLeave(this))
+            throw new PassedOverException();
+    }
+
+    /// <summary>A thread hangs in writing, and has it until it comes back; from then on lanes write.</summary>
+    public void LeaveToLanes() => Volatile.Write(ref _isLeftToLanes, true);
 
     /// <summary>What was put in until now goes to the old file, what comes after this to the new one.</summary>
     public void Reopen()
@@ -118,9 +176,8 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         lock (_lock)
         {
             _segments.Add(new Segment(null, _length, 0, IsReopening: true));
-            _isBusy = true;
+            Began();
         }
-        lanes.Schedule(this);
     }
 
     /// <summary>Has the target closed when all is written, unless it is used again before.</summary>
@@ -129,9 +186,8 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         lock (_lock)
         {
             _isClosing = true;
-            _isBusy = true;
+            Began();
         }
-        lanes.Schedule(this);
     }
 
     /// <summary>It is used again.</summary>
@@ -172,6 +228,20 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     }
 
     internal override void Work()
+    {
+        try
+        {
+            WriteAll();
+        }
+        catch (Exception)
+        {
+            lock (_lock)
+                _isLent = false;
+            throw;
+        }
+    }
+
+    private void WriteAll()
     {
         bool isClosed = false;
         while (Take(isClosed, out int length))
@@ -227,6 +297,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
                 return true;
             }
             _isBusy = false;
+            _isLent = false;
             GiveBack(ref _waiting);
             GiveBack(ref _writing);
             owed = [.. _whenIdle];
@@ -252,6 +323,17 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         }
         if (lost > 0)
             onLost(segment.Service, lost);
+    }
+
+    private void Began()
+    {
+        if (!_isBusy)
+            _movedAt = Environment.TickCount64;
+        _isBusy = true;
+        if (_isLent || _isOwed)
+            return;
+        _isOwed = true;
+        OnOwed(this);
     }
 
     private void Moved()

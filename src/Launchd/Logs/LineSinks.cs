@@ -22,8 +22,8 @@ internal sealed class LineSinks
     private readonly Dictionary<string, SharedLogFile> _files = [];
     private readonly List<LogFollower> _followers = [];
     private readonly List<OutputMatcher> _matchers = [];
-    private readonly byte[] _fileBatch = new byte[BatchBytes];
-    private readonly byte[] _displayBatch = new byte[BatchBytes];
+    private byte[] _fileBatch = new byte[BatchBytes];
+    private byte[] _displayBatch = new byte[BatchBytes];
     private readonly char[] _matchText = new char[LineSplitter.LongestBytes + 1];
     private readonly byte[] _time = new byte[TimeBytes];
     private long _now;
@@ -90,7 +90,11 @@ internal sealed class LineSinks
         if (!_files.TryGetValue(policy.FilePath, out SharedLogFile? shared))
         {
             LogFile file = new(policy, _options.Time, _pump.Notice);
-            LineQueue queue = new(file, FileLanes, _counters.LoseInFile, () => _pump.Enqueue(_pump.Resume));
+            LineQueue queue = new(file, FileLanes, _counters.LoseInFile, () => _pump.Enqueue(_pump.Resume))
+            {
+                Label = policy.FilePath,
+                OnOwed = _pump.Owe,
+            };
             _files.Add(policy.FilePath, shared = new SharedLogFile(file, queue));
         }
         shared.File.Policy = policy;
@@ -124,6 +128,7 @@ internal sealed class LineSinks
         bool drained = true;
         foreach (SharedLogFile shared in _files.Values)
             shared.Queue.Close();
+        _pump.WriteOut();
         foreach (SharedLogFile shared in _files.Values)
             drained &= shared.Queue.WaitUntilIdle(end);
         FileLanes.End();
@@ -171,7 +176,7 @@ internal sealed class LineSinks
     {
         int length = _displayBatchLength;
         _displayBatchLength = 0;
-        _display?.Add(input.Source.Service, _displayBatch.AsSpan(0, length));
+        _display?.Add(input.Source.Service, ref _displayBatch, length);
     }
 
     /// <summary>The bytes as they came; a line in pieces gets the same marks as on the display.</summary>
@@ -204,7 +209,7 @@ internal sealed class LineSinks
     {
         int length = _fileBatchLength;
         _fileBatchLength = 0;
-        shared?.Queue.Add(input.Source.Service, _fileBatch.AsSpan(0, length));
+        shared?.Queue.Add(input.Source.Service, ref _fileBatch, length);
     }
 
     private void Follow(ServiceInput input, in LineStamp stamp, ReadOnlySpan<byte> text)

@@ -127,6 +127,8 @@ internal sealed class OutputWriter : IDisposable
     /// <summary>Queues complete lines as they are, or drops them all.</summary>
     public void WriteLines(ReadOnlySpan<byte> lines)
     {
+        if (_start == _end && _lost == 0 && _announcements == 0)
+            lines = WriteThrough(lines);
         while (!lines.IsEmpty)
         {
             ReadOnlySpan<byte> block = lines;
@@ -146,6 +148,22 @@ internal sealed class OutputWriter : IDisposable
             _lost += more;
             LostLines += more;
         }
+    }
+
+    /// <summary>Writes without queueing, as far as the other side takes it. What is left begins with a whole line, or with the rest of one.</summary>
+    private ReadOnlySpan<byte> WriteThrough(ReadOnlySpan<byte> lines)
+    {
+        while (!lines.IsEmpty)
+        {
+            int count = Write(lines, out Errno error);
+            if (error != Errno.None)
+                break;
+            _lastWritten = lines[count - 1];
+            _writtenBytes += count;
+            LastError = Errno.None;
+            lines = lines[count..];
+        }
+        return lines;
     }
 
     /// <summary>Writes what the other side takes now.</summary>
@@ -182,6 +200,9 @@ internal sealed class OutputWriter : IDisposable
 
     /// <summary>Lines that were dropped, and counted, before they came here: a line says where they are missing.</summary>
     public void Miss(long lines) => _lost += lines;
+
+    /// <summary>A write takes everything at once, or fails: a regular file, or a device of the kernel's own.</summary>
+    public bool NeverWaits => Identity.IsRegularFile || (Identity.Type == Pump.S_IFCHR && !IsTerminal);
 
     /// <summary>Another descriptor leads to the same place, and stays the caller's. Before anything is written.</summary>
     public void StandFor(FileDescriptor other) => _other = other.Number;

@@ -105,6 +105,7 @@ internal sealed partial class PumpLoop
             ReadOnLane(input);
         else
             ReadContained(input, Math.Clamp(TurnBytes / Math.Max(1, _loop.ReadyCount), SmallestShareBytes, BufferBytes));
+        WriteOutLarge();
     }
 
     private void ReadPolled()
@@ -189,6 +190,7 @@ internal sealed partial class PumpLoop
             while (rest > 0 && !ended)
             {
                 int count = Read(input, (int)Math.Min(rest, BufferBytes), out ended);
+                WriteOutLarge();
                 if (count == 0)
                     break;
                 rest -= count;
@@ -223,6 +225,7 @@ internal sealed partial class PumpLoop
                 _nextTail = Math.Min(_nextTail, input.TailDue);
             else
                 FlushTailContained(input);
+            WriteOutLarge();
         }
     }
 

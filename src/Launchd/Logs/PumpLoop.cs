@@ -7,7 +7,7 @@ namespace Launchd.Logs;
 /// <summary>
 /// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, read each ready source once
 /// (at most its share, so that none starves another). Nothing that a source does ends the loop: the source is closed and the fault is counted.
-/// Nothing here writes: what is read goes into queues, which lanes empty.
+/// What is read goes into queues, which are written out between sources and at the end of a turn, here or by lanes.
 /// </summary>
 /// <remarks>
 /// A thread can be passed over inside <see cref="PumpSeat.Enter"/> and <see cref="PumpSeat.TryLeave"/> alone, and the next one begins a new turn with the
@@ -55,6 +55,7 @@ internal sealed partial class PumpLoop : IDisposable
     private List<Action> _requests = [];
     private List<Action> _taken = [];
     private int _carriedOut;
+    private readonly List<LineQueue> _owed = [];
     private bool _isAwoken;
     private bool _ended;
 
@@ -110,11 +111,34 @@ internal sealed partial class PumpLoop : IDisposable
             queue = new LineQueue(new DisplayTarget(writer, _givingUp, _options.WritesByProcess), _displayLanes, _counters.LoseOnDisplay)
             {
                 LimitBytes = OutputWriter.QueueBytes,
+                IsLeftToLanes = !writer.NeverWaits,
+                OnOwed = Owe,
                 WaitMilliseconds = patience,
             };
             _displays.Add(writer, queue);
         }
         return queue;
+    }
+
+    /// <summary>This queue is written out before the turn ends.</summary>
+    public void Owe(LineQueue queue) => _owed.Add(queue);
+
+    /// <summary>Writes out what was put into queues. Where this thread may be passed over: see above.</summary>
+    public void WriteOut()
+    {
+        while (_owed.Count > 0)
+        {
+            LineQueue queue = _owed[^1];
+            _owed.RemoveAt(_owed.Count - 1);
+            queue.WriteOut(_seat);
+        }
+    }
+
+    /// <summary>The same, before the turn ends, if it is worth it.</summary>
+    private void WriteOutLarge()
+    {
+        if (_owed.Exists(q => q.IsLarge))
+            WriteOut();
     }
 
     /// <summary>
@@ -137,6 +161,7 @@ internal sealed partial class PumpLoop : IDisposable
             if (_inputs.ContainsKey(input.Id))
                 End(input);
         }
+        WriteOut();
         _ended = true;
         Sinks.EndTurn();
         bool drained = true;
@@ -202,6 +227,8 @@ internal sealed partial class PumpLoop : IDisposable
             {
                 if (hung is PumpInput input)
                     PassOver(input);
+                else if (hung is LineQueue queue)
+                    PassOver(queue);
                 hung = null;
                 Turn();
                 failures = 0;
@@ -238,6 +265,7 @@ internal sealed partial class PumpLoop : IDisposable
             FlushRestingTails();
         if (_paused.Count > 0)
             ResumeReady();
+        WriteOut();
         LookAtLanes();
         Sinks.EndTurn();
     }
@@ -293,6 +321,12 @@ internal sealed partial class PumpLoop : IDisposable
     {
         _counters.CountFault();
         Notice(notice);
+    }
+
+    private void PassOver(LineQueue queue)
+    {
+        queue.LeaveToLanes();
+        Notice(new PumpNotice.TargetHangs(queue.Label));
     }
 
     private static FileDescriptor MakeEvent()

@@ -51,6 +51,12 @@ internal abstract record PumpNotice
             + "what it wrote is shown when it lets go";
     }
 
+    /// <summary>A write hangs, and is waited for by nobody but the thread that made it.</summary>
+    internal sealed record TargetHangs(string Label) : PumpNotice
+    {
+        public override string ToString() => $"writing to {Label} takes long: its lines wait, and are lost if there are too many";
+    }
+
     /// <summary>The kernel does not tell when there is something to read.</summary>
     internal sealed record SourceNotWatched(string Label, string Stream, Errno Error) : PumpNotice
     {

@@ -11,6 +11,7 @@ public sealed class LineQueueTests
 
     private readonly Lanes _lanes = new("lines", most: 3, _ => Assert.Fail("a lane threw"));
     private readonly ConcurrentDictionary<string, long> _lost = new();
+    private readonly PumpSeat _nobody = new(_ => { });
 
     [Fact]
     public void LinesArriveInOrder_AndAReopeningStandsBetweenThem()
@@ -65,7 +66,7 @@ public sealed class LineQueueTests
     {
         Target[] hung = [new() { IsHeld = true }, new() { IsHeld = true }, new() { IsHeld = true }];
         using Target fine = new();
-        LineQueue[] queues = [.. hung.Select(Queue)];
+        LineQueue[] queues = [.. hung.Select(h => Queue(h))];
         foreach (LineQueue queue in queues)
         {
             queue.Add("hung", "x\n"u8);
@@ -90,7 +91,7 @@ public sealed class LineQueueTests
     {
         using Target target = new() { IsHeld = true };
         using SemaphoreSlim room = new(0);
-        LineQueue queue = new(target, _lanes, Lose, () => room.Release());
+        LineQueue queue = Queue(target, () => room.Release());
         queue.Add("a", "first\n"u8);
         Assert.True(target.Begun.Wait(Generous));
         queue.Add("a", new byte[LineQueue.FullBytes]);
@@ -136,7 +137,8 @@ public sealed class LineQueueTests
         return !_lanes.HasWaiting;
     }
 
-    private LineQueue Queue(Target target) => new(target, _lanes, Lose);
+    private LineQueue Queue(Target target, Action? onRoom = null) =>
+        new(target, _lanes, Lose, onRoom) { IsLeftToLanes = true, OnOwed = q => q.WriteOut(_nobody) };
 
     private void Lose(string? service, long lines) => _lost.AddOrUpdate(service ?? "", lines, (_, before) => before + lines);
 
