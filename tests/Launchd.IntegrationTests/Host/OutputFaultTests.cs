@@ -121,6 +121,32 @@ public sealed class OutputFaultTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [FactWhenTool("python3")]
+    public async Task ProgramsThatHoldThePipeOfTheirOutput_StopNobody()
+    {
+        using Scratch place = new();
+        // Copies a socket to standard output, as many programs do, and nothing comes: the pipe's lock is held meanwhile.
+        File.WriteAllText(place.At("hold.py"), """
+            import os, socket
+            a, b = socket.socketpair()
+            os.write(1, b"copying\n")
+            os.splice(a.fileno(), 1, 4096)
+            """);
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.held]
+            command = ["python3", "{{place.At("hold.py")}}"]
+            instances = 16
+            [services.other]
+            command = ["/bin/sh", "-c", "i=0; while :; do i=$(($i+1)); echo tick $i; sleep 0.05; done"]
+            ready = { output = "^tick 100$" }
+            """);
+        _ = await supervisor.Event("ready", "held", nth: 16);
+
+        _ = await supervisor.Event("ready", "other");
+
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     /// <summary>Waits until a line came through the pump, which writes files in the same turn; each answer is a turn of its own.</summary>
     private static async Task Reopened(Supervisor supervisor, int pid)
     {
