@@ -157,7 +157,9 @@ public sealed class HeldPipeTests
         display.Dispose();
         PumpHarness.Join(reading);
 
-        Assert.Equal(count - harness.Pump.Counters.DisplayLostLines, Encoding.UTF8.GetString(shown).Split('\n').Count(l => l.StartsWith("web", StringComparison.Ordinal)));
+        Assert.Equal(
+            count - harness.Pump.Counters.DisplayLostLines,
+            Encoding.UTF8.GetString(shown).Split('\n').Count(l => l.StartsWith("web", StringComparison.Ordinal)));
         reader.Dispose();
     }
 
