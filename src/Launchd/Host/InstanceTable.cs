@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Logs;
 using Launchd.Model;

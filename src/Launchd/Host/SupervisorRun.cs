@@ -64,7 +64,7 @@ internal static unsafe class SupervisorRun
                     SupervisorLog.Pump(logger, notice.ToString());
             },
             Display = console.Output,
-            WritesByProcess = spawner.Carrier == SpawnCarrier.Clone,
+            WritesByProcess = births.Carrier == SpawnCarrier.Clone,
             Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
         }) ?? throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
         console.Attach(pump);
