@@ -118,8 +118,8 @@ internal sealed class Births : IDisposable
             OnEachThread(() => Reaper.LetGo(pid, how, signal)); // it is the child of one of them
     }
 
-    /// <summary>Whether this process is being born, and to live.</summary>
-    public bool IsUnderWay(int pid) => _underWay.Exists(o => o.Pid == pid && !o.IsGivenUp);
+    /// <summary>Whether this process is being born, or hangs in its birth.</summary>
+    public bool IsUnderWay(int pid) => _underWay.Exists(o => o.Pid == pid);
 
     /// <summary>Ends the birth: what is born of it, or never is, matters to nobody any more.</summary>
     public void GiveUp(BirthOrder order, string why)

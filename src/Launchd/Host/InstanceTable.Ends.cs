@@ -96,7 +96,9 @@ internal sealed unsafe partial class InstanceTable
     /// <param name="onEnd">Called once, at once if nothing is left.</param>
     public void EndAll(Action onEnd)
     {
-        _sweep = new LastSweep(_trees, _parts.Delays, _parts.Logger, onEnd);
+        foreach (RunningCommand command in _commands.Values.Concat(_unbornCommands).ToArray())
+            command.Kill();
+        _sweep = new LastSweep(_trees, _parts.Delays, _parts.Logger, () => _commands.Count == 0, onEnd);
         _sweep.Begin();
     }
 

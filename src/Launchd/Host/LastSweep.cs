@@ -7,7 +7,12 @@ namespace Launchd.Host;
 /// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of it.
 /// SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
 /// </summary>
-internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logger, Action onEnd)
+/// <param name="trees">Of all instances.</param>
+/// <param name="delays">Of the loop.</param>
+/// <param name="logger">Told what is left.</param>
+/// <param name="haveCommandsEnded">Whether the commands beside instances, which were killed, have ended.</param>
+/// <param name="onEnd">Called once.</param>
+internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logger, Func<bool> haveCommandsEnded, Action onEnd)
 {
     private const int Term = 15, Kill = 9;
 
@@ -18,7 +23,8 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
         Look();
         if (_isOver)
             return;
-        SupervisorLog.Sweeping(logger, trees.Orphans.All().Count);
+        if (trees.Orphans.All().Count is > 0 and int count)
+            SupervisorLog.Sweeping(logger, count);
         trees.SignalAll(Term);
         delays.After(Limits.StrayPatience, this, KillAll);
     }
@@ -26,7 +32,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     /// <summary>Somebody ended.</summary>
     public void Look()
     {
-        if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0)
+        if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0 && haveCommandsEnded())
             End();
     }
 

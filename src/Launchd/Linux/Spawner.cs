@@ -183,7 +183,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     // holds, under the JIT, and frees it.
     /// <summary>Has a child of this thread, whichever it is, carry out a plan: -1 with the reason, or its pid and, close-on-exec, its pidfd.</summary>
     /// <param name="flags">Of clone(2), with the signal that its end sends; 0 in the signal's place: none, and only <c>__WALL</c> reaps it.</param>
-    /// <param name="plan">Ends in an exec or an exit, and asks for no parent-death signal but on the main thread.</param>
+    /// <param name="plan">Ends in an exec or an exit, and asks for a parent-death signal only on a thread that never ends.</param>
     /// <param name="pidfd">-1: there is no child.</param>
     /// <param name="errno">Why not.</param>
     /// <param name="seen">Gets the pid before the child does anything. Null: nobody wants it.</param>

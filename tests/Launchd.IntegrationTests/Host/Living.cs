@@ -40,9 +40,24 @@ internal static class Living
     /// <summary>How many descriptors a process has open; another's can be counted by root alone while it is not dumpable.</summary>
     public static int DescriptorCount(int pid) => Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length;
 
+    /// <summary>How many descriptors of processes a process has open.</summary>
+    public static int PidfdCount(int pid) => Directory.GetFiles($"/proc/{pid}/fd").Count(IsPidfd);
+
+    private static bool IsPidfd(string descriptor)
+    {
+        try
+        {
+            return new FileInfo(descriptor).LinkTarget?.Contains("pidfd", StringComparison.Ordinal) == true;
+        }
+        catch (IOException)
+        {
+            return false; // closed meanwhile
+        }
+    }
+
     /// <summary>Children that have ended and were not reaped.</summary>
     public static IEnumerable<int> ZombiesOf(int pid) =>
-        File.ReadAllText($"/proc/{pid}/task/{pid}/children")
+        string.Concat(Directory.GetDirectories($"/proc/{pid}/task").Select(thread => File.ReadAllText(thread + "/children")))
             .Split(' ', StringSplitOptions.RemoveEmptyEntries)
             .Select(int.Parse)
             .Where(child => StateOf(child).StartsWith('Z'));

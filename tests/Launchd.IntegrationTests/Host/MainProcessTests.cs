@@ -100,14 +100,14 @@ public sealed class MainProcessTests
         using PidFd process = PidFd.TryOpen(stranger.Pid)!;
         // Its end of the control connection counts as well.
         _ = await control.Call("Status");
-        int before = Living.DescriptorCount(pid);
+        int before = Living.PidfdCount(pid);
 
         sender.Send("MAINPIDFD=1\nREADY=1", process.Descriptor);
 
         Assert.Equal(stranger.Pid, (await supervisor.Event("ready", "app")).Pid);
         _ = await control.Call("Status");
         // The new one in the place of the former.
-        await control.Descriptors(pid, before);
+        await control.Until(() => Living.PidfdCount(pid) == before, () => $"{Living.PidfdCount(pid)} pidfds, not {before}");
         _ = await control.Call("Stop", """{"services":["app"]}""");
         Assert.Equal(128 + Living.SIGTERM, await stranger.Exit());
         Assert.Equal(0, await supervisor.Stop());
@@ -132,7 +132,7 @@ public sealed class MainProcessTests
         using ControlSocket control = await ControlSocket.To(supervisor);
         using Sender sender = new(supervisor);
         _ = await control.Call("Status");
-        int before = Living.DescriptorCount(pid);
+        int before = Living.PidfdCount(pid);
 
         foreach (int named in (int[])[pid, other.Pid, dead])
             sender.Send($"MAINPID={named}");
@@ -148,7 +148,7 @@ public sealed class MainProcessTests
 
         Assert.Equal(spawned.Pid, (await supervisor.Event("ready", "app")).Pid);
         Assert.Equal(6, await control.Counter("main-pid-refused"));
-        await control.Descriptors(pid, before);
+        await control.Until(() => Living.PidfdCount(pid) == before, () => $"{Living.PidfdCount(pid)} pidfds, not {before}");
         Assert.Equal(0, await supervisor.Stop());
     }
 

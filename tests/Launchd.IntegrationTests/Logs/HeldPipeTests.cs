@@ -157,9 +157,10 @@ public sealed class HeldPipeTests
         display.Dispose();
         PumpHarness.Join(reading);
 
+        // One may come twice: nobody knows of a write whether it was before the kill.
         Assert.Equal(
             count - harness.Pump.Counters.DisplayLostLines,
-            Encoding.UTF8.GetString(shown).Split('\n').Count(l => l.StartsWith("web", StringComparison.Ordinal)));
+            Encoding.UTF8.GetString(shown).Split('\n').Where(l => l.StartsWith("web", StringComparison.Ordinal)).Distinct().Count());
         reader.Dispose();
     }
 

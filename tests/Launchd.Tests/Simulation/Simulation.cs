@@ -38,6 +38,9 @@ internal sealed class Simulation
     private bool _hasBroken;
     private bool _operatorIsDone;
 
+    // Services whose last rollout that was asked for has failed.
+    private readonly HashSet<ServiceName> _wentBack = [];
+
     private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<ServiceDefinition, bool, bool>? misjudge,
         Queue<string>? trace)
     {
@@ -133,8 +136,9 @@ internal sealed class Simulation
 
     private void CheckConverged(ServiceState? state, ServiceDefinition service, ServiceName[] manual)
     {
-        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it.
-        if (state is { LastRollout.Text: not null })
+        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it. An instance that
+        // is not well is exchanged for one like it.
+        if (_wentBack.Contains(service.Name))
             return;
         if (state is null || !ReferenceEquals(state.Definition, service))
             throw new BrokenPropertyException($"9: {service.Name} does not run by the configuration");
@@ -228,7 +232,18 @@ internal sealed class Simulation
             _checkers.Check(next, effects, _host.Now);
             foreach (Effect effect in effects)
                 _host.CarryOut(effect);
+            NoteRollouts(effects);
         }
+    }
+
+    private void NoteRollouts(Effect[] effects)
+    {
+        foreach (Notice notice in effects.OfType<Effect.Report>().Select(r => r.Notice))
+        {
+            if (notice is Notice.RolloutStarted { Reason: not StartReason.Restart } started)
+                _wentBack.Remove(started.Of);
+        }
+        _wentBack.UnionWith(_supervisor.Services.Where(s => s is { Rollout: null, LastRollout.Text: not null }).Select(s => s.Definition.Name));
     }
 
     private void Remember(Event happened, Effect[] effects)

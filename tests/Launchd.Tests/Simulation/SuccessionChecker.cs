@@ -36,6 +36,8 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
                 case Effect.TellDrain { Successor: { } successor } e:
                     That(_successors.GetValueOrDefault(e.Instance) == successor, "a drain for a successor that was not announced", e);
                     break;
+                // It ends by itself, and hands over what it likes to whom it knows: its place may be gone before it is.
+                case Effect.Report { Notice: Notice.Draining { Reason: "it said that it stops" } e }: _successors.Remove(e.Instance); break;
                 case Effect.TellPredecessorEnded e:
                     That(_waiting.Remove(e.Instance) || e.Instance == born, "an end is told to one that waits for nobody", e);
                     That(!_successors.Any(s => s.Value == e.Instance && MayHandOver(s.Key)), "an end is told to one that may still be handed something", e);
