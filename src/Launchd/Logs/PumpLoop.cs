@@ -5,7 +5,7 @@ using Pump = Launchd.Interop.Libc.Pump;
 namespace Launchd.Logs;
 
 /// <summary>
-/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, read each ready source once
+/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, then read each ready source once
 /// (at most its share, so that none starves another). Nothing that a source does ends the loop: the source is closed and the fault is counted.
 /// What is read goes into queues, which are written out between sources and at the end of a turn, here or by lanes.
 /// </summary>
@@ -56,7 +56,6 @@ internal sealed partial class PumpLoop : IDisposable
     private List<Action> _taken = [];
     private int _carriedOut;
     private readonly List<LineQueue> _owed = [];
-    private bool _isAwoken;
     private bool _ended;
 
     /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
@@ -68,7 +67,7 @@ internal sealed partial class PumpLoop : IDisposable
         _displayLanes = new Lanes("log display", MostDisplayLanes, Fault);
         _readers = new Lanes("log pipes", MostReaders, Fault);
         Sinks = new LineSinks(options, counters, this, QueueOf(options.Display));
-        Errno refused = _loop.Watch(_wake, IoReadiness.Readable, priority: 0, _ => _isAwoken = true);
+        Errno refused = _loop.Watch(_wake, IoReadiness.Readable, priority: 0, _ => TakeRequests());
         if (refused != Errno.None)
             throw new SystemCallException("epoll_ctl", "the log pump", refused);
     }
@@ -221,6 +220,7 @@ internal sealed partial class PumpLoop : IDisposable
     private void Run(object? hung)
     {
         int failures = 0;
+        bool isAfresh = hung is not null;
         while (!_ended)
         {
             try
@@ -230,7 +230,10 @@ internal sealed partial class PumpLoop : IDisposable
                 else if (hung is LineQueue queue)
                     PassOver(queue);
                 hung = null;
-                Turn();
+                if (isAfresh)
+                    BeginAfresh();
+                Turn(mayWait: !isAfresh);
+                isAfresh = false;
                 failures = 0;
             }
             catch (PassedOverException)
@@ -242,6 +245,7 @@ internal sealed partial class PumpLoop : IDisposable
                 // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on at once would
                 // only burn the processor and flood the main loop; but who ended here would leave all services without a reader.
                 Fault(fault);
+                isAfresh = true;
                 if (++failures >= MostFailures)
                     _ = PumpCalls.IsWritable(NoDescriptor, RestMilliseconds);
             }
@@ -249,14 +253,24 @@ internal sealed partial class PumpLoop : IDisposable
         _seat.End();
     }
 
-    private void Turn()
+    /// <summary>
+    /// A turn was cut off: what it had read is not passed on yet, requests may be left, and of sources that lanes read the kernel may have told, which it does
+    /// once.
+    /// </summary>
+    private void BeginAfresh()
     {
-        if (_carriedOut < _taken.Count)
-            CarryOutRequests();
-        _loop.Wait(Timeout() * 1_000_000L);
+        foreach (PumpInput input in _inputs.Values)
+        {
+            if (input is { Reader: not null, IsAway: false, IsPolled: false })
+                Await(input);
+        }
+        CarryOutRequests();
+    }
+
+    private void Turn(bool mayWait)
+    {
+        _loop.Wait(mayWait ? Timeout() * 1_000_000L : 0);
         _counters.CountTurn();
-        if (_isAwoken)
-            TakeRequests();
         if (_ended)
             return;
         if (_polledCount > 0)
@@ -288,7 +302,6 @@ internal sealed partial class PumpLoop : IDisposable
 
     private void TakeRequests()
     {
-        _isAwoken = false;
         Span<byte> count = stackalloc byte[8];
         _ = PumpCalls.Read(_wake.Number, count, out _);
         lock (_lock)

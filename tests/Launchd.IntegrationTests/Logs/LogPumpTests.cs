@@ -206,6 +206,25 @@ public sealed class LogPumpTests
     }
 
     [Fact]
+    public void WhatIsAskedBeforeALineIsWritten_IsCarriedOutBeforeTheLineIsRead()
+    {
+        using var harness = new PumpHarness();
+        using FileDescriptor web = harness.AddSource(1);
+        harness.Settle();
+        var lines = new List<string>();
+
+        // Both are ready when the pump comes back.
+        using (harness.Hold())
+        {
+            _ = harness.Pump.Follow(null, lines: 0, (batch, lost) => lines.AddRange(batch.Select(l => l.Text)));
+            PumpHarness.Write(web, "first\n");
+        }
+        harness.RunUntil(() => lines.Count == 1);
+
+        Assert.Equal(["first"], lines);
+    }
+
+    [Fact]
     public void AFaultInOneSource_ClosesThatOneOnly()
     {
         using var harness = new PumpHarness();

@@ -127,6 +127,15 @@ internal sealed class PumpHarness : IDisposable
     /// <summary>Waits until everything asked of the pump before this is done.</summary>
     public void Settle() => Flush(instanceId: -1);
 
+    /// <summary>Keeps the pump's thread in a request until it is disposed; what is asked and written meanwhile waits for it together.</summary>
+    public IDisposable Hold()
+    {
+        var hold = new PumpHold();
+        Pump.Enqueue(hold.Wait);
+        hold.Begun.Wait();
+        return hold;
+    }
+
     public string[] Tail(string service = "web", int count = 10_000)
     {
         string[]? texts = null;
@@ -140,5 +149,20 @@ internal sealed class PumpHarness : IDisposable
         Pump.Dispose();
         Display?.Dispose();
         Directory.Delete(Folder, recursive: true);
+    }
+
+    private sealed class PumpHold : IDisposable
+    {
+        private readonly ManualResetEventSlim _over = new();
+
+        public ManualResetEventSlim Begun { get; } = new();
+
+        public void Wait()
+        {
+            Begun.Set();
+            _over.Wait();
+        }
+
+        public void Dispose() => _over.Set();
     }
 }
