@@ -98,6 +98,7 @@ public sealed class BadControlTests
     public async Task AWrongCallIsRefusedByName_AndTheConnectionGoesOn(string method, string parameters, string error)
     {
         await using Supervisor supervisor = Supervisor.StartText(Quiet);
+        _ = await supervisor.Event("ready", "app");
         using ControlSocket control = await ControlSocket.To(supervisor);
 
         JsonElement? answer = await control.Ask(method, parameters);
@@ -111,6 +112,7 @@ public sealed class BadControlTests
     public async Task WhoLeavesLeavesNothingBehind()
     {
         await using Supervisor supervisor = Supervisor.StartText(Quiet);
+        _ = await supervisor.Event("ready", "app");
         using ControlSocket staying = await ControlSocket.To(supervisor);
         _ = await staying.Call("Status");
         int pid = await supervisor.Pid();
@@ -129,6 +131,7 @@ public sealed class BadControlTests
     public async Task TwoHundredSilentConnectionsLockNobodyOut()
     {
         await using Supervisor supervisor = Supervisor.StartText(Quiet);
+        _ = await supervisor.Event("ready", "app");
         using ControlSocket first = await ControlSocket.To(supervisor);
         _ = await first.Call("Status");
         List<ControlSocket> silent = [];

@@ -24,6 +24,7 @@ public sealed class SurvivalTests
     public async Task SignalsWithoutAMeaningAreCounted()
     {
         await using Supervisor supervisor = Supervisor.StartText(Sleeper);
+        _ = await supervisor.Event("ready", "app");
         int pid = await supervisor.Pid();
         using ControlSocket control = await ControlSocket.To(supervisor);
         int[] signals = [12, 13, 14, 16, 21, 22, 24, 25, 26, 27, 29, 30, 31, 36, 50, 64];
