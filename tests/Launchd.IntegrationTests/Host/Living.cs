@@ -37,11 +37,37 @@ internal static class Living
         Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));
     }
 
-    /// <summary>How many descriptors a process has open; another's can be counted by root alone while it is not dumpable.</summary>
-    public static int DescriptorCount(int pid) => Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length;
+    // Its pidfd, orders, answers, and a copy of what it writes to.
+    private const int DescriptorsOfAWriter = 4;
 
-    /// <summary>How many descriptors of processes a process has open.</summary>
-    public static int PidfdCount(int pid) => Directory.GetFiles($"/proc/{pid}/fd").Count(IsPidfd);
+    /// <summary>
+    /// How many descriptors a process has open; another's can be counted by root alone while it is not dumpable. Not counted are those by which a supervisor
+    /// has its own output written, which begins with the first line that there is.
+    /// </summary>
+    public static int DescriptorCount(int pid) =>
+        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length - (DescriptorsOfAWriter * Pidfds(pid).Count(IsWriter));
+
+    /// <summary>How many descriptors of processes a process has open, writers of its output aside.</summary>
+    public static int PidfdCount(int pid) => Pidfds(pid).Count(of => !IsWriter(of));
+
+    private static List<string> Pidfds(int pid) =>
+        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(IsPidfd).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+
+    private static bool IsWriter(string pidfdInfo) =>
+        pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line
+        && TextOf($"/proc/{line[4..].Trim()}/comm") == "log writer\n";
+
+    private static string TextOf(string path)
+    {
+        try
+        {
+            return File.ReadAllText(path);
+        }
+        catch (IOException)
+        {
+            return ""; // closed, or ended, meanwhile
+        }
+    }
 
     private static bool IsPidfd(string descriptor)
     {
