@@ -129,9 +129,8 @@ public sealed class AliveTests
         Assert.Equal("stopped", (await control.Service("app")).GetProperty("state").GetString());
         Assert.All(Lines(supervisor), line => Assert.False(Living.IsAlive(PidOf(line)), line));
         // Nobody lives any more, and those that have ended are reaped a moment later.
-        int[] Children() => [.. File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
-        Assert.DoesNotContain(Children(), Living.IsAlive);
-        await control.Until(() => Children().Length == 0, () => "children " + string.Join(' ', Children()));
+        Assert.DoesNotContain(Living.ChildrenOf(pid), Living.IsAlive);
+        await control.Until(() => !Living.ChildrenOf(pid).Any(), () => "children " + string.Join(' ', Living.ChildrenOf(pid)));
         Assert.Equal(0, await supervisor.Stop());
     }
 

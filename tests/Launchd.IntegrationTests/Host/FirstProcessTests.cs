@@ -1,4 +1,3 @@
-using System.Globalization;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -26,8 +25,8 @@ public sealed class FirstProcessTests
         Assert.Equal(1, started.Pid);
         Assert.True(spawned.Pid < 100, "its number is one of the namespace");
         // The service and the orphan that stays; no ended one is left. Each answer is a turn of the loop.
-        while (ChildrenOf(first).Length != 2 || Living.ZombiesOf(first).Any())
-            _ = await control.Call("Status");
+        await control.Until(
+            () => Living.ChildrenOf(first).Length == 2 && !Living.ZombiesOf(first).Any(), () => "children " + string.Join(' ', Living.ChildrenOf(first)));
 
         Living.Signal(first, Living.SIGTERM);
 
@@ -70,9 +69,5 @@ public sealed class FirstProcessTests
         Assert.Equal(0, await supervisor.Ended());
     }
 
-    private static int ChildOf(int pid) => Assert.Single(ChildrenOf(pid));
-
-    private static int[] ChildrenOf(int pid) =>
-        [.. File.ReadAllText($"/proc/{pid}/task/{pid}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries)
-            .Select(p => int.Parse(p, CultureInfo.InvariantCulture))];
+    private static int ChildOf(int pid) => Assert.Single(Living.ChildrenOf(pid));
 }

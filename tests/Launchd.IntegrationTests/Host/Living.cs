@@ -55,7 +55,9 @@ internal static class Living
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line
-        && TextOf($"/proc/{line[4..].Trim()}/comm") == "log writer\n";
+        && IsWriter(int.Parse(line[4..]));
+
+    private static bool IsWriter(int pid) => TextOf($"/proc/{pid}/comm") == "log writer\n";
 
     private static string TextOf(string path)
     {
@@ -82,11 +84,12 @@ internal static class Living
     }
 
     /// <summary>Children that have ended and were not reaped.</summary>
-    public static IEnumerable<int> ZombiesOf(int pid) =>
-        string.Concat(Directory.GetDirectories($"/proc/{pid}/task").Select(thread => File.ReadAllText(thread + "/children")))
-            .Split(' ', StringSplitOptions.RemoveEmptyEntries)
-            .Select(int.Parse)
-            .Where(child => StateOf(child).StartsWith('Z'));
+    public static IEnumerable<int> ZombiesOf(int pid) => ChildrenOf(pid).Where(child => StateOf(child).StartsWith('Z'));
+
+    /// <summary>Children of all threads, writers of its output aside.</summary>
+    public static int[] ChildrenOf(int pid) =>
+        [.. Directory.GetDirectories($"/proc/{pid}/task").SelectMany(thread => TextOf(thread + "/children").Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Select(int.Parse).Where(child => !IsWriter(child))];
 
     /// <summary>Lines of one kind in a file that a probe wrote by <c>--to</c>.</summary>
     public static IReadOnlyList<JsonElement> Said(this Supervisor supervisor, string file, string kind) =>
