@@ -25,7 +25,7 @@ internal sealed class HealthMonitor : IDisposable
         _parts = parts;
         _instance = instance;
         _check = check;
-        _probe = new Probe(parts.Loop, parts.Delays, check.Target, check.Timeout, start, Answered);
+        _probe = new Probe(parts, check.Target, check.Timeout, start, Answered);
         parts.Delays.After(check.Interval, this, Ask);
     }
 

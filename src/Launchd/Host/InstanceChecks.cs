@@ -22,7 +22,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
             return;
         TimeSpan pause = FirstPause;
         Probe probe = null!;
-        probe = new Probe(parts.Loop, parts.Delays, probed.Target, ReadyAttempt, Starter(instance), answer =>
+        probe = new Probe(parts, probed.Target, ReadyAttempt, Starter(instance), answer =>
         {
             if (answer.IsGood)
                 host.Feed(new Event.ReadinessMet(id));

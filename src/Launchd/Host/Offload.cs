@@ -31,7 +31,8 @@ internal sealed class Offload(Mailbox mailbox)
     /// <summary>Waits for work that is under way. False: it hangs, as name services can.</summary>
     public bool Join(TimeSpan patience) => _thread?.Join(patience) ?? true;
 
-    private static T ResultOf<T>(Func<T> work, Func<Exception, T> failed)
+    /// <summary>What work gives, or what is made of what it threw.</summary>
+    public static T ResultOf<T>(Func<T> work, Func<Exception, T> failed)
     {
         try
         {

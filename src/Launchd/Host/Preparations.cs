@@ -7,11 +7,11 @@ namespace Launchd.Host;
 
 /// <summary>
 /// The connections that instances are born with (<c>connect</c>), while they are made: beside everything else on the loop, and where only
-/// a thread that waits in connect(2) hears that it goes on, on one of a few such threads. Until when, the core decides.
+/// a thread that waits in connect(2) hears how it goes on, on one of a few such threads. Until when, the core decides.
 /// </summary>
 internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisposable
 {
-    /// <summary>Threads that wait for room in full queues at a time; the others wait for their turn.</summary>
+    /// <summary>Threads that wait for somebody at a time; the others wait for their turn.</summary>
     private const int MostThreads = 16;
 
     /// <summary>What was refused, where it is no call on the connection.</summary>
@@ -55,9 +55,17 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     {
         if (!_all.Remove(instance, out Preparation? given))
             return;
+        bool isFreed = false;
         foreach (Attempt attempt in given.Attempts)
+        {
             host.Loop.Unwatch(attempt.Connecting.Descriptor);
+            isFreed |= attempt.IsOnThread;
+            // Nobody waits for it any more, and it may never come back.
+            _threads -= attempt.IsOnThread ? 1 : 0;
+        }
         given.Dispose();
+        if (isFreed)
+            UseThreads();
     }
 
     public void Dispose()
@@ -79,6 +87,8 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
                     _ => Decide(attempt));
                 return refused == Errno.None ? null : new OpenFailure("epoll_ctl", "cannot wait for the connection", refused);
             default:
+                if (attempt.Connecting.Path is { } path && parts.PathConnects.IsHung(path))
+                    return new OpenFailure("connect", $"cannot connect to unix:{path}", Errno.ETIMEDOUT, PathConnects.Silence);
                 _waiting.Enqueue(attempt);
                 return UseThreads(attempt);
         }
@@ -117,8 +127,9 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
 
     private bool TryOnThread(Attempt attempt)
     {
-        attempt.IsOnThread = new Offload(parts.Mailbox).TryRun<OpenFailure?>(
-            () => attempt.Connecting.WaitForRoom(Limits.ConnectPatience),
+        attempt.IsOnThread = parts.PathConnects.TryRun<OpenFailure?>(
+            attempt.Connecting.Path ?? "",
+            () => attempt.Connecting.ConnectOnThread(Limits.ConnectPatience),
             defect => new OpenFailure("connect", Defect.Describe(defect), Errno.EIO),
             failure => LeaveThread(attempt, failure));
         _threads += attempt.IsOnThread ? 1 : 0;
@@ -127,12 +138,14 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
 
     private void LeaveThread(Attempt attempt, OpenFailure? failure)
     {
-        _threads--;
         attempt.IsOnThread = false;
         if (attempt.IsOver)
+        {
             attempt.Dispose();
-        else
-            Conclude(attempt, failure);
+            return;
+        }
+        _threads--;
+        Conclude(attempt, failure);
         UseThreads();
     }
 

@@ -28,22 +28,24 @@ internal delegate IProbeCommand? StartProbeCommand(
 
 /// <summary>
 /// Asks one target whether it answers, without ever waiting: connects, for HTTP sends a request and reads the first line, for a command
-/// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop. What
-/// makes an instance ready and what looks after it are asked by the same code.
+/// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop but that a path is
+/// looked up (<see cref="PathConnects"/>). What makes an instance ready and what looks after it are asked by the same code.
 /// </summary>
-internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget target, TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer)
-    : IDisposable
+internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer) : IDisposable
 {
     private const int SOCK_STREAM = 1, SOCK_CLOEXEC_NONBLOCK = 0x80000 | 0x800, SOL_SOCKET = 1, SO_ERROR = 4;
 
     // "HTTP/1.1 200 " is all that counts; 12 bytes hold it.
     private const int StatusLineBytes = 12;
 
+    private readonly EventLoop _loop = parts.Loop;
+    private readonly Delays _delays = parts.Delays;
     private readonly byte[] _answer = new byte[64];
     private FileDescriptor? _socket;
     private IProbeCommand? _command;
     private int _answered;
     private bool _isAwaited;
+    private int _attempts;
 
     /// <summary>An attempt has not ended: a command may outlive the time in which its answer counts.</summary>
     public bool IsBusy => _isAwaited || _command is not null;
@@ -52,7 +54,8 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
     public void Begin()
     {
         _isAwaited = true;
-        delays.After(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
+        _attempts++;
+        _delays.After(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
         if (target is ProbeTarget.Command command)
             Run(command.Arguments);
         else
@@ -63,7 +66,7 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
     public void End()
     {
         _isAwaited = false;
-        delays.Cancel(this);
+        _delays.Cancel(this);
         _command?.Kill();
         Close();
     }
@@ -105,16 +108,48 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
             Answer(false, Errno.ENAMETOOLONG.Text);
             return;
         }
+        if (target is ProbeTarget.Unix { SocketPath: var path })
+            ConnectByPath(path, address);
+        else
+            Begun(Begin(address));
+    }
+
+    private void ConnectByPath(string path, SocketAddress address)
+    {
+        int attempt = _attempts;
+        if (parts.PathConnects.IsHung(path))
+            Answer(false, PathConnects.Silence);
+        else if (!parts.PathConnects.TryRun(path, () => Begin(address), _ => (null, Errno.ENOMEM), Looked))
+            Answer(false, Worker.Refusal);
+
+        void Looked((FileDescriptor? Socket, Errno Refused) begun)
+        {
+            if (_isAwaited && attempt == _attempts)
+                Begun(begun);
+            else
+                begun.Socket?.Dispose();
+        }
+    }
+
+    private static (FileDescriptor? Socket, Errno Refused) Begin(SocketAddress address)
+    {
         int number = HostLibc.socket(address.Family, SOCK_STREAM | SOCK_CLOEXEC_NONBLOCK, 0);
         if (number < 0)
-        {
-            Answer(false, Errno.Last.Text);
-            return;
-        }
-        _socket = new FileDescriptor(number);
-        Errno refused = address.Connect(_socket);
+            return (null, Errno.Last);
+        FileDescriptor socket = new(number);
+        Errno refused = address.Connect(socket);
         if (refused == Errno.None || refused == Errno.EINPROGRESS)
-            refused = loop.Watch(_socket, IoReadiness.Writable, SupervisorHost.ListenerPriority, _ => Connected());
+            return (socket, Errno.None);
+        socket.Dispose();
+        return (null, refused);
+    }
+
+    private void Begun((FileDescriptor? Socket, Errno Refused) begun)
+    {
+        Errno refused = begun.Refused;
+        _socket = begun.Socket;
+        if (_socket is not null)
+            refused = _loop.Watch(_socket, IoReadiness.Writable, SupervisorHost.ListenerPriority, _ => Connected());
         if (refused != Errno.None)
             Answer(false, refused.Text);
     }
@@ -136,9 +171,9 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
         byte[] request = Encoding.ASCII.GetBytes(
             $"GET {http.PathAndQuery} HTTP/1.1\r\nHost: {http.Host}\r\nUser-Agent: launchd-cs\r\nConnection: close\r\n\r\n");
         SendResult sent = UnixSocket.Send(_socket, request);
-        loop.Unwatch(_socket);
+        _loop.Unwatch(_socket);
         Errno refused = sent.Outcome == SendOutcome.Sent && sent.Length == request.Length
-            ? loop.Watch(_socket, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => Read()) : sent.Errno;
+            ? _loop.Watch(_socket, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => Read()) : sent.Errno;
         if (refused != Errno.None)
             Answer(false, refused.Text);
         else if (sent.Length != request.Length)
@@ -188,7 +223,7 @@ internal sealed unsafe class Probe(EventLoop loop, Delays delays, ProbeTarget ta
     {
         if (_socket is null)
             return;
-        loop.Unwatch(_socket);
+        _loop.Unwatch(_socket);
         _socket.Dispose();
         _socket = null;
         _answered = 0;

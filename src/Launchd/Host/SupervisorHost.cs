@@ -368,6 +368,7 @@ internal sealed record HostParts
     public required Delays Delays { get; init; }
     public required NotifySockets NotifySockets { get; init; }
     public required SlowLanes Lanes { get; init; }
+    public required PathConnects PathConnects { get; init; }
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }

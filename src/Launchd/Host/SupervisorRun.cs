@@ -81,6 +81,7 @@ internal static unsafe class SupervisorRun
             Delays = delays,
             NotifySockets = notifySockets,
             Lanes = lanes,
+            PathConnects = new PathConnects(mailbox),
             Directory = directory,
             Descriptors = descriptors,
             Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit),

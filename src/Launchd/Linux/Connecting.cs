@@ -15,8 +15,11 @@ internal enum ConnectStage
     /// <summary>The far end has not answered yet: its descriptor becomes writable when that is decided.</summary>
     Awaited,
 
-    /// <summary>The far end's queue is full, and nothing but a thread that waits in connect(2) hears of room in it.</summary>
-    QueueFull,
+    /// <summary>
+    /// Nothing but a thread that waits in connect(2) hears how it goes on: a path has to be looked up, on a file system that may not answer, or the far
+    /// end's queue is full. <see cref="Connecting.ConnectOnThread"/>.
+    /// </summary>
+    NeedsThread,
 }
 
 /// <summary>
@@ -26,18 +29,21 @@ internal enum ConnectStage
 internal sealed unsafe class Connecting : IDisposable
 {
     private readonly FileDescriptor _socket;
-    private readonly FileDescriptor? _node;
-    private readonly SocketAddress _address;
+    private readonly SocketAddress? _address;
     private readonly string _subject;
+    private FileDescriptor? _node;
     private bool _isTaken;
 
-    private Connecting(FileDescriptor socketTaken, FileDescriptor? nodeTaken, SocketAddress address, string subject)
+    private Connecting(FileDescriptor socketTaken, SocketAddress? address, string? path, string subject)
     {
         _socket = socketTaken;
-        _node = nodeTaken;
         _address = address;
+        Path = path;
         _subject = subject;
     }
+
+    /// <summary>Of a Unix socket in the file system; null: it is none.</summary>
+    public string? Path { get; }
 
     public ConnectStage Stage { get; private set; }
 
@@ -58,25 +64,16 @@ internal sealed unsafe class Connecting : IDisposable
             _ => throw new ArgumentException($"{target} is nothing to connect to", nameof(target)),
         };
 
-        // A path too long for an address is reached through the node itself, which is open as long as the address is needed.
-        FileDescriptor? node = null;
-        if (address is null && target is ListenerEndpoint.Unix { IsAbstract: false } longPath)
-        {
-            node = Files.Open(null, longPath.Name, O_PATH, 0, out Errno unreachable);
-            if (node is null)
-                return new OpenFailure("open", subject, unreachable, Explain(unreachable));
-            address = SocketAddress.UnixPath(Files.ProcPath(node));
-        }
-        if (address is null)
+        string? path = target is ListenerEndpoint.Unix { IsAbstract: false } named ? named.Name : null;
+        if (address is null && path is null)
             return new OpenFailure("connect", subject, Errno.ENAMETOOLONG);
         int number = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (number < 0)
         {
             Errno refused = Errno.Last;
-            node?.Dispose();
             return new OpenFailure("socket", subject, refused, Remedy.ForSocket(refused, "such sockets"));
         }
-        Connecting connecting = new(new FileDescriptor(number), node, address, subject);
+        Connecting connecting = new(new FileDescriptor(number), address, path, subject);
         if (connecting.Start(family == Libc.AF_UNIX) is not { } failure)
             return connecting;
         connecting.Dispose();
@@ -93,19 +90,29 @@ internal sealed unsafe class Connecting : IDisposable
     }
 
     /// <summary>
-    /// Waits for room in a full queue. For a thread that may. unix(7): a non-blocking connect to such a queue fails at once; with a send
-    /// time-out it waits.
+    /// Looks the path up, and waits for room in a full queue. For a thread that may wait. unix(7): a non-blocking connect to such a queue fails at once; with
+    /// a send time-out it waits.
     /// </summary>
+    /// <param name="patience">For room. A file system takes the time that it takes.</param>
     /// <returns>Null: it is there. A time-out is ETIMEDOUT.</returns>
-    public OpenFailure? WaitForRoom(TimeSpan patience)
+    public OpenFailure? ConnectOnThread(TimeSpan patience)
     {
+        SocketAddress? address = _address;
+        // A path too long for an address is reached through the node itself, which is open as long as the address is needed.
+        if (address is null)
+        {
+            _node = Files.Open(null, Path!, O_PATH, 0, out Errno unreachable);
+            if (_node is null)
+                return new OpenFailure("open", _subject, unreachable, Explain(unreachable));
+            address = SocketAddress.UnixPath(Files.ProcPath(_node))!;
+        }
         long deadline = Environment.TickCount64 + Milliseconds(patience);
         Errno refused = Files.SetNonBlocking(_socket, isNonBlocking: false);
         while (refused == Errno.None)
         {
             refused = SetSendTimeout(Math.Max(1, deadline - Environment.TickCount64));
             if (refused == Errno.None)
-                refused = _address.Connect(_socket);
+                refused = address.Connect(_socket);
             if (refused == Errno.EAGAIN || (refused == Errno.EINTR && Environment.TickCount64 >= deadline))
                 return new OpenFailure("connect", _subject, Errno.ETIMEDOUT, $"within {patience.TotalSeconds:0.###} s");
             if (refused == Errno.None)
@@ -134,13 +141,17 @@ internal sealed unsafe class Connecting : IDisposable
 
     private OpenFailure? Start(bool isUnix)
     {
-        Errno refused = _address.Connect(_socket);
+        Stage = ConnectStage.NeedsThread;
+        if (Path is not null)
+            return null;
+        Errno refused = _address!.Connect(_socket);
         if (refused == Errno.None)
             return Settle();
         bool isFull = isUnix && refused == Errno.EAGAIN;
         if (!isFull && refused != Errno.EINPROGRESS && refused != Errno.EINTR)
             return Refuse(refused);
-        Stage = isFull ? ConnectStage.QueueFull : ConnectStage.Awaited;
+        if (!isFull)
+            Stage = ConnectStage.Awaited;
         return null;
     }
 

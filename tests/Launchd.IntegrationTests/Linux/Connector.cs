@@ -14,8 +14,8 @@ internal static class Connector
         using Connecting held = connecting;
         if (connecting.Stage == ConnectStage.Awaited)
             failure = Await(connecting, patience);
-        else if (connecting.Stage == ConnectStage.QueueFull)
-            failure = connecting.WaitForRoom(patience);
+        else if (connecting.Stage == ConnectStage.NeedsThread)
+            failure = connecting.ConnectOnThread(patience);
         return failure is null ? connecting.Take() : failure;
     }
 
