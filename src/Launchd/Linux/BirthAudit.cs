@@ -6,8 +6,8 @@ using Launchd.Interop;
 namespace Launchd.Linux;
 
 /// <summary>
-/// Looks at every child before the first instruction of its program, and writes a line about it into a file: <c>clean PID</c>, or what is
-/// wrong. Its descriptors must be exactly those of the request. For tests: each child stops for it, as under a debugger.
+/// Looks at every child before the first instruction of its program, and writes a line about it into a file: <c>clean PID</c>, <c>ended PID</c> if it
+/// was killed before, or what is wrong. Its descriptors must be exactly those of the request. For tests: each child stops for it, as under a debugger.
 /// </summary>
 internal sealed unsafe class BirthAudit(string file)
 {
@@ -42,7 +42,11 @@ internal sealed unsafe class BirthAudit(string file)
             found[int.Parse(Path.GetFileName(path), CultureInfo.InvariantCulture)] = Files.ReadLink(null, path) ?? "?";
         foreach (DescriptorMapping mapping in request.Descriptors)
             expected[mapping.Target] = Files.ReadLink(null, $"/proc/self/fd/{mapping.Source}") ?? "?";
-        return found.SequenceEqual(expected) ? $"clean {pid}" : $"unclean {pid} {request.Arguments[0]}: expected {Show(expected)}, found {Show(found)}";
+        if (found.SequenceEqual(expected))
+            return $"clean {pid}";
+        // SIGKILL does not wait for the look, and the dead have no descriptors.
+        bool hasEnded = ProcessFacts.Read(pid) is not { HasEnded: false };
+        return hasEnded ? $"ended {pid}" : $"unclean {pid} {request.Arguments[0]}: expected {Show(expected)}, found {Show(found)}";
     }
 
     private static string Show(SortedDictionary<int, string> descriptors) => string.Join(' ', descriptors.Select(d => $"{d.Key}={d.Value}"));

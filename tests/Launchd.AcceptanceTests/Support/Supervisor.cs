@@ -188,7 +188,7 @@ internal sealed class Supervisor : IAsyncDisposable
         if (_environment["LAUNCHD_AUDIT_BIRTHS"].Length == 0)
             return;
         string[] births = File.Exists(Births) ? File.ReadAllLines(Births) : [];
-        Assert.DoesNotContain(births, b => !b.StartsWith("clean ", StringComparison.Ordinal));
+        Assert.DoesNotContain(births, b => b.StartsWith("unclean ", StringComparison.Ordinal));
         Assert.True(births.Length >= Events.All().Count(e => e.Kind == "spawned"), "a birth was not looked at");
     }
 

@@ -38,7 +38,10 @@ public sealed class LineQueueTests
         LineQueue queue = Queue(hung), other = Queue(fine);
         byte[] line = Encoding.ASCII.GetBytes(new string('x', 999) + "\n");
         const int count = 3000;
-        for (int i = 0; i < count; i++)
+        queue.Add("a", line);
+        other.Add("c", "fine\n"u8);
+        Assert.True(hung.Begun.Wait(Generous));
+        for (int i = 1; i < count; i++)
         {
             queue.Add(i % 2 == 0 ? "a" : "b", line);
             other.Add("c", "fine\n"u8);
