@@ -103,32 +103,61 @@ internal sealed class Births : IDisposable
             if (order.Pid != ended.Pid)
                 continue;
             order.Ended = ended;
-            order.NoteStop();
+            _ = order.NoteStop();
             return true;
         }
         return false;
     }
 
-    /// <summary>A traced child has stopped. Of one that is being born its birth is told; any other goes on, as if nobody traced it.</summary>
+    /// <summary>A traced child has stopped. Of an audited birth it is told the first time; else the child goes on, as if nobody traced it.</summary>
     public void NoteStop(int pid, int how, int signal)
     {
-        if (_underWay.Find(o => o.Pid == pid) is { } order)
-            order.NoteStop();
-        else if (!Reaper.LetGo(pid, how, signal))
-            OnEachThread(() => Reaper.LetGo(pid, how, signal)); // it is the child of one of them
+        bool isOfBirth = _first.IsAudited && _underWay.Find(o => o.Pid == pid)?.NoteStop() == true;
+        // Else it is the child of one of the threads, which comes to that when it has given birth.
+        if (!isOfBirth && !Reaper.LetGo(pid, how, signal))
+            OnEachThread(() => Reaper.LetGo(pid, how, signal));
     }
+
+    /// <summary>Whether a child that nobody knows may be one that is being born.</summary>
+    public bool IsCloning => _underWay.Exists(o => o.IsCloning);
 
     /// <summary>Whether this process is being born, or hangs in its birth.</summary>
     public bool IsUnderWay(int pid) => _underWay.Exists(o => o.Pid == pid);
 
     /// <summary>Ends the birth: what is born of it, or never is, matters to nobody any more.</summary>
-    public void GiveUp(BirthOrder order, string why)
+    public void GiveUp(BirthOrder order, string why, bool isShortage = false)
     {
         if (order.IsGivenUp || !_underWay.Contains(order))
             return;
-        order.GiveUp(new Failure.SpawnFailed("birth", Errno.ETIMEDOUT.Value, $"cannot start {order.Service}: {why}"));
+        order.GiveUp(new Failure.SpawnFailed("birth", Errno.ETIMEDOUT.Value, $"cannot start {order.Service}: {why}") { IsShortage = isShortage });
+        Interlocked.MemoryBarrier();
         Kill(order);
-        order.Tell();
+        bool isLeft = TryWithdraw(order);
+        try
+        {
+            order.Tell();
+        }
+        finally
+        {
+            if (isLeft)
+                order.Dispose();
+        }
+    }
+
+    /// <summary>Takes an order back that no thread has taken.</summary>
+    private bool TryWithdraw(BirthOrder order)
+    {
+        lock (_waiting)
+        {
+            if (!_waiting.Contains(order))
+                return false;
+            BirthOrder[] others = [.. _waiting.Where(o => o != order)];
+            _waiting.Clear();
+            foreach (BirthOrder other in others)
+                _waiting.Enqueue(other);
+        }
+        _underWay.Remove(order);
+        return true;
     }
 
     // Nobody has reaped it, so the number is its own, and that of the group that it makes before anything else.
@@ -140,8 +169,15 @@ internal sealed class Births : IDisposable
         _ = Libc.kill(order.Pid, SignalNumber.Kill.Value);
     }
 
+    /// <summary>What is being born is killed, also what a thread comes to only now.</summary>
     public void Dispose()
     {
+        foreach (BirthOrder order in _underWay)
+        {
+            if (!order.IsGivenUp)
+                order.GiveUp(new Failure.SpawnFailed("birth", Errno.ETIMEDOUT.Value, $"cannot start {order.Service}: the supervisor ends"));
+        }
+        Interlocked.MemoryBarrier();
         foreach (BirthOrder order in _underWay)
             Kill(order);
     }
@@ -198,7 +234,8 @@ internal sealed class Births : IDisposable
             if (order is null)
                 continue;
             order.TakenAt = Clock.MonotonicNanoseconds;
-            order.CarryOut(spawner);
+            if (!order.IsGivenUp)
+                order.CarryOut(spawner);
             _mailbox.Post(() => Complete(order));
         }
     }
@@ -208,10 +245,10 @@ internal sealed class Births : IDisposable
         _underWay.Remove(order);
         try
         {
-            if (order.IsGivenUp)
-                End(order);
-            else
+            if (!order.IsGivenUp)
                 order.Tell();
+            else if (order.Child is { } late)
+                EndLate(late);
         }
         finally
         {
@@ -220,13 +257,17 @@ internal sealed class Births : IDisposable
     }
 
     /// <summary>Born too late. Its end is heard of as that of any orphan, and what it started by then is ended with all others of its mark.</summary>
-    private static void End(BirthOrder order)
+    private static void EndLate(PidFd late)
     {
-        if (order.Child is not { } late)
-            return;
-        _ = late.SignalGroup(SignalNumber.Kill.Value);
-        _ = late.Signal(SignalNumber.Kill.Value);
+        End(late);
         late.Dispose();
+    }
+
+    /// <summary>Kills a child with its group. From any thread.</summary>
+    public static void End(PidFd child)
+    {
+        _ = child.SignalGroup(SignalNumber.Kill.Value);
+        _ = child.Signal(SignalNumber.Kill.Value);
     }
 
     private void LookLater()
@@ -246,7 +287,13 @@ internal sealed class Births : IDisposable
         foreach (BirthOrder order in _underWay.ToArray())
         {
             if (order.TakenAt == 0)
+            {
+                // All threads hang, and there can be no other.
+                TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick);
+                if (waited >= (order.IsToEnd ? Suspicion : Patience))
+                    GiveUp(order, $"all threads for it have been hanging for {Spans.Show(waited)}", isShortage: true);
                 continue;
+            }
             TimeSpan taken = TimeSpan.FromTicks((now - order.TakenAt) / TimeSpan.NanosecondsPerTick);
             slow += taken >= Suspicion ? 1 : 0;
             if (taken >= (order.IsToEnd ? Suspicion : Patience))

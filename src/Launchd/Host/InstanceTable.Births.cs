@@ -90,6 +90,7 @@ internal sealed unsafe partial class InstanceTable
         instance.Group = process.Pid;
         _instances.Add(instance.Id, instance);
         _mains.Add(process.Pid, instance);
+        _trees.Orphans.Forget(process.Pid);
         _trees.Orphans.Add(instance);
         _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)

@@ -28,7 +28,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         // The commands beside an instance speak for it, as what they start does.
         _isOthers = (instance, pid) => _isKnown(pid) && !(_commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance.Id);
         Checks = new InstanceChecks(host, parts, this);
-        _trees = new ProcessTrees(parts.Delays, () => parts.Loop.TurnCount, _isKnown, LookAtLeftovers,
+        _trees = new ProcessTrees(parts.Delays, () => parts.Loop.TurnCount, _isKnown, () => parts.Births.IsCloning, LookAtLeftovers,
             (pid, name, why) => SupervisorLog.Stray(parts.Logger, pid, name, why));
         if (ProcFile.Fault is { } fault)
         {

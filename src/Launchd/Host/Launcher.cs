@@ -55,13 +55,10 @@ internal sealed partial class Launcher(
         }
         LaunchOutline outline = _outlines.Of(service, user);
         string? notifyPath = instance.Notify?.Path;
-        return new BirthOrder(service.Name, Work, then) { Cleanup = cleanup };
+        return new BirthOrder(service.Name, birth, Work, then) { Cleanup = cleanup };
 
-        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner)
-        {
-            using (birth)
-                return GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
-        }
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner) =>
+            GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
     }
 
     /// <summary>Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
@@ -85,13 +82,10 @@ internal sealed partial class Launcher(
         LaunchOutline outline = _outlines.Of(service, user);
         string? notifyPath = instance.Notify?.Path;
         int mainPid = instance.Process?.Pid ?? 0;
-        return new BirthOrder(service.Name, Work, then);
+        return new BirthOrder(service.Name, birth, Work, then);
 
-        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner)
-        {
-            using (birth)
-                return GiveBirth(order, spawner, instance, birth, outline, arguments, connection: null, notifyPath, mainPid);
-        }
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner) =>
+            GiveBirth(order, spawner, instance, birth, outline, arguments, connection: null, notifyPath, mainPid);
     }
 
     // On the thread of the birth: of the instance only what never changes may be read. A command has the pid of the main process, which has none itself.
@@ -107,9 +101,19 @@ internal sealed partial class Launcher(
             environment.Add($"MAINPID={pid}");
         order.WaitsFor = $"working directory {service.Execution.WorkingDirectory}, or the program \"{command[0]}\"";
         SpawnRequest request = Describe(instance, birth, outline, command, environment, searchPath, isMain: mainPid is null);
-        if (spawner.Start(request, out PidFd? child, order.Seen, order.AwaitStop) is { } failure)
-            return Explain(service, request, failure);
+        // It may have been given up while we waited for a file system: hours later, its program must not run.
+        if (order.IsGivenUp)
+            return order.Failure;
+        order.IsCloning = spawner.Carrier == SpawnCarrier.Clone;
+        SpawnFailure? failure = spawner.Start(request, out PidFd? child, order.Seen, order.AwaitStop);
+        order.IsCloning = false;
+        if (failure is { } why)
+            return Explain(service, request, why);
         order.Child = child;
+        // Whoever gives it up says so before he looks for a pid, and we have one before we look: one of us sees the other.
+        Interlocked.MemoryBarrier();
+        if (order.IsGivenUp)
+            Births.End(child!);
         return null;
     }
 

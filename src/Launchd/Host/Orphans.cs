@@ -9,8 +9,9 @@ namespace Launchd.Host;
 /// seen below an instance, or is in its session; then by the secret mark in its environment (<see cref="InstanceMark"/>).
 /// </summary>
 /// <param name="isKnown">Main processes and commands, which are no orphans.</param>
+/// <param name="isCloning">Whether a child that is not known yet may be about to become one of those.</param>
 /// <param name="onFound">Called once for each orphan that was not known, after it was noted.</param>
-internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstance?, ProcessFacts> onFound)
+internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Action<int, RunningInstance?, ProcessFacts> onFound)
 {
     // What one look may cost: some milliseconds. What is left is for the next turn of the loop.
     private const int MostLooks = 128;
@@ -37,6 +38,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     // Marks of instances that were over before all of their processes were.
     private readonly HashSet<string> _formerMarks = new(StringComparer.Ordinal);
     private List<int> _newStrays = [];
+    private readonly HashSet<int> _untold = [];
     private bool _mayHaveLeft;
 
     /// <summary>About how many there are.</summary>
@@ -52,6 +54,10 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
 
     public void Add(RunningInstance instance)
     {
+        // It may have left somebody before it was known itself.
+        foreach (int pid in _untold)
+            _ = _known.Remove(pid);
+        _untold.Clear();
         _marks[instance.Mark] = instance;
         if (instance.Group > 1)
             _groups[instance.Group] = instance;
@@ -87,6 +93,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     public void Forget(int pid)
     {
         Unlearn(pid);
+        _ = _untold.Remove(pid);
         if (_known.Remove(pid, out Orphan? orphan))
             _ = orphan.Owner?.Orphans.Remove(pid);
     }
@@ -134,19 +141,28 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     {
         int looks = 0, entries = 0;
         bool isComplete = true;
+        IsChasing = true;
         for (int round = 0; round < MostRounds; round++)
         {
             // Nobody is chased whom we cannot see.
             IsChasing = false;
             _children.Clear();
-            if (!ChildList.AddOwn(_children))
+            // Where the list of one thread cannot be read, those of the others are gone through all the same.
+            if (!ChildList.AddOwn(_children) && _children.Count == 0)
                 return true;
+            // Asked after the lists were read, and before it is asked who is known: a newborn is known before this says no.
+            bool mayBeNewborn = isCloning();
             bool mayHaveMore = false;
             isComplete = true;
             foreach (int pid in _children)
             {
                 if (isKnown(pid) || (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind != Kind.Pending))
                     continue;
+                if (mayBeNewborn)
+                {
+                    isComplete = false;
+                    continue;
+                }
                 if (++looks > MostLooks)
                     return false;
                 Kind found = Look(pid, orphan?.Tries ?? 0);
@@ -174,13 +190,12 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     /// <summary>Names strays to the operator: pid, and why it cannot be told whose it is. Each once.</summary>
     public IEnumerable<(int Pid, string Why)> TakeUntold()
     {
-        foreach ((int pid, Orphan orphan) in _known)
+        foreach (int pid in _untold.ToArray())
         {
-            if (orphan.Kind != Kind.Stray || orphan.IsTold)
-                continue;
-            orphan.IsTold = true;
-            yield return (pid, orphan.Why);
+            if (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind == Kind.Stray)
+                yield return (pid, orphan.Why);
         }
+        _untold.Clear();
     }
 
     private Kind Look(int pid, int tries)
@@ -228,6 +243,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
     private Orphan Stray(int pid, string why)
     {
         _newStrays.Add(pid);
+        _ = _untold.Add(pid);
         return new Orphan { Kind = Kind.Stray, Why = why };
     }
 
@@ -301,6 +317,5 @@ internal sealed class Orphans(Func<int, bool> isKnown, Action<int, RunningInstan
         public RunningInstance? Owner { get; init; }
         public int Tries { get; init; }
         public string Why { get; init; } = "";
-        public bool IsTold { get; set; }
     }
 }

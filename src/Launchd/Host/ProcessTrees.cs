@@ -41,15 +41,16 @@ internal sealed class ProcessTrees
     /// <param name="delays">For what another turn has to do.</param>
     /// <param name="turn">Which turn of the loop it is.</param>
     /// <param name="isKnown">Main processes and commands.</param>
+    /// <param name="isCloning">As for <see cref="Orphans"/>.</param>
     /// <param name="onProgress">Called when more was found out, in a turn of its own.</param>
     /// <param name="onStray">Pid, name, and why it cannot be told whose it is.</param>
-    public ProcessTrees(Delays delays, Func<long> turn, Func<int, bool> isKnown, Action onProgress, Action<int, string, string> onStray)
+    public ProcessTrees(Delays delays, Func<long> turn, Func<int, bool> isKnown, Func<bool> isCloning, Action onProgress, Action<int, string, string> onStray)
     {
         _delays = delays;
         _turn = turn;
         _onProgress = onProgress;
         _onStray = onStray;
-        Orphans = new Orphans(isKnown, OnFound);
+        Orphans = new Orphans(isKnown, isCloning, OnFound);
         ProcFile.Reserve();
         Orphans.Begin();
     }

@@ -32,9 +32,11 @@ internal static unsafe class ChildList
     /// <summary>This thread has children of its own from now on, and never ends.</summary>
     public static void AddParent()
     {
-        int thread = Libc.Pump.gettid();
+        Own own = new(Libc.Pump.gettid());
+        // Now, because later there may be no descriptor left.
+        _ = own.Open();
         lock (Parents)
-            Volatile.Write(ref _own, [.. _own, new Own(thread)]);
+            Volatile.Write(ref _own, [.. _own, own]);
     }
 
     private static bool AddOf(Own thread, List<int> children)

@@ -67,6 +67,9 @@ internal sealed unsafe partial class Spawner : IDisposable
 
     public SpawnCarrier Carrier { get; }
 
+    /// <summary>Each child stops before its program, to be looked at.</summary>
+    public bool IsAudited => _audit is not null;
+
     /// <summary>Starts a child. Blocks until it runs its program or has failed.</summary>
     /// <param name="request">Descriptors are borrowed.</param>
     /// <param name="child">Owned by the caller; null on failure.</param>

@@ -14,6 +14,9 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less.</summary>
     public const int MostBytes = 1 << 20;
 
+    /// <summary>Most bytes that wait while nobody is at it yet: what becomes of one read.</summary>
+    private const int MostOfARead = 4 << 20;
+
     /// <summary>With so many waiting it is better to read no more, as long as the target takes something.</summary>
     public const int FullBytes = 256 << 10;
 
@@ -343,9 +346,11 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         Monitor.PulseAll(_lock);
     }
 
+    // What nobody else writes is written out after the read that it comes from, by whoever puts it in: the target need not be slow for a read to become
+    // longer than the limit, by the labels of its lines.
     private int FittingLength(ReadOnlySpan<byte> lines)
     {
-        int room = LimitBytes - _length;
+        int room = Math.Max(0, (_isLent ? LimitBytes : MostOfARead) - _length);
         return lines.Length <= room ? lines.Length : lines[..room].LastIndexOf((byte)'\n') + 1;
     }
 
@@ -371,7 +376,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         int needed = _length + lines.Length;
         if (needed > _waiting.Length)
         {
-            byte[] larger = lanes.Buffers.Rent(Math.Min(MostBytes, needed * 2));
+            byte[] larger = lanes.Buffers.Rent(Math.Max(needed, Math.Min(MostBytes, needed * 2)));
             _waiting.AsSpan(0, _length).CopyTo(larger);
             GiveBack(ref _waiting);
             _waiting = larger;

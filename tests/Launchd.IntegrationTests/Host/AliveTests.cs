@@ -117,6 +117,16 @@ public sealed class AliveTests
                 os.setsid()
         begun(1)
         """)]
+    // The same, several at once, so that whoever chases one is late for the others.
+    [InlineData("""
+        for number in range(6):
+            if os.fork() == 0:
+                deaf(); signal.signal(signal.SIGCHLD, signal.SIG_IGN); tell("first")
+                while True:
+                    if os.fork(): os._exit(0)
+                    os.setsid()
+        begun(6)
+        """)]
     public async Task WhatEvadesIsFoundAndEnded(string program, string stop = "stop_timeout = \"300ms\"")
     {
         await using Supervisor supervisor = Start(program + "\nwhile True: time.sleep(1000)", "restart = \"never\"", stop);

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -91,6 +93,37 @@ public sealed class HungFileSystemTests
         Task<int> end = supervisor.Stop();
         _ = await supervisor.Errors.First(line => line.Contains("ended with code 0", StringComparison.Ordinal), "its last line");
         // Threads that wait in the kernel keep the process, whatever it does.
+        server.Dispose();
+        Assert.Equal(0, await end);
+    }
+
+    [FactWhenRootAndTool("python3")]
+    public async Task ClientsOfAProgramThatHangsAreSentAway()
+    {
+        using Scratch place = new();
+        string script = place.Write("mount.py", Mount), hung = place.At("hung");
+        await using Supervisor supervisor = Supervisor.StartTextBy(["unshare", "--mount", "--propagation", "private", "python3", script, hung, "program"], $$"""
+            [sockets.tcp]
+            listen = "tcp://127.0.0.1:0"
+            [services.app]
+            command = ["{{hung}}/program/x"]
+            sockets = ["tcp"]
+            start = "connection"
+            """);
+        using Server server = new(hung + ".server");
+        IPEndPoint address = await supervisor.Address("tcp");
+        using TcpClient first = new();
+        await first.ConnectAsync(address);
+        _ = await supervisor.Event("exec-failed", "app");
+
+        // The program hangs still, so this one's is not even begun.
+        using TcpClient second = new();
+        await second.ConnectAsync(address);
+        int got = await second.GetStream().ReadAsync(new byte[1]).AsTask().WaitAsync(Deadline.Generous);
+
+        Assert.Equal(0, got);
+        Task<int> end = supervisor.Stop();
+        _ = await supervisor.Errors.First(line => line.Contains("ended with code 0", StringComparison.Ordinal), "its last line");
         server.Dispose();
         Assert.Equal(0, await end);
     }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Logs;
@@ -28,6 +29,23 @@ public sealed class BlockedOutputTests
         Assert.Equal(["one", "two", "three"], harness.Tail());
         Assert.Equal(3, harness.Pump.Counters.DisplayLostLines);
         Assert.Equal(0, harness.Pump.Counters.Faults);
+    }
+
+    [Fact]
+    public void LinesThatTheirLabelsMakeManyTimesLonger_AreAllWritten()
+    {
+        const int count = 100_000;
+        using Scratch scratch = new();
+        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.Pump.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
+        using var harness = new PumpHarness(file);
+        using FileDescriptor web = harness.AddSource(1, "a-service-with-a-long-name");
+        PumpHarness.Join(PumpHarness.Start(() => PumpHarness.Write(web, string.Concat(Enumerable.Repeat("y\n", count)))));
+        harness.Flush(1);
+
+        Assert.True(harness.Pump.Stop(TimeSpan.FromSeconds(30)));
+
+        Assert.Equal(0, harness.Pump.Counters.DisplayLostLines);
+        Assert.Equal(count, File.ReadLines(scratch.At("shown")).Count());
     }
 
     [Fact]
