@@ -343,8 +343,8 @@ internal static partial class Stopping
     private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
         SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
-        // One that still empties its queues is told when it is told to end.
-        if (stopping.Stage != StopStage.Emptying)
+        // One that still empties its queues is told when it is told to end, and one that was killed not at all.
+        if (stopping.Stage is not (StopStage.Emptying or StopStage.Killed))
             d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
         return (d.SetPhase(service, slot, alone), alone);
     }

@@ -4,8 +4,8 @@ namespace Launchd.Tests.Simulation;
 
 /// <summary>
 /// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place, or one whose place was taken out
-/// of the pool and who was told so; who waits for a predecessor has one that lives, or that lived and may still be followed by another; and is
-/// told when there is none any more.
+/// of the pool and who was told so, with whom the line ends; who waits for a predecessor has one that lives, or that lived and may still be followed by
+/// another; and is told when there is none any more.
 /// </summary>
 internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
 {
@@ -45,7 +45,6 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
                 case Effect.Release e:
                     _successors.Remove(e.Instance);
                     _waiting.Remove(e.Instance);
-                    _succeededByNobody.Remove(e.Instance);
                     break;
             }
         }
@@ -77,7 +76,7 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
             if (holder?.Phase is not SlotPhase.Ready { Instance.Id: var held })
                 continue;
             // From one to the next among those that live, or the place is reached.
-            for (int steps = 0; next != held && !(IsAlive(next) && _succeededByNobody.Contains(next)); steps++)
+            for (int steps = 0; next != held && !_succeededByNobody.Contains(next); steps++)
             {
                 bool isReached = steps < 20 && IsAlive(next) && _successors.TryGetValue(next, out next);
                 That(isReached, "whose place was taken does not reach the holder", waiting);
