@@ -14,7 +14,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less.</summary>
     public const int MostBytes = 1 << 20;
 
-    /// <summary>Most bytes that wait while nobody is at it yet: what becomes of one read.</summary>
+    /// <summary>Most bytes that wait while nobody is at it: what becomes of one read.</summary>
     private const int MostOfARead = 4 << 20;
 
     /// <summary>With so many waiting it is better to read no more, as long as the target takes something.</summary>
@@ -41,10 +41,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     private int _length;
     private long _dropped;
     private long _movedAt;
-    private bool _isBusy;
-    private bool _isRoomAsked;
-    private bool _isStalled;
-    private bool _isClosing;
+    private bool _isBusy, _isRoomAsked, _isStalled, _isClosing;
 
     // Another thread than the pump's writes, or is about to: a lane, or one that was passed over.
     private bool _isLent;
@@ -346,8 +343,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         Monitor.PulseAll(_lock);
     }
 
-    // What nobody else writes is written out after the read that it comes from, by whoever puts it in: the target need not be slow for a read to become
-    // longer than the limit, by the labels of its lines.
+    // What nobody else writes is written out after the read that it comes from; labels can make a read longer than the limit, however fast the target is.
     private int FittingLength(ReadOnlySpan<byte> lines)
     {
         int room = Math.Max(0, (_isLent ? LimitBytes : MostOfARead) - _length);

@@ -37,6 +37,9 @@ internal sealed partial class PumpLoop : IDisposable
     /// <summary>The same for a file, which is slow at times and yet loses nothing.</summary>
     private const int FileMilliseconds = LineQueue.PatienceMilliseconds;
 
+    /// <summary>What lanes are reading is waited for so long in the end.</summary>
+    private const int LastReadsMilliseconds = 300;
+
     /// <summary>poll(2) passes over it: nothing is left to do but wait.</summary>
     private const int NoDescriptor = -1;
 
@@ -56,6 +59,7 @@ internal sealed partial class PumpLoop : IDisposable
     private List<Action> _taken = [];
     private int _carriedOut;
     private readonly List<LineQueue> _owed = [];
+    private Ending? _ending;
     private bool _ended;
 
     /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
@@ -145,7 +149,18 @@ internal sealed partial class PumpLoop : IDisposable
     /// </summary>
     public void DrainAndEnd(TimeSpan patience, List<(OutputSource Source, FileDescriptor ReadEnd)>? released)
     {
-        long end = Environment.TickCount64 + (long)patience.TotalMilliseconds;
+        long now = Environment.TickCount64, most = (long)patience.TotalMilliseconds;
+        _ending = new Ending(now + most, now + Math.Min(most, LastReadsMilliseconds), released);
+        EndIfRead();
+    }
+
+    /// <summary>Ends, if told to, once lanes have read the last of what they read, or hang in it.</summary>
+    private void EndIfRead()
+    {
+        if (_ending is not (long end, long lastReads, var released))
+            return;
+        if (Environment.TickCount64 < lastReads && _inputs.Values.Any(i => i is { IsAway: true, Reader: not null }))
+            return;
         foreach (PumpInput input in _inputs.Values.ToArray())
         {
             if (input.IsAway)
@@ -281,13 +296,16 @@ internal sealed partial class PumpLoop : IDisposable
             ResumeReady();
         WriteOut();
         LookAtLanes();
-        Sinks.EndTurn();
+        EndIfRead();
+        if (!_ended)
+            Sinks.EndTurn();
     }
 
     private long Timeout()
     {
         long timeout = _nextTail == long.MaxValue ? -1 : Math.Clamp(_nextTail - Environment.TickCount64, 0, int.MaxValue);
-        bool polls = _polledCount > 0 || _paused.Count > 0 || _readers.HasWaiting || _displayLanes.HasWaiting || Sinks.FileLanes.HasWaiting;
+        bool lanesWait = _readers.HasWaiting || _displayLanes.HasWaiting || Sinks.FileLanes.HasWaiting;
+        bool polls = lanesWait || _ending is not null || _polledCount > 0 || _paused.Count > 0;
         return polls && (timeout < 0 || timeout > PollMilliseconds) ? PollMilliseconds : timeout;
     }
 
@@ -341,6 +359,11 @@ internal sealed partial class PumpLoop : IDisposable
         queue.LeaveToLanes();
         Notice(new PumpNotice.TargetHangs(queue.Label));
     }
+
+    /// <param name="End">Until when what waits is written.</param>
+    /// <param name="LastReads">Until when lanes are waited for that read.</param>
+    /// <param name="Released">Gets the read ends; null: they are closed.</param>
+    private sealed record Ending(long End, long LastReads, List<(OutputSource Source, FileDescriptor ReadEnd)>? Released);
 
     private static FileDescriptor MakeEvent()
     {

@@ -1,6 +1,8 @@
 using System.Text;
+using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Host;
+using Launchd.Interop;
 using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
@@ -112,6 +114,32 @@ public sealed class HeldPipeTests
         second.Release("y\n");
         firstWrite.Dispose();
         secondWrite.Dispose();
+    }
+
+    [Fact]
+    public void LastWordsThatALaneReads_AreShownBeforeTheEnd()
+    {
+        using Scratch scratch = new();
+        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.Pump.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
+        using var harness = new PumpHarness(file);
+        (HeldPipe hold, FileDescriptor read, FileDescriptor write) = HeldPipe.With("x\n");
+        harness.Pump.Add(Source(1, "slow"), read);
+        harness.RunUntil(() => harness.Notices.Count == 1);
+        hold.Release("y\n");
+        Await(harness, "slow", "y");
+
+        // In one turn, as when a service ends and the supervisor with it.
+        Thread stopping;
+        using (harness.Hold())
+        {
+            PumpHarness.Write(write, "bye\n");
+            write.Dispose();
+            harness.Pump.Close(1);
+            stopping = PumpHarness.Start(() => Assert.True(harness.Pump.Stop(TimeSpan.FromSeconds(30))));
+        }
+        PumpHarness.Join(stopping);
+
+        Assert.EndsWith("bye\n", File.ReadAllText(scratch.At("shown")), StringComparison.Ordinal);
     }
 
     [Fact]
