@@ -33,7 +33,7 @@ internal sealed unsafe partial class InstanceTable
         BirthOrder? order = null;
         try
         {
-            order = _parts.Launcher.Order(instance, connection, preparedTaken, stored, () => _host.Feed(new Event.ReadinessMet(spawn.Instance)),
+            order = _parts.Launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
                 birth => Born(instance, birth, Refused), Clean, out Failure.SpawnFailed? refusal);
             if (order is null)
                 _host.FeedResult(Refused(refusal!));
@@ -96,6 +96,8 @@ internal sealed unsafe partial class InstanceTable
         if (instance.ReadyPipe is { } pipe)
             AwaitLine(instance, pipe);
         _host.Feed(new Event.Spawned(instance.Id, process.Pid));
+        if (instance.WasReadyUnborn)
+            _host.Feed(new Event.ReadinessMet(instance.Id));
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Listen(notify);
         NoteEarlyEnd(birth, process);
@@ -160,6 +162,15 @@ internal sealed unsafe partial class InstanceTable
             _commands.Add(process.Pid, command);
             NoteEarlyEnd(birth, process);
         }
+    }
+
+    // Its first line may come by the pump before its birth is told.
+    private void ReadyByOutput(RunningInstance instance)
+    {
+        if (_unborn.ContainsKey(instance.Id))
+            instance.WasReadyUnborn = true;
+        else
+            _host.Feed(new Event.ReadinessMet(instance.Id));
     }
 
     private void NoteEarlyEnd(BirthOrder birth, PidFd process)

@@ -70,6 +70,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// <summary>SIGKILL was sent, to as much of it as <c>kill</c> says.</summary>
     public bool IsKilled { get; set; }
 
+    /// <summary>Its output said that it is ready before its birth was told.</summary>
+    public bool WasReadyUnborn { get; set; }
+
     /// <summary>The end of its main process is waited for at its pidfd, too.</summary>
     public bool IsEndWatched { get; set; }
 

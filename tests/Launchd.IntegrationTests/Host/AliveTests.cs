@@ -140,7 +140,7 @@ public sealed class AliveTests
         Assert.All(Lines(supervisor), line => Assert.False(Living.IsAlive(PidOf(line)), line));
         // Nobody lives any more, and those that have ended are reaped a moment later.
         Assert.DoesNotContain(Living.ChildrenOf(pid), Living.IsAlive);
-        await control.Until(() => !Living.ChildrenOf(pid).Any(), () => "children " + string.Join(' ', Living.ChildrenOf(pid)));
+        await control.Until(() => Living.ChildrenOf(pid).Length == 0, () => "children " + string.Join(' ', Living.ChildrenOf(pid)));
         Assert.Equal(0, await supervisor.Stop());
     }
 

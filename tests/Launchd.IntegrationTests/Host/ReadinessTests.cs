@@ -144,6 +144,25 @@ public sealed class ReadinessTests
     }
 
     [Fact]
+    public async Task AFirstLineCountsThoughItComesBeforeTheBirthIsTold()
+    {
+        const int count = 64;
+        await using Supervisor supervisor = Supervisor.StartText(
+            $$"""
+            [services.app]
+            command = ["sh", "-c", "echo up; exec sleep 2147483647"]
+            ready = { output = "^up$" }
+            ready_timeout = "1h"
+            instances = {{count}}
+            """,
+            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+
+        _ = await supervisor.Event("ready", "app", nth: count);
+
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
     public async Task AReadyDescriptorThatIsClosedWithoutANewlineSaysNothing()
     {
         await using Supervisor supervisor = Supervisor.StartText($$"""
