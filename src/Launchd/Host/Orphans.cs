@@ -141,7 +141,6 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     {
         int looks = 0, entries = 0;
         bool isComplete = true;
-        IsChasing = true;
         for (int round = 0; round < MostRounds; round++)
         {
             // Nobody is chased whom we cannot see.
