@@ -135,6 +135,16 @@ public sealed class FlatnessTests
         return (SettledDescriptorCount(), GC.GetTotalMemory(forceFullCollection: true));
     }
 
-    // Who waits for a descriptor has a duplicate of it, and the other end of the test may wait just now or not.
-    private static int SettledDescriptorCount() => Kernel.OwnDescriptorCount() - Interop.Readiness.WaitingCount;
+    // Who waits for a descriptor has a duplicate of it, and the other end of the test may wait just now or not. A wait that begins between
+    // the two counts would make the difference one too small, and no later count could come down to it.
+    private static int SettledDescriptorCount()
+    {
+        while (true)
+        {
+            int waiting = Interop.Readiness.WaitingCount;
+            int descriptors = Kernel.OwnDescriptorCount();
+            if (Interop.Readiness.WaitingCount == waiting)
+                return descriptors - waiting;
+        }
+    }
 }
