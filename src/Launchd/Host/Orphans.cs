@@ -214,8 +214,15 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
                 EnvironmentLook.Forbidden => OnlyCandidate(pid, facts),
                 _ => null,
             };
-            if (owner is null && look is EnvironmentLook.Empty or EnvironmentLook.Unknown)
-                return Again(pid, tries, "its environment cannot be read");
+            if (look is EnvironmentLook.Empty or EnvironmentLook.Unknown)
+            {
+                owner = OwnerBelow(pid, out bool hasAnyBelow);
+                // What it has started came to us when it ended, which is now, or it has started nobody.
+                if (facts.IsEnding && !hasAnyBelow)
+                    return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
+                if (owner is null)
+                    return Again(pid, tries, "its environment cannot be read");
+            }
             other = look switch
             {
                 EnvironmentLook.Found when marks!.Split(':').Any(_formerMarks.Contains) => new Orphan { Kind = Kind.Former },
@@ -264,6 +271,36 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         {
             if (_marks.TryGetValue(marks[part], out RunningInstance? owner))
                 return owner;
+        }
+        return null;
+    }
+
+    /// <summary>
+    /// Whose descendants it has. One that is ending has lost its memory, and its environment with it, but they have theirs; when it is over they come to us.
+    /// </summary>
+    private RunningInstance? OwnerBelow(int pid, out bool hasAny)
+    {
+        Queue<int> todo = new([pid]);
+        List<int> children = [];
+        hasAny = false;
+        for (int count = 0; count < MostLooks && todo.TryDequeue(out int parent); count++)
+        {
+            if (ProcessFacts.Read(parent) is not { } facts)
+                continue;
+            children.Clear();
+            ChildList.AddOf(parent, facts.ThreadCount, children);
+            foreach (int child in children)
+            {
+                if (ProcessFacts.Read(child) is not { HasEnded: false } its || its.Parent != parent)
+                    continue;
+                hasAny = true;
+                todo.Enqueue(child);
+                if (OwnerByBirth(child, its) is { } byBirth)
+                    return byBirth;
+                EnvironmentLook look = ProcessEnvironment.Find(child, its.ThreadCount, InstanceMark.VariableName + "=", out string? marks);
+                if (look == EnvironmentLook.Found && OwnerByMark(marks!) is { } byMark)
+                    return byMark;
+            }
         }
         return null;
     }

@@ -6,6 +6,8 @@ namespace Launchd.Linux;
 /// <summary>What the kernel says of any process at one moment (proc_pid_stat(5)); its state is one letter.</summary>
 internal readonly record struct ProcessFacts(char State, int Parent, int Group, int Session)
 {
+    private const ulong PfExiting = 4;
+
     /// <summary>Threads that have not ended, the first one counted even if it has.</summary>
     public int ThreadCount { get; private init; }
 
@@ -14,6 +16,12 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
 
     /// <summary>As waitid(2) would tell it; 0 where we may not know.</summary>
     public int ExitCode { get; private init; }
+
+    /// <summary>
+    /// Its first thread is on its way to its end (PF_EXITING in the kernel's include/linux/sched.h), which may last: it starts nobody any more, and whom it has
+    /// started has another parent only when it is over.
+    /// </summary>
+    public bool IsEnding { get; private init; }
 
     /// <summary>It has ended: a zombie, or dead altogether. One whose first thread alone has ended looks like a zombie, and is none.</summary>
     public bool HasEnded => State == 'X' || (State == 'Z' && ThreadCount <= 1);
@@ -52,6 +60,7 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
             ThreadCount = Small(fields[20]),
             StartTime = fields[22],
             ExitCode = Small(fields[52]),
+            IsEnding = (fields[9] & PfExiting) != 0,
         };
 
         static int Small(ulong number) => (int)Math.Min(number, int.MaxValue);

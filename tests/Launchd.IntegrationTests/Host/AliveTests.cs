@@ -1,6 +1,9 @@
 using System.Globalization;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Client;
+using Launchd.IntegrationTests.Logs;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -12,6 +15,8 @@ namespace Launchd.IntegrationTests.Host;
 [Collection(nameof(Supervisors))]
 public sealed class AliveTests
 {
+    private const int OpenToWrite = 1; // open(2): O_WRONLY
+
     /// <summary>What every program begins with: <c>leave</c> is a child that is deaf, in a session of its own.</summary>
     private const string Preamble = """
         import ctypes, os, signal, sys, threading, time
@@ -141,6 +146,39 @@ public sealed class AliveTests
         // Nobody lives any more, and those that have ended are reaped a moment later.
         Assert.DoesNotContain(Living.ChildrenOf(pid), Living.IsAlive);
         await control.Until(() => Living.ChildrenOf(pid).Length == 0, () => "children " + string.Join(' ', Living.ChildrenOf(pid)));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenTool("python3")]
+    public async Task WhoIsLongInEndingIsKnownByWhomItLeaves()
+    {
+        // Its memory goes first, its descriptors later: the last copy of a pipe that somebody holds keeps it in between.
+        await using Supervisor supervisor = Start(
+            """
+            os.mkfifo("pipe")
+            if daemon():
+                os.setsid()
+                if os.fork() == 0: deaf(); tell("left"); rest()
+                pipe = os.open("pipe", os.O_RDWR | os.O_NONBLOCK)
+                os.write(pipe, b"x"); tell("ending"); signal.pause()
+            begun(2)
+            while True: time.sleep(1000)
+            """,
+            "stop_timeout = \"300ms\"");
+        _ = await supervisor.Event("ready", "app");
+        int left = PidNamed(supervisor, "left"), ending = PidNamed(supervisor, "ending");
+        using FileDescriptor pipe = Files.Open(null, supervisor.Scratch.At("pipe"), OpenToWrite, 0, out _)!;
+        using HeldPipe hold = new(pipe);
+        Living.Signal(ending, Living.SIGTERM);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        await control.Until(() => File.ReadAllText($"/proc/{ending}/stat").Contains(") D ", StringComparison.Ordinal), () => "it waits in its end");
+
+        Task stopping = control.Call("Stop", """{"services":["app"]}""");
+        _ = await supervisor.Event("killing", "app");
+        hold.Release("x");
+        await stopping;
+
+        Assert.False(Living.IsAlive(left));
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -275,6 +313,9 @@ public sealed class AliveTests
 
     private static string[] Lines(Supervisor supervisor) =>
         File.Exists(supervisor.Scratch.At("pids")) ? File.ReadAllLines(supervisor.Scratch.At("pids")) : [];
+
+    private static int PidNamed(Supervisor supervisor, string name) =>
+        PidOf(Lines(supervisor).Single(l => l.StartsWith(name + " ", StringComparison.Ordinal)));
 
     private static int PidOf(string line) => int.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
 }
