@@ -54,6 +54,7 @@ public sealed class HealthTests
         await using Supervisor supervisor = Supervisor.StartText("""
             [services.app]
             command = ["sleep", "2147483647"]
+            restart = "never"
             health = { command = ["/bin/sh", "-c", "echo begun >> asked; sleep 2147483646 & wait"], interval = "10ms", timeout = "100ms", failures = 1 }
             """);
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -64,14 +65,36 @@ public sealed partial class SlowDescriptorTests
         }
         else
         {
-            // Until a process of their own has them, whoever ends with them in its table waits for them.
-            await control.Until(() => PipesOf(pid).IsSubsetOf(before), () => string.Join(' ', PipesOf(pid)));
+            // Until a process of their own has them, whoever ends with them in its table, or in a queue of it, waits for them. They go from a queue into
+            // the table, and from there by another queue into that process.
+            await control.Until(
+                () => QueuedIn(pid) == 0 && PipesOf(pid).IsSubsetOf(before) && QueuedIn(pid) == 0,
+                () => $"{QueuedIn(pid)} {string.Join(' ', PipesOf(pid))}");
             using Process killed = Process.GetProcessById(pid);
             killed.Kill();
             await killed.WaitForExitAsync().WaitAsync(Deadline.Generous);
         }
         Assert.False(stranger.HasExited);
         stranger.Kill();
+    }
+
+    /// <summary>Descriptors that were sent and not received yet.</summary>
+    private static int QueuedIn(int pid)
+    {
+        const string name = "scm_fds: ";
+        int count = 0;
+        foreach (string info in Directory.GetFiles($"/proc/{pid}/fdinfo"))
+        {
+            try
+            {
+                count += File.ReadLines(info).Where(l => l.StartsWith(name, StringComparison.Ordinal)).Sum(l => int.Parse(l[name.Length..], CultureInfo.InvariantCulture));
+            }
+            catch (IOException)
+            {
+                // Closed meanwhile: then nothing is in its queue.
+            }
+        }
+        return count;
     }
 
     private static HashSet<string> PipesOf(int pid) =>
