@@ -87,7 +87,8 @@ public sealed partial class SlowDescriptorTests
         {
             try
             {
-                count += File.ReadLines(info).Where(l => l.StartsWith(name, StringComparison.Ordinal)).Sum(l => int.Parse(l[name.Length..], CultureInfo.InvariantCulture));
+                string? line = File.ReadLines(info).FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
+                count += line is null ? 0 : int.Parse(line[name.Length..], CultureInfo.InvariantCulture);
             }
             catch (IOException)
             {
