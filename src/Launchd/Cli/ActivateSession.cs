@@ -44,7 +44,7 @@ internal sealed unsafe class ActivateSession : IDisposable
         Greet();
         host.Parts.Journal.Added += Tell;
         if (watcher is not null)
-            _ = host.Loop.Watch(watcher.Descriptor, IoReadiness.Readable, SupervisorHost.ControlPriority, _ => Look());
+            _ = host.Loop.Watch(watcher.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Look());
     }
 
     /// <summary>As shells have it: 127 for a program that is not there, 126 for one that cannot be executed. Null: it ran.</summary>

@@ -79,7 +79,7 @@ internal sealed class BootReport
         SupervisorDefinition definition = host.Definition;
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
-        string after = Spans.Show(SupervisorHost.Now - host.Parts.StartedAt);
+        string after = Spans.Show(HostClock.Now - host.Parts.StartedAt);
         string[] failed = [.. host.Core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted).Select(s => s.Definition.Name.Text)];
         string text = failed.Length == 0 ? $"ready in {after}\n" : $"up after {after}, but not: {string.Join(", ", failed)}\n";
         host.Parts.Pump.Print(Encoding.UTF8.GetBytes(text));

@@ -47,7 +47,7 @@ internal sealed class ControlConnection : IControlPlace
         _methods = methods;
         _socket = socketTaken;
         _onClose = onClose;
-        if (host.Loop.Watch(socketTaken, IoReadiness.Readable, SupervisorHost.ControlPriority, OnReady) != Errno.None)
+        if (host.Loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Control, OnReady) != Errno.None)
             Close();
     }
 

@@ -24,7 +24,7 @@ internal sealed unsafe class Delays : IDisposable
         _loop = loop;
         int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
         _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
-        if (loop.Watch(_timer, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => Fire()) is { Value: not 0 } refused)
+        if (loop.Watch(_timer, IoReadiness.Readable, LoopPriority.Signal, _ => Fire()) is { Value: not 0 } refused)
             throw new SystemCallException("epoll_ctl", "pauses", refused);
     }
 

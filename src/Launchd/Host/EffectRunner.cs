@@ -10,7 +10,7 @@ namespace Launchd.Host;
 internal sealed class EffectRunner : IDisposable
 {
     private const int MostGoneInATurn = 64;
-    private const int PriorityOfHangUps = SupervisorHost.ListenerPriority;
+    private const int PriorityOfHangUps = LoopPriority.Listener;
 
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
@@ -352,7 +352,7 @@ internal sealed class EffectRunner : IDisposable
     {
         if (notice is Notice.Stored stored && Instances.Find(stored.Instance) is { } storing)
         {
-            if (!storing.MayReport(SupervisorHost.Now, out long skipped))
+            if (!storing.MayReport(HostClock.Now, out long skipped))
                 return;
             notice = stored with { SkippedCount = skipped };
         }

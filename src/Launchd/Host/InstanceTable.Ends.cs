@@ -104,7 +104,7 @@ internal sealed unsafe partial class InstanceTable
 
     private void LookAtLeftovers()
     {
-        Moment began = SupervisorHost.Now;
+        Moment began = HostClock.Now;
         if (_trees.Orphans.Count > ManyOrphans && began < _nextLook)
         {
             _parts.Delays.After(_nextLook - began, _looking, LookAtLeftovers);
@@ -121,7 +121,7 @@ internal sealed unsafe partial class InstanceTable
         }
         _sweep?.Look();
         // Nine tenths of the time are for everything else.
-        Moment ended = SupervisorHost.Now;
+        Moment ended = HostClock.Now;
         TimeSpan pause = (ended - began) * 9;
         _nextLook = ended + (pause > LeastPause ? pause : LeastPause);
     }
@@ -159,7 +159,7 @@ internal sealed unsafe partial class InstanceTable
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
             return;
         instance.IsEndWatched = true;
-        Errno refused = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => KilledMainEnded(instance, process));
+        Errno refused = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
         // It was named by the program, and is watched for that.
         if (refused != Errno.None && refused != Errno.EEXIST)
             _host.Count("watches-refused");

@@ -203,7 +203,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
         // No child of ours, or not yet: its end shows on its pidfd.
         Errno refused = next is not { HasDescriptor: true } ? Errno.None : _host.Loop.Watch(
-            next.Descriptor, IoReadiness.Readable, SupervisorHost.SignalPriority, _ => NamedMainEnded(instance, next));
+            next.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => NamedMainEnded(instance, next));
         if (next is null || refused != Errno.None)
         {
             next?.Dispose();

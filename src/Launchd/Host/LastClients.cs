@@ -67,8 +67,8 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
         // It does not wait by epoll, or may not be touched.
         if (look.StoppedCount == 0 && leaving.Hearing is null)
             return true;
-        Hearing hearing = leaving.Hearing ??= new Hearing(SupervisorHost.Now);
-        return hearing.IsOver(look) || SupervisorHost.Now - hearing.Since >= Patience;
+        Hearing hearing = leaving.Hearing ??= new Hearing(HostClock.Now);
+        return hearing.IsOver(look) || HostClock.Now - hearing.Since >= Patience;
     }
 
     /// <param name="since">When its sets stopped waiting.</param>

@@ -162,7 +162,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         else if (isWanted)
         {
             watch.What = what;
-            Errno refused = Loop.Watch(watch.Descriptor, what, SupervisorHost.ListenerPriority, ready => Happened(watch, ready));
+            Errno refused = Loop.Watch(watch.Descriptor, what, LoopPriority.Listener, ready => Happened(watch, ready));
             watch.IsRegistered = refused == Errno.None;
             return refused;
         }
@@ -178,7 +178,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     {
         if (ready.HasFlag(IoReadiness.HungUp) && Find(watch.Descriptor) is var (socket, listener) && ListenerRepair.Listens(socket.EndpointOf(listener)))
         {
-            Moment now = SupervisorHost.Now;
+            Moment now = HostClock.Now;
             bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
             watch.LookedAt = now;
             if (isAgain)
@@ -230,7 +230,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             Recover(watch);
             return;
         }
-        watch.LookedAt = SupervisorHost.Now;
+        watch.LookedAt = HostClock.Now;
         if (isMended)
         {
             Recover(watch);
@@ -262,7 +262,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         Watch anew = WatchOf(next.Descriptor);
         anew.OnReadable = onReadable;
         anew.GivenTo = watch.GivenTo;
-        anew.LookedAt = SupervisorHost.Now;
+        anew.LookedAt = HostClock.Now;
         Register(anew);
         Tell(socket, listener, fault, isAnew: true);
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.

@@ -21,7 +21,7 @@ internal sealed class ListenerUse : IDisposable
     public ListenerUse(EventLoop outer)
     {
         _outer = outer;
-        Errno refused = outer.Watch(_watches.Descriptor, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => _watches.Wait(0));
+        Errno refused = outer.Watch(_watches.Descriptor, IoReadiness.Readable, LoopPriority.Listener, _ => _watches.Wait(0));
         if (refused != Errno.None)
             throw new SystemCallException("epoll_ctl", "use of listeners", refused);
     }

@@ -31,7 +31,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
             opened.NameSenders();
         opened.Owner = instance;
         // Nobody can be told apart before there is a process: read from its birth on.
-        refused = loop.Watch(opened.Descriptor, IoReadiness.None, SupervisorHost.NotifyPriority, _ => Read(opened));
+        refused = loop.Watch(opened.Descriptor, IoReadiness.None, LoopPriority.Notify, _ => Read(opened));
         if (refused == Errno.None)
             return opened;
         opened.Dispose();

@@ -83,7 +83,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
                 attempt.Settle();
                 return null;
             case ConnectStage.Awaited:
-                Errno refused = host.Loop.Watch(attempt.Connecting.Descriptor, IoReadiness.Writable, SupervisorHost.ListenerPriority,
+                Errno refused = host.Loop.Watch(attempt.Connecting.Descriptor, IoReadiness.Writable, LoopPriority.Listener,
                     _ => Decide(attempt));
                 return refused == Errno.None ? null : new OpenFailure("epoll_ctl", "cannot wait for the connection", refused);
             default:

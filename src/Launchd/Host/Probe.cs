@@ -149,7 +149,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
         Errno refused = begun.Refused;
         _socket = begun.Socket;
         if (_socket is not null)
-            refused = _loop.Watch(_socket, IoReadiness.Writable, SupervisorHost.ListenerPriority, _ => Connected());
+            refused = _loop.Watch(_socket, IoReadiness.Writable, LoopPriority.Listener, _ => Connected());
         if (refused != Errno.None)
             Answer(false, refused.Text);
     }
@@ -173,7 +173,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
         SendResult sent = UnixSocket.Send(_socket, request);
         _loop.Unwatch(_socket);
         Errno refused = sent.Outcome == SendOutcome.Sent && sent.Length == request.Length
-            ? _loop.Watch(_socket, IoReadiness.Readable, SupervisorHost.ListenerPriority, _ => Read()) : sent.Errno;
+            ? _loop.Watch(_socket, IoReadiness.Readable, LoopPriority.Listener, _ => Read()) : sent.Errno;
         if (refused != Errno.None)
             Answer(false, refused.Text);
         else if (sent.Length != request.Length)

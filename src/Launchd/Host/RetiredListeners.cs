@@ -40,7 +40,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
                     emptying.Add((retired, Stop(retired.Socket, retired.Listener)));
             }
         }
-        Moment now = SupervisorHost.Now;
+        Moment now = HostClock.Now;
         if (emptying.Count == 0)
         {
             then(true);
@@ -149,7 +149,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         if (_stopped.TryGetValue(listener.Descriptor, out StoppedIntake? intake))
             return intake;
         OwnedPath? aside = ListenerIntake.Stop(listener, socket.EndpointOf(listener));
-        intake = new StoppedIntake(socket, listener, SupervisorHost.Now, aside);
+        intake = new StoppedIntake(socket, listener, HostClock.Now, aside);
         _stopped.Add(listener.Descriptor, intake);
         return intake;
     }

@@ -23,7 +23,7 @@ internal sealed class StatusReporter(SupervisorHost host)
     /// <param name="queues">What the kernel says of their listeners, as far as it does.</param>
     public StatusReply Status(IReadOnlySet<ServiceName> wanted, IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
     {
-        Moment now = SupervisorHost.Now;
+        Moment now = HostClock.Now;
         return new StatusReply
         {
             Supervisor = new SupervisorStatus

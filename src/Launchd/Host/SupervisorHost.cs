@@ -15,8 +15,6 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed class SupervisorHost : IDisposable
 {
-    public const int NotifyPriority = 0, ControlPriority = 1, ListenerPriority = 2, SignalPriority = 3;
-
     private readonly Supervisor _core;
     private readonly EffectRunner _effects;
     private readonly SupervisorSignals _signals;
@@ -55,9 +53,9 @@ internal sealed class SupervisorHost : IDisposable
             _effects.Instances.Ease(service);
         };
         _signals = new SupervisorSignals(this);
-        Must(Loop.Watch(_signals.Descriptor, IoReadiness.Readable, SignalPriority, _ => _signals.Read()), "signals");
+        Must(Loop.Watch(_signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => _signals.Read()), "signals");
         Guard.Adopt();
-        Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, ControlPriority, _ => parts.Mailbox.Deliver()), "mailbox");
+        Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
     /// <summary>The configuration that holds; a reload puts the next one here.</summary>
@@ -93,8 +91,6 @@ internal sealed class SupervisorHost : IDisposable
 
     /// <summary>Set by <see cref="Effect.Exit"/>.</summary>
     public int? ExitCode { get; set; }
-
-    public static Moment Now => new(Clock.MonotonicNanoseconds);
 
     /// <summary>Runs until the core orders the end.</summary>
     /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
@@ -143,11 +139,11 @@ internal sealed class SupervisorHost : IDisposable
             }
             host.EndTurn();
             host.Retired.CloseUnused();
-            bool hasWork = host.Loop.Wait(host.MayBeginTurn || boot.OwesCollection ? 0 : host.Timers.NextDelay(Now));
+            bool hasWork = host.Loop.Wait(host.MayBeginTurn || boot.OwesCollection ? 0 : host.Timers.NextDelay(HostClock.Now));
             // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
             if (boot.OwesCollection && !hasWork && !host._isTurnAwaited)
                 boot.Collect();
-            for (int i = 0; i < MostTimersInATurn && host.ExitCode is null && host.Timers.TryTakeDue(Now, out TimerKey key); i++)
+            for (int i = 0; i < MostTimersInATurn && host.ExitCode is null && host.Timers.TryTakeDue(HostClock.Now, out TimerKey key); i++)
                 host.Fire(key);
             if (host.ExitCode is null && host.MayBeginTurn)
                 host.BeginTurn();
@@ -255,7 +251,7 @@ internal sealed class SupervisorHost : IDisposable
         try
         {
             // The core uses its list of effects again for the next step.
-            _todo.AddRange(_core.Step(happened, Now));
+            _todo.AddRange(_core.Step(happened, HostClock.Now));
         }
         catch (Exception defect)
         {

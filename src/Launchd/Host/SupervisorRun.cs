@@ -29,7 +29,7 @@ internal static unsafe class SupervisorRun
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
         ConfigSource? source = null, Func<SupervisorHost, IDisposable>? beside = null)
     {
-        Moment startedAt = SupervisorHost.Now;
+        Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
         SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
         if (isWrong)

@@ -26,7 +26,7 @@ internal sealed class ChannelConnection
         Instance = instance;
         _socket = socketTaken;
         _lane = server.Host.Parts.Lanes.Of(instance.Id.Service);
-        if (server.Host.Loop.Watch(socketTaken, IoReadiness.Readable, SupervisorHost.NotifyPriority, OnReady) != Errno.None)
+        if (server.Host.Loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Notify, OnReady) != Errno.None)
             Close();
     }
 

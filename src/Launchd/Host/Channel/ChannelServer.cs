@@ -165,7 +165,7 @@ internal sealed class ChannelServer : IDisposable
     /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks all the time must not push
     /// everything else out of the list of events.
     /// </summary>
-    public static bool MayReport(ChannelConnection channel, out long skipped) => channel.Instance.MayReport(SupervisorHost.Now, out skipped);
+    public static bool MayReport(ChannelConnection channel, out long skipped) => channel.Instance.MayReport(HostClock.Now, out skipped);
 
     /// <summary>What the core knows of an instance; null: it is over.</summary>
     public (SlotPhase.Live Phase, SlotState Slot)? InstanceOf(InstanceId id)
