@@ -144,7 +144,7 @@ internal sealed class ControlConnection : IControlPlace
         {
             if (_input.Length >= MostInputBytes)
             {
-                _host.Count("control-messages-too-long");
+                _host.Counters.Count("control-messages-too-long");
                 Close();
                 return;
             }
@@ -161,7 +161,7 @@ internal sealed class ControlConnection : IControlPlace
         }
         if (received.Descriptors.Count > 0 && Lane.IsFull)
         {
-            _host.Count("control-descriptors-not-closed");
+            _host.Counters.Count("control-descriptors-not-closed");
             Close();
             return;
         }
@@ -181,7 +181,7 @@ internal sealed class ControlConnection : IControlPlace
             _inputCount -= end + 1;
             if (fault is { Parameter: not "parameters" })
             {
-                _host.Count("control-messages-unreadable");
+                _host.Counters.Count("control-messages-unreadable");
                 Close();
                 return;
             }
@@ -216,7 +216,7 @@ internal sealed class ControlConnection : IControlPlace
         catch (Exception defect)
         {
             // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
-            _host.Count("control-calls-failed");
+            _host.Counters.Count("control-calls-failed");
             SupervisorLog.EffectFailed(_host.Parts.Logger, method, defect);
             Close();
         }
@@ -269,7 +269,7 @@ internal sealed class ControlConnection : IControlPlace
         Append(message.GetBuffer().AsSpan(0, (int)message.Length));
         if (_outputCount > MostOutputBytes)
         {
-            _host.Count("control-readers-too-slow");
+            _host.Counters.Count("control-readers-too-slow");
             Close();
             return;
         }

@@ -62,7 +62,7 @@ internal sealed class ControlServer : IDisposable
             }
             if (Admit(accepted) is not { } peer)
             {
-                _host.Count("control-connections-refused");
+                _host.Counters.Count("control-connections-refused");
                 accepted.Dispose();
                 continue;
             }
@@ -75,7 +75,7 @@ internal sealed class ControlServer : IDisposable
     /// <summary>What cannot be accepted stays in the queue and would wake the loop for ever.</summary>
     private void PauseAccepting()
     {
-        _host.Count("control-accepts-failed");
+        _host.Counters.Count("control-accepts-failed");
         _host.Loop.Change(_listener.Descriptor, IoReadiness.None);
         _host.Parts.Delays.After(RetryPause, _reserve, GoOn);
     }
@@ -96,7 +96,7 @@ internal sealed class ControlServer : IDisposable
     {
         if (leaves is null)
             return false;
-        _host.Count("control-connections-evicted");
+        _host.Counters.Count("control-connections-evicted");
         leaves.Close();
         return true;
     }

@@ -7,8 +7,8 @@ namespace Launchd.Host;
 /// that fails for ever would fill the log.
 /// </summary>
 /// <param name="logger">Of the supervisor.</param>
-/// <param name="count">Counts under a name.</param>
-internal sealed class Defects(ILogger logger, Action<string> count)
+/// <param name="counters">Of the supervisor.</param>
+internal sealed class Defects(ILogger logger, Counters counters)
 {
     /// <summary>Different ones beyond that are counted only.</summary>
     private const int MostTold = 64;
@@ -22,7 +22,7 @@ internal sealed class Defects(ILogger logger, Action<string> count)
     {
         try
         {
-            count(kind);
+            counters.Count(kind);
             if (_told.Count < MostTold && _told.Add(Defect.Describe(defect)))
                 SupervisorLog.MetDefect(logger, kind, Defect.DescribeWithStack(defect));
         }

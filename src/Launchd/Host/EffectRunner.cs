@@ -232,7 +232,7 @@ internal sealed class EffectRunner : IDisposable
             }
             else
             {
-                _host.Count("listeners-unwatchable");
+                _host.Counters.Count("listeners-unwatchable");
             }
         }
     }
@@ -265,7 +265,7 @@ internal sealed class EffectRunner : IDisposable
     {
         int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
         if (refused > 0)
-            _host.Count("listeners-unwatchable");
+            _host.Counters.Count("listeners-unwatchable");
     }
 
     // What the kernel does not tell counts as use: an open connection is worth more than an idle process. It goes through all sockets of the machine to
@@ -278,7 +278,7 @@ internal sealed class EffectRunner : IDisposable
             foreach (bool? its in answers)
             {
                 if (its is null)
-                    _host.Count("idle-unknown");
+                    _host.Counters.Count("idle-unknown");
             }
             _host.Feed(new Event.UseSeen(service, answers.Any(its => its ?? true)));
         });
@@ -295,14 +295,14 @@ internal sealed class EffectRunner : IDisposable
         // Who connected and was gone before its turn came needs no process; a flood of such must not keep the others waiting.
         for (int gone = 0; connection is { IsGone: true } && gone < MostGoneInATurn; gone++)
         {
-            _host.Count("connections-gone");
+            _host.Counters.Count("connections-gone");
             connection.Dispose();
             connection = AcceptedConnection.Accept(listener.Descriptor, name, lane, out refused);
         }
         if (connection is null)
         {
             if (refused != Errno.EAGAIN)
-                _host.Count("accepts-failed");
+                _host.Counters.Count("accepts-failed");
             _host.FeedResult(new Event.AcceptFailed(accept.Service, refused.IsShortage));
             return;
         }
@@ -334,7 +334,7 @@ internal sealed class EffectRunner : IDisposable
             descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
         // EPERM: what never hangs up (epoll_ctl(2)). Without any other watch it is kept until it is taken out.
         if (refused != Errno.None && refused != Errno.EPERM)
-            _host.Count("watches-refused");
+            _host.Counters.Count("watches-refused");
     }
 
     private void CloseDescriptor(DescriptorId id)

@@ -55,7 +55,7 @@ internal sealed class HealthMonitor : IDisposable
         else
         {
             _failures++;
-            _host.Count("health-checks-failed");
+            _host.Counters.Count("health-checks-failed");
             SupervisorLog.HealthMissed(_parts.Logger, _instance.Label, _failures, _check.FailureCount, answer.Text);
         }
         if (_failures >= _check.FailureCount)

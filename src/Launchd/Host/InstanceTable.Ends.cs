@@ -162,7 +162,7 @@ internal sealed unsafe partial class InstanceTable
         Errno refused = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
         // It was named by the program, and is watched for that.
         if (refused != Errno.None && refused != Errno.EEXIST)
-            _host.Count("watches-refused");
+            _host.Counters.Count("watches-refused");
     }
 
     private void KilledMainEnded(RunningInstance instance, PidFd process)

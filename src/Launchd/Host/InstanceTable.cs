@@ -32,7 +32,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             (pid, name, why) => SupervisorLog.Stray(parts.Logger, pid, name, why));
         if (ProcFile.Fault is { } fault)
         {
-            host.Count("proc-not-ours");
+            host.Counters.Count("proc-not-ours");
             SupervisorLog.ForeignProc(parts.Logger, fault);
         }
     }
@@ -138,7 +138,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         catch (Exception defect)
         {
             // Our bug, met by this message alone: what a child sends never ends the supervisor.
-            _host.Count("notifications-failed");
+            _host.Counters.Count("notifications-failed");
             SupervisorLog.EffectFailed(_parts.Logger, "notification", defect);
         }
     }
@@ -147,13 +147,13 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     {
         if (!message.IsSound)
         {
-            _host.Count("notifications-unsound");
+            _host.Counters.Count("notifications-unsound");
             return;
         }
         Notification? notification = message.Parse();
         if (notification is null)
         {
-            _host.Count("notifications-unreadable");
+            _host.Counters.Count("notifications-unreadable");
             return;
         }
         bool isAllowed = NotifySender.MaySpeak(instance, message, _isOthers);
@@ -164,7 +164,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
             return;
         if (!isAllowed)
         {
-            _host.Count("notifications-refused");
+            _host.Counters.Count("notifications-refused");
             return;
         }
         if (notification.Access is { } access)
@@ -207,7 +207,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         if (next is null || refused != Errno.None)
         {
             next?.Dispose();
-            _host.Count("main-pid-refused");
+            _host.Counters.Count("main-pid-refused");
             SupervisorLog.MainRefused(_parts.Logger, instance.Label, reason ?? refused.Text);
             return;
         }

@@ -55,7 +55,7 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
     private void Judge(InstanceId id, LastClientsLook look)
     {
         if (look.RefusedCount > 0)
-            host.Count("accepts-not-stopped");
+            host.Counters.Count("accepts-not-stopped");
         if (look.Defect is { } defect)
             SupervisorLog.EffectFailed(parts.Logger, "look at last clients", defect);
         bool areHeard = host.Effects.Instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);

@@ -282,7 +282,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             opened.Value.Undo();
         if (watch.Attempts == 0)
         {
-            host.Count("listeners-not-healed");
+            host.Counters.Count("listeners-not-healed");
             // Who is in the way is found by a walk through all processes.
             bool isTold = new Offload(parts.Mailbox).TryRun(failure.ToString, Defect.Describe, text => SupervisorLog.NotHealed(parts.Logger, text));
             if (!isTold)
@@ -327,7 +327,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             ListenerFault.Connected => "it was connected to a peer",
             _ => "it was shut down",
         };
-        host.Count("listeners-healed");
+        host.Counters.Count("listeners-healed");
         parts.Journal.Add(new ListenerHealed(socket.Key, listener.Address, what, isAnew ? "made anew" : "mended"));
         SupervisorLog.Healed(parts.Logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
     }

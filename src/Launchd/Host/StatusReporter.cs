@@ -133,7 +133,7 @@ internal sealed class StatusReporter(SupervisorHost host)
 
     private Dictionary<string, long> AllCounters()
     {
-        Dictionary<string, long> counters = new(host.Counters);
+        Dictionary<string, long> counters = new(host.Counters.All);
         foreach ((string what, long count) in host.Parts.Pump.Counters.Dropped())
             counters[what] = count;
         return counters;

@@ -38,7 +38,7 @@ internal sealed class SupervisorHost : IDisposable
         Definition = definition;
         ExitWith = exitWith;
         Parts = parts;
-        Defects = new Defects(parts.Logger, Count);
+        Defects = new Defects(parts.Logger, Counters);
         Loop.OnDefect = parts.Mailbox.OnDefect = parts.Delays.OnDefect = defect => Defects.Report("handlers-failed", defect);
         Guard = new ListenerGuard(this, parts);
         Retired = new RetiredListeners(this, parts);
@@ -80,8 +80,7 @@ internal sealed class SupervisorHost : IDisposable
 
     public Defects Defects { get; }
 
-    /// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>.</summary>
-    public SortedDictionary<string, long> Counters { get; } = [];
+    public Counters Counters { get; } = new();
 
     /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
     public Action? OnHangUp { get; set; }
@@ -217,8 +216,6 @@ internal sealed class SupervisorHost : IDisposable
     /// <summary>The result of an effect that is being carried out.</summary>
     public void FeedResult(Event result) => _results.Enqueue(result);
 
-    public void Count(string what) => Counters[what] = Counters.GetValueOrDefault(what) + 1;
-
     public void Dispose()
     {
         Parts.Lanes.Dispose();
@@ -299,7 +296,7 @@ internal sealed class SupervisorHost : IDisposable
                     IsShortage = defect is OutOfMemoryException,
                 }));
             }
-            Count("effects-failed");
+            Counters.Count("effects-failed");
             SupervisorLog.EffectFailed(Parts.Logger, effect.GetType().Name, defect);
         }
     }
@@ -307,7 +304,7 @@ internal sealed class SupervisorHost : IDisposable
     /// <summary>Our bug: the step did not happen; the service that it was about is set aside, the others go on.</summary>
     private void SetAside(Event happened, Exception defect)
     {
-        Count("steps-failed");
+        Counters.Count("steps-failed");
         _effects.Discard(happened);
         ServiceName? service = ServiceOf(happened);
         SupervisorLog.StepFailed(Parts.Logger, happened.ToString(), service?.Text ?? "-", defect);

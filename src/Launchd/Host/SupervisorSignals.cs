@@ -77,7 +77,7 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
 
     private void Ignore(int signal)
     {
-        host.Count("signals-ignored");
+        host.Counters.Count("signals-ignored");
         // A timer of whoever started us, or a stranger, may send them for ever: the log has each of them once.
         ulong bit = 1UL << (signal - 1);
         if ((_told & bit) == 0)

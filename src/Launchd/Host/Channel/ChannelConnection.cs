@@ -139,7 +139,7 @@ internal sealed class ChannelConnection
             case SendOutcome.WouldBlock:
                 return false;
             default:
-                _server.Host.Count("channel-sends-failed");
+                _server.Host.Counters.Count("channel-sends-failed");
                 return descriptors.IsEmpty || TrySendInstead(_server.Packet.Error("NotPermittedByKernel", ("call", "sendmsg"),
                     ("errno", ErrnoNames.Of(sent.Errno)), ("cause", "the channel's other end does not take descriptors: " + sent.Errno.Text)));
         }
@@ -220,7 +220,7 @@ internal sealed class ChannelConnection
         _isOneway = request.IsOneway;
         if (received.IsTruncated || received.Length > Limits.PacketBytes || received.Descriptors.Count > Limits.PacketDescriptorCount)
         {
-            _server.Host.Count("channel-packets-unsound");
+            _server.Host.Counters.Count("channel-packets-unsound");
             Answer(_server.Packet.Error("LimitReached", ("limit", received.Length > Limits.PacketBytes ? $"{Limits.PacketBytes} bytes a packet"
                 : received.Descriptors.Count > Limits.PacketDescriptorCount ? $"{Limits.PacketDescriptorCount} descriptors a packet"
                 : "descriptors were lost on the way: the supervisor's limit nofile, or a security module")));
@@ -229,7 +229,7 @@ internal sealed class ChannelConnection
         if (fault is { } wrong)
         {
             if (wrong.Parameter.Length == 0)
-                _server.Host.Count("channel-packets-unreadable");
+                _server.Host.Counters.Count("channel-packets-unreadable");
             Refuse(wrong);
             return;
         }
@@ -261,7 +261,7 @@ internal sealed class ChannelConnection
     // Our bug, met by this program alone: what it asks never ends the supervisor. It would wait for its answer for ever, so it is told.
     private void Fail(Exception defect)
     {
-        _server.Host.Count("channel-packets-failed");
+        _server.Host.Counters.Count("channel-packets-failed");
         SupervisorLog.EffectFailed(_server.Host.Parts.Logger, $"a request of '{Instance.Label}'", defect);
         Cut("the supervisor failed at a request: its log says how");
     }
@@ -318,7 +318,7 @@ internal sealed class ChannelConnection
         _waitsForLane = isFull;
         if (isFull)
         {
-            _server.Host.Count("channels-held-up");
+            _server.Host.Counters.Count("channels-held-up");
             _server.Host.Parts.Delays.After(Limits.HeldUpPatience, this, () => Cut(
                 $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: those before them linger, or their file system does not answer"));
         }
