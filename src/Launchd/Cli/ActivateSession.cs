@@ -37,7 +37,7 @@ internal sealed unsafe class ActivateSession : IDisposable
     public ActivateSession(SupervisorHost host, FileWatcher? watcher, bool hasColour)
     {
         _host = host;
-        _service = host.Definition.Services[0];
+        _service = host.Configuration.Definition.Services[0];
         _watcher = watcher;
         _hasColour = hasColour;
         host.OnHangUp = () => host.Feed(new Event.ShutdownAsked("the terminal is gone", IsImmediate: false));

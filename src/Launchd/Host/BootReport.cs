@@ -24,7 +24,7 @@ internal sealed class BootReport
     {
         _host = host;
         _pause = pause;
-        _pause.Expect(StartBytes(host.Definition));
+        _pause.Expect(StartBytes(host.Configuration.Definition));
     }
 
     /// <summary>
@@ -76,7 +76,7 @@ internal sealed class BootReport
     {
         SupervisorHost host = _host;
         OwesCollection = true;
-        SupervisorDefinition definition = host.Definition;
+        SupervisorDefinition definition = host.Configuration.Definition;
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
         string after = Spans.Show(HostClock.Now - host.Parts.StartedAt);

@@ -102,7 +102,7 @@ internal sealed class ControlServer : IDisposable
     }
 
     // Where the file opens the socket to a user, to a group or to all, the kernel's check of the path is the one that counts.
-    private bool AdmitsOthers => _host.Definition.ControlUser is not null || (_host.Definition.ControlMode & 0b000_110_110) != 0;
+    private bool AdmitsOthers => _host.Configuration.Definition.ControlUser is not null || (_host.Configuration.Definition.ControlMode & 0b000_110_110) != 0;
 
     /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
     private ControlPeer? Admit(FileDescriptor connection)

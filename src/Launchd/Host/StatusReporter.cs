@@ -28,11 +28,11 @@ internal sealed class StatusReporter(SupervisorHost host)
         {
             Supervisor = new SupervisorStatus
             {
-                Name = host.Definition.Name,
+                Name = host.Configuration.Definition.Name,
                 Version = ProductVersion.Text,
                 Pid = Environment.ProcessId,
-                ConfigPath = host.Definition.ConfigPath,
-                RuntimeDirectory = host.Definition.RuntimeDirectory,
+                ConfigPath = host.Configuration.Definition.ConfigPath,
+                RuntimeDirectory = host.Configuration.Definition.RuntimeDirectory,
                 State = host.Core.Frame.Shutdown is null ? "running" : "shutting-down",
                 UptimeMs = (long)(now - host.Parts.StartedAt).TotalMilliseconds,
                 Counters = AllCounters(),

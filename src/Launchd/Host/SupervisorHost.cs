@@ -33,10 +33,9 @@ internal sealed class SupervisorHost : IDisposable
     private bool _isTurnAwaited;
     private long _ownRequests;
 
-    public SupervisorHost(SupervisorDefinition definition, HostParts parts, ServiceName? exitWith)
+    public SupervisorHost(AdoptedConfiguration configuration, HostParts parts)
     {
-        Definition = definition;
-        ExitWith = exitWith;
+        Configuration = configuration;
         Parts = parts;
         Defects = new Defects(parts.Logger, Counters);
         Loop.OnDefect = parts.Mailbox.OnDefect = parts.Delays.OnDefect = defect => Defects.Report("handlers-failed", defect);
@@ -44,7 +43,7 @@ internal sealed class SupervisorHost : IDisposable
         Retired = new RetiredListeners(this, parts);
         LastClients = new LastClients(this, parts);
         Reloads = new Reloads(this, parts);
-        _core = new Supervisor(definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), exitWith);
+        _core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
         _effects = new EffectRunner(this, parts);
         Channels = new Channel.ChannelServer(this);
         parts.Lanes.OnEased = service =>
@@ -58,11 +57,7 @@ internal sealed class SupervisorHost : IDisposable
         Must(Loop.Watch(parts.Mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => parts.Mailbox.Deliver()), "mailbox");
     }
 
-    /// <summary>The configuration that holds; a reload puts the next one here.</summary>
-    public SupervisorDefinition Definition { get; set; }
-
-    /// <summary>The service with which the supervisor ends; null: none.</summary>
-    public ServiceName? ExitWith { get; }
+    public AdoptedConfiguration Configuration { get; }
     public ListenerGuard Guard { get; }
     public RetiredListeners Retired { get; }
     public LastClients LastClients { get; }
@@ -365,9 +360,6 @@ internal sealed record HostParts
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
-
-    /// <summary>Where the configuration can be read again; null: it was not read from a file.</summary>
-    public Config.ConfigSource? Source { get; init; }
 
     /// <summary>Changes the supervisor's own log.</summary>
     public Action<LogFormat, LogSeverity>? AdoptLog { get; init; }

@@ -90,11 +90,10 @@ internal static unsafe class SupervisorRun
             Journal = journal,
             Logger = logger,
             StartedAt = startedAt,
-            Source = source,
             AdoptLog = adoptLog,
         };
         int code;
-        using (SupervisorHost host = new(definition, parts, exitWith))
+        using (SupervisorHost host = new(new AdoptedConfiguration(definition, source, exitWith), parts))
         using (ControlServer server = new(host, control))
         using (beside?.Invoke(host))
         {

@@ -63,7 +63,7 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
             case Usr1:
                 host.Parts.Pump.ReopenFiles();
                 break;
-            case Hup when host.Parts.Source is not null:
+            case Hup when host.Configuration.Source is not null:
                 host.Reloads.HangUp();
                 break;
             case Hup when host.OnHangUp is { } hangUp:

@@ -36,7 +36,7 @@ internal static class ReloadMethods
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "file", Text = "the file must be an absolute path" });
             return;
         }
-        if (request.File is { } other && other != host.Parts.Source?.FilePath && !from.Peer.May(ControlRights.OtherFiles))
+        if (request.File is { } other && other != host.Configuration.Source?.FilePath && !from.Peer.May(ControlRights.OtherFiles))
         {
             from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
             return;

@@ -93,9 +93,10 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             Next();
             return;
         }
-        ConfigSource source = parts.Source! with { FilePath = file ?? parts.Source!.FilePath, DisplayPath = file ?? parts.Source!.FilePath };
-        ReloadBasis basis = new(source, host.Definition, [.. parts.Descriptors.Sockets],
-            [.. parts.Descriptors.Retired], [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.ExitWith, RolledBack());
+        ConfigSource own = host.Configuration.Source!;
+        ConfigSource source = own with { FilePath = file ?? own.FilePath, DisplayPath = file ?? own.FilePath };
+        ReloadBasis basis = new(source, host.Configuration.Definition, [.. parts.Descriptors.Sockets], [.. parts.Descriptors.Retired],
+            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.Configuration.ExitWith, RolledBack());
         IsUnderWay = true;
         bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
@@ -118,7 +119,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
     private ImmutableHashSet<ServiceName> RolledBack()
     {
-        Dictionary<ServiceName, ServiceDefinition> configured = host.Definition.Services.ToDictionary(d => d.Name);
+        Dictionary<ServiceName, ServiceDefinition> configured = host.Configuration.Definition.Services.ToDictionary(d => d.Name);
         return [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
             && configured.TryGetValue(s.Definition.Name, out ServiceDefinition? said) && !ReferenceEquals(said, s.Definition))
             .Select(s => s.Definition.Name)];
@@ -135,7 +136,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     {
         if (host.Core.Frame.Shutdown is not null)
             return "the supervisor is shutting down";
-        return parts.Source is null ? "this supervisor was started without a file" : null;
+        return host.Configuration.Source is null ? "this supervisor was started without a file" : null;
     }
 
     private void Finish(ReloadCaller caller, PreparedReload? prepared, ReloadRefusal? refusal, bool opens)
@@ -161,7 +162,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     /// <summary>The turn of the loop in which the new configuration begins to hold.</summary>
     private string? Switch(PreparedReload prepared, ReloadCaller caller)
     {
-        SupervisorDefinition before = host.Definition;
+        SupervisorDefinition before = host.Configuration.Definition;
         if (host.OnControlMode?.Invoke(prepared.Definition.ControlMode, prepared.ControlOwner) is { } noMode)
         {
             prepared.Descriptors!.Undo();
@@ -177,7 +178,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         }
         foreach (RetiredListener revived in prepared.Descriptors.Revived)
             host.Retired.Resume(revived.Listener.Descriptor);
-        host.Definition = prepared.Definition;
+        host.Configuration.Definition = prepared.Definition;
         Adopt(before, prepared, opened);
         RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
