@@ -40,7 +40,7 @@ internal sealed unsafe class ActivateSession : IDisposable
         _service = host.Configuration.Definition.Services[0];
         _watcher = watcher;
         _hasColour = hasColour;
-        host.OnHangUp = () => host.Feed(new Event.ShutdownAsked("the terminal is gone", IsImmediate: false));
+        host.OnHangUp = () => host.Events.Feed(new Event.ShutdownAsked("the terminal is gone", IsImmediate: false));
         Greet();
         host.Parts.Journal.Added += Tell;
         if (watcher is not null)
@@ -141,7 +141,7 @@ internal sealed unsafe class ActivateSession : IDisposable
             return;
         _isRestarting = true;
         Say("changed", TerminalText.Escape(changed), "36");
-        _host.Feed(new Event.Requested(new RequestId(--_restarts), Verb.Restart, [_service.Name]));
+        _host.Events.Feed(new Event.Requested(new RequestId(--_restarts), Verb.Restart, [_service.Name]));
     }
 
     private string Faint(string text) => _hasColour ? $"\e[2m{text}\e[0m" : text;

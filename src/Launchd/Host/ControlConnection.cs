@@ -279,7 +279,7 @@ internal sealed class ControlConnection : IControlPlace
             return;
         }
         if (!_isFlushDue)
-            _host.AtEndOfTurn(FlushDue);
+            _host.Orders.AtEndOfTurn(FlushDue);
         _isFlushDue = true;
     }
 

@@ -158,14 +158,14 @@ internal sealed class ControlMethods : IDisposable
             _waiting.Add(id, waiting);
             from.Closed += () => Forget(id);
         }
-        _host.Feed(new Event.Requested(id, verb, names, signal)
+        _host.Events.Feed(new Event.Requested(id, verb, names, signal)
         {
             Count = request.Count,
             Update = request.Update switch { "replace" => UpdateKind.Replace, "overlap" => UpdateKind.Overlap, _ => null },
         });
         if (!request.Wait)
         {
-            _host.Feed(new Event.ClientLeft(id));
+            _host.Events.Feed(new Event.ClientLeft(id));
             ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true,
                 State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
@@ -183,7 +183,7 @@ internal sealed class ControlMethods : IDisposable
     private void Forget(RequestId id)
     {
         if (_waiting.Remove(id))
-            _host.Feed(new Event.ClientLeft(id));
+            _host.Events.Feed(new Event.ClientLeft(id));
     }
 
     private void Reply(RequestId id, ImmutableArray<Outcome> outcomes)
@@ -384,7 +384,7 @@ internal sealed class ControlMethods : IDisposable
     {
         _shutdownCallers.Add(from);
         from.Closed += () => _shutdownCallers.Remove(from);
-        _host.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
+        _host.Events.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
     }
 
     /// <summary>Everything has ended: tells all who asked for it.</summary>

@@ -71,8 +71,8 @@ internal sealed class EffectRunner : IDisposable
             case Effect.AnswerStore e: _host.Channels.Methods.AnswerStore(e.Call, e.Answer); break;
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: Report(e.Notice); break;
-            case Effect.AwaitTurn: _host.AwaitTurn(); break;
-            case Effect.Exit e: Instances.EndAll(() => _host.ExitCode = e.Code); break;
+            case Effect.AwaitTurn: _host.Orders.IsTurnAwaited = true; break;
+            case Effect.Exit e: Instances.EndAll(() => _host.Orders.ExitCode = e.Code); break;
             case Effect.StartHealth e: Instances.Checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: Instances.Checks.EndHealth(e.Instance); break;
             case Effect.Forget e: Forget(e.Service); break;
@@ -225,7 +225,7 @@ internal sealed class EffectRunner : IDisposable
         foreach ((_, OpenedListener listener) in ListenersOf(service))
         {
             int number = index++;
-            if (_host.Guard.WatchReadable(listener.Descriptor, () => _host.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
+            if (_host.Guard.WatchReadable(listener.Descriptor, () => _host.Events.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
             {
                 watched.Add(listener.Descriptor);
                 _watchedBy[listener.Descriptor] = service;
@@ -263,7 +263,7 @@ internal sealed class EffectRunner : IDisposable
 
     private void WatchUse(ServiceName service)
     {
-        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Feed(new Event.ListenerUsed(service)));
+        int refused = _use.Watch(service, ListenersOf(service).Select(l => l.Listener.Descriptor), () => _host.Events.Feed(new Event.ListenerUsed(service)));
         if (refused > 0)
             _host.Counters.Count("listeners-unwatchable");
     }
@@ -280,10 +280,10 @@ internal sealed class EffectRunner : IDisposable
                 if (its is null)
                     _host.Counters.Count("idle-unknown");
             }
-            _host.Feed(new Event.UseSeen(service, answers.Any(its => its ?? true)));
+            _host.Events.Feed(new Event.UseSeen(service, answers.Any(its => its ?? true)));
         });
         if (!isAsked)
-            _host.FeedResult(new Event.UseSeen(service, IsUsed: true));
+            _host.Events.FeedResult(new Event.UseSeen(service, IsUsed: true));
     }
 
     private void Accept(Effect.Accept accept)
@@ -303,12 +303,12 @@ internal sealed class EffectRunner : IDisposable
         {
             if (refused != Errno.EAGAIN)
                 _host.Counters.Count("accepts-failed");
-            _host.FeedResult(new Event.AcceptFailed(accept.Service, refused.IsShortage));
+            _host.Events.FeedResult(new Event.AcceptFailed(accept.Service, refused.IsShortage));
             return;
         }
         ConnectionId id = new(++_connectionCount);
         _connections.Add(id, connection);
-        _host.FeedResult(new Event.ConnectionAccepted(accept.Service, id, connection.Source));
+        _host.Events.FeedResult(new Event.ConnectionAccepted(accept.Service, id, connection.Source));
     }
 
     private void CloseConnection(ConnectionId id)
@@ -331,7 +331,7 @@ internal sealed class EffectRunner : IDisposable
         if (Channel.DescriptorFacts.Of(descriptor).IsFile)
             return;
         Errno refused = _host.Loop.Watch(
-            descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+            descriptor, IoReadiness.None, PriorityOfHangUps, _ => _host.Events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
         // EPERM: what never hangs up (epoll_ctl(2)). Without any other watch it is kept until it is taken out.
         if (refused != Errno.None && refused != Errno.EPERM)
             _host.Counters.Count("watches-refused");

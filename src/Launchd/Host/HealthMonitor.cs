@@ -61,7 +61,7 @@ internal sealed class HealthMonitor : IDisposable
         if (_failures >= _check.FailureCount)
         {
             string times = _failures == 1 ? "" : $"{_failures} times in a row, last ";
-            _host.Feed(new Event.HealthFailed(_instance.Id, times + answer.Text));
+            _host.Events.Feed(new Event.HealthFailed(_instance.Id, times + answer.Text));
             return;
         }
         TimeSpan taken = TimeSpan.FromTicks((Clock.MonotonicNanoseconds - _begunAt) / TimeSpan.NanosecondsPerTick);

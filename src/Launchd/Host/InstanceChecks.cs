@@ -25,7 +25,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
         probe = new Probe(parts, probed.Target, ReadyAttempt, Starter(instance), answer =>
         {
             if (answer.IsGood)
-                host.Feed(new Event.ReadinessMet(id));
+                host.Events.Feed(new Event.ReadinessMet(id));
             else
                 Again();
         });

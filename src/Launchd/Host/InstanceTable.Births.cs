@@ -36,7 +36,7 @@ internal sealed unsafe partial class InstanceTable
             order = _parts.Launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
                 birth => Born(instance, birth, Refused), Clean, out Failure.SpawnFailed? refusal);
             if (order is null)
-                _host.FeedResult(Refused(refusal!));
+                _host.Events.FeedResult(Refused(refusal!));
         }
         finally
         {
@@ -82,7 +82,7 @@ internal sealed unsafe partial class InstanceTable
         if (birth.Failure is { } failure)
         {
             Close(instance, mayServeAgain: true);
-            _host.Feed(refused(failure));
+            _host.Events.Feed(refused(failure));
             return;
         }
         PidFd process = birth.Child!;
@@ -95,9 +95,9 @@ internal sealed unsafe partial class InstanceTable
         _host.Channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             AwaitLine(instance, pipe);
-        _host.Feed(new Event.Spawned(instance.Id, process.Pid));
+        _host.Events.Feed(new Event.Spawned(instance.Id, process.Pid));
         if (instance.WasReadyUnborn)
-            _host.Feed(new Event.ReadinessMet(instance.Id));
+            _host.Events.Feed(new Event.ReadinessMet(instance.Id));
         if (instance.Notify is { } notify)
             _parts.NotifySockets.Listen(notify);
         NoteEarlyEnd(birth, process);
@@ -111,9 +111,9 @@ internal sealed unsafe partial class InstanceTable
         else
             refused = "it is over";
         if (refused is not null)
-            _host.FeedResult(Failed(refused));
+            _host.Events.FeedResult(Failed(refused));
 
-        void Refuse(string why) => _host.Feed(Failed(why));
+        void Refuse(string why) => _host.Events.Feed(Failed(why));
 
         Event.CommandEnded Failed(string why)
         {
@@ -170,7 +170,7 @@ internal sealed unsafe partial class InstanceTable
         if (_unborn.ContainsKey(instance.Id))
             instance.WasReadyUnborn = true;
         else
-            _host.Feed(new Event.ReadinessMet(instance.Id));
+            _host.Events.Feed(new Event.ReadinessMet(instance.Id));
     }
 
     private void NoteEarlyEnd(BirthOrder birth, PidFd process)
@@ -186,7 +186,7 @@ internal sealed unsafe partial class InstanceTable
         bool succeeded = status is { Code: 0, Signal: 0 };
         if (!succeeded && _instances.TryGetValue(id, out RunningInstance? instance))
             SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
-        _host.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
+        _host.Events.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
     }
 
     /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>

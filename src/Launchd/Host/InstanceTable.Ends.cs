@@ -87,9 +87,9 @@ internal sealed unsafe partial class InstanceTable
         }
         string? remains = _trees.Remains(instance);
         if (remains is not null)
-            _host.Feed(new Event.RemainsSeen(id, remains));
+            _host.Events.Feed(new Event.RemainsSeen(id, remains));
         else if (_withLeftovers.Remove(instance))
-            _host.Feed(new Event.LeftoversEnded(id));
+            _host.Events.Feed(new Event.LeftoversEnded(id));
     }
 
     /// <summary>No service runs any more: ends what they left behind.</summary>
@@ -117,7 +117,7 @@ internal sealed unsafe partial class InstanceTable
             if (_trees.HasLeftovers(instance))
                 continue;
             _withLeftovers.RemoveAt(i);
-            _host.Feed(new Event.LeftoversEnded(instance.Id));
+            _host.Events.Feed(new Event.LeftoversEnded(instance.Id));
         }
         _sweep?.Look();
         // Nine tenths of the time are for everything else.
@@ -150,7 +150,7 @@ internal sealed unsafe partial class InstanceTable
         bool hasLeftovers = _trees.HasLeftovers(instance);
         if (hasLeftovers)
             _withLeftovers.Add(instance);
-        _host.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
+        _host.Events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
     }
 
     /// <summary>Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.</summary>

@@ -173,7 +173,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         ImmutableArray<DescriptorId> received = message.Descriptors.Count > 0 ? ReceiveAll(instance, notification, message) : [];
         ImmutableArray<DescriptorId> duplicates =
             notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
-        _host.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+        _host.Events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
     }
 
     /// <summary>Takes what came along; what nobody may keep stays with the message and is closed with it.</summary>
@@ -219,7 +219,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         _trees.Orphans.Forget(next.Pid);
         _trees.Orphans.Add(instance);
         SupervisorLog.MainChanged(_parts.Logger, instance.Label, next.Pid);
-        _host.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
+        _host.Events.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
     }
 
     // By the log pump: whoever has the other end of a pipe can keep its reader waiting, and the loop waits for nobody.
@@ -232,7 +232,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         {
             instance.AwaitsLine = false;
             if (_instances.ContainsKey(instance.Id))
-                _host.Feed(new Event.ReadinessMet(instance.Id));
+                _host.Events.Feed(new Event.ReadinessMet(instance.Id));
         });
     }
 

@@ -59,7 +59,7 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
         if (look.Defect is { } defect)
             SupervisorLog.EffectFailed(parts.Logger, "look at last clients", defect);
         bool areHeard = host.Effects.Instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);
-        host.Feed(new Event.QueuesSeen(id, areHeard));
+        host.Events.Feed(new Event.QueuesSeen(id, areHeard));
     }
 
     private static bool Judge(RunningInstance leaving, LastClientsLook look)

@@ -269,9 +269,9 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         ServiceName[] holders = [.. parts.Descriptors.HoldersOf(listener.Descriptor).Select(i => i.Id.Service).Distinct()];
         if (holders.Length > 0)
         {
-            RequestId own = host.NextOwnRequest();
-            host.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
-            host.Feed(new Event.ClientLeft(own));
+            RequestId own = host.Events.NextOwnRequest();
+            host.Events.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
+            host.Events.Feed(new Event.ClientLeft(own));
         }
         host.Retired.CloseUnused();
     }

@@ -31,7 +31,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
             if (!Connecting.Begin(ModelMapper.ToEndpoint(file.Target)).TryGet(out Connecting? connecting, out OpenFailure? failure))
             {
                 Cancel(instance);
-                host.FeedResult(Refusal(instance, file.Key, failure));
+                host.Events.FeedResult(Refusal(instance, file.Key, failure));
                 return;
             }
             Attempt attempt = new(instance, file.Key, connecting);
@@ -39,12 +39,12 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
             if (Continue(attempt) is { } refused)
             {
                 Cancel(instance);
-                host.FeedResult(Refusal(instance, file.Key, refused));
+                host.Events.FeedResult(Refusal(instance, file.Key, refused));
                 return;
             }
         }
         if (preparation.IsComplete)
-            host.FeedResult(new Event.Prepared(instance));
+            host.Events.FeedResult(new Event.Prepared(instance));
     }
 
     /// <summary>What was made for an instance, for the caller to close. Empty where it needed nothing.</summary>
@@ -154,12 +154,12 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
         if (failure is not null)
         {
             Cancel(attempt.Instance);
-            host.Feed(Refusal(attempt.Instance, attempt.Key, failure));
+            host.Events.Feed(Refusal(attempt.Instance, attempt.Key, failure));
             return;
         }
         attempt.Settle();
         if (_all[attempt.Instance].IsComplete)
-            host.Feed(new Event.Prepared(attempt.Instance));
+            host.Events.Feed(new Event.Prepared(attempt.Instance));
     }
 
     private static Event.SpawnFailed Refusal(InstanceId instance, string key, OpenFailure failure) =>

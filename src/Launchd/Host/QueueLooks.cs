@@ -32,7 +32,7 @@ internal sealed class QueueLooks(SupervisorHost host, HostParts parts)
                 return;
             }
             if (_begunInTurn++ == 0)
-                host.AtEndOfTurn(() => _begunInTurn = 0);
+                host.Orders.AtEndOfTurn(() => _begunInTurn = 0);
             Look(_waiting.Dequeue());
         }
     }
@@ -53,5 +53,5 @@ internal sealed class QueueLooks(SupervisorHost host, HostParts parts)
             Tell(look, known);
     }
 
-    private void Tell(Effect.LookAtQueues look, bool areEmpty) => host.Feed(new Event.QueuesSeen(look.Instance, areEmpty));
+    private void Tell(Effect.LookAtQueues look, bool areEmpty) => host.Events.Feed(new Event.QueuesSeen(look.Instance, areEmpty));
 }

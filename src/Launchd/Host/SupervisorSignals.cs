@@ -51,14 +51,14 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
         switch (signal)
         {
             case Term:
-                host.Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+                host.Events.Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
                 break;
             case Int:
-                host.Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
+                host.Events.Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
                 _wasInterrupted = true;
                 break;
             case Quit:
-                host.Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
+                host.Events.Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
                 break;
             case Usr1:
                 host.Parts.Pump.ReopenFiles();

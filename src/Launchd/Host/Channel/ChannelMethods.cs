@@ -136,7 +136,7 @@ internal sealed class ChannelMethods(ChannelServer server)
 
     private void Notify(ChannelConnection from, in Received received, Notification notification)
     {
-        Host.Feed(new Event.Notified(from.Instance.Id, notification, received.Pid, received.Uid, []));
+        Host.Events.Feed(new Event.Notified(from.Instance.Id, notification, received.Pid, received.Uid, []));
         from.Answer(ChannelPacket.Empty);
     }
 
@@ -216,7 +216,7 @@ internal sealed class ChannelMethods(ChannelServer server)
     {
         _storeCall = ++_calls;
         _storeAnswer = null;
-        Host.Feed(order(_storeCall));
+        Host.Events.Feed(order(_storeCall));
         return _storeAnswer;
     }
 
@@ -235,7 +235,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         }
         descriptors.Dispose();
         FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));
-        Host.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(state)));
+        Host.Events.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(state)));
         from.Answer(ChannelPacket.Empty);
     }
 

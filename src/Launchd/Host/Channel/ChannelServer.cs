@@ -141,7 +141,7 @@ internal sealed class ChannelServer : IDisposable
             return;
         channel.IsWatching = true;
         _watchers++;
-        Host.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
+        Host.Events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
     }
 
     public void NoteClosed(ChannelConnection channel)
@@ -150,7 +150,7 @@ internal sealed class ChannelServer : IDisposable
         if (!channel.IsWatching)
             return;
         _watchers--;
-        Host.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
+        Host.Events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
     }
 
     public void NoteSent(int descriptorCount) => SentCount += descriptorCount;

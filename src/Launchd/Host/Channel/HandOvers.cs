@@ -79,7 +79,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 
     public void Progress(ChannelConnection from, long remaining)
     {
-        server.Host.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
+        server.Host.Events.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
         from.Answer(ChannelPacket.Empty);
     }
 

@@ -180,12 +180,12 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             host.Retired.Resume(revived.Listener.Descriptor);
         host.Configuration.Definition = prepared.Definition;
         Adopt(before, prepared, opened);
-        RequestId request = caller.Applied(prepared.Difference) ?? host.NextOwnRequest();
+        RequestId request = caller.Applied(prepared.Difference) ?? host.Events.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
         {
             // Before the step: what it orders about an instance is done by what the instance goes by from now on.
             AdoptQuiet(before, prepared);
-            host.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
+            host.Events.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
         }
         host.Effects.Rewatch();
         host.Guard.Adopt();
