@@ -81,7 +81,7 @@ internal sealed unsafe class ActivateSession : IDisposable
         switch (entry.What)
         {
             case Notice.Activated e:
-                _askedAt = _host.Effects.AddressOf(e.Of, e.ListenerIndex) is { } key ? AddressOf(key) : null;
+                _askedAt = _host.Listeners.AddressOf(e.Of, e.ListenerIndex) is { } key ? AddressOf(key) : null;
                 break;
             case Notice.Spawned e:
                 _wasStarted = true;

@@ -372,7 +372,7 @@ internal sealed class ControlMethods : IDisposable
             json.WriteStartObject();
             json.WriteStartArray("events");
             foreach (JournalEntry entry in entries)
-                Journal.Write(json, entry, _host.Effects.AddressOf);
+                Journal.Write(json, entry, _host.Listeners.AddressOf);
             json.WriteEndArray();
             json.WriteNumber("lost", lost);
             json.WriteEndObject();

@@ -18,7 +18,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
     /// <summary>Repeats the readiness probe until it succeeds.</summary>
     public void StartProbe(InstanceId id)
     {
-        if (instances.Find(id) is not { Definition.Ready: Readiness.Probed probed } instance)
+        if (host.Instances.Find(id) is not { Definition.Ready: Readiness.Probed probed } instance)
             return;
         TimeSpan pause = FirstPause;
         Probe probe = null!;
@@ -48,7 +48,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
 
     public void EndProbe(InstanceId id)
     {
-        if (instances.Find(id) is not { } instance)
+        if (host.Instances.Find(id) is not { } instance)
             return;
         parts.Delays.Cancel(instance);
         instance.Probe?.Dispose();
@@ -57,7 +57,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
 
     public void StartHealth(InstanceId id)
     {
-        if (instances.Find(id) is not { Definition.Health: { } check } instance)
+        if (host.Instances.Find(id) is not { Definition.Health: { } check } instance)
             return;
         instance.Health?.Dispose();
         instance.Health = new HealthMonitor(host, parts, instance, check, Starter(instance));
@@ -65,7 +65,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
 
     public void EndHealth(InstanceId id)
     {
-        if (instances.Find(id) is not { } instance)
+        if (host.Instances.Find(id) is not { } instance)
             return;
         instance.Health?.Dispose();
         instance.Health = null;

@@ -88,7 +88,7 @@ internal sealed unsafe partial class InstanceTable
         PidFd process = birth.Child!;
         instance.Process = process;
         instance.Group = process.Pid;
-        _instances.Add(instance.Id, instance);
+        _running.Add(instance);
         _mains.Add(process.Pid, instance);
         _trees.Orphans.Forget(process.Pid);
         _trees.Orphans.Add(instance);
@@ -106,7 +106,8 @@ internal sealed unsafe partial class InstanceTable
     public void RunCommand(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
     {
         string? refused = null;
-        if (_instances.TryGetValue(id, out RunningInstance? instance))
+        RunningInstance? instance = _running.Find(id);
+        if (instance is not null)
             _ = Begin(instance, kind, arguments, status => CommandEnded(id, kind, status), Refuse, out refused);
         else
             refused = "it is over";
@@ -184,7 +185,7 @@ internal sealed unsafe partial class InstanceTable
     private void CommandEnded(InstanceId id, CommandKind kind, ExitStatus status)
     {
         bool succeeded = status is { Code: 0, Signal: 0 };
-        if (!succeeded && _instances.TryGetValue(id, out RunningInstance? instance))
+        if (!succeeded && _running.Find(id) is { } instance)
             SupervisorLog.CommandFailed(_parts.Logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
         _host.Events.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
     }

@@ -73,10 +73,10 @@ internal sealed unsafe partial class InstanceTable
     /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>
     public void LookAtRemains(InstanceId id)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance) || !instance.IsKilled)
+        if (_running.Find(id) is not { } instance || !instance.IsKilled)
             return;
         ReapAll();
-        if (!_instances.ContainsKey(id))
+        if (!_running.Contains(id))
             return;
         if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { HasEnded: true } ended)
         {
@@ -133,7 +133,7 @@ internal sealed unsafe partial class InstanceTable
             ReadNotifications(instance, most: 1024);
         _host.Channels.ReadLast(instance);
         // They may have been that another process is the main one now.
-        if (!_instances.ContainsKey(instance.Id) || instance.Process!.Pid != pid)
+        if (!_running.Contains(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
         _host.Loop.Unwatch(instance.Process.Descriptor);
@@ -145,7 +145,7 @@ internal sealed unsafe partial class InstanceTable
 
     private void TellMainEnded(RunningInstance instance, ExitStatus status)
     {
-        if (!_instances.ContainsKey(instance.Id))
+        if (!_running.Contains(instance.Id))
             return;
         bool hasLeftovers = _trees.HasLeftovers(instance);
         if (hasLeftovers)
@@ -168,7 +168,7 @@ internal sealed unsafe partial class InstanceTable
     private void KilledMainEnded(RunningInstance instance, PidFd process)
     {
         ReapAll();
-        if (instance.MainEnded || instance.Process != process || !_instances.ContainsKey(instance.Id))
+        if (instance.MainEnded || instance.Process != process || !_running.Contains(instance.Id))
             return;
         _host.Loop.Unwatch(process.Descriptor);
         _trees.EndTracer(instance);

@@ -12,7 +12,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
 {
     private readonly SupervisorHost _host;
     private readonly HostParts _parts;
-    private readonly Dictionary<InstanceId, RunningInstance> _instances = [];
+    private readonly RunningInstances _running;
     private readonly Dictionary<int, RunningInstance> _mains = [];
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly Func<int, bool> _isKnown;
@@ -24,6 +24,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         _host = host;
         _onStop = parts.Births.NoteStop;
         _parts = parts;
+        _running = host.Instances;
         _isKnown = pid => _mains.ContainsKey(pid) || _commands.ContainsKey(pid) || parts.Births.IsUnderWay(pid);
         // The commands beside an instance speak for it, as what they start does.
         _isOthers = (instance, pid) => _isKnown(pid) && !(_commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance.Id);
@@ -39,13 +40,9 @@ internal sealed unsafe partial class InstanceTable : IDisposable
 
     public InstanceChecks Checks { get; }
 
-    public IEnumerable<RunningInstance> All => _instances.Values;
-
-    public RunningInstance? Find(InstanceId id) => _instances.GetValueOrDefault(id);
-
     public void Signal(InstanceId id, SignalNumber number, KillScope scope)
     {
-        if (!_instances.TryGetValue(id, out RunningInstance? instance))
+        if (_running.Find(id) is not { } instance)
         {
             if (number == SignalNumber.Kill && _unborn.TryGetValue(id, out BirthOrder? unborn))
                 _parts.Births.GiveUp(unborn, "it is to end");
@@ -66,7 +63,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     {
         if (_unborn.TryGetValue(id, out BirthOrder? unborn))
             _parts.Births.GiveUp(unborn, "it is over");
-        if (!_instances.Remove(id, out RunningInstance? instance))
+        if (_running.Remove(id) is not { } instance)
             return;
         bool hadLeftovers = _withLeftovers.Remove(instance);
         bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers && HasSlot(instance);
@@ -93,17 +90,17 @@ internal sealed unsafe partial class InstanceTable : IDisposable
     /// <summary>All that it has said so far; nothing if it is over.</summary>
     public void ReadNotifications(InstanceId id)
     {
-        if (_instances.TryGetValue(id, out RunningInstance? instance))
+        if (_running.Find(id) is { } instance)
             ReadNotifications(instance, most: 1024);
     }
 
     /// <summary>What a service sent is closed again: its notifications may be read.</summary>
     public void Ease(ServiceName service) =>
-        _parts.NotifySockets.Ease(service, _instances.Values.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
+        _parts.NotifySockets.Ease(service, _running.All.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
 
     public void Dispose()
     {
-        foreach (RunningInstance instance in _instances.Values)
+        foreach (RunningInstance instance in _running.All)
         {
             Close(instance, mayServeAgain: false);
         }
@@ -124,7 +121,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
                 return;
             descriptors += message.Descriptors.Count;
             TakeContained(instance, message);
-            if (!_instances.ContainsKey(instance.Id))
+            if (!_running.Contains(instance.Id))
                 return;
         }
     }
@@ -172,7 +169,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         ChangeMain(instance, notification, message);
         ImmutableArray<DescriptorId> received = message.Descriptors.Count > 0 ? ReceiveAll(instance, notification, message) : [];
         ImmutableArray<DescriptorId> duplicates =
-            notification.IsStore && received.Length > 0 ? _host.Effects.FindDuplicates(instance.Id.Service, null, received) : [];
+            notification.IsStore && received.Length > 0 ? _host.Kept.FindDuplicates(instance.Id.Service, null, received) : [];
         _host.Events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
     }
 
@@ -186,11 +183,11 @@ internal sealed unsafe partial class InstanceTable : IDisposable
                 continue;
             if (notification.IsStore && Channel.ChannelMethods.WhyNotKept(descriptor) is { } kind)
             {
-                _host.Effects.Report(new Notice.Stored(instance.Id, instance.Slot, instance.Generation, instance.Process!.Pid,
+                _host.Notices.Report(new Notice.Stored(instance.Id, instance.Slot, instance.Generation, instance.Process!.Pid,
                     notification.DescriptorName ?? DescriptorStore.UnnamedName, $"{kind} cannot be stored"));
                 continue;
             }
-            received.Add(_host.Effects.Receive(message.Descriptors.Take(i)));
+            received.Add(_host.Kept.Receive(message.Descriptors.Take(i)));
         }
         return received.ToImmutable();
     }
@@ -231,7 +228,7 @@ internal sealed unsafe partial class InstanceTable : IDisposable
         _parts.Pump.WatchReady(source, pipeTaken, () =>
         {
             instance.AwaitsLine = false;
-            if (_instances.ContainsKey(instance.Id))
+            if (_running.Contains(instance.Id))
                 _host.Events.Feed(new Event.ReadinessMet(instance.Id));
         });
     }

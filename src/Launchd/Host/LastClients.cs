@@ -29,7 +29,7 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
     /// </summary>
     public bool? AreHeard(InstanceId id)
     {
-        if (host.Effects.Instances.Find(id) is not { MainEnded: false, Process: { } process } leaving)
+        if (host.Instances.Find(id) is not { MainEnded: false, Process: { } process } leaving)
             return true;
         List<ListenerClients> listeners = [];
         foreach (FileDescriptor listener in leaving.Given)
@@ -58,7 +58,7 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
             host.Counters.Count("accepts-not-stopped");
         if (look.Defect is { } defect)
             SupervisorLog.EffectFailed(parts.Logger, "look at last clients", defect);
-        bool areHeard = host.Effects.Instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);
+        bool areHeard = host.Instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);
         host.Events.Feed(new Event.QueuesSeen(id, areHeard));
     }
 

@@ -258,7 +258,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         parts.Descriptors.Replace(socket, listener, next, next.Descriptor);
         Action? onReadable = watch.OnReadable;
         Forget(watch.Descriptor, watch);
-        host.Effects.ForgetListener(listener.Descriptor, next.Descriptor);
+        host.Listeners.Exchange(listener.Descriptor, next.Descriptor);
         Watch anew = WatchOf(next.Descriptor);
         anew.OnReadable = onReadable;
         anew.GivenTo = watch.GivenTo;

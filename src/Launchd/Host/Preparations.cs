@@ -9,7 +9,7 @@ namespace Launchd.Host;
 /// The connections that instances are born with (<c>connect</c>), while they are made: beside everything else on the loop, and where only
 /// a thread that waits in connect(2) hears how it goes on, on one of a few such threads. Until when, the core decides.
 /// </summary>
-internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisposable
+internal sealed class Preparations(EventLoop loop, Provisions provisions, PathConnects connects, EventFeed events) : IDisposable
 {
     /// <summary>Threads that wait for somebody at a time; the others wait for their turn.</summary>
     private const int MostThreads = 16;
@@ -26,12 +26,12 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
     {
         Preparation preparation = new();
         _all.Add(instance, preparation);
-        foreach (FileDefinition.Connected file in parts.Descriptors.Provisions[definition].Connections)
+        foreach (FileDefinition.Connected file in provisions[definition].Connections)
         {
             if (!Connecting.Begin(ModelMapper.ToEndpoint(file.Target)).TryGet(out Connecting? connecting, out OpenFailure? failure))
             {
                 Cancel(instance);
-                host.Events.FeedResult(Refusal(instance, file.Key, failure));
+                events.FeedResult(Refusal(instance, file.Key, failure));
                 return;
             }
             Attempt attempt = new(instance, file.Key, connecting);
@@ -39,12 +39,12 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
             if (Continue(attempt) is { } refused)
             {
                 Cancel(instance);
-                host.Events.FeedResult(Refusal(instance, file.Key, refused));
+                events.FeedResult(Refusal(instance, file.Key, refused));
                 return;
             }
         }
         if (preparation.IsComplete)
-            host.Events.FeedResult(new Event.Prepared(instance));
+            events.FeedResult(new Event.Prepared(instance));
     }
 
     /// <summary>What was made for an instance, for the caller to close. Empty where it needed nothing.</summary>
@@ -58,7 +58,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
         bool isFreed = false;
         foreach (Attempt attempt in given.Attempts)
         {
-            host.Loop.Unwatch(attempt.Connecting.Descriptor);
+            loop.Unwatch(attempt.Connecting.Descriptor);
             isFreed |= attempt.IsOnThread;
             // Nobody waits for it any more, and it may never come back.
             _threads -= attempt.IsOnThread ? 1 : 0;
@@ -83,11 +83,11 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
                 attempt.Settle();
                 return null;
             case ConnectStage.Awaited:
-                Errno refused = host.Loop.Watch(attempt.Connecting.Descriptor, IoReadiness.Writable, LoopPriority.Listener,
+                Errno refused = loop.Watch(attempt.Connecting.Descriptor, IoReadiness.Writable, LoopPriority.Listener,
                     _ => Decide(attempt));
                 return refused == Errno.None ? null : new OpenFailure("epoll_ctl", "cannot wait for the connection", refused);
             default:
-                if (attempt.Connecting.Path is { } path && parts.PathConnects.IsHung(path))
+                if (attempt.Connecting.Path is { } path && connects.IsHung(path))
                     return new OpenFailure("connect", $"cannot connect to unix:{path}", Errno.ETIMEDOUT, PathConnects.Silence);
                 _waiting.Enqueue(attempt);
                 return UseThreads(attempt);
@@ -96,7 +96,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
 
     private void Decide(Attempt attempt)
     {
-        host.Loop.Unwatch(attempt.Connecting.Descriptor);
+        loop.Unwatch(attempt.Connecting.Descriptor);
         Conclude(attempt, attempt.Connecting.Decide());
     }
 
@@ -127,7 +127,7 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
 
     private bool TryOnThread(Attempt attempt)
     {
-        attempt.IsOnThread = parts.PathConnects.TryRun<OpenFailure?>(
+        attempt.IsOnThread = connects.TryRun<OpenFailure?>(
             attempt.Connecting.Path ?? "",
             () => attempt.Connecting.ConnectOnThread(Limits.ConnectPatience),
             defect => new OpenFailure("connect", Defect.Describe(defect), Errno.EIO),
@@ -154,12 +154,12 @@ internal sealed class Preparations(SupervisorHost host, HostParts parts) : IDisp
         if (failure is not null)
         {
             Cancel(attempt.Instance);
-            host.Events.Feed(Refusal(attempt.Instance, attempt.Key, failure));
+            events.Feed(Refusal(attempt.Instance, attempt.Key, failure));
             return;
         }
         attempt.Settle();
         if (_all[attempt.Instance].IsComplete)
-            host.Events.Feed(new Event.Prepared(attempt.Instance));
+            events.Feed(new Event.Prepared(attempt.Instance));
     }
 
     private static Event.SpawnFailed Refusal(InstanceId instance, string key, OpenFailure failure) =>

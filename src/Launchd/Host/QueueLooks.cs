@@ -6,7 +6,8 @@ namespace Launchd.Host;
 /// Looks at the queues of instances that are to end (<see cref="Effect.LookAtQueues"/>), of some in each turn of the loop: a reload can take out
 /// thousands of services in one step, and everybody else would wait until all of them were looked at.
 /// </summary>
-internal sealed class QueueLooks(SupervisorHost host, HostParts parts)
+internal sealed class QueueLooks(
+    RunningInstances instances, RetiredListeners retired, LastClients lastClients, Delays delays, LoopOrders orders, EventFeed events)
 {
     /// <summary>Each costs some calls and, of a listener at a path, a rename: a few milliseconds together.</summary>
     public const int MostInATurn = 32;
@@ -28,11 +29,11 @@ internal sealed class QueueLooks(SupervisorHost host, HostParts parts)
         {
             if (_begunInTurn == MostInATurn)
             {
-                parts.Delays.After(TimeSpan.Zero, this, Continue);
+                delays.After(TimeSpan.Zero, this, Continue);
                 return;
             }
             if (_begunInTurn++ == 0)
-                host.Orders.AtEndOfTurn(() => _begunInTurn = 0);
+                orders.AtEndOfTurn(() => _begunInTurn = 0);
             Look(_waiting.Dequeue());
         }
     }
@@ -40,18 +41,18 @@ internal sealed class QueueLooks(SupervisorHost host, HostParts parts)
     private void Look(Effect.LookAtQueues look)
     {
         // Who waits in a queue that is emptied must still be accepted: only then it may stop accepting, and nothing is emptied from then on.
-        if (LastClients.IsHearing(host.Effects.Instances.Find(look.Instance)))
+        if (LastClients.IsHearing(instances.Find(look.Instance)))
             Hear(look);
         else
-            host.Retired.AreEmpty(look.Instance, areEmpty => { if (areEmpty) Hear(look); else Tell(look, areEmpty: false); });
+            retired.AreEmpty(look.Instance, areEmpty => { if (areEmpty) Hear(look); else Tell(look, areEmpty: false); });
     }
 
     private void Hear(Effect.LookAtQueues look)
     {
-        bool? areHeard = look.HearsOut ? host.LastClients.AreHeard(look.Instance) : true;
+        bool? areHeard = look.HearsOut ? lastClients.AreHeard(look.Instance) : true;
         if (areHeard is { } known)
             Tell(look, known);
     }
 
-    private void Tell(Effect.LookAtQueues look, bool areEmpty) => host.Events.Feed(new Event.QueuesSeen(look.Instance, areEmpty));
+    private void Tell(Effect.LookAtQueues look, bool areEmpty) => events.Feed(new Event.QueuesSeen(look.Instance, areEmpty));
 }

@@ -31,7 +31,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     public void AreEmpty(InstanceId id, Action<bool> then)
     {
         List<(RetiredListener Retired, StoppedIntake Intake)> emptying = [];
-        if (host.Effects.Instances.Find(id) is { } leaving)
+        if (host.Instances.Find(id) is { } leaving)
         {
             leaving.IsLeaving = true;
             foreach (FileDescriptor listener in leaving.Given)
@@ -105,7 +105,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
                 : ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
             if (waiting > 0)
                 SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
-            host.Effects.ForgetListener(retired.Listener.Descriptor);
+            host.Listeners.Forget(retired.Listener.Descriptor);
             host.Guard.Forget(retired.Listener.Descriptor);
             if (_stopped.Remove(retired.Listener.Descriptor, out StoppedIntake? intake))
                 RemoveAside(retired, intake);

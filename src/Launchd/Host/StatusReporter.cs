@@ -78,8 +78,8 @@ internal sealed class StatusReporter(SupervisorHost host)
         all.UnionWith(host.Parts.Descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
         foreach (ServiceState service in host.Core.Services)
         {
-            all.UnionWith(service.Stored.Select(s => host.Effects.FindStored(s.Id)).OfType<FileDescriptor>());
-            all.UnionWith(service.SavedStates.Select(s => host.Effects.FindStored(s.Descriptor)).OfType<FileDescriptor>());
+            all.UnionWith(service.Stored.Select(s => host.Kept.Find(s.Id)).OfType<FileDescriptor>());
+            all.UnionWith(service.SavedStates.Select(s => host.Kept.Find(s.Descriptor)).OfType<FileDescriptor>());
         }
         return all;
     }
@@ -117,12 +117,12 @@ internal sealed class StatusReporter(SupervisorHost host)
         {
             foreach (StoredDescriptor stored in service.Stored)
             {
-                if (host.Effects.FindStored(stored.Id) is { } descriptor)
+                if (host.Kept.Find(stored.Id) is { } descriptor)
                     all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text], [service.Definition]));
             }
             foreach (SavedState state in service.SavedStates)
             {
-                if (host.Effects.FindStored(state.Descriptor) is { } descriptor)
+                if (host.Kept.Find(state.Descriptor) is { } descriptor)
                     all.Add(Of("state", descriptor, null, "state", [$"{service.Definition.Name}.{state.Slot}"], []));
             }
             foreach ((Publication published, Channel.PublishedDescriptor descriptor) in host.Channels.Siblings.Of(service.Definition.Name))
@@ -145,7 +145,7 @@ internal sealed class StatusReporter(SupervisorHost host)
 
     /// <summary>Running instances by the keys of their sockets, or files; those of one key in order.</summary>
     private ILookup<string, string> HoldersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
-        host.Effects.Instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
+        host.Instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
             .SelectMany(i => keysOf(i.Definition).Distinct().Select(key => (key, i.Label))).ToLookup(h => h.key, h => h.Label);
 
     private static DescriptorStatus OfPublished(

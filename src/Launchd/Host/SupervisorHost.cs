@@ -12,7 +12,10 @@ namespace Launchd.Host;
 internal sealed class SupervisorHost : IDisposable
 {
     private readonly Supervisor _core;
-    private readonly EffectRunner _effects;
+    private readonly ListenerUse _use;
+    private readonly ListenerConnections _connections;
+    private readonly Preparations _preparations;
+    private readonly InstanceTable _table;
     private readonly SupervisorSignals _signals;
 
     public SupervisorHost(AdoptedConfiguration configuration, HostParts parts)
@@ -26,13 +29,24 @@ internal sealed class SupervisorHost : IDisposable
         LastClients = new LastClients(this, parts);
         Reloads = new Reloads(this, parts);
         _core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
-        _effects = new EffectRunner(this, parts);
+        Provisions provisions = parts.Descriptors.Provisions;
+        _use = new ListenerUse(Loop);
+        Kept = new KeptDescriptors(_core, Loop, Events, Counters);
+        Listeners = new ServiceListeners(_core, provisions, Guard, _use, parts.Lanes, parts.Mailbox, Events, Counters);
+        _connections = new ListenerConnections(Listeners, parts.Lanes, Events, Counters);
+        Notices = new NoticeReporter(Instances, Listeners, parts.Journal, parts.Logger);
+        _preparations = new Preparations(Loop, provisions, parts.PathConnects, Events);
+        QueueLooks queueLooks = new(Instances, Retired, LastClients, parts.Delays, Orders, Events);
+        _table = new InstanceTable(this, parts);
         Channels = new Channel.ChannelServer(this);
-        Events.OnEvent = new CoreSteps(_core, _effects, Events, parts.Descriptors.Provisions, Retired, Counters, Defects, parts.Logger).Take;
+        Notices.OnReported = Channels.Note;
+        Effects = new EffectRunner(_preparations, _table, _table.Checks, Timers, Listeners, _connections, queueLooks, Kept, Channels, Notices, Orders,
+            parts.NotifySockets, parts.Lanes, parts.Pump);
+        Events.OnEvent = new CoreSteps(_core, Effects, Events, provisions, Retired, Counters, Defects, parts.Logger).Take;
         parts.Lanes.OnEased = service =>
         {
             Channels.Ease(service);
-            _effects.Instances.Ease(service);
+            _table.Ease(service);
         };
         _signals = new SupervisorSignals(this);
         Must(Loop.Watch(_signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => _signals.Read()), "signals");
@@ -51,7 +65,12 @@ internal sealed class SupervisorHost : IDisposable
 
     public HostParts Parts { get; }
     public Supervisor Core => _core;
-    public EffectRunner Effects => _effects;
+    public EffectRunner Effects { get; }
+    public RunningInstances Instances { get; } = new();
+    public InstanceTable Table => _table;
+    public KeptDescriptors Kept { get; }
+    public ServiceListeners Listeners { get; }
+    public NoticeReporter Notices { get; }
     public Channel.ChannelServer Channels { get; }
     public EventLoop Loop => Parts.Loop;
     public TimerQueue Timers { get; } = new();
@@ -68,14 +87,19 @@ internal sealed class SupervisorHost : IDisposable
     /// <summary>Runs until the core orders the end.</summary>
     /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
     public int Run(Config.CollectorPause pause) =>
-        new SupervisorLoop(Loop, Orders, Timers, Events, _effects.Instances, Retired, Parts.Births, Defects).Run(new BootReport(this, pause));
+        new SupervisorLoop(Loop, Orders, Timers, Events, _table, Retired, Parts.Births, Defects).Run(new BootReport(this, pause));
 
     public void Dispose()
     {
         Parts.Lanes.Dispose();
         Reloads.Dispose();
         Channels.Dispose();
-        _effects.Dispose();
+        _table.Dispose();
+        _preparations.Dispose();
+        Listeners.Dispose();
+        _use.Dispose();
+        _connections.Dispose();
+        Kept.Dispose();
         Retired.Dispose();
         Guard.Dispose();
         Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;

@@ -73,7 +73,7 @@ internal static unsafe class SupervisorRun
         Journal journal = new();
         SupervisorHost? running = null;
         using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes,
-            instance => running?.Effects.Instances.ReadNotifications(instance));
+            instance => running?.Table.ReadNotifications(instance));
         HostParts parts = new()
         {
             Loop = loop,

@@ -40,7 +40,7 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
         {
             // It was read with the others, and nobody else tells of those who have ended.
             if (hasChildren)
-                host.Effects.Instances.ReapSome();
+                host.Table.ReapSome();
         }
     }
 

@@ -75,7 +75,7 @@ internal sealed class ChannelMethods(ChannelServer server)
             yield break;
         foreach (StoredDescriptor stored in state.Stored)
         {
-            if ((name is null || stored.Name == name) && Host.Effects.FindStored(stored.Id) is { } descriptor)
+            if ((name is null || stored.Name == name) && Host.Kept.Find(stored.Id) is { } descriptor)
                 yield return new ListedDescriptor(stored.Name, "stored", descriptor);
         }
     }
@@ -177,12 +177,12 @@ internal sealed class ChannelMethods(ChannelServer server)
         from.Instance.HasSpoken = true;
         DescriptorId[] received = new DescriptorId[descriptors.Count];
         for (int i = 0; i < received.Length; i++)
-            received[i] = Host.Effects.Receive(descriptors.Take(i));
+            received[i] = Host.Kept.Receive(descriptors.Take(i));
         ImmutableArray<DescriptorId> ids = ImmutableCollectionsMarshal.AsImmutableArray(received);
         StoreOrder order = new()
         {
             Call = 0, Name = request.Name, Descriptors = ids,
-            Duplicates = Host.Effects.FindDuplicates(from.Instance.Id.Service, request.Replace ? request.Name : null, ids),
+            Duplicates = Host.Kept.FindDuplicates(from.Instance.Id.Service, request.Replace ? request.Name : null, ids),
             Replaces = request.Replace, OnlyIfAbsent = request.IfAbsent, IsPolled = request.Poll ?? true,
         };
         StoreAnswer? answer = Ask(call => new Event.StoreAsked(from.Instance.Id, order with { Call = call }));
@@ -235,7 +235,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         }
         descriptors.Dispose();
         FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));
-        Host.Events.Feed(new Event.StateSaved(from.Instance.Id, Host.Effects.Receive(state)));
+        Host.Events.Feed(new Event.StateSaved(from.Instance.Id, Host.Kept.Receive(state)));
         from.Answer(ChannelPacket.Empty);
     }
 
@@ -244,7 +244,7 @@ internal sealed class ChannelMethods(ChannelServer server)
         List<ListedDescriptor> found = [];
         foreach (SavedState state in Host.Core.Find(from.Instance.Id.Service)?.SavedStates ?? [])
         {
-            if (state.Slot == from.Instance.Slot && Host.Effects.FindStored(state.Descriptor) is { } descriptor)
+            if (state.Slot == from.Instance.Slot && Host.Kept.Find(state.Descriptor) is { } descriptor)
                 found.Add(new ListedDescriptor(StateName, "stored", descriptor));
         }
         from.AnswerList(new OutgoingList(Packet, found, sends: true));

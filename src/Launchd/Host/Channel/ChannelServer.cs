@@ -158,7 +158,7 @@ internal sealed class ChannelServer : IDisposable
     public void ReportCut(RunningInstance instance, string reason)
     {
         Host.Counters.Count("channels-closed");
-        Host.Effects.Report(new Notice.ChannelClosed(instance.Id, instance.Slot, instance.Generation, instance.Process?.Pid ?? 0, reason));
+        Host.Notices.Report(new Notice.ChannelClosed(instance.Id, instance.Slot, instance.Generation, instance.Process?.Pid ?? 0, reason));
     }
 
     /// <summary>

@@ -54,7 +54,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
                 Text = $"'{definition.Name}' has no descriptor '{name}'" });
             return;
         }
-        FileDescriptor? taken = host.Effects.Instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
+        FileDescriptor? taken = host.Instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
             ? TakeOrRefuse(from, process, published.Number, LaneOf(service)) : Refuse(from, service);
         if (taken is null)
             return;
@@ -69,7 +69,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
 
     private void FetchNumber(ControlConnection from, ServiceState service, int? slot, int number)
     {
-        RunningInstance? instance = host.Effects.Instances.All
+        RunningInstance? instance = host.Instances.All
             .Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
             .OrderByDescending(i => i.Generation).ThenBy(i => i.Slot).FirstOrDefault();
         FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number, LaneOf(service)) : Refuse(from, service);
@@ -122,8 +122,8 @@ internal sealed class DescriptorFetch(SupervisorHost host)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, copy);
         else
             from.Refuse(ControlNames.LimitReached, new ErrorDetail { Text = $"cannot duplicate the descriptor: {refused.Text}" });
-        RunningInstance? holder = host.Effects.Instances.All.FirstOrDefault(i => i.Id.Service == service);
-        host.Effects.Report(new Notice.DescriptorSent(holder?.Id ?? new InstanceId(service, 0), holder?.Slot ?? 0, holder?.Generation ?? 0,
+        RunningInstance? holder = host.Instances.All.FirstOrDefault(i => i.Id.Service == service);
+        host.Notices.Report(new Notice.DescriptorSent(holder?.Id ?? new InstanceId(service, 0), holder?.Slot ?? 0, holder?.Generation ?? 0,
             holder?.Process?.Pid ?? 0, name, "operator", way, 0));
     }
 

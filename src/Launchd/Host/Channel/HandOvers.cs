@@ -20,7 +20,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
             from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", $"HandOver takes 1 to {Limits.PacketDescriptorCount} descriptors"));
             return;
         }
-        if (from.Successor is not { } successor || server.Host.Effects.Instances.Find(successor) is null)
+        if (from.Successor is not { } successor || server.Host.Instances.Find(successor) is null)
         {
             from.Answer(server.Packet.Error("NotReady", ("text", "there is no successor")));
             return;

@@ -57,7 +57,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     /// <summary>It is there: got in the first of the ways that works.</summary>
     public void Serve(SiblingOrder order, Publication published, PublishedDescriptor record)
     {
-        if (Host.Effects.Instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
+        if (Host.Instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
         {
             order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
             return;
@@ -204,7 +204,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     /// <summary>With the rights of its owner, which is a child of ours: so its number is its own until the loop has reaped it.</summary>
     private void ReopenOfOwner(SiblingOrder order, Publication published, FileDescriptor sourceTaken)
     {
-        RunningInstance? owner = Host.Effects.Instances.Find(published.Owner);
+        RunningInstance? owner = Host.Instances.Find(published.Owner);
         if (owner is { Process: { } process, MainEnded: false } && ProcessDescriptors.RightsOf(process.Pid) is { } rights)
         {
             Reopen(order, published, sourceTaken, isOwned: true, rights);
@@ -274,8 +274,8 @@ internal sealed class SiblingDelivery(ChannelServer server)
     {
         if (!ChannelServer.MayReport(order.From, out long skipped))
             return;
-        int pid = Host.Effects.Instances.Find(published.Owner)?.Process?.Pid ?? 0;
-        Host.Effects.Report(new Notice.DescriptorSent(published.Owner, published.Slot, published.Generation, pid, published.Name,
+        int pid = Host.Instances.Find(published.Owner)?.Process?.Pid ?? 0;
+        Host.Notices.Report(new Notice.DescriptorSent(published.Owner, published.Slot, published.Generation, pid, published.Name,
             order.From.Instance.Label, way, skipped));
     }
 

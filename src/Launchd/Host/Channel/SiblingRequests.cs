@@ -108,7 +108,7 @@ internal sealed class SiblingRequests : IDisposable
         if (SharingPolicy.WhyDenied(asking.Definition, owner.Definition, request.Name) is { } rule)
         {
             if (ChannelServer.MayReport(from, out long skipped))
-                Host.Effects.Report(new Notice.DescriptorDenied(owner.Definition.Name, request.Name, from.Instance.Label, rule, skipped));
+                Host.Notices.Report(new Notice.DescriptorDenied(owner.Definition.Name, request.Name, from.Instance.Label, rule, skipped));
             from.Answer(Packet.Error("Denied", ("rule", rule)));
             return;
         }
@@ -238,7 +238,7 @@ internal sealed class SiblingRequests : IDisposable
 
     /// <summary>What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.</summary>
     private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
-        holder is not null && Host.Effects.Instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
+        holder is not null && Host.Instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
             && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : Host.Parts.Descriptors.Provisions[owner.Definition].User.Credentials;
 
     private void WaitOrRefuse(SiblingOrder order, ServiceState owner, int? slot, in ChannelRequest request)

@@ -187,7 +187,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             AdoptQuiet(before, prepared);
             host.Events.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
         }
-        host.Effects.Rewatch();
+        host.Listeners.Rewatch();
         host.Guard.Adopt();
         host.Guard.HolderEnded();
         return null;
@@ -216,7 +216,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         HashSet<ServiceName> quiet = [.. prepared.Quiet];
         Dictionary<ServiceName, ServiceDefinition> former = before.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
         Dictionary<ServiceName, ServiceDefinition> next = prepared.Definition.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
-        foreach (RunningInstance instance in host.Effects.Instances.All.Where(i => quiet.Contains(i.Id.Service)))
+        foreach (RunningInstance instance in host.Instances.All.Where(i => quiet.Contains(i.Id.Service)))
         {
             // An instance of an older generation ends by the rules that it began with.
             if (ReferenceEquals(instance.Definition, former[instance.Id.Service]))
