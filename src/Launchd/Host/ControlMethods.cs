@@ -65,8 +65,8 @@ internal sealed class ControlMethods : IDisposable
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
             case "Fetch": _fetch.Fetch(from, Read(call, ControlJson.Default.FetchRequest)); break;
-            case "Reload": ReloadMethods.Reload(_host, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
-            case "Plan": ReloadMethods.Plan(_host, from, Read(call, ControlJson.Default.PlanRequest)); break;
+            case "Reload": ReloadMethods.Reload(_host.Reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
+            case "Plan": ReloadMethods.Plan(_host.Reloads, _host.Configuration.Source?.FilePath, from, Read(call, ControlJson.Default.PlanRequest)); break;
             case "Upgrade":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;

@@ -25,7 +25,6 @@ internal sealed class ControlServer : IDisposable
         _host = host;
         _listener = listener;
         _methods = new ControlMethods(host);
-        host.OnControlMode = listener.Change;
         if (host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept()) is { Value: not 0 } refused)
             throw new SystemCallException("epoll_ctl", "the control socket", refused);
     }

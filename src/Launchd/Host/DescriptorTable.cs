@@ -60,6 +60,9 @@ internal sealed class DescriptorTable : IDisposable
         Provisions = new Provisions(_unclaimed.Add, CloseFile);
     }
 
+    /// <summary>A reload has looked at it on another thread and is about to exchange it: until then nothing is made anew or closed.</summary>
+    public bool IsAboutToChange { get; set; }
+
     /// <summary>Users and groups of the present configuration.</summary>
     public UserTable Users { get; private set; }
 

@@ -2,6 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -16,7 +17,8 @@ namespace Launchd.Host;
 /// once. On the loop; all that is done to the instance's processes is done in the lane of its service, for they can make it last: then the
 /// core's own deadline is the end.
 /// </remarks>
-internal sealed class LastClients(SupervisorHost host, HostParts parts)
+internal sealed class LastClients(
+    RunningInstances instances, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters, ILogger logger)
 {
     /// <summary>From when its sets stopped waiting: who wants something says so at once, unless it connects in advance.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
@@ -29,7 +31,7 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
     /// </summary>
     public bool? AreHeard(InstanceId id)
     {
-        if (host.Instances.Find(id) is not { MainEnded: false, Process: { } process } leaving)
+        if (instances.Find(id) is not { MainEnded: false, Process: { } process } leaving)
             return true;
         List<ListenerClients> listeners = [];
         foreach (FileDescriptor listener in leaving.Given)
@@ -40,10 +42,10 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
         if (listeners.Count == 0)
             return true;
         LastClientsLook look = new(process.Pid, withDescendants: leaving.Definition.Stop.Kill != KillScope.Process, listeners, IsHearing(leaving));
-        bool isUnderWay = parts.Lanes.Of(id.Service).TryRun(() =>
+        bool isUnderWay = lanes.Of(id.Service).TryRun(() =>
         {
             look.Run();
-            parts.Mailbox.Post(() => Judge(id, look));
+            mailbox.Post(() => Judge(id, look));
         });
         if (isUnderWay)
             return null;
@@ -55,11 +57,11 @@ internal sealed class LastClients(SupervisorHost host, HostParts parts)
     private void Judge(InstanceId id, LastClientsLook look)
     {
         if (look.RefusedCount > 0)
-            host.Counters.Count("accepts-not-stopped");
+            counters.Count("accepts-not-stopped");
         if (look.Defect is { } defect)
-            SupervisorLog.EffectFailed(parts.Logger, "look at last clients", defect);
-        bool areHeard = host.Instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);
-        host.Events.Feed(new Event.QueuesSeen(id, areHeard));
+            SupervisorLog.EffectFailed(logger, "look at last clients", defect);
+        bool areHeard = instances.Find(id) is not { MainEnded: false } leaving || Judge(leaving, look);
+        events.Feed(new Event.QueuesSeen(id, areHeard));
     }
 
     private static bool Judge(RunningInstance leaving, LastClientsLook look)

@@ -2,6 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -13,7 +14,9 @@ namespace Launchd.Host;
 /// hang-up wakes nobody.
 /// </summary>
 /// <remarks>One registration with the loop for each listener, shared with activation, which also wants to know when it is readable.</remarks>
-internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDisposable
+internal sealed class ListenerGuard(
+    EventLoop loop, DescriptorTable descriptors, StoppedIntakes stopped, SlowLanes lanes, Mailbox mailbox, Delays delays, EventFeed events,
+    Counters counters, Journal journal, ILogger logger) : IDisposable
 {
     /// <summary>At most one repair of a listener in this time, however often a program spoils it.</summary>
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(1);
@@ -24,15 +27,19 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     // Those whose repair has failed, and is tried again.
     private readonly HashSet<Watch> _troubled = [];
 
-    private EventLoop Loop => parts.Loop;
+    /// <summary>Told when one was made anew, of the dead one and of its successor, before that is watched.</summary>
+    public Action<FileDescriptor, FileDescriptor>? OnExchanged { get; set; }
+
+    /// <summary>Told at the end of that, when the dead one may have nobody left who holds it.</summary>
+    public Action? OnRetired { get; set; }
 
     /// <summary>Watches what the table holds now, and nothing else.</summary>
     public void Adopt()
     {
-        HashSet<FileDescriptor> held = [.. parts.Descriptors.Sockets.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
+        HashSet<FileDescriptor> held = [.. descriptors.Sockets.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
         foreach ((FileDescriptor descriptor, Watch watch) in _watches.Where(w => !held.Contains(w.Key)).ToArray())
             Forget(descriptor, watch);
-        foreach (HeldSocket socket in parts.Descriptors.Sockets)
+        foreach (HeldSocket socket in descriptors.Sockets)
         {
             foreach (OpenedListener listener in socket.Opened)
                 Register(WatchOf(listener.Descriptor));
@@ -70,7 +77,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             }
             Watch watch = WatchOf(listener.Descriptor);
             // Nobody can have spoilt what nobody was given.
-            if (watch.GivenTo is not null && !host.Retired.IsStopped(listener.Descriptor))
+            if (watch.GivenTo is not null && !stopped.IsStopped(listener.Descriptor))
                 Repair(watch);
             watch.GivenTo = service;
         }
@@ -113,10 +120,10 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     // It goes to a service that went back to what it was; there is no place in the table where another could stand for it.
     private void CheckRetired(OpenedListener listener, ServiceName service)
     {
-        HeldSocket socket = parts.Descriptors.FindRetired(listener.Descriptor)!.Socket;
-        host.Retired.Resume(listener.Descriptor);
+        HeldSocket socket = descriptors.FindRetired(listener.Descriptor)!.Socket;
+        stopped.Resume(listener.Descriptor);
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
-        _ = parts.Lanes.Of(service).TryLook(parts.Mailbox, [listener.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
                 Tell(socket, listener, seen.Fault, isAnew: false);
@@ -139,9 +146,9 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     private void Forget(FileDescriptor descriptor, Watch watch)
     {
         if (watch.IsRegistered)
-            Loop.Unwatch(descriptor);
+            loop.Unwatch(descriptor);
         watch.IsRegistered = false;
-        parts.Delays.Cancel(watch);
+        delays.Cancel(watch);
         _watches.Remove(descriptor);
         _ = _troubled.Remove(watch);
     }
@@ -156,19 +163,19 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         {
             // Asked for each of thousands when another configuration holds.
             if (watch.What != what)
-                Loop.Change(watch.Descriptor, what);
+                loop.Change(watch.Descriptor, what);
             watch.What = what;
         }
         else if (isWanted)
         {
             watch.What = what;
-            Errno refused = Loop.Watch(watch.Descriptor, what, LoopPriority.Listener, ready => Happened(watch, ready));
+            Errno refused = loop.Watch(watch.Descriptor, what, LoopPriority.Listener, ready => Happened(watch, ready));
             watch.IsRegistered = refused == Errno.None;
             return refused;
         }
         else if (watch.IsRegistered)
         {
-            Loop.Unwatch(watch.Descriptor);
+            loop.Unwatch(watch.Descriptor);
             watch.IsRegistered = false;
         }
         return Errno.None;
@@ -211,8 +218,8 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         if (watch.IsLookedAt || Find(watch.Descriptor) is not var (socket, listener))
             return;
         ListenerEndpoint endpoint = socket.EndpointOf(listener);
-        SlowLane lane = watch.GivenTo is { } service ? parts.Lanes.Of(service) : parts.Lanes.Owners;
-        watch.IsLookedAt = lane.TryLook(parts.Mailbox, [watch.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
+        watch.IsLookedAt = lane.TryLook(mailbox, [watch.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
         {
             watch.IsLookedAt = false;
             Conclude(watch, seen.Fault, seen.IsMended);
@@ -238,7 +245,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             return;
         }
         // A reload has looked at the table and is about to exchange it.
-        if (host.Reloads.IsUnderWay)
+        if (descriptors.IsAboutToChange)
         {
             Rest(watch, LeastPause);
             return;
@@ -255,10 +262,10 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     {
         replacement.Finish();
         OpenedListener next = replacement.Listener with { EndpointIndex = listener.EndpointIndex, ShardIndex = listener.ShardIndex };
-        parts.Descriptors.Replace(socket, listener, next, next.Descriptor);
+        descriptors.Replace(socket, listener, next, next.Descriptor);
         Action? onReadable = watch.OnReadable;
         Forget(watch.Descriptor, watch);
-        host.Listeners.Exchange(listener.Descriptor, next.Descriptor);
+        OnExchanged?.Invoke(listener.Descriptor, next.Descriptor);
         Watch anew = WatchOf(next.Descriptor);
         anew.OnReadable = onReadable;
         anew.GivenTo = watch.GivenTo;
@@ -266,14 +273,14 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         Register(anew);
         Tell(socket, listener, fault, isAnew: true);
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
-        ServiceName[] holders = [.. parts.Descriptors.HoldersOf(listener.Descriptor).Select(i => i.Id.Service).Distinct()];
+        ServiceName[] holders = [.. descriptors.HoldersOf(listener.Descriptor).Select(i => i.Id.Service).Distinct()];
         if (holders.Length > 0)
         {
-            RequestId own = host.Events.NextOwnRequest();
-            host.Events.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
-            host.Events.Feed(new Event.ClientLeft(own));
+            RequestId own = events.NextOwnRequest();
+            events.Feed(new Event.Requested(own, Verb.Restart, [.. holders]));
+            events.Feed(new Event.ClientLeft(own));
         }
-        host.Retired.CloseUnused();
+        OnRetired?.Invoke();
     }
 
     private void GiveUp(Watch watch, OpenResult<ReplacementListener> opened, OpenFailure failure)
@@ -282,11 +289,11 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             opened.Value.Undo();
         if (watch.Attempts == 0)
         {
-            host.Counters.Count("listeners-not-healed");
+            counters.Count("listeners-not-healed");
             // Who is in the way is found by a walk through all processes.
-            bool isTold = new Offload(parts.Mailbox).TryRun(failure.ToString, Defect.Describe, text => SupervisorLog.NotHealed(parts.Logger, text));
+            bool isTold = new Offload(mailbox).TryRun(failure.ToString, Defect.Describe, text => SupervisorLog.NotHealed(logger, text));
             if (!isTold)
-                SupervisorLog.NotHealed(parts.Logger, $"{failure.Subject}: {failure.Errno.Text}");
+                SupervisorLog.NotHealed(logger, $"{failure.Subject}: {failure.Errno.Text}");
         }
         watch.Attempts = Math.Min(watch.Attempts + 1, 16);
         _ = _troubled.Add(watch);
@@ -298,7 +305,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
     {
         watch.IsResting = true;
         Register(watch);
-        parts.Delays.After(pause, watch, () =>
+        delays.After(pause, watch, () =>
         {
             Repair(watch);
             // One that is not in the table is only waited at.
@@ -314,7 +321,7 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
         if (!watch.IsResting)
             return;
         watch.IsResting = false;
-        parts.Delays.Cancel(watch);
+        delays.Cancel(watch);
         Register(watch);
     }
 
@@ -327,12 +334,12 @@ internal sealed class ListenerGuard(SupervisorHost host, HostParts parts) : IDis
             ListenerFault.Connected => "it was connected to a peer",
             _ => "it was shut down",
         };
-        host.Counters.Count("listeners-healed");
-        parts.Journal.Add(new ListenerHealed(socket.Key, listener.Address, what, isAnew ? "made anew" : "mended"));
-        SupervisorLog.Healed(parts.Logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
+        counters.Count("listeners-healed");
+        journal.Add(new ListenerHealed(socket.Key, listener.Address, what, isAnew ? "made anew" : "mended"));
+        SupervisorLog.Healed(logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
     }
 
-    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor) => parts.Descriptors.FindListener(descriptor);
+    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor) => descriptors.FindListener(descriptor);
 
     /// <summary>What is known of one listener, beyond what the kernel tells.</summary>
     private sealed class Watch(FileDescriptor descriptor)

@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -9,18 +10,15 @@ namespace Launchd.Host;
 /// accepting from one, clients come to it as before. When the last such instance is to end, first no new ones come any more, then those
 /// who have come are accepted, then it is told (<see cref="Effect.LookAtQueues"/>). It is closed when nobody has it and nobody may get it.
 /// </summary>
-internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : IDisposable
+internal sealed class RetiredListeners(
+    DescriptorTable descriptors, RunningInstances instances, StoppedIntakes stopped, ListenerGuard guard, ServiceListeners listeners, SlowLanes lanes,
+    Mailbox mailbox, ILogger logger) : IDisposable
 {
     /// <summary>What the kernel was doing for a client when its intake was stopped is over by then.</summary>
     private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(10);
 
     /// <summary>How long a client may take to complete what it has begun: a round trip, with a packet lost once.</summary>
     private static readonly TimeSpan HandshakePatience = TimeSpan.FromSeconds(2);
-
-    private readonly Dictionary<FileDescriptor, StoppedIntake> _stopped = [];
-
-    /// <summary>Whether no new clients come to it at present, by our doing.</summary>
-    public bool IsStopped(FileDescriptor listener) => _stopped.ContainsKey(listener);
 
     /// <summary>
     /// An instance is about to be told to end: whether all that only it would accept has been accepted. The kernel goes through all sockets of the machine
@@ -31,13 +29,13 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     public void AreEmpty(InstanceId id, Action<bool> then)
     {
         List<(RetiredListener Retired, StoppedIntake Intake)> emptying = [];
-        if (host.Instances.Find(id) is { } leaving)
+        if (instances.Find(id) is { } leaving)
         {
             leaving.IsLeaving = true;
             foreach (FileDescriptor listener in leaving.Given)
             {
-                if (parts.Descriptors.FindRetired(listener) is { } retired && !parts.Descriptors.HoldersOf(listener).Any(Accepts))
-                    emptying.Add((retired, Stop(retired.Socket, retired.Listener)));
+                if (descriptors.FindRetired(listener) is { } retired && !descriptors.HoldersOf(listener).Any(Accepts))
+                    emptying.Add((retired, stopped.Stop(retired.Socket, retired.Listener)));
             }
         }
         Moment now = HostClock.Now;
@@ -49,7 +47,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         (StoppedIntake Intake, ListenerEndpoint Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
             (e.Intake, e.Retired.Socket.EndpointOf(e.Retired.Listener), e.Intake.IsEnded, now - e.Intake.Since < HandshakePatience))];
         bool mayBeEmpty = emptying.TrueForAll(e => e.Intake.IsEnded || now - e.Intake.Since >= Settling);
-        bool isAsked = mayBeEmpty && parts.Lanes.Of(id.Service).TryLook(parts.Mailbox, [.. emptying.Select(e => e.Retired.Listener.Descriptor)],
+        bool isAsked = mayBeEmpty && lanes.Of(id.Service).TryLook(mailbox, [.. emptying.Select(e => e.Retired.Listener.Descriptor)],
             () => Array.ConvertAll(questions, q => q.IsEnded ? ListenerIntake.IsQueueEmpty(q.Intake.Listener)
                 : ListenerIntake.IsEmpty(q.Intake.Listener, q.Endpoint, q.CountsHandshakes)),
             answers => then(Conclude(emptying, answers)));
@@ -65,13 +63,13 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     {
         foreach ((HeldSocket socket, OpenedListener listener) in leaving)
         {
-            if (!host.Guard.IsWatchedForClients(listener.Descriptor))
+            if (!guard.IsWatchedForClients(listener.Descriptor))
                 continue;
-            Stop(socket, listener);
+            _ = stopped.Stop(socket, listener);
             // A service that is over a limit stops watching; one that accepts each connection itself takes one each time.
             for (int most = socket.Request.BacklogCount + 1; most > 0 && ListenerState.IsReadable(listener.Descriptor); most--)
             {
-                if (!host.Guard.TellReadable(listener.Descriptor))
+                if (!guard.TellReadable(listener.Descriptor))
                     break;
             }
         }
@@ -80,35 +78,29 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     /// <summary>A reload did not take place after all: what <see cref="ServeLast"/> stopped goes on.</summary>
     public void ResumeAll()
     {
-        HashSet<FileDescriptor> retired = [.. parts.Descriptors.Retired.Select(r => r.Listener.Descriptor)];
-        foreach (StoppedIntake intake in _stopped.Values.Where(s => !retired.Contains(s.Listener.Descriptor)).ToArray())
-            Resume(intake);
+        HashSet<FileDescriptor> retired = [.. descriptors.Retired.Select(r => r.Listener.Descriptor)];
+        stopped.ResumeAll(but: retired);
     }
 
     /// <summary>A listener is handed out again, because a service goes back to what it was: clients may come.</summary>
-    public void Resume(FileDescriptor listener)
-    {
-        if (_stopped.TryGetValue(listener, out StoppedIntake? intake))
-            Resume(intake);
-    }
+    public void Resume(FileDescriptor listener) => stopped.Resume(listener);
 
     /// <summary>Closes what nobody has and nobody may get any more.</summary>
     public void CloseUnused()
     {
         // A reload that is being prepared may take one back.
-        if (host.Reloads.IsUnderWay)
+        if (descriptors.IsAboutToChange)
             return;
-        foreach (RetiredListener retired in parts.Descriptors.TakeUnused())
+        foreach (RetiredListener retired in descriptors.TakeUnused())
         {
             // The kernel is asked how many only if there are any.
             int waiting = !ListenerState.IsReadable(retired.Listener.Descriptor) ? 0
                 : ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
             if (waiting > 0)
-                SupervisorLog.ClosedWithQueue(parts.Logger, retired.Socket.Key, retired.Listener.Address, waiting);
-            host.Listeners.Forget(retired.Listener.Descriptor);
-            host.Guard.Forget(retired.Listener.Descriptor);
-            if (_stopped.Remove(retired.Listener.Descriptor, out StoppedIntake? intake))
-                RemoveAside(retired, intake);
+                SupervisorLog.ClosedWithQueue(logger, retired.Socket.Key, retired.Listener.Address, waiting);
+            listeners.Forget(retired.Listener.Descriptor);
+            guard.Forget(retired.Listener.Descriptor);
+            stopped.Remove(retired);
             DescriptorTable.Close(retired);
         }
     }
@@ -116,14 +108,11 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
     /// <summary>The supervisor ends: what was put aside must not stay behind.</summary>
     public void Dispose()
     {
-        foreach (RetiredListener retired in parts.Descriptors.Retired)
-        {
-            if (_stopped.Remove(retired.Listener.Descriptor, out StoppedIntake? intake))
-                RemoveAside(retired, intake);
-        }
+        foreach (RetiredListener retired in descriptors.Retired)
+            stopped.Remove(retired);
     }
 
-    private bool MayBeGiven(RetiredListener retired) => parts.Descriptors.Provisions.IsClaimed(retired.Listener.Descriptor);
+    private bool MayBeGiven(RetiredListener retired) => descriptors.Provisions.IsClaimed(retired.Listener.Descriptor);
 
     private static bool Accepts(RunningInstance holder) => !holder.IsLeaving && !holder.MainEnded;
 
@@ -134,7 +123,7 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
         {
             (RetiredListener retired, StoppedIntake intake) = emptying[i];
             areEmpty &= answers[i];
-            bool isOver = intake.IsEnded || !answers[i] || retired.Listener.Descriptor.IsClosed || MayBeGiven(retired) || host.Reloads.IsUnderWay;
+            bool isOver = intake.IsEnded || !answers[i] || retired.Listener.Descriptor.IsClosed || MayBeGiven(retired) || descriptors.IsAboutToChange;
             if (isOver || !ListenerIntake.End(retired.Listener, retired.Socket.EndpointOf(retired.Listener)))
                 continue;
             // Somebody may have come to the one place that was left: it is looked at once more.
@@ -142,41 +131,5 @@ internal sealed class RetiredListeners(SupervisorHost host, HostParts parts) : I
             areEmpty = false;
         }
         return areEmpty;
-    }
-
-    private StoppedIntake Stop(HeldSocket socket, OpenedListener listener)
-    {
-        if (_stopped.TryGetValue(listener.Descriptor, out StoppedIntake? intake))
-            return intake;
-        OwnedPath? aside = ListenerIntake.Stop(listener, socket.EndpointOf(listener));
-        intake = new StoppedIntake(socket, listener, HostClock.Now, aside);
-        _stopped.Add(listener.Descriptor, intake);
-        return intake;
-    }
-
-    private void Resume(StoppedIntake intake)
-    {
-        _stopped.Remove(intake.Listener.Descriptor);
-        ListenerIntake.Resume(intake.Listener, intake.Socket.EndpointOf(intake.Listener), intake.Socket.Request.BacklogCount, intake.Aside);
-    }
-
-    private static void RemoveAside(RetiredListener retired, StoppedIntake intake)
-    {
-        if (intake.Aside is null)
-            return;
-        if (retired.RemovePath)
-            _ = UnixPath.RemoveIfOurs(intake.Aside, out _);
-        else
-            ListenerIntake.Resume(intake.Listener, intake.Socket.EndpointOf(intake.Listener), 0, intake.Aside);
-    }
-
-    /// <param name="Socket">As it was held.</param>
-    /// <param name="Listener">Borrowed.</param>
-    /// <param name="Since">When the last client could come.</param>
-    /// <param name="Aside">The name that its path has meanwhile; null: it has none, or its own.</param>
-    private sealed record StoppedIntake(HeldSocket Socket, OpenedListener Listener, Moment Since, OwnedPath? Aside)
-    {
-        /// <summary>The last place in its queue was taken away too, and for good.</summary>
-        public bool IsEnded { get; set; }
     }
 }

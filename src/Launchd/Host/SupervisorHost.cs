@@ -18,25 +18,29 @@ internal sealed class SupervisorHost : IDisposable
     private readonly InstanceTable _table;
     private readonly SupervisorSignals _signals;
 
-    public SupervisorHost(AdoptedConfiguration configuration, HostParts parts)
+    public SupervisorHost(AdoptedConfiguration configuration, HostParts parts, ControlListener control)
     {
         Configuration = configuration;
         Parts = parts;
         Defects = new Defects(parts.Logger, Counters);
         Loop.OnDefect = parts.Mailbox.OnDefect = parts.Delays.OnDefect = defect => Defects.Report("handlers-failed", defect);
-        Guard = new ListenerGuard(this, parts);
-        Retired = new RetiredListeners(this, parts);
-        LastClients = new LastClients(this, parts);
-        Reloads = new Reloads(this, parts);
         _core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
         Provisions provisions = parts.Descriptors.Provisions;
+        StoppedIntakes stopped = new();
+        Guard = new ListenerGuard(Loop, parts.Descriptors, stopped, parts.Lanes, parts.Mailbox, parts.Delays, Events, Counters, parts.Journal, parts.Logger);
         _use = new ListenerUse(Loop);
         Kept = new KeptDescriptors(_core, Loop, Events, Counters);
         Listeners = new ServiceListeners(_core, provisions, Guard, _use, parts.Lanes, parts.Mailbox, Events, Counters);
         _connections = new ListenerConnections(Listeners, parts.Lanes, Events, Counters);
+        Retired = new RetiredListeners(parts.Descriptors, Instances, stopped, Guard, Listeners, parts.Lanes, parts.Mailbox, parts.Logger);
+        Guard.OnExchanged = Listeners.Exchange;
+        Guard.OnRetired = Retired.CloseUnused;
+        LastClients lastClients = new(Instances, parts.Lanes, parts.Mailbox, Events, Counters, parts.Logger);
+        Reloads = new Reloads(configuration, _core, Events, Instances, parts.Descriptors, Guard, Retired, Listeners, control, parts.Mailbox, parts.Pump,
+            parts.Journal, parts.Logger, parts.AdoptLog);
         Notices = new NoticeReporter(Instances, Listeners, parts.Journal, parts.Logger);
         _preparations = new Preparations(Loop, provisions, parts.PathConnects, Events);
-        QueueLooks queueLooks = new(Instances, Retired, LastClients, parts.Delays, Orders, Events);
+        QueueLooks queueLooks = new(Instances, Retired, lastClients, parts.Delays, Orders, Events);
         _table = new InstanceTable(this, parts);
         Channels = new Channel.ChannelServer(this);
         Notices.OnReported = Channels.Note;
@@ -57,11 +61,7 @@ internal sealed class SupervisorHost : IDisposable
     public AdoptedConfiguration Configuration { get; }
     public ListenerGuard Guard { get; }
     public RetiredListeners Retired { get; }
-    public LastClients LastClients { get; }
     public Reloads Reloads { get; }
-
-    /// <summary>Gives the control socket another mode and owner; null or why not. Set once the control server stands.</summary>
-    public Func<int, PathOwner, OpenFailure?>? OnControlMode { get; set; }
 
     public HostParts Parts { get; }
     public Supervisor Core => _core;
@@ -133,5 +133,5 @@ internal sealed record HostParts
     public required Moment StartedAt { get; init; }
 
     /// <summary>Changes the supervisor's own log.</summary>
-    public Action<LogFormat, LogSeverity>? AdoptLog { get; init; }
+    public required Action<LogFormat, LogSeverity> AdoptLog { get; init; }
 }

@@ -93,7 +93,7 @@ internal static unsafe class SupervisorRun
             AdoptLog = adoptLog,
         };
         int code;
-        using (SupervisorHost host = new(new AdoptedConfiguration(definition, source, exitWith), parts))
+        using (SupervisorHost host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
         using (ControlServer server = new(host, control))
         using (beside?.Invoke(host))
         {

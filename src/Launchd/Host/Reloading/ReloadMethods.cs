@@ -10,9 +10,9 @@ namespace Launchd.Host.Reloading;
 /// </summary>
 internal static class ReloadMethods
 {
-    public static void Reload(SupervisorHost host, ControlMethods methods, ControlConnection from, ControlCall call, ReloadRequest request)
+    public static void Reload(Reloads reloads, ControlMethods methods, ControlConnection from, ControlCall call, ReloadRequest request)
     {
-        host.Reloads.Ask(new ReloadCaller(refusal => Refuse(from, refusal), difference =>
+        reloads.Ask(new ReloadCaller(refusal => Refuse(from, refusal), difference =>
         {
             ReloadReply reply = ToReply(difference);
             if (from.IsClosed)
@@ -29,19 +29,23 @@ internal static class ReloadMethods
         }));
     }
 
-    public static void Plan(SupervisorHost host, ControlConnection from, PlanRequest request)
+    /// <param name="reloads">Looks at it.</param>
+    /// <param name="ownFile">Of the supervisor; null: it was started without one.</param>
+    /// <param name="from">Who asks.</param>
+    /// <param name="request">For what.</param>
+    public static void Plan(Reloads reloads, string? ownFile, ControlConnection from, PlanRequest request)
     {
         if (request.File is { } file && (!file.StartsWith('/') || file.Contains('\0')))
         {
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "file", Text = "the file must be an absolute path" });
             return;
         }
-        if (request.File is { } other && other != host.Configuration.Source?.FilePath && !from.Peer.May(ControlRights.OtherFiles))
+        if (request.File is { } other && other != ownFile && !from.Peer.May(ControlRights.OtherFiles))
         {
             from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
             return;
         }
-        host.Reloads.Plan(
+        reloads.Plan(
             new ReloadCaller(refusal => Refuse(from, refusal), difference =>
             {
                 from.Answer(ToReply(difference), ControlJson.Default.ReloadReply);

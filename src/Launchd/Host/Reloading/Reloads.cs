@@ -5,7 +5,9 @@ using Launchd.Control;
 using Launchd.Core;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Reloading;
 
@@ -22,19 +24,19 @@ internal sealed record ReloadCaller(Action<ReloadRefusal> Refused, Func<Definiti
 /// one turn, or nothing has changed. One at a time; those who ask meanwhile wait, and the file is read anew for each, because it may have
 /// been written since.
 /// </summary>
-internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposable
+internal sealed class Reloads(
+    AdoptedConfiguration configuration, Supervisor core, EventFeed events, RunningInstances instances, DescriptorTable descriptors, ListenerGuard guard,
+    RetiredListeners retired, ServiceListeners listeners, ControlListener control, Mailbox mailbox, LogPump pump, Journal journal, ILogger logger,
+    Action<LogFormat, LogSeverity> adoptLog) : IDisposable
 {
     /// <summary>Who waits for a turn.</summary>
     private const int MostWaiting = 32;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    private readonly Offload _offload = new(parts.Mailbox);
+    private readonly Offload _offload = new(mailbox);
     private readonly Queue<Action> _waiting = new();
     private PreparedReload? _prepared;
     private bool _hangUpWaits;
-
-    /// <summary>The table of descriptors was looked at and is about to be exchanged.</summary>
-    public bool IsUnderWay { get; private set; }
 
     /// <summary>Reads the file that the supervisor was started with, and makes it hold.</summary>
     public void Ask(ReloadCaller caller) => Enqueue(caller, () => Begin(caller, null, opens: true));
@@ -61,7 +63,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     public void Dispose()
     {
         _waiting.Clear();
-        if (!IsUnderWay)
+        if (!descriptors.IsAboutToChange)
             return;
         // What was opened for a configuration that will never hold must not stay behind as a path.
         if (_offload.Join(Patience))
@@ -81,7 +83,7 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
 
     private void Next()
     {
-        if (!IsUnderWay && _waiting.TryDequeue(out Action? begin))
+        if (!descriptors.IsAboutToChange && _waiting.TryDequeue(out Action? begin))
             begin();
     }
 
@@ -93,25 +95,25 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
             Next();
             return;
         }
-        ConfigSource own = host.Configuration.Source!;
+        ConfigSource own = configuration.Source!;
         ConfigSource source = own with { FilePath = file ?? own.FilePath, DisplayPath = file ?? own.FilePath };
-        ReloadBasis basis = new(source, host.Configuration.Definition, [.. parts.Descriptors.Sockets], [.. parts.Descriptors.Retired],
-            [.. parts.Descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], host.Configuration.ExitWith, RolledBack());
-        IsUnderWay = true;
+        ReloadBasis basis = new(source, configuration.Definition, [.. descriptors.Sockets], [.. descriptors.Retired],
+            [.. descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], configuration.ExitWith, RolledBack());
+        descriptors.IsAboutToChange = true;
         bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
             defect => (null, new ReloadRefusal($"the supervisor met an error of its own: {Defect.DescribeWithStack(defect)}", ExitCode.InternalError)),
             result =>
             {
-                IsUnderWay = false;
+                descriptors.IsAboutToChange = false;
                 _prepared = null;
                 Finish(caller, result.Prepared, result.Refusal, opens);
-                host.Retired.CloseUnused();
+                retired.CloseUnused();
                 Next();
             });
         if (isBegun)
             return;
-        IsUnderWay = false;
+        descriptors.IsAboutToChange = false;
         Refuse(caller, Worker.Refusal, opens);
         Next();
     }
@@ -119,8 +121,8 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
     private ImmutableHashSet<ServiceName> RolledBack()
     {
-        Dictionary<ServiceName, ServiceDefinition> configured = host.Configuration.Definition.Services.ToDictionary(d => d.Name);
-        return [.. host.Core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
+        Dictionary<ServiceName, ServiceDefinition> configured = configuration.Definition.Services.ToDictionary(d => d.Name);
+        return [.. core.Services.Where(s => s is { Rollout: null, Reborn: null, IsLeaving: false }
             && configured.TryGetValue(s.Definition.Name, out ServiceDefinition? said) && !ReferenceEquals(said, s.Definition))
             .Select(s => s.Definition.Name)];
     }
@@ -134,9 +136,9 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
 
     private string? Hindrance()
     {
-        if (host.Core.Frame.Shutdown is not null)
+        if (core.Frame.Shutdown is not null)
             return "the supervisor is shutting down";
-        return host.Configuration.Source is null ? "this supervisor was started without a file" : null;
+        return configuration.Source is null ? "this supervisor was started without a file" : null;
     }
 
     private void Finish(ReloadCaller caller, PreparedReload? prepared, ReloadRefusal? refusal, bool opens)
@@ -162,34 +164,34 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     /// <summary>The turn of the loop in which the new configuration begins to hold.</summary>
     private string? Switch(PreparedReload prepared, ReloadCaller caller)
     {
-        SupervisorDefinition before = host.Configuration.Definition;
-        if (host.OnControlMode?.Invoke(prepared.Definition.ControlMode, prepared.ControlOwner) is { } noMode)
+        SupervisorDefinition before = configuration.Definition;
+        if (control.Change(prepared.Definition.ControlMode, prepared.ControlOwner) is { } noMode)
         {
             prepared.Descriptors!.Undo();
             return $"supervisor.control_mode: {noMode}";
         }
-        host.Retired.ServeLast(prepared.Descriptors!.Leaving(parts.Descriptors));
-        if (prepared.Descriptors.Commit(parts.Descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
+        retired.ServeLast(prepared.Descriptors!.Leaving(descriptors));
+        if (prepared.Descriptors.Commit(descriptors, out ImmutableArray<(string Key, OpenedListener Listener)> opened) is { } refused)
         {
-            host.Retired.ResumeAll();
-            PathOwner owner = parts.Descriptors.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
-            _ = host.OnControlMode?.Invoke(before.ControlMode, owner);
+            retired.ResumeAll();
+            PathOwner owner = descriptors.Users.OwnerOf("supervisor.control_user", before.ControlUser, before.ControlGroup);
+            _ = control.Change(before.ControlMode, owner);
             return refused;
         }
         foreach (RetiredListener revived in prepared.Descriptors.Revived)
-            host.Retired.Resume(revived.Listener.Descriptor);
-        host.Configuration.Definition = prepared.Definition;
+            retired.Resume(revived.Listener.Descriptor);
+        configuration.Definition = prepared.Definition;
         Adopt(before, prepared, opened);
-        RequestId request = caller.Applied(prepared.Difference) ?? host.Events.NextOwnRequest();
+        RequestId request = caller.Applied(prepared.Difference) ?? events.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
         {
             // Before the step: what it orders about an instance is done by what the instance goes by from now on.
             AdoptQuiet(before, prepared);
-            host.Events.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
+            events.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
         }
-        host.Listeners.Rewatch();
-        host.Guard.Adopt();
-        host.Guard.HolderEnded();
+        listeners.Rewatch();
+        guard.Adopt();
+        guard.HolderEnded();
         return null;
     }
 
@@ -197,17 +199,17 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     {
         SupervisorDefinition next = prepared.Definition;
         if (before.LogFormat != next.LogFormat || before.LogLevel != next.LogLevel)
-            parts.AdoptLog?.Invoke(next.LogFormat, next.LogLevel);
+            adoptLog(next.LogFormat, next.LogLevel);
         if (before.ProcessName != next.ProcessName)
             ProcessName(next.ProcessName);
-        parts.Pump.KnowServices(next.Services.Select(s => (s.Name.Text, s.InstanceCount)));
+        pump.KnowServices(next.Services.Select(s => (s.Name.Text, s.InstanceCount)));
         foreach (Diagnostic warning in prepared.Warnings)
-            SupervisorLog.Configuration(parts.Logger, warning.ToString());
+            SupervisorLog.Configuration(logger, warning.ToString());
         foreach ((string key, OpenedListener listener) in opened)
-            parts.Journal.Add(new ListenerOpened(key, listener.Address));
+            journal.Add(new ListenerOpened(key, listener.Address));
         ConfigurationReloaded reloaded = ConfigurationReloaded.Of(prepared.Difference);
-        parts.Journal.Add(reloaded);
-        SupervisorLog.Reloaded(parts.Logger, next.ConfigPath, reloaded.Added.Length, reloaded.Changed.Length, reloaded.Removed.Length);
+        journal.Add(reloaded);
+        SupervisorLog.Reloaded(logger, next.ConfigPath, reloaded.Added.Length, reloaded.Changed.Length, reloaded.Removed.Length);
     }
 
     /// <summary>Running instances go by the new policies: how they are stopped, and how they are looked after.</summary>
@@ -216,11 +218,11 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
         HashSet<ServiceName> quiet = [.. prepared.Quiet];
         Dictionary<ServiceName, ServiceDefinition> former = before.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
         Dictionary<ServiceName, ServiceDefinition> next = prepared.Definition.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
-        foreach (RunningInstance instance in host.Instances.All.Where(i => quiet.Contains(i.Id.Service)))
+        foreach (RunningInstance instance in instances.All.Where(i => quiet.Contains(i.Id.Service)))
         {
             // An instance of an older generation ends by the rules that it began with.
             if (ReferenceEquals(instance.Definition, former[instance.Id.Service]))
-                instance.Provision = parts.Descriptors.Provisions[next[instance.Id.Service]];
+                instance.Provision = descriptors.Provisions[next[instance.Id.Service]];
         }
     }
 
@@ -230,11 +232,11 @@ internal sealed class Reloads(SupervisorHost host, HostParts parts) : IDisposabl
     {
         if (opens)
         {
-            parts.Journal.Add(new ReloadRefused(refusal.Reason));
-            SupervisorLog.ReloadRefused(parts.Logger, refusal.Reason);
+            journal.Add(new ReloadRefused(refusal.Reason));
+            SupervisorLog.ReloadRefused(logger, refusal.Reason);
             // Whoever reads only the log has to see what to mend.
             foreach (string line in refusal.Diagnostics?.TrimEnd('\n').Split('\n') ?? [])
-                SupervisorLog.Configuration(parts.Logger, line);
+                SupervisorLog.Configuration(logger, line);
         }
         caller.Refused(refusal);
     }
