@@ -109,6 +109,15 @@ internal sealed class Births : IDisposable
         return false;
     }
 
+    /// <summary>How the child of a birth that is being told has ended already; null: it lives.</summary>
+    public Reaped? EarlyEndOf(BirthOrder birth)
+    {
+        if (birth.Ended is { } ended)
+            return ended;
+        // By a helper it was reaped before its pid was known.
+        return Carrier == SpawnCarrier.Exec && birth.Child!.Signal(0) == Errno.ESRCH ? new Reaped(birth.Child.Pid, 0, 0, DumpedCore: false) : null;
+    }
+
     /// <summary>A traced child has stopped. Of an audited birth it is told the first time; else the child goes on, as if nobody traced it.</summary>
     public void NoteStop(int pid, int how, int signal)
     {

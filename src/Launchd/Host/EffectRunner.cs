@@ -8,9 +8,9 @@ namespace Launchd.Host;
 
 /// <summary>Carries out the core's orders: says who does what, and brings together what one order wants of several.</summary>
 internal sealed class EffectRunner(
-    Preparations preparations, InstanceTable instances, InstanceChecks checks, TimerQueue timers, ServiceListeners listeners,
-    ListenerConnections connections, QueueLooks queueLooks, KeptDescriptors kept, Channel.ChannelServer channels, NoticeReporter notices,
-    LoopOrders orders, NotifySockets notifySockets, SlowLanes lanes, LogPump pump)
+    Preparations preparations, InstanceTable instances, InstanceCommands commands, InstanceChecks checks, TimerQueue timers,
+    ServiceListeners listeners, ListenerConnections connections, QueueLooks queueLooks, KeptDescriptors kept, Channel.ChannelServer channels,
+    NoticeReporter notices, LoopOrders orders, NotifySockets notifySockets, SlowLanes lanes, LogPump pump)
 {
     /// <summary>Answers operators; set once the control server stands.</summary>
     public Action<RequestId, ImmutableArray<Outcome>>? OnReply { get; set; }
@@ -23,8 +23,8 @@ internal sealed class EffectRunner(
             case Effect.Spawn e: Spawn(e); break;
             case Effect.EndBirth e: instances.EndBirth(e.Instance); break;
             case Effect.Signal e: instances.Signal(e.Instance, e.Number, e.Scope); break;
-            case Effect.RunCommand e: instances.RunCommand(e.Instance, e.Kind, e.Arguments); break;
-            case Effect.EndCommand e: instances.EndCommand(e.Instance, e.Kind); break;
+            case Effect.RunCommand e: commands.Run(e.Instance, e.Kind, e.Arguments); break;
+            case Effect.EndCommand e: commands.Kill(e.Instance, e.Kind); break;
             case Effect.StartProbe e: checks.StartProbe(e.Instance); break;
             case Effect.EndProbe e: checks.EndProbe(e.Instance); break;
             case Effect.Release e: Release(e.Instance); break;

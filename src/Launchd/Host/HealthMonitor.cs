@@ -1,6 +1,7 @@
 using Launchd.Core;
 using Launchd.Linux;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -11,27 +12,39 @@ namespace Launchd.Host;
 /// </summary>
 internal sealed class HealthMonitor : IDisposable
 {
-    private readonly SupervisorHost _host;
-    private readonly HostParts _parts;
+    private readonly Delays _delays;
+    private readonly EventFeed _events;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
     private readonly RunningInstance _instance;
     private readonly HealthCheck _check;
     private readonly Probe _probe;
     private long _begunAt;
     private int _failures;
 
-    public HealthMonitor(SupervisorHost host, HostParts parts, RunningInstance instance, HealthCheck check, StartProbeCommand start)
+    /// <param name="delays">Of the loop.</param>
+    /// <param name="events">Told when the instance has failed.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    /// <param name="instance">Is ready.</param>
+    /// <param name="check">Of its definition.</param>
+    /// <param name="makeProbe">Makes the question, which calls what it is given with each answer.</param>
+    public HealthMonitor(Delays delays, EventFeed events, Counters counters, ILogger logger, RunningInstance instance, HealthCheck check,
+        Func<Action<ProbeAnswer>, Probe> makeProbe)
     {
-        _host = host;
-        _parts = parts;
+        _delays = delays;
+        _events = events;
+        _counters = counters;
+        _logger = logger;
         _instance = instance;
         _check = check;
-        _probe = new Probe(parts, check.Target, check.Timeout, start, Answered);
-        parts.Delays.After(check.Interval, this, Ask);
+        _probe = makeProbe(Answered);
+        delays.After(check.Interval, this, Ask);
     }
 
     public void Dispose()
     {
-        _parts.Delays.Cancel(this);
+        _delays.Cancel(this);
         _probe.Dispose();
     }
 
@@ -49,22 +62,22 @@ internal sealed class HealthMonitor : IDisposable
         if (answer.IsGood)
         {
             if (_failures > 0)
-                SupervisorLog.HealthBack(_parts.Logger, _instance.Label);
+                SupervisorLog.HealthBack(_logger, _instance.Label);
             _failures = 0;
         }
         else
         {
             _failures++;
-            _host.Counters.Count("health-checks-failed");
-            SupervisorLog.HealthMissed(_parts.Logger, _instance.Label, _failures, _check.FailureCount, answer.Text);
+            _counters.Count("health-checks-failed");
+            SupervisorLog.HealthMissed(_logger, _instance.Label, _failures, _check.FailureCount, answer.Text);
         }
         if (_failures >= _check.FailureCount)
         {
             string times = _failures == 1 ? "" : $"{_failures} times in a row, last ";
-            _host.Events.Feed(new Event.HealthFailed(_instance.Id, times + answer.Text));
+            _events.Feed(new Event.HealthFailed(_instance.Id, times + answer.Text));
             return;
         }
         TimeSpan taken = TimeSpan.FromTicks((Clock.MonotonicNanoseconds - _begunAt) / TimeSpan.NanosecondsPerTick);
-        _parts.Delays.After(_check.Interval - taken, this, Ask);
+        _delays.After(_check.Interval - taken, this, Ask);
     }
 }

@@ -1,5 +1,7 @@
 using Launchd.Core;
+using Launchd.Linux;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -7,7 +9,9 @@ namespace Launchd.Host;
 /// Asks instances whether they serve: until they are ready, and then from time to time. For each instance at most one question is under way,
 /// and each has its limit.
 /// </summary>
-internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, InstanceTable instances)
+internal sealed class InstanceChecks(
+    RunningInstances instances, InstanceCommands commands, EventLoop loop, Delays delays, PathConnects connects, EventFeed events, Counters counters,
+    ILogger logger)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
@@ -18,14 +22,14 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
     /// <summary>Repeats the readiness probe until it succeeds.</summary>
     public void StartProbe(InstanceId id)
     {
-        if (host.Instances.Find(id) is not { Definition.Ready: Readiness.Probed probed } instance)
+        if (instances.Find(id) is not { Definition.Ready: Readiness.Probed probed } instance)
             return;
         TimeSpan pause = FirstPause;
         Probe probe = null!;
-        probe = new Probe(parts, probed.Target, ReadyAttempt, Starter(instance), answer =>
+        probe = MakeProbe(instance, probed.Target, ReadyAttempt, answer =>
         {
             if (answer.IsGood)
-                host.Events.Feed(new Event.ReadinessMet(id));
+                events.Feed(new Event.ReadinessMet(id));
             else
                 Again();
         });
@@ -34,7 +38,7 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
 
         void Again()
         {
-            parts.Delays.After(pause, instance, () =>
+            delays.After(pause, instance, () =>
             {
                 // A command that was killed because it took too long, and has not ended yet.
                 if (probe.IsBusy)
@@ -48,29 +52,31 @@ internal sealed class InstanceChecks(SupervisorHost host, HostParts parts, Insta
 
     public void EndProbe(InstanceId id)
     {
-        if (host.Instances.Find(id) is not { } instance)
+        if (instances.Find(id) is not { } instance)
             return;
-        parts.Delays.Cancel(instance);
+        delays.Cancel(instance);
         instance.Probe?.Dispose();
         instance.Probe = null;
     }
 
     public void StartHealth(InstanceId id)
     {
-        if (host.Instances.Find(id) is not { Definition.Health: { } check } instance)
+        if (instances.Find(id) is not { Definition.Health: { } check } instance)
             return;
         instance.Health?.Dispose();
-        instance.Health = new HealthMonitor(host, parts, instance, check, Starter(instance));
+        instance.Health = new HealthMonitor(delays, events, counters, logger, instance, check,
+            answered => MakeProbe(instance, check.Target, check.Timeout, answered));
     }
 
     public void EndHealth(InstanceId id)
     {
-        if (host.Instances.Find(id) is not { } instance)
+        if (instances.Find(id) is not { } instance)
             return;
         instance.Health?.Dispose();
         instance.Health = null;
     }
 
-    private StartProbeCommand Starter(RunningInstance instance) =>
-        (arguments, ended, failed, out refused) => instances.StartBeside(instance, arguments, ended, failed, out refused);
+    private Probe MakeProbe(RunningInstance instance, ProbeTarget target, TimeSpan limit, Action<ProbeAnswer> answered) =>
+        new(loop, delays, connects, target, limit,
+            (arguments, ended, failed, out refused) => commands.StartBeside(instance, arguments, ended, failed, out refused), answered);
 }

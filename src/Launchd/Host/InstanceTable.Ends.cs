@@ -5,7 +5,7 @@ using Launchd.Linux;
 namespace Launchd.Host;
 
 /// <summary>How instances end: children are reaped, what an instance left behind is found, and at last nothing is left.</summary>
-internal sealed unsafe partial class InstanceTable
+internal sealed partial class InstanceTable
 {
     // With more orphans than these a look costs more than a moment, and what ends in between is looked at together.
     private const int ManyOrphans = 256;
@@ -26,7 +26,7 @@ internal sealed unsafe partial class InstanceTable
     public void ReapSome()
     {
         if (Reap(MostReapedInATurn) == MostReapedInATurn)
-            _parts.Delays.After(TimeSpan.Zero, _reaping, ReapSome);
+            _delays.After(TimeSpan.Zero, _reaping, ReapSome);
     }
 
     private void ReapAll() => _ = Reap(int.MaxValue);
@@ -51,7 +51,7 @@ internal sealed unsafe partial class InstanceTable
             catch (Exception defect)
             {
                 // Nobody tells a second time that the others have ended.
-                _host.Defects.Report("ends-failed", defect);
+                _defects.Report("ends-failed", defect);
             }
         }
         if (_withLeftovers.Count > 0 || _sweep is not null)
@@ -64,10 +64,8 @@ internal sealed unsafe partial class InstanceTable
         ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
         if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
             MainEnded(instance, reaped.Pid, status);
-        else if (_commands.Remove(reaped.Pid, out RunningCommand? command))
-            command.End(status);
-        else
-            _ = _parts.Births.NoteEnd(reaped);
+        else if (!_commands.TryEnd(reaped.Pid, status))
+            _ = _births.NoteEnd(reaped);
     }
 
     /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>
@@ -87,18 +85,17 @@ internal sealed unsafe partial class InstanceTable
         }
         string? remains = _trees.Remains(instance);
         if (remains is not null)
-            _host.Events.Feed(new Event.RemainsSeen(id, remains));
+            _events.Feed(new Event.RemainsSeen(id, remains));
         else if (_withLeftovers.Remove(instance))
-            _host.Events.Feed(new Event.LeftoversEnded(id));
+            _events.Feed(new Event.LeftoversEnded(id));
     }
 
     /// <summary>No service runs any more: ends what they left behind.</summary>
     /// <param name="onEnd">Called once, at once if nothing is left.</param>
     public void EndAll(Action onEnd)
     {
-        foreach (RunningCommand command in _commands.Values.Concat(_unbornCommands).ToArray())
-            command.Kill();
-        _sweep = new LastSweep(_trees, _parts.Delays, _parts.Logger, () => _commands.Count == 0, onEnd);
+        _commands.KillAll();
+        _sweep = new LastSweep(_trees, _delays, _logger, () => _commands.HaveEnded, onEnd);
         _sweep.Begin();
     }
 
@@ -107,7 +104,7 @@ internal sealed unsafe partial class InstanceTable
         Moment began = HostClock.Now;
         if (_trees.Orphans.Count > ManyOrphans && began < _nextLook)
         {
-            _parts.Delays.After(_nextLook - began, _looking, LookAtLeftovers);
+            _delays.After(_nextLook - began, _looking, LookAtLeftovers);
             return;
         }
         _trees.FindMore();
@@ -117,7 +114,7 @@ internal sealed unsafe partial class InstanceTable
             if (_trees.HasLeftovers(instance))
                 continue;
             _withLeftovers.RemoveAt(i);
-            _host.Events.Feed(new Event.LeftoversEnded(instance.Id));
+            _events.Feed(new Event.LeftoversEnded(instance.Id));
         }
         _sweep?.Look();
         // Nine tenths of the time are for everything else.
@@ -130,15 +127,15 @@ internal sealed unsafe partial class InstanceTable
     {
         // Its last words count: what it sent before it died is read first, however much it is.
         if (instance.Notify is not null)
-            ReadNotifications(instance, most: 1024);
-        _host.Channels.ReadLast(instance);
+            _notifications.ReadAll(instance);
+        _channels.ReadLast(instance);
         // They may have been that another process is the main one now.
         if (!_running.Contains(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
-        _host.Loop.Unwatch(instance.Process.Descriptor);
+        _loop.Unwatch(instance.Process.Descriptor);
         if (instance.AwaitsLine)
-            _parts.Pump.Flush(instance.Id.Number, () => TellMainEnded(instance, status));
+            _pump.Flush(instance.Id.Number, () => TellMainEnded(instance, status));
         else
             TellMainEnded(instance, status);
     }
@@ -150,7 +147,7 @@ internal sealed unsafe partial class InstanceTable
         bool hasLeftovers = _trees.HasLeftovers(instance);
         if (hasLeftovers)
             _withLeftovers.Add(instance);
-        _host.Events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
+        _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
     }
 
     /// <summary>Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.</summary>
@@ -159,10 +156,10 @@ internal sealed unsafe partial class InstanceTable
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
             return;
         instance.IsEndWatched = true;
-        Errno refused = _host.Loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
+        Errno refused = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
         // It was named by the program, and is watched for that.
         if (refused != Errno.None && refused != Errno.EEXIST)
-            _host.Counters.Count("watches-refused");
+            _counters.Count("watches-refused");
     }
 
     private void KilledMainEnded(RunningInstance instance, PidFd process)
@@ -170,7 +167,7 @@ internal sealed unsafe partial class InstanceTable
         ReapAll();
         if (instance.MainEnded || instance.Process != process || !_running.Contains(instance.Id))
             return;
-        _host.Loop.Unwatch(process.Descriptor);
+        _loop.Unwatch(process.Descriptor);
         _trees.EndTracer(instance);
     }
 

@@ -31,15 +31,15 @@ internal delegate IProbeCommand? StartProbeCommand(
 /// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop but that a path is
 /// looked up (<see cref="PathConnects"/>). What makes an instance ready and what looks after it are asked by the same code.
 /// </summary>
-internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer) : IDisposable
+internal sealed unsafe class Probe(
+    EventLoop loop, Delays delays, PathConnects connects, ProbeTarget target, TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer)
+    : IDisposable
 {
     private const int SOCK_STREAM = 1, SOCK_CLOEXEC_NONBLOCK = 0x80000 | 0x800, SOL_SOCKET = 1, SO_ERROR = 4;
 
     // "HTTP/1.1 200 " is all that counts; 12 bytes hold it.
     private const int StatusLineBytes = 12;
 
-    private readonly EventLoop _loop = parts.Loop;
-    private readonly Delays _delays = parts.Delays;
     private readonly byte[] _answer = new byte[64];
     private FileDescriptor? _socket;
     private IProbeCommand? _command;
@@ -55,7 +55,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
     {
         _isAwaited = true;
         _attempts++;
-        _delays.After(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
+        delays.After(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
         if (target is ProbeTarget.Command command)
             Run(command.Arguments);
         else
@@ -66,7 +66,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
     public void End()
     {
         _isAwaited = false;
-        _delays.Cancel(this);
+        delays.Cancel(this);
         _command?.Kill();
         Close();
     }
@@ -117,9 +117,9 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
     private void ConnectByPath(string path, SocketAddress address)
     {
         int attempt = _attempts;
-        if (parts.PathConnects.IsHung(path))
+        if (connects.IsHung(path))
             Answer(false, PathConnects.Silence);
-        else if (!parts.PathConnects.TryRun(path, () => Begin(address), _ => (null, Errno.ENOMEM), Looked))
+        else if (!connects.TryRun(path, () => Begin(address), _ => (null, Errno.ENOMEM), Looked))
             Answer(false, Worker.Refusal);
 
         void Looked((FileDescriptor? Socket, Errno Refused) begun)
@@ -149,7 +149,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
         Errno refused = begun.Refused;
         _socket = begun.Socket;
         if (_socket is not null)
-            refused = _loop.Watch(_socket, IoReadiness.Writable, LoopPriority.Listener, _ => Connected());
+            refused = loop.Watch(_socket, IoReadiness.Writable, LoopPriority.Listener, _ => Connected());
         if (refused != Errno.None)
             Answer(false, refused.Text);
     }
@@ -171,9 +171,9 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
         byte[] request = Encoding.ASCII.GetBytes(
             $"GET {http.PathAndQuery} HTTP/1.1\r\nHost: {http.Host}\r\nUser-Agent: launchd-cs\r\nConnection: close\r\n\r\n");
         SendResult sent = UnixSocket.Send(_socket, request);
-        _loop.Unwatch(_socket);
+        loop.Unwatch(_socket);
         Errno refused = sent.Outcome == SendOutcome.Sent && sent.Length == request.Length
-            ? _loop.Watch(_socket, IoReadiness.Readable, LoopPriority.Listener, _ => Read()) : sent.Errno;
+            ? loop.Watch(_socket, IoReadiness.Readable, LoopPriority.Listener, _ => Read()) : sent.Errno;
         if (refused != Errno.None)
             Answer(false, refused.Text);
         else if (sent.Length != request.Length)
@@ -223,7 +223,7 @@ internal sealed unsafe class Probe(HostParts parts, ProbeTarget target, TimeSpan
     {
         if (_socket is null)
             return;
-        _loop.Unwatch(_socket);
+        loop.Unwatch(_socket);
         _socket.Dispose();
         _socket = null;
         _answered = 0;

@@ -15,6 +15,7 @@ internal sealed class SupervisorHost : IDisposable
     private readonly ListenerUse _use;
     private readonly ListenerConnections _connections;
     private readonly Preparations _preparations;
+    private readonly InstanceCommands _commands;
     private readonly InstanceTable _table;
     private readonly SupervisorSignals _signals;
 
@@ -41,16 +42,22 @@ internal sealed class SupervisorHost : IDisposable
         Notices = new NoticeReporter(Instances, Listeners, parts.Journal, parts.Logger);
         _preparations = new Preparations(Loop, provisions, parts.PathConnects, Events);
         QueueLooks queueLooks = new(Instances, Retired, lastClients, parts.Delays, Orders, Events);
-        _table = new InstanceTable(this, parts);
         Channels = new Channel.ChannelServer(this);
+        _commands = new InstanceCommands(Instances, parts.Launcher, parts.Births, Events, parts.Logger);
+        Notifications = new NotificationReader(Instances, parts.NotifySockets, Kept, Notices, Events, Counters, parts.Logger);
+        _table = new InstanceTable(Instances, _core, Events, parts.Descriptors, Guard, Retired, Channels, parts.NotifySockets, Notifications, _commands,
+            parts.Launcher, parts.Births, parts.Pump, Loop, parts.Delays, Counters, Defects, parts.Logger);
+        Notifications.IsOthers = _table.IsOthers;
+        Notifications.OnNamed = _table.ChangeMain;
+        InstanceChecks checks = new(Instances, _commands, Loop, parts.Delays, parts.PathConnects, Events, Counters, parts.Logger);
         Notices.OnReported = Channels.Note;
-        Effects = new EffectRunner(_preparations, _table, _table.Checks, Timers, Listeners, _connections, queueLooks, Kept, Channels, Notices, Orders,
-            parts.NotifySockets, parts.Lanes, parts.Pump);
+        Effects = new EffectRunner(_preparations, _table, _commands, checks, Timers, Listeners, _connections, queueLooks, Kept, Channels, Notices,
+            Orders, parts.NotifySockets, parts.Lanes, parts.Pump);
         Events.OnEvent = new CoreSteps(_core, Effects, Events, provisions, Retired, Counters, Defects, parts.Logger).Take;
         parts.Lanes.OnEased = service =>
         {
             Channels.Ease(service);
-            _table.Ease(service);
+            Notifications.Ease(service);
         };
         _signals = new SupervisorSignals(this);
         Must(Loop.Watch(_signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => _signals.Read()), "signals");
@@ -68,6 +75,7 @@ internal sealed class SupervisorHost : IDisposable
     public EffectRunner Effects { get; }
     public RunningInstances Instances { get; } = new();
     public InstanceTable Table => _table;
+    public NotificationReader Notifications { get; }
     public KeptDescriptors Kept { get; }
     public ServiceListeners Listeners { get; }
     public NoticeReporter Notices { get; }
@@ -87,7 +95,7 @@ internal sealed class SupervisorHost : IDisposable
     /// <summary>Runs until the core orders the end.</summary>
     /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
     public int Run(Config.CollectorPause pause) =>
-        new SupervisorLoop(Loop, Orders, Timers, Events, _table, Retired, Parts.Births, Defects).Run(new BootReport(this, pause));
+        new SupervisorLoop(Loop, Orders, Timers, Events, _table, Notifications, Retired, Parts.Births, Defects).Run(new BootReport(this, pause));
 
     public void Dispose()
     {
@@ -95,6 +103,7 @@ internal sealed class SupervisorHost : IDisposable
         Reloads.Dispose();
         Channels.Dispose();
         _table.Dispose();
+        _commands.Dispose();
         _preparations.Dispose();
         Listeners.Dispose();
         _use.Dispose();

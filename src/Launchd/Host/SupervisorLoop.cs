@@ -8,7 +8,8 @@ namespace Launchd.Host;
 /// (<see cref="SlowLane"/>). Within one wake-up notifications come first, then requests, listeners, exits (<see cref="LoopPriority"/>), and timers last.
 /// </summary>
 internal sealed class SupervisorLoop(
-    EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, RetiredListeners retired, Births births, Defects defects)
+    EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, NotificationReader notifications,
+    RetiredListeners retired, Births births, Defects defects)
 {
     /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a processor.</summary>
     private const int MostFailedTurns = 1000;
@@ -84,7 +85,7 @@ internal sealed class SupervisorLoop(
         try
         {
             if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
-                instances.ReadNotifications(new InstanceId(key.Service, key.Subject));
+                notifications.ReadAll(new InstanceId(key.Service, key.Subject));
             if (key.Kind is TimerKind.Stop)
                 instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
         }

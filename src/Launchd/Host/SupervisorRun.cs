@@ -73,7 +73,7 @@ internal static unsafe class SupervisorRun
         Journal journal = new();
         SupervisorHost? running = null;
         using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes,
-            instance => running?.Table.ReadNotifications(instance));
+            instance => running?.Notifications.Read(instance));
         HostParts parts = new()
         {
             Loop = loop,
