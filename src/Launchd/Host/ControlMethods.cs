@@ -31,9 +31,10 @@ internal sealed class ControlMethods : IDisposable
     public ControlMethods(SupervisorHost host)
     {
         _host = host;
-        _reporter = new StatusReporter(host);
+        _reporter = new StatusReporter(host.Configuration, host.Core, host.Instances, host.Parts.Descriptors, host.Kept, host.Channels, host.Parts.Pump,
+            host.Parts.Journal, host.Counters, host.Parts.StartedAt);
         _looks = new DescriptorLooks(host.Parts.Mailbox, host.Parts.Delays);
-        _fetch = new Channel.DescriptorFetch(host);
+        _fetch = new Channel.DescriptorFetch(host.Core, host.Instances, host.Parts.Descriptors.Provisions, host.Channels, host.Parts.Lanes, host.Notices);
         host.Effects.OnReply = Reply;
         host.Parts.Journal.Added += Publish;
     }

@@ -3,12 +3,15 @@ using Launchd.Client;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host;
 
 /// <summary>What <c>status</c> and <c>fds</c> show: the core's state beside what the kernel says of the descriptors.</summary>
-internal sealed class StatusReporter(SupervisorHost host)
+internal sealed class StatusReporter(
+    AdoptedConfiguration configuration, Supervisor core, RunningInstances instances, DescriptorTable descriptors, KeptDescriptors kept,
+    Channel.ChannelServer channels, LogPump pump, Journal journal, Counters counters, Moment startedAt)
 {
     // Kept for the room that it has: with thousands of sockets it is filled for each question.
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
@@ -28,16 +31,16 @@ internal sealed class StatusReporter(SupervisorHost host)
         {
             Supervisor = new SupervisorStatus
             {
-                Name = host.Configuration.Definition.Name,
+                Name = configuration.Definition.Name,
                 Version = ProductVersion.Text,
                 Pid = Environment.ProcessId,
-                ConfigPath = host.Configuration.Definition.ConfigPath,
-                RuntimeDirectory = host.Configuration.Definition.RuntimeDirectory,
-                State = host.Core.Frame.Shutdown is null ? "running" : "shutting-down",
-                UptimeMs = (long)(now - host.Parts.StartedAt).TotalMilliseconds,
+                ConfigPath = configuration.Definition.ConfigPath,
+                RuntimeDirectory = configuration.Definition.RuntimeDirectory,
+                State = core.Frame.Shutdown is null ? "running" : "shutting-down",
+                UptimeMs = (long)(now - startedAt).TotalMilliseconds,
                 Counters = AllCounters(),
             },
-            Services = [.. host.Core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
+            Services = [.. core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
             Sockets = [.. SocketsOf(wanted).SelectMany(s => OfListener(s.Socket, [.. s.Users], queues))],
         };
     }
@@ -45,11 +48,11 @@ internal sealed class StatusReporter(SupervisorHost host)
     /// <summary>The sockets of these services, and those of none, each with all that use it. One of ten thousand services is asked about often.</summary>
     private IEnumerable<(HeldSocket Socket, List<string> Users)> SocketsOf(IReadOnlySet<ServiceName> wanted)
     {
-        IReadOnlyList<ServiceState> services = host.Core.Services;
+        IReadOnlyList<ServiceState> services = core.Services;
         Dictionary<string, List<string>> users = new(StringComparer.Ordinal);
         foreach (ServiceName name in wanted)
         {
-            foreach (string socket in host.Core.Find(name)?.Definition.Sockets ?? [])
+            foreach (string socket in core.Find(name)?.Definition.Sockets ?? [])
                 _ = users.TryAdd(socket, []);
         }
         _used.Clear();
@@ -62,7 +65,7 @@ internal sealed class StatusReporter(SupervisorHost host)
                     all.Add(service.Definition.Name.Text);
             }
         }
-        foreach (HeldSocket socket in host.Parts.Descriptors.Sockets)
+        foreach (HeldSocket socket in descriptors.Sockets)
         {
             if (users.TryGetValue(socket.Key, out List<string>? all))
                 yield return (socket, all);
@@ -74,12 +77,12 @@ internal sealed class StatusReporter(SupervisorHost host)
     /// <summary>What the kernel has to be asked about for <see cref="Descriptors"/>.</summary>
     public IReadOnlyCollection<FileDescriptor> AllDescriptors()
     {
-        HashSet<FileDescriptor> all = [.. host.Parts.Descriptors.Listeners.SelectMany(l => l.Opened).Select(o => o.Descriptor)];
-        all.UnionWith(host.Parts.Descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
-        foreach (ServiceState service in host.Core.Services)
+        HashSet<FileDescriptor> all = [.. descriptors.Listeners.SelectMany(l => l.Opened).Select(o => o.Descriptor)];
+        all.UnionWith(descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
+        foreach (ServiceState service in core.Services)
         {
-            all.UnionWith(service.Stored.Select(s => host.Kept.Find(s.Id)).OfType<FileDescriptor>());
-            all.UnionWith(service.SavedStates.Select(s => host.Kept.Find(s.Descriptor)).OfType<FileDescriptor>());
+            all.UnionWith(service.Stored.Select(s => kept.Find(s.Id)).OfType<FileDescriptor>());
+            all.UnionWith(service.SavedStates.Select(s => kept.Find(s.Descriptor)).OfType<FileDescriptor>());
         }
         return all;
     }
@@ -91,7 +94,7 @@ internal sealed class StatusReporter(SupervisorHost host)
         ImmutableArray<ServiceName> names, bool onlyTheirs, IReadOnlyDictionary<FileDescriptor, DescriptorState> states)
     {
         List<DescriptorStatus> all = [];
-        ServiceDefinition[] asking = [.. host.Core.Services.Select(s => s.Definition).Where(d => !d.Request.IsEmpty)];
+        ServiceDefinition[] asking = [.. core.Services.Select(s => s.Definition).Where(d => !d.Request.IsEmpty)];
         DescriptorStatus Of(
             string name, FileDescriptor descriptor, string? address, string origin, string[] holders, ServiceDefinition[] owners) =>
             OfOne(name, descriptor, address, origin, holders, MayAsk(name, owners, asking), states);
@@ -99,33 +102,33 @@ internal sealed class StatusReporter(SupervisorHost host)
         // Asked for each of thousands of sockets: by look-up, and not by a walk through all services for each.
         ILookup<string, ServiceDefinition> users = UsersBy(s => s.Sockets), readers = UsersBy(s => s.Files);
         ILookup<string, string> holders = HoldersBy(s => s.Sockets), fileHolders = HoldersBy(s => s.Files);
-        foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in host.Parts.Descriptors.Listeners)
+        foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in descriptors.Listeners)
         {
             foreach (OpenedListener listener in opened)
             {
                 all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", [.. holders[definition.Key]], [.. users[definition.Key]]));
             }
         }
-        foreach ((FileDefinition definition, FileDescriptor? descriptor) in host.Parts.Descriptors.Files)
+        foreach ((FileDefinition definition, FileDescriptor? descriptor) in descriptors.Files)
         {
             if (descriptor is not null)
             {
                 all.Add(Of(definition.Key, descriptor, null, "file", [.. fileHolders[definition.Key]], [.. readers[definition.Key]]));
             }
         }
-        foreach (ServiceState service in host.Core.Services)
+        foreach (ServiceState service in core.Services)
         {
             foreach (StoredDescriptor stored in service.Stored)
             {
-                if (host.Kept.Find(stored.Id) is { } descriptor)
+                if (kept.Find(stored.Id) is { } descriptor)
                     all.Add(Of(stored.Name, descriptor, null, "stored", [service.Definition.Name.Text], [service.Definition]));
             }
             foreach (SavedState state in service.SavedStates)
             {
-                if (host.Kept.Find(state.Descriptor) is { } descriptor)
+                if (kept.Find(state.Descriptor) is { } descriptor)
                     all.Add(Of("state", descriptor, null, "state", [$"{service.Definition.Name}.{state.Slot}"], []));
             }
-            foreach ((Publication published, Channel.PublishedDescriptor descriptor) in host.Channels.Siblings.Of(service.Definition.Name))
+            foreach ((Publication published, Channel.PublishedDescriptor descriptor) in channels.Siblings.Of(service.Definition.Name))
                 all.Add(OfPublished(service.Definition, published, descriptor, asking));
         }
         return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
@@ -133,19 +136,19 @@ internal sealed class StatusReporter(SupervisorHost host)
 
     private Dictionary<string, long> AllCounters()
     {
-        Dictionary<string, long> counters = new(host.Counters.All);
-        foreach ((string what, long count) in host.Parts.Pump.Counters.Dropped())
-            counters[what] = count;
-        return counters;
+        Dictionary<string, long> all = new(counters.All);
+        foreach ((string what, long count) in pump.Counters.Dropped())
+            all[what] = count;
+        return all;
     }
 
     /// <summary>Services by the keys of their sockets, or files.</summary>
     private ILookup<string, ServiceDefinition> UsersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
-        host.Core.Services.Select(s => s.Definition).SelectMany(s => keysOf(s).Distinct().Select(key => (key, s))).ToLookup(u => u.key, u => u.s);
+        core.Services.Select(s => s.Definition).SelectMany(s => keysOf(s).Distinct().Select(key => (key, s))).ToLookup(u => u.key, u => u.s);
 
     /// <summary>Running instances by the keys of their sockets, or files; those of one key in order.</summary>
     private ILookup<string, string> HoldersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
-        host.Instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
+        instances.All.OrderBy(i => i.Label, StringComparer.Ordinal)
             .SelectMany(i => keysOf(i.Definition).Distinct().Select(key => (key, i.Label))).ToLookup(h => h.key, h => h.Label);
 
     private static DescriptorStatus OfPublished(
@@ -214,9 +217,9 @@ internal sealed class StatusReporter(SupervisorHost host)
         Restarts = service.Slots.Sum(s => s.RestartCount),
         Reason = ReasonOf(service),
         Sockets = [.. service.Definition.Sockets],
-        HeldDescriptors = service.Stored.Length + service.SavedStates.Length + host.Channels.HeldCountOf(service.Definition.Name),
-        LostLines = host.Parts.Pump.Counters.LostLinesOf(service.Definition.Name.Text),
-        LostEvents = host.Parts.Journal.DroppedOf(service.Definition.Name),
+        HeldDescriptors = service.Stored.Length + service.SavedStates.Length + channels.HeldCountOf(service.Definition.Name),
+        LostLines = pump.Counters.LostLinesOf(service.Definition.Name.Text),
+        LostEvents = journal.DroppedOf(service.Definition.Name),
         Instances = [.. service.Slots.Concat(service.Beside).Select(s => OfSlot(service, s, now))],
     };
 

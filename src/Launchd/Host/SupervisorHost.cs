@@ -42,7 +42,8 @@ internal sealed class SupervisorHost : IDisposable
         Notices = new NoticeReporter(Instances, Listeners, parts.Journal, parts.Logger);
         _preparations = new Preparations(Loop, provisions, parts.PathConnects, Events);
         QueueLooks queueLooks = new(Instances, Retired, lastClients, parts.Delays, Orders, Events);
-        Channels = new Channel.ChannelServer(this);
+        Channels = new Channel.ChannelServer(_core, Events, Instances, Kept, Notices, provisions, Loop, parts.Lanes, parts.Mailbox, parts.Delays, Counters,
+            parts.Logger);
         _commands = new InstanceCommands(Instances, parts.Launcher, parts.Births, Events, parts.Logger);
         Notifications = new NotificationReader(Instances, parts.NotifySockets, Kept, Notices, Events, Counters, parts.Logger);
         _table = new InstanceTable(Instances, _core, Events, parts.Descriptors, Guard, Retired, Channels, parts.NotifySockets, Notifications, _commands,

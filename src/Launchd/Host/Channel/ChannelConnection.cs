@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Channel;
 
@@ -14,19 +15,36 @@ internal sealed class ChannelConnection
     private readonly ChannelServer _server;
     private readonly FileDescriptor _socket;
     private readonly SlowLane _lane;
+    private readonly EventLoop _loop;
+    private readonly Delays _delays;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
     private Queue<Outgoing>? _answers;
     private Queue<Outgoing>? _events;
     private IoReadiness _interest = IoReadiness.Readable;
     private bool _isOneway;
     private bool _waitsForLane;
 
-    public ChannelConnection(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken)
+    /// <param name="server">What all channels share.</param>
+    /// <param name="instance">Whose channel it is.</param>
+    /// <param name="socketTaken">The supervisor's end.</param>
+    /// <param name="lane">Of its service.</param>
+    /// <param name="loop">Watches it.</param>
+    /// <param name="delays">Of the loop.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    public ChannelConnection(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, Delays delays,
+        Counters counters, ILogger logger)
     {
         _server = server;
         Instance = instance;
         _socket = socketTaken;
-        _lane = server.Host.Parts.Lanes.Of(instance.Id.Service);
-        if (server.Host.Loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Notify, OnReady) != Errno.None)
+        _lane = lane;
+        _loop = loop;
+        _delays = delays;
+        _counters = counters;
+        _logger = logger;
+        if (loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Notify, OnReady) != Errno.None)
             Close();
     }
 
@@ -139,7 +157,7 @@ internal sealed class ChannelConnection
             case SendOutcome.WouldBlock:
                 return false;
             default:
-                _server.Host.Counters.Count("channel-sends-failed");
+                _counters.Count("channel-sends-failed");
                 return descriptors.IsEmpty || TrySendInstead(_server.Packet.Error("NotPermittedByKernel", ("call", "sendmsg"),
                     ("errno", ErrnoNames.Of(sent.Errno)), ("cause", "the channel's other end does not take descriptors: " + sent.Errno.Text)));
         }
@@ -202,8 +220,8 @@ internal sealed class ChannelConnection
         if (IsClosed)
             return;
         IsClosed = true;
-        _server.Host.Parts.Delays.Cancel(this);
-        _server.Host.Loop.Unwatch(_socket);
+        _delays.Cancel(this);
+        _loop.Unwatch(_socket);
         // What nobody reads any more is closed with the socket.
         if (isDrained)
             _socket.Dispose();
@@ -220,7 +238,7 @@ internal sealed class ChannelConnection
         _isOneway = request.IsOneway;
         if (received.IsTruncated || received.Length > Limits.PacketBytes || received.Descriptors.Count > Limits.PacketDescriptorCount)
         {
-            _server.Host.Counters.Count("channel-packets-unsound");
+            _counters.Count("channel-packets-unsound");
             Answer(_server.Packet.Error("LimitReached", ("limit", received.Length > Limits.PacketBytes ? $"{Limits.PacketBytes} bytes a packet"
                 : received.Descriptors.Count > Limits.PacketDescriptorCount ? $"{Limits.PacketDescriptorCount} descriptors a packet"
                 : "descriptors were lost on the way: the supervisor's limit nofile, or a security module")));
@@ -229,7 +247,7 @@ internal sealed class ChannelConnection
         if (fault is { } wrong)
         {
             if (wrong.Parameter.Length == 0)
-                _server.Host.Counters.Count("channel-packets-unreadable");
+                _counters.Count("channel-packets-unreadable");
             Refuse(wrong);
             return;
         }
@@ -261,8 +279,8 @@ internal sealed class ChannelConnection
     // Our bug, met by this program alone: what it asks never ends the supervisor. It would wait for its answer for ever, so it is told.
     private void Fail(Exception defect)
     {
-        _server.Host.Counters.Count("channel-packets-failed");
-        SupervisorLog.EffectFailed(_server.Host.Parts.Logger, $"a request of '{Instance.Label}'", defect);
+        _counters.Count("channel-packets-failed");
+        SupervisorLog.EffectFailed(_logger, $"a request of '{Instance.Label}'", defect);
         Cut("the supervisor failed at a request: its log says how");
     }
 
@@ -306,7 +324,7 @@ internal sealed class ChannelConnection
         if (wanted == _interest)
             return;
         _interest = wanted;
-        _server.Host.Loop.Change(_socket, wanted);
+        _loop.Change(_socket, wanted);
     }
 
     // A service whose descriptors do not get closed is not read; one whose descriptors never do loses its channel, and is told why.
@@ -318,13 +336,13 @@ internal sealed class ChannelConnection
         _waitsForLane = isFull;
         if (isFull)
         {
-            _server.Host.Counters.Count("channels-held-up");
-            _server.Host.Parts.Delays.After(Limits.HeldUpPatience, this, () => Cut(
+            _counters.Count("channels-held-up");
+            _delays.After(Limits.HeldUpPatience, this, () => Cut(
                 $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: those before them linger, or their file system does not answer"));
         }
         else
         {
-            _server.Host.Parts.Delays.Cancel(this);
+            _delays.Cancel(this);
         }
     }
 

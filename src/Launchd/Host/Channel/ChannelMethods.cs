@@ -11,7 +11,7 @@ using Launchd.Model;
 namespace Launchd.Host.Channel;
 
 /// <summary>What programs may ask, method by method: who they are, what they have, their notifications, the store, their state.</summary>
-internal sealed class ChannelMethods(ChannelServer server)
+internal sealed class ChannelMethods(ChannelServer server, Supervisor core, EventFeed events, KeptDescriptors kept, SlowLanes lanes)
 {
     private const int ProtocolVersion = 2;
     private const string StateName = "state";
@@ -20,7 +20,6 @@ internal sealed class ChannelMethods(ChannelServer server)
     private long _storeCall;
     private StoreAnswer? _storeAnswer;
 
-    private SupervisorHost Host => server.Host;
     private ChannelPacket Packet => server.Packet;
 
     public void Call(ChannelConnection from, in ChannelRequest request, in Received received)
@@ -71,11 +70,11 @@ internal sealed class ChannelMethods(ChannelServer server)
             if ((name is null || file.Definition.Key == name) && file.Descriptor is { } shared)
                 yield return new ListedDescriptor(file.Definition.Key, "file", shared);
         }
-        if (Host.Core.Find(provision.Definition.Name) is not { } state)
+        if (core.Find(provision.Definition.Name) is not { } state)
             yield break;
         foreach (StoredDescriptor stored in state.Stored)
         {
-            if ((name is null || stored.Name == name) && Host.Kept.Find(stored.Id) is { } descriptor)
+            if ((name is null || stored.Name == name) && kept.Find(stored.Id) is { } descriptor)
                 yield return new ListedDescriptor(stored.Name, "stored", descriptor);
         }
     }
@@ -136,7 +135,7 @@ internal sealed class ChannelMethods(ChannelServer server)
 
     private void Notify(ChannelConnection from, in Received received, Notification notification)
     {
-        Host.Events.Feed(new Event.Notified(from.Instance.Id, notification, received.Pid, received.Uid, []));
+        events.Feed(new Event.Notified(from.Instance.Id, notification, received.Pid, received.Uid, []));
         from.Answer(ChannelPacket.Empty);
     }
 
@@ -177,12 +176,12 @@ internal sealed class ChannelMethods(ChannelServer server)
         from.Instance.HasSpoken = true;
         DescriptorId[] received = new DescriptorId[descriptors.Count];
         for (int i = 0; i < received.Length; i++)
-            received[i] = Host.Kept.Receive(descriptors.Take(i));
+            received[i] = kept.Receive(descriptors.Take(i));
         ImmutableArray<DescriptorId> ids = ImmutableCollectionsMarshal.AsImmutableArray(received);
         StoreOrder order = new()
         {
             Call = 0, Name = request.Name, Descriptors = ids,
-            Duplicates = Host.Kept.FindDuplicates(from.Instance.Id.Service, request.Replace ? request.Name : null, ids),
+            Duplicates = kept.FindDuplicates(from.Instance.Id.Service, request.Replace ? request.Name : null, ids),
             Replaces = request.Replace, OnlyIfAbsent = request.IfAbsent, IsPolled = request.Poll ?? true,
         };
         StoreAnswer? answer = Ask(call => new Event.StoreAsked(from.Instance.Id, order with { Call = call }));
@@ -216,7 +215,7 @@ internal sealed class ChannelMethods(ChannelServer server)
     {
         _storeCall = ++_calls;
         _storeAnswer = null;
-        Host.Events.Feed(order(_storeCall));
+        events.Feed(order(_storeCall));
         return _storeAnswer;
     }
 
@@ -227,24 +226,24 @@ internal sealed class ChannelMethods(ChannelServer server)
             from.Answer(BadRequest(Packet, "descriptors", "SaveState takes one memfd"));
             return;
         }
-        if (KeptState.Take(descriptors[0]!, Limits.StateBytes, out string? fault) is not { } kept)
+        if (KeptState.Take(descriptors[0]!, Limits.StateBytes, out string? fault) is not { } memory)
         {
             from.Answer(fault is null ? Packet.Error("LimitReached", ("limit", $"{Limits.StateBytes} bytes of state"))
                 : BadRequest(Packet, "descriptors", fault));
             return;
         }
         descriptors.Dispose();
-        FileDescriptor state = new(kept.ReleaseNumber(), Host.Parts.Lanes.Of(from.Instance.Id.Service));
-        Host.Events.Feed(new Event.StateSaved(from.Instance.Id, Host.Kept.Receive(state)));
+        FileDescriptor state = new(memory.ReleaseNumber(), lanes.Of(from.Instance.Id.Service));
+        events.Feed(new Event.StateSaved(from.Instance.Id, kept.Receive(state)));
         from.Answer(ChannelPacket.Empty);
     }
 
     private void LoadState(ChannelConnection from)
     {
         List<ListedDescriptor> found = [];
-        foreach (SavedState state in Host.Core.Find(from.Instance.Id.Service)?.SavedStates ?? [])
+        foreach (SavedState state in core.Find(from.Instance.Id.Service)?.SavedStates ?? [])
         {
-            if (state.Slot == from.Instance.Slot && Host.Kept.Find(state.Descriptor) is { } descriptor)
+            if (state.Slot == from.Instance.Slot && kept.Find(state.Descriptor) is { } descriptor)
                 found.Add(new ListedDescriptor(StateName, "stored", descriptor));
         }
         from.AnswerList(new OutgoingList(Packet, found, sends: true));

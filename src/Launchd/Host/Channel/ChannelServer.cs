@@ -1,5 +1,7 @@
 using Launchd.Core;
+using Launchd.Linux;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Channel;
 
@@ -7,26 +9,21 @@ namespace Launchd.Host.Channel;
 /// All instance channels, and what they share: one buffer, one writer, the publications. What the core or the rollout wants programs to
 /// know is told through here. Memory is taken when the first program says something.
 /// </summary>
-internal sealed class ChannelServer : IDisposable
+internal sealed class ChannelServer(
+    Supervisor core, EventFeed events, RunningInstances instances, KeptDescriptors kept, NoticeReporter notices, Provisions provisions, EventLoop loop,
+    SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger) : IDisposable
 {
     private readonly Dictionary<InstanceId, ChannelConnection> _channels = [];
     private readonly Dictionary<ServiceName, PublicState> _lastStates = [];
     private ChannelPacket? _packet;
     private int _watchers;
 
-    public ChannelServer(SupervisorHost host)
-    {
-        Host = host;
-    }
-
-    public SupervisorHost Host { get; }
-
     /// <summary>Room for the longest packet and one byte, which shows its excess. A packet is handled before the next is read.</summary>
     public byte[] Buffer => field ??= new byte[Limits.PacketBytes + 1];
     public ChannelPacket Packet => _packet ??= new ChannelPacket();
-    public ChannelMethods Methods => field ??= new ChannelMethods(this);
-    public SiblingRequests Siblings => field ??= new SiblingRequests(this);
-    public HandOvers HandOvers => field ??= new HandOvers(this);
+    public ChannelMethods Methods => field ??= new ChannelMethods(this, core, events, kept, lanes);
+    public SiblingRequests Siblings => field ??= new SiblingRequests(this, core, instances, provisions, notices, lanes, mailbox, delays);
+    public HandOvers HandOvers => field ??= new HandOvers(this, instances, events);
 
     /// <summary>Descriptors that were sent over channels since the start.</summary>
     public long SentCount { get; private set; }
@@ -40,7 +37,7 @@ internal sealed class ChannelServer : IDisposable
         if (instance.ChannelEnd is not { } end)
             return;
         instance.ChannelEnd = null;
-        ChannelConnection channel = new(this, instance, end);
+        ChannelConnection channel = new(this, instance, end, lanes.Of(instance.Id.Service), loop, delays, counters, logger);
         if (!channel.IsClosed)
             _channels.Add(instance.Id, channel);
     }
@@ -122,14 +119,14 @@ internal sealed class ChannelServer : IDisposable
     {
         if (notice is Notice.Shutdown)
             Siblings.EndWaits();
-        if (_watchers == 0 || notice.Service is not { } service || Host.Core.Find(service) is not { } state)
+        if (_watchers == 0 || notice.Service is not { } service || core.Find(service) is not { } state)
             return;
         if (_lastStates.TryGetValue(service, out PublicState last) && last == state.PublicState)
             return;
         _lastStates[service] = state.PublicState;
         foreach (ChannelConnection channel in _channels.Values.ToArray())
         {
-            if (channel.IsWatching && Host.Core.Find(channel.Instance.Id.Service) is { } asking && SharingPolicy.Knows(asking.Definition, state.Definition))
+            if (channel.IsWatching && core.Find(channel.Instance.Id.Service) is { } asking && SharingPolicy.Knows(asking.Definition, state.Definition))
                 TellChange(channel, state);
         }
     }
@@ -141,7 +138,7 @@ internal sealed class ChannelServer : IDisposable
             return;
         channel.IsWatching = true;
         _watchers++;
-        Host.Events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
+        events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
     }
 
     public void NoteClosed(ChannelConnection channel)
@@ -150,15 +147,15 @@ internal sealed class ChannelServer : IDisposable
         if (!channel.IsWatching)
             return;
         _watchers--;
-        Host.Events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
+        events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
     }
 
     public void NoteSent(int descriptorCount) => SentCount += descriptorCount;
 
     public void ReportCut(RunningInstance instance, string reason)
     {
-        Host.Counters.Count("channels-closed");
-        Host.Notices.Report(new Notice.ChannelClosed(instance.Id, instance.Slot, instance.Generation, instance.Process?.Pid ?? 0, reason));
+        counters.Count("channels-closed");
+        notices.Report(new Notice.ChannelClosed(instance.Id, instance.Slot, instance.Generation, instance.Process?.Pid ?? 0, reason));
     }
 
     /// <summary>
@@ -170,7 +167,7 @@ internal sealed class ChannelServer : IDisposable
     /// <summary>What the core knows of an instance; null: it is over.</summary>
     public (SlotPhase.Live Phase, SlotState Slot)? InstanceOf(InstanceId id)
     {
-        if (Host.Core.Find(id.Service) is not { } service)
+        if (core.Find(id.Service) is not { } service)
             return null;
         foreach (SlotState slot in service.Slots.Concat(service.Beside))
         {

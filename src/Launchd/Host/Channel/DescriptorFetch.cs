@@ -12,11 +12,10 @@ namespace Launchd.Host.Channel;
 /// <c>Fetch</c>: an operator's look into a service. What the supervisor holds is sent as it is; what an instance has published, and any
 /// number of its main process, is taken by pidfd_getfd(2).
 /// </summary>
-internal sealed class DescriptorFetch(SupervisorHost host)
+internal sealed class DescriptorFetch(
+    Supervisor core, RunningInstances instances, Provisions provisions, ChannelServer channels, SlowLanes lanes, NoticeReporter notices)
 {
-    private ChannelServer Channels => host.Channels;
-
-    private SlowLane LaneOf(ServiceState service) => host.Parts.Lanes.Of(service.Definition.Name);
+    private SlowLane LaneOf(ServiceState service) => lanes.Of(service.Definition.Name);
 
     public void Fetch(ControlConnection from, FetchRequest request)
     {
@@ -27,7 +26,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
         }
         if (!TryFind(wanted, out ServiceState? service, out int? slot))
         {
-            string? hint = Suggestion.Nearest(wanted, host.Core.Services.Select(s => s.Definition.Name.Text));
+            string? hint = Suggestion.Nearest(wanted, core.Services.Select(s => s.Definition.Name.Text));
             from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = wanted, Hint = hint, Text = $"there is no service '{wanted}'" });
             return;
         }
@@ -40,21 +39,21 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     private void FetchNamed(ControlConnection from, ServiceState service, int? slot, string name)
     {
         ServiceDefinition definition = service.Definition;
-        Provision provision = host.Parts.Descriptors.Provisions[definition];
-        foreach (ListedDescriptor own in Channels.Methods.Own(provision, slot ?? 0, name))
+        Provision provision = provisions[definition];
+        foreach (ListedDescriptor own in channels.Methods.Own(provision, slot ?? 0, name))
         {
             Send(from, definition.Name, name, "held", own.Facts, own.Descriptor!, isOwned: false);
             return;
         }
-        if (Channels.Siblings.Find(definition.Name, slot, name) is not ({ } published, { } record))
+        if (channels.Siblings.Find(definition.Name, slot, name) is not ({ } published, { } record))
         {
-            string[] known = [.. Channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name), .. Channels.Siblings.Of(definition.Name).Select(p =>
+            string[] known = [.. channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name), .. channels.Siblings.Of(definition.Name).Select(p =>
                 p.Publication.Name)];
             from.Refuse(ControlNames.NoSuchDescriptor, new ErrorDetail { Name = name, Hint = Suggestion.Nearest(name, known.Distinct()),
                 Text = $"'{definition.Name}' has no descriptor '{name}'" });
             return;
         }
-        FileDescriptor? taken = host.Instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
+        FileDescriptor? taken = instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
             ? TakeOrRefuse(from, process, published.Number, LaneOf(service)) : Refuse(from, service);
         if (taken is null)
             return;
@@ -69,7 +68,7 @@ internal sealed class DescriptorFetch(SupervisorHost host)
 
     private void FetchNumber(ControlConnection from, ServiceState service, int? slot, int number)
     {
-        RunningInstance? instance = host.Instances.All
+        RunningInstance? instance = instances.All
             .Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
             .OrderByDescending(i => i.Generation).ThenBy(i => i.Slot).FirstOrDefault();
         FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number, LaneOf(service)) : Refuse(from, service);
@@ -118,12 +117,12 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     {
         if (isOwned)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, descriptor);
-        else if (ProcessDescriptors.Duplicate(descriptor, host.Parts.Lanes.Of(service), out Errno refused) is { } copy)
+        else if (ProcessDescriptors.Duplicate(descriptor, lanes.Of(service), out Errno refused) is { } copy)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, copy);
         else
             from.Refuse(ControlNames.LimitReached, new ErrorDetail { Text = $"cannot duplicate the descriptor: {refused.Text}" });
-        RunningInstance? holder = host.Instances.All.FirstOrDefault(i => i.Id.Service == service);
-        host.Notices.Report(new Notice.DescriptorSent(holder?.Id ?? new InstanceId(service, 0), holder?.Slot ?? 0, holder?.Generation ?? 0,
+        RunningInstance? holder = instances.All.FirstOrDefault(i => i.Id.Service == service);
+        notices.Report(new Notice.DescriptorSent(holder?.Id ?? new InstanceId(service, 0), holder?.Slot ?? 0, holder?.Generation ?? 0,
             holder?.Process?.Pid ?? 0, name, "operator", way, 0));
     }
 
@@ -131,12 +130,12 @@ internal sealed class DescriptorFetch(SupervisorHost host)
     private bool TryFind(string wanted, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ServiceState? service, out int? slot)
     {
         slot = null;
-        service = host.Core.Find(new ServiceName(wanted));
+        service = core.Find(new ServiceName(wanted));
         int dot = wanted.LastIndexOf('.');
         if (service is not null || dot <= 0 || !int.TryParse(wanted.AsSpan(dot + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
             return service is not null;
         slot = number;
-        service = host.Core.Find(new ServiceName(wanted[..dot]));
+        service = core.Find(new ServiceName(wanted[..dot]));
         return service is not null;
     }
 }

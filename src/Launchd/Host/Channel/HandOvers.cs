@@ -9,7 +9,7 @@ namespace Launchd.Host.Channel;
 /// What an instance gives to the one that takes its place, while both live. It waits here until the successor watches its channel and has
 /// room for it, and is closed when that one is over. A predecessor can fill this place, never the successor's channel.
 /// </summary>
-internal sealed class HandOvers(ChannelServer server) : IDisposable
+internal sealed class HandOvers(ChannelServer server, RunningInstances instances, EventFeed events) : IDisposable
 {
     private readonly Dictionary<InstanceId, Queue<Handed>> _waiting = [];
 
@@ -20,7 +20,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
             from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", $"HandOver takes 1 to {Limits.PacketDescriptorCount} descriptors"));
             return;
         }
-        if (from.Successor is not { } successor || server.Host.Instances.Find(successor) is null)
+        if (from.Successor is not { } successor || instances.Find(successor) is null)
         {
             from.Answer(server.Packet.Error("NotReady", ("text", "there is no successor")));
             return;
@@ -79,7 +79,7 @@ internal sealed class HandOvers(ChannelServer server) : IDisposable
 
     public void Progress(ChannelConnection from, long remaining)
     {
-        server.Host.Events.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
+        events.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
         from.Answer(ChannelPacket.Empty);
     }
 

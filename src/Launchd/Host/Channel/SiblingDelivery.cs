@@ -10,16 +10,15 @@ namespace Launchd.Host.Channel;
 /// How a sibling's descriptor is got: from the supervisor's own hands, by pidfd_getfd(2), and where the kernel refuses that, by asking the
 /// owner. What is sent was looked at after it was taken; the number in the owner's table is never trusted.
 /// </summary>
-internal sealed class SiblingDelivery(ChannelServer server)
+internal sealed class SiblingDelivery(
+    ChannelServer server, RunningInstances instances, NoticeReporter notices, SlowLanes lanes, Mailbox mailbox, Delays delays)
 {
     private readonly Dictionary<long, Ask> _asks = [];
     private long _askCount;
 
     private ChannelPacket Packet => server.Packet;
 
-    private SlowLane LaneOf(Publication published) => Host.Parts.Lanes.Of(published.Owner.Service);
-
-    private SupervisorHost Host => server.Host;
+    private SlowLane LaneOf(Publication published) => lanes.Of(published.Owner.Service);
 
     /// <summary>An owner answers what it was asked.</summary>
     public void Give(ChannelConnection from, long ask, ReceivedDescriptors descriptors)
@@ -35,7 +34,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
             return;
         }
         _ = _asks.Remove(ask);
-        Host.Parts.Delays.Cancel(asked);
+        delays.Cancel(asked);
         from.Answer(ChannelPacket.Empty);
         if (descriptors.Count == 0)
             asked.Order.Reply(Packet.Error("NoSuchDescriptor", ("name", asked.Published.Name), ("text", "its owner does not give it")));
@@ -49,7 +48,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
         foreach (Ask asked in _asks.Values.Where(a => a.Published.Owner == over).ToArray())
         {
             _ = _asks.Remove(asked.Id);
-            Host.Parts.Delays.Cancel(asked);
+            delays.Cancel(asked);
             asked.Order.Reply(Packet.Error("NotReady", ("service", over.Service.Text), ("text", "the instance that was asked has ended")));
         }
     }
@@ -57,7 +56,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     /// <summary>It is there: got in the first of the ways that works.</summary>
     public void Serve(SiblingOrder order, Publication published, PublishedDescriptor record)
     {
-        if (Host.Instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
+        if (instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
         {
             order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
             return;
@@ -132,7 +131,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
             return;
         Ask asked = new(++_askCount, order, published);
         _asks.Add(asked.Id, asked);
-        Host.Parts.Delays.After(Limits.GivePatience, asked, () =>
+        delays.After(Limits.GivePatience, asked, () =>
         {
             if (_asks.Remove(asked.Id))
                 RefuseByKernel(order, call, refused, $"{cause} (it watches, but did not give it within {Limits.GivePatience.TotalSeconds:0} s)");
@@ -178,7 +177,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
             order.Reply(Packet.Error("LimitReached", ("limit", "descriptors that are being opened and closed for the owner")));
             return;
         }
-        Host.Parts.Delays.After(Limits.GivePatience, opening, () =>
+        delays.After(Limits.GivePatience, opening, () =>
         {
             opening.IsOver = true;
             RefuseByKernel(order, "open", Errno.ETIMEDOUT, $"its file system has not answered within {Limits.GivePatience.TotalSeconds:0} s");
@@ -187,7 +186,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
         void Open(Opening opening)
         {
             FileDescriptor? opened = ProcessDescriptors.Reopen(mine, order.ForWriting, rights, lane, out Errno refused);
-            Host.Parts.Mailbox.Post(() =>
+            mailbox.Post(() =>
             {
                 mine.Dispose();
                 if (opening.IsOver)
@@ -195,7 +194,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
                     opened?.Dispose();
                     return;
                 }
-                Host.Parts.Delays.Cancel(opening);
+                delays.Cancel(opening);
                 AnswerReopened(order, published, opened, refused);
             });
         }
@@ -204,7 +203,7 @@ internal sealed class SiblingDelivery(ChannelServer server)
     /// <summary>With the rights of its owner, which is a child of ours: so its number is its own until the loop has reaped it.</summary>
     private void ReopenOfOwner(SiblingOrder order, Publication published, FileDescriptor sourceTaken)
     {
-        RunningInstance? owner = Host.Instances.Find(published.Owner);
+        RunningInstance? owner = instances.Find(published.Owner);
         if (owner is { Process: { } process, MainEnded: false } && ProcessDescriptors.RightsOf(process.Pid) is { } rights)
         {
             Reopen(order, published, sourceTaken, isOwned: true, rights);
@@ -274,8 +273,8 @@ internal sealed class SiblingDelivery(ChannelServer server)
     {
         if (!ChannelServer.MayReport(order.From, out long skipped))
             return;
-        int pid = Host.Instances.Find(published.Owner)?.Process?.Pid ?? 0;
-        Host.Notices.Report(new Notice.DescriptorSent(published.Owner, published.Slot, published.Generation, pid, published.Name,
+        int pid = instances.Find(published.Owner)?.Process?.Pid ?? 0;
+        notices.Report(new Notice.DescriptorSent(published.Owner, published.Slot, published.Generation, pid, published.Name,
             order.From.Instance.Label, way, skipped));
     }
 

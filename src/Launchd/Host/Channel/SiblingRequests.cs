@@ -13,16 +13,29 @@ namespace Launchd.Host.Channel;
 internal sealed class SiblingRequests : IDisposable
 {
     private readonly ChannelServer _server;
+    private readonly Supervisor _core;
+    private readonly RunningInstances _instances;
+    private readonly Provisions _provisions;
+    private readonly NoticeReporter _notices;
+    private readonly SlowLanes _lanes;
+    private readonly Delays _delays;
     private readonly Siblings _siblings;
     private readonly Dictionary<long, PublishedDescriptor> _published = [];
     private readonly Dictionary<long, (WaitingRequest Waiting, SiblingOrder Order)> _waiting = [];
     private readonly SiblingDelivery _delivery;
 
-    public SiblingRequests(ChannelServer server)
+    public SiblingRequests(ChannelServer server, Supervisor core, RunningInstances instances, Provisions provisions, NoticeReporter notices,
+        SlowLanes lanes, Mailbox mailbox, Delays delays)
     {
         _server = server;
+        _core = core;
+        _instances = instances;
+        _provisions = provisions;
+        _notices = notices;
+        _lanes = lanes;
+        _delays = delays;
         _siblings = new Siblings(RankOf);
-        _delivery = new SiblingDelivery(server);
+        _delivery = new SiblingDelivery(server, instances, notices, lanes, mailbox, delays);
     }
 
     /// <summary>All publications of a service, for those who look.</summary>
@@ -34,7 +47,6 @@ internal sealed class SiblingRequests : IDisposable
         _siblings.Find(default, service, slot, name) is { } found ? (found, _published[found.Id]) : null;
 
     private ChannelPacket Packet => _server.Packet;
-    private SupervisorHost Host => _server.Host;
 
     public void Publish(ChannelConnection from, in ChannelRequest request, int senderPid)
     {
@@ -44,7 +56,7 @@ internal sealed class SiblingRequests : IDisposable
             from.Answer(ChannelMethods.BadRequest(Packet, "number", "only the main process publishes: the number is one of its own table"));
             return;
         }
-        using FileDescriptor? taken = ProcessDescriptors.Take(process, request.Number, Host.Parts.Lanes.Of(instance.Id.Service), out Errno refused);
+        using FileDescriptor? taken = ProcessDescriptors.Take(process, request.Number, _lanes.Of(instance.Id.Service), out Errno refused);
         if (refused == Errno.EBADF)
         {
             from.Answer(ChannelMethods.BadRequest(Packet, "number", $"descriptor {request.Number} is not open"));
@@ -78,7 +90,7 @@ internal sealed class SiblingRequests : IDisposable
         {
             if (_waiting.Remove(waiting.Id, out (WaitingRequest Waiting, SiblingOrder Order) served))
             {
-                Host.Parts.Delays.Cancel(waiting);
+                _delays.Cancel(waiting);
                 _delivery.Serve(served.Order, published, _published[published.Id]);
             }
         }
@@ -98,17 +110,17 @@ internal sealed class SiblingRequests : IDisposable
 
     public void Request(ChannelConnection from, in ChannelRequest request)
     {
-        ServiceState asking = Host.Core.Find(from.Instance.Id.Service)!;
-        if (Host.Core.Find(new Model.ServiceName(request.Service)) is not { } owner)
+        ServiceState asking = _core.Find(from.Instance.Id.Service)!;
+        if (_core.Find(new Model.ServiceName(request.Service)) is not { } owner)
         {
-            string? hint = Suggestion.Nearest(request.Service, Host.Core.Services.Select(s => s.Definition.Name.Text));
+            string? hint = Suggestion.Nearest(request.Service, _core.Services.Select(s => s.Definition.Name.Text));
             from.Answer(Packet.Error("NoSuchService", ("name", request.Service), ("hint", hint)));
             return;
         }
         if (SharingPolicy.WhyDenied(asking.Definition, owner.Definition, request.Name) is { } rule)
         {
             if (ChannelServer.MayReport(from, out long skipped))
-                Host.Notices.Report(new Notice.DescriptorDenied(owner.Definition.Name, request.Name, from.Instance.Label, rule, skipped));
+                _notices.Report(new Notice.DescriptorDenied(owner.Definition.Name, request.Name, from.Instance.Label, rule, skipped));
             from.Answer(Packet.Error("Denied", ("rule", rule)));
             return;
         }
@@ -123,8 +135,8 @@ internal sealed class SiblingRequests : IDisposable
     /// <summary>What siblings have published and an instance may have.</summary>
     public IEnumerable<ListedDescriptor> Askable(ChannelConnection from)
     {
-        Model.ServiceDefinition asking = Host.Core.Find(from.Instance.Id.Service)!.Definition;
-        foreach (ServiceState owner in Host.Core.Services)
+        Model.ServiceDefinition asking = _core.Find(from.Instance.Id.Service)!.Definition;
+        foreach (ServiceState owner in _core.Services)
         {
             if (!SharingPolicy.Knows(asking, owner.Definition))
                 continue;
@@ -151,7 +163,7 @@ internal sealed class SiblingRequests : IDisposable
         foreach (WaitingRequest waiting in unanswered)
         {
             _ = _waiting.Remove(waiting.Id);
-            Host.Parts.Delays.Cancel(waiting);
+            _delays.Cancel(waiting);
         }
         _delivery.Forget(over);
     }
@@ -163,7 +175,7 @@ internal sealed class SiblingRequests : IDisposable
         {
             _ = _siblings.StopWaiting(waiting);
             _ = _waiting.Remove(waiting.Id);
-            Host.Parts.Delays.Cancel(waiting);
+            _delays.Cancel(waiting);
             order.Reply(Packet.Error("ShuttingDown"));
         }
     }
@@ -196,7 +208,7 @@ internal sealed class SiblingRequests : IDisposable
                 return new PublishedDescriptor(facts, own.Descriptor, null);
         }
         return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous
-            ? new FileDescriptor(taken.ReleaseNumber(), Host.Parts.Lanes.Of(instance.Id.Service)) : null);
+            ? new FileDescriptor(taken.ReleaseNumber(), _lanes.Of(instance.Id.Service)) : null);
     }
 
     /// <summary>Descriptors that are held to know again what a service has published.</summary>
@@ -222,7 +234,7 @@ internal sealed class SiblingRequests : IDisposable
     {
         if (order.Mode == "direct")
             return false;
-        foreach (ListedDescriptor own in _server.Methods.Own(Host.Parts.Descriptors.Provisions[owner.Definition], slot, order.Name))
+        foreach (ListedDescriptor own in _server.Methods.Own(_provisions[owner.Definition], slot, order.Name))
         {
             Instance? holder = owner.Slots.FirstOrDefault(s => s.Slot == slot)?.Instance;
             InstanceId id = holder?.Id ?? new InstanceId(owner.Definition.Name, 0);
@@ -238,12 +250,12 @@ internal sealed class SiblingRequests : IDisposable
 
     /// <summary>What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.</summary>
     private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
-        holder is not null && Host.Instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
-            && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : Host.Parts.Descriptors.Provisions[owner.Definition].User.Credentials;
+        holder is not null && _instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
+            && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : _provisions[owner.Definition].User.Credentials;
 
     private void WaitOrRefuse(SiblingOrder order, ServiceState owner, int? slot, in ChannelRequest request)
     {
-        if (request.Wait > 0 && Host.Core.Frame.Shutdown is not null)
+        if (request.Wait > 0 && _core.Frame.Shutdown is not null)
         {
             order.Reply(Packet.Error("ShuttingDown"));
             return;
@@ -258,10 +270,10 @@ internal sealed class SiblingRequests : IDisposable
         order.From.Instance.HasSpoken = true;
         WaitingRequest waiting = _siblings.Wait(order.From.Instance.Id, owner.Definition.Name, slot, order.Name);
         _waiting.Add(waiting.Id, (waiting, order));
-        Host.Parts.Delays.After(TimeSpan.FromMicroseconds(request.Wait), waiting, () =>
+        _delays.After(TimeSpan.FromMicroseconds(request.Wait), waiting, () =>
         {
             if (_siblings.StopWaiting(waiting) && _waiting.Remove(waiting.Id))
-                RefuseMissing(order, Host.Core.Find(waiting.Service) ?? owner);
+                RefuseMissing(order, _core.Find(waiting.Service) ?? owner);
         });
     }
 
