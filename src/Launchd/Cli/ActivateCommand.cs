@@ -106,7 +106,9 @@ internal static class ActivateCommand
                 ServiceDefinition service = definition.Services[0];
                 ServiceName? exitWith = options.Accept || watcher is not null ? null : service.Name;
                 ActivateSession? session = null;
-                int code = SupervisorRun.Run(definition, [], exitWith, source: null, host => session = new ActivateSession(host, watcher, HasColour(context)));
+                int code = SupervisorRun.Run(definition, [], exitWith, source: null,
+                    host => session = new ActivateSession(service, watcher, HasColour(context), host.Core, host.Events, host.Parts.Descriptors, host.Listeners,
+                        host.Signals, host.Parts.Journal, host.Parts.Loop, host.Parts.Delays));
                 return session?.ExecFailure is { } failure ? failure : code;
             }
             finally

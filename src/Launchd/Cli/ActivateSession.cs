@@ -17,8 +17,14 @@ internal sealed unsafe class ActivateSession : IDisposable
     /// <summary>Editors and compilers write several files in a row: the program starts anew when they have been quiet for so long.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(100);
 
-    private readonly SupervisorHost _host;
     private readonly ServiceDefinition _service;
+    private readonly Supervisor _core;
+    private readonly EventFeed _events;
+    private readonly DescriptorTable _descriptors;
+    private readonly ServiceListeners _listeners;
+    private readonly Journal _journal;
+    private readonly EventLoop _loop;
+    private readonly Delays _delays;
     private readonly FileWatcher? _watcher;
     private readonly bool _hasColour;
     private readonly string _home = Environment.CurrentDirectory;
@@ -31,20 +37,35 @@ internal sealed unsafe class ActivateSession : IDisposable
     private bool _isRestarting;
     private long _restarts;
 
-    /// <param name="host">Of the one service; nothing runs yet.</param>
+    /// <param name="service">The one; nothing runs yet.</param>
     /// <param name="watcher">Borrowed. Null: files are not watched.</param>
     /// <param name="hasColour">Whether standard error shows colours.</param>
-    public ActivateSession(SupervisorHost host, FileWatcher? watcher, bool hasColour)
+    /// <param name="core">Knows what runs.</param>
+    /// <param name="events">Told when the program is to start anew, and when the terminal is gone.</param>
+    /// <param name="descriptors">What the program is given.</param>
+    /// <param name="listeners">Of the service.</param>
+    /// <param name="signals">Tell when the terminal is gone.</param>
+    /// <param name="journal">What happens.</param>
+    /// <param name="loop">Watches the files.</param>
+    /// <param name="delays">Of the loop.</param>
+    public ActivateSession(ServiceDefinition service, FileWatcher? watcher, bool hasColour, Supervisor core, EventFeed events, DescriptorTable descriptors,
+        ServiceListeners listeners, SupervisorSignals signals, Journal journal, EventLoop loop, Delays delays)
     {
-        _host = host;
-        _service = host.Configuration.Definition.Services[0];
+        _service = service;
+        _core = core;
+        _events = events;
+        _descriptors = descriptors;
+        _listeners = listeners;
+        _journal = journal;
+        _loop = loop;
+        _delays = delays;
         _watcher = watcher;
         _hasColour = hasColour;
-        host.OnHangUp = () => host.Events.Feed(new Event.ShutdownAsked("the terminal is gone", IsImmediate: false));
+        signals.OnHangUp = () => _events.Feed(new Event.ShutdownAsked("the terminal is gone", IsImmediate: false));
         Greet();
-        host.Parts.Journal.Added += Tell;
+        _journal.Added += Tell;
         if (watcher is not null)
-            _ = host.Loop.Watch(watcher.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Look());
+            _ = _loop.Watch(watcher.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Look());
     }
 
     /// <summary>As shells have it: 127 for a program that is not there, 126 for one that cannot be executed. Null: it ran.</summary>
@@ -52,23 +73,23 @@ internal sealed unsafe class ActivateSession : IDisposable
 
     public void Dispose()
     {
-        _host.Parts.Journal.Added -= Tell;
+        _journal.Added -= Tell;
         if (_watcher is not null)
-            _host.Loop.Unwatch(_watcher.Descriptor);
+            _loop.Unwatch(_watcher.Descriptor);
         if (_pause is { } pause)
-            _host.Parts.Delays.Cancel(pause);
+            _delays.Cancel(pause);
     }
 
     private void Greet()
     {
         int number = 3;
-        foreach ((ListenerDefinition definition, var opened) in _host.Parts.Descriptors.Listeners)
+        foreach ((ListenerDefinition definition, var opened) in _descriptors.Listeners)
         {
             string place = _service.Start == StartKind.Connection || _service.Input is InputSource.Socket ? ""
                 : definition.Name == "unknown" ? $"descriptor {number++}" : $"descriptor {number++}, {definition.Name}";
             Say("listening", $"{opened[0].Address}{(place.Length > 0 ? Faint($"  ({place})") : "")}", "32");
         }
-        foreach ((FileDefinition file, _) in _host.Parts.Descriptors.Files)
+        foreach ((FileDefinition file, _) in _descriptors.Files)
             Say("file", file.Key + Faint($"  (descriptor {number++})"), "32");
         if (_watcher is { } watcher)
             Say("watching", $"{watcher.DirectoryCount} {(watcher.DirectoryCount == 1 ? "directory" : "directories")}", "32");
@@ -81,7 +102,7 @@ internal sealed unsafe class ActivateSession : IDisposable
         switch (entry.What)
         {
             case Notice.Activated e:
-                _askedAt = _host.Listeners.AddressOf(e.Of, e.ListenerIndex) is { } key ? AddressOf(key) : null;
+                _askedAt = _listeners.AddressOf(e.Of, e.ListenerIndex) is { } key ? AddressOf(key) : null;
                 break;
             case Notice.Spawned e:
                 _wasStarted = true;
@@ -105,18 +126,18 @@ internal sealed unsafe class ActivateSession : IDisposable
             case Notice.ActivationPaused e when _watcher is null:
                 Say("pausing", $"for {Spans.Show(e.Pause)}: {e.Reason}", "33");
                 break;
-            case Notice.Shutdown when _host.Core.Services[0].HasLiveInstance:
+            case Notice.Shutdown when _core.Services[0].HasLiveInstance:
                 Say("stopping", $"{_service.Name}{Faint("  (Ctrl-C again: at once)")}", "33");
                 break;
         }
     }
 
     private string AndThen() =>
-        _watcher is not null && !_isRestarting && _host.Core.Frame.Shutdown is null ? Faint("; waits for a change") : "";
+        _watcher is not null && !_isRestarting && _core.Frame.Shutdown is null ? Faint("; waits for a change") : "";
 
     private string AddressOf(string key)
     {
-        (_, var opened) = _host.Parts.Descriptors[key];
+        (_, var opened) = _descriptors[key];
         return opened[0].Address;
     }
 
@@ -126,9 +147,9 @@ internal sealed unsafe class ActivateSession : IDisposable
             return;
         _changed = changed;
         if (_pause is { } before)
-            _host.Parts.Delays.Cancel(before);
+            _delays.Cancel(before);
         _pause = new object();
-        _host.Parts.Delays.After(Quiet, _pause, Restart);
+        _delays.After(Quiet, _pause, Restart);
     }
 
     private void Restart()
@@ -137,11 +158,11 @@ internal sealed unsafe class ActivateSession : IDisposable
         string changed = Path.GetRelativePath(_home, _changed!);
         _changed = null;
         // Before the first traffic there is nothing to start anew: the program will be read then.
-        if (!_wasStarted || _host.Core.Frame.Shutdown is not null)
+        if (!_wasStarted || _core.Frame.Shutdown is not null)
             return;
         _isRestarting = true;
         Say("changed", TerminalText.Escape(changed), "36");
-        _host.Events.Feed(new Event.Requested(new RequestId(--_restarts), Verb.Restart, [_service.Name]));
+        _events.Feed(new Event.Requested(new RequestId(--_restarts), Verb.Restart, [_service.Name]));
     }
 
     private string Faint(string text) => _hasColour ? $"\e[2m{text}\e[0m" : text;

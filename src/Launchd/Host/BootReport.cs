@@ -1,6 +1,7 @@
 using System.Text;
 using Launchd.Config;
 using Launchd.Core;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host;
@@ -14,17 +15,26 @@ internal sealed class BootReport
     // What is allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
     private const long MemoryPerListener = 2 << 10, MemoryPerService = 4 << 10, MemoryPerStart = 12 << 10;
 
-    private readonly SupervisorHost _host;
+    private readonly AdoptedConfiguration _configuration;
+    private readonly Supervisor _core;
+    private readonly LogPump _pump;
+    private readonly Moment _startedAt;
     private readonly CollectorPause _pause;
     private int _upCount;
 
-    /// <param name="host">Boots.</param>
+    /// <param name="configuration">Whose services come up.</param>
+    /// <param name="core">Knows which have.</param>
+    /// <param name="pump">Where the report goes.</param>
+    /// <param name="startedAt">When the supervisor began.</param>
     /// <param name="pause">Of <see cref="PauseFor"/>; ended by <see cref="Collect"/>.</param>
-    public BootReport(SupervisorHost host, CollectorPause pause)
+    public BootReport(AdoptedConfiguration configuration, Supervisor core, LogPump pump, Moment startedAt, CollectorPause pause)
     {
-        _host = host;
+        _configuration = configuration;
+        _core = core;
+        _pump = pump;
+        _startedAt = startedAt;
         _pause = pause;
-        _pause.Expect(StartBytes(host.Configuration.Definition));
+        _pause.Expect(StartBytes(configuration.Definition));
     }
 
     /// <summary>
@@ -46,7 +56,7 @@ internal sealed class BootReport
     /// <summary>Whether every service that is wanted has been ready, listens, has done its work, or has failed.</summary>
     public bool IsOver()
     {
-        IReadOnlyList<ServiceState> services = _host.Core.Services;
+        IReadOnlyList<ServiceState> services = _core.Services;
         // Those before have come up; a reload meanwhile may have taken some away.
         for (_upCount = Math.Min(_upCount, services.Count); _upCount < services.Count; _upCount++)
         {
@@ -74,14 +84,13 @@ internal sealed class BootReport
     /// <summary>Every service has come up, or failed.</summary>
     public void Write()
     {
-        SupervisorHost host = _host;
         OwesCollection = true;
-        SupervisorDefinition definition = host.Configuration.Definition;
+        SupervisorDefinition definition = _configuration.Definition;
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
-        string after = Spans.Show(HostClock.Now - host.Parts.StartedAt);
-        string[] failed = [.. host.Core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted).Select(s => s.Definition.Name.Text)];
+        string after = Spans.Show(HostClock.Now - _startedAt);
+        string[] failed = [.. _core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted).Select(s => s.Definition.Name.Text)];
         string text = failed.Length == 0 ? $"ready in {after}\n" : $"up after {after}, but not: {string.Join(", ", failed)}\n";
-        host.Parts.Pump.Print(Encoding.UTF8.GetBytes(text));
+        _pump.Print(Encoding.UTF8.GetBytes(text));
     }
 }

@@ -6,6 +6,7 @@ using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Channel;
 using Launchd.Linux;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -20,9 +21,14 @@ internal sealed class ControlConnection : IControlPlace
     private const int MostWaitingBytes = 64 << 10;
     private static readonly JsonReaderOptions Strict = new() { MaxDepth = 32 };
 
-    private readonly SupervisorHost _host;
     private readonly ControlMethods _methods;
     private readonly FileDescriptor _socket;
+    private readonly SlowLane _lane;
+    private readonly EventLoop _loop;
+    private readonly LoopOrders _orders;
+    private readonly Mailbox _mailbox;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
     private readonly Action<ControlConnection> _onClose;
     private byte[] _input = new byte[4096];
     private int _inputCount;
@@ -39,15 +45,30 @@ internal sealed class ControlConnection : IControlPlace
     // The call that is under way wants no answer.
     private bool _isOneway;
 
-    public ControlConnection(
-        SupervisorHost host, ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, Action<ControlConnection> onClose)
+    /// <param name="methods">What can be asked for.</param>
+    /// <param name="peer">Who asks.</param>
+    /// <param name="socketTaken">The connection.</param>
+    /// <param name="lane">For what it sends that may linger.</param>
+    /// <param name="loop">Watches it.</param>
+    /// <param name="orders">Where it says that it has something to send at the end of the turn.</param>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    /// <param name="onClose">Called once, when it is closed.</param>
+    public ControlConnection(ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, LoopOrders orders,
+        Mailbox mailbox, Counters counters, ILogger logger, Action<ControlConnection> onClose)
     {
-        _host = host;
         Peer = peer;
         _methods = methods;
         _socket = socketTaken;
+        _lane = lane;
+        _loop = loop;
+        _orders = orders;
+        _mailbox = mailbox;
+        _counters = counters;
+        _logger = logger;
         _onClose = onClose;
-        if (host.Loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Control, OnReady) != Errno.None)
+        if (loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Control, OnReady) != Errno.None)
             Close();
     }
 
@@ -64,8 +85,6 @@ internal sealed class ControlConnection : IControlPlace
     public PlaceRank Rank => _outputCount > 0 ? PlaceRank.Unread
         : _isBusy ? (IsFollowing ? PlaceRank.Follows : PlaceRank.Waits)
         : _inputCount > 0 ? PlaceRank.Half : PlaceRank.Idle;
-
-    private SlowLane Lane => Peer.IsOwner ? _host.Parts.Lanes.Owners : _host.Parts.Lanes.Operators;
 
     /// <summary>Bytes that the peer has not read yet.</summary>
     public int PendingBytes => _outputCount;
@@ -121,8 +140,8 @@ internal sealed class ControlConnection : IControlPlace
         if (_isClosed)
             return;
         _isClosed = true;
-        _host.Loop.Unwatch(_socket);
-        Lane.CloseQueue(_socket);
+        _loop.Unwatch(_socket);
+        _lane.CloseQueue(_socket);
         _attached?.Dispose();
         Closed?.Invoke();
         _onClose(this);
@@ -144,14 +163,14 @@ internal sealed class ControlConnection : IControlPlace
         {
             if (_input.Length >= MostInputBytes)
             {
-                _host.Counters.Count("control-messages-too-long");
+                _counters.Count("control-messages-too-long");
                 Close();
                 return;
             }
             Array.Resize(ref _input, _input.Length * 2);
         }
         // No call takes descriptors. They are received all the same: what nobody receives is closed in this very call, and may linger.
-        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), Lane);
+        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), _lane);
         if (received.Outcome == ReceiveOutcome.WouldBlock)
             return;
         if (received.Outcome != ReceiveOutcome.Message)
@@ -159,9 +178,9 @@ internal sealed class ControlConnection : IControlPlace
             Close();
             return;
         }
-        if (received.Descriptors.Count > 0 && Lane.IsFull)
+        if (received.Descriptors.Count > 0 && _lane.IsFull)
         {
-            _host.Counters.Count("control-descriptors-not-closed");
+            _counters.Count("control-descriptors-not-closed");
             Close();
             return;
         }
@@ -181,7 +200,7 @@ internal sealed class ControlConnection : IControlPlace
             _inputCount -= end + 1;
             if (fault is { Parameter: not "parameters" })
             {
-                _host.Counters.Count("control-messages-unreadable");
+                _counters.Count("control-messages-unreadable");
                 Close();
                 return;
             }
@@ -194,7 +213,7 @@ internal sealed class ControlConnection : IControlPlace
         }
         // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
         if (!_isBusy && !_isClosed && _input.AsSpan(0, _inputCount).Contains((byte)0))
-            _host.Parts.Mailbox.Post(TakeCalls);
+            _mailbox.Post(TakeCalls);
     }
 
     /// <summary>Answers a call whose answer had to be found out first: what throws ends this connection, as within the call.</summary>
@@ -216,8 +235,8 @@ internal sealed class ControlConnection : IControlPlace
         catch (Exception defect)
         {
             // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
-            _host.Counters.Count("control-calls-failed");
-            SupervisorLog.EffectFailed(_host.Parts.Logger, method, defect);
+            _counters.Count("control-calls-failed");
+            SupervisorLog.EffectFailed(_logger, method, defect);
             Close();
         }
     }
@@ -246,7 +265,7 @@ internal sealed class ControlConnection : IControlPlace
     {
         _isBusy = IsFollowing = false;
         if (!_isClosed && _inputCount > 0)
-            _host.Parts.Mailbox.Post(TakeCalls);
+            _mailbox.Post(TakeCalls);
     }
 
     private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues, bool mayWait = false)
@@ -269,7 +288,7 @@ internal sealed class ControlConnection : IControlPlace
         Append(message.GetBuffer().AsSpan(0, (int)message.Length));
         if (_outputCount > MostOutputBytes)
         {
-            _host.Counters.Count("control-readers-too-slow");
+            _counters.Count("control-readers-too-slow");
             Close();
             return;
         }
@@ -279,7 +298,7 @@ internal sealed class ControlConnection : IControlPlace
             return;
         }
         if (!_isFlushDue)
-            _host.Orders.AtEndOfTurn(FlushDue);
+            _orders.AtEndOfTurn(FlushDue);
         _isFlushDue = true;
     }
 
@@ -333,7 +352,7 @@ internal sealed class ControlConnection : IControlPlace
         if (mustWait != _isWriting)
         {
             _isWriting = mustWait;
-            _host.Loop.Change(_socket, mustWait ? IoReadiness.Readable | IoReadiness.Writable : IoReadiness.Readable);
+            _loop.Change(_socket, mustWait ? IoReadiness.Readable | IoReadiness.Writable : IoReadiness.Readable);
         }
         if (mustWait || OnDrained is not { } drained)
             return;

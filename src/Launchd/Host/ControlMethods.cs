@@ -19,7 +19,12 @@ internal sealed class ControlMethods : IDisposable
     private const int LinesPerAnswer = 64;
     private const int AnswerBytes = 4 << 20;
 
-    private readonly SupervisorHost _host;
+    private readonly Supervisor _core;
+    private readonly EventFeed _events;
+    private readonly Reloads _reloads;
+    private readonly ServiceListeners _listeners;
+    private readonly LogPump _pump;
+    private readonly Journal _journal;
     private readonly StatusReporter _reporter;
     private readonly DescriptorLooks _looks;
     private readonly Channel.DescriptorFetch _fetch;
@@ -28,15 +33,19 @@ internal sealed class ControlMethods : IDisposable
     private long _requests;
     private readonly List<ControlConnection> _shutdownCallers = [];
 
-    public ControlMethods(SupervisorHost host)
+    public ControlMethods(Supervisor core, EventFeed events, Reloads reloads, ServiceListeners listeners, LogPump pump, Journal journal,
+        StatusReporter reporter, DescriptorLooks looks, Channel.DescriptorFetch fetch)
     {
-        _host = host;
-        _reporter = new StatusReporter(host.Configuration, host.Core, host.Instances, host.Parts.Descriptors, host.Kept, host.Channels, host.Parts.Pump,
-            host.Parts.Journal, host.Counters, host.Parts.StartedAt);
-        _looks = new DescriptorLooks(host.Parts.Mailbox, host.Parts.Delays);
-        _fetch = new Channel.DescriptorFetch(host.Core, host.Instances, host.Parts.Descriptors.Provisions, host.Channels, host.Parts.Lanes, host.Notices);
-        host.Effects.OnReply = Reply;
-        host.Parts.Journal.Added += Publish;
+        _core = core;
+        _events = events;
+        _reloads = reloads;
+        _listeners = listeners;
+        _pump = pump;
+        _journal = journal;
+        _reporter = reporter;
+        _looks = looks;
+        _fetch = fetch;
+        journal.Added += Publish;
     }
 
     public void Call(ControlConnection from, ControlCall call)
@@ -66,8 +75,8 @@ internal sealed class ControlMethods : IDisposable
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
             case "Fetch": _fetch.Fetch(from, Read(call, ControlJson.Default.FetchRequest)); break;
-            case "Reload": ReloadMethods.Reload(_host.Reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
-            case "Plan": ReloadMethods.Plan(_host.Reloads, _host.Configuration.Source?.FilePath, from, Read(call, ControlJson.Default.PlanRequest)); break;
+            case "Reload": ReloadMethods.Reload(_reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
+            case "Plan": ReloadMethods.Plan(_reloads, from, Read(call, ControlJson.Default.PlanRequest)); break;
             case "Upgrade":
                 from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
@@ -77,7 +86,7 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
-    public void Dispose() => _host.Parts.Journal.Added -= Publish;
+    public void Dispose() => _journal.Added -= Publish;
 
     private static T Read<T>(ControlCall call, JsonTypeInfo<T> type)
         where T : class
@@ -119,7 +128,7 @@ internal sealed class ControlMethods : IDisposable
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "services", Text = "name the services, or ask for all" });
             return;
         }
-        if (_host.Core.Frame.Shutdown is not null && verb is Verb.Start or Verb.Restart)
+        if (_core.Frame.Shutdown is not null && verb is Verb.Start or Verb.Restart)
         {
             from.Refuse(ControlNames.ShuttingDown, new ErrorDetail { Text = "the supervisor is shutting down" });
             return;
@@ -159,16 +168,16 @@ internal sealed class ControlMethods : IDisposable
             _waiting.Add(id, waiting);
             from.Closed += () => Forget(id);
         }
-        _host.Events.Feed(new Event.Requested(id, verb, names, signal)
+        _events.Feed(new Event.Requested(id, verb, names, signal)
         {
             Count = request.Count,
             Update = request.Update switch { "replace" => UpdateKind.Replace, "overlap" => UpdateKind.Overlap, _ => null },
         });
         if (!request.Wait)
         {
-            _host.Events.Feed(new Event.ClientLeft(id));
+            _events.Feed(new Event.ClientLeft(id));
             ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true,
-                State = StatusReporter.Word(_host.Core.Find(n)!.PublicState), Text = "accepted" })];
+                State = StatusReporter.Word(_core.Find(n)!.PublicState), Text = "accepted" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
         }
     }
@@ -184,10 +193,11 @@ internal sealed class ControlMethods : IDisposable
     private void Forget(RequestId id)
     {
         if (_waiting.Remove(id))
-            _host.Events.Feed(new Event.ClientLeft(id));
+            _events.Feed(new Event.ClientLeft(id));
     }
 
-    private void Reply(RequestId id, ImmutableArray<Outcome> outcomes)
+    /// <summary>The core answers an order.</summary>
+    public void Reply(RequestId id, ImmutableArray<Outcome> outcomes)
     {
         if (!_waiting.Remove(id, out Waiting? waiting))
             return;
@@ -212,9 +222,9 @@ internal sealed class ControlMethods : IDisposable
     private void TailOf(Outcome outcome, Action<string[]> then)
     {
         InstanceId instance = outcome.Failed!.Value;
-        ServiceState? state = _host.Core.Find(outcome.Service);
+        ServiceState? state = _core.Find(outcome.Service);
         int slot = outcome.FailedSlot ?? state?.Slots.FirstOrDefault(s => s.Phase is SlotPhase.Failed or SlotPhase.BackingOff)?.Slot ?? 0;
-        _host.Parts.Pump.Flush(instance.Number, () => _host.Parts.Pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
+        _pump.Flush(instance.Number, () => _pump.TailOfInstance(outcome.Service.Text, slot, instance.Number, 10, then));
     }
 
     private static ServiceResult ToResult(Outcome outcome, string[]? output) => new()
@@ -235,12 +245,12 @@ internal sealed class ControlMethods : IDisposable
         int count = Math.Clamp(request.Lines, 0, MostLogLines);
         if (!request.Follow || !call.More)
         {
-            _host.Parts.Pump.Tail(only, count, lines => Tell(from, lines, 0, call.More));
+            _pump.Tail(only, count, lines => Tell(from, lines, 0, call.More));
             return;
         }
         LogFollower? follower = null;
         from.IsFollowing = true;
-        follower = _host.Parts.Pump.Follow(only, count, (lines, lost) =>
+        follower = _pump.Follow(only, count, (lines, lost) =>
         {
             from.Continue(new LogsReply(lines, lost), ControlJson.Default.LogsReply);
             if (from.IsClosed)
@@ -284,7 +294,7 @@ internal sealed class ControlMethods : IDisposable
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
     {
         bool follow = from.IsFollowing = request.Follow && call.More;
-        Tell(from, 0, follow ? long.MaxValue : _host.Parts.Journal.Count, follow);
+        Tell(from, 0, follow ? long.MaxValue : _journal.Count, follow);
     }
 
     /// <summary>
@@ -295,7 +305,7 @@ internal sealed class ControlMethods : IDisposable
     {
         while (!to.IsClosed)
         {
-            JournalEntry[] batch = _host.Parts.Journal.Read(next, end, EventsPerAnswer, out long lost);
+            JournalEntry[] batch = _journal.Read(next, end, EventsPerAnswer, out long lost);
             if (batch.Length == 0 && lost == 0)
                 break;
             WriteEvents(to, batch, lost, continues: true);
@@ -339,7 +349,7 @@ internal sealed class ControlMethods : IDisposable
 
     private void Progress(ServiceName service, Notice notice)
     {
-        if (_waiting.Count == 0 || _host.Core.Find(service) is null || StateAfter(notice) is not { } progress)
+        if (_waiting.Count == 0 || _core.Find(service) is null || StateAfter(notice) is not { } progress)
             return;
         foreach (Waiting waiting in _waiting.Values.ToArray())
         {
@@ -349,7 +359,7 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>What a new instance that is ready still has to show.</summary>
-    private string? ProofOf(Notice.Ready ready) => _host.Core.Find(ready.Instance.Service)?.Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout
+    private string? ProofOf(Notice.Ready ready) => _core.Find(ready.Instance.Service)?.Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout
         && rollout.Generation == ready.Generation ? $"generation {ready.Generation} proves itself for {Spans.Show(rollout.Prove)}" : null;
 
     private ServiceProgress? StateAfter(Notice notice) => notice switch
@@ -373,7 +383,7 @@ internal sealed class ControlMethods : IDisposable
             json.WriteStartObject();
             json.WriteStartArray("events");
             foreach (JournalEntry entry in entries)
-                Journal.Write(json, entry, _host.Listeners.AddressOf);
+                Journal.Write(json, entry, _listeners.AddressOf);
             json.WriteEndArray();
             json.WriteNumber("lost", lost);
             json.WriteEndObject();
@@ -385,22 +395,22 @@ internal sealed class ControlMethods : IDisposable
     {
         _shutdownCallers.Add(from);
         from.Closed += () => _shutdownCallers.Remove(from);
-        _host.Events.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
+        _events.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
     }
 
     /// <summary>Everything has ended: tells all who asked for it.</summary>
     public void AnswerShutdown()
     {
         foreach (ControlConnection caller in _shutdownCallers.ToArray())
-            caller.Answer(new ShutdownReply(_host.Core.Services.Count), ControlJson.Default.ShutdownReply);
+            caller.Answer(new ShutdownReply(_core.Services.Count), ControlJson.Default.ShutdownReply);
     }
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, ServicesRequest request) =>
-        request.All ? [.. _host.Core.Services.Select(s => s.Definition.Name)] : Select(from, request.Services);
+        request.All ? [.. _core.Services.Select(s => s.Definition.Name)] : Select(from, request.Services);
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, string? pattern) =>
-        pattern is null ? [.. _host.Core.Services.Select(s => s.Definition.Name)]
-        : !pattern.AsSpan().ContainsAny("*?\\") && _host.Core.Find(new ServiceName(pattern)) is { } one ? [one.Definition.Name]
+        pattern is null ? [.. _core.Services.Select(s => s.Definition.Name)]
+        : !pattern.AsSpan().ContainsAny("*?\\") && _core.Find(new ServiceName(pattern)) is { } one ? [one.Definition.Name]
         : Select(from, [pattern]);
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, string[] patterns)
@@ -408,11 +418,11 @@ internal sealed class ControlMethods : IDisposable
         List<ServiceName> selected = [];
         foreach (string pattern in patterns)
         {
-            ServiceName[] found = [.. _host.Core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern
+            ServiceName[] found = [.. _core.Services.Select(s => s.Definition.Name).Where(n => n.Text == pattern
                 || FileSystemName.MatchesSimpleExpression(pattern, n.Text, ignoreCase: false))];
             if (found.Length == 0)
             {
-                string? hint = Suggestion.Nearest(pattern, _host.Core.Services.Select(s => s.Definition.Name.Text));
+                string? hint = Suggestion.Nearest(pattern, _core.Services.Select(s => s.Definition.Name.Text));
                 from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
                 return null;
             }

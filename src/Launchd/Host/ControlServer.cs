@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Linux;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
@@ -12,20 +13,43 @@ internal sealed class ControlServer : IDisposable
 {
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
 
-    private readonly SupervisorHost _host;
-    private readonly ControlMethods _methods;
     private readonly ControlListener _listener;
+    private readonly ControlMethods _methods;
+    private readonly AdoptedConfiguration _configuration;
+    private readonly EventLoop _loop;
+    private readonly LoopOrders _orders;
+    private readonly SlowLanes _lanes;
+    private readonly Mailbox _mailbox;
+    private readonly Delays _delays;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
     private readonly List<ControlConnection> _connections = [];
     private readonly DescriptorReserve _reserve = new();
 
-    /// <param name="host">Whose socket it is.</param>
     /// <param name="listener">Borrowed.</param>
-    public ControlServer(SupervisorHost host, ControlListener listener)
+    /// <param name="methodsTaken">What can be asked for.</param>
+    /// <param name="configuration">Says who is let in.</param>
+    /// <param name="loop">Watches the socket, and the connections.</param>
+    /// <param name="orders">Where connections say that they have something to send at the end of the turn.</param>
+    /// <param name="lanes">For what operators send that may linger.</param>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="delays">Of the loop.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    public ControlServer(ControlListener listener, ControlMethods methodsTaken, AdoptedConfiguration configuration, EventLoop loop, LoopOrders orders,
+        SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger)
     {
-        _host = host;
         _listener = listener;
-        _methods = new ControlMethods(host);
-        if (host.Loop.Watch(listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept()) is { Value: not 0 } refused)
+        _methods = methodsTaken;
+        _configuration = configuration;
+        _loop = loop;
+        _orders = orders;
+        _lanes = lanes;
+        _mailbox = mailbox;
+        _delays = delays;
+        _counters = counters;
+        _logger = logger;
+        if (loop.Watch(listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept()) is { Value: not 0 } refused)
             throw new SystemCallException("epoll_ctl", "the control socket", refused);
     }
 
@@ -37,9 +61,9 @@ internal sealed class ControlServer : IDisposable
         foreach (ControlConnection connection in _connections.ToArray())
             connection.Close();
         _methods.Dispose();
-        _host.Parts.Delays.Cancel(_reserve);
+        _delays.Cancel(_reserve);
         _reserve.Dispose();
-        _host.Loop.Unwatch(_listener.Descriptor);
+        _loop.Unwatch(_listener.Descriptor);
     }
 
     private void Accept()
@@ -61,11 +85,12 @@ internal sealed class ControlServer : IDisposable
             }
             if (Admit(accepted) is not { } peer)
             {
-                _host.Counters.Count("control-connections-refused");
+                _counters.Count("control-connections-refused");
                 accepted.Dispose();
                 continue;
             }
-            ControlConnection connection = new(_host, _methods, peer, accepted, Forget);
+            SlowLane lane = peer.IsOwner ? _lanes.Owners : _lanes.Operators;
+            ControlConnection connection = new(_methods, peer, accepted, lane, _loop, _orders, _mailbox, _counters, _logger, Forget);
             if (!connection.IsClosed)
                 _connections.Add(connection);
         }
@@ -74,9 +99,9 @@ internal sealed class ControlServer : IDisposable
     /// <summary>What cannot be accepted stays in the queue and would wake the loop for ever.</summary>
     private void PauseAccepting()
     {
-        _host.Counters.Count("control-accepts-failed");
-        _host.Loop.Change(_listener.Descriptor, IoReadiness.None);
-        _host.Parts.Delays.After(RetryPause, _reserve, GoOn);
+        _counters.Count("control-accepts-failed");
+        _loop.Change(_listener.Descriptor, IoReadiness.None);
+        _delays.After(RetryPause, _reserve, GoOn);
     }
 
     private void Forget(ControlConnection connection)
@@ -88,20 +113,20 @@ internal sealed class ControlServer : IDisposable
     private void GoOn()
     {
         _ = _reserve.TakeBack();
-        _host.Loop.Change(_listener.Descriptor, IoReadiness.Readable);
+        _loop.Change(_listener.Descriptor, IoReadiness.Readable);
     }
 
     private bool Evict(ControlConnection? leaves)
     {
         if (leaves is null)
             return false;
-        _host.Counters.Count("control-connections-evicted");
+        _counters.Count("control-connections-evicted");
         leaves.Close();
         return true;
     }
 
     // Where the file opens the socket to a user, to a group or to all, the kernel's check of the path is the one that counts.
-    private bool AdmitsOthers => _host.Configuration.Definition.ControlUser is not null || (_host.Configuration.Definition.ControlMode & 0b000_110_110) != 0;
+    private bool AdmitsOthers => _configuration.Definition.ControlUser is not null || (_configuration.Definition.ControlMode & 0b000_110_110) != 0;
 
     /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
     private ControlPeer? Admit(FileDescriptor connection)

@@ -10,12 +10,15 @@ namespace Launchd.Host;
 /// instance of the same slot, because there the sender's pid is checked and a dead main process sends no more. So a
 /// restart makes no socket and no file.
 /// </summary>
-internal sealed class NotifySockets(EventLoop loop, Delays delays, string directory, SlowLanes lanes, Action<RunningInstance> onReadable) : IDisposable
+internal sealed class NotifySockets(EventLoop loop, Delays delays, string directory, SlowLanes lanes) : IDisposable
 {
     /// <summary>A burst of descriptors is closed long before; what is not by then is stuck.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
+
+    /// <summary>Something has come for an instance. Set before one can be born.</summary>
+    public Action<RunningInstance>? OnReadable { get; set; }
 
     /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.</summary>
     public NotifySocket? Take(RunningInstance instance, out Errno refused)
@@ -132,7 +135,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
     {
         if (socket.Owner is { } owner)
         {
-            onReadable(owner);
+            OnReadable?.Invoke(owner);
             return;
         }
         for (int i = 0; i < Limits.MessagesPerTurn; i++)

@@ -27,7 +27,7 @@ internal static unsafe class SupervisorRun
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
-        ConfigSource? source = null, Func<SupervisorHost, IDisposable>? beside = null)
+        ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null)
     {
         Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
@@ -71,9 +71,7 @@ internal static unsafe class SupervisorRun
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
-        SupervisorHost? running = null;
-        using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes,
-            instance => running?.Notifications.Read(instance));
+        using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes);
         HostParts parts = new()
         {
             Loop = loop,
@@ -93,18 +91,16 @@ internal static unsafe class SupervisorRun
             AdoptLog = adoptLog,
         };
         int code;
-        using (SupervisorHost host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
-        using (ControlServer server = new(host, control))
+        using (HostComposition host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
         using (beside?.Invoke(host))
         {
-            running = host;
             Announce(definition, parts, warnings, pump);
             foreach (string lack in KernelFacts.Lacks(isSupervisor: true))
                 SupervisorLog.Hindered(logger, lack);
             if (births.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
             code = host.Run(pause);
-            server.AnswerShutdown();
+            host.Control.AnswerShutdown();
         }
         SupervisorLog.Ended(logger, code);
         console.Drain(pump, OutputPatience);

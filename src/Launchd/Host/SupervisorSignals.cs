@@ -1,13 +1,18 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Host.Reloading;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Logs;
 using Launchd.Model;
+using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host;
 
 /// <summary>What signals mean to the supervisor. All that could end it are read here; those without a meaning are counted.</summary>
-internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposable
+internal sealed unsafe class SupervisorSignals(
+    EventFeed events, InstanceTable instances, Reloads reloads, AdoptedConfiguration configuration, LogPump pump, Counters counters, ILogger logger)
+    : IDisposable
 {
     private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Term = 15, Chld = 17;
 
@@ -18,6 +23,9 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
 
     /// <summary>Readable when a signal has come.</summary>
     public FileDescriptor Descriptor => _signals;
+
+    /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
+    public Action? OnHangUp { get; set; }
 
     public void Read()
     {
@@ -40,7 +48,7 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
         {
             // It was read with the others, and nobody else tells of those who have ended.
             if (hasChildren)
-                host.Table.ReapSome();
+                instances.ReapSome();
         }
     }
 
@@ -51,22 +59,22 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
         switch (signal)
         {
             case Term:
-                host.Events.Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+                events.Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
                 break;
             case Int:
-                host.Events.Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
+                events.Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
                 _wasInterrupted = true;
                 break;
             case Quit:
-                host.Events.Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
+                events.Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
                 break;
             case Usr1:
-                host.Parts.Pump.ReopenFiles();
+                pump.ReopenFiles();
                 break;
-            case Hup when host.Configuration.Source is not null:
-                host.Reloads.HangUp();
+            case Hup when configuration.Source is not null:
+                reloads.HangUp();
                 break;
-            case Hup when host.OnHangUp is { } hangUp:
+            case Hup when OnHangUp is { } hangUp:
                 hangUp();
                 break;
             default:
@@ -77,11 +85,11 @@ internal sealed unsafe class SupervisorSignals(SupervisorHost host) : IDisposabl
 
     private void Ignore(int signal)
     {
-        host.Counters.Count("signals-ignored");
+        counters.Count("signals-ignored");
         // A timer of whoever started us, or a stranger, may send them for ever: the log has each of them once.
         ulong bit = 1UL << (signal - 1);
         if ((_told & bit) == 0)
-            SupervisorLog.SignalIgnored(host.Parts.Logger, new SignalNumber(signal).ToString());
+            SupervisorLog.SignalIgnored(logger, new SignalNumber(signal).ToString());
         _told |= bit;
     }
 }

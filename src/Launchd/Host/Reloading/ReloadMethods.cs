@@ -29,18 +29,14 @@ internal static class ReloadMethods
         }));
     }
 
-    /// <param name="reloads">Looks at it.</param>
-    /// <param name="ownFile">Of the supervisor; null: it was started without one.</param>
-    /// <param name="from">Who asks.</param>
-    /// <param name="request">For what.</param>
-    public static void Plan(Reloads reloads, string? ownFile, ControlConnection from, PlanRequest request)
+    public static void Plan(Reloads reloads, ControlConnection from, PlanRequest request)
     {
         if (request.File is { } file && (!file.StartsWith('/') || file.Contains('\0')))
         {
             from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "file", Text = "the file must be an absolute path" });
             return;
         }
-        if (request.File is { } other && other != ownFile && !from.Peer.May(ControlRights.OtherFiles))
+        if (request.File is { } other && other != reloads.FilePath && !from.Peer.May(ControlRights.OtherFiles))
         {
             from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
             return;

@@ -38,6 +38,9 @@ internal sealed class Reloads(
     private PreparedReload? _prepared;
     private bool _hangUpWaits;
 
+    /// <summary>The file that the supervisor was started with; null: there was none.</summary>
+    public string? FilePath => configuration.Source?.FilePath;
+
     /// <summary>Reads the file that the supervisor was started with, and makes it hold.</summary>
     public void Ask(ReloadCaller caller) => Enqueue(caller, () => Begin(caller, null, opens: true));
 
