@@ -63,6 +63,8 @@ public sealed class BadChannelTests
         using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
         using ChannelPeer other = await ChannelPeer.Of(supervisor, "other");
         int pid = await supervisor.Pid();
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        _ = await control.Call("Status");
         _ = other.Call("Describe");
         int before = Living.DescriptorCount(pid);
 
@@ -81,7 +83,7 @@ public sealed class BadChannelTests
         Assert.Equal(app.Pid, closed.Pid);
         Assert.Contains("\"service\":\"other\"", other.Call("Describe"), StringComparison.Ordinal);
         Assert.True(Living.IsAlive(app.Pid));
-        Assert.Equal(before - 1, Living.DescriptorCount(pid));
+        await control.Descriptors(pid, before - 1);
         Assert.Equal(0, await supervisor.Stop());
     }
 

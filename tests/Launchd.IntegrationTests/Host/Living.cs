@@ -42,16 +42,16 @@ internal static class Living
 
     /// <summary>
     /// How many descriptors a process has open; another's can be counted by root alone while it is not dumpable. Not counted are those by which a supervisor
-    /// has its own output written, which begins with the first line that there is.
+    /// has its own output written, which begins with the first line that there is, and libraries, which .NET opens when it first needs them.
     /// </summary>
     public static int DescriptorCount(int pid) =>
-        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length - (DescriptorsOfAWriter * Pidfds(pid).Count(IsWriter));
+        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Count(f => !IsLinkTo(f, ".dll")) - (DescriptorsOfAWriter * Pidfds(pid).Count(IsWriter));
 
     /// <summary>How many descriptors of processes a process has open, writers of its output aside.</summary>
     public static int PidfdCount(int pid) => Pidfds(pid).Count(of => !IsWriter(of));
 
     private static List<string> Pidfds(int pid) =>
-        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(IsPidfd).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(f => IsLinkTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line
@@ -71,11 +71,11 @@ internal static class Living
         }
     }
 
-    private static bool IsPidfd(string descriptor)
+    private static bool IsLinkTo(string descriptor, string what)
     {
         try
         {
-            return new FileInfo(descriptor).LinkTarget?.Contains("pidfd", StringComparison.Ordinal) == true;
+            return new FileInfo(descriptor).LinkTarget?.Contains(what, StringComparison.Ordinal) == true;
         }
         catch (IOException)
         {
