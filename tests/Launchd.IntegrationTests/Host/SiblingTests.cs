@@ -137,6 +137,9 @@ public sealed class SiblingTests
             (string text, FileDescriptor[] got) = asking.Read();
             if (got.Length == 0)
             {
+                // On a busy machine they may come faster than they are closed for the owner again.
+                if (text.Contains("opened and closed for the owner", StringComparison.Ordinal))
+                    continue;
                 Assert.Contains("Stale", text, StringComparison.Ordinal);
                 stale++;
                 continue;
