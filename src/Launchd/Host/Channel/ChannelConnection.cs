@@ -147,7 +147,6 @@ internal sealed class ChannelConnection
         switch (sent.Outcome)
         {
             case SendOutcome.Sent:
-                _server.NoteSent(descriptors.Length);
                 return true;
             case SendOutcome.PeerGone:
                 // Its last requests are still to be read; the end of them closes this.

@@ -25,9 +25,6 @@ internal sealed class ChannelServer(
     public SiblingRequests Siblings => field ??= new SiblingRequests(this, core, instances, provisions, notices, lanes, mailbox, delays);
     public HandOvers HandOvers => field ??= new HandOvers(this, instances, events);
 
-    /// <summary>Descriptors that were sent over channels since the start.</summary>
-    public long SentCount { get; private set; }
-
     /// <summary>What is held for a service because its programs published it or hand it over.</summary>
     public int HeldCountOf(ServiceName service) => Siblings.ReferenceCountOf(service) + HandOvers.CountOf(service);
 
@@ -149,8 +146,6 @@ internal sealed class ChannelServer(
         _watchers--;
         events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: false));
     }
-
-    public void NoteSent(int descriptorCount) => SentCount += descriptorCount;
 
     public void ReportCut(RunningInstance instance, string reason)
     {
