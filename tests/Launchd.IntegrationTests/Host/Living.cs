@@ -51,7 +51,8 @@ internal static class Living
     public static int PidfdCount(int pid) => Pidfds(pid).Count(of => !IsWriter(of));
 
     private static List<string> Pidfds(int pid) =>
-        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(f => IsLinkTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(f => IsLinkTo(f, "pidfd"))
+            .Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line

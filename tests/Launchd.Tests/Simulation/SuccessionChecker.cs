@@ -45,6 +45,9 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
                 case Effect.Release e:
                     _successors.Remove(e.Instance);
                     _waiting.Remove(e.Instance);
+                    // One that never came to take the place is nobody's successor: who holds it goes on as if none had been announced.
+                    foreach (InstanceId holder in _successors.Where(s => s.Value == e.Instance && IsHolder(s.Key)).Select(s => s.Key).ToArray())
+                        _successors.Remove(holder);
                     break;
             }
         }
@@ -76,13 +79,20 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
             if (holder?.Phase is not SlotPhase.Ready { Instance.Id: var held })
                 continue;
             // From one to the next among those that live, or the place is reached.
-            for (int steps = 0; next != held && !_succeededByNobody.Contains(next); steps++)
+            for (int steps = 0; next != held && !EndsLine(next); steps++)
             {
                 bool isReached = steps < 20 && IsAlive(next) && _successors.TryGetValue(next, out next);
                 That(isReached, "whose place was taken does not reach the holder", waiting);
             }
         }
     }
+
+    private bool IsHolder(InstanceId id) =>
+        supervisor.Find(id.Service) is { } service && service.Slots.Any(s => s.Phase is SlotPhase.Live live && live.Instance.Id == id);
+
+    // Told that nobody follows, or not told yet because it empties its queues first.
+    private bool EndsLine(InstanceId id) =>
+        _succeededByNobody.Contains(id) || (!_successors.ContainsKey(id) && Live(id) is SlotPhase.Stopping { Stage: StopStage.Emptying });
 
     private bool MayHandOver(InstanceId id) =>
         Live(id) is { } phase && phase is not SlotPhase.Stopping { Status: not null } and not SlotPhase.Stopping { Stage: StopStage.Killed };
