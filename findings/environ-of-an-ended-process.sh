@@ -4,7 +4,7 @@
 # from a file of /proc for "it is gone, and its number is free" is wrong here; so is whoever takes it for "it had no such variable", because a process
 # between its last instruction and its end is seen so as well, and it may still have children. Needs python3; exits with 1 when the kernel behaves
 # otherwise (others give an empty file).
-# In launchd-cs: such a process is known by its children's environments, or looked at again (src/Launchd/Host/Orphans.cs).
+# In launchd-cs: such a process is known by its children's environments, or looked at again (src/Launchd/Host/Instances/Orphans.cs).
 set -euo pipefail
 echo "kernel $(uname -r), $(python3 --version)"
 python3 - <<'PY'

@@ -5,8 +5,11 @@ using Launchd.Client.Interop;
 using Launchd.Config;
 using Launchd.Control;
 using Launchd.Core;
-using Launchd.Host;
 using Launchd.Host.Channel;
+using Launchd.Host.Instances;
+using Launchd.Host.Operators;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Startup;
 using Launchd.Linux;
 using ChannelPacket = Launchd.Client.Channel.ChannelPacket;
 

@@ -2,7 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Launchd.Config;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Reporting;
+using Launchd.Host.Startup;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,7 +1,10 @@
 using System.Text;
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Host;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Host.Steps;
 using Launchd.Interop;
 using Launchd.Linux;
 using Launchd.Model;

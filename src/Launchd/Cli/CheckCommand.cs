@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 using System.Text.Json;
 using Launchd.Config;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Startup;
 
 namespace Launchd.Cli;
 

@@ -1,6 +1,6 @@
 using System.Text;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 
 namespace Launchd.Cli;

@@ -1,6 +1,7 @@
 using Launchd.Config;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Reporting;
+using Launchd.Host.Startup;
 using Launchd.Linux;
 using Launchd.Model;
 

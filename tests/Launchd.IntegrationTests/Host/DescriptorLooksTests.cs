@@ -1,6 +1,8 @@
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Loop;
+using Launchd.Host.Operators;
+using Launchd.Host.Provisioning;
 using Launchd.Linux;
 using Xunit;
 

@@ -1,6 +1,6 @@
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Lanes;
 using Launchd.IntegrationTests.Logs;
 using Launchd.Linux;
 using Tmds.Linux;

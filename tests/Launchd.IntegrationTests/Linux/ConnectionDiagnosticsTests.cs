@@ -1,6 +1,6 @@
 using System.Net;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Listeners;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
 using Xunit;

@@ -1,6 +1,7 @@
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
 using Launchd.IntegrationTests.Logs;
 using Launchd.Linux;
 using Xunit;

@@ -1,6 +1,6 @@
 using System.Text;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Logs;
 using Launchd.Model;

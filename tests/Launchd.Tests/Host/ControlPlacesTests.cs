@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Operators;
 using Xunit;
 
 namespace Launchd.Tests.Host;

@@ -2,7 +2,7 @@ using Launchd.Cli;
 using Launchd.Client;
 using Launchd.Config;
 using Launchd.Control;
-using Launchd.Host;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Xunit;
 

@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using Launchd.Client;
-using Launchd.Host;
+using Launchd.Host.Startup;
 using Launchd.Linux;
 using Xunit;
 

@@ -1,4 +1,4 @@
-using Launchd.Host;
+using Launchd.Host.Provisioning;
 using Xunit;
 
 namespace Launchd.Tests.Host;

@@ -1,5 +1,5 @@
 using Launchd.Core;
-using Launchd.Host;
+using Launchd.Host.Reporting;
 using Launchd.Model;
 using Xunit;
 

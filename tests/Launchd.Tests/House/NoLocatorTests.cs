@@ -1,6 +1,9 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
-using Launchd.Host;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Host.Startup;
+using Launchd.Host.Steps;
 using Xunit;
 
 namespace Launchd.Tests.House;

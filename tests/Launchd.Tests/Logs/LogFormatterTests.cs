@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Launchd.Host;
+using Launchd.Host.Reporting;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,5 +1,9 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Microsoft.Extensions.Logging;
 

@@ -5,6 +5,12 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Config;
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,4 +1,11 @@
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Notices;
+using Launchd.Host.Operators;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;

@@ -2,6 +2,8 @@ using System.Text.Json;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Loop;
 
 namespace Launchd.Host.Channel;
 

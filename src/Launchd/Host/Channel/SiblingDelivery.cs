@@ -2,6 +2,10 @@ using System.Text.Json;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Notices;
 using Launchd.Linux;
 
 namespace Launchd.Host.Channel;

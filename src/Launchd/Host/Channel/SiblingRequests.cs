@@ -2,6 +2,12 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Config;
 using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Notices;
+using Launchd.Host.Operators;
+using Launchd.Host.Provisioning;
 using Launchd.Linux;
 
 namespace Launchd.Host.Channel;

@@ -1,5 +1,8 @@
 using System.Collections.Immutable;
 using Launchd.Client;
+using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Launchd.Model;
 

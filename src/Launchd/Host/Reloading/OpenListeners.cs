@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Launchd.Host.Listeners;
 using Launchd.Linux;
 using Launchd.Model;
 

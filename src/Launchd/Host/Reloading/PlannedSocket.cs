@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Host.Listeners;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Config;
+using Launchd.Host.Provisioning;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,6 +1,9 @@
 using System.Collections.Immutable;
 using Launchd.Config;
 using Launchd.Control;
+using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Launchd.Model;
 

@@ -1,0 +1,102 @@
+using System.Collections.Immutable;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Channel;
+
+/// <summary>
+/// The descriptors that programs have sent, by the numbers by which the core knows them: those that came a moment ago, and those in the stores of services.
+/// Owns them.
+/// </summary>
+internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed events, Counters counters) : IDisposable
+{
+    private const int PriorityOfHangUps = LoopPriority.Listener;
+
+    private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
+
+    // What the stores of services hold, to tell what is there already.
+    private readonly Dictionary<ServiceName, DescriptorSet> _stored = [];
+    private readonly Dictionary<DescriptorId, ServiceName> _storedBy = [];
+    private long _count;
+
+    /// <summary>Takes a descriptor that came from a program; the core decides what becomes of it.</summary>
+    public DescriptorId Receive(FileDescriptor taken)
+    {
+        DescriptorId id = new(++_count);
+        _received.Add(id, taken);
+        return id;
+    }
+
+    /// <summary>Borrowed. Null: it was closed.</summary>
+    public FileDescriptor? Find(DescriptorId id) => _received.GetValueOrDefault(id);
+
+    /// <summary>Those of received descriptors that the store of a service has already, or that came twice: the same open file description.</summary>
+    /// <param name="service">Whose store.</param>
+    /// <param name="replaced">What goes by this name does not count; null: everything does.</param>
+    /// <param name="received">From <see cref="Receive"/>.</param>
+    public ImmutableArray<DescriptorId> FindDuplicates(ServiceName service, string? replaced, ImmutableArray<DescriptorId> received)
+    {
+        DescriptorSet? stored = _stored.GetValueOrDefault(service);
+        DescriptorSet together = new();
+        HashSet<FileDescriptor> gone = [.. (replaced is null ? [] : core.Find(service)?.Stored ?? [])
+            .Where(s => s.Name == replaced).Select(s => Find(s.Id)).OfType<FileDescriptor>()];
+        List<DescriptorId> duplicates = [];
+        foreach (DescriptorId id in received)
+        {
+            FileDescriptor taken = _received[id];
+            DescriptorIdentity identity = DescriptorFacts.Of(taken).Identity;
+            bool isStored = stored?.Find(identity, taken) is { } same && !gone.Contains(same);
+            if (isStored || !together.Add(identity, taken))
+                duplicates.Add(id);
+        }
+        return [.. duplicates];
+    }
+
+    /// <summary>The core has put one into the store of a service.</summary>
+    public void Keep(Effect.Keep keep)
+    {
+        if (!_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
+            return;
+        if (!_stored.TryGetValue(keep.Service, out DescriptorSet? stored))
+            _stored.Add(keep.Service, stored = new DescriptorSet());
+        if (stored.Add(DescriptorFacts.Of(descriptor).Identity, descriptor))
+            _storedBy.Add(keep.Descriptor.Id, keep.Service);
+        if (!keep.IsPolled)
+            return;
+        // A file never hangs up, and one of a user-space file system may not answer when it is asked.
+        if (DescriptorFacts.Of(descriptor).IsFile)
+            return;
+        Errno refused = loop.Watch(
+            descriptor, IoReadiness.None, PriorityOfHangUps, _ => events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+        // EPERM: what never hangs up (epoll_ctl(2)). Without any other watch it is kept until it is taken out.
+        if (refused != Errno.None && refused != Errno.EPERM)
+            counters.Count("watches-refused");
+    }
+
+    public void Close(DescriptorId id)
+    {
+        if (!_received.Remove(id, out FileDescriptor? descriptor))
+            return;
+        if (_storedBy.Remove(id, out ServiceName service))
+            _stored[service].Remove(DescriptorFacts.Of(descriptor).Identity, descriptor);
+        loop.Unwatch(descriptor);
+        descriptor.Dispose();
+    }
+
+    /// <summary>The service is gone, or is to begin anew: forgets its store, if nothing is in it.</summary>
+    public void Forget(ServiceName service)
+    {
+        if (core.Find(service) is null or { Stored.IsEmpty: true })
+            _stored.Remove(service);
+    }
+
+    public void Dispose()
+    {
+        foreach (FileDescriptor descriptor in _received.Values)
+            descriptor.Dispose();
+    }
+}

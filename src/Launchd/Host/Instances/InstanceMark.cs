@@ -1,0 +1,59 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>
+/// The secret in the environment of every process of an instance, by which an orphan is known that left its parents, its session and its group.
+/// Random, so that no other user's program can make itself a part of somebody else's instance.
+/// </summary>
+internal static unsafe class InstanceMark
+{
+    /// <summary>The variable: 32 hexadecimal digits, and a colon with those of the instance in which this supervisor itself runs, if it runs in one.</summary>
+    public const string VariableName = "LAUNCHD_MARK";
+
+    /// <summary>The instance's number, for people and programs; nothing is believed because of it.</summary>
+    public const string NumberName = "LAUNCHD_INSTANCE";
+
+    private const int Bytes = 16, PoolBytes = 256 * Bytes;
+
+    /// <summary>Marks of supervisors one within the other that are handed on.</summary>
+    private const int MostInheritedLength = 1024;
+
+    private static readonly byte[] Pool = new byte[PoolBytes];
+    private static readonly string Inherited = ReadInherited();
+    private static int _used = PoolBytes;
+
+    /// <summary>A mark that nobody has and nobody can guess. On the loop alone.</summary>
+    public static string New()
+    {
+        if (_used == PoolBytes)
+        {
+            fixed (byte* start = Pool)
+            {
+                for (int filled = 0; filled < PoolBytes;)
+                {
+                    // getrandom(2): 256 bytes at a time come whole, whatever signal comes.
+                    nint got = Libc.syscall(SystemCallNumbers.getrandom, (nint)(start + filled), 256, 0, 0, 0, 0);
+                    filled += got > 0 ? (int)got : throw new SystemCallException("getrandom", "an instance's mark", Errno.Last);
+                }
+            }
+            _used = 0;
+        }
+        string mark = Convert.ToHexStringLower(Pool.AsSpan(_used, Bytes));
+        _used += Bytes;
+        return mark;
+    }
+
+    /// <summary>As it stands in the environment.</summary>
+    public static string Variable(string mark) => $"{VariableName}={mark}{Inherited}";
+
+    // Orphans of a supervisor that ended come to the one above it, which finds its own mark among theirs.
+    private static string ReadInherited()
+    {
+        string inherited = Environment.GetEnvironmentVariable(VariableName) ?? "";
+        bool isSound = inherited.Length is > 0 and <= MostInheritedLength && inherited.All(c => char.IsAsciiHexDigit(c) || c == ':');
+        return isSound ? ':' + inherited : "";
+    }
+}

@@ -1,0 +1,127 @@
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Linux;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>
+/// One look at the processes of an instance that is to end: stops their epoll sets from waiting for its listeners, and counts whom they have
+/// accepted. For one lane; touches nothing of the loop's, and does not throw.
+/// </summary>
+/// <param name="main">The main process.</param>
+/// <param name="withDescendants">Or it alone.</param>
+/// <param name="listenersTaken">Its listeners, disposed at the end.</param>
+/// <param name="isHearing">It was stopped before: those whom it has accepted are counted in any case.</param>
+internal sealed class LastClientsLook(int main, bool withDescendants, List<ListenerClients> listenersTaken, bool isHearing) : IDisposable
+{
+    // Bounds of what a program can make one look cost; what lies beyond is as if it did not wait by epoll.
+    private const int MostProcesses = 64, MostDescriptors = 1 << 16, MostStopped = 16;
+
+    private int _descriptorCount;
+
+    /// <summary>Sets that waited, and do so no more.</summary>
+    public int StoppedCount { get; private set; }
+
+    /// <summary>Sets that waited, and could not be changed.</summary>
+    public int RefusedCount { get; private set; }
+
+    /// <summary>Inodes of the connections that are open.</summary>
+    public HashSet<ulong> Accepted { get; } = [];
+
+    /// <summary>Of those, who waits to be heard.</summary>
+    public HashSet<ulong> Unheard { get; } = [];
+
+    /// <summary>Our bug; null: none.</summary>
+    public Exception? Defect { get; private set; }
+
+    public void Run()
+    {
+        try
+        {
+            // The numbers of another pid namespace mean other processes.
+            if (!ProcFile.IsOwn)
+                return;
+            List<int> pids = [main];
+            for (int i = 0; i < pids.Count && _descriptorCount < MostDescriptors; i++)
+            {
+                // From here on the pid means this process, or it has ended.
+                using PidFd? process = PidFd.TryOpen(pids[i]);
+                if (process is null)
+                    continue;
+                if (withDescendants)
+                    AddChildren(pids, process.Pid);
+                Look(process);
+            }
+        }
+        catch (Exception defect)
+        {
+            Defect = defect;
+        }
+        finally
+        {
+            Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (ListenerClients listener in listenersTaken)
+            listener.Dispose();
+    }
+
+    // Each thread has its own list, and a thread of a pool may have made the server.
+    private static void AddChildren(List<int> pids, int pid)
+    {
+        string path = $"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/task";
+        using FileDescriptor? threads = Files.OpenDirectory(path);
+        foreach (int thread in threads is null ? [] : Files.Numbers(threads))
+        {
+            foreach (string child in Files.ReadText($"{path}/{thread.ToString(CultureInfo.InvariantCulture)}/children")?.Split(' ') ?? [])
+            {
+                if (pids.Count < MostProcesses && int.TryParse(child, CultureInfo.InvariantCulture, out int number))
+                    pids.Add(number);
+            }
+        }
+    }
+
+    private void Look(PidFd process)
+    {
+        List<int> sockets = [];
+        foreach ((int number, string link) in ProcessDescriptors.Links(process.Pid))
+        {
+            if (++_descriptorCount > MostDescriptors)
+                break;
+            if (link.StartsWith("socket:", StringComparison.Ordinal))
+                sockets.Add(number);
+            else if (link == "anon_inode:[eventpoll]" && StoppedCount + RefusedCount < MostStopped)
+                Stop(process, number);
+        }
+        // Who does not wait by epoll is told at once, whomever it has accepted.
+        if (!isHearing && StoppedCount == 0)
+            return;
+        foreach (int number in sockets)
+        {
+            using FileDescriptor? socket = ProcessDescriptors.Take(process, number, closer: null, out _);
+            if (socket is null || !listenersTaken.Exists(l => l.Contain(socket)) || FileStatus.Read(socket, out FileStatus status) != Errno.None)
+                continue;
+            _ = Accepted.Add(status.Inode);
+            if (ListenerClients.IsUnheard(socket))
+                _ = Unheard.Add(status.Inode);
+        }
+    }
+
+    private void Stop(PidFd process, int number)
+    {
+        List<EpollEntry> waiting = EpollEntry.Read(process.Pid, number, e => listenersTaken.Exists(l => l.Is(e)), MostStopped);
+        if (waiting.Count == 0)
+            return;
+        using FileDescriptor? set = ProcessDescriptors.Take(process, number, closer: null, out _);
+        foreach (EpollEntry entry in waiting)
+        {
+            if (set is not null && entry.Change(set, listenersTaken.Find(l => l.Is(entry))!.Listener, events: 0) == Errno.None)
+                StoppedCount++;
+            else
+                RefusedCount++;
+        }
+    }
+}

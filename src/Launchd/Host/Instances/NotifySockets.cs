@@ -1,0 +1,152 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>
+/// Notify sockets, watched on the loop. One belongs to one instance at a time; with <c>notify_access = "main"</c> it may serve the next
+/// instance of the same slot, because there the sender's pid is checked and a dead main process sends no more. So a
+/// restart makes no socket and no file.
+/// </summary>
+internal sealed class NotifySockets(EventLoop loop, Delays delays, string directory, SlowLanes lanes) : IDisposable
+{
+    /// <summary>A burst of descriptors is closed long before; what is not by then is stuck.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
+
+    /// <summary>Something has come for an instance. Set before one can be born.</summary>
+    public Action<RunningInstance>? OnReadable { get; set; }
+
+    /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.</summary>
+    public NotifySocket? Take(RunningInstance instance, out Errno refused)
+    {
+        refused = Errno.None;
+        uint? writer = NotifySender.OnlyWriter(instance);
+        if (TakeResting(instance, writer) is { } rested)
+            return rested;
+        NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes, writer, out refused);
+        if (opened is null)
+            return null;
+        if (instance.Access == NotifyAccess.All)
+            opened.NameSenders();
+        opened.Owner = instance;
+        // Nobody can be told apart before there is a process: read from its birth on.
+        refused = loop.Watch(opened.Descriptor, IoReadiness.None, LoopPriority.Notify, _ => Read(opened));
+        if (refused == Errno.None)
+            return opened;
+        opened.Dispose();
+        return null;
+    }
+
+    // What was sent before the instance was born came from nobody who may speak for it, whatever number its process will have.
+    private NotifySocket? TakeResting(RunningInstance instance, uint? writer)
+    {
+        if (!_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
+            return null;
+        if (socket.Writer != writer || !socket.TryEmpty())
+        {
+            loop.Unwatch(socket.Descriptor);
+            socket.Dispose();
+            return null;
+        }
+        socket.Owner = instance;
+        if (instance.Access == NotifyAccess.All)
+            socket.NameSenders();
+        loop.Change(socket.Descriptor, IoReadiness.None);
+        return socket;
+    }
+
+    /// <summary>Its instance is born: what that has sent is read from now on.</summary>
+    public void Listen(NotifySocket socket) => loop.Change(socket.Descriptor, IoReadiness.Readable);
+
+    /// <param name="instance">It is over.</param>
+    /// <param name="socketTaken">Of an instance that is over.</param>
+    /// <param name="mayServeAgain">Its main process was reaped and nobody else could speak for it.</param>
+    public void Return(RunningInstance instance, NotifySocket socketTaken, bool mayServeAgain)
+    {
+        socketTaken.Owner = null;
+        if (mayServeAgain && _resting.TryAdd((instance.Id.Service, instance.Slot), socketTaken))
+        {
+            loop.Change(socketTaken.Descriptor, IoReadiness.Readable);
+            return;
+        }
+        loop.Unwatch(socketTaken.Descriptor);
+        socketTaken.Dispose();
+    }
+
+    /// <summary>Closes what rests for a service, or for one slot of it, that will have no instance any more.</summary>
+    public void Forget(ServiceName service, int? slot = null)
+    {
+        foreach ((ServiceName Service, int Slot) key in _resting.Keys.Where(k => k.Service == service && (slot is null || k.Slot == slot)).ToArray())
+        {
+            _resting.Remove(key, out NotifySocket? socket);
+            loop.Unwatch(socket!.Descriptor);
+            socket.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (NotifySocket socket in _resting.Values)
+        {
+            loop.Unwatch(socket.Descriptor);
+            socket.Dispose();
+        }
+        _resting.Clear();
+    }
+
+    /// <summary>Too much of what came is still to be closed: its socket is not read until <see cref="Ease"/>.</summary>
+    public bool IsHeldUp(NotifySocket socket)
+    {
+        if (!socket.IsHeldUp)
+            return false;
+        loop.Change(socket.Descriptor, IoReadiness.None);
+        if (socket.IsHeldUpByStrangers && !socket.IsPatient)
+        {
+            socket.IsPatient = true;
+            delays.After(Patience, socket, () =>
+            {
+                socket.IsPatient = false;
+                if (socket.RefuseDescriptors())
+                    loop.Change(socket.Descriptor, IoReadiness.Readable);
+            });
+        }
+        return true;
+    }
+
+    /// <summary>What a service sent is closed again.</summary>
+    /// <param name="service">Whose sockets may be read.</param>
+    /// <param name="inUse">Those that have an owner.</param>
+    public void Ease(ServiceName service, IEnumerable<NotifySocket> inUse)
+    {
+        foreach (NotifySocket socket in inUse.Concat(_resting.Where(r => r.Key.Service == service).Select(r => r.Value)))
+        {
+            socket.Ease();
+            socket.IsPatient = false;
+            delays.Cancel(socket);
+            loop.Change(socket.Descriptor, IoReadiness.Readable);
+        }
+    }
+
+    private void Read(NotifySocket socket)
+    {
+        if (socket.Owner is { } owner)
+        {
+            OnReadable?.Invoke(owner);
+            return;
+        }
+        for (int i = 0; i < Limits.MessagesPerTurn; i++)
+        {
+            if (IsHeldUp(socket))
+                return;
+            using NotifyMessage unowned = socket.Receive();
+            if (!unowned.IsThere)
+                return;
+        }
+    }
+}

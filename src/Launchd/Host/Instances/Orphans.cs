@@ -1,0 +1,357 @@
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>
+/// The processes that came to us when their parents ended, because we are the subreaper of our services, or the first process. Each is looked at
+/// once and known until it is reaped; while no instance ends, nobody looks. Whose an orphan is we believe by what it cannot choose: that it was
+/// seen below an instance, or is in its session; then by the secret mark in its environment (<see cref="InstanceMark"/>).
+/// </summary>
+/// <param name="isKnown">Main processes and commands, which are no orphans.</param>
+/// <param name="isCloning">Whether a child that is not known yet may be about to become one of those.</param>
+/// <param name="onFound">Called once for each orphan that was not known, after it was noted.</param>
+internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Action<int, RunningInstance?, ProcessFacts> onFound)
+{
+    // What one look may cost: some milliseconds. What is left is for the next turn of the loop.
+    private const int MostLooks = 128;
+
+    // Programs that start another and end, over and over, are chased so often before everything else has its turn.
+    private const int MostRounds = 64;
+
+    // Entries of the list that are gone through for that: with thousands of children it is read twice.
+    private const int MostEntries = 4096;
+
+    // A process between two programs has no environment for a moment.
+    private const int MostTries = 3;
+
+    // Of instances that left something; what is forgotten costs a line in the log.
+    private const int MostFormerMarks = 4096;
+
+    private readonly Dictionary<int, Orphan> _known = [];
+    private readonly Dictionary<int, (ulong StartTime, RunningInstance Owner)> _learnt = [];
+    private readonly Dictionary<RunningInstance, HashSet<int>> _learntOf = [];
+    private readonly Dictionary<string, RunningInstance> _marks = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, RunningInstance> _groups = [];
+    private readonly List<int> _children = [];
+
+    // Marks of instances that were over before all of their processes were.
+    private readonly HashSet<string> _formerMarks = new(StringComparer.Ordinal);
+    private List<int> _newStrays = [];
+    private readonly HashSet<int> _untold = [];
+    private bool _mayHaveLeft;
+
+    /// <summary>About how many there are.</summary>
+    public int Count => _known.Count;
+
+    /// <summary>Children that we had before we were a supervisor (by an exec) are nobody's orphans.</summary>
+    public void Begin()
+    {
+        _ = ChildList.AddOwn(_children);
+        foreach (int child in _children)
+            _known[child] = new Orphan { Kind = Kind.Elder };
+    }
+
+    public void Add(RunningInstance instance)
+    {
+        // It may have left somebody before it was known itself.
+        foreach (int pid in _untold)
+            _ = _known.Remove(pid);
+        _untold.Clear();
+        _marks[instance.Mark] = instance;
+        if (instance.Group > 1)
+            _groups[instance.Group] = instance;
+    }
+
+    /// <summary>Nobody waits for its orphans any more. What is left of it stays known.</summary>
+    public void Remove(RunningInstance instance)
+    {
+        _ = _marks.Remove(instance.Mark);
+        foreach (int group in (ReadOnlySpan<int>)[instance.FirstGroup, instance.Group])
+        {
+            if (_groups.GetValueOrDefault(group) == instance)
+                _ = _groups.Remove(group);
+        }
+        if (_learntOf.Remove(instance, out HashSet<int>? learnt))
+        {
+            foreach (int pid in learnt)
+                _ = _learnt.Remove(pid);
+        }
+        if (instance.Definition.Stop.Kill != KillScope.Tree || instance.Orphans.Count > 0)
+        {
+            _mayHaveLeft = true;
+            if (_formerMarks.Count == MostFormerMarks)
+                _formerMarks.Clear();
+            _ = _formerMarks.Add(instance.Mark);
+        }
+        foreach (int pid in instance.Orphans)
+            _known[pid] = new Orphan { Kind = Kind.Former };
+        instance.Orphans.Clear();
+    }
+
+    /// <summary>It was reaped: the number may mean another process from now on.</summary>
+    public void Forget(int pid)
+    {
+        Unlearn(pid);
+        _ = _untold.Remove(pid);
+        if (_known.Remove(pid, out Orphan? orphan))
+            _ = orphan.Owner?.Orphans.Remove(pid);
+    }
+
+    /// <summary>Whether it is an orphan that was found and not reaped, so that its number is its own.</summary>
+    public bool Contains(int pid) => _known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind is not (Kind.Elder or Kind.Over or Kind.Pending);
+
+    /// <summary>All that were found and not reaped.</summary>
+    public List<int> All() => [.. _known.Keys.Where(Contains)];
+
+    /// <summary>Those of which nobody knows whose they are.</summary>
+    public List<int> Strays() => [.. _known.Where(k => k.Value.Kind == Kind.Stray).Select(k => k.Key)];
+
+    /// <summary>A process was seen below an instance; if it becomes an orphan, it is known whose.</summary>
+    public void Learn(int pid, ulong startTime, RunningInstance owner)
+    {
+        Unlearn(pid);
+        _learnt[pid] = (startTime, owner);
+        if (!_learntOf.TryGetValue(owner, out HashSet<int>? learnt))
+            _learntOf.Add(owner, learnt = []);
+        _ = learnt.Add(pid);
+    }
+
+    private void Unlearn(int pid)
+    {
+        if (_learnt.Remove(pid, out (ulong StartTime, RunningInstance Owner) its) && _learntOf.TryGetValue(its.Owner, out HashSet<int>? learnt))
+            _ = learnt.Remove(pid);
+    }
+
+    /// <summary>A stray turned out to be of an instance.</summary>
+    public void Claim(int pid, RunningInstance owner)
+    {
+        if (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind == Kind.Stray)
+            Note(pid, owner);
+    }
+
+    /// <summary>
+    /// Whether those that were found last may have left others, as a program does that starts another and ends, over and over. It is chased for some rounds
+    /// only, by every look.
+    /// </summary>
+    public bool IsChasing { get; private set; }
+
+    /// <summary>Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.</summary>
+    public bool Find()
+    {
+        int looks = 0, entries = 0;
+        bool isComplete = true;
+        for (int round = 0; round < MostRounds; round++)
+        {
+            // Nobody is chased whom we cannot see.
+            IsChasing = false;
+            _children.Clear();
+            // Where the list of one thread cannot be read, those of the others are gone through all the same.
+            if (!ChildList.AddOwn(_children) && _children.Count == 0)
+                return true;
+            // Asked after the lists were read, and before it is asked who is known: a newborn is known before this says no.
+            bool mayBeNewborn = isCloning();
+            bool mayHaveMore = false;
+            isComplete = true;
+            foreach (int pid in _children)
+            {
+                if (isKnown(pid) || (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind != Kind.Pending))
+                    continue;
+                if (mayBeNewborn)
+                {
+                    isComplete = false;
+                    continue;
+                }
+                if (++looks > MostLooks)
+                    return false;
+                Kind found = Look(pid, orphan?.Tries ?? 0);
+                // Who ended before it was looked at may have left another, which came to us meanwhile; so may have whoever was signalled now.
+                mayHaveMore |= found is Kind.Over || (found is Kind.Owned && _known[pid].Owner!.TreeSignal != 0);
+                isComplete &= found != Kind.Pending;
+            }
+            entries += _children.Count;
+            IsChasing = mayHaveMore;
+            if (!mayHaveMore || entries > MostEntries)
+                break;
+        }
+        return isComplete;
+    }
+
+    /// <summary>The strays that were found since the last call.</summary>
+    public List<int> TakeNewStrays()
+    {
+        List<int> found = _newStrays;
+        if (found.Count > 0)
+            _newStrays = [];
+        return found;
+    }
+
+    /// <summary>Names strays to the operator: pid, and why it cannot be told whose it is. Each once.</summary>
+    public IEnumerable<(int Pid, string Why)> TakeUntold()
+    {
+        foreach (int pid in _untold.ToArray())
+        {
+            if (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind == Kind.Stray)
+                yield return (pid, orphan.Why);
+        }
+        _untold.Clear();
+    }
+
+    private Kind Look(int pid, int tries)
+    {
+        if (ProcessFacts.Read(pid) is not { } facts)
+            return Again(pid, tries, "it cannot be looked at");
+        if (facts.HasEnded)
+            return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
+        RunningInstance? owner = OwnerByBirth(pid, facts);
+        Orphan? other = null;
+        if (owner is null)
+        {
+            EnvironmentLook look = ProcessEnvironment.Find(pid, facts.ThreadCount, InstanceMark.VariableName + "=", out string? marks);
+            owner = look switch
+            {
+                EnvironmentLook.Found => OwnerByMark(marks!),
+                EnvironmentLook.Forbidden => OnlyCandidate(pid, facts),
+                _ => null,
+            };
+            if (look is EnvironmentLook.Empty or EnvironmentLook.Unknown)
+            {
+                owner = OwnerBelow(pid, out bool hasAnyBelow);
+                // What it has started came to us when it ended, which is now, or it has started nobody.
+                if (facts.IsEnding && !hasAnyBelow)
+                    return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
+                if (owner is null)
+                    return Again(pid, tries, "its environment cannot be read");
+            }
+            other = look switch
+            {
+                EnvironmentLook.Found when marks!.Split(':').Any(_formerMarks.Contains) => new Orphan { Kind = Kind.Former },
+                EnvironmentLook.Found => Stray(pid, "its mark is that of no instance"),
+                EnvironmentLook.Forbidden => Stray(pid, "its environment may not be read (ptrace(2))"),
+                _ => Stray(pid, "it was given another environment"),
+            };
+        }
+        if (owner is not null)
+            Note(pid, owner);
+        else
+            _known[pid] = other!;
+        onFound(pid, owner, facts);
+        return owner is not null ? Kind.Owned : other!.Kind;
+    }
+
+    private Kind Again(int pid, int tries, string why)
+    {
+        Orphan orphan = tries + 1 < MostTries ? new Orphan { Kind = Kind.Pending, Tries = tries + 1 } : Stray(pid, why);
+        _known[pid] = orphan;
+        return orphan.Kind;
+    }
+
+    private Orphan Stray(int pid, string why)
+    {
+        _newStrays.Add(pid);
+        _ = _untold.Add(pid);
+        return new Orphan { Kind = Kind.Stray, Why = why };
+    }
+
+    private void Note(int pid, RunningInstance owner)
+    {
+        _known[pid] = new Orphan { Kind = Kind.Owned, Owner = owner };
+        _ = owner.Orphans.Add(pid);
+    }
+
+    // Neither can be had without being born there: sessions are not joined (setsid(2), setpgid(2)).
+    private RunningInstance? OwnerByBirth(int pid, ProcessFacts facts) =>
+        _learnt.TryGetValue(pid, out (ulong StartTime, RunningInstance Owner) learnt) && learnt.StartTime == facts.StartTime
+            ? learnt.Owner : _groups.GetValueOrDefault(facts.Session);
+
+    // Supervisors one within the other: the innermost mark comes first, and ours is somewhere behind.
+    private RunningInstance? OwnerByMark(string marks)
+    {
+        foreach (Range part in marks.AsSpan().Split(':'))
+        {
+            if (_marks.TryGetValue(marks[part], out RunningInstance? owner))
+                return owner;
+        }
+        return null;
+    }
+
+    /// <summary>
+    /// Whose descendants it has. One that is ending has lost its memory, and its environment with it, but they have theirs; when it is over they come to us.
+    /// </summary>
+    private RunningInstance? OwnerBelow(int pid, out bool hasAny)
+    {
+        Queue<int> todo = new([pid]);
+        List<int> children = [];
+        hasAny = false;
+        for (int count = 0; count < MostLooks && todo.TryDequeue(out int parent); count++)
+        {
+            if (ProcessFacts.Read(parent) is not { } facts)
+                continue;
+            children.Clear();
+            ChildList.AddOf(parent, facts.ThreadCount, children);
+            foreach (int child in children)
+            {
+                if (ProcessFacts.Read(child) is not { HasEnded: false } its || its.Parent != parent)
+                    continue;
+                hasAny = true;
+                todo.Enqueue(child);
+                if (OwnerByBirth(child, its) is { } byBirth)
+                    return byBirth;
+                EnvironmentLook look = ProcessEnvironment.Find(child, its.ThreadCount, InstanceMark.VariableName + "=", out string? marks);
+                if (look == EnvironmentLook.Found && OwnerByMark(marks!) is { } byMark)
+                    return byMark;
+            }
+        }
+        return null;
+    }
+
+    /// <summary>The only instance that can have borne it, by users and times. Null: there are several, or one that is gone may have.</summary>
+    private RunningInstance? OnlyCandidate(int pid, ProcessFacts facts)
+    {
+        if (_mayHaveLeft)
+            return null;
+        ulong user = ProcessFacts.Status(pid, "Uid") ?? ulong.MaxValue;
+        RunningInstance? only = null;
+        foreach (RunningInstance instance in _marks.Values)
+        {
+            // Who runs as we do may have changed to any user.
+            if (instance.User?.Credentials is { } who && who.Uid != user)
+                continue;
+            if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { } main && main.StartTime > facts.StartTime)
+                continue;
+            if (only is not null)
+                return null;
+            only = instance;
+        }
+        return only;
+    }
+
+    private enum Kind
+    {
+        /// <summary>Of an instance.</summary>
+        Owned,
+
+        /// <summary>Of an instance that is over, and that left it on purpose or did not get rid of it.</summary>
+        Former,
+
+        /// <summary>Whose it is cannot be told.</summary>
+        Stray,
+
+        /// <summary>It could not be looked at yet.</summary>
+        Pending,
+
+        /// <summary>It had ended before it was looked at, and is about to be reaped.</summary>
+        Over,
+
+        /// <summary>A child that this process had before it was a supervisor.</summary>
+        Elder,
+    }
+
+    private sealed class Orphan
+    {
+        public required Kind Kind { get; init; }
+        public RunningInstance? Owner { get; init; }
+        public int Tries { get; init; }
+        public string Why { get; init; } = "";
+    }
+}

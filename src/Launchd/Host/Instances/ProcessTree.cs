@@ -1,0 +1,35 @@
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>To which instance a process belongs that somebody names by its number, or that has sent something.</summary>
+internal static class ProcessTree
+{
+    /// <summary>
+    /// Whether a living process descends from an instance: by its session, its group, or its parents up to us, where the mark of the last one
+    /// decides. The number must be held by a pidfd that is asked afterwards whether it still means a living process.
+    /// </summary>
+    /// <param name="instance">That lives.</param>
+    /// <param name="pid">The process.</param>
+    /// <param name="isKnown">Main processes and commands of others, which are no orphans.</param>
+    public static bool Contains(RunningInstance instance, int pid, Func<int, bool> isKnown)
+    {
+        int own = Libc.getpid();
+        for (int depth = 0; depth < 4096 && ProcessFacts.Read(pid) is { } facts; depth++)
+        {
+            if (instance.Group > 1 && (facts.Session == instance.Group || facts.Group == instance.Group))
+                return true;
+            if (pid == instance.Process?.Pid || facts.Parent == instance.Process?.Pid)
+                return true;
+            if (facts.Parent == own)
+                return !isKnown(pid) && (instance.Orphans.Contains(pid) || IsMarked(pid, facts.ThreadCount, instance.Mark));
+            pid = facts.Parent;
+        }
+        return false;
+    }
+
+    private static bool IsMarked(int pid, int threadCount, string mark) =>
+        ProcessEnvironment.Find(pid, threadCount, InstanceMark.VariableName + "=", out string? marks) == EnvironmentLook.Found
+        && marks!.Split(':').Contains(mark);
+}

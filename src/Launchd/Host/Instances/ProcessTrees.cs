@@ -1,0 +1,353 @@
+using Launchd.Client;
+using Launchd.Host.Loop;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>
+/// What is left of instances, and the signals to all of it: process groups, orphans, and what descends from them. Large trees are gone
+/// through a piece in each turn of the loop.
+/// </summary>
+internal sealed class ProcessTrees
+{
+    private const int Kill = 9, Cont = 18;
+
+    // Some milliseconds of reading /proc.
+    private const int MostInATurn = 128;
+
+    // A tree that forks faster than it is read: what is beyond comes to us as orphans when its parents end.
+    private const int MostWaiting = 100_000;
+
+    private static readonly TimeSpan UntoldPatience = TimeSpan.FromSeconds(1);
+
+    // CAP_SYS_PTRACE: every environment can be read. Read once; capabilities that a supervisor gives up it does not get back.
+    private static readonly bool CanReadAll = Libc.geteuid() == 0
+        && (ProcessFacts.Status(Libc.getpid(), "CapEff", isHexadecimal: true) is not { } held || (held & (1UL << 19)) != 0);
+
+    private readonly Delays _delays;
+    private readonly Func<long> _turn;
+    private readonly Action _onProgress;
+    private readonly Action<int, string, string> _onStray;
+    private readonly Queue<Step> _todo = new();
+    private readonly List<int> _children = [];
+    private readonly object _telling = new();
+    private readonly int _self = Libc.getpid();
+    private readonly HashSet<RunningInstance> _killed = [];
+    private int _signalToAll;
+    private long _completeIn = -1;
+    private bool _hasMore;
+
+    /// <param name="delays">For what another turn has to do.</param>
+    /// <param name="turn">Which turn of the loop it is.</param>
+    /// <param name="isKnown">Main processes and commands.</param>
+    /// <param name="isCloning">As for <see cref="Orphans"/>.</param>
+    /// <param name="onProgress">Called when more was found out, in a turn of its own.</param>
+    /// <param name="onStray">Pid, name, and why it cannot be told whose it is.</param>
+    public ProcessTrees(Delays delays, Func<long> turn, Func<int, bool> isKnown, Func<bool> isCloning, Action onProgress, Action<int, string, string> onStray)
+    {
+        _delays = delays;
+        _turn = turn;
+        _onProgress = onProgress;
+        _onStray = onStray;
+        Orphans = new Orphans(isKnown, isCloning, OnFound);
+        ProcFile.Reserve();
+        Orphans.Begin();
+    }
+
+    public Orphans Orphans { get; }
+
+    /// <summary>Whether anything of the instance still lives that <c>kill</c> reaches, its main process aside, which has ended.</summary>
+    public bool HasLeftovers(RunningInstance instance)
+    {
+        KillScope scope = instance.Definition.Stop.Kill;
+        if (scope == KillScope.Process)
+            return false;
+        bool isGroupAlive = IsGroupAlive(instance);
+        if (scope == KillScope.Group)
+            return isGroupAlive;
+        bool isComplete = Find();
+        return isGroupAlive || !isComplete || instance.Orphans.Count > 0 || (Orphans.IsChasing && _killed.Contains(instance));
+    }
+
+    /// <summary>Sends a signal to as much of an instance as the scope says, to each process once; programs take the second for "at once".</summary>
+    /// <param name="instance">Whose processes.</param>
+    /// <param name="signal">signal(7).</param>
+    /// <param name="scope">How far.</param>
+    /// <param name="andContinue">What is stopped goes on, so that it can act on the signal.</param>
+    public void Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
+    {
+        PidFd? main = instance.MainEnded ? null : instance.Process;
+        instance.IsKilled |= signal == Kill && scope == instance.Definition.Stop.Kill;
+        if (scope != KillScope.Process)
+            SignalGroup(instance, signal, andContinue);
+        if (main is not null && (scope == KillScope.Process || !instance.IsInGroup))
+        {
+            _ = main.Signal(signal);
+            if (andContinue)
+                _ = main.Signal(Cont);
+        }
+        if (scope == KillScope.Tree)
+            SignalTree(instance, main, signal, andContinue);
+        else if (main is not null && instance.Definition.Stop.Kill == KillScope.Tree && !CanReadAll)
+            Add(new Step(main.Pid, 0, instance, 0, false));
+        Continue();
+    }
+
+    /// <summary>The main process has ended, but its tracer has not let us know: if that is one of ours, it must end as well.</summary>
+    public void EndTracer(RunningInstance instance)
+    {
+        instance.IsEndKept = true;
+        _ = Find();
+        if (_killed.Contains(instance))
+            Claim(Orphans.Strays(), [instance]);
+        Continue();
+    }
+
+    /// <summary>Nobody waits for its processes any more.</summary>
+    public void Remove(RunningInstance instance)
+    {
+        _ = _killed.Remove(instance);
+        Orphans.Remove(instance);
+    }
+
+    /// <summary>From now on all orphans get this signal, whosever they are; those that come as well.</summary>
+    public void SignalAll(int signal)
+    {
+        _ = Find();
+        _signalToAll = signal;
+        foreach (int pid in Orphans.All())
+            Add(new Step(pid, _self, null, signal, AndContinue: signal != Kill));
+        Continue();
+    }
+
+    /// <summary>
+    /// Looks for orphans that came since. False: more is to be found in another turn. Once all were found in a turn it is enough for that turn, because the
+    /// list of children is as long as there are services, and thousands may be told to end, or have ended, together.
+    /// </summary>
+    public bool Find()
+    {
+        if (_completeIn == _turn())
+            return true;
+        _hasMore = !Orphans.Find();
+        _completeIn = _hasMore ? -1 : _turn();
+        if (_hasMore || IsChasing)
+            _delays.After(TimeSpan.Zero, this, Progress);
+        List<int> strays = Orphans.TakeNewStrays();
+        if (strays.Count > 0)
+        {
+            _delays.After(UntoldPatience, _telling, TellStrays);
+            // Whose it is may have been asked, in vain, before it was known to be one.
+            if (_killed.Count > 0)
+                Claim(strays, _killed);
+        }
+        return !_hasMore;
+    }
+
+    /// <summary>Somebody is to end, and one that starts another and ends may be his: it is chased until it is caught, or nobody waits any more.</summary>
+    public bool IsChasing => Orphans.IsChasing && (_killed.Count > 0 || _signalToAll == Kill);
+
+    /// <summary>Goes on with a look that was not complete, whoever asked for it.</summary>
+    public void FindMore()
+    {
+        if (_hasMore || IsChasing)
+            _ = Find();
+    }
+
+    /// <summary>What still lives of an instance that was killed: one sentence for the operator. Null: nothing does.</summary>
+    public string? Remains(RunningInstance instance)
+    {
+        List<int> left = [];
+        if (!instance.MainEnded)
+            left.Add(instance.Process!.Pid);
+        left.AddRange(instance.Orphans.Where(o => ProcessFacts.Read(o) is { HasEnded: false }));
+        left.AddRange(Members(instance).Where(m => !m.Facts.HasEnded).Select(m => m.Pid));
+        List<int> distinct = [.. left.Distinct()];
+        if (distinct.Count == 0)
+            return null;
+        return Describe(distinct[0]) + (distinct.Count > 1 ? $", and {distinct.Count - 1} more of it are left" : "");
+    }
+
+    /// <summary>Why a process lives on after SIGKILL: one sentence.</summary>
+    public static string Describe(int pid)
+    {
+        string who = $"process {pid} ({ProcessFacts.NameOf(pid)})";
+        if (Libc.kill(pid, 0) != 0 && Errno.Last == Errno.EPERM)
+            return $"{who} may not be killed: {Errno.EPERM.Text}";
+        bool isPending = ProcessFacts.Status(pid, "ShdPnd", isHexadecimal: true) is { } pending && (pending & (1UL << (Kill - 1))) != 0;
+        bool isAsleep = ProcessFacts.Read(pid) is { State: 'D' };
+        return $"{who} does not end on SIGKILL" + (isPending || isAsleep ? ": it hangs inside the kernel" : "");
+    }
+
+    /// <summary>Somebody has ended: what it left has come to us by now, and is to be found.</summary>
+    public void LookAnew() => _completeIn = -1;
+
+    private bool IsGroupAlive(RunningInstance instance)
+    {
+        Errno refused = instance.SignalGroup(instance.IsKilled ? Kill : 0);
+        if (refused == Errno.ESRCH)
+            return false;
+        // Zombies are in it as well: of those that were killed nobody may ever reap some.
+        bool isExact = refused == Errno.EINVAL || (instance.IsKilled && ProcFile.IsOwn);
+        return !isExact || Members(instance).Any(m => !m.Facts.HasEnded);
+    }
+
+    private void SignalGroup(RunningInstance instance, int signal, bool andContinue)
+    {
+        if (instance.SignalGroup(signal) != Errno.EINVAL)
+        {
+            if (andContinue)
+                _ = instance.SignalGroup(Cont);
+            return;
+        }
+        foreach ((int pid, _) in Members(instance))
+        {
+            using PidFd? process = PidFd.TryOpen(pid);
+            if (process is null || ProcessFacts.Read(pid)?.Group != instance.Group)
+                continue;
+            _ = process.Signal(signal);
+            if (andContinue)
+                _ = process.Signal(Cont);
+        }
+    }
+
+    private void SignalTree(RunningInstance instance, PidFd? main, int signal, bool andContinue)
+    {
+        _ = Find();
+        instance.TreeSignal = signal;
+        if (main is not null)
+            Add(new Step(main.Pid, 0, instance, signal, andContinue));
+        foreach (int pid in instance.Orphans)
+            Add(new Step(pid, _self, instance, signal, andContinue));
+        if (signal != Kill)
+            return;
+        _ = _killed.Add(instance);
+        Claim(Orphans.Strays(), [instance]);
+    }
+
+    /// <summary>Strays below which there is somebody of a killed instance, or that trace the main process of one, are its own.</summary>
+    private void Claim(List<int> strays, IReadOnlyCollection<RunningInstance> killed)
+    {
+        if (strays.Count == 0)
+            return;
+        Dictionary<int, RunningInstance> sessions = [], tracers = [];
+        foreach (RunningInstance instance in killed)
+        {
+            if (instance.Group > 1)
+                sessions[instance.Group] = instance;
+            if (instance is { IsEndKept: true, MainEnded: false } && ProcessFacts.Status(instance.Process!.Pid, "TracerPid") is > 0 and { } tracer)
+                tracers[(int)tracer] = instance;
+        }
+        foreach (int stray in strays)
+        {
+            RunningInstance? owner = Below([stray]).Select(p => sessions.GetValueOrDefault(p.Facts.Session) ?? tracers.GetValueOrDefault(p.Pid))
+                .FirstOrDefault(o => o is not null);
+            if (owner is null)
+                continue;
+            Orphans.Claim(stray, owner);
+            Add(new Step(stray, _self, owner, Kill, false));
+            _delays.After(TimeSpan.Zero, this, Progress);
+        }
+    }
+
+    private void OnFound(int pid, RunningInstance? owner, ProcessFacts facts)
+    {
+        int signal = _signalToAll != 0 ? _signalToAll : owner?.TreeSignal ?? 0;
+        if (signal == 0)
+            return;
+        // At once: it may be one that starts another and ends. Our own child's number is its own until we reap it.
+        bool hasGot = owner is not null && signal != Kill && facts.Group == owner.Group;
+        if (!hasGot)
+            _ = Libc.kill(pid, signal);
+        Add(new Step(pid, 0, owner, signal, false));
+    }
+
+    private void Add(Step step)
+    {
+        if (_todo.Count < MostWaiting)
+            _todo.Enqueue(step);
+    }
+
+    private void Continue()
+    {
+        for (int i = 0; i < MostInATurn && _todo.TryDequeue(out Step? step); i++)
+            Do(step);
+        if (_todo.Count > 0)
+            _delays.After(TimeSpan.Zero, this, Progress);
+    }
+
+    private void Progress()
+    {
+        Continue();
+        _onProgress();
+    }
+
+    private void Do(Step step)
+    {
+        bool isOrphan = step.Parent == _self;
+        if (isOrphan && !Orphans.Contains(step.Pid))
+            return;
+        // From here on the number means this process, or it has ended.
+        using PidFd? process = isOrphan || step.Parent == 0 ? null : PidFd.TryOpen(step.Pid);
+        if (ProcessFacts.Read(step.Pid) is not { HasEnded: false } facts)
+            return;
+        if (step.Parent != 0 && facts.Parent != step.Parent && facts.Parent != _self)
+            return;
+        if (step.Instance is { } owner && step.Parent != 0 && !isOrphan)
+            Orphans.Learn(step.Pid, facts.StartTime, owner);
+        _children.Clear();
+        ChildList.AddOf(step.Pid, facts.ThreadCount, _children);
+        foreach (int child in _children)
+            Add(step with { Pid = child, Parent = step.Pid });
+        bool hasGot = step.Instance is { Group: > 1 } instance && facts.Group == instance.Group;
+        if (step.Signal == 0 || step.Parent == 0 || hasGot)
+            return;
+        if (isOrphan)
+            _ = Libc.kill(step.Pid, step.Signal);
+        else
+            _ = process?.Signal(step.Signal);
+        if (!step.AndContinue)
+            return;
+        if (isOrphan)
+            _ = Libc.kill(step.Pid, Cont);
+        else
+            _ = process?.Signal(Cont);
+    }
+
+    /// <summary>Who is in the group of an instance and descends from an orphan, as all do once the main process has ended.</summary>
+    private IEnumerable<(int Pid, ProcessFacts Facts)> Members(RunningInstance instance) =>
+        instance.Group > 1 ? Below(Orphans.All()).Where(p => p.Facts.Group == instance.Group) : [];
+
+    private IEnumerable<(int Pid, ProcessFacts Facts)> Below(IEnumerable<int> roots)
+    {
+        Queue<(int Pid, int Parent)> todo = new(roots.Select(r => (r, _self)));
+        HashSet<int> seen = [];
+        while (todo.TryDequeue(out (int Pid, int Parent) next) && seen.Count < MostWaiting)
+        {
+            if (!seen.Add(next.Pid) || ProcessFacts.Read(next.Pid) is not { } facts)
+                continue;
+            if (facts.Parent != next.Parent && facts.Parent != _self)
+                continue;
+            yield return (next.Pid, facts);
+            List<int> children = [];
+            ChildList.AddOf(next.Pid, facts.ThreadCount, children);
+            foreach (int child in children)
+                todo.Enqueue((child, next.Pid));
+        }
+    }
+
+    private void TellStrays()
+    {
+        foreach ((int pid, string why) in Orphans.TakeUntold())
+            _onStray(pid, ProcessFacts.NameOf(pid), why);
+    }
+
+    /// <summary>A process whose children are to be gone through.</summary>
+    /// <param name="Pid">Its number.</param>
+    /// <param name="Parent">Its parent, by which it is known to be the one that is meant. 0: it is, and it gets no signal.</param>
+    /// <param name="Instance">To which it belongs; null: whichever.</param>
+    /// <param name="Signal">What it is sent. 0: nothing, its descendants are learnt only.</param>
+    /// <param name="AndContinue">SIGCONT follows.</param>
+    private sealed record Step(int Pid, int Parent, RunningInstance? Instance, int Signal, bool AndContinue);
+}

@@ -1,0 +1,58 @@
+using Launchd.Linux;
+
+namespace Launchd.Host.Lanes;
+
+/// <summary>
+/// The threads of all lanes. One that has nothing more to do for its lane waits a while for another lane: a reload can give thousands of lanes a
+/// moment's work each, and so many threads would take more time, to make and for the collector to look through, than what they do.
+/// </summary>
+internal static class LaneThreads
+{
+    private const int StackBytes = 256 << 10;
+    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
+
+    private static readonly object Gate = new();
+    private static readonly Queue<Action> Waiting = new();
+    private static int _resting;
+
+    /// <summary>Has work done on a thread. False: there can be none.</summary>
+    public static bool TryStart(Action work)
+    {
+        lock (Gate)
+        {
+            if (_resting > Waiting.Count)
+            {
+                Waiting.Enqueue(work);
+                Monitor.Pulse(Gate);
+                return true;
+            }
+        }
+        return Worker.TryStart("slow lane", StackBytes, () => Run(work)) is not null;
+    }
+
+    private static void Run(Action work)
+    {
+        Action? next = work;
+        do
+        {
+            next!();
+        }
+        while (TryTake(out next));
+    }
+
+    private static bool TryTake(out Action? next)
+    {
+        lock (Gate)
+        {
+            _resting++;
+            // One that is woken may find that another was quicker.
+            while (!Waiting.TryDequeue(out next))
+            {
+                if (!Monitor.Wait(Gate, Rest) && Waiting.Count == 0)
+                    break;
+            }
+            _resting--;
+            return next is not null;
+        }
+    }
+}

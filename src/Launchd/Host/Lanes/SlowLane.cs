@@ -1,0 +1,299 @@
+using System.Runtime.InteropServices;
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Host.Loop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Lanes;
+
+/// <summary>
+/// Does for one service what may keep its caller waiting, and what the service itself decides how long: closing the descriptors that came from
+/// it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
+/// </summary>
+/// <remarks>
+/// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that
+/// closes for it (<see cref="Linux.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
+/// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last one
+/// does not linger, so that sockets alone never fill a lane.
+/// </remarks>
+/// <param name="onEased">Called on any thread, see <see cref="IsFull"/>.</param>
+/// <param name="onDefect">Told on any thread what work threw; null: nobody is.</param>
+internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = null) : IDescriptorCloser
+{
+    private const int MostThreads = 4;
+
+    /// <summary>Descriptors for one process. One that never closes keeps those that are behind it in its process, and no others.</summary>
+    private const int MostTogether = 32;
+
+    /// <summary>How long the end of the supervisor waits for threads that give descriptors to a process: some system calls.</summary>
+    private const int HandingMilliseconds = 1000;
+
+    private readonly object _lock = new();
+    private readonly Queue<Work> _waiting = new();
+    private int _threads;
+    private int _working;
+    private int _handing;
+    private int _busy;
+    private bool _wasFull;
+    private bool _isOver;
+    private Action? _again;
+
+    /// <summary>Close in processes of their own; null: the threads do it.</summary>
+    public Closers? Closers { get; init; }
+
+    /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
+    public Func<Action, bool> StartThread { get; init; } = LaneThreads.TryStart;
+
+    /// <summary>No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.</summary>
+    public Action<Action>? OnStarved { get; init; }
+
+    /// <summary>Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.</summary>
+    public const int MostWaiting = 256;
+
+    /// <summary>
+    /// Nothing more should be read from the service; <c>onEased</c> is called, on any thread, when that is over. Whoever has heard it once
+    /// is owed that call, even if the next one who looks finds room.
+    /// </summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+            {
+                bool isFull = _waiting.Count >= MostWaiting;
+                _wasFull |= isFull;
+                return isFull;
+            }
+        }
+    }
+
+    /// <summary>Work that waits or is under way.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+                return _waiting.Count + _working;
+        }
+    }
+
+    /// <summary>
+    /// Closes it on a thread of the lane. Nothing that came from others closes at once for certain: whoever holds another copy, or another end, may
+    /// hold a lock that the end has to wait for, and thousands of record locks take their time.
+    /// </summary>
+    public void Close(int numberTaken) => Add(new Work(numberTaken, null));
+
+    /// <summary>As <see cref="CloseQueue(FileDescriptor, IDescriptorCloser)"/>, by this lane.</summary>
+    public void CloseQueue(FileDescriptor socketTaken) => CloseQueue(socketTaken, this);
+
+    /// <summary>Closes the reading end of a Unix socket; what lies unread in it is closed with it, and may take long.</summary>
+    public static void CloseQueue(FileDescriptor socketTaken, IDescriptorCloser closer)
+    {
+        UnixSocket.EndReading(socketTaken);
+        using Received next = UnixSocket.Receive(socketTaken, default, closer);
+        if (next.Outcome == ReceiveOutcome.Message)
+            closer.Close(socketTaken.ReleaseNumber());
+        else
+            socketTaken.Dispose();
+    }
+
+    /// <summary>Has work done that may take long. False: too much waits already.</summary>
+    /// <param name="work">Must not touch what belongs to the loop. If it throws, only the supervisor's log hears of it.</param>
+    public bool TryRun(Action work)
+    {
+        if (IsFull)
+            return false;
+        Add(new Work(-1, work));
+        return true;
+    }
+
+    /// <summary>Looks at descriptors that stay open meanwhile. False: too much waits already, and nothing will be called.</summary>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="descriptors">Open.</param>
+    /// <param name="look">As the work of <see cref="TryRun"/>. If it throws, nobody is told of an answer.</param>
+    /// <param name="then">Called on the loop with the answer.</param>
+    public bool TryLook<T>(Mailbox mailbox, IReadOnlyList<FileDescriptor> descriptors, Func<T> look, Action<T> then)
+    {
+        if (IsFull)
+            return false;
+        foreach (FileDescriptor descriptor in descriptors)
+        {
+            bool isHeld = false;
+            descriptor.DangerousAddRef(ref isHeld);
+        }
+        Add(new Work(-1, () =>
+        {
+            T answer;
+            try
+            {
+                answer = look();
+            }
+            finally
+            {
+                mailbox.Post(Release);
+            }
+            mailbox.Post(() => then(answer));
+        }));
+        return true;
+
+        void Release()
+        {
+            foreach (FileDescriptor descriptor in descriptors)
+                descriptor.DangerousRelease();
+        }
+    }
+
+    /// <summary>
+    /// The supervisor ends: what is still open is closed last, or left to the kernel where no process can be made for it.
+    /// </summary>
+    public void End()
+    {
+        lock (_lock)
+        {
+            _isOver = true;
+            while (_waiting.TryDequeue(out Work left))
+                Leave(left);
+            // What a thread has taken and not handed over yet would be closed by our own end, which would wait for it.
+            long end = Environment.TickCount64 + HandingMilliseconds;
+            while (_handing > 0 && end - Environment.TickCount64 is > 0 and long rest)
+                Monitor.Wait(_lock, (int)rest);
+        }
+    }
+
+    private void Leave(Work work)
+    {
+        if (work.Action is null)
+            Closers?.CloseLast(work.Number);
+    }
+
+    private void Add(Work work)
+    {
+        lock (_lock)
+        {
+            if (_isOver)
+            {
+                Leave(work);
+                return;
+            }
+            _waiting.Enqueue(work);
+        }
+        Attend();
+    }
+
+    // Never by whoever brings the work, who is the loop: it waits for a thread, and while too much waits nothing more is read.
+    private void Attend()
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count == 0)
+                return;
+            if (_threads == MostThreads)
+                return;
+            _threads++;
+        }
+        if (StartThread(Run))
+            return;
+        bool isStarved;
+        lock (_lock)
+            isStarved = --_threads == 0;
+        // Another thread of the lane will come to it.
+        if (isStarved)
+            OnStarved?.Invoke(_again ??= Attend);
+    }
+
+    private void Run()
+    {
+        List<int> closing = new(MostTogether);
+        while (TryTake(closing, out Action? action, out int count, out bool isLast))
+        {
+            DoContained(action, closing, mayLinger: !isLast);
+            bool isEased;
+            lock (_lock)
+            {
+                _working -= count;
+                _busy--;
+                isEased = _wasFull && _waiting.Count <= MostWaiting / 2;
+                _wasFull &= !isEased;
+            }
+            if (isEased)
+                onEased();
+        }
+    }
+
+    private bool TryTake(List<int> closing, out Action? action, out int count, out bool isLast)
+    {
+        closing.Clear();
+        lock (_lock)
+        {
+            if (!_waiting.TryDequeue(out Work work))
+            {
+                _threads--;
+                action = null;
+                count = 0;
+                isLast = false;
+                return false;
+            }
+            action = work.Action;
+            if (action is null)
+                closing.Add(work.Number);
+            while (action is null && closing.Count < MostTogether && _waiting.TryPeek(out work) && work.Action is null)
+                closing.Add(_waiting.Dequeue().Number);
+            count = Math.Max(1, closing.Count);
+            _handing += closing.Count > 0 ? 1 : 0;
+            _working += count;
+            _busy++;
+            isLast = _busy == MostThreads;
+            return true;
+        }
+    }
+
+    // Nobody is above a thread of the lane: what is thrown there would be the end of the process, and the lane counts on this thread.
+    private void DoContained(Action? action, List<int> closing, bool mayLinger)
+    {
+        try
+        {
+            action?.Invoke();
+            CloseAll(CollectionsMarshal.AsSpan(closing), mayLinger);
+        }
+        catch (Exception defect)
+        {
+            onDefect?.Invoke(defect);
+        }
+    }
+
+    private void CloseAll(ReadOnlySpan<int> numbers, bool mayLinger)
+    {
+        if (numbers.IsEmpty)
+            return;
+        bool isHanded = false;
+        bool isClosed = Closers?.TryClose(numbers, Hand) == true;
+        Hand();
+        if (isClosed)
+            return;
+        foreach (int number in numbers)
+        {
+            // One that cannot be sent to a process, such as an io_uring, does not keep the others from it.
+            if (numbers.Length > 1 && Closers?.TryClose([number]) == true)
+                continue;
+            if (!mayLinger)
+                Closing.DoNotLinger(number);
+            // close(2): the number is free even after EINTR or EIO on Linux, so the result is of no use.
+            _ = HostLibc.close(number);
+        }
+
+        void Hand()
+        {
+            if (isHanded)
+                return;
+            isHanded = true;
+            lock (_lock)
+            {
+                _handing--;
+                Monitor.PulseAll(_lock);
+            }
+        }
+    }
+
+    /// <summary>A descriptor to close, or something else to do.</summary>
+    private readonly record struct Work(int Number, Action? Action);
+}

@@ -1,0 +1,140 @@
+using Launchd.Client;
+using Launchd.Host.Instances;
+using Launchd.Linux;
+
+namespace Launchd.Host.Launching;
+
+/// <summary>
+/// What one birth needs beside the instance: who gets which number, what is opened first, and what is closed afterwards. Made on the loop, then given to
+/// the thread that carries the birth out.
+/// </summary>
+internal sealed class Birth : IDisposable
+{
+    private const int FirstPassed = 3;
+
+    private readonly List<FileDescriptor> _owned = [];
+    private readonly List<FileDescriptor> _borrowed = [];
+    private readonly List<(int Source, string? Key)> _passed = [];
+    private readonly List<DescriptorMapping> _extra = [];
+    private readonly List<Opening> _openings = [];
+    private int _input, _output, _error;
+
+    public List<string> Names { get; } = [];
+    public List<string> PidVariables { get; } = [];
+
+    public void Own(FileDescriptor taken) => _owned.Add(taken);
+
+    /// <summary>The number of a descriptor, which stays its own until the birth is over, even if its owner closes it before.</summary>
+    public int Borrow(FileDescriptor descriptor)
+    {
+        bool isHeld = false;
+        descriptor.DangerousAddRef(ref isHeld);
+        if (isHeld)
+            _borrowed.Add(descriptor);
+        return descriptor.Number;
+    }
+
+    public void Input(int number) => _input = number;
+
+    public void Output(int number) => _output = number;
+
+    public void Error(int number) => _error = number;
+
+    public void Pass(string name, FileDescriptor borrowed, string? key)
+    {
+        Names.Add(name);
+        _passed.Add((Borrow(borrowed), key));
+    }
+
+    /// <summary>The same with what is opened only when the birth is carried out.</summary>
+    public void PassOpened(string key, Func<OpenResult<FileDescriptor>> open)
+    {
+        Names.Add(key);
+        _passed.Add((-1, key));
+        int place = _passed.Count - 1;
+        Open("file", $"file \"{key}\":", open, number => _passed[place] = (number, key));
+    }
+
+    /// <summary>Has something opened when the birth is carried out: not by the loop, because a file system may never answer.</summary>
+    /// <param name="stage">Of the failure.</param>
+    /// <param name="subject">With what the words of the failure begin.</param>
+    /// <param name="open">On the thread of the birth. What it opens is closed after it.</param>
+    /// <param name="use">Told the number.</param>
+    public void Open(string stage, string subject, Func<OpenResult<FileDescriptor>> open, Action<int> use) =>
+        _openings.Add(new Opening(stage, subject, open, use));
+
+    public void PassAt(int target, int source) => _extra.Add(new DescriptorMapping(source, target));
+
+    /// <summary>Where the child finds its end of the channel; 0: it has none.</summary>
+    public int ChannelNumber { get; private set; }
+
+    /// <summary>The instance's channel: directly behind what is passed, or behind a descriptor that was asked for just there.</summary>
+    public bool OpenChannel(RunningInstance instance, out Errno refused)
+    {
+        if (!ChannelPair.TryOpen(out FileDescriptor ours, out FileDescriptor theirs, out refused))
+            return false;
+        instance.ChannelEnd = ours;
+        Own(theirs);
+        ChannelNumber = FirstPassed + _passed.Count;
+        while (_extra.Exists(e => e.Target == ChannelNumber))
+            ChannelNumber++;
+        PassAt(ChannelNumber, theirs.Number);
+        return true;
+    }
+
+    /// <summary>On the thread of the birth: opens what is to be opened. Null: all of it is; else what is not, and why.</summary>
+    /// <param name="waits">Told for what it waits, in words, before it does.</param>
+    public (string Stage, Errno Errno, string Text)? OpenAll(Action<string> waits)
+    {
+        foreach (Opening opening in _openings)
+        {
+            waits(opening.Subject.TrimEnd(':'));
+            if (!opening.Open().TryGet(out FileDescriptor? opened, out OpenFailure? failure))
+                return (opening.Stage, failure.Errno, $"{opening.Subject} {failure}");
+            Own(opened);
+            opening.Use(opened.Number);
+        }
+        return null;
+    }
+
+    /// <summary>The number under which the child gets a socket or file, by its key or by its name; 0 for standard input.</summary>
+    public int NumberOf(string name)
+    {
+        for (int i = 0; i < _passed.Count; i++)
+        {
+            if (_passed[i].Key == name)
+                return FirstPassed + i;
+        }
+        return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
+    }
+
+    /// <summary>All of them, targets in ascending order.</summary>
+    public DescriptorMapping[] Mappings()
+    {
+        DescriptorMapping[] all = new DescriptorMapping[FirstPassed + _passed.Count + _extra.Count];
+        (all[0], all[1], all[2]) = (new(_input, 0), new(_output, 1), new(_error, 2));
+        int count = FirstPassed;
+        foreach ((int source, _) in _passed)
+            all[count] = new DescriptorMapping(source, count++);
+        foreach (DescriptorMapping extra in _extra)
+        {
+            int at = count++;
+            for (; all[at - 1].Target > extra.Target; at--)
+                all[at] = all[at - 1];
+            all[at] = extra;
+        }
+        return all;
+    }
+
+    public void Dispose()
+    {
+        foreach (FileDescriptor descriptor in _owned)
+            descriptor.Dispose();
+        _owned.Clear();
+        foreach (FileDescriptor descriptor in _borrowed)
+            descriptor.DangerousRelease();
+        _borrowed.Clear();
+    }
+
+    private sealed record Opening(string Stage, string Subject, Func<OpenResult<FileDescriptor>> Open, Action<int> Use);
+}

@@ -1,0 +1,57 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Launching;
+
+/// <summary>Why there is no birth, in words for people.</summary>
+internal sealed partial class Launcher
+{
+    // What is opened for the child before its birth is the supervisor's, so it is the supervisor that has nothing left.
+    private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
+        new(stage, errno.Value, $"cannot start {service.Name}: {text}") { IsShortage = errno.IsShortage };
+
+    /// <summary>The same without that it cannot be started: of a command beside an instance.</summary>
+    public static string ReasonOf(ServiceName service, Failure.SpawnFailed failure)
+    {
+        string subject = $"cannot start {service}: ";
+        return failure.Text.StartsWith(subject, StringComparison.Ordinal) ? failure.Text[subject.Length..] : failure.Text;
+    }
+
+    private static Failure.SpawnFailed Explain(ServiceDefinition service, SpawnRequest request, SpawnFailure failure) =>
+        new(Words(failure.Stage), failure.Errno.Value, $"cannot start {service.Name}: {Describe(service, request, failure)}")
+        {
+            // Past that stage the child's own limits decide, and they will be the same the next time.
+            IsShortage = failure.Stage == SpawnStage.Clone && (failure.Errno.IsShortage || failure.Errno == Errno.EAGAIN),
+        };
+
+    private static string Describe(ServiceDefinition service, SpawnRequest request, SpawnFailure failure)
+    {
+        Execution execution = service.Execution;
+        return failure.Stage switch
+        {
+            SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
+            SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}"
+                + (failure.Errno == Errno.EACCES && execution.User is { } who ? $" (it is entered with the rights of \"{who}\")" : ""),
+            SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
+                $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
+            SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
+            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES
+                ? " (a value below the present one needs root)" : ""),
+            _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
+        };
+    }
+
+    private static string ExecText(Errno errno) =>
+        errno == Errno.ENOEXEC ? errno.Text + " (a script needs a first line such as #!/bin/sh)" : errno.Text;
+
+    private static string Words(SpawnStage stage) => stage switch
+    {
+        SpawnStage.OomScore => "oom score",
+        SpawnStage.WorkingDirectory => "working directory",
+        SpawnStage.ParentDeath => "parent death signal",
+        SpawnStage.NoNewPrivileges => "no new privileges",
+        _ => stage.ToString().ToLowerInvariant(),
+    };
+}

@@ -1,0 +1,370 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
+using Launchd.Linux;
+using Launchd.Logs;
+using Launchd.Model;
+
+namespace Launchd.Host.Launching;
+
+/// <summary>
+/// Turns a definition and the descriptors of one instance into the order of a birth, and on the thread of that into a <see cref="SpawnRequest"/>: who gets
+/// which number, the environment, the placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
+/// </summary>
+internal sealed partial class Launcher(
+    DescriptorTable descriptors, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
+    (ulong Soft, ulong Hard) inheritedFileLimit)
+{
+    private const int PipeCloseOnExec = 0x80000;
+
+    private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
+
+    /// <summary>
+    /// Orders the birth of an instance's main process: what the loop owns is gathered now, and everything that may wait for a file system is left to the thread
+    /// of the birth. Null: it is refused, and the instance holds nothing that matters.
+    /// </summary>
+    /// <param name="instance">Gets its notify socket and pipes, and with the birth its process.</param>
+    /// <param name="connection">Accepted for it; borrowed until the birth is over. Null: none.</param>
+    /// <param name="prepared">The connections that were made for it, borrowed as well.</param>
+    /// <param name="stored">Descriptors of its store, in the order in which they follow the files.</param>
+    /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
+    /// <param name="then">Called on the loop with what became of the birth.</param>
+    /// <param name="cleanup">Called on the loop when nothing of the birth is left.</param>
+    /// <param name="refused">Why there is no order.</param>
+    public BirthOrder? Order(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady, Action<BirthOrder> then, Action cleanup,
+        out Failure.SpawnFailed? refused)
+    {
+        ServiceDefinition service = instance.Definition;
+        ResolvedUser user = instance.User;
+        refused = user.Problem is { } problem ? Refuse(service, "user", Errno.ESRCH, problem) : null;
+        if (refused is not null)
+            return null;
+        Birth birth = new();
+        refused = OpenNotify(instance, service);
+        refused ??= GatherPassed(instance, birth, connection, prepared, stored);
+        refused ??= GatherStandard(instance, birth, connection, user, onReady);
+        refused ??= OpenReadyPipe(instance, birth, service);
+        if (refused is null && !birth.OpenChannel(instance, out Errno channelRefused))
+            refused = Refuse(service, "channel", channelRefused, $"instance channel: {channelRefused.Text}");
+        if (refused is not null)
+        {
+            birth.Dispose();
+            return null;
+        }
+        LaunchOutline outline = _outlines.Of(service, user);
+        string? notifyPath = instance.Notify?.Path;
+        return new BirthOrder(service.Name, birth, Work, then) { Cleanup = cleanup };
+
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner) =>
+            GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
+    }
+
+    /// <summary>Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
+    /// <returns>Null: it is refused.</returns>
+    public BirthOrder? OrderCommand(RunningInstance instance, ImmutableArray<string> arguments, Action<BirthOrder> then, out string? refused)
+    {
+        ServiceDefinition service = instance.Definition;
+        ResolvedUser user = instance.User;
+        refused = user.Problem;
+        if (refused is not null)
+            return null;
+        Birth birth = new();
+        birth.Input(nothing.Number);
+        birth.Output(nothing.Number);
+        birth.Error(nothing.Number);
+        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, user, "command", addToPump: true) is { } pipe)
+        {
+            birth.Output(pipe.Number);
+            birth.Error(pipe.Number);
+        }
+        LaunchOutline outline = _outlines.Of(service, user);
+        string? notifyPath = instance.Notify?.Path;
+        int mainPid = instance.Process?.Pid ?? 0;
+        return new BirthOrder(service.Name, birth, Work, then);
+
+        Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner) =>
+            GiveBirth(order, spawner, instance, birth, outline, arguments, connection: null, notifyPath, mainPid);
+    }
+
+    // On the thread of the birth: of the instance only what never changes may be read. A command has the pid of the main process, which has none itself.
+    private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth, LaunchOutline outline,
+        ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
+    {
+        ServiceDefinition service = instance.Definition;
+        if (birth.OpenAll(waitsFor => order.WaitsFor = waitsFor) is (string stage, Errno errno, string text))
+            return Refuse(service, stage, errno, text);
+        if (BuildEnvironment(order, instance, birth, connection, outline, notifyPath, out List<string> environment, out string? searchPath) is { } refused)
+            return refused;
+        if (mainPid is { } pid)
+            environment.Add($"MAINPID={pid}");
+        order.WaitsFor = $"working directory {service.Execution.WorkingDirectory}, or the program \"{command[0]}\"";
+        SpawnRequest request = Describe(instance, birth, outline, command, environment, searchPath, isMain: mainPid is null);
+        // It may have been given up while we waited for a file system: hours later, its program must not run.
+        if (order.IsGivenUp)
+            return order.Failure;
+        order.IsCloning = spawner.Carrier == SpawnCarrier.Clone;
+        SpawnFailure? failure = spawner.Start(request, out PidFd? child, order.Seen, order.AwaitStop);
+        order.IsCloning = false;
+        if (failure is { } why)
+            return Explain(service, request, why);
+        order.Child = child;
+        // Whoever gives it up says so before he looks for a pid, and we have one before we look: one of us sees the other.
+        Interlocked.MemoryBarrier();
+        if (order.IsGivenUp)
+            Births.End(child!);
+        return null;
+    }
+
+    private static SpawnRequest Describe(RunningInstance instance, Birth birth, LaunchOutline outline, ImmutableArray<string> command,
+        List<string> environment, string? searchPath, bool isMain)
+    {
+        Execution execution = instance.Definition.Execution;
+        (string[] arguments, string[] candidates) = isMain && outline.Command is { } same ? same : Resolve(instance, birth, command, searchPath);
+        return new SpawnRequest
+        {
+            Arguments = arguments,
+            Candidates = candidates,
+            Environment = environment,
+            PidVariables = isMain ? birth.PidVariables : [],
+            PidfdVariable = isMain && birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
+            Descriptors = birth.Mappings(),
+            WorkingDirectory = execution.WorkingDirectory,
+            EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials) && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),
+            Umask = execution.Umask,
+            Credentials = outline.User.Credentials,
+            Limits = outline.Limits,
+            Nice = execution.Nice,
+            OomScoreAdjust = execution.OomScoreAdjust,
+            BoundingSet = execution.Capabilities,
+            AmbientSet = execution.AmbientCapabilities,
+            NoNewPrivileges = execution.NoNewPrivileges,
+            ParentDeathSignal = execution.ParentDeathSignal?.Value ?? 0,
+            IgnoreSigpipe = execution.IgnoreSigpipe,
+        };
+    }
+
+    private static bool IsForeign(string path, Credentials user)
+    {
+        using PathWalk walk = PathWalk.Along(path, user);
+        return !walk.IsRoots;
+    }
+
+    private static (string[] Arguments, string[] Candidates) Resolve(RunningInstance instance, Birth birth, ImmutableArray<string> command, string? searchPath)
+    {
+        string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
+        return (arguments, ProgramSearch.CandidatesOf(arguments[0], searchPath));
+    }
+
+    private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
+    {
+        if (service.NotifyAccess == NotifyAccess.None)
+            return null;
+        instance.Notify = notifySockets.Take(instance, out Errno refused);
+        return instance.Notify is null ? Refuse(service, "notify socket", refused, $"notify socket: {refused.Text}") : null;
+    }
+
+    /// <summary>
+    /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
+    /// </summary>
+    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection, Preparations.Preparation prepared,
+        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    {
+        ServiceDefinition service = instance.Definition;
+        bool isInetd = service.Input is InputSource.Socket;
+        if (!isInetd && connection is not null)
+            birth.Pass(connection.Name, connection.Descriptor, null);
+        if (!isInetd && connection is null)
+        {
+            foreach ((ListenerDefinition definition, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
+            {
+                birth.Pass(definition.Name, listener.Descriptor, definition.Key);
+                descriptors.Give(instance, listener.Descriptor);
+            }
+        }
+        foreach (HeldFile held in instance.Provision.Files)
+        {
+            string key = held.Definition.Key;
+            if (prepared.Find(key) is { } made)
+                birth.Pass(key, made, key);
+            else if (held.Descriptor is { } shared)
+                birth.Pass(key, shared, key);
+            else
+                birth.PassOpened(key, instance.Provision.Opening(held));
+        }
+        foreach ((string name, FileDescriptor descriptor) in stored)
+            birth.Pass(name, descriptor, null);
+        return null;
+    }
+
+    private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
+    {
+        ServiceDefinition service = instance.Definition;
+        int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
+        if (connection is null && service.Input is InputSource.Socket)
+        {
+            FileDescriptor listener = instance.Provision.Listeners(instance.Slot).First().Listener.Descriptor;
+            descriptors.Give(instance, listener);
+            socket = birth.Borrow(listener);
+        }
+        birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
+        if (service.Input is InputSource.File file)
+        {
+            FileRequest wanted = new() { Path = file.FilePath, User = user.Credentials };
+            birth.Open("input", "input", () => FileOpener.Open(wanted), birth.Input);
+        }
+        if (service.Ready is Readiness.Output pattern)
+            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
+        bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
+        Action<int> use = isSame ? Both : birth.Output;
+        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, use) is { } refused)
+            return refused;
+        return isSame ? null : OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, birth.Error);
+
+        void Both(int number)
+        {
+            birth.Output(number);
+            birth.Error(number);
+        }
+    }
+
+    private Failure.SpawnFailed? OpenOutput(
+        RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket, FileDescriptor inherited, ResolvedUser user, Action<int> use)
+    {
+        switch (target)
+        {
+            case OutputTarget.Log:
+                if (OpenLogPipe(instance, birth, user, stream, addToPump: true) is not { } pipe)
+                    return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
+                use(pipe.Number);
+                break;
+            case OutputTarget.Inherit:
+                use(inherited.Number);
+                break;
+            case OutputTarget.Socket:
+                use(socket);
+                break;
+            case OutputTarget.File file:
+                birth.Open(stream, stream, () => FileOpener.OpenOutput(file.FilePath, user.Credentials), use);
+                break;
+            default:
+                use(nothing.Number);
+                break;
+        }
+        return null;
+    }
+
+    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
+    {
+        int* ends = stackalloc int[2];
+        if (HostLibc.pipe2(ends, PipeCloseOnExec) != 0)
+            return null;
+        FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
+        birth.Own(writeEnd);
+        // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
+        if (user.Credentials is { } who)
+            _ = HostLibc.fchown(writeEnd.Number, who.Uid, who.Gid);
+        if (addToPump)
+        {
+            ServiceDefinition service = instance.Definition;
+            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
+                File = service.Log }, readEnd);
+            instance.HasLogPipe = true;
+        }
+        return writeEnd;
+    }
+
+    private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
+    {
+        if (service.Ready is not Readiness.Descriptor ready)
+            return null;
+        int* ends = stackalloc int[2];
+        if (HostLibc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
+            return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
+        instance.ReadyPipe = new FileDescriptor(ends[0]);
+        FileDescriptor writeEnd = new(ends[1]);
+        birth.Own(writeEnd);
+        birth.PassAt(ready.Number, writeEnd.Number);
+        return null;
+    }
+
+    private static Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth, AcceptedConnection? connection,
+        LaunchOutline outline, string? notifyPath, out List<string> environment, out string? searchPath)
+    {
+        environment = [];
+        searchPath = outline.SearchPath;
+        IReadOnlyList<string>? texts = outline.Environment;
+        if (texts is null && ReadEnvironment(order, instance, birth, outline, out texts, out searchPath) is { } refused)
+            return refused;
+        environment.EnsureCapacity(texts.Count + 16);
+        // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
+        environment.Add(InstanceMark.Variable(instance.Mark));
+        environment.Add(InstanceMark.NumberName + "=" + instance.Id.Number.ToString(CultureInfo.InvariantCulture));
+        environment.AddRange(texts);
+        AddProtocol(instance, birth, connection, notifyPath, environment);
+        return null;
+    }
+
+    private static Failure.SpawnFailed? ReadEnvironment(BirthOrder order,
+        RunningInstance instance, Birth birth, LaunchOutline outline, out IReadOnlyList<string> texts, out string? searchPath)
+    {
+        ServiceDefinition service = instance.Definition;
+        Dictionary<string, string> variables = LaunchOutline.Begin(service, outline.User);
+        texts = [];
+        searchPath = null;
+        foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
+        {
+            order.WaitsFor = $"environment file {file.FilePath}";
+            if (EnvironmentFileReader.Read(file.FilePath, outline.User.Credentials, variables) is { } problem && !file.IsOptional)
+                return Refuse(service, "environment file", Errno.ENOENT, $"environment file {file.FilePath}: {problem}");
+        }
+        foreach (EnvironmentVariable set in service.Execution.Environment.Where(v => !v.IsPassed))
+            variables[set.Name] = Placeholders.Resolve(set.Value, n => ValueOf(n, instance, birth));
+        searchPath = variables.GetValueOrDefault("PATH");
+        texts = LaunchOutline.Texts(variables, service);
+        return null;
+    }
+
+    private static void AddProtocol(
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, string? notifyPath, List<string> environment)
+    {
+        ServiceDefinition service = instance.Definition;
+        if (birth.Names.Count > 0 && service.ListenEnvironment)
+        {
+            environment.Add("LISTEN_FDS=" + birth.Names.Count.ToString(CultureInfo.InvariantCulture));
+            environment.Add("LISTEN_FDNAMES=" + string.Join(':', birth.Names));
+            birth.PidVariables.Add("LISTEN_PID");
+        }
+        if (notifyPath is not null)
+            environment.Add("NOTIFY_SOCKET=" + notifyPath);
+        if (service.Watchdog is { } watchdog)
+        {
+            environment.Add("WATCHDOG_USEC=" + ((long)watchdog.TotalMicroseconds).ToString(CultureInfo.InvariantCulture));
+            birth.PidVariables.Add("WATCHDOG_PID");
+        }
+        if (service.FdStoreCount > 0)
+            environment.Add("FDSTORE=" + service.FdStoreCount.ToString(CultureInfo.InvariantCulture));
+        connection?.AddTo(environment);
+        if (birth.ChannelNumber > 0)
+        {
+            environment.Add("LAUNCHD_CHANNEL=" + birth.ChannelNumber.ToString(CultureInfo.InvariantCulture));
+            birth.PidVariables.Add("LAUNCHD_PID");
+        }
+        environment.Add("LAUNCHD_SERVICE=" + service.Name.Text);
+        environment.Add("LAUNCHD_SLOT=" + instance.Slot.ToString(CultureInfo.InvariantCulture));
+        environment.Add("LAUNCHD_GENERATION=" + instance.Generation.ToString(CultureInfo.InvariantCulture));
+    }
+
+    private static string ValueOf(string placeholder, RunningInstance instance, Birth birth) => placeholder switch
+    {
+        "service" => instance.Definition.Name.Text,
+        "slot" => instance.Slot.ToString(CultureInfo.InvariantCulture),
+        "generation" => instance.Generation.ToString(CultureInfo.InvariantCulture),
+        _ => birth.NumberOf(placeholder["fd:".Length..]).ToString(CultureInfo.InvariantCulture),
+    };
+}

@@ -1,0 +1,114 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Launching;
+using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>How instances come to live: ordered here, born on other threads, and known from when that is told.</summary>
+internal sealed partial class InstanceTable
+{
+    private readonly Dictionary<InstanceId, BirthOrder> _unborn = [];
+
+    /// <summary>
+    /// Orders the birth of an instance. <see cref="Event.Spawned"/> or <see cref="Event.SpawnFailed"/> follows, as a result if it is refused at once.
+    /// </summary>
+    /// <param name="spawn">The core's order.</param>
+    /// <param name="connectionTaken">Accepted for it; null: none.</param>
+    /// <param name="preparedTaken">Made for it.</param>
+    /// <param name="stored">Of its service's store, borrowed.</param>
+    /// <param name="keep">Takes the connection back, of an instance for which there is no room; its number for the core.</param>
+    public void Begin(Effect.Spawn spawn, AcceptedConnection? connectionTaken, Preparations.Preparation preparedTaken,
+        IReadOnlyList<(string, FileDescriptor)> stored, Func<AcceptedConnection, ConnectionId> keep)
+    {
+        Provision provision = _descriptors.Provisions[spawn.Definition];
+        RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, provision);
+        AcceptedConnection? connection = connectionTaken;
+        // What was given to others may have been spoilt by them: looked at before it is handed out again.
+        if (connection is null)
+            _guard.Check(provision, spawn.Slot);
+        BirthOrder? order = null;
+        try
+        {
+            order = _launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
+                birth => Born(instance, birth, Refused), Clean, out Failure.SpawnFailed? refusal);
+            if (order is null)
+                _events.FeedResult(Refused(refusal!));
+        }
+        finally
+        {
+            // Also of what threw, whose failure is told by who called.
+            if (order is null)
+            {
+                Close(instance, mayServeAgain: true);
+                Clean();
+            }
+        }
+        if (order is null)
+            return;
+        _unborn.Add(instance.Id, order);
+        _births.Begin(order);
+
+        Event.SpawnFailed Refused(Failure.SpawnFailed failure)
+        {
+            if (!failure.IsShortage || connection is null)
+                return new Event.SpawnFailed(spawn.Instance, failure);
+            ConnectionId kept = keep(connection);
+            connection = null;
+            return new Event.SpawnFailed(spawn.Instance, failure, kept);
+        }
+
+        // The child has copies of both: a connection must end when the child closes it.
+        void Clean()
+        {
+            connection?.Dispose();
+            preparedTaken.Dispose();
+        }
+    }
+
+    /// <summary>What hangs is not waited for any longer.</summary>
+    public void EndBirth(InstanceId id)
+    {
+        if (_unborn.TryGetValue(id, out BirthOrder? order))
+            order.IsToEnd = true;
+    }
+
+    private void Born(RunningInstance instance, BirthOrder birth, Func<Failure.SpawnFailed, Event.SpawnFailed> refused)
+    {
+        _unborn.Remove(instance.Id);
+        if (birth.Failure is { } failure)
+        {
+            Close(instance, mayServeAgain: true);
+            _events.Feed(refused(failure));
+            return;
+        }
+        PidFd process = birth.Child!;
+        instance.Process = process;
+        instance.Group = process.Pid;
+        _running.Add(instance);
+        _mains.Add(process.Pid, instance);
+        _trees.Orphans.Forget(process.Pid);
+        _trees.Orphans.Add(instance);
+        _channels.Open(instance);
+        if (instance.ReadyPipe is { } pipe)
+            AwaitLine(instance, pipe);
+        _events.Feed(new Event.Spawned(instance.Id, process.Pid));
+        if (instance.WasReadyUnborn)
+            _events.Feed(new Event.ReadinessMet(instance.Id));
+        if (instance.Notify is { } notify)
+            _notifySockets.Listen(notify);
+        if (_births.EarlyEndOf(birth) is { } early)
+            Ended(early);
+    }
+
+    // Its first line may come by the pump before its birth is told.
+    private void ReadyByOutput(RunningInstance instance)
+    {
+        if (_unborn.ContainsKey(instance.Id))
+            instance.WasReadyUnborn = true;
+        else
+            _events.Feed(new Event.ReadinessMet(instance.Id));
+    }
+}

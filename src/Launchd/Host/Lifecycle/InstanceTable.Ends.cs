@@ -1,0 +1,186 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Loop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>How instances end: children are reaped, what an instance left behind is found, and at last nothing is left.</summary>
+internal sealed partial class InstanceTable
+{
+    // With more orphans than these a look costs more than a moment, and what ends in between is looked at together.
+    private const int ManyOrphans = 256;
+    private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(10);
+
+    // Each costs the kernel a walk along all children: thousands that end together are reaped in several turns.
+    private const int MostReapedInATurn = 64;
+
+    private readonly List<RunningInstance> _withLeftovers = [];
+    private readonly List<Reaped> _reaped = [];
+    private readonly ProcessTrees _trees;
+    private readonly object _looking = new();
+    private readonly object _reaping = new();
+    private Moment _nextLook;
+    private LastSweep? _sweep;
+
+    /// <summary>Children have ended: reaps them, some in this turn and the rest in others, and tells the core of those that it knows.</summary>
+    public void ReapSome()
+    {
+        if (Reap(MostReapedInATurn) == MostReapedInATurn)
+            _delays.After(TimeSpan.Zero, _reaping, ReapSome);
+    }
+
+    private void ReapAll() => _ = Reap(int.MaxValue);
+
+    private int Reap(int most)
+    {
+        _reaped.Clear();
+        while (_reaped.Count < most && Reaper.TryReap(out Reaped reaped, _onStop))
+        {
+            _trees.Orphans.Forget(reaped.Pid);
+            _reaped.Add(reaped);
+        }
+        int count = _reaped.Count;
+        if (count > 0)
+            _trees.LookAnew();
+        for (int i = 0; i < _reaped.Count; i++)
+        {
+            try
+            {
+                Ended(_reaped[i]);
+            }
+            catch (Exception defect)
+            {
+                // Nobody tells a second time that the others have ended.
+                _defects.Report("ends-failed", defect);
+            }
+        }
+        if (_withLeftovers.Count > 0 || _sweep is not null)
+            LookAtLeftovers();
+        return count;
+    }
+
+    private void Ended(Reaped reaped)
+    {
+        ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
+        if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
+            MainEnded(instance, reaped.Pid, status);
+        else if (!_commands.TryEnd(reaped.Pid, status))
+            _ = _births.NoteEnd(reaped);
+    }
+
+    /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>
+    public void LookAtRemains(InstanceId id)
+    {
+        if (_running.Find(id) is not { } instance || !instance.IsKilled)
+            return;
+        ReapAll();
+        if (!_running.Contains(id))
+            return;
+        if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { HasEnded: true } ended)
+        {
+            // A stranger traces it and keeps its end from us (ptrace(2)). It is over all the same.
+            _ = _mains.Remove(instance.Process.Pid);
+            MainEnded(instance, instance.Process.Pid, new ExitStatus(ended.ExitCode >> 8 & 0xff, ended.ExitCode & 0x7f, (ended.ExitCode & 0x80) != 0));
+            return;
+        }
+        string? remains = _trees.Remains(instance);
+        if (remains is not null)
+            _events.Feed(new Event.RemainsSeen(id, remains));
+        else if (_withLeftovers.Remove(instance))
+            _events.Feed(new Event.LeftoversEnded(id));
+    }
+
+    /// <summary>No service runs any more: ends what they left behind.</summary>
+    /// <param name="onEnd">Called once, at once if nothing is left.</param>
+    public void EndAll(Action onEnd)
+    {
+        _commands.KillAll();
+        _sweep = new LastSweep(_trees, _delays, _logger, () => _commands.HaveEnded, onEnd);
+        _sweep.Begin();
+    }
+
+    private void LookAtLeftovers()
+    {
+        Moment began = HostClock.Now;
+        if (_trees.Orphans.Count > ManyOrphans && began < _nextLook)
+        {
+            _delays.After(_nextLook - began, _looking, LookAtLeftovers);
+            return;
+        }
+        _trees.FindMore();
+        for (int i = _withLeftovers.Count - 1; i >= 0; i--)
+        {
+            RunningInstance instance = _withLeftovers[i];
+            if (_trees.HasLeftovers(instance))
+                continue;
+            _withLeftovers.RemoveAt(i);
+            _events.Feed(new Event.LeftoversEnded(instance.Id));
+        }
+        _sweep?.Look();
+        // Nine tenths of the time are for everything else.
+        Moment ended = HostClock.Now;
+        TimeSpan pause = (ended - began) * 9;
+        _nextLook = ended + (pause > LeastPause ? pause : LeastPause);
+    }
+
+    private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
+    {
+        // Its last words count: what it sent before it died is read first, however much it is.
+        if (instance.Notify is not null)
+            _notifications.ReadAll(instance);
+        _channels.ReadLast(instance);
+        // They may have been that another process is the main one now.
+        if (!_running.Contains(instance.Id) || instance.Process!.Pid != pid)
+            return;
+        instance.MainEnded = true;
+        _loop.Unwatch(instance.Process.Descriptor);
+        if (instance.AwaitsLine)
+            _pump.Flush(instance.Id.Number, () => TellMainEnded(instance, status));
+        else
+            TellMainEnded(instance, status);
+    }
+
+    private void TellMainEnded(RunningInstance instance, ExitStatus status)
+    {
+        if (!_running.Contains(instance.Id))
+            return;
+        bool hasLeftovers = _trees.HasLeftovers(instance);
+        if (hasLeftovers)
+            _withLeftovers.Add(instance);
+        _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
+    }
+
+    /// <summary>Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.</summary>
+    private void WatchForEnd(RunningInstance instance)
+    {
+        if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
+            return;
+        instance.IsEndWatched = true;
+        Errno refused = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
+        // It was named by the program, and is watched for that.
+        if (refused != Errno.None && refused != Errno.EEXIST)
+            _counters.Count("watches-refused");
+    }
+
+    private void KilledMainEnded(RunningInstance instance, PidFd process)
+    {
+        ReapAll();
+        if (instance.MainEnded || instance.Process != process || !_running.Contains(instance.Id))
+            return;
+        _loop.Unwatch(process.Descriptor);
+        _trees.EndTracer(instance);
+    }
+
+    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    {
+        // By now it may be our child, an orphan's end tells how it ended.
+        ReapAll();
+        if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
+            return;
+        _trees.LookAnew();
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        MainEnded(instance, process.Pid, new ExitStatus(0));
+    }
+}

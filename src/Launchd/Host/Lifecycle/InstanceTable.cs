@@ -1,0 +1,181 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Channel;
+using Launchd.Host.Instances;
+using Launchd.Host.Launching;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Launchd.Logs;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>The running instances: their birth, their signals, their end.</summary>
+internal sealed partial class InstanceTable : IDisposable
+{
+    private readonly RunningInstances _running;
+    private readonly Supervisor _core;
+    private readonly EventFeed _events;
+    private readonly DescriptorTable _descriptors;
+    private readonly ListenerGuard _guard;
+    private readonly RetiredListeners _retired;
+    private readonly ChannelServer _channels;
+    private readonly NotifySockets _notifySockets;
+    private readonly NotificationReader _notifications;
+    private readonly InstanceCommands _commands;
+    private readonly Launcher _launcher;
+    private readonly Births _births;
+    private readonly LogPump _pump;
+    private readonly EventLoop _loop;
+    private readonly Delays _delays;
+    private readonly Counters _counters;
+    private readonly Defects _defects;
+    private readonly ILogger _logger;
+    private readonly Dictionary<int, RunningInstance> _mains = [];
+    private readonly Func<int, bool> _isKnown;
+    private readonly Action<int, int, int> _onStop;
+
+    public InstanceTable(RunningInstances running, Supervisor core, EventFeed events, DescriptorTable descriptors, ListenerGuard guard,
+        RetiredListeners retired, ChannelServer channels, NotifySockets notifySockets, NotificationReader notifications, InstanceCommands commands,
+        Launcher launcher, Births births, LogPump pump, EventLoop loop, Delays delays, Counters counters, Defects defects, ILogger logger)
+    {
+        _running = running;
+        _core = core;
+        _events = events;
+        _descriptors = descriptors;
+        _guard = guard;
+        _retired = retired;
+        _channels = channels;
+        _notifySockets = notifySockets;
+        _notifications = notifications;
+        _commands = commands;
+        _launcher = launcher;
+        _births = births;
+        _pump = pump;
+        _loop = loop;
+        _delays = delays;
+        _counters = counters;
+        _defects = defects;
+        _logger = logger;
+        _onStop = births.NoteStop;
+        _isKnown = pid => _mains.ContainsKey(pid) || commands.IsKnown(pid) || births.IsUnderWay(pid);
+        _trees = new ProcessTrees(delays, () => loop.TurnCount, _isKnown, () => births.IsCloning, LookAtLeftovers,
+            (pid, name, why) => SupervisorLog.Stray(logger, pid, name, why));
+        if (ProcFile.Fault is { } fault)
+        {
+            counters.Count("proc-not-ours");
+            SupervisorLog.ForeignProc(logger, fault);
+        }
+    }
+
+    /// <summary>Whether a child is known and no process of the instance. The commands beside an instance speak for it, as what they start does.</summary>
+    public bool IsOthers(RunningInstance instance, int pid) => _isKnown(pid) && !_commands.IsOf(pid, instance.Id);
+
+    public void Signal(InstanceId id, SignalNumber number, KillScope scope)
+    {
+        if (_running.Find(id) is not { } instance)
+        {
+            if (number == SignalNumber.Kill && _unborn.TryGetValue(id, out BirthOrder? unborn))
+                _births.GiveUp(unborn, "it is to end");
+            return;
+        }
+        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
+        // to end, the others must be able to hear it from the main one, so they go on as well.
+        bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
+        bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
+        _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
+        if (asksToEnd && reachesMore)
+            _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
+        if (number == SignalNumber.Kill)
+            WatchForEnd(instance);
+    }
+
+    public void Release(InstanceId id)
+    {
+        if (_unborn.TryGetValue(id, out BirthOrder? unborn))
+            _births.GiveUp(unborn, "it is over");
+        if (_running.Remove(id) is not { } instance)
+            return;
+        bool hadLeftovers = _withLeftovers.Remove(instance);
+        bool mayServeAgain = instance.MainEnded && instance.Access == NotifyAccess.Main && !hadLeftovers && HasSlot(instance);
+        _delays.Cancel(instance);
+        if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
+            _mains.Remove(process.Pid);
+        if (instance.HasLogPipe || instance.AwaitsLine)
+            _pump.Close(id.Number);
+        _trees.Remove(instance);
+        Close(instance, mayServeAgain);
+        if (!HasSlot(instance))
+            _notifySockets.Forget(id.Service, instance.Slot);
+        _guard.HolderEnded();
+        _retired.CloseUnused();
+    }
+
+    /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
+    private bool HasSlot(RunningInstance instance) => _core.Find(instance.Id.Service) is { IsLeaving: false } service
+        && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
+
+    public void Dispose()
+    {
+        foreach (RunningInstance instance in _running.All)
+        {
+            Close(instance, mayServeAgain: false);
+        }
+    }
+
+    /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
+    public void ChangeMain(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
+            return;
+        PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
+        // No child of ours, or not yet: its end shows on its pidfd.
+        Errno refused = next is not { HasDescriptor: true } ? Errno.None : _loop.Watch(
+            next.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => NamedMainEnded(instance, next));
+        if (next is null || refused != Errno.None)
+        {
+            next?.Dispose();
+            _counters.Count("main-pid-refused");
+            SupervisorLog.MainRefused(_logger, instance.Label, reason ?? refused.Text);
+            return;
+        }
+        PidFd former = instance.Process!;
+        _mains.Remove(former.Pid);
+        _loop.Unwatch(former.Descriptor);
+        instance.Become(next);
+        _mains.Add(next.Pid, instance);
+        _trees.Orphans.Forget(next.Pid);
+        _trees.Orphans.Add(instance);
+        SupervisorLog.MainChanged(_logger, instance.Label, next.Pid);
+        _events.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
+    }
+
+    // By the log pump: whoever has the other end of a pipe can keep its reader waiting, and the loop waits for nobody.
+    private void AwaitLine(RunningInstance instance, FileDescriptor pipeTaken)
+    {
+        instance.ReadyPipe = null;
+        instance.AwaitsLine = true;
+        OutputSource source = new() { InstanceId = instance.Id.Number, Service = instance.Id.Service.Text, Slot = instance.Slot, Stream = "ready" };
+        _pump.WatchReady(source, pipeTaken, () =>
+        {
+            instance.AwaitsLine = false;
+            if (_running.Contains(instance.Id))
+                _events.Feed(new Event.ReadinessMet(instance.Id));
+        });
+    }
+
+    private void Close(RunningInstance instance, bool mayServeAgain)
+    {
+        if (instance.Notify is { } notify)
+            _notifySockets.Return(instance, notify, mayServeAgain);
+        instance.Notify = null;
+        _descriptors.TakeBack(instance);
+        _channels.End(instance);
+        if (instance.Process is { } process)
+            _loop.Unwatch(process.Descriptor);
+        instance.Dispose();
+    }
+}

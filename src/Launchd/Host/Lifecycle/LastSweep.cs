@@ -1,0 +1,62 @@
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>
+/// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of it.
+/// SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
+/// </summary>
+/// <param name="trees">Of all instances.</param>
+/// <param name="delays">Of the loop.</param>
+/// <param name="logger">Told what is left.</param>
+/// <param name="haveCommandsEnded">Whether the commands beside instances, which were killed, have ended.</param>
+/// <param name="onEnd">Called once.</param>
+internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logger, Func<bool> haveCommandsEnded, Action onEnd)
+{
+    private const int Term = 15, Kill = 9;
+
+    private bool _isOver;
+
+    public void Begin()
+    {
+        Look();
+        if (_isOver)
+            return;
+        if (trees.Orphans.All().Count is > 0 and int count)
+            SupervisorLog.Sweeping(logger, count);
+        trees.SignalAll(Term);
+        delays.After(Limits.StrayPatience, this, KillAll);
+    }
+
+    /// <summary>Somebody ended.</summary>
+    public void Look()
+    {
+        if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0 && haveCommandsEnded())
+            End();
+    }
+
+    private void KillAll()
+    {
+        trees.SignalAll(Kill);
+        delays.After(Limits.KillGrace, this, GiveUp);
+        Look();
+    }
+
+    private void GiveUp()
+    {
+        foreach (int pid in trees.Orphans.All())
+            SupervisorLog.Left(logger, ProcessTrees.Describe(pid));
+        End();
+    }
+
+    private void End()
+    {
+        _isOver = true;
+        delays.Cancel(this);
+        onEnd();
+    }
+}

@@ -1,0 +1,125 @@
+using System.Collections.Immutable;
+using Launchd.Core;
+using Launchd.Host.Channel;
+using Launchd.Host.Instances;
+using Launchd.Host.Loop;
+using Launchd.Host.Notices;
+using Launchd.Host.Reporting;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>Reads what instances say on their notify sockets, checks who said it, and tells the core.</summary>
+internal sealed class NotificationReader(
+    RunningInstances instances, NotifySockets sockets, KeptDescriptors kept, NoticeReporter notices, EventFeed events, Counters counters, ILogger logger)
+{
+    private const int AllOfOne = 1024;
+
+    /// <summary>Whether a child of the supervisor is known and no process of the instance. Set once the table of instances stands.</summary>
+    public Func<RunningInstance, int, bool> IsOthers { get; set; } = (_, _) => true;
+
+    /// <summary>Told before anything else that a message says: it may name another main process.</summary>
+    public Action<RunningInstance, Notification, NotifyMessage>? OnNamed { get; set; }
+
+    /// <summary>Reads what came for an instance, a batch at a time.</summary>
+    public void Read(RunningInstance instance) => Read(instance, Limits.MessagesPerTurn);
+
+    /// <summary>All that it has said so far.</summary>
+    public void ReadAll(RunningInstance instance) => Read(instance, AllOfOne);
+
+    /// <summary>All that it has said so far; nothing if it is over.</summary>
+    public void ReadAll(InstanceId id)
+    {
+        if (instances.Find(id) is { } instance)
+            ReadAll(instance);
+    }
+
+    /// <summary>What a service sent is closed again: its notifications may be read.</summary>
+    public void Ease(ServiceName service) =>
+        sockets.Ease(service, instances.All.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
+
+    private void Read(RunningInstance instance, int most)
+    {
+        int descriptors = 0;
+        for (int i = 0; i < most && instance.Notify is { } socket; i++)
+        {
+            // Each costs some calls: more of them come up in the next turn. Of one that has ended all is read at once, and bounded by its queue.
+            if (sockets.IsHeldUp(socket) || (most == Limits.MessagesPerTurn && descriptors >= Limits.DescriptorsPerTurn))
+                return;
+            using NotifyMessage message = socket.Receive();
+            if (!message.IsThere)
+                return;
+            descriptors += message.Descriptors.Count;
+            TakeContained(instance, message);
+            if (!instances.Contains(instance.Id))
+                return;
+        }
+    }
+
+    private void TakeContained(RunningInstance instance, NotifyMessage message)
+    {
+        try
+        {
+            Take(instance, message);
+        }
+        catch (Exception defect)
+        {
+            // Our bug, met by this message alone: what a child sends never ends the supervisor.
+            counters.Count("notifications-failed");
+            SupervisorLog.EffectFailed(logger, "notification", defect);
+        }
+    }
+
+    private void Take(RunningInstance instance, NotifyMessage message)
+    {
+        if (!message.IsSound)
+        {
+            counters.Count("notifications-unsound");
+            return;
+        }
+        Notification? notification = message.Parse();
+        if (notification is null)
+        {
+            counters.Count("notifications-unreadable");
+            return;
+        }
+        bool isAllowed = NotifySender.MaySpeak(instance, message, IsOthers);
+        if (isAllowed)
+            message.Vouch(instance.Notify!.Lane);
+        // A barrier is answered by closing its pipe, which disposing the message does: everything sent before it is handled by now.
+        if (notification.IsBarrier)
+            return;
+        if (!isAllowed)
+        {
+            counters.Count("notifications-refused");
+            return;
+        }
+        if (notification.Access is { } access)
+            NotifySender.Change(instance, access);
+        OnNamed?.Invoke(instance, notification, message);
+        ImmutableArray<DescriptorId> received = message.Descriptors.Count > 0 ? ReceiveAll(instance, notification, message) : [];
+        ImmutableArray<DescriptorId> duplicates =
+            notification.IsStore && received.Length > 0 ? kept.FindDuplicates(instance.Id.Service, null, received) : [];
+        events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+    }
+
+    /// <summary>Takes what came along; what nobody may keep stays with the message and is closed with it.</summary>
+    private ImmutableArray<DescriptorId> ReceiveAll(RunningInstance instance, Notification notification, NotifyMessage message)
+    {
+        ImmutableArray<DescriptorId>.Builder received = ImmutableArray.CreateBuilder<DescriptorId>(message.Descriptors.Count);
+        for (int i = 0; i < message.Descriptors.Count; i++)
+        {
+            if (message.Descriptors[i] is not { } descriptor)
+                continue;
+            if (notification.IsStore && ChannelMethods.WhyNotKept(descriptor) is { } kind)
+            {
+                notices.Report(new Notice.Stored(instance.Id, instance.Slot, instance.Generation, instance.Process!.Pid,
+                    notification.DescriptorName ?? DescriptorStore.UnnamedName, $"{kind} cannot be stored"));
+                continue;
+            }
+            received.Add(kept.Receive(message.Descriptors.Take(i)));
+        }
+        return received.ToImmutable();
+    }
+}

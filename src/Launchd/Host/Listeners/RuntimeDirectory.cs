@@ -1,0 +1,265 @@
+using System.Globalization;
+using System.Text;
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Control;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Listeners;
+
+/// <summary>
+/// The supervisor's directory: control socket, notify sockets, and the lock that keeps a second supervisor of the same name away. It is held open, and what
+/// is made, changed or removed in it is so by descriptors, so that nobody leads that elsewhere by a link.
+/// </summary>
+internal sealed unsafe class RuntimeDirectory : IDisposable
+{
+    private const int LOCK_EX_NB = 2 | 4;
+    private const int MostLockTurns = 16;
+    private const int OwnerOnly = 0b111_000_000, ForAllToPass = 0b111_001_001, ForAllToSee = 0b111_101_101;
+    private const int OthersMayWrite = 0b000_010_010, Sticky = 0b001_000_000_000;
+    private const string LockName = "lock", NotifyName = "notify";
+
+    private readonly FileDescriptor _directory;
+    private readonly FileDescriptor _lock;
+    private FileDescriptor? _notify;
+    private ParentDirectory? _notifyInMemory;
+
+    private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken)
+    {
+        Path = path;
+        _directory = directoryTaken;
+        _lock = lockTaken;
+    }
+
+    public string Path { get; }
+
+    public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
+
+    public string NotifyDirectory => System.IO.Path.Combine(Path, NotifyName);
+
+    /// <summary>Makes (or checks) the directory and takes the lock.</summary>
+    /// <param name="path">Absolute.</param>
+    /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
+    public static RuntimeDirectory Enter(string path)
+    {
+        path = path.Length > 1 ? path.TrimEnd('/') : path;
+        // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
+        if (Encoding.UTF8.GetByteCount(path) > 107 - 20)
+            throw new StartRefusedException($"runtime directory {path} is too long for the sockets in it: at most 87 bytes", ExitCode.BadConfiguration);
+        // Root's services may run as other users, or become them by themselves, and must reach their notify sockets through it. What else is
+        // in it has a mode of its own.
+        int mode = Libc.geteuid() == 0 ? ForAllToPass : OwnerOnly;
+        string above = System.IO.Path.GetDirectoryName(path) ?? "/";
+        // In /tmp: whoever made it before us would own what is in it (and is found by the check that follows).
+        int modeAbove = IsSticky(System.IO.Path.GetDirectoryName(above)) ? OwnerOnly : ForAllToSee;
+        if (!ParentDirectory.Open(path, modeAbove, $"cannot use runtime directory {path}").TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+            throw new StartRefusedException(failure.ToString(), ExitCode.SystemRefused);
+        using ParentDirectory held = parent;
+        CheckParent(parent.Directory, above);
+        FileDescriptor own = Make(parent.Directory, parent.Name, mode, path);
+        FileDescriptor? locked = null;
+        try
+        {
+            locked = TakeLock(own, path);
+            RuntimeDirectory directory = new(path, own, locked);
+            directory.MakeNotifyDirectory(mode);
+            return directory;
+        }
+        catch (StartRefusedException)
+        {
+            locked?.Dispose();
+            own.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Best effort: somebody else may have tidied up first, or have taken the directory away, and nothing of ours is lost with it.
+    /// </summary>
+    public void Dispose()
+    {
+        if (_notify is not null)
+            Empty(_notify);
+        _ = Files.Unlink(_directory, NotifyName, isDirectory: _notifyInMemory is null);
+        if (_notifyInMemory is { } inMemory)
+            _ = Files.Unlink(inMemory.Directory, inMemory.Name, isDirectory: true);
+        // While it is held: whoever opened it meanwhile finds that it has no name any more, and begins anew.
+        _ = Files.Unlink(_directory, LockName);
+        _lock.Dispose();
+        _notify?.Dispose();
+        _notifyInMemory?.Dispose();
+        _directory.Dispose();
+    }
+
+    /// <summary>
+    /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4 keeps away
+    /// from those deleted within the last seconds): a quarter of a start. So where the runtime directory is on disk, the
+    /// directory of these sockets is a link into one in memory.
+    /// </summary>
+    private void MakeNotifyDirectory(int mode)
+    {
+        if (!IsInMemory(_directory) && OpenInMemory(mode) is { } inMemory)
+        {
+            RemoveNotify();
+            if (Files.MakeSymlink(inMemory, _directory, NotifyName) is { Value: not 0 } refused)
+                throw new StartRefusedException($"cannot make {NotifyDirectory}: {refused.Text}", ExitCode.SystemRefused);
+        }
+        else
+        {
+            if (Files.ReadLink(_directory, NotifyName) is not null)
+                RemoveNotify();
+            _notify = Make(_directory, NotifyName, mode, NotifyDirectory);
+        }
+        Empty(_notify!);
+    }
+
+    /// <summary>What a supervisor before this one has left: the link, or a directory with its sockets.</summary>
+    private void RemoveNotify()
+    {
+        using FileDescriptor? former = Files.OpenDirectory(_directory, NotifyName, out _);
+        if (former is not null)
+            Empty(former);
+        _ = Files.Unlink(_directory, NotifyName, isDirectory: former is not null);
+    }
+
+    // The name says whose it is, so that a supervisor that was killed leaves nothing that the next one would not find again. Where anybody
+    // may write, somebody else may have taken the name: then the sockets stay on disk.
+    private string? OpenInMemory(int mode)
+    {
+        if (FileStatus.Read(_directory, out FileStatus status) != Errno.None)
+            return null;
+        string? own = Libc.geteuid() == 0 ? "/run" : Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR");
+        foreach (string? place in (ReadOnlySpan<string?>)[own, "/dev/shm"])
+        {
+            if (place is not { Length: > 0 and < 60 } || place[0] != '/')
+                continue;
+            string path = System.IO.Path.Combine(place, $"launchd-cs-notify-{status.Device}-{status.Inode}");
+            if (!ParentDirectory.Open(path, directoryMode: null, path).TryGet(out ParentDirectory? parent, out _))
+                continue;
+            _notify = IsInMemory(parent.Directory) ? TryMake(parent.Directory, parent.Name, mode, out _, out _) : null;
+            if (_notify is not null)
+            {
+                _notifyInMemory = parent;
+                return path;
+            }
+            parent.Dispose();
+        }
+        return null;
+    }
+
+    // tmpfs and ramfs.
+    private static bool IsInMemory(FileDescriptor directory) => FileSystems.TypeOf(directory) is 0x01021994 or 0x858458F6;
+
+    private static void Empty(FileDescriptor directory)
+    {
+        // From the beginning, wherever it was read to before.
+        using FileDescriptor? names = Files.OpenDirectory(directory, ".", out _);
+        foreach (string name in names is null ? [] : Files.Names(names).ToArray())
+            _ = Files.Unlink(directory, name);
+    }
+
+    /// <summary>
+    /// Who may write there could put a directory of his own in the place of ours, and with it our sockets. A user whose folder the
+    /// configuration names is trusted with that; one who was first to make the folder that we would have made in /tmp is not.
+    /// </summary>
+    private static void CheckParent(FileDescriptor parent, string path)
+    {
+        if (FileStatus.Read(parent, out FileStatus status) != Errno.None)
+            return; // making the directory says why
+        bool othersMayReplace = (status.Mode & OthersMayWrite) != 0 && (status.Mode & Sticky) == 0;
+        uint own = Libc.geteuid();
+        bool isForeign = path == ConfigReader.SharedDirectory(own) && status.Uid != own && status.Uid != 0;
+        if (!othersMayReplace && !isForeign)
+            return;
+        string why = isForeign ? $"belongs to user {status.Uid}" : "may be written by others";
+        throw new StartRefusedException(
+            $"runtime directory: {path} {why}, who could take its sockets away: remove it, or choose another with supervisor.runtime_directory",
+            ExitCode.NotPermitted);
+    }
+
+    private static bool IsSticky(string? path) =>
+        path is not null && FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && (status.Mode & Sticky) != 0;
+
+    private static FileDescriptor Make(FileDescriptor parent, string name, int mode, string path)
+    {
+        if (TryMake(parent, name, mode, out Errno refused, out uint? owner) is { } directory)
+            return directory;
+        if (owner is { } foreign)
+        {
+            string remedy = "remove it, or choose another with supervisor.runtime_directory";
+            throw new StartRefusedException($"runtime directory {path} belongs to user {foreign}: {remedy}", ExitCode.NotPermitted);
+        }
+        bool isLink = Files.ReadLink(parent, name) is not null;
+        throw new StartRefusedException(
+            isLink ? $"runtime directory {path} is a symbolic link: name the directory itself" : $"cannot use runtime directory {path}: {refused.Text}",
+            ExitCode.SystemRefused);
+    }
+
+    /// <summary>A directory of ours with exactly that mode, made if it is missing; never one that a link leads to, nor anybody else's.</summary>
+    /// <param name="parent">Borrowed.</param>
+    /// <param name="name">In it.</param>
+    /// <param name="mode">Permission bits.</param>
+    /// <param name="refused">Why not.</param>
+    /// <param name="owner">Whose it is, if it is not ours.</param>
+    private static FileDescriptor? TryMake(FileDescriptor parent, string name, int mode, out Errno refused, out uint? owner)
+    {
+        owner = null;
+        refused = Files.MakeDirectory(parent, name, mode & OwnerOnly);
+        if (refused != Errno.None && refused != Errno.EEXIST)
+            return null;
+        FileDescriptor? directory = Files.OpenDirectory(parent, name, out refused);
+        if (directory is null)
+            return null;
+        refused = FileStatus.Read(directory, out FileStatus status);
+        if (refused == Errno.None && status.Uid != Libc.geteuid())
+            (refused, owner) = (Errno.EPERM, status.Uid);
+        if (refused == Errno.None)
+            refused = Files.SetMode(directory, mode);
+        if (refused == Errno.None)
+            return directory;
+        directory.Dispose();
+        return null;
+    }
+
+    /// <summary>Holds the pid of the supervisor whose directory it is.</summary>
+    public static string LockOf(string path) => System.IO.Path.Combine(path, LockName);
+
+    private static FileDescriptor TakeLock(FileDescriptor directory, string path)
+    {
+        FileDescriptor? held = null;
+        // Each turn but the last means that a supervisor that was ending removed the file between our open and our lock.
+        for (int turn = 0; turn < MostLockTurns && held is null; turn++)
+            held = TryTakeLock(directory, path);
+        if (held is null)
+            throw new StartRefusedException($"{LockOf(path)} is removed again and again by somebody else", ExitCode.SystemRefused);
+        byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
+        _ = HostLibc.ftruncate(held.Number, 0);
+        fixed (byte* text = pid)
+            _ = Libc.write(held.Number, text, (nuint)pid.Length);
+        return held;
+    }
+
+    /// <summary>Null: the file that was locked has no name any more.</summary>
+    private static FileDescriptor? TryTakeLock(FileDescriptor directory, string path)
+    {
+        FileDescriptor held = Files.OpenOrMake(directory, LockName, 0b110_000_000, out Errno refused)
+            ?? throw new StartRefusedException($"cannot open {LockOf(path)}: {refused.Text}", ExitCode.SystemRefused);
+        if (HostLibc.flock(held.Number, LOCK_EX_NB) != 0)
+        {
+            byte[]? text = Files.ReadBytes(held, 64, out _);
+            held.Dispose();
+            string remedy = "stop it with 'launchd-cs shutdown', or give this one another name";
+            throw new StartRefusedException(
+                $"another supervisor (pid {Encoding.UTF8.GetString(text ?? []).Trim()}) runs in {path}: {remedy}", ExitCode.TimedOut);
+        }
+        bool isNamed = FileStatus.ReadNoFollow(directory.Number, LockName, out FileStatus named) == Errno.None
+            && FileStatus.Read(held, out FileStatus locked) == Errno.None && named.IsSameFile(locked);
+        if (isNamed)
+            return held;
+        held.Dispose();
+        return null;
+    }
+}

@@ -1,0 +1,101 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Loop;
+
+/// <summary>
+/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer descriptor that is
+/// armed only while somebody waits.
+/// </summary>
+internal sealed unsafe class Delays : IDisposable
+{
+    /// <summary>Whose pause is over beyond that has its turn in the next one of the loop.</summary>
+    private const int MostInATurn = 64;
+
+    private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
+    private readonly Dictionary<object, long> _waiting = new(ReferenceEqualityComparer.Instance);
+    private readonly FileDescriptor _timer;
+    private readonly EventLoop _loop;
+    private long _versions;
+
+    public Delays(EventLoop loop)
+    {
+        _loop = loop;
+        int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
+        _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
+        if (loop.Watch(_timer, IoReadiness.Readable, LoopPriority.Signal, _ => Fire()) is { Value: not 0 } refused)
+            throw new SystemCallException("epoll_ctl", "pauses", refused);
+    }
+
+    /// <summary>Told what somebody threw whose pause was over, after which the others have their turn. Null: it is thrown on.</summary>
+    public Action<Exception>? OnDefect { get; set; }
+
+    /// <summary>Calls once after a pause; an owner has at most one, and a new one takes the place of the former.</summary>
+    public void After(TimeSpan pause, object owner, Action then)
+    {
+        _waiting[owner] = ++_versions;
+        _queue.Enqueue((owner, _versions, then), Clock.MonotonicNanoseconds + (Math.Max(0, pause.Ticks) * TimeSpan.NanosecondsPerTick));
+        Rearm();
+    }
+
+    public void Cancel(object owner) => _waiting.Remove(owner);
+
+    public void Dispose()
+    {
+        _loop.Unwatch(_timer);
+        _timer.Dispose();
+    }
+
+    private void Fire()
+    {
+        ulong count;
+        _ = Libc.read(_timer.Number, &count, sizeof(ulong));
+        // What is asked for meanwhile is for another turn, however short its pause.
+        long now = Clock.MonotonicNanoseconds;
+        try
+        {
+            for (int i = 0; i < MostInATurn && _queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now; i++)
+            {
+                _queue.Dequeue();
+                if (!IsCurrent(next.Owner, next.Version))
+                    continue;
+                _waiting.Remove(next.Owner);
+                CarryOut(next.Then);
+            }
+        }
+        finally
+        {
+            // Or nobody would ever be called again.
+            Rearm();
+        }
+    }
+
+    private void CarryOut(Action then)
+    {
+        try
+        {
+            then();
+        }
+        catch (Exception defect) when (OnDefect is not null)
+        {
+            OnDefect(defect);
+        }
+    }
+
+    private void Rearm()
+    {
+        while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out _) && !IsCurrent(next.Owner, next.Version))
+            _queue.Dequeue();
+        long* setting = stackalloc long[4];
+        new Span<long>(setting, 4).Clear();
+        if (_queue.TryPeek(out _, out long due))
+        {
+            setting[2] = due / 1_000_000_000;
+            setting[3] = due % 1_000_000_000;
+        }
+        _ = HostLibc.timerfd_settime(_timer.Number, 1, setting, null);
+    }
+
+    private bool IsCurrent(object owner, long version) => _waiting.TryGetValue(owner, out long current) && current == version;
+}

@@ -1,0 +1,10 @@
+using Launchd.Core;
+using Launchd.Linux;
+
+namespace Launchd.Host.Loop;
+
+/// <summary>The clock by which the core is told when something happened, in the core's own measure.</summary>
+internal static class HostClock
+{
+    public static Moment Now => new(Clock.MonotonicNanoseconds);
+}

@@ -1,0 +1,92 @@
+using System.Runtime.ExceptionServices;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Loop;
+
+/// <summary>How another thread hands work to the loop: a queue and an eventfd that wakes it.</summary>
+internal sealed unsafe class Mailbox : IDisposable
+{
+    /// <summary>What is carried out in one turn of the loop; thousands of answers can come together, and everybody else is to be heard meanwhile.</summary>
+    public const int MostInATurn = 64;
+
+    private readonly Lock _lock = new();
+    private readonly Queue<Action> _posted = new();
+
+    public Mailbox()
+    {
+        int number = Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
+        Wakeup = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("eventfd", "the loop's mailbox", Errno.Last);
+    }
+
+    /// <summary>Readable while something is posted.</summary>
+    public FileDescriptor Wakeup { get; }
+
+    /// <summary>From any thread.</summary>
+    public void Post(Action action)
+    {
+        lock (_lock)
+        {
+            _posted.Enqueue(action);
+            if (_posted.Count > 1)
+                return;
+        }
+        Wake();
+    }
+
+    /// <summary>On the loop: told what something posted threw, after which the rest is carried out. Null: it is thrown on.</summary>
+    public Action<Exception>? OnDefect { get; set; }
+
+    /// <summary>From any thread: has the loop told of what was thrown there.</summary>
+    public void Fail(Exception defect) => Post(() => ExceptionDispatchInfo.Throw(defect));
+
+    /// <summary>On the loop: carries out what was posted, and what is left of it in the next turn. What is posted meanwhile waits for that as well.</summary>
+    public void Deliver()
+    {
+        ulong count;
+        _ = Libc.read(Wakeup.Number, &count, sizeof(ulong));
+        int most;
+        lock (_lock)
+            most = Math.Min(_posted.Count, MostInATurn);
+        try
+        {
+            for (int i = 0; i < most; i++)
+                CarryOut(Take());
+        }
+        finally
+        {
+            bool isMore;
+            lock (_lock)
+                isMore = _posted.Count > 0;
+            if (isMore)
+                Wake();
+        }
+    }
+
+    private Action Take()
+    {
+        lock (_lock)
+            return _posted.Dequeue();
+    }
+
+    private void Wake()
+    {
+        ulong one = 1;
+        _ = Libc.write(Wakeup.Number, &one, sizeof(ulong));
+    }
+
+    private void CarryOut(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception defect) when (OnDefect is not null)
+        {
+            OnDefect(defect);
+        }
+    }
+
+    public void Dispose() => Wakeup.Dispose();
+}

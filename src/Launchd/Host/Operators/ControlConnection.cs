@@ -1,0 +1,365 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Launchd.Client;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Host.Channel;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Operators;
+
+/// <summary>
+/// One operator: NUL-terminated JSON in, the same out, answered in order. Bounded both ways; a peer that sends nonsense, too much, or
+/// does not read is cut off, and nobody else notices.
+/// </summary>
+internal sealed class ControlConnection : IControlPlace
+{
+    private const int MostInputBytes = 1 << 20;
+    private const int MostOutputBytes = 8 << 20;
+    private const int MostWaitingBytes = 64 << 10;
+    private static readonly JsonReaderOptions Strict = new() { MaxDepth = 32 };
+
+    private readonly ControlMethods _methods;
+    private readonly FileDescriptor _socket;
+    private readonly SlowLane _lane;
+    private readonly EventLoop _loop;
+    private readonly LoopOrders _orders;
+    private readonly Mailbox _mailbox;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
+    private readonly Action<ControlConnection> _onClose;
+    private byte[] _input = new byte[4096];
+    private int _inputCount;
+    private byte[] _output = [];
+    private int _outputStart;
+    private int _outputCount;
+    private FileDescriptor? _attached;
+    private int _attachedAt;
+    private bool _isBusy;
+    private bool _isClosed;
+    private bool _isWriting;
+    private bool _isFlushDue;
+
+    // The call that is under way wants no answer.
+    private bool _isOneway;
+
+    /// <param name="methods">What can be asked for.</param>
+    /// <param name="peer">Who asks.</param>
+    /// <param name="socketTaken">The connection.</param>
+    /// <param name="lane">For what it sends that may linger.</param>
+    /// <param name="loop">Watches it.</param>
+    /// <param name="orders">Where it says that it has something to send at the end of the turn.</param>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    /// <param name="onClose">Called once, when it is closed.</param>
+    public ControlConnection(ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, LoopOrders orders,
+        Mailbox mailbox, Counters counters, ILogger logger, Action<ControlConnection> onClose)
+    {
+        Peer = peer;
+        _methods = methods;
+        _socket = socketTaken;
+        _lane = lane;
+        _loop = loop;
+        _orders = orders;
+        _mailbox = mailbox;
+        _counters = counters;
+        _logger = logger;
+        _onClose = onClose;
+        if (loop.Watch(socketTaken, IoReadiness.Readable, LoopPriority.Control, OnReady) != Errno.None)
+            Close();
+    }
+
+    /// <summary>Called once when the peer is gone, so that what it waits for can be forgotten.</summary>
+    public event Action? Closed;
+
+    public bool IsClosed => _isClosed;
+
+    public ControlPeer Peer { get; }
+
+    /// <summary>The call that is under way ends when the peer leaves.</summary>
+    public bool IsFollowing { get; set; }
+
+    public PlaceRank Rank => _outputCount > 0 ? PlaceRank.Unread
+        : _isBusy ? (IsFollowing ? PlaceRank.Follows : PlaceRank.Waits)
+        : _inputCount > 0 ? PlaceRank.Half : PlaceRank.Idle;
+
+    /// <summary>Bytes that the peer has not read yet.</summary>
+    public int PendingBytes => _outputCount;
+
+    /// <summary>Called when everything written so far was handed to the kernel; cleared by the call.</summary>
+    public Action? OnDrained { get; set; }
+
+    /// <summary>The last answer of a call; the next call is looked at afterwards.</summary>
+    public void Answer<T>(T parameters, JsonTypeInfo<T> type)
+    {
+        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: false);
+        Finish();
+    }
+
+    /// <summary>The last answer of a call, with a descriptor beside its first byte, which is closed once it was sent.</summary>
+    public void AnswerWith<T>(T parameters, JsonTypeInfo<T> type, FileDescriptor descriptorTaken)
+    {
+        if (_isClosed)
+        {
+            descriptorTaken.Dispose();
+            return;
+        }
+        // One call is answered after the other, and the next one is taken when this one was: only one can be under way.
+        _attached?.Dispose();
+        _attached = descriptorTaken;
+        _attachedAt = _outputCount;
+        Answer(parameters, type);
+    }
+
+    /// <summary>An answer that others follow.</summary>
+    /// <param name="parameters">What is answered.</param>
+    /// <param name="type">How it is written.</param>
+    /// <param name="mayWait">With what else the turn has for this peer: one call instead of hundreds, and the peer wakes once.</param>
+    public void Continue<T>(T parameters, JsonTypeInfo<T> type, bool mayWait = false) =>
+        Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true, mayWait);
+
+    /// <summary>Parameters that are written by hand.</summary>
+    public void Send(Action<Utf8JsonWriter> parameters, bool continues, bool mayWait = false)
+    {
+        Write(parameters, error: null, continues, mayWait);
+        if (!continues)
+            Finish();
+    }
+
+    public void Refuse(string error, ErrorDetail detail)
+    {
+        Write(json => JsonSerializer.Serialize(json, detail, ControlJson.Default.ErrorDetail), error, continues: false);
+        Finish();
+    }
+
+    public void Close()
+    {
+        if (_isClosed)
+            return;
+        _isClosed = true;
+        _loop.Unwatch(_socket);
+        _lane.CloseQueue(_socket);
+        _attached?.Dispose();
+        Closed?.Invoke();
+        _onClose(this);
+    }
+
+    private void OnReady(IoReadiness readiness)
+    {
+        if (readiness.HasFlag(IoReadiness.Writable))
+            Flush();
+        if (!_isClosed && readiness.HasFlag(IoReadiness.Readable))
+            Read();
+        else if (!_isClosed && readiness.HasFlag(IoReadiness.HungUp))
+            Close();
+    }
+
+    private void Read()
+    {
+        if (_inputCount == _input.Length)
+        {
+            if (_input.Length >= MostInputBytes)
+            {
+                _counters.Count("control-messages-too-long");
+                Close();
+                return;
+            }
+            Array.Resize(ref _input, _input.Length * 2);
+        }
+        // No call takes descriptors. They are received all the same: what nobody receives is closed in this very call, and may linger.
+        using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), _lane);
+        if (received.Outcome == ReceiveOutcome.WouldBlock)
+            return;
+        if (received.Outcome != ReceiveOutcome.Message)
+        {
+            Close();
+            return;
+        }
+        if (received.Descriptors.Count > 0 && _lane.IsFull)
+        {
+            _counters.Count("control-descriptors-not-closed");
+            Close();
+            return;
+        }
+        _inputCount += received.Length;
+        TakeCalls();
+    }
+
+    private void TakeCalls()
+    {
+        for (int i = 0; i < Limits.MessagesPerTurn && !_isBusy && !_isClosed; i++)
+        {
+            int end = _input.AsSpan(0, _inputCount).IndexOf((byte)0);
+            if (end < 0)
+                return;
+            RequestFault? fault = Parse(_input.AsSpan(0, end), out ControlCall call);
+            _input.AsSpan(end + 1, _inputCount - end - 1).CopyTo(_input);
+            _inputCount -= end + 1;
+            if (fault is { Parameter: not "parameters" })
+            {
+                _counters.Count("control-messages-unreadable");
+                Close();
+                return;
+            }
+            _isBusy = true;
+            _isOneway = call.Oneway;
+            if (fault is { } wrong)
+                Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Parameter, Text = wrong.Text });
+            else
+                Handle(call);
+        }
+        // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
+        if (!_isBusy && !_isClosed && _input.AsSpan(0, _inputCount).Contains((byte)0))
+            _mailbox.Post(TakeCalls);
+    }
+
+    /// <summary>Answers a call whose answer had to be found out first: what throws ends this connection, as within the call.</summary>
+    public void AnswerLater(string method, Action answer) => Contain(method, answer);
+
+    private void Handle(ControlCall call) => Contain(call.Method, () => _methods.Call(this, call));
+
+    private void Contain(string method, Action answer)
+    {
+        try
+        {
+            answer();
+        }
+        catch (JsonException wrong)
+        {
+            Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = wrong.Path ?? "parameters",
+                Text = "a parameter is unknown, of the wrong kind, or there twice" });
+        }
+        catch (Exception defect)
+        {
+            // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
+            _counters.Count("control-calls-failed");
+            SupervisorLog.EffectFailed(_logger, method, defect);
+            Close();
+        }
+    }
+
+    internal static RequestFault? Parse(ReadOnlySpan<byte> text, out ControlCall call)
+    {
+        call = new ControlCall("");
+        RequestFault? fault = CallEnvelope.Read(text, Strict, out CallEnvelope envelope);
+        try
+        {
+            // A method that is written with escapes is none: its name is one text, here as on the channel.
+            string method = !envelope.HasMethod ? ""
+                : envelope.Method.ValueIsEscaped ? Encoding.UTF8.GetString(envelope.Method.ValueSpan) : envelope.Method.GetString() ?? "";
+            call = new ControlCall(method, null, envelope.IsMore, envelope.IsOneway);
+            if (fault is null && envelope.HasParameters)
+                call = call with { Parameters = JsonElement.ParseValue(ref envelope.Parameters) };
+            return fault;
+        }
+        catch (Exception malformed) when (CallEnvelope.IsMalformed(malformed))
+        {
+            return CallEnvelope.NoObject;
+        }
+    }
+
+    private void Finish()
+    {
+        _isBusy = IsFollowing = false;
+        if (!_isClosed && _inputCount > 0)
+            _mailbox.Post(TakeCalls);
+    }
+
+    private void Write(Action<Utf8JsonWriter> parameters, string? error, bool continues, bool mayWait = false)
+    {
+        if (_isClosed || _isOneway)
+            return;
+        using MemoryStream message = new();
+        using (Utf8JsonWriter json = new(message))
+        {
+            json.WriteStartObject();
+            if (error is not null)
+                json.WriteString("error", error);
+            json.WritePropertyName("parameters");
+            parameters(json);
+            if (continues)
+                json.WriteBoolean("continues", true);
+            json.WriteEndObject();
+        }
+        message.WriteByte(0);
+        Append(message.GetBuffer().AsSpan(0, (int)message.Length));
+        if (_outputCount > MostOutputBytes)
+        {
+            _counters.Count("control-readers-too-slow");
+            Close();
+            return;
+        }
+        if (!mayWait || _outputCount > MostWaitingBytes)
+        {
+            Flush();
+            return;
+        }
+        if (!_isFlushDue)
+            _orders.AtEndOfTurn(FlushDue);
+        _isFlushDue = true;
+    }
+
+    private void FlushDue()
+    {
+        _isFlushDue = false;
+        if (!_isClosed)
+            Flush();
+    }
+
+    /// <summary>Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.</summary>
+    private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount))
+        : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _attachedAt))
+        : UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount), attached);
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (_outputStart + _outputCount + bytes.Length > _output.Length)
+        {
+            byte[] larger = new byte[Math.Max(4096, (_outputCount + bytes.Length) * 2)];
+            _output.AsSpan(_outputStart, _outputCount).CopyTo(larger);
+            _output = larger;
+            _outputStart = 0;
+        }
+        bytes.CopyTo(_output.AsSpan(_outputStart + _outputCount));
+        _outputCount += bytes.Length;
+    }
+
+    private void Flush()
+    {
+        while (_outputCount > 0)
+        {
+            SendResult sent = SendNext();
+            if (sent.Outcome == SendOutcome.WouldBlock)
+                break;
+            if (sent.Outcome != SendOutcome.Sent)
+            {
+                Close();
+                return;
+            }
+            if (_attached is not null && _attachedAt == 0)
+            {
+                _attached.Dispose();
+                _attached = null;
+            }
+            _outputStart += sent.Length;
+            _outputCount -= sent.Length;
+            _attachedAt -= sent.Length;
+        }
+        bool mustWait = _outputCount > 0;
+        if (mustWait != _isWriting)
+        {
+            _isWriting = mustWait;
+            _loop.Change(_socket, mustWait ? IoReadiness.Readable | IoReadiness.Writable : IoReadiness.Readable);
+        }
+        if (mustWait || OnDrained is not { } drained)
+            return;
+        OnDrained = null;
+        drained();
+    }
+}

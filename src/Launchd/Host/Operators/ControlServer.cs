@@ -1,0 +1,146 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Lanes;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Reloading;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Operators;
+
+/// <summary>
+/// The operators' socket: accepts connections and checks who is at the other end. What a connection says is handled by
+/// <see cref="ControlConnection"/>, what it asks for by <see cref="ControlMethods"/>.
+/// </summary>
+internal sealed class ControlServer : IDisposable
+{
+    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+
+    private readonly ControlListener _listener;
+    private readonly ControlMethods _methods;
+    private readonly AdoptedConfiguration _configuration;
+    private readonly EventLoop _loop;
+    private readonly LoopOrders _orders;
+    private readonly SlowLanes _lanes;
+    private readonly Mailbox _mailbox;
+    private readonly Delays _delays;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
+    private readonly List<ControlConnection> _connections = [];
+    private readonly DescriptorReserve _reserve = new();
+
+    /// <param name="listener">Borrowed.</param>
+    /// <param name="methodsTaken">What can be asked for.</param>
+    /// <param name="configuration">Says who is let in.</param>
+    /// <param name="loop">Watches the socket, and the connections.</param>
+    /// <param name="orders">Where connections say that they have something to send at the end of the turn.</param>
+    /// <param name="lanes">For what operators send that may linger.</param>
+    /// <param name="mailbox">Of the loop.</param>
+    /// <param name="delays">Of the loop.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    public ControlServer(ControlListener listener, ControlMethods methodsTaken, AdoptedConfiguration configuration, EventLoop loop, LoopOrders orders,
+        SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger)
+    {
+        _listener = listener;
+        _methods = methodsTaken;
+        _configuration = configuration;
+        _loop = loop;
+        _orders = orders;
+        _lanes = lanes;
+        _mailbox = mailbox;
+        _delays = delays;
+        _counters = counters;
+        _logger = logger;
+        if (loop.Watch(listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept()) is { Value: not 0 } refused)
+            throw new SystemCallException("epoll_ctl", "the control socket", refused);
+    }
+
+    /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>
+    public void AnswerShutdown() => _methods.AnswerShutdown();
+
+    public void Dispose()
+    {
+        foreach (ControlConnection connection in _connections.ToArray())
+            connection.Close();
+        _methods.Dispose();
+        _delays.Cancel(_reserve);
+        _reserve.Dispose();
+        _loop.Unwatch(_listener.Descriptor);
+    }
+
+    private void Accept()
+    {
+        for (int i = 0; i < Limits.MessagesPerTurn; i++)
+        {
+            FileDescriptor? accepted = UnixSocket.Accept(_listener.Descriptor, out Errno refused);
+            bool isShort = accepted is null && (refused == Errno.EMFILE || refused == Errno.ENFILE);
+            // accept4(2) looks for a number before it looks into the queue, so it says this of an empty one too.
+            if (isShort && !ListenerState.IsReadable(_listener.Descriptor))
+                return;
+            if (isShort && (_reserve.Lend() || Evict(ControlPlaces.FirstThatWaitsForNothing(_connections))))
+                continue;
+            if (accepted is null)
+            {
+                if (refused != Errno.EAGAIN)
+                    PauseAccepting();
+                return;
+            }
+            if (Admit(accepted) is not { } peer)
+            {
+                _counters.Count("control-connections-refused");
+                accepted.Dispose();
+                continue;
+            }
+            SlowLane lane = peer.IsOwner ? _lanes.Owners : _lanes.Operators;
+            ControlConnection connection = new(_methods, peer, accepted, lane, _loop, _orders, _mailbox, _counters, _logger, Forget);
+            if (!connection.IsClosed)
+                _connections.Add(connection);
+        }
+    }
+
+    /// <summary>What cannot be accepted stays in the queue and would wake the loop for ever.</summary>
+    private void PauseAccepting()
+    {
+        _counters.Count("control-accepts-failed");
+        _loop.Change(_listener.Descriptor, IoReadiness.None);
+        _delays.After(RetryPause, _reserve, GoOn);
+    }
+
+    private void Forget(ControlConnection connection)
+    {
+        _connections.Remove(connection);
+        _ = _reserve.TakeBack();
+    }
+
+    private void GoOn()
+    {
+        _ = _reserve.TakeBack();
+        _loop.Change(_listener.Descriptor, IoReadiness.Readable);
+    }
+
+    private bool Evict(ControlConnection? leaves)
+    {
+        if (leaves is null)
+            return false;
+        _counters.Count("control-connections-evicted");
+        leaves.Close();
+        return true;
+    }
+
+    // Where the file opens the socket to a user, to a group or to all, the kernel's check of the path is the one that counts.
+    private bool AdmitsOthers => _configuration.Definition.ControlUser is not null || (_configuration.Definition.ControlMode & 0b000_110_110) != 0;
+
+    /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
+    private ControlPeer? Admit(FileDescriptor connection)
+    {
+        if (ControlPeer.Of(connection) is not { } peer || !(peer.IsOwner || AdmitsOthers))
+            return null;
+        if (!ControlPlaces.TryChoose(_connections, peer, out ControlConnection? leaves))
+            return null;
+        _ = Evict(leaves);
+        return peer;
+    }
+}

@@ -1,0 +1,189 @@
+using Launchd.Client;
+using Launchd.Host.Loop;
+using Launchd.Linux;
+
+namespace Launchd.Host.Operators;
+
+/// <summary>
+/// Asks the kernel about descriptors of which others have copies. Such a question may wait for a lock that another holder keeps as long as it likes (a
+/// thread in setsockopt(2) whose memory does not come is enough), and thousands of questions take their time: so all are asked on a thread
+/// beside the loop. One that does not come back is left behind with its thread, another thread goes on behind it, and nobody asks about that descriptor again
+/// until it has come back.
+/// </summary>
+/// <param name="mailbox">By which answers come to the loop.</param>
+/// <param name="delays">By which it is found out that a question does not come back.</param>
+internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
+{
+    /// <summary>A question that takes longer than one such time, and at most two, is left behind.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Threads that may be left behind at a time; beyond that, what is behind the next one is not answered.</summary>
+    public const int MostStuck = 32;
+
+    private const int MostAskedAlone = 4;
+    private const int StackBytes = 256 << 10;
+
+    // Only the loop touches it.
+    private readonly HashSet<FileDescriptor> _stuck = [];
+
+    /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
+    public Func<ThreadStart, bool> StartThread { get; init; } = run => Worker.TryStart("looks", StackBytes, run) is not null;
+
+    /// <summary>Descriptors about which a question has not come back.</summary>
+    public int StuckCount => _stuck.Count;
+
+    /// <summary>Asks about each. All stay open until the answers are there, or until the question about them has come back.</summary>
+    /// <param name="descriptors">Open, each once. None: <paramref name="then"/> is called at once.</param>
+    /// <param name="look">Called on another thread, for one after the other. Must touch nothing of the loop's.</param>
+    /// <param name="then">Called on the loop, once. What is not among the answers is not known.</param>
+    public void Ask<T>(IReadOnlyCollection<FileDescriptor> descriptors, Func<FileDescriptor, T> look, Action<IReadOnlyDictionary<FileDescriptor, T>> then)
+    {
+        FileDescriptor[] open = [.. descriptors.Where(d => !d.IsClosed && !_stuck.Contains(d))];
+        if (open.Length == 0)
+        {
+            then(new Dictionary<FileDescriptor, T>());
+            return;
+        }
+        foreach (FileDescriptor descriptor in open)
+            Hold(descriptor);
+        new Round<T>(this, open, look, then).Begin();
+    }
+
+    /// <summary>Connections that wait in each listener, and room for them; null for what is none.</summary>
+    public void Queues(IReadOnlyCollection<FileDescriptor> listeners, Action<IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?>> then)
+    {
+        Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(listeners.Count);
+        Ask(listeners, d => ListenerState.ReadQueue(d, unixQueues.Value), then);
+    }
+
+    /// <summary>What each is.</summary>
+    public void States(IReadOnlyCollection<FileDescriptor> descriptors, Action<IReadOnlyDictionary<FileDescriptor, DescriptorState>> then)
+    {
+        Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(descriptors.Count);
+        Ask(descriptors, d => ListenerState.Read(d, unixQueues.Value), then);
+    }
+
+    // About a few each is asked by itself, and the others of the machine are let alone.
+    private static Lazy<Dictionary<uint, (int, int)>?> UnixQueues(int count) => new(() => count > MostAskedAlone ? UnixDiagnostics.ReadQueues() : null);
+
+    private static void Hold(FileDescriptor descriptor)
+    {
+        bool isHeld = false;
+        descriptor.DangerousAddRef(ref isHeld);
+    }
+
+    /// <summary>One question about several descriptors.</summary>
+    private sealed class Round<T>(DescriptorLooks looks, FileDescriptor[] open, Func<FileDescriptor, T> look,
+        Action<IReadOnlyDictionary<FileDescriptor, T>> then)
+    {
+        private readonly Lock _lock = new();
+        private readonly Dictionary<FileDescriptor, T> _answers = new(open.Length);
+
+        // Guarded by the lock: at which descriptor the thread is that counts, and which thread that is.
+        private int _at;
+        private int _thread;
+
+        // Only the loop touches them.
+        private readonly HashSet<FileDescriptor> _leftBehind = [];
+        private int _lastSeen = -1;
+        private bool _isOver;
+
+        public void Begin()
+        {
+            if (!looks.StartThread(() => Run(0, 0)))
+                Finish();
+            else
+                looks.Delay(this, Watch);
+        }
+
+        private void Run(int from, int thread)
+        {
+            for (int i = from; i < open.Length; i++)
+            {
+                (bool isKnown, T? answer) = TryLook(open[i]);
+                lock (_lock)
+                {
+                    if (_thread != thread)
+                    {
+                        looks.Post(() => ComeBack(open[i]));
+                        return;
+                    }
+                    if (isKnown)
+                        _answers.Add(open[i], answer!);
+                    _at = i + 1;
+                }
+            }
+            looks.Post(Finish);
+        }
+
+        private (bool IsKnown, T? Answer) TryLook(FileDescriptor descriptor)
+        {
+            try
+            {
+                return (true, look(descriptor));
+            }
+            catch (Exception defect)
+            {
+                // Nobody is above this thread, and the others are to be answered.
+                looks.Fail(defect);
+                return (false, default);
+            }
+        }
+
+        private void Watch()
+        {
+            if (_isOver)
+                return;
+            int from, thread;
+            lock (_lock)
+            {
+                if (_at >= open.Length)
+                    return;
+                if (_at != _lastSeen)
+                {
+                    _lastSeen = _at;
+                    looks.Delay(this, Watch);
+                    return;
+                }
+                from = ++_at;
+                thread = ++_thread;
+            }
+            FileDescriptor stuck = open[from - 1];
+            _ = looks._stuck.Add(stuck);
+            _ = _leftBehind.Add(stuck);
+            _lastSeen = -1;
+            if (from < open.Length && looks._stuck.Count < MostStuck && looks.StartThread(() => Run(from, thread)))
+                looks.Delay(this, Watch);
+            else
+                Finish();
+        }
+
+        private void ComeBack(FileDescriptor descriptor)
+        {
+            _ = looks._stuck.Remove(descriptor);
+            descriptor.DangerousRelease();
+        }
+
+        private void Finish()
+        {
+            if (_isOver)
+                return;
+            _isOver = true;
+            looks.Cancel(this);
+            foreach (FileDescriptor descriptor in open)
+            {
+                if (!_leftBehind.Contains(descriptor))
+                    descriptor.DangerousRelease();
+            }
+            then(_answers);
+        }
+    }
+
+    private void Post(Action action) => mailbox.Post(action);
+
+    private void Fail(Exception defect) => mailbox.Fail(defect);
+
+    private void Delay(object owner, Action then) => delays.After(Patience, owner, then);
+
+    private void Cancel(object owner) => delays.Cancel(owner);
+}

@@ -1,0 +1,11 @@
+using Launchd.Linux;
+
+namespace Launchd.Host.Provisioning;
+
+/// <summary>Shortens the way from a result to a value.</summary>
+internal static class OpenResults
+{
+    public static T ValueOr<T>(this OpenResult<T> result, Func<OpenFailure, T> otherwise)
+        where T : class =>
+        result.TryGet(out T? value, out OpenFailure? failure) ? value : otherwise(failure);
+}

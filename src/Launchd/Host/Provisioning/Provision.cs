@@ -1,0 +1,68 @@
+using System.Collections.Immutable;
+using Launchd.Client;
+using Launchd.Host.Listeners;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Provisioning;
+
+/// <summary>
+/// What one definition of a service is started with: its user, its listeners in order, its files. Made when a configuration is adopted, found by the
+/// definition object itself and never by a name, because after a reload a name may mean something else, or nothing. A service that goes back to
+/// a former definition so gets what it had. Owns nothing: the table of descriptors keeps open what a provision names.
+/// </summary>
+/// <param name="definition">Of the present configuration, or a former one by which the core may still start.</param>
+internal sealed class Provision(ServiceDefinition definition)
+{
+    public ServiceDefinition Definition => definition;
+
+    /// <summary>Who the service runs as.</summary>
+    public required ResolvedUser User { get; set; }
+
+    /// <summary>In the order of the definition. The guard of listeners puts others into their place.</summary>
+    public required ImmutableArray<HeldSocket> Sockets { get; set; }
+
+    /// <summary>In the order of the definition; the same file twice where the definition names it twice.</summary>
+    public required ImmutableArray<HeldFile> Files { get; set; }
+
+    /// <summary>The users and groups of the configuration that it came with, for the owners of files that each instance opens anew.</summary>
+    public required UserTable Users { get; set; }
+
+    /// <summary>Whether the core may start by it: always, while the configuration has it; then only as long as a rollout may go back to it.</summary>
+    public bool MayStart { get; set; } = true;
+
+    /// <summary>The connections that are made for each instance before it is born.</summary>
+    public IEnumerable<FileDefinition.Connected> Connections => Files.Select(f => f.Definition).OfType<FileDefinition.Connected>().Distinct();
+
+    /// <summary>The listeners that one of its slots gets, in order: all endpoints, of each its shard. Those that were closed are left out.</summary>
+    /// <param name="slot">From 0.</param>
+    /// <param name="name">Only those that are passed by this name; null: all.</param>
+    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Listeners(int slot, string? name = null)
+    {
+        foreach (HeldSocket held in Sockets)
+        {
+            if (name is not null && held.Definition.Name != name)
+                continue;
+            foreach (OpenedListener listener in held.Opened)
+            {
+                bool isTheirs = held.Definition.ShardCount == 0 || listener.ShardIndex == slot % held.Definition.ShardCount;
+                if (isTheirs && !listener.Descriptor.IsClosed)
+                    yield return (held.Definition, listener);
+            }
+        }
+    }
+
+    /// <summary>What opens one of its files that each instance gets anew; from any thread.</summary>
+    public Func<OpenResult<FileDescriptor>> Opening(HeldFile file)
+    {
+        (UserTable users, Credentials? user) = (Users, User.Credentials);
+        return () => DescriptorTable.OpenFile(file.Definition, users, user);
+    }
+
+    /// <summary>Puts another listener into the place of one.</summary>
+    public void Replace(FileDescriptor former, OpenedListener next) =>
+        Sockets = [.. Sockets.Select(s => s with
+        {
+            Opened = [.. s.Opened.Select(o => o.Descriptor == former ? next with { EndpointIndex = o.EndpointIndex, ShardIndex = o.ShardIndex } : o)],
+        })];
+}

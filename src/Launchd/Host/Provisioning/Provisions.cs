@@ -1,0 +1,214 @@
+using System.Diagnostics.CodeAnalysis;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Host.Listeners;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Provisioning;
+
+/// <summary>
+/// The provisions of the present configuration, and those of former definitions as long as the core may start by them, or they are those of an instance
+/// that is not over. Says which descriptors former ones still claim.
+/// </summary>
+internal sealed class Provisions
+{
+    private readonly Dictionary<ServiceDefinition, Provision> _present = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<ServiceName, List<Provision>> _former = [];
+
+    // Listeners by which the core may yet start something, and files that a running instance may yet ask for.
+    private readonly Claims _listeners = new(), _files = new();
+    private bool _wasAdopted;
+    private readonly Action<FileDescriptor> _listenerUnclaimed, _fileUnclaimed;
+
+    /// <param name="listenerUnclaimed">Called when no former definition needs a listener any more.</param>
+    /// <param name="fileUnclaimed">The same of a file.</param>
+    public Provisions(Action<FileDescriptor> listenerUnclaimed, Action<FileDescriptor> fileUnclaimed)
+    {
+        _listenerUnclaimed = listenerUnclaimed;
+        _fileUnclaimed = fileUnclaimed;
+    }
+
+    /// <exception cref="InvalidOperationException">The core and the host disagree: a defect of ours.</exception>
+    public Provision this[ServiceDefinition definition] => TryFind(definition, out Provision? found) ? found
+        : throw new InvalidOperationException($"service '{definition.Name}' is started by a definition that has no provision");
+
+    public bool TryFind(ServiceDefinition definition, [NotNullWhen(true)] out Provision? found)
+    {
+        if (!_present.TryGetValue(definition, out found))
+            found = _former.GetValueOrDefault(definition.Name)?.Find(p => ReferenceEquals(p.Definition, definition));
+        return found is not null;
+    }
+
+    /// <summary>Whether a former definition that may be started by gives this listener to its instances.</summary>
+    public bool IsClaimed(FileDescriptor listener) => _listeners.Any(listener);
+
+    /// <summary>Whether a former definition has this file.</summary>
+    public bool IsFileClaimed(FileDescriptor file) => _files.Any(file);
+
+    /// <summary>Another configuration holds. What it has no more is kept as former until <see cref="Prune(Supervisor)"/>.</summary>
+    /// <param name="services">Its services.</param>
+    /// <param name="users">Of its services.</param>
+    /// <param name="socketOf">The sockets that are open for it, by key.</param>
+    /// <param name="fileOf">Its files, by key.</param>
+    /// <param name="successorOf">What is open now in the place of a socket that a former definition has; the same, if that is.</param>
+    public void Adopt(IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf,
+        Func<HeldSocket, HeldSocket> successorOf)
+    {
+        Dictionary<ServiceDefinition, Provision> before = new(_present, ReferenceEqualityComparer.Instance);
+        _present.Clear();
+        foreach (ServiceDefinition service in services)
+        {
+            // A definition that stays keeps its provision, which running instances hold.
+            if (!before.Remove(service, out Provision? provision) && !TakeFormer(service, out provision))
+                provision = new Provision(service) { User = users[service.Execution], Sockets = [], Files = [], Users = users };
+            provision.User = users[service.Execution];
+            provision.Users = users;
+            provision.Sockets = [.. service.Sockets.Select(socketOf)];
+            provision.Files = [.. service.Files.Select(fileOf)];
+            _present.Add(service, provision);
+        }
+        foreach (Provision gone in before.Values)
+            AddFormer(gone);
+        _wasAdopted = true;
+        foreach (Provision former in _former.Values.SelectMany(f => f))
+            Follow(former, successorOf);
+    }
+
+    private void Follow(Provision former, Func<HeldSocket, HeldSocket> successorOf)
+    {
+        FileDescriptor[] before = [.. ListenersOf(former)];
+        former.Sockets = [.. former.Sockets.Select(successorOf)];
+        if (!former.MayStart)
+            return;
+        foreach (FileDescriptor listener in ListenersOf(former))
+            _listeners.Add(listener);
+        foreach (FileDescriptor listener in before)
+            ReleaseListener(listener);
+    }
+
+    /// <summary>Listeners were made anew: whoever is started from now on gets the new ones.</summary>
+    /// <param name="nextOf">The new ones by the former.</param>
+    public void Replace(IReadOnlyDictionary<FileDescriptor, OpenedListener> nextOf)
+    {
+        if (nextOf.Count == 0)
+            return;
+        foreach (Provision provision in _present.Values)
+            _ = Replace(provision, nextOf);
+        foreach (Provision provision in _former.Values.SelectMany(f => f))
+        {
+            foreach (FileDescriptor former in Replace(provision, nextOf))
+            {
+                if (!provision.MayStart)
+                    continue;
+                _listeners.Add(nextOf[former].Descriptor);
+                ReleaseListener(former);
+            }
+        }
+    }
+
+    private static FileDescriptor[] Replace(Provision provision, IReadOnlyDictionary<FileDescriptor, OpenedListener> nextOf)
+    {
+        FileDescriptor[] replaced = [.. ListenersOf(provision).Where(nextOf.ContainsKey)];
+        foreach (FileDescriptor former in replaced)
+            provision.Replace(former, nextOf[former]);
+        return replaced;
+    }
+
+    /// <summary>
+    /// Gives up what the core needs no more: of all services, once another configuration holds, and then of those that the last step changed.
+    /// </summary>
+    public void Prune(Supervisor core)
+    {
+        if (_former.Count == 0)
+            return;
+        if (!_wasAdopted)
+        {
+            foreach (ServiceName service in core.Changed)
+                Prune(core, service);
+            return;
+        }
+        _wasAdopted = false;
+        foreach (ServiceName service in _former.Keys.ToArray())
+            Prune(core, service);
+    }
+
+    private void Prune(Supervisor core, ServiceName service)
+    {
+        if (!_former.TryGetValue(service, out List<Provision>? former))
+            return;
+        for (int i = former.Count - 1; i >= 0; i--)
+        {
+            Provision provision = former[i];
+            if (provision.MayStart && !core.MayStartBy(provision.Definition))
+                EndStarts(provision);
+            if (provision.MayStart || core.Knows(provision.Definition))
+                continue;
+            former.RemoveAt(i);
+            ReleaseFiles(provision);
+        }
+        if (former.Count == 0)
+            _former.Remove(service);
+    }
+
+    /// <summary>The supervisor ends: nothing is started any more.</summary>
+    public void Clear()
+    {
+        foreach (Provision provision in _former.Values.SelectMany(f => f))
+            ReleaseFiles(provision);
+        _former.Clear();
+        _present.Clear();
+    }
+
+    private void AddFormer(Provision gone)
+    {
+        if (!_former.TryGetValue(gone.Definition.Name, out List<Provision>? former))
+            _former.Add(gone.Definition.Name, former = []);
+        former.Add(gone);
+        foreach (FileDescriptor listener in ListenersOf(gone))
+            _listeners.Add(listener);
+        foreach (FileDescriptor file in FilesOf(gone))
+            _files.Add(file);
+    }
+
+    /// <summary>A configuration has a definition again that was a former one.</summary>
+    private bool TakeFormer(ServiceDefinition service, [NotNullWhen(true)] out Provision? taken)
+    {
+        List<Provision>? former = _former.GetValueOrDefault(service.Name);
+        taken = former?.Find(p => ReferenceEquals(p.Definition, service));
+        if (taken is null)
+            return false;
+        former!.Remove(taken);
+        if (taken.MayStart)
+            EndStarts(taken);
+        ReleaseFiles(taken);
+        taken.MayStart = true;
+        return true;
+    }
+
+    private void EndStarts(Provision provision)
+    {
+        provision.MayStart = false;
+        foreach (FileDescriptor listener in ListenersOf(provision))
+            ReleaseListener(listener);
+    }
+
+    private void ReleaseListener(FileDescriptor listener)
+    {
+        if (_listeners.Release(listener))
+            _listenerUnclaimed(listener);
+    }
+
+    private void ReleaseFiles(Provision provision)
+    {
+        foreach (FileDescriptor file in FilesOf(provision))
+        {
+            if (_files.Release(file))
+                _fileUnclaimed(file);
+        }
+    }
+
+    private static IEnumerable<FileDescriptor> ListenersOf(Provision provision) => provision.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor);
+
+    private static IEnumerable<FileDescriptor> FilesOf(Provision provision) => provision.Files.Select(f => f.Descriptor).OfType<FileDescriptor>();
+}

@@ -1,0 +1,110 @@
+using Launchd.Control;
+using Launchd.Host.Reporting;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Provisioning;
+
+/// <summary>Who a service runs as. <see cref="Credentials"/> is null where that is who the supervisor is.</summary>
+internal sealed record ResolvedUser(Credentials? Credentials, string? Name, string? Home, string? Shell, string? Problem);
+
+/// <summary>
+/// Users and groups of one configuration, looked up once and beside the loop, because a look-up may wait for a directory service. What the loop asks for
+/// later, the owners of files that each instance opens anew, was looked up with the rest.
+/// </summary>
+internal sealed class UserTable
+{
+    private readonly Dictionary<Execution, ResolvedUser> _users = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<string, LookupResult<UserRecord>> _records = [];
+    private readonly Dictionary<string, LookupResult<uint>> _groups = [];
+
+    public UserTable(SupervisorDefinition definition)
+    {
+        foreach (ServiceDefinition service in definition.Services)
+            _users.TryAdd(service.Execution, Resolve(service.Execution));
+        foreach (FileDefinition.Opened file in definition.Files.OfType<FileDefinition.Opened>())
+        {
+            if (file.User is { } user)
+                _ = FindUser(user);
+            if (file.Group is { } group)
+                _ = FindGroup(group);
+        }
+    }
+
+    public ResolvedUser this[Execution execution] => _users[execution];
+
+    /// <exception cref="StartRefusedException">No such user or group.</exception>
+    public PathOwner OwnerOf(string what, string? user, string? group)
+    {
+        uint? uid = null, gid = null;
+        if (user is not null)
+        {
+            LookupResult<UserRecord> found = FindUser(user);
+            if (!found.IsFound)
+            {
+                throw new StartRefusedException($"{what}: user \"{user}\": {(found.IsMissing ? "there is no such user" : found.Errno.Text)}",
+                    ExitCode.SystemRefused);
+            }
+            uid = found.Value!.Uid;
+            gid = found.Value.Gid;
+        }
+        if (group is not null)
+        {
+            LookupResult<uint> found = FindGroup(group);
+            if (!found.IsFound)
+            {
+                throw new StartRefusedException($"{what}: group \"{group}\": {(found.IsMissing ? "there is no such group" : found.Errno.Text)}",
+                    ExitCode.SystemRefused);
+            }
+            gid = found.Value;
+        }
+        return uid == Libc.geteuid() && gid is null or 0 ? PathOwner.Own : new PathOwner(uid, gid);
+    }
+
+    private ResolvedUser Resolve(Execution execution)
+    {
+        if (execution.User is null && execution.Group is null && execution.SupplementaryGroups.IsEmpty)
+            return new ResolvedUser(null, null, null, null, null);
+        string user = execution.User ?? Libc.geteuid().ToString();
+        LookupResult<UserRecord> found = FindUser(user);
+        if (!found.IsFound)
+            return Problem($"user \"{user}\": {(found.IsMissing ? "there is no such user" : found.Errno.Text)}");
+        UserRecord record = found.Value!;
+        uint gid = record.Gid;
+        if (execution.Group is { } group)
+        {
+            LookupResult<uint> number = FindGroup(group);
+            if (!number.IsFound)
+                return Problem($"group \"{group}\": {(number.IsMissing ? "there is no such group" : number.Errno.Text)}");
+            gid = number.Value;
+        }
+        List<uint> groups = record.Name is null ? [gid] : [.. Identity.GroupsOf(record.Name, gid)];
+        foreach (string name in execution.SupplementaryGroups)
+        {
+            LookupResult<uint> number = FindGroup(name);
+            if (!number.IsFound)
+                return Problem($"group \"{name}\": {(number.IsMissing ? "there is no such group" : number.Errno.Text)}");
+            groups.Add(number.Value);
+        }
+        // Asked for what we are already: an unprivileged supervisor may not even repeat it to the kernel (setgroups(2)).
+        bool isSelf = record.Uid == Libc.geteuid() && gid == Libc.getegid() && execution.SupplementaryGroups.IsEmpty && Libc.geteuid() != 0;
+        return new ResolvedUser(isSelf ? null : new Credentials(record.Uid, gid, [.. groups.Distinct()]), record.Name, record.Home, record.Shell, null);
+    }
+
+    private LookupResult<UserRecord> FindUser(string name)
+    {
+        if (!_records.TryGetValue(name, out LookupResult<UserRecord> found))
+            _records[name] = found = Identity.FindUser(name);
+        return found;
+    }
+
+    private LookupResult<uint> FindGroup(string name)
+    {
+        if (!_groups.TryGetValue(name, out LookupResult<uint> found))
+            _groups[name] = found = Identity.FindGroup(name);
+        return found;
+    }
+
+    private static ResolvedUser Problem(string text) => new(null, null, null, null, text);
+}

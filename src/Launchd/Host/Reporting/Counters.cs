@@ -1,0 +1,12 @@
+namespace Launchd.Host.Reporting;
+
+/// <summary>What was dropped or went wrong since the start, by kind, for <c>status</c>. For the loop's thread.</summary>
+internal sealed class Counters
+{
+    private readonly SortedDictionary<string, long> _counts = [];
+
+    /// <summary>By kind, in order.</summary>
+    public IReadOnlyDictionary<string, long> All => _counts;
+
+    public void Count(string what) => _counts[what] = _counts.GetValueOrDefault(what) + 1;
+}

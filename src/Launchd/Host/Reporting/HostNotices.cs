@@ -1,0 +1,20 @@
+using System.Collections.Immutable;
+using Launchd.Config;
+
+namespace Launchd.Host.Reporting;
+
+/// <summary>A listener that a program had spoilt serves again. <paramref name="Remedy"/> is <c>mended</c> (the same open socket) or <c>made anew</c>.</summary>
+internal sealed record ListenerHealed(string Socket, string Address, string Fault, string Remedy);
+
+/// <summary>Another configuration holds: what was added, changed and removed, as <c>services.web</c>.</summary>
+internal sealed record ConfigurationReloaded(ImmutableArray<string> Added, ImmutableArray<string> Changed, ImmutableArray<string> Removed)
+{
+    public static ConfigurationReloaded Of(DefinitionDifference difference) =>
+        new(Paths(difference, ChangeKind.Added), Paths(difference, ChangeKind.Changed), Paths(difference, ChangeKind.Removed));
+
+    private static ImmutableArray<string> Paths(DefinitionDifference difference, ChangeKind kind) =>
+        [.. difference.Changes.Where(c => c.Kind == kind).Select(c => c.Path)];
+}
+
+/// <summary>A reload was asked for and changed nothing.</summary>
+internal sealed record ReloadRefused(string Reason);

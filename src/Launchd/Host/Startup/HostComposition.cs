@@ -1,0 +1,156 @@
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Core;
+using Launchd.Host.Channel;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Launching;
+using Launchd.Host.Lifecycle;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Notices;
+using Launchd.Host.Operators;
+using Launchd.Host.Reloading;
+using Launchd.Host.Reporting;
+using Launchd.Host.Steps;
+using Launchd.Linux;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>
+/// Puts together what runs on the loop, each from what it uses, and takes it apart again. The only class that knows them all: every other takes the few that
+/// it needs. Where two need each other, one of them has a callback, which is set here.
+/// </summary>
+internal sealed class HostComposition : IDisposable
+{
+    private readonly AdoptedConfiguration _configuration;
+    private readonly ListenerGuard _guard;
+    private readonly ListenerUse _use;
+    private readonly KeptDescriptors _kept;
+    private readonly ListenerConnections _connections;
+    private readonly RetiredListeners _retired;
+    private readonly Reloads _reloads;
+    private readonly Preparations _preparations;
+    private readonly ChannelServer _channels;
+    private readonly InstanceCommands _commands;
+    private readonly InstanceTable _table;
+    private readonly SupervisorLoop _loop;
+
+    /// <param name="configuration">Holds at the start.</param>
+    /// <param name="parts">Borrowed.</param>
+    /// <param name="control">Where operators speak; borrowed.</param>
+    public HostComposition(AdoptedConfiguration configuration, HostParts parts, ControlListener control)
+    {
+        _configuration = configuration;
+        Parts = parts;
+        EventLoop loop = parts.Loop;
+        Mailbox mailbox = parts.Mailbox;
+        Delays delays = parts.Delays;
+        SlowLanes lanes = parts.Lanes;
+        DescriptorTable descriptors = parts.Descriptors;
+        Journal journal = parts.Journal;
+        ILogger logger = parts.Logger;
+
+        // Nobody is known to these.
+        Counters counters = new();
+        Defects defects = new(logger, counters);
+        TimerQueue timers = new();
+        LoopOrders orders = new();
+        RunningInstances instances = new();
+        StoppedIntakes stopped = new();
+        Events = new EventFeed();
+        loop.OnDefect = mailbox.OnDefect = delays.OnDefect = defect => defects.Report("handlers-failed", defect);
+        Core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
+
+        // Listeners and descriptors.
+        _guard = new ListenerGuard(loop, descriptors, stopped, lanes, mailbox, delays, Events, counters, journal, logger);
+        _use = new ListenerUse(loop);
+        _kept = new KeptDescriptors(Core, loop, Events, counters);
+        Listeners = new ServiceListeners(Core, descriptors.Provisions, _guard, _use, lanes, mailbox, Events, counters);
+        _connections = new ListenerConnections(Listeners, lanes, Events, counters);
+        _retired = new RetiredListeners(descriptors, instances, stopped, _guard, Listeners, lanes, mailbox, logger);
+        _guard.OnExchanged = Listeners.Exchange;
+        _guard.OnRetired = _retired.CloseUnused;
+        _reloads = new Reloads(configuration, Core, Events, instances, descriptors, _guard, _retired, Listeners, control, mailbox, parts.Pump, journal, logger,
+            parts.AdoptLog);
+
+        // Instances.
+        NoticeReporter notices = new(instances, Listeners, journal, logger);
+        _preparations = new Preparations(loop, descriptors.Provisions, parts.PathConnects, Events);
+        _channels = new ChannelServer(Core, Events, instances, _kept, notices, descriptors.Provisions, loop, lanes, mailbox, delays, counters, logger);
+        notices.OnReported = _channels.Note;
+        _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger);
+        NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
+        _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets, notifications, _commands,
+            parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
+        notifications.IsOthers = _table.IsOthers;
+        notifications.OnNamed = _table.ChangeMain;
+        parts.NotifySockets.OnReadable = notifications.Read;
+        lanes.OnEased = service =>
+        {
+            _channels.Ease(service);
+            notifications.Ease(service);
+        };
+
+        // The core, and what carries out what it orders.
+        InstanceChecks checks = new(instances, _commands, loop, delays, parts.PathConnects, Events, counters, logger);
+        LastClients lastClients = new(instances, lanes, mailbox, Events, counters, logger);
+        QueueLooks queueLooks = new(instances, _retired, lastClients, delays, orders, Events);
+        EffectRunner effects = new(_preparations, _table, _commands, checks, timers, Listeners, _connections, queueLooks, _kept, _channels, notices, orders,
+            parts.NotifySockets, lanes, parts.Pump);
+        CoreSteps steps = new(Core, effects, Events, descriptors.Provisions, _retired, counters, defects, logger);
+        Events.OnEvent = steps.Take;
+
+        // What wakes the loop.
+        Signals = new SupervisorSignals(Events, _table, _reloads, configuration, parts.Pump, counters, logger);
+        Must(loop.Watch(Signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Signals.Read()), "signals");
+        _guard.Adopt();
+        Must(loop.Watch(mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => mailbox.Deliver()), "mailbox");
+        _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, defects);
+
+        // Operators.
+        StatusReporter reporter = new(configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);
+        DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
+        ControlMethods methods = new(Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
+        effects.OnReply = methods.Reply;
+        Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
+    }
+
+    public HostParts Parts { get; }
+    public Supervisor Core { get; }
+    public EventFeed Events { get; }
+    public ServiceListeners Listeners { get; }
+    public SupervisorSignals Signals { get; }
+    public ControlServer Control { get; }
+
+    /// <summary>Runs until the core orders the end, and returns the exit code.</summary>
+    /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
+    public int Run(CollectorPause pause) => _loop.Run(new BootReport(_configuration, Core, Parts.Pump, Parts.StartedAt, pause));
+
+    public void Dispose()
+    {
+        Control.Dispose();
+        Parts.Lanes.Dispose();
+        _reloads.Dispose();
+        _channels.Dispose();
+        _table.Dispose();
+        _commands.Dispose();
+        _preparations.Dispose();
+        Listeners.Dispose();
+        _use.Dispose();
+        _connections.Dispose();
+        _kept.Dispose();
+        _retired.Dispose();
+        _guard.Dispose();
+        Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
+        Parts.Loop.Unwatch(Signals.Descriptor);
+        Signals.Dispose();
+    }
+
+    private static void Must(Errno refused, string what)
+    {
+        if (refused != Errno.None)
+            throw new SystemCallException("epoll_ctl", what, refused);
+    }
+}

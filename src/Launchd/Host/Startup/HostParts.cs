@@ -1,0 +1,35 @@
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Launching;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Launchd.Logs;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>What the host is put together from; whoever made them disposes them after the host.</summary>
+internal sealed record HostParts
+{
+    public required EventLoop Loop { get; init; }
+    public required Mailbox Mailbox { get; init; }
+    public required RuntimeDirectory Directory { get; init; }
+    public required DescriptorTable Descriptors { get; init; }
+    public required Launcher Launcher { get; init; }
+    public required Births Births { get; init; }
+    public required LogPump Pump { get; init; }
+    public required Delays Delays { get; init; }
+    public required NotifySockets NotifySockets { get; init; }
+    public required SlowLanes Lanes { get; init; }
+    public required PathConnects PathConnects { get; init; }
+    public required Journal Journal { get; init; }
+    public required ILogger Logger { get; init; }
+    public required Moment StartedAt { get; init; }
+
+    /// <summary>Changes the supervisor's own log.</summary>
+    public required Action<LogFormat, LogSeverity> AdoptLog { get; init; }
+}

@@ -1,0 +1,80 @@
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+using Launchd.Model;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>
+/// What this machine, and the rights of whoever asks, keep from being opened of a configuration that is right in itself: for <c>check</c>.
+/// Nothing is opened for longer than a call, and nothing is made.
+/// </summary>
+internal static class MachineCheck
+{
+    /// <summary>Warnings for what may be otherwise by the time the supervisor starts, errors for the rest.</summary>
+    /// <param name="read">Of a configuration without errors.</param>
+    public static IEnumerable<Diagnostic> Run(ConfigResult read)
+    {
+        SupervisorDefinition definition = read.Definition!;
+        UserTable users = new(definition with { Services = [], Files = [] });
+        bool isRunning = IsInUse(definition.RuntimeDirectory);
+        HashSet<string> acceptedFrom = DescriptorTable.AcceptedFrom(definition);
+        foreach (ListenerDefinition listener in definition.Listeners)
+        {
+            bool isKnown = true;
+            (string, string?, string?)[] owners = [("user", listener.User, null), ("group", null, listener.Group)];
+            foreach ((string key, string? user, string? group) in owners)
+            {
+                if (MissingOwner(users, $"sockets.{listener.Key}.{key}", user, group) is not { } missing)
+                    continue;
+                isKnown = false;
+                yield return new Diagnostic(DiagnosticSeverity.Error, DiagnosticCode.NotHere, read.Places.Of(listener.Key, key, 0), missing);
+            }
+            if (!isKnown)
+                continue;
+            foreach (OpenProblem problem in ListenerTrial.Run(DescriptorTable.RequestFor(listener, acceptedFrom, users), looksForHolders: !isRunning))
+                yield return Describe(read, listener, problem);
+        }
+        foreach (Diagnostic warning in PathCheck.Run(read))
+            yield return warning;
+    }
+
+    private static Diagnostic Describe(ConfigResult read, ListenerDefinition listener, OpenProblem problem)
+    {
+        string path = problem.Option ?? "listen";
+        OpenFailure failure = problem.Failure;
+        bool isForbidden = failure.Errno == Errno.EPERM || failure.Errno == Errno.EACCES;
+        return new Diagnostic(
+            problem.MayPass ? DiagnosticSeverity.Warning : DiagnosticSeverity.Error,
+            isForbidden ? DiagnosticCode.NotPermitted : DiagnosticCode.NotHere,
+            read.Places.Of(listener.Key, path.Split('.')[0], problem.Index),
+            $"sockets.{listener.Key}.{path}: {failure.Subject}: {failure.Errno.Text}", failure.Explanation);
+    }
+
+    private static string? MissingOwner(UserTable users, string what, string? user, string? group)
+    {
+        try
+        {
+            _ = users.OwnerOf(what, user, group);
+            return null;
+        }
+        catch (StartRefusedException missing)
+        {
+            return missing.Message;
+        }
+    }
+
+    // By the file that names the holder, not by its lock: a lock of ours, held for a moment, could keep a supervisor from starting.
+    private static bool IsInUse(string directory)
+    {
+        string file = RuntimeDirectory.LockOf(directory);
+        if (!File.Exists(file))
+            return false;
+        string? holder = Files.ReadText(file)?.Trim();
+        return holder is null || (int.TryParse(holder, CultureInfo.InvariantCulture, out int pid) && Directory.Exists($"/proc/{pid}"));
+    }
+}

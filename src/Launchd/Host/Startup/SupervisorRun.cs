@@ -1,0 +1,200 @@
+using Launchd.Client;
+using Launchd.Config;
+using Launchd.Control;
+using Launchd.Core;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Launching;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reloading;
+using Launchd.Host.Reporting;
+using Launchd.Host.Steps;
+using Launchd.Interop;
+using Launchd.Linux;
+using Launchd.Logs;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>Puts the supervisor together, runs it, takes it apart: the whole of <c>run</c> on one screen.</summary>
+internal static unsafe class SupervisorRun
+{
+    private const int NofileResource = 7;
+    private static readonly TimeSpan OutputPatience = TimeSpan.FromSeconds(2);
+
+    /// <summary>Descriptors that the loop and the pump still take, and those of one process in the making.</summary>
+    private const int LeastRoom = 40;
+    private const ulong PlentyOfDescriptors = 4096;
+
+    /// <param name="definition">Valid.</param>
+    /// <param name="warnings">Of the configuration, for the log.</param>
+    /// <param name="exitWith">End with this service.</param>
+    /// <param name="source">Where it can be read again; null: nowhere.</param>
+    /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
+    /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
+    public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
+        ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null)
+    {
+        Moment startedAt = HostClock.Now;
+        using CollectorPause pause = BootReport.PauseFor(definition);
+        SpawnCarrier? carrier = SpawnFacts.Asked(out bool isWrong);
+        if (isWrong)
+            throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
+        (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
+        List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
+        using Closers closers = new(OpenNull());
+        UserTable users = new(definition);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
+        using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
+        using ControlListener control = ControlListener.Open(definition, directory, users);
+        RequireRoom(fileLimit.Hard);
+        using EventLoop loop = new();
+        using Mailbox mailbox = new();
+        using Delays delays = new(loop);
+        using SlowLanes lanes = new(mailbox, delays, closers);
+        using Births births = new(mailbox, delays, spawners);
+        bool isTerminal = !Console.IsErrorRedirected;
+        using ConsoleRedirect console = ConsoleRedirect.Begin();
+        (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
+            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "", console.Say);
+        using LogPump pump = LogPump.TryStart(new LogPumpOptions
+        {
+            Post = mailbox.Post,
+            Describe = Defect.DescribeWithStack,
+            Noticed = notice =>
+            {
+                if (notice is PumpNotice.FilesReopened)
+                    SupervisorLog.PumpTold(logger, notice.ToString());
+                else
+                    SupervisorLog.Pump(logger, notice.ToString());
+            },
+            Display = console.Output,
+            WritesByProcess = births.Carrier == SpawnCarrier.Clone,
+            Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
+        }) ?? throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
+        console.Attach(pump);
+        pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
+        using FileDescriptor nothing = OpenNull();
+        Journal journal = new();
+        using NotifySockets notifySockets = new(loop, delays, directory.NotifyDirectory, lanes);
+        HostParts parts = new()
+        {
+            Loop = loop,
+            Mailbox = mailbox,
+            Delays = delays,
+            NotifySockets = notifySockets,
+            Lanes = lanes,
+            PathConnects = new PathConnects(mailbox),
+            Directory = directory,
+            Descriptors = descriptors,
+            Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit),
+            Births = births,
+            Pump = pump,
+            Journal = journal,
+            Logger = logger,
+            StartedAt = startedAt,
+            AdoptLog = adoptLog,
+        };
+        int code;
+        using (HostComposition host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
+        using (beside?.Invoke(host))
+        {
+            Announce(definition, parts, warnings, pump);
+            foreach (string lack in KernelFacts.Lacks(isSupervisor: true))
+                SupervisorLog.Hindered(logger, lack);
+            if (births.Carrier == SpawnCarrier.Exec)
+                SupervisorLog.BirthsByHelper(logger);
+            code = host.Run(pause);
+            host.Control.AnswerShutdown();
+        }
+        SupervisorLog.Ended(logger, code);
+        console.Drain(pump, OutputPatience);
+        return code;
+    }
+
+    /// <summary>What a supervisor is to the kernel: subreaper, not to be looked into, with all the descriptors that it may have.</summary>
+    private static (ulong Soft, ulong Hard) BecomeSupervisor(SupervisorDefinition definition)
+    {
+        _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        // While a child of another user shares our memory, that user must not reach it by ptrace(2).
+        _ = Libc.prctl(Libc.PR_SET_DUMPABLE, 0, 0, 0, 0);
+        fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(definition.ProcessName + "\0"))
+            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
+        // Every call that makes something says its mode.
+        _ = Libc.umask(0);
+        ulong* limit = stackalloc ulong[2];
+        if (Libc.getrlimit(NofileResource, limit) != 0)
+            return (1024, 4096);
+        (ulong Soft, ulong Hard) inherited = (InheritedFileLimit.Soft(limit[0], limit[1]), limit[1]);
+        limit[0] = limit[1];
+        _ = Libc.setrlimit(NofileResource, limit);
+        return inherited;
+    }
+
+    private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
+    {
+        foreach (Diagnostic warning in warnings)
+            SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
+        parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
+        List<(string, string)> opened = [];
+        foreach ((ListenerDefinition listener, var sockets) in parts.Descriptors.Listeners)
+        {
+            foreach (OpenedListener socket in sockets)
+            {
+                parts.Journal.Add(new ListenerOpened(listener.Key, socket.Address));
+                opened.Add((listener.Key, socket.Address));
+            }
+        }
+        if (definition.LogFormat == LogFormat.Pretty && definition.LogLevel <= LogSeverity.Information && opened.Count > 0)
+        {
+            int width = opened.Max(o => o.Item1.Length);
+            pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
+        }
+        int count = definition.Services.Length;
+        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
+    }
+
+    /// <summary>One for each processor, from two to eight. They live as long as the process: threads that hang may hold some at its end.</summary>
+    private static List<Spawner> MakeSpawners(SpawnCarrier? carrier, ulong fileLimit)
+    {
+        try
+        {
+            List<Spawner> spawners = [new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment())];
+            // Where there are few descriptors, those that follow are worth more than how long a birth takes.
+            bool hasPlenty = fileLimit >= PlentyOfDescriptors;
+            while (spawners.Count < Math.Clamp(Environment.ProcessorCount, 2, 8))
+                spawners.Add(spawners[0].Another(hasPlenty ? OpenNull() : null));
+            return spawners;
+        }
+        catch (SystemCallException refused) when (refused.Errno == Errno.EMFILE)
+        {
+            throw TooFewDescriptors(fileLimit);
+        }
+    }
+
+    /// <summary>A supervisor that could start nothing says so at once, and not with each client that comes.</summary>
+    private static void RequireRoom(ulong fileLimit)
+    {
+        List<FileDescriptor> taken = [];
+        try
+        {
+            while (taken.Count < LeastRoom)
+                taken.Add(Files.Open(null, "/dev/null", 0x80000, 0, out _) ?? throw TooFewDescriptors(fileLimit));
+        }
+        finally
+        {
+            taken.ForEach(t => t.Dispose());
+        }
+    }
+
+    private static StartRefusedException TooFewDescriptors(ulong fileLimit) => new(
+        $"the hard limit of open files, {fileLimit}, is too low to start anything: raise it, to 1024 or more (ulimit -Hn)", ExitCode.SystemRefused);
+
+    private static FileDescriptor OpenNull() =>
+        Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",
+            ExitCode.SystemRefused);
+}

@@ -1,0 +1,98 @@
+using System.Text;
+using Launchd.Config;
+using Launchd.Core;
+using Launchd.Host.Loop;
+using Launchd.Host.Reloading;
+using Launchd.Logs;
+using Launchd.Model;
+
+namespace Launchd.Host.Steps;
+
+/// <summary>The boot: ends when every service has come up, tells the operator how it went, and gives back the memory that only it needed.</summary>
+internal sealed class BootReport
+{
+    private const long MostBootBytes = 3 << 20;
+    private const long LargeBytes = 16 << 20;
+
+    // What is allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
+    private const long MemoryPerListener = 2 << 10, MemoryPerService = 4 << 10, MemoryPerStart = 12 << 10;
+
+    private readonly AdoptedConfiguration _configuration;
+    private readonly Supervisor _core;
+    private readonly LogPump _pump;
+    private readonly Moment _startedAt;
+    private readonly CollectorPause _pause;
+    private int _upCount;
+
+    /// <param name="configuration">Whose services come up.</param>
+    /// <param name="core">Knows which have.</param>
+    /// <param name="pump">Where the report goes.</param>
+    /// <param name="startedAt">When the supervisor began.</param>
+    /// <param name="pause">Of <see cref="PauseFor"/>; ended by <see cref="Collect"/>.</param>
+    public BootReport(AdoptedConfiguration configuration, Supervisor core, LogPump pump, Moment startedAt, CollectorPause pause)
+    {
+        _configuration = configuration;
+        _core = core;
+        _pump = pump;
+        _startedAt = startedAt;
+        _pause = pause;
+        _pause.Expect(StartBytes(configuration.Definition));
+    }
+
+    /// <summary>
+    /// Holds the collector back from the moment that a configuration was read: one of thousands has its listeners and states made without it. Of fewer
+    /// only the births are worth that, because what the collector needs to find many young survivors at once stays its own.
+    /// </summary>
+    public static CollectorPause PauseFor(SupervisorDefinition definition)
+    {
+        CollectorPause pause = new();
+        long making = (definition.Listeners.Length * MemoryPerListener) + (definition.Services.Length * MemoryPerService);
+        if (making >= LargeBytes)
+            pause.Expect(making + StartBytes(definition));
+        return pause;
+    }
+
+    private static long StartBytes(SupervisorDefinition definition) =>
+        definition.Services.Sum(s => s.Start == StartKind.Boot ? s.InstanceCount * MemoryPerStart : 0);
+
+    /// <summary>Whether every service that is wanted has been ready, listens, has done its work, or has failed.</summary>
+    public bool IsOver()
+    {
+        IReadOnlyList<ServiceState> services = _core.Services;
+        // Those before have come up; a reload meanwhile may have taken some away.
+        for (_upCount = Math.Min(_upCount, services.Count); _upCount < services.Count; _upCount++)
+        {
+            ServiceState service = services[_upCount];
+            bool isUnderWay = service.PublicState is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
+            if (service.IsWanted && isUnderWay && !service.IsWatching)
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>The boot is over, and what it left has not been collected: to be done as soon as there is nothing else to do.</summary>
+    public bool OwesCollection { get; private set; }
+
+    /// <summary>Gives back what only the boot needed.</summary>
+    public void Collect()
+    {
+        OwesCollection = false;
+        _pause.Dispose();
+        // Syntax trees, texts and tables of a large configuration: several times what stays. A small one is not worth the collector's own pages.
+        if (GC.GetTotalAllocatedBytes() > MostBootBytes)
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    }
+
+    /// <summary>Every service has come up, or failed.</summary>
+    public void Write()
+    {
+        OwesCollection = true;
+        SupervisorDefinition definition = _configuration.Definition;
+        if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
+            return;
+        string after = Spans.Show(HostClock.Now - _startedAt);
+        string[] failed = [.. _core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted).Select(s => s.Definition.Name.Text)];
+        string text = failed.Length == 0 ? $"ready in {after}\n" : $"up after {after}, but not: {string.Join(", ", failed)}\n";
+        _pump.Print(Encoding.UTF8.GetBytes(text));
+    }
+}

@@ -1,0 +1,132 @@
+using Launchd.Core;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Steps;
+
+/// <summary>
+/// The steps of the core: gives it one event and has the effects carried out. What throws costs a step or an effect and no more: the core and each effect
+/// are contained by themselves.
+/// </summary>
+internal sealed class CoreSteps(
+    Supervisor core, EffectRunner effects, EventFeed events, Provisions provisions, RetiredListeners retired, Counters counters, Defects defects,
+    ILogger logger)
+{
+    private readonly List<Effect> _todo = [];
+
+    /// <summary>Throws nothing: behind it the queues of what else happened are still to be gone through.</summary>
+    public void Take(Event happened)
+    {
+        try
+        {
+            Step(happened);
+        }
+        catch (Exception defect)
+        {
+            _todo.Clear();
+            defects.Report("steps-failed", defect);
+        }
+    }
+
+    private void Step(Event happened)
+    {
+        try
+        {
+            // The core uses its list of effects again for the next step.
+            _todo.AddRange(core.Step(happened, HostClock.Now));
+        }
+        catch (Exception defect)
+        {
+            // The core gives its effects at the end of a step: none of this one exists.
+            _todo.Clear();
+            SetAside(happened, defect);
+            return;
+        }
+        // Before its effects: whoever is told to end empties what nobody else will ever accept from.
+        provisions.Prune(core);
+        foreach (Effect effect in _todo)
+            CarryContained(effect);
+        _todo.Clear();
+        // A rollout may have come to its end, after which nobody goes back to what it left.
+        retired.CloseUnused();
+    }
+
+    // The effects behind it belong to the same step, and are owed even if this one could not even be told of.
+    private void CarryContained(Effect effect)
+    {
+        try
+        {
+            Carry(effect);
+        }
+        catch (Exception defect)
+        {
+            defects.Report("effects-failed", defect);
+        }
+    }
+
+    private void Carry(Effect effect)
+    {
+        try
+        {
+            effects.Run(effect);
+        }
+        catch (Exception defect)
+        {
+            // First of all: a spawn without a result would leave its slot starting for ever.
+            InstanceId? unborn = effect is Effect.Spawn spawn ? spawn.Instance : effect is Effect.Prepare prepare ? prepare.Instance : null;
+            if (unborn is { } id)
+            {
+                events.FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {Defect.Describe(defect)}")
+                {
+                    IsShortage = defect is OutOfMemoryException,
+                }));
+            }
+            counters.Count("effects-failed");
+            SupervisorLog.EffectFailed(logger, effect.GetType().Name, defect);
+        }
+    }
+
+    /// <summary>Our bug: the step did not happen; the service that it was about is set aside, the others go on.</summary>
+    private void SetAside(Event happened, Exception defect)
+    {
+        counters.Count("steps-failed");
+        effects.Discard(happened);
+        ServiceName? service = ServiceOf(happened);
+        SupervisorLog.StepFailed(logger, happened.ToString(), service?.Text ?? "-", defect);
+        if (service is { } name && happened is not Event.MachineFaulted)
+            events.FeedResult(new Event.MachineFaulted(name, Defect.Describe(defect)));
+    }
+
+    private static ServiceName? ServiceOf(Event happened) => happened switch
+    {
+        Event.Prepared e => e.Instance.Service,
+        Event.Spawned e => e.Instance.Service,
+        Event.SpawnFailed e => e.Instance.Service,
+        Event.MainExited e => e.Instance.Service,
+        Event.LeftoversEnded e => e.Instance.Service,
+        Event.RemainsSeen e => e.Instance.Service,
+        Event.QueuesSeen e => e.Instance.Service,
+        Event.Notified e => e.Instance.Service,
+        Event.ReadinessMet e => e.Instance.Service,
+        Event.MainProcessChanged e => e.Instance.Service,
+        Event.TimerFired e => e.Key.Service.Text is null ? null : e.Key.Service,
+        Event.CommandEnded e => e.Instance.Service,
+        Event.ListenerReadable e => e.Service,
+        Event.ConnectionAccepted e => e.Service,
+        Event.AcceptFailed e => e.Service,
+        Event.ListenerUsed e => e.Service,
+        Event.UseSeen e => e.Service,
+        Event.DescriptorHungUp e => e.Service,
+        Event.HealthFailed e => e.Instance.Service,
+        Event.ChannelWatched e => e.Instance.Service,
+        Event.StoreAsked e => e.Instance.Service,
+        Event.UnstoreAsked e => e.Instance.Service,
+        Event.StateSaved e => e.Instance.Service,
+        Event.MachineFaulted e => e.Service,
+        _ => null,
+    };
+}

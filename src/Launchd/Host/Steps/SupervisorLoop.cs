@@ -1,0 +1,104 @@
+using Launchd.Core;
+using Launchd.Host.Lanes;
+using Launchd.Host.Launching;
+using Launchd.Host.Lifecycle;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux;
+
+namespace Launchd.Host.Steps;
+
+/// <summary>
+/// The loop: waits, and has everything done that became ready. Everything runs on the main thread, but the log pump and what a program can make last
+/// (<see cref="SlowLane"/>). Within one wake-up notifications come first, then requests, listeners, exits (<see cref="LoopPriority"/>), and timers last.
+/// </summary>
+internal sealed class SupervisorLoop(
+    EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, NotificationReader notifications,
+    RetiredListeners retired, Births births, Defects defects)
+{
+    /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a processor.</summary>
+    private const int MostFailedTurns = 1000;
+
+    /// <summary>What is due beyond that is for the next turn: thousands of timers can be due together, and operators are to be answered meanwhile.</summary>
+    private const int MostTimersInATurn = 64;
+
+    private readonly HeapTrim _heap = new();
+    private bool _isUp;
+
+    // More births are ordered when those before are about to begin; the end of one wakes the loop.
+    private bool MayBeginTurn => orders.IsTurnAwaited && births.HasRoom;
+
+    /// <summary>Runs until the core orders the end, and returns the exit code.</summary>
+    public int Run(BootReport boot)
+    {
+        events.Feed(Event.Booted.Value);
+        int failures = 0;
+        while (orders.ExitCode is null)
+        {
+            try
+            {
+                TakeTurn(boot);
+                failures = 0;
+            }
+            catch (Exception defect) when (++failures < MostFailedTurns)
+            {
+                // The last containment: each service is worth more than whatever this turn could not do.
+                defects.Report("turns-failed", defect);
+            }
+        }
+        try
+        {
+            orders.EndTurn();
+        }
+        catch (Exception defect)
+        {
+            // The services have ended as they were told to; what is still to be said to operators changes nothing in that.
+            defects.Report("turns-failed", defect);
+        }
+        return orders.ExitCode.Value;
+    }
+
+    private void TakeTurn(BootReport boot)
+    {
+        if (!_isUp && boot.IsOver())
+        {
+            _isUp = true;
+            boot.Write();
+        }
+        orders.EndTurn();
+        retired.CloseUnused();
+        bool hasWork = loop.Wait(MayBeginTurn || boot.OwesCollection ? 0 : timers.NextDelay(HostClock.Now));
+        // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
+        if (boot.OwesCollection && !hasWork && !orders.IsTurnAwaited)
+            boot.Collect();
+        for (int i = 0; i < MostTimersInATurn && orders.ExitCode is null && timers.TryTakeDue(HostClock.Now, out TimerKey key); i++)
+            Fire(key);
+        if (orders.ExitCode is null && MayBeginTurn)
+            BeginTurn();
+        _heap.Look();
+    }
+
+    private void BeginTurn()
+    {
+        orders.IsTurnAwaited = false;
+        events.Feed(Event.TurnBegan.Value);
+    }
+
+    private void Fire(TimerKey key)
+    {
+        // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
+        try
+        {
+            if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
+                notifications.ReadAll(new InstanceId(key.Service, key.Subject));
+            if (key.Kind is TimerKind.Stop)
+                instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
+        }
+        finally
+        {
+            // It was taken out of the queue, and will not come again.
+            events.Feed(new Event.TimerFired(key));
+        }
+    }
+}
