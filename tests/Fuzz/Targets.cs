@@ -10,7 +10,9 @@ using Launchd.Host.Instances;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Startup;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Sockets;
 using ChannelPacket = Launchd.Client.Channel.ChannelPacket;
 
 namespace Launchd.Fuzz;

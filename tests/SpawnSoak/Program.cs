@@ -1,5 +1,6 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 using Launchd.SpawnSoak;
 
 // The helper's entry stands first, as in the daemon.

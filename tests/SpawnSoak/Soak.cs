@@ -1,7 +1,8 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.SpawnSoak;
 

@@ -5,6 +5,8 @@ using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Host.Startup;
 using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Cli;

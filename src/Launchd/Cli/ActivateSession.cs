@@ -6,7 +6,8 @@ using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Cli;

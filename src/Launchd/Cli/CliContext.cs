@@ -87,7 +87,7 @@ internal sealed class CliContext
         }
         catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
         {
-            reason = Linux.FileFault.Text(gone);
+            reason = Linux.Paths.FileFault.Text(gone);
             return null;
         }
     }

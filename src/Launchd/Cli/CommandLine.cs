@@ -2,7 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
 using Launchd.Control;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Cli;
 

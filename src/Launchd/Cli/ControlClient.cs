@@ -7,7 +7,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Launchd.Client;
 using Launchd.Control;
-using Launchd.Linux;
+using Launchd.Linux.Sockets;
 
 namespace Launchd.Cli;
 

@@ -4,7 +4,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Control;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Cli;
 

@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using Launchd.Control;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Tmds.Linux;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;

@@ -1,4 +1,6 @@
 using Launchd.Client;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
 
 namespace Launchd.Linux;
 

@@ -5,7 +5,7 @@ namespace Launchd.Logs;
 /// <summary>The supervisor's own output as the end of a queue. The lane that writes waits for its reader, and nobody for the lane.</summary>
 /// <param name="writer">Borrowed; used by the lane alone.</param>
 /// <param name="givingUp">Borrowed; readable from the moment on when nothing is waited for any more.</param>
-/// <param name="byProcess">A pipe is written to by a process of its own (<see cref="Launchd.Linux.WriterProcess"/>).</param>
+/// <param name="byProcess">A pipe is written to by a process of its own (<see cref="Launchd.Linux.Spawning.WriterProcess"/>).</param>
 internal sealed class DisplayTarget(OutputWriter writer, FileDescriptor givingUp, bool byProcess) : ILineTarget
 {
     private bool _isBegun;

@@ -1,5 +1,5 @@
 using System.Buffers;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Logs;
 

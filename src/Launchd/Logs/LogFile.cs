@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Launchd.Client;
 using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Logs;

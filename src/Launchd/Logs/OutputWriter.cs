@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Spawning;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Logs;
 

@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;

@@ -1,4 +1,5 @@
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;

@@ -3,7 +3,7 @@ using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Logs;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

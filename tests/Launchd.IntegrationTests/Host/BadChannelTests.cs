@@ -2,7 +2,7 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

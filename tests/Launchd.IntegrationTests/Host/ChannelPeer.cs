@@ -6,6 +6,9 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

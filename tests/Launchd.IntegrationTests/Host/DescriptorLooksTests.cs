@@ -3,7 +3,9 @@ using Launchd.Client;
 using Launchd.Host.Loop;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

@@ -1,6 +1,6 @@
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

@@ -3,6 +3,8 @@ using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

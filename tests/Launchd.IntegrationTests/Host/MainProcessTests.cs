@@ -1,7 +1,7 @@
 using System.Globalization;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

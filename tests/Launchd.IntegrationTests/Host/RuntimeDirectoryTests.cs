@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

@@ -2,7 +2,7 @@ using System.Net.Sockets;
 using System.Text;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

@@ -1,7 +1,8 @@
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;

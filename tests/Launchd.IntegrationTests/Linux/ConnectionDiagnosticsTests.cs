@@ -2,9 +2,10 @@ using System.Net;
 using Launchd.Client;
 using Launchd.Host.Listeners;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Sockets;
 using Xunit;
-using SocketAddress = Launchd.Linux.SocketAddress;
+using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 
 namespace Launchd.IntegrationTests.Linux;
 

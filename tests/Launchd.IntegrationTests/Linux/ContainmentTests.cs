@@ -3,7 +3,7 @@ using Launchd.Client;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.IntegrationTests.Logs;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

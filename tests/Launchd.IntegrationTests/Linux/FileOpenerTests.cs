@@ -1,6 +1,8 @@
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 using Xunit;
 using static Tmds.Linux.LibC;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Tmds.Linux;
 using Xunit;
 using static Tmds.Linux.LibC;

@@ -2,6 +2,10 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
+using Launchd.Linux.Spawning;
 using Xunit;
 using static Tmds.Linux.LibC;
 

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

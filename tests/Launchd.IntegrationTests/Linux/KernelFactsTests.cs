@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Facts;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

@@ -2,7 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

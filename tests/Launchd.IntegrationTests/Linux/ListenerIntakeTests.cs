@@ -1,7 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

@@ -2,9 +2,12 @@ using System.Net;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
 using Xunit;
 using static Tmds.Linux.LibC;
-using SocketAddress = Launchd.Linux.SocketAddress;
+using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 
 namespace Launchd.IntegrationTests.Linux;
 

@@ -1,6 +1,6 @@
 using System.Net;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Xunit;
 using static Tmds.Linux.LibC;
 

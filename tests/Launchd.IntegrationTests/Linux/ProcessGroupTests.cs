@@ -2,7 +2,7 @@ using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Host;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

@@ -3,7 +3,7 @@ using Launchd.Client;
 using Launchd.Interop;
 using Xunit;
 using static Tmds.Linux.LibC;
-using SocketAddress = Launchd.Linux.SocketAddress;
+using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 
 namespace Launchd.IntegrationTests.Linux;
 

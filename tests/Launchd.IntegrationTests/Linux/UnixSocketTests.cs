@@ -2,7 +2,9 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.IntegrationTests.Support;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
 using Xunit;
 using static Tmds.Linux.LibC;
 

@@ -84,7 +84,7 @@ public sealed class ConsoleRedirectTests
         using var harness = new RedirectedPump(redirect);
         using ManualResetEventSlim gate = new();
         using ManualResetEventSlim done = new();
-        using FileDescriptor nothing = Launchd.Linux.Files.Open(null, "/dev/null", 1, 0, out _)!;
+        using FileDescriptor nothing = Launchd.Linux.Paths.Files.Open(null, "/dev/null", 1, 0, out _)!;
         using OutputWriter nowhere = OutputWriter.Open(nothing);
 
         harness.Pump.Enqueue(gate.Wait);

@@ -4,6 +4,7 @@ using Launchd.Config;
 using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.Tests.Host;

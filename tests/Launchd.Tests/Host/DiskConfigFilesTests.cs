@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using Launchd.Client;
 using Launchd.Host.Startup;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Xunit;
 
 namespace Launchd.Tests.Host;
@@ -37,7 +37,7 @@ public sealed class DiskConfigFilesTests : IDisposable
     public async Task OnlyARegularFileIsRead_AndNothingIsWaitedFor()
     {
         using FileDescriptor directory = FileOpener.OpenDirectory(_directory).Value;
-        Assert.Equal(Errno.None, Launchd.Linux.Files.MakeFifo(directory, "fifo", 0b110_000_000));
+        Assert.Equal(Errno.None, Launchd.Linux.Paths.Files.MakeFifo(directory, "fifo", 0b110_000_000));
         using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Bind(new UnixDomainSocketEndPoint(At("socket")));
         _ = File.CreateSymbolicLink(At("link"), "fifo");

@@ -10,7 +10,7 @@ namespace Launchd.Tests.House;
 public sealed partial class ExceptionTextTests
 {
     /// <summary>Where exceptions are put into words, and nowhere else.</summary>
-    private static readonly string[] Exempt = ["src/Launchd/Host/Reporting/Defect.cs", "src/Launchd/Linux/FileFault.cs"];
+    private static readonly string[] Exempt = ["src/Launchd/Host/Reporting/Defect.cs", "src/Launchd/Linux/Paths/FileFault.cs"];
 
     private static readonly string[] Own = ["CliException", "StartRefusedException", "SystemCallException", "BrokenPipeException", "OutputFailedException"];
 

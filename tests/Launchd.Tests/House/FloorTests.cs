@@ -46,7 +46,7 @@ public sealed partial class FloorTests
     [InlineData("Core/A.cs", "using Launchd.Linux;")]
     [InlineData("Core/A.cs", "using Launchd.Client;")]
     [InlineData("Core/A.cs", "using static Launchd.Host.Names;")]
-    [InlineData("Core/A.cs", "using Loop = Launchd.Linux.EventLoop;")]
+    [InlineData("Core/A.cs", "using Loop = Launchd.Linux.Loop.EventLoop;")]
     [InlineData("Config/A.cs", "global using Launchd.Interop;")]
     [InlineData("Core/A.cs", "int x = Linux.PidFd.Open(7);")]
     [InlineData("Linux/A.cs", "Launchd.Model.ServiceName name;")]

@@ -1,5 +1,6 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Channel;
 

@@ -4,7 +4,8 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Channel;

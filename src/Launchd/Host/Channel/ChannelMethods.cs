@@ -11,7 +11,9 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Channel;

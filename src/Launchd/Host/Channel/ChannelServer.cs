@@ -6,7 +6,7 @@ using Launchd.Host.Notices;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

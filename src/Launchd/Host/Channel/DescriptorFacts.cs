@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
 
 namespace Launchd.Host.Channel;
 

@@ -3,7 +3,8 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 
 namespace Launchd.Host.Channel;

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
 
 namespace Launchd.Host.Channel;
 

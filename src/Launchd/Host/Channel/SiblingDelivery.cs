@@ -6,7 +6,8 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Channel;
 

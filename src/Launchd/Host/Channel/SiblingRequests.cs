@@ -8,7 +8,9 @@ using Launchd.Host.Loop;
 using Launchd.Host.Notices;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Sockets;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Channel;
 

@@ -1,7 +1,7 @@
 using Launchd.Core;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

@@ -1,6 +1,9 @@
 using System.Globalization;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Instances;
 

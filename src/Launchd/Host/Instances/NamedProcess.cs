@@ -2,7 +2,8 @@ using System.Globalization;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Instances;
 

@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

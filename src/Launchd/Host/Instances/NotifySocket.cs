@@ -5,7 +5,7 @@ using Launchd.Client.Interop;
 using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

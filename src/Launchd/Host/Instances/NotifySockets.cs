@@ -2,7 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

@@ -1,4 +1,4 @@
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

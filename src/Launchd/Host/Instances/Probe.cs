@@ -6,7 +6,8 @@ using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

@@ -1,5 +1,5 @@
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Instances;
 

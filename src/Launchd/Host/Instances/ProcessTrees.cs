@@ -1,7 +1,7 @@
 using Launchd.Client;
 using Launchd.Host.Loop;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

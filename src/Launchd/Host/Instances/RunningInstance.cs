@@ -2,7 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Host.Instances;

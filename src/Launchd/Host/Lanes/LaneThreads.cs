@@ -1,4 +1,4 @@
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Lanes;
 

@@ -1,5 +1,5 @@
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Lanes;
 

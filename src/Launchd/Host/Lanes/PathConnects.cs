@@ -1,6 +1,6 @@
 using Launchd.Core;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Lanes;
 

@@ -1,6 +1,8 @@
 using Launchd.Client;
 using Launchd.Host.Instances;
 using Launchd.Linux;
+using Launchd.Linux.Sockets;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Launching;
 

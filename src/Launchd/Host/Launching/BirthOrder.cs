@@ -1,7 +1,9 @@
 using System.Runtime.InteropServices;
 using Launchd.Core;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Launching;

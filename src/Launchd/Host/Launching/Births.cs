@@ -2,7 +2,9 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Launching;

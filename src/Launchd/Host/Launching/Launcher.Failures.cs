@@ -1,6 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Linux;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Launching;

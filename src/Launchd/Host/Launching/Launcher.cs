@@ -6,7 +6,9 @@ using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 using Launchd.Logs;
 using Launchd.Model;
 

@@ -5,6 +5,8 @@ using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Launching;

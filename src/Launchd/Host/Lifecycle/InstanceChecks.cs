@@ -3,7 +3,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

@@ -6,7 +6,7 @@ using Launchd.Host.Launching;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

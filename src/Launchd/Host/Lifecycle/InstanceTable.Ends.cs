@@ -2,7 +2,8 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Lifecycle;
 

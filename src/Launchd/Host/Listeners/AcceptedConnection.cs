@@ -4,7 +4,8 @@ using Launchd.Client;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Sockets;
 
 namespace Launchd.Host.Listeners;
 

@@ -3,6 +3,8 @@ using Launchd.Control;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;

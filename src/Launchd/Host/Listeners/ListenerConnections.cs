@@ -3,7 +3,7 @@ using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;

@@ -1,6 +1,9 @@
 using Launchd.Client;
 using Launchd.Host.Loop;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;

@@ -4,7 +4,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Listeners;

@@ -7,6 +7,7 @@ using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Listeners;
 

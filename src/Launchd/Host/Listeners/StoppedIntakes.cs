@@ -1,7 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 
 namespace Launchd.Host.Listeners;
 

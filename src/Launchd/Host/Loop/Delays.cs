@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Loop;
 

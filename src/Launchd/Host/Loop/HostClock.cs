@@ -1,5 +1,5 @@
 using Launchd.Core;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Loop;
 

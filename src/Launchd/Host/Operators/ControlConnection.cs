@@ -8,7 +8,8 @@ using Launchd.Host.Channel;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Operators;

@@ -1,7 +1,7 @@
 using Launchd.Client;
 using Launchd.Control;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Sockets;
 
 namespace Launchd.Host.Operators;
 

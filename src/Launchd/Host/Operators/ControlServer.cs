@@ -6,6 +6,10 @@ using Launchd.Host.Loop;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Operators;

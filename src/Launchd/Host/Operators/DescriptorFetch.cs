@@ -8,7 +8,8 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
-using Launchd.Linux;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 using DescriptorFacts = Launchd.Host.Channel.DescriptorFacts;
 

@@ -1,6 +1,8 @@
 using Launchd.Client;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 
 namespace Launchd.Host.Operators;
 

@@ -8,7 +8,7 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Launchd.Logs;
 using Launchd.Model;
 

@@ -1,6 +1,8 @@
 using System.Text;
 using Launchd.Client;
 using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Provisioning;
 

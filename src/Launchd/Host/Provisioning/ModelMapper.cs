@@ -1,4 +1,6 @@
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

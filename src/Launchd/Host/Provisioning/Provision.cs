@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Host.Listeners;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

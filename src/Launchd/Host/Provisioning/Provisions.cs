@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Listeners;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

@@ -1,7 +1,9 @@
 using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

@@ -4,6 +4,8 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

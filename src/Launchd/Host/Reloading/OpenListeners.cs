@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Launchd.Host.Listeners;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

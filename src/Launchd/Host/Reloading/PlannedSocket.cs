@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Host.Listeners;
-using Launchd.Linux;
+using Launchd.Linux.Listening;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

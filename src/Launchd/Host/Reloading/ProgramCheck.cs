@@ -1,7 +1,7 @@
 using Launchd.Client;
 using Launchd.Config;
 using Launchd.Host.Provisioning;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

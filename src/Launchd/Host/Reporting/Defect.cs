@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Launchd.Linux;
+using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Reporting;
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using Launchd.Core;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Model;
 
 namespace Launchd.Host.Reporting;

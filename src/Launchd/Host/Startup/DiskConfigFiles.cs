@@ -1,7 +1,7 @@
 using System.IO.Enumeration;
 using Launchd.Client;
 using Launchd.Config;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Startup;
 

@@ -14,6 +14,7 @@ using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Startup;

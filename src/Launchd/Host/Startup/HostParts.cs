@@ -5,7 +5,7 @@ using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;

@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Startup;
 

@@ -5,6 +5,8 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Startup;

@@ -2,7 +2,8 @@ using Launchd.Config;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Startup;

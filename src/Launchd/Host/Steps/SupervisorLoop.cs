@@ -5,7 +5,7 @@ using Launchd.Host.Lifecycle;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Host.Steps;
 

@@ -1,0 +1,73 @@
+using Launchd.Client;
+
+namespace Launchd.Linux.Descriptors;
+
+/// <summary>
+/// Descriptors of which it must be known quickly whether a new one means the same open file description as one of them. Those of one file, and
+/// all event counters and the like, share an identity; they stand in the order in which kcmp(2) puts open file descriptions, so that a
+/// look takes as many calls as there are digits. Borrows them.
+/// </summary>
+internal sealed class DescriptorSet
+{
+    // Where the kernel has no kcmp(2) each is compared by itself, and no more than so many.
+    private const int MostCompared = 64;
+
+    private readonly Dictionary<DescriptorIdentity, List<FileDescriptor>> _byIdentity = [];
+
+    /// <summary>The one that means the same open file description; null: there is none, or the kernel does not tell.</summary>
+    public FileDescriptor? Find(DescriptorIdentity identity, FileDescriptor wanted)
+    {
+        if (!_byIdentity.TryGetValue(identity, out List<FileDescriptor>? same))
+            return null;
+        int at = PlaceOf(same, wanted, out bool isThere);
+        return isThere ? same[at] : null;
+    }
+
+    /// <summary>False: one that means the same is in it already.</summary>
+    public bool Add(DescriptorIdentity identity, FileDescriptor descriptor)
+    {
+        if (!_byIdentity.TryGetValue(identity, out List<FileDescriptor>? same))
+            _byIdentity.Add(identity, same = []);
+        int at = PlaceOf(same, descriptor, out bool isThere);
+        if (!isThere)
+            same.Insert(at, descriptor);
+        return !isThere;
+    }
+
+    public void Remove(DescriptorIdentity identity, FileDescriptor descriptor)
+    {
+        if (_byIdentity.TryGetValue(identity, out List<FileDescriptor>? same) && same.Remove(descriptor) && same.Count == 0)
+            _byIdentity.Remove(identity);
+    }
+
+    private static int PlaceOf(List<FileDescriptor> sorted, FileDescriptor wanted, out bool isThere)
+    {
+        int low = 0, high = sorted.Count;
+        isThere = false;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            int order = ProcessDescriptors.Compare(wanted, sorted[middle]);
+            if (order is < 0 or > 2)
+                return FindUnsorted(sorted, wanted, out isThere);
+            if (order == 0)
+            {
+                isThere = true;
+                return middle;
+            }
+            if (order == 1)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        return low;
+    }
+
+    private static int FindUnsorted(List<FileDescriptor> present, FileDescriptor wanted, out bool isThere)
+    {
+        int first = Math.Max(0, present.Count - MostCompared);
+        int at = present.FindIndex(first, p => ProcessDescriptors.AreSame(p, wanted));
+        isThere = at >= 0;
+        return isThere ? at : present.Count;
+    }
+}

@@ -1,0 +1,131 @@
+using System.Buffers.Text;
+using System.Runtime.CompilerServices;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
+
+namespace Launchd.Linux.Descriptors;
+
+/// <summary>A descriptor that an epoll set of another process waits for, as proc_pid_fdinfo(5) tells.</summary>
+/// <param name="Number">The number under which it was added: the process may have closed it since.</param>
+/// <param name="Events">EPOLLIN and so on, with what the kernel adds.</param>
+/// <param name="Data">What the process gets with its events.</param>
+/// <param name="Inode">Of the file behind the descriptor.</param>
+/// <param name="Device">On which that is, as the kernel has it: 12 bits of major and 20 of minor number.</param>
+internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong Data, ulong Inode, uint Device)
+{
+    /// <summary>Higher ones are left alone: a table that long is made for the change, at our cost.</summary>
+    private const int HighestNumber = (1 << 16) - 1;
+
+    private const int ChunkBytes = 64 << 10;
+
+    /// <summary>A hundred thousand descriptors in one set.</summary>
+    private const int MostBytes = 8 << 20;
+
+    private const int StackBytes = 256 << 10;
+
+    /// <summary>It waits for something to come, or will again when the process has seen to what came last.</summary>
+    public bool IsAwake => (Events & (Libc.EPOLLIN | Libc.EPOLLRDNORM | Libc.EPOLLONESHOT)) != 0;
+
+    /// <summary>Only adding and taking away is allowed, epoll_ctl(2).</summary>
+    public bool IsExclusive => (Events & Libc.EPOLLEXCLUSIVE) != 0;
+
+    /// <summary>
+    /// Those entries of a set that are wanted and can be changed. May wait for as long as the process reads from its set, which it can make as long as
+    /// it likes: for a thread that may be kept.
+    /// </summary>
+    /// <param name="pid">Whose set. If it has ended, or may not be looked at, there are none.</param>
+    /// <param name="set">The number of the set in that process.</param>
+    /// <param name="isWanted">Which files.</param>
+    /// <param name="most">Further ones are left out.</param>
+    public static List<EpollEntry> Read(int pid, int set, Predicate<EpollEntry> isWanted, int most)
+    {
+        List<EpollEntry> found = [];
+        using FileDescriptor? file = Files.OpenToRead($"/proc/{pid}/fdinfo/{set}", out _);
+        if (file is null)
+            return found;
+        byte[] buffer = new byte[ChunkBytes];
+        int kept = 0;
+        for (int total = 0; total < MostBytes && found.Count < most;)
+        {
+            nint got;
+            fixed (byte* start = buffer)
+                got = Libc.read(file.Number, start + kept, (nuint)(ChunkBytes - kept));
+            if (got <= 0)
+                break;
+            total += (int)got;
+            ReadOnlySpan<byte> rest = Scan(buffer.AsSpan(0, kept + (int)got), isWanted, most, found);
+            // No line is that long; if one were, the rest of it is none either.
+            kept = rest.Length == ChunkBytes ? 0 : rest.Length;
+            rest[..kept].CopyTo(buffer);
+        }
+        return found;
+    }
+
+    /// <summary>Adds the entries of whole lines, until there are enough. What is left.</summary>
+    public static ReadOnlySpan<byte> Scan(ReadOnlySpan<byte> text, Predicate<EpollEntry> isWanted, int most, List<EpollEntry> found)
+    {
+        for (int end = text.IndexOf((byte)'\n'); end >= 0 && found.Count < most; end = text.IndexOf((byte)'\n'))
+        {
+            if (Parse(text[..end]) is { IsAwake: true, IsExclusive: false, Number: <= HighestNumber } entry && isWanted(entry))
+                found.Add(entry);
+            text = text[(end + 1)..];
+        }
+        return text;
+    }
+
+    /// <summary>
+    /// Changes what the set waits for here, without the process's doing. A set knows a descriptor by its number and its open file description
+    /// together (epoll(7)), so the change is made by a thread with a table of its own, in which the description has that very number. Waits as
+    /// <see cref="Read"/> does; what that thread holds meanwhile is the set and the descriptor alone.
+    /// </summary>
+    /// <param name="set">A duplicate of the set. Borrowed.</param>
+    /// <param name="descriptor">The same open file description as stands in the set. Borrowed.</param>
+    /// <param name="events">What the set waits for from then on; 0: only for errors and hang-ups.</param>
+    /// <returns>ENOENT: the set does not have it, or not any more; EBADF: the number is above our limit; EAGAIN: no thread could be made.</returns>
+    public Errno Change(FileDescriptor set, FileDescriptor descriptor, uint events)
+    {
+        using ExecPlan leaving = new(), changing = new();
+        leaving.LayOwnTable();
+        changing.LayEpollChange(set.Number, descriptor.Number, this, events);
+        nint first = (nint)leaving.Header, second = (nint)changing.Header;
+        if (Worker.TryStart("epoll change", StackBytes, () => InOwnTable((PlanHeader*)first, (PlanHeader*)second)) is not { } thread)
+            return Errno.EAGAIN;
+        thread.Join();
+        return new Errno(leaving.Header->Errno != 0 ? leaving.Header->Errno : changing.Header->Errno);
+    }
+
+    // After the first plan this thread has other descriptors than the runtime believes: no other call, no allocation, nothing that a compiler must be
+    // asked for. With the second it has lost all but two, and ends.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void InOwnTable(PlanHeader* leaving, PlanHeader* changing)
+    {
+        Spawner.CarryOut(leaving);
+        if (leaving->Errno == 0)
+            Spawner.CarryOut(changing);
+    }
+
+    // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.
+    private static EpollEntry? Parse(ReadOnlySpan<byte> line) =>
+        TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue && TryTake(ref line, "events:"u8, 'x', out ulong events)
+        && events <= uint.MaxValue
+        && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
+        && TryTake(ref line, "sdev:"u8, 'x', out ulong device)
+        && device <= uint.MaxValue
+        ? new EpollEntry((int)number, (uint)events, data, inode, (uint)device) : null;
+
+    private static bool TryTake(ref ReadOnlySpan<byte> line, ReadOnlySpan<byte> name, char format, out ulong value)
+    {
+        value = 0;
+        int at = line.IndexOf(name);
+        if (at < 0)
+            return false;
+        ReadOnlySpan<byte> text = line[(at + name.Length)..].TrimStart((byte)' ');
+        if (!Utf8Parser.TryParse(text, out value, out int used, format))
+            return false;
+        line = text[used..];
+        return true;
+    }
+}

@@ -1,0 +1,194 @@
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Interop;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Spawning;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux.Descriptors;
+
+/// <summary>Descriptors of other processes: taken by pidfd_getfd(2), compared, opened anew. Results are owned by the caller.</summary>
+internal static unsafe class ProcessDescriptors
+{
+    /// <summary>
+    /// A duplicate of a process's descriptor, close-on-exec. Null with the reason: EBADF, there is none of that number; ESRCH, the process
+    /// has ended; EPERM, the kernel does not allow it: <see cref="Explain"/>.
+    /// </summary>
+    /// <param name="process">Whose.</param>
+    /// <param name="number">In its table.</param>
+    /// <param name="closer">Closes the duplicate in the end; null: whoever disposes it.</param>
+    /// <param name="refused">The reason.</param>
+    public static FileDescriptor? Take(PidFd process, int number, IDescriptorCloser? closer, out Errno refused)
+    {
+        nint taken = Libc.descriptor_call(Libc.SYS_pidfd_getfd, process.Descriptor.Number, number, 0, 0, 0);
+        refused = taken < 0 ? Errno.Last : Errno.None;
+        return taken < 0 ? null : new FileDescriptor((int)taken, closer);
+    }
+
+    /// <summary>
+    /// What a process has open, as proc_pid_fd(5) shows it. Ends early where the process does; nothing if it belongs to somebody else. No
+    /// file is looked at, only the names of links: so a file system that does not answer keeps nobody waiting.
+    /// </summary>
+    public static IEnumerable<(int Number, string Link)> Links(int pid)
+    {
+        using FileDescriptor? directory = Files.OpenDirectory($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/fd");
+        if (directory is null)
+            yield break;
+        foreach (int number in Files.Numbers(directory))
+        {
+            if (Files.ReadLink(directory, number.ToString(CultureInfo.InvariantCulture)) is { } link)
+                yield return (number, link);
+        }
+    }
+
+    /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
+    /// <param name="descriptor">Borrowed.</param>
+    /// <param name="closer">As with <see cref="Take"/>.</param>
+    /// <param name="refused">The reason.</param>
+    public static FileDescriptor? Duplicate(FileDescriptor descriptor, IDescriptorCloser? closer, out Errno refused)
+    {
+        int number = fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
+        refused = number < 0 ? Errno.Last : Errno.None;
+        return number < 0 ? null : new FileDescriptor(number, closer);
+    }
+
+    /// <summary>Whether two of our descriptors are the same open file description. False where the kernel does not tell.</summary>
+    public static bool AreSame(FileDescriptor first, FileDescriptor second)
+    {
+        int answer = fcntl(first.Number, Libc.F_DUPFD_QUERY, second.Number);
+        if (answer >= 0)
+            return answer == 1;
+        int self = Libc.getpid();
+        return Libc.descriptor_call(Libc.SYS_kcmp, self, self, Libc.KCMP_FILE, first.Number, second.Number) == 0;
+    }
+
+    /// <summary>
+    /// How kcmp(2) orders two of our descriptors by their open file descriptions: 0 the same, 1 the first comes before, 2 behind. Anything else: the
+    /// kernel does not tell.
+    /// </summary>
+    public static int Compare(FileDescriptor first, FileDescriptor second)
+    {
+        int self = Libc.getpid();
+        return (int)Libc.descriptor_call(Libc.SYS_kcmp, self, self, Libc.KCMP_FILE, first.Number, second.Number);
+    }
+
+    /// <summary>
+    /// A new open file description of what a descriptor means, with its own offset: proc_pid_fd(5). Never with more rights than the
+    /// descriptor has, nor with more than its owner. Null with the reason: EACCES, the descriptor or its owner has not that access; ENXIO, it is a
+    /// socket; EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
+    /// </summary>
+    /// <param name="descriptor">Borrowed.</param>
+    /// <param name="forWriting">For reading too where the descriptor can.</param>
+    /// <param name="owner">Whose rights count; null: this process's own.</param>
+    /// <param name="closer">As with <see cref="Take"/>.</param>
+    /// <param name="refused">The reason.</param>
+    /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>. So not on the loop.</remarks>
+    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, Credentials? owner, IDescriptorCloser? closer, out Errno refused)
+    {
+        int flags = fcntl(descriptor.Number, F_GETFL);
+        refused = flags < 0 ? Errno.Last : WhyNotReopened(descriptor, flags, forWriting);
+        if (refused != Errno.None)
+            return null;
+        int mode = forWriting ? flags & (O_ACCMODE | O_APPEND) : O_RDONLY;
+        // What is opened is what was looked at: a descriptor of our own, which nobody else can change. A lease on the file is not waited for.
+        mode |= O_NONBLOCK | O_NOCTTY;
+        FileDescriptor? opened = BorrowedRights.AreLess(owner) ? BorrowedRights.Open(owner!, null, Files.ProcPath(descriptor), mode, 0, 0, out refused)
+            : Files.Open(null, Files.ProcPath(descriptor), mode, 0, out refused);
+        if (opened is not null)
+            opened = new FileDescriptor(opened.ReleaseNumber(), closer);
+        if (opened is not null && (flags & O_NONBLOCK) == 0)
+            refused = Files.SetNonBlocking(opened, isNonBlocking: false);
+        if (refused == Errno.None)
+            return opened;
+        opened?.Dispose();
+        return null;
+    }
+
+    // A pipe opened anew may be its other end; a terminal, a device and a file of the kernel's own depend on who opens them: that would be the supervisor.
+    private static Errno WhyNotReopened(FileDescriptor descriptor, int flags, bool forWriting)
+    {
+        if (FileStatus.Read(descriptor, out FileStatus status) is { Value: not 0 } hidden)
+            return hidden;
+        if (status.Kind == FileKind.Socket)
+            return Errno.ENXIO;
+        if (status.Kind != FileKind.Regular)
+            return Errno.EOPNOTSUPP;
+        // With O_PATH, and with both bits of the access mode set (open(2), NOTES), it is open for neither.
+        int has = (flags & O_PATH) != 0 ? O_ACCMODE : flags & O_ACCMODE;
+        if (has != O_RDWR && has != (forWriting ? O_WRONLY : O_RDONLY))
+            return Errno.EACCES;
+        return FileSystems.IsStorage(descriptor) ? Errno.None : Errno.EOPNOTSUPP;
+    }
+
+    /// <summary>
+    /// Whose rights a process has: its user, its groups. One that has changed its user, or has executed a set-user-id program, is
+    /// whom it was started as or has become, whichever is not root. Null: it has ended, or does not tell.
+    /// </summary>
+    /// <param name="pid">Of a child that is not reaped meanwhile.</param>
+    public static Credentials? RightsOf(int pid)
+    {
+        string? status = Files.ReadText($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/status");
+        uint[]? users = NumbersOf(status, "Uid:"), groups = NumbersOf(status, "Gid:"), members = NumbersOf(status, "Groups:");
+        // proc_pid_status(5): real, effective, saved, for files.
+        if (users is not { Length: 4 } || groups is not { Length: 4 } || members is null)
+            return null;
+        int which = Math.Max(0, Array.FindIndex(users, u => u != 0));
+        return new Credentials(users[which], groups[which], members);
+    }
+
+    private static uint[]? NumbersOf(string? status, string name)
+    {
+        string? line = status?.Split('\n').FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
+        return line is null ? null
+            : [.. line[name.Length..].Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries).Select(n => uint.Parse(n, CultureInfo.InvariantCulture))];
+    }
+
+    /// <summary>Whether a descriptor is anonymous memory, memfd_create(2).</summary>
+    public static bool IsMemory(FileDescriptor descriptor) => fcntl(descriptor.Number, Libc.F_GET_SEALS) >= 0;
+
+    /// <summary>Why pidfd_getfd(2) was refused, and what helps, in one sentence: ptrace(2), PTRACE_MODE_ATTACH_REALCREDS.</summary>
+    public static string Explain(Errno refused, PidFd process)
+    {
+        if (refused == Errno.ENOSYS)
+            return "pidfd_getfd needs Linux 5.6: let the owner watch its channel and give the descriptor itself";
+        if (refused == Errno.EMFILE || refused == Errno.ENFILE)
+            return "the supervisor has no descriptor left: raise its limit nofile";
+        if (refused != Errno.EPERM && refused != Errno.EACCES)
+            return refused.Text;
+        string cause = Forbids(refused) ?? YamaForbids() ?? OwnerForbids(process) ?? "a security module of this system forbids it";
+        return cause + "; or let the owner watch its channel and give the descriptor itself";
+    }
+
+    // What is refused for this very process is refused by a filter, not for the owner's sake.
+    private static string? Forbids(Errno refused)
+    {
+        using PidFd? self = PidFd.TryOpen(Libc.getpid());
+        if (self is null)
+            return null;
+        using FileDescriptor? own = Take(self, self.Descriptor.Number, closer: null, out Errno ownRefused);
+        return own is null && ownRefused == refused
+            ? "seccomp: a container policy forbids pidfd_getfd (Docker: --cap-add SYS_PTRACE)" : null;
+    }
+
+    private static string? YamaForbids() => Files.ReadText("/proc/sys/kernel/yama/ptrace_scope", 64)?.Trim() switch
+    {
+        "2" => "Yama: kernel.yama.ptrace_scope is 2: the supervisor needs CAP_SYS_PTRACE",
+        "3" => "Yama: kernel.yama.ptrace_scope is 3: nobody may take descriptors",
+        _ => null,
+    };
+
+    private static string? OwnerForbids(PidFd process)
+    {
+        string directory = $"/proc/{process.Pid.ToString(CultureInfo.InvariantCulture)}";
+        string? uids = Files.ReadText(directory + "/status", 4096)?.Split('\n').FirstOrDefault(l => l.StartsWith("Uid:", StringComparison.Ordinal));
+        if (uids?.Split('\t') is not [_, var real, ..] || !uint.TryParse(real, CultureInfo.InvariantCulture, out uint uid))
+            return null;
+        if (uid != Libc.geteuid())
+            return $"user: the owner runs as uid {uid}: the supervisor needs CAP_SYS_PTRACE";
+        // proc(5): the folder of a process that is not dumpable belongs to root.
+        return FileStatus.ReadFollow(directory, out FileStatus status) == Errno.None && status.Uid != uid
+            ? "dumpable: the owner has made itself non-dumpable (PR_SET_DUMPABLE, or a program with file capabilities): the supervisor needs CAP_SYS_PTRACE"
+            : "dumpable: the owner may have made itself non-dumpable, or has capabilities that the supervisor lacks: the supervisor needs CAP_SYS_PTRACE";
+    }
+}

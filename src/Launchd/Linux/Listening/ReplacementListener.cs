@@ -1,0 +1,167 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Sockets;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux.Listening;
+
+/// <summary>
+/// A second socket where sockets of ours are open, opened while they still serve, so that no client meets a closed door. An internet port
+/// is shared for the time of the change by SO_REUSEPORT, which the kernel (socket(7)) also takes on sockets that are bound already; a path
+/// is bound beside its place and changes places with the old one in <see cref="Take"/>. Owns the new socket until <see cref="Finish"/>
+/// or <see cref="Undo"/>; the old ones are borrowed.
+/// </summary>
+internal sealed unsafe class ReplacementListener
+{
+    private const int SO_ATTACH_REUSEPORT_CBPF = 51;
+    private const int SO_DETACH_REUSEPORT_BPF = 68;
+
+    private readonly List<FileDescriptor> _shared = [];
+    private readonly OpenedListener _opened;
+    private readonly string? _path;
+    private readonly OpenedListener? _former;
+    private bool _isExchanged;
+    private bool _isInPlace;
+
+    private ReplacementListener(OpenedListener openedTaken, string? path, OpenedListener? former)
+    {
+        _opened = openedTaken;
+        _path = path;
+        _former = former;
+    }
+
+    /// <summary>As it is held once it is taken.</summary>
+    public OpenedListener Listener => _path is null ? _opened : _opened with
+    {
+        Address = _opened.Address.Replace(_opened.Path!.Path, _path, StringComparison.Ordinal), Path = _opened.Path with { Path = _path },
+    };
+
+    /// <summary>Opens at an address that overlaps with sockets of ours.</summary>
+    /// <param name="endpoint">With the port itself where the kernel had picked it.</param>
+    /// <param name="request">Settings, mode, owner; what else it names is of no concern.</param>
+    /// <param name="former">The socket at just this address, from which clients are turned away to the new one; null: there is none.</param>
+    /// <param name="beside">Others of ours with the same port, borrowed.</param>
+    public static OpenResult<ReplacementListener> Open(
+        ListenerEndpoint endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
+    {
+        if (endpoint is ListenerEndpoint.Unix { IsAbstract: false } unix)
+            return OpenPath(unix, request, former);
+        if (endpoint is not (ListenerEndpoint.Tcp or ListenerEndpoint.Udp))
+        {
+            return new OpenFailure("bind", $"cannot open {endpoint} anew while it is open", Errno.EADDRINUSE,
+                "give it another address, or restart the supervisor");
+        }
+        List<FileDescriptor> shared = [];
+        foreach (OpenedListener listener in former is null ? beside : [former, .. beside])
+        {
+            if (Option(listener.Descriptor, SO_REUSEPORT) == 0 && Set(listener.Descriptor, SO_REUSEPORT, 1) == Errno.None)
+                shared.Add(listener.Descriptor);
+        }
+        OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request with { ShardCount = Math.Max(1, request.ShardCount) });
+        if (!opened.TryGet(out OpenedListener? listenerTaken, out OpenFailure? failure))
+        {
+            Unshare(shared);
+            return failure;
+        }
+        ReplacementListener replacement = new(listenerTaken, null, former);
+        replacement._shared.AddRange(shared);
+        return replacement;
+    }
+
+    /// <summary>
+    /// From now on new clients come to the new socket; those who wait in the old one's queue wait for its holders. <see cref="Undo"/> takes
+    /// it back; after <see cref="Finish"/> the listener is the caller's.
+    /// </summary>
+    /// <param name="isAlone">Whether the new socket has the port to itself in the end: then clients are led to it past the old one.</param>
+    public OpenFailure? Take(bool isAlone)
+    {
+        if (_path is not null)
+            return Exchange();
+        if (isAlone && _former is not null)
+            _ = Steer(_opened.Descriptor);
+        if (isAlone)
+            _ = Set(_opened.Descriptor, SO_REUSEPORT, 0);
+        return null;
+    }
+
+    /// <summary>There is no way back any more: what lies at the name beside the path now, the old socket's node, leads nobody anywhere.</summary>
+    public void Finish()
+    {
+        if (_isExchanged && ParentDirectory.Open(_opened.Path!.Path, directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
+        {
+            using ParentDirectory held = parent;
+            _ = Files.Unlink(parent.Directory, parent.Name);
+        }
+    }
+
+    /// <summary>The old socket is closed: nobody has to be led any more.</summary>
+    public static void EndSteering(FileDescriptor listener)
+    {
+        // ENOENT: there was no program. A program that names a socket which is gone is passed over by the kernel in any case.
+        _ = Set(listener, SO_DETACH_REUSEPORT_BPF, 0);
+    }
+
+    /// <summary>Closes it and leaves everything as it was.</summary>
+    public void Undo()
+    {
+        if (_isExchanged)
+            _ = Rename(_opened.Path!.Path, _path!, Libc.RENAME_EXCHANGE);
+        ListenerOpener.Undo(_isInPlace && !_isExchanged ? Listener : _opened);
+        if (_former is not null)
+            EndSteering(_former.Descriptor);
+        Unshare(_shared);
+    }
+
+    private static OpenResult<ReplacementListener> OpenPath(ListenerEndpoint.Unix endpoint, ListenerRequest request, OpenedListener? former)
+    {
+        int slash = endpoint.Name.LastIndexOf('/');
+        string beside = endpoint.Name[..(slash + 1)] + ".new-" + Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)
+            + "-" + Path.GetFileName(endpoint.Name);
+        OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint with { Name = beside }, request);
+        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure) ? new ReplacementListener(listener, endpoint.Name, former) : failure;
+    }
+
+    private OpenFailure? Exchange()
+    {
+        string beside = _opened.Path!.Path;
+        Errno refused = Rename(beside, _path!, Libc.RENAME_EXCHANGE);
+        _isExchanged = refused == Errno.None;
+        // Somebody took the path away meanwhile, or the file system cannot exchange: the new socket takes the place, whatever is there.
+        if (refused == Errno.ENOENT || refused == Errno.EINVAL || refused == Errno.ENOSYS)
+            refused = Rename(beside, _path!, 0);
+        if (refused != Errno.None)
+            return new OpenFailure("rename", $"cannot put the new socket at {_path}", refused, Remedy.ForPath(refused));
+        _isInPlace = true;
+        return null;
+    }
+
+    // Both lie in one directory, which is held, so that nobody leads the change elsewhere.
+    private static Errno Rename(string from, string to, uint flags)
+    {
+        if (!ParentDirectory.Open(to, directoryMode: null, to).TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+            return failure.Errno;
+        using ParentDirectory held = parent;
+        return Files.Rename(parent.Directory, Path.GetFileName(from), parent.Name, flags);
+    }
+
+    // "The second of the group", which the new socket is, having joined the old one alone.
+    private static Errno Steer(FileDescriptor newcomer) =>
+        PacketFilter.Attach(newcomer, SO_ATTACH_REUSEPORT_CBPF, [PacketFilter.Answer(1)]);
+
+    private static void Unshare(List<FileDescriptor> shared)
+    {
+        foreach (FileDescriptor listener in shared)
+            _ = Set(listener, SO_REUSEPORT, 0);
+    }
+
+    private static Errno Set(FileDescriptor socket, int option, int value) =>
+        setsockopt(socket.Number, SOL_SOCKET, option, &value, sizeof(int)) < 0 ? Errno.Last : Errno.None;
+
+    private static int Option(FileDescriptor socket, int option)
+    {
+        int value = 0;
+        Tmds.Linux.socklen_t length = sizeof(int);
+        return getsockopt(socket.Number, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
+    }
+}

@@ -1,0 +1,72 @@
+using Launchd.Interop;
+using static Launchd.Interop.SystemCallNumbers;
+
+namespace Launchd.Linux.Loop;
+
+/// <summary>
+/// What this process does with each signal, as rt_sigaction(2) tells. An ignored signal stays ignored over execve(2), so whatever the
+/// program ignored that started us would be ignored in every service as well, without anybody having said so.
+/// </summary>
+internal static unsafe class SignalDispositions
+{
+    public const int Pipe = 13;
+    private const int Count = 64, Kill = 9, Stop = 19;
+    private const nint SIG_DFL = 0, SIG_IGN = 1;
+
+    /// <summary>Bytes of the kernel's <c>struct sigaction</c>: handler, flags, restorer, mask.</summary>
+    private const int ActionBytes = 4 * sizeof(ulong);
+
+    /// <summary>
+    /// What the runtime may handle only later (SIGINT, SIGQUIT, SIGCHLD, SIGCONT, SIGWINCH), and what libc keeps for itself, which posix_spawn(3) has
+    /// ignored in a helper.
+    /// </summary>
+    private const ulong Always = 1UL << (2 - 1) | 1UL << (3 - 1) | 1UL << (17 - 1) | 1UL << (18 - 1) | 1UL << (28 - 1) | 3UL << (32 - 1);
+
+    /// <summary>
+    /// Signals that a child has to set to their defaults before its mask is lifted, in ascending order: until execve(2) does it, a handler
+    /// of ours would run in the child, in our memory. SIGPIPE, which each service decides, is not among them.
+    /// </summary>
+    public static int[] ToReset { get; } = ListToReset();
+
+    /// <summary>Sets every signal that is ignored to its default, SIGPIPE excepted, which the runtime ignores for itself.</summary>
+    /// <returns>Those that were ignored, as bits from 0 for signal 1.</returns>
+    public static ulong EndIgnoring()
+    {
+        ulong ignored = 0;
+        for (int signal = 1; signal <= Count; signal++)
+        {
+            if (signal == Pipe || HandlerOf(signal) != SIG_IGN)
+                continue;
+            Set(signal, SIG_DFL);
+            ignored |= 1UL << (signal - 1);
+        }
+        return ignored;
+    }
+
+    /// <summary>Ignores a signal that nobody handles.</summary>
+    public static void Ignore(int signal)
+    {
+        if (HandlerOf(signal) == SIG_DFL)
+            Set(signal, SIG_IGN);
+    }
+
+    private static void Set(int signal, nint handler)
+    {
+        nint* action = stackalloc nint[ActionBytes / sizeof(nint)];
+        new Span<nint>(action, ActionBytes / sizeof(nint)).Clear();
+        action[0] = handler;
+        _ = Libc.syscall(rt_sigaction, signal, (nint)action, 0, sizeof(ulong), 0, 0);
+    }
+
+    private static int[] ListToReset() =>
+        [.. Enumerable.Range(1, Count).Where(s => s != Pipe && ((Always >> (s - 1) & 1) != 0 || HandlerOf(s) != SIG_DFL))];
+
+    // By number: libc refuses to tell of the two or three signals that it keeps for itself.
+    private static nint HandlerOf(int signal)
+    {
+        if (signal is Kill or Stop)
+            return SIG_DFL;
+        nint* action = stackalloc nint[ActionBytes / sizeof(nint)];
+        return Libc.syscall(rt_sigaction, signal, 0, (nint)action, sizeof(ulong), 0, 0) == 0 ? action[0] : SIG_DFL;
+    }
+}

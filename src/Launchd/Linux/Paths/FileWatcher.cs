@@ -1,0 +1,231 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Launchd.Client;
+using Launchd.Interop;
+
+namespace Launchd.Linux.Paths;
+
+/// <summary>
+/// Tells of changed files, and of those below directories, whatever is made there later: inotify(7). What editors leave for a moment and
+/// what compilers write is passed over. Borrows nothing; owns its descriptor.
+/// </summary>
+internal sealed unsafe class FileWatcher : IDisposable
+{
+    private const int BufferBytes = 64 * 1024;
+    private const uint Interesting = Libc.IN_CLOSE_WRITE | Libc.IN_MOVED_FROM | Libc.IN_MOVED_TO | Libc.IN_CREATE | Libc.IN_DELETE
+        | Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF | Libc.IN_ONLYDIR | Libc.IN_EXCL_UNLINK;
+
+    // What a program writes while it is built or started would start it again and again.
+    private static readonly string[] BuiltDirectories = ["node_modules", "__pycache__", "obj", "target"];
+
+    private readonly Dictionary<int, Watched> _watched = [];
+    private readonly byte[] _buffer = new byte[BufferBytes];
+    private readonly string[] _roots;
+
+    private FileWatcher(FileDescriptor descriptorTaken, string[] roots)
+    {
+        Descriptor = descriptorTaken;
+        _roots = roots;
+    }
+
+    /// <summary>Readable when something happened.</summary>
+    public FileDescriptor Descriptor { get; }
+
+    /// <summary>How many directories are watched.</summary>
+    public int DirectoryCount => _watched.Count;
+
+    /// <summary>Begins with files and directories that exist.</summary>
+    /// <param name="paths">Absolute.</param>
+    /// <param name="problem">A sentence with the remedy, when the result is null.</param>
+    public static FileWatcher? Open(IEnumerable<string> paths, out string? problem)
+    {
+        int number = Libc.inotify_init1(Libc.IN_CLOEXEC | Libc.IN_NONBLOCK);
+        if (number < 0)
+        {
+            problem = $"cannot watch files: {Errno.Last.Text}; raise fs.inotify.max_user_instances";
+            return null;
+        }
+        FileWatcher watcher = new(new FileDescriptor(number), [.. paths]);
+        problem = watcher._roots.Select(watcher.AddRoot).FirstOrDefault(p => p is not null);
+        if (problem is null)
+            return watcher;
+        watcher.Dispose();
+        return null;
+    }
+
+    /// <summary>Reads what came. The last path that counts (editors write elsewhere and rename), or null. Never waits.</summary>
+    public string? Read()
+    {
+        string? changed = null;
+        while (true)
+        {
+            nint got;
+            fixed (byte* bytes = _buffer)
+                got = Libc.read(Descriptor.Number, bytes, BufferBytes);
+            if (got <= 0)
+                return changed;
+            for (int at = 0; at + Libc.InotifyEventBytes <= got;)
+            {
+                ReadOnlySpan<byte> head = _buffer.AsSpan(at);
+                int watch = MemoryMarshal.Read<int>(head);
+                uint mask = MemoryMarshal.Read<uint>(head[4..]);
+                int length = MemoryMarshal.Read<int>(head[12..]);
+                ReadOnlySpan<byte> name = head.Slice(Libc.InotifyEventBytes, length);
+                int end = name.IndexOf((byte)0);
+                string? its = Take(watch, mask, Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
+                changed = its ?? changed;
+                at += Libc.InotifyEventBytes + length;
+            }
+        }
+    }
+
+    public void Dispose() => Descriptor.Dispose();
+
+    /// <summary>Names that editors use while they save.</summary>
+    public static bool IsPassing(string name) =>
+        name.EndsWith('~') || name.StartsWith(".#", StringComparison.Ordinal) || (name.StartsWith('#') && name.EndsWith('#'))
+        || name is "4913" || name.EndsWith(".tmp", StringComparison.Ordinal) || name.EndsWith(".pyc", StringComparison.Ordinal)
+        || name.StartsWith(".goutputstream-", StringComparison.Ordinal) || name.Contains("___jb_", StringComparison.Ordinal)
+        || (name.StartsWith('.') && Path.GetExtension(name) is ".swp" or ".swo" or ".swx" or ".kate-swp");
+
+    private static bool IsPassedOver(string directory)
+    {
+        string name = Path.GetFileName(directory);
+        // "bin" is a place for programs too; beside "obj" it is what a compiler makes.
+        return name.StartsWith('.') || BuiltDirectories.Contains(name)
+            || (name == "bin" && Directory.Exists(Path.Combine(Path.GetDirectoryName(directory)!, "obj")));
+    }
+
+    private string? AddRoot(string path)
+    {
+        if (Directory.Exists(path))
+            return AddTree(path);
+        if (!File.Exists(path))
+            return $"cannot watch {path}: there is no such file or directory";
+        // Editors put another file in its place, so its directory tells.
+        string directory = Path.GetDirectoryName(path)!;
+        return Add(directory, Path.GetFileName(path));
+    }
+
+    private string? AddTree(string directory)
+    {
+        Stack<string> open = new([directory]);
+        while (open.TryPop(out string? next))
+        {
+            if (Add(next, onlyName: null) is { } problem)
+                return problem;
+            try
+            {
+                foreach (DirectoryInfo below in new DirectoryInfo(next).EnumerateDirectories())
+                {
+                    if (below.LinkTarget is null && !IsPassedOver(below.FullName))
+                        open.Push(below.FullName);
+                }
+            }
+            catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+            {
+                // It was removed meanwhile, or is not ours to read: its parent tells what can be told.
+            }
+        }
+        return null;
+    }
+
+    private string? Add(string directory, string? onlyName)
+    {
+        int watch;
+        fixed (byte* path = CString.From(directory))
+            watch = Libc.inotify_add_watch(Descriptor.Number, path, Interesting);
+        if (watch < 0)
+        {
+            Errno refused = Errno.Last;
+            return refused == Errno.ENOENT || refused == Errno.ENOTDIR || refused == Errno.EACCES ? null
+                : $"cannot watch {directory}: {(refused == Errno.ENOSPC
+                    ? $"{_watched.Count} directories are all that fs.inotify.max_user_watches allows; raise it or watch less" : refused.Text)}";
+        }
+        if (!_watched.TryGetValue(watch, out Watched? known) || known.Directory != directory)
+            _watched[watch] = known = new Watched(directory, onlyName is null ? null : []);
+        if (onlyName is null)
+            known.Names = null;
+        else
+            known.Names?.Add(onlyName);
+        return null;
+    }
+
+    private string? Take(int watch, uint mask, string name)
+    {
+        if ((mask & Libc.IN_Q_OVERFLOW) != 0)
+            return Rescan();
+        if (!_watched.TryGetValue(watch, out Watched? of))
+            return null;
+        if ((mask & Libc.IN_IGNORED) != 0)
+        {
+            _watched.Remove(watch);
+            return null;
+        }
+        if ((mask & (Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF)) != 0)
+            return _roots.Contains(of.Directory) ? of.Directory : null;
+        string path = Path.Combine(of.Directory, name);
+        if (of.Names is { } names && !names.Contains(name))
+            return null;
+        if ((mask & Libc.IN_ISDIR) != 0)
+            return of.Names is null ? TakeDirectory(path, mask) : null;
+        if (IsPassing(name))
+            return null;
+        // A file that was just made is empty; the end of the writing follows. A link has no such end.
+        return mask == Libc.IN_CREATE && new FileInfo(path).LinkTarget is null ? null : path;
+    }
+
+    private string? TakeDirectory(string path, uint mask)
+    {
+        if (IsPassedOver(path))
+            return null;
+        if ((mask & (Libc.IN_MOVED_FROM | Libc.IN_DELETE)) != 0)
+        {
+            Forget(path);
+            return path;
+        }
+        _ = AddTree(path);
+        // Files may have come before the watch did.
+        return HasFiles(path) ? path : null;
+    }
+
+    private static bool HasFiles(string directory)
+    {
+        try
+        {
+            return Directory.EnumerateFiles(directory, "*", SearchOption.AllDirectories).Any(f => !IsPassing(Path.GetFileName(f)));
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The kernel lost events: whatever there is now is watched, and something is taken to have changed.</summary>
+    private string Rescan()
+    {
+        foreach (string root in _roots)
+            _ = AddRoot(root);
+        return _roots[0];
+    }
+
+    /// <summary>What was moved away keeps its watches, under a name that is not true any more.</summary>
+    private void Forget(string directory)
+    {
+        foreach ((int watch, Watched of) in _watched.ToArray())
+        {
+            if (of.Directory != directory && !of.Directory.StartsWith(directory + "/", StringComparison.Ordinal))
+                continue;
+            _ = Libc.inotify_rm_watch(Descriptor.Number, watch);
+            _watched.Remove(watch);
+        }
+    }
+
+    /// <param name="directory">Absolute.</param>
+    /// <param name="names">Which names in it count; null: all.</param>
+    private sealed class Watched(string directory, HashSet<string>? names)
+    {
+        public string Directory => directory;
+        public HashSet<string>? Names { get; set; } = names;
+    }
+}

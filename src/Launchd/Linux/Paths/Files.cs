@@ -1,0 +1,209 @@
+using System.Buffers.Text;
+using System.Text;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Listening;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux.Paths;
+
+/// <summary>File calls with text instead of pointers: an owned descriptor or null, and the error number. EINTR is retried.</summary>
+internal static unsafe class Files
+{
+    /// <summary>openat(2) with O_CLOEXEC. Relative names start at <paramref name="directory"/>, which is borrowed (null: absolute
+    /// only).</summary>
+    public static FileDescriptor? Open(FileDescriptor? directory, string name, int flags, int mode, out Errno refused)
+    {
+        fixed (byte* path = CString.From(name))
+        {
+            while (true)
+            {
+                int number = openat(directory?.Number ?? AT_FDCWD, path, flags | O_CLOEXEC, (ushort)mode);
+                refused = number < 0 ? Errno.Last : Errno.None;
+                if (number >= 0)
+                    return new FileDescriptor(number);
+                if (refused != Errno.EINTR)
+                    return null;
+            }
+        }
+    }
+
+    /// <summary>The file itself, symbolic links not followed in the last component: no access to its content, O_PATH.</summary>
+    public static FileDescriptor? OpenNode(FileDescriptor directory, string name, out Errno refused) =>
+        Open(directory, name, O_PATH | O_NOFOLLOW, 0, out refused);
+
+    public static Errno Unlink(FileDescriptor directory, string name, bool isDirectory = false)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(unlinkat(directory.Number, path, isDirectory ? AT_REMOVEDIR : 0));
+    }
+
+    /// <summary>renameat2(2) within one directory.</summary>
+    public static Errno Rename(FileDescriptor directory, string from, string to, uint flags)
+    {
+        fixed (byte* old = CString.From(from), place = CString.From(to))
+            return Check(Libc.renameat2(directory.Number, old, directory.Number, place, flags));
+    }
+
+    public static Errno MakeDirectory(FileDescriptor directory, string name, int mode)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(mkdirat(directory.Number, path, (ushort)mode));
+    }
+
+    public static Errno MakeFifo(FileDescriptor directory, string name, int mode)
+    {
+        fixed (byte* path = CString.From(name))
+            return Check(mkfifoat(directory.Number, path, (ushort)mode));
+    }
+
+    public static Errno MakeSymlink(string target, FileDescriptor directory, string name)
+    {
+        fixed (byte* to = CString.From(target))
+        fixed (byte* path = CString.From(name))
+            return Check(symlinkat(to, directory.Number, path));
+    }
+
+    /// <summary>The text of a symbolic link, null when it is none or cannot be read.</summary>
+    public static string? ReadLink(FileDescriptor? directory, string name)
+    {
+        const int room = 4096;
+        byte* text = stackalloc byte[room];
+        fixed (byte* path = CString.From(name))
+        {
+            long length = readlinkat(directory?.Number ?? AT_FDCWD, path, text, room);
+            return length < 0 ? null : Encoding.UTF8.GetString(text, (int)length);
+        }
+    }
+
+    /// <summary>A directory itself, to read and to change: a link is not followed.</summary>
+    public static FileDescriptor? OpenDirectory(FileDescriptor parent, string name, out Errno refused) =>
+        Open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, out refused);
+
+    /// <summary>A file to read and write, which is made if it is missing; a link is not followed.</summary>
+    public static FileDescriptor? OpenOrMake(FileDescriptor directory, string name, int mode, out Errno refused) =>
+        Open(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode, out refused);
+
+    /// <summary>The same, to append to. Never waits: a FIFO without a reader is refused.</summary>
+    public static FileDescriptor? OpenToAppend(FileDescriptor directory, string name, int mode, out Errno refused) =>
+        Open(directory, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode, out refused);
+
+    /// <summary>Null: there is none, or it may not be read.</summary>
+    public static FileDescriptor? OpenDirectory(string path) => Open(null, path, O_RDONLY | O_DIRECTORY, 0, out _);
+
+    /// <summary>The names in a directory of /proc that are numbers, as they come.</summary>
+    public static IEnumerable<int> Numbers(FileDescriptor directory)
+    {
+        byte[] buffer = new byte[8192];
+        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
+        {
+            for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
+            {
+                if (Utf8Parser.TryParse(buffer.AsSpan(at + NameOffset, length - at - NameOffset), out int number, out int used)
+                    && buffer[at + NameOffset + used] == 0)
+                {
+                    yield return number;
+                }
+            }
+        }
+    }
+
+    /// <summary>The names in a directory that is open for reading, from its present position on, without <c>.</c> and <c>..</c>.</summary>
+    public static IEnumerable<string> Names(FileDescriptor directory)
+    {
+        byte[] buffer = new byte[8192];
+        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
+        {
+            for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
+            {
+                ReadOnlySpan<byte> name = buffer.AsSpan(at + NameOffset, length - at - NameOffset);
+                string text = Encoding.UTF8.GetString(name[..name.IndexOf((byte)0)]);
+                if (text is not ("." or ".."))
+                    yield return text;
+            }
+        }
+    }
+
+    // struct linux_dirent64 (getdents(2)): inode and offset, 8 bytes each, length of the record, kind, and the name with a NUL behind.
+    private const int NameOffset = 19;
+
+    private static int LengthOfEntry(byte[] buffer, int at) => BitConverter.ToUInt16(buffer, at + 16);
+
+    private static int ReadEntries(FileDescriptor directory, byte[] buffer)
+    {
+        fixed (byte* start = buffer)
+            return (int)Libc.syscall(SystemCallNumbers.getdents64, directory.Number, (nint)start, buffer.Length, 0, 0, 0);
+    }
+
+    public static Errno SetMode(FileDescriptor file, int mode) => Check(fchmod(file.Number, (ushort)mode));
+
+    /// <summary>Mode of an O_PATH descriptor, which fchmod(2) refuses.</summary>
+    public static Errno SetNodeMode(FileDescriptor node, int mode)
+    {
+        fixed (byte* path = CString.From(ProcPath(node)))
+            return Check(fchmodat(AT_FDCWD, path, (ushort)mode, 0));
+    }
+
+    /// <summary>Owner of any descriptor, O_PATH too; what is null stays as it is.</summary>
+    public static Errno SetOwner(FileDescriptor node, PathOwner owner)
+    {
+        if (owner.IsOwn)
+            return Errno.None;
+        fixed (byte* empty = "\0"u8)
+            return Check(fchownat(node.Number, empty, owner.Uid ?? uint.MaxValue, owner.Gid ?? uint.MaxValue, AT_EMPTY_PATH));
+    }
+
+    public static Errno SetNonBlocking(FileDescriptor file, bool isNonBlocking)
+    {
+        int flags = fcntl(file.Number, F_GETFL);
+        if (flags < 0)
+            return Errno.Last;
+        int wanted = isNonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+        return wanted == flags ? Errno.None : Check(fcntl(file.Number, F_SETFL, wanted));
+    }
+
+    /// <summary>The name under which this process can reach the file behind a descriptor, proc_pid_fd(5).</summary>
+    public static string ProcPath(FileDescriptor descriptor) => $"/proc/self/fd/{descriptor.Number}";
+
+    /// <summary>
+    /// Text of a file in /proc or /sys, or of another short one; null when it cannot be read. Longer ones are cut at
+    /// <paramref name="maxBytes"/>.
+    /// </summary>
+    public static string? ReadText(string path, int maxBytes = 64 * 1024)
+    {
+        using FileDescriptor? file = OpenToRead(path, out _);
+        return file is not null && ReadBytes(file, maxBytes, out _) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+    }
+
+    /// <summary>Opens a file for reading without ever waiting: not for the other end of a FIFO, not for a carrier.</summary>
+    public static FileDescriptor? OpenToRead(string path, out Errno refused) => Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
+
+    /// <summary>What is in a file from its position on, at most so many bytes of it. Null: it cannot be read.</summary>
+    public static byte[]? ReadBytes(FileDescriptor file, int maxBytes, out Errno refused)
+    {
+        refused = Errno.None;
+        byte[] bytes = new byte[Math.Min(maxBytes, 4096)];
+        int length = 0;
+        while (length < maxBytes)
+        {
+            if (length == bytes.Length)
+                Array.Resize(ref bytes, Math.Min(bytes.Length * 2, maxBytes));
+            nint got;
+            fixed (byte* start = bytes)
+                got = Libc.read(file.Number, start + length, (nuint)(bytes.Length - length));
+            if (got < 0 && Errno.Last == Errno.EINTR)
+                continue;
+            if (got < 0)
+            {
+                refused = Errno.Last;
+                return null;
+            }
+            if (got == 0)
+                break;
+            length += (int)got;
+        }
+        return length == bytes.Length ? bytes : bytes[..length];
+    }
+
+    private static Errno Check(int result) => result < 0 ? Errno.Last : Errno.None;
+}

@@ -1,0 +1,290 @@
+using Launchd.Client;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Spawning;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux.Paths;
+
+/// <summary>
+/// Who decides where a path leads: root alone, or from some place on somebody else, because a directory belongs to him or may be written by him. Symbolic
+/// links are followed, and what is found is held open, so that it stays what was looked at. Nothing is read, made or changed.
+/// </summary>
+/// <remarks>
+/// What stands in a directory of root's that others may write (<c>/tmp</c>) is its owner's doing: in a sticky one nobody else can replace it, and a hard link
+/// gives away that it is none. <c>..</c> and links count as any other step. Owners that a user namespace does not know are the system's: root's.
+/// </remarks>
+internal sealed class PathWalk : IDisposable
+{
+    /// <summary>In <see cref="Decider"/>: it cannot be told who.</summary>
+    public const uint Anybody = uint.MaxValue;
+
+    // More than the kernel would need for any sensible path, and little enough for whoever makes links on purpose.
+    private const int MostSteps = 256, MostLinks = 40;
+    private const int OthersMayWrite = 0b000_010_010, AnybodyMayWrite = 0b000_000_010, GroupMayWrite = 0b000_010_000, Sticky = 0b001_000_000_000;
+    private const uint ProcMagic = 0x9FA0;
+
+    private static readonly uint? Outside = UidOfOutside();
+
+    private readonly Credentials? _user;
+    private readonly Stack<string> _rest = new();
+    private FileDescriptor? _current;
+
+    private PathWalk(Credentials? user) => _user = user;
+
+    /// <summary>Who, as a user's number; null: root alone.</summary>
+    public uint? Decider { get; private set; }
+
+    /// <summary>The directory, link or file from which on somebody else decides.</summary>
+    public string? DecidedAt { get; private set; }
+
+    /// <summary>He decides because the entry is his, in a directory of root's where all may make some; not because the directory is his.</summary>
+    public bool IsEntryOnly { get; private set; }
+
+    /// <summary>The first link on the way that is somebody else's doing, and what it says. Null: there is none.</summary>
+    public (string Path, string Target)? Link { get; private set; }
+
+    /// <summary>The last component may be there, or be another, in a moment: others than root may make entries in its directory.</summary>
+    public bool IsOpenToOthers { get; private set; }
+
+    /// <summary>Root alone decides, so that the path may be used as it is.</summary>
+    public bool IsRoots => Decider is null && !IsOpenToOthers;
+
+    /// <summary>None: the last component was looked for; else why it was not.</summary>
+    public Errno Refused { get; private set; }
+
+    /// <summary>The directory of the last component, links followed. Null: the path is <c>/</c>, or <see cref="Refused"/>.</summary>
+    public FileDescriptor? Parent { get; private set; }
+    public FileStatus ParentStatus { get; private set; }
+
+    /// <summary>The last component in <see cref="Parent"/>. Where a directory before it is missing, that one.</summary>
+    public string Name { get; private set; } = "";
+
+    /// <summary>The components behind <see cref="Name"/>, if that is missing and not the last.</summary>
+    public IEnumerable<string> Missing => _rest;
+
+    /// <summary>What the path leads to, O_PATH. Null: it is not there.</summary>
+    public FileDescriptor? Node { get; private set; }
+    public FileStatus NodeStatus { get; private set; }
+
+    /// <summary>The last component of the path itself was a link.</summary>
+    public bool EndsInLink { get; private set; }
+
+    /// <summary>Where somebody else begins to decide, and the rest of the path from there. Null: nowhere.</summary>
+    public (FileDescriptor Directory, string Path)? Foreign { get; private set; }
+
+    /// <summary>Whether root may make the last component: nobody led root there, or only into a directory of his own.</summary>
+    public bool MayMake => Decider is null || IsWithoutLeading(ParentStatus);
+
+    /// <summary>Whether root may make something in the directory that was found.</summary>
+    public bool MayMakeInside => Decider is null || IsWithoutLeading(NodeStatus);
+
+    /// <summary>Nobody but root is the owner of what was found, or may put entries into it.</summary>
+    public bool IsNodeRoots => IsRoot(NodeStatus.Uid) && (NodeStatus.Mode & OthersMayWrite) == 0;
+
+    /// <summary>Whether what was found belongs to whoever leads there, who so gives nothing away but his own.</summary>
+    public bool IsDecidersOwn => Decider is null || NodeStatus.Uid == Decider;
+
+    /// <summary>Walks an absolute path with this process's own rights.</summary>
+    /// <param name="path">Absolute.</param>
+    /// <param name="user">For whom it is: where a directory of root's lets this user write, he decides. Null: for nobody.</param>
+    public static PathWalk Along(string path, Credentials? user)
+    {
+        PathWalk walk = new(user is { Uid: 0 } ? null : user);
+        walk.Go(path);
+        return walk;
+    }
+
+    /// <summary><see cref="Node"/> becomes the caller's.</summary>
+    public FileDescriptor? TakeNode()
+    {
+        FileDescriptor? taken = Node;
+        Node = null;
+        return taken;
+    }
+
+    /// <summary>Why what root may do there is not enough, for the brackets of a failure.</summary>
+    public string Explain()
+    {
+        string who = Decider == Anybody ? "others than root" : $"user {Decider}";
+        string rights = _user is null ? $"only what belongs to {who} is opened there"
+            : $"what does not belong to {who} is opened there with the service's rights alone";
+        return Link is { } link
+            ? $"{link.Path}, a link that {who} decides about, leads to {link.Target}: {rights}; name the place itself, in directories of root"
+            : $"{who} may put anything at {DecidedAt}: {rights}; let root own its directory, or give it to that user";
+    }
+
+    public void Dispose()
+    {
+        _current?.Dispose();
+        Parent?.Dispose();
+        Node?.Dispose();
+        Foreign?.Directory.Dispose();
+    }
+
+    private void Go(string path)
+    {
+        Push(path);
+        string walked = "";
+        int steps = 0, links = 0;
+        if (!Enter("/"))
+            return;
+        while (_rest.TryPop(out string? name))
+        {
+            if (++steps > MostSteps)
+            {
+                Refused = Errno.ELOOP;
+                return;
+            }
+            bool isLast = _rest.Count == 0;
+            FileDescriptor? node = Files.Open(_current, name, O_PATH | O_NOFOLLOW, 0, out Errno refused);
+            if (node is null)
+            {
+                Judge(null, walked, name);
+                Refused = refused == Errno.ENOENT && isLast ? Errno.None : refused;
+                (Name, Parent, _current) = (name, _current, null);
+                return;
+            }
+            Errno unknown = FileStatus.Read(node, out FileStatus status);
+            if (unknown != Errno.None)
+            {
+                node.Dispose();
+                Refused = unknown;
+                return;
+            }
+            if (name != "..")
+                Judge(status, walked, name);
+            if (status.Kind == FileKind.Symlink)
+            {
+                EndsInLink |= isLast;
+                if (!Follow(ref node, ref status, ref walked, name, ++links))
+                    return;
+                if (node is null)
+                    continue;
+            }
+            walked = name == ".." ? walked[..Math.Max(0, walked.LastIndexOf('/'))] : $"{walked}/{name}";
+            if (isLast)
+            {
+                (Name, Parent, _current, Node, NodeStatus) = (name, _current, null, node, status);
+                return;
+            }
+            _current!.Dispose();
+            (_current, ParentStatus) = (node, status);
+            if (status.Kind != FileKind.Directory)
+            {
+                Refused = Errno.ENOTDIR;
+                return;
+            }
+        }
+        // The root directory itself.
+        (Node, NodeStatus, _current) = (_current, ParentStatus, null);
+    }
+
+    /// <summary>False: it cannot be followed. A link of text leaves no node, and its components are next.</summary>
+    private bool Follow(ref FileDescriptor? node, ref FileStatus status, ref string walked, string name, int count)
+    {
+        string? target = count > MostLinks ? null : Files.ReadLink(node, "");
+        // What stands in a link of /proc is no path, proc_pid_fd(5): the kernel knows where it leads.
+        bool isMagic = target is not null && FileSystems.TypeOf(node!) == ProcMagic;
+        node!.Dispose();
+        node = null;
+        if (Decider is not null)
+            Link ??= ($"{walked}/{name}", target ?? "?");
+        if (isMagic)
+        {
+            node = Files.Open(_current, name, O_PATH, 0, out Errno broken);
+            Refused = node is null ? broken : FileStatus.Read(node, out status);
+            return Refused == Errno.None;
+        }
+        if (target is null)
+        {
+            Refused = Errno.ELOOP;
+            return false;
+        }
+        Push(target);
+        if (!target.StartsWith('/'))
+            return true;
+        walked = "";
+        return Enter("/");
+    }
+
+    private void Push(string path)
+    {
+        foreach (string component in path.Split('/', StringSplitOptions.RemoveEmptyEntries).Reverse())
+        {
+            if (component != ".")
+                _rest.Push(component);
+        }
+    }
+
+    private bool Enter(string path)
+    {
+        _current?.Dispose();
+        _current = Files.Open(null, path, O_PATH | O_DIRECTORY, 0, out Errno refused);
+        Refused = refused;
+        if (_current is null)
+            return false;
+        Refused = FileStatus.Read(_current, out FileStatus status);
+        ParentStatus = status;
+        return Refused == Errno.None;
+    }
+
+    /// <summary>Who put that entry into the present directory.</summary>
+    private void Judge(FileStatus? entry, string walked, string name)
+    {
+        FileStatus directory = ParentStatus;
+        if (Decider is not null)
+            return;
+        if (!IsRoot(directory.Uid))
+        {
+            Decide(directory.Uid, walked, name);
+            return;
+        }
+        if ((directory.Mode & OthersMayWrite) == 0)
+            return;
+        bool isSticky = (directory.Mode & Sticky) != 0;
+        IsOpenToOthers |= !isSticky || entry is null;
+        if (!isSticky && _user is { } user && MayWrite(user, directory))
+        {
+            Decide(user.Uid, walked, name);
+        }
+        else if (entry is { } there && (!IsRoot(there.Uid) || there is { LinkCount: > 1, Kind: not FileKind.Directory }))
+        {
+            Decide(IsRoot(there.Uid) ? Anybody : there.Uid, $"{walked}/{name}", name);
+            IsEntryOnly = true;
+        }
+    }
+
+    private void Decide(uint who, string at, string name)
+    {
+        Decider = who;
+        DecidedAt = at.Length == 0 ? "/" : at;
+        FileDescriptor? here = ProcessDescriptors.Duplicate(_current!, closer: null, out _);
+        if (here is not null)
+            Foreign = (here, string.Join('/', _rest.Prepend(name)));
+    }
+
+    // Without a link nobody gets out of his own tree, where root may have made a directory.
+    private bool IsWithoutLeading(FileStatus directory) => directory.Uid == Decider || (Link is null && IsRoot(directory.Uid));
+
+    private static bool MayWrite(Credentials user, FileStatus directory) => (directory.Mode & AnybodyMayWrite) != 0
+        || ((directory.Mode & GroupMayWrite) != 0 && (user.Gid == directory.Gid || user.Groups.Contains(directory.Gid)));
+
+    private static bool IsRoot(uint uid) => uid == 0 || uid == Outside;
+
+    // user_namespaces(7): whoever is not in the map of ours is shown by one number, which may be a user of ours as well.
+    private static uint? UidOfOutside()
+    {
+        string? map = Files.ReadText("/proc/self/uid_map"), shown = Files.ReadText("/proc/sys/kernel/overflowuid", 64);
+        if (map is null || !uint.TryParse(shown?.Trim(), out uint uid))
+            return null;
+        foreach (string line in map.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] fields = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            if (fields.Length != 3 || !uint.TryParse(fields[0], out uint first) || !uint.TryParse(fields[2], out uint count))
+                return null;
+            if (uid >= first && uid - first < count)
+                return null;
+        }
+        return uid;
+    }
+}

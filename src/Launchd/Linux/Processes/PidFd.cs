@@ -1,0 +1,100 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Paths;
+
+namespace Launchd.Linux.Processes;
+
+/// <summary>
+/// A process by its descriptor, which never means another process after this one was reaped (pidfd_open(2)). Owns the descriptor.
+/// </summary>
+/// <remarks>
+/// Where a filter of system calls takes these calls away, a process is known by its number and the moment of its start, and is looked at before each signal:
+/// between the look and the signal another could take the number, if it is no child of ours and ends just then.
+/// </remarks>
+/// <param name="pid">Its number.</param>
+/// <param name="descriptorTaken">Invalid where it is known by its start.</param>
+/// <param name="start">As <see cref="ProcessFacts.StartTime"/> tells; null: known by the descriptor.</param>
+internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulong? start = null) : IDisposable
+{
+    /// <summary>The number, for people and for process groups; signals to the process go by the descriptor.</summary>
+    public int Pid => pid;
+
+    /// <summary>Invalid if <see cref="HasDescriptor"/> is false: then nothing tells of its end but SIGCHLD, if it is our child.</summary>
+    public FileDescriptor Descriptor => descriptorTaken;
+    public bool HasDescriptor => start is null;
+
+    /// <summary>Any process that can be seen. Null: there is none of this number, or no descriptor is left.</summary>
+    public static PidFd? TryOpen(int pid)
+    {
+        int number = Libc.pidfd_open(pid, 0);
+        if (number >= 0)
+            return new PidFd(pid, new FileDescriptor(number));
+        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new PidFd(pid, new FileDescriptor(-1), start) : null;
+    }
+
+    /// <summary>
+    /// Whether a descriptor of a stranger's is a pidfd, or at most a directory of /proc. By calls that take no lock which others could hold, and ask
+    /// no file system (which fstatfs(2) does).
+    /// </summary>
+    public static bool Is(FileDescriptor descriptor)
+    {
+        Errno refused = Libc.pidfd_send_signal(descriptor.Number, 0, null, 0) == 0 ? Errno.None : Errno.Last;
+        // EBADF: it is none. EPERM may as well be a filter of system calls; the link of what has no path is the kernel's own word.
+        return refused == Errno.None || refused == Errno.ESRCH
+            || (refused == Errno.EPERM && Files.ReadLink(null, Files.ProcPath(descriptor)) is { } link && !link.StartsWith('/')
+                && link.Contains("pidfd", StringComparison.Ordinal));
+    }
+
+    /// <summary><see cref="Errno.ESRCH"/>: it was reaped already.</summary>
+    public Errno Signal(int signal)
+    {
+        if (HasDescriptor)
+        {
+            if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, 0) == 0)
+                return Errno.None;
+            // EPERM may also mean that this very process may not be signalled, and then kill(2) says so too.
+            if (Errno.Last is var refused && !IsFilter(refused))
+                return refused;
+        }
+        if (!IsStillIt)
+            return Errno.ESRCH;
+        return Libc.kill(pid, signal) == 0 ? Errno.None : Errno.Last;
+    }
+
+    /// <summary>
+    /// Signals the process group that has this process's number, and never one that got the number later: the descriptor holds on to the group
+    /// as well, even after the process was reaped (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). 0 sends nothing and tells whether there is one.
+    /// </summary>
+    /// <returns>
+    /// <see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the kernel is older, or the call is filtered away.
+    /// </returns>
+    public Errno SignalGroup(int signal)
+    {
+        if (!HasDescriptor)
+            return Errno.EINVAL;
+        if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+            return Errno.None;
+        // EPERM may also mean that nobody in it may be signalled: whoever tries it another way is told so once more.
+        return IsFilter(Errno.Last) ? Errno.EINVAL : Errno.Last;
+    }
+
+    /// <summary>Whether the process of a pidfd was not reaped yet.</summary>
+    public static bool IsThere(FileDescriptor pidfd) => Libc.pidfd_send_signal(pidfd.Number, 0, null, 0) == 0 || Errno.Last != Errno.ESRCH;
+
+    public void Dispose() => descriptorTaken.Dispose();
+
+    private bool IsStillIt
+    {
+        get
+        {
+            if (start is not null)
+                return ProcessFacts.Read(pid)?.StartTime == start;
+            // Readable: it has ended.
+            Libc.Pump.poll_entry end = new() { fd = descriptorTaken.Number, events = Libc.Pump.POLLIN };
+            return Libc.Pump.poll(ref end, 1, 0) == 0;
+        }
+    }
+
+    // Neither call refuses with these for a reason of its own, but for EPERM of the second.
+    private static bool IsFilter(Errno refused) => refused == Errno.EPERM || refused == Errno.ENOSYS;
+}

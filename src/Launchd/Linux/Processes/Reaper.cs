@@ -1,0 +1,70 @@
+using System.Runtime.InteropServices;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Spawning;
+
+namespace Launchd.Linux.Processes;
+
+/// <summary>A child that ended, as waitid(2) tells. Signal is 0 if it ended by itself.</summary>
+internal readonly record struct Reaped(int Pid, int Code, int Signal, bool DumpedCore);
+
+/// <summary>
+/// Reaps every child of this process: services, their orphaned descendants (we are their subreaper, or PID 1), commands. Needs
+/// SIGCHLD to be blocked in all threads since before exec, or the runtime may reap first (<see cref="SignalMask"/>).
+/// </summary>
+internal static unsafe class Reaper
+{
+    private const int SIGTRAP = 5;
+
+    /// <summary>The next child that has ended, whichever thread it is a child of; false: none has.</summary>
+    /// <param name="reaped">Which, and how.</param>
+    /// <param name="onStop">Told of a traced child that has stopped: its pid, how, and the signal.</param>
+    public static bool TryReap(out Reaped reaped, Action<int, int, int> onStop)
+    {
+        byte* info = stackalloc byte[Libc.SignalInfoBytes];
+        while (true)
+        {
+            NativeMemory.Clear(info, Libc.SignalInfoBytes);
+            reaped = default;
+            if (Libc.waitid(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOHANG) < 0)
+            {
+                if (Errno.Last == Errno.EINTR)
+                    continue;
+                return false; // ECHILD: no children at all
+            }
+            // siginfo_t on 64-bit: si_code at 8, then (aligned to 8) si_pid at 16, si_uid at 20, si_status at 24.
+            int how = *(int*)(info + 8), pid = *(int*)(info + 16), status = *(int*)(info + 24);
+            if (pid == 0)
+                return false;
+            switch (how)
+            {
+                case Libc.CLD_EXITED:
+                    reaped = new Reaped(pid, status, 0, false);
+                    return true;
+                case Libc.CLD_KILLED or Libc.CLD_DUMPED:
+                    reaped = new Reaped(pid, 0, status, how == Libc.CLD_DUMPED);
+                    return true;
+                default:
+                    onStop(pid, how, status);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>
+    /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for us.
+    /// It goes on as if it had no tracer, and gets the signal for which it stopped. Its tracer is the thread whose child it is.
+    /// </summary>
+    /// <returns>False: it is not traced by this thread.</returns>
+    public static bool LetGo(int pid, int how, int signal)
+    {
+        byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
+        // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes from the
+        // process itself, and without a tracer it would not have been sent.
+        bool isOfExec = signal == SIGTRAP && SpawnLibc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
+            && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
+        bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;
+        return SpawnLibc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0) == 0;
+    }
+}

@@ -1,0 +1,273 @@
+using System.Runtime.CompilerServices;
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Interop;
+using Launchd.Linux.Listening;
+using static Tmds.Linux.LibC;
+
+namespace Launchd.Linux.Sockets;
+
+/// <summary>The three kinds of Unix socket.</summary>
+internal enum UnixSocketKind { Stream, Datagram, SeqPacket }
+
+/// <summary>
+/// Unix sockets between processes: pairs, connections, messages with descriptors and credentials. Every socket made here has SO_PASSCRED,
+/// so that each message carries a header and 0 bytes without one are the end of the stream. Sockets are borrowed, results are owned.
+/// </summary>
+internal static unsafe class UnixSocket
+{
+    /// <summary>Two connected ends, close-on-exec and non-blocking.</summary>
+    public static (FileDescriptor First, FileDescriptor Second) Pair(UnixSocketKind kind)
+    {
+        int* ends = stackalloc int[2];
+        if (socketpair(Libc.AF_UNIX, TypeOf(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+            throw new SystemCallException("socketpair", kind.ToString(), Errno.Last);
+        var first = new FileDescriptor(ends[0]);
+        var second = new FileDescriptor(ends[1]);
+        Errno refused = PassCredentials(first);
+        if (refused == Errno.None)
+            refused = PassCredentials(second);
+        if (refused == Errno.None)
+            return (first, second);
+        first.Dispose();
+        second.Dispose();
+        throw new SystemCallException("setsockopt", "SO_PASSCRED", refused);
+    }
+
+    /// <summary>
+    /// A listening stream socket at a path, such as the control socket: mode and owner as asked before anyone can connect, a stale
+    /// path replaced, a live one refused. Remove the path with <see cref="UnixPath.RemoveIfOurs"/>.
+    /// </summary>
+    public static OpenResult<OpenedListener> Listen(string path, int mode, PathOwner owner, int backlogCount = 128) =>
+        ListenerOpener.OpenOne(new ListenerEndpoint.Unix(UnixSocketKind.Stream, path, IsAbstract: false), new ListenerRequest
+        {
+            Endpoints = [],
+            Mode = mode,
+            Owner = owner,
+            BacklogCount = backlogCount,
+            Settings = new SocketSettings { PassCredentials = true },
+        });
+
+    /// <summary>A datagram socket at a path that any user may write to, with credentials on each message: for notifications.</summary>
+    /// <param name="path">Absolute path.</param>
+    /// <param name="receiveBufferBytes">Queue for bursts; capped by the kernel's limit without privilege.</param>
+    public static OpenResult<OpenedListener> BindDatagram(string path, int receiveBufferBytes = 8 * 1024 * 1024)
+    {
+        var endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Datagram, path, IsAbstract: false);
+        var request = new ListenerRequest { Endpoints = [], Mode = 0b110_110_110,
+            Settings = new SocketSettings { PassCredentials = true } };
+        OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
+        if (opened.Failure is null)
+            SocketSettingsWriter.RaiseReceiveBuffer(opened.Value.Descriptor, receiveBufferBytes);
+        return opened;
+    }
+
+    /// <summary>
+    /// Takes the next connection, close-on-exec and non-blocking. Null with <see cref="Errno.EAGAIN"/> when there is none; a connection
+    /// that was aborted in the queue is passed over. EMFILE and ENFILE leave it in the queue: back off, epoll will not fall silent.
+    /// </summary>
+    public static FileDescriptor? Accept(FileDescriptor listener, out Errno refused)
+    {
+        while (true)
+        {
+            int number = Libc.accept4(listener.Number, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            refused = number < 0 ? Errno.Last : Errno.None;
+            if (number >= 0)
+                return new FileDescriptor(number);
+            if (refused != Errno.EINTR && refused != Errno.ECONNABORTED)
+                return null;
+        }
+    }
+
+    /// <summary>
+    /// Receives one message (stream: what is there) without waiting. Descriptors that came along are owned by the result; with
+    /// <see cref="Received.IsTruncated"/> they are closed already. Allocates only when a descriptor comes.
+    /// </summary>
+    /// <param name="socket">Borrowed.</param>
+    /// <param name="buffer">For the bytes.</param>
+    /// <param name="closer">Closes the descriptors in the end; null: those who dispose them, which may take long for a stranger's.</param>
+    [SkipLocalsInit]
+    public static Received Receive(FileDescriptor socket, Span<byte> buffer, IDescriptorCloser? closer = null)
+    {
+        int controlBytes = ControlMessage.ReceiveBytes;
+        nuint* control = stackalloc nuint[controlBytes / sizeof(nuint)];
+        fixed (byte* bytes = buffer)
+        {
+            var vector = new Libc.iovec { iov_base = bytes, iov_len = (nuint)buffer.Length };
+            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_control = control,
+                msg_controllen = (nuint)controlBytes };
+            nint length;
+            do
+            {
+                length = Libc.recvmsg(socket.Number, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+            }
+            while (length < 0 && Errno.Last == Errno.EINTR);
+            if (length < 0)
+                return Received.Refused(Errno.Last);
+
+            // Into owners first: what the kernel has installed is open, whatever the flags say.
+            ReceivedControl beside = ControlMessage.Take(new ReadOnlySpan<byte>(control, (int)message.msg_controllen), closer);
+            bool isTruncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || beside.HasDenied;
+            if (isTruncated)
+                beside.Close();
+            bool isEnd = length == 0 && beside.IsBare && !isTruncated;
+            return new Received(isEnd ? ReceiveOutcome.EndOfStream : ReceiveOutcome.Message, (int)length, isTruncated, beside);
+        }
+    }
+
+    /// <summary>Nothing more can be sent to the socket; what is in its queue stays (shutdown(2)).</summary>
+    public static void EndReading(FileDescriptor socket) => _ = shutdown(socket.Number, SHUT_RD);
+
+    /// <summary>
+    /// Sends one message without waiting and without SIGPIPE; the descriptors are borrowed, at most
+    /// <see cref="ControlMessage.MaxDescriptorCount"/>, and need at least one byte beside them on a stream.
+    /// </summary>
+    [SkipLocalsInit]
+    public static SendResult Send(FileDescriptor socket, ReadOnlySpan<byte> bytes, params ReadOnlySpan<FileDescriptor> descriptors)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(descriptors.Length, ControlMessage.MaxDescriptorCount);
+        Span<int> numbers = stackalloc int[descriptors.Length];
+        for (int i = 0; i < numbers.Length; i++)
+            numbers[i] = descriptors[i].Number;
+        int room = descriptors.IsEmpty ? 0 : ControlMessage.Space(descriptors.Length * sizeof(int));
+        nuint* control = stackalloc nuint[room / sizeof(nuint)];
+        int controlBytes = ControlMessage.WriteRights(new Span<byte>(control, room), numbers);
+        fixed (byte* start = bytes)
+        {
+            var vector = new Libc.iovec { iov_base = start, iov_len = (nuint)bytes.Length };
+            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_controllen = (nuint)controlBytes };
+            message.msg_control = controlBytes == 0 ? null : control;
+            nint sent;
+            do
+            {
+                sent = Libc.sendmsg(socket.Number, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+            }
+            while (sent < 0 && Errno.Last == Errno.EINTR);
+            return sent >= 0 ? new SendResult(SendOutcome.Sent, (int)sent, Errno.None) : SendResult.Refused(Errno.Last);
+        }
+    }
+
+    /// <summary>
+    /// Whether descriptors may be sent to a socket, and to those that a listening one accepts: EPERM for who sends some. False: this kernel lets all
+    /// come (SO_PASSRIGHTS, Linux 6.16).
+    /// </summary>
+    public static bool TryPassRights(FileDescriptor socket, bool isAllowed)
+    {
+        const int SO_PASSRIGHTS = 83;
+        int value = isAllowed ? 1 : 0;
+        return setsockopt(socket.Number, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(int)) == 0;
+    }
+
+    internal static int TypeOf(UnixSocketKind kind) => kind switch
+    {
+        UnixSocketKind.Stream => Libc.SOCK_STREAM,
+        UnixSocketKind.Datagram => Libc.SOCK_DGRAM,
+        _ => Libc.SOCK_SEQPACKET,
+    };
+
+    private static Errno PassCredentials(FileDescriptor socket)
+    {
+        int on = 1;
+        return setsockopt(socket.Number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) < 0 ? Errno.Last : Errno.None;
+    }
+}
+
+/// <summary>How a receive ended.</summary>
+internal enum ReceiveOutcome
+{
+    /// <summary>A message, perhaps of no bytes.</summary>
+    Message,
+
+    /// <summary>Nothing there now.</summary>
+    WouldBlock,
+
+    /// <summary>The peer is gone and everything it sent has been read.</summary>
+    EndOfStream,
+
+    /// <summary>ECONNRESET: the peer went without reading all that was sent to it. Not the end: its last messages follow.</summary>
+    Reset,
+
+    /// <summary>Refused for the reason in <see cref="Received.Errno"/>.</summary>
+    Failed,
+}
+
+/// <summary>One received message. Dispose it to close the descriptors that were not taken.</summary>
+internal readonly struct Received : IDisposable
+{
+    private readonly ReceivedControl _beside;
+
+    internal Received(ReceiveOutcome outcome, int length, bool isTruncated, ReceivedControl besideTaken, Errno errno = default)
+    {
+        Outcome = outcome;
+        Length = length;
+        IsTruncated = isTruncated;
+        _beside = besideTaken;
+        Errno = errno;
+    }
+
+    public ReceiveOutcome Outcome { get; }
+
+    /// <summary>Bytes in the caller's buffer.</summary>
+    public int Length { get; }
+
+    /// <summary>Bytes or descriptors were cut off, or one was denied; all descriptors that did come are closed.</summary>
+    public bool IsTruncated { get; }
+
+    /// <summary>Whether the kernel told the sender: <see cref="Pid"/>, <see cref="Uid"/>, <see cref="Gid"/>.</summary>
+    public bool HasCredentials => _beside.HasCredentials;
+
+    /// <summary>0: the sender is in a foreign pid namespace. A privileged sender may claim another's.</summary>
+    public int Pid => _beside.Pid;
+    public uint Uid => _beside.Uid;
+    public uint Gid => _beside.Gid;
+
+    /// <summary>Owned by this result; take what is kept.</summary>
+    public ReceivedDescriptors Descriptors => _beside.Descriptors;
+
+    /// <summary>The sender's pidfd where SO_PASSPIDFD is on, owned by this result.</summary>
+    public FileDescriptor? Pidfd => _beside.Pidfd;
+    public Errno Errno { get; }
+
+    public static Received Refused(Errno errno)
+    {
+        ReceiveOutcome outcome = errno == Errno.EAGAIN ? ReceiveOutcome.WouldBlock
+            : errno == Errno.ECONNRESET ? ReceiveOutcome.Reset
+            : ReceiveOutcome.Failed;
+        return new Received(outcome, 0, isTruncated: false, default, errno);
+    }
+
+    public void Dispose()
+    {
+        _beside.Descriptors.Dispose();
+        _beside.Pidfd?.Dispose();
+    }
+}
+
+/// <summary>How a send ended.</summary>
+internal enum SendOutcome
+{
+    Sent,
+
+    /// <summary>
+    /// Queue and try again: the peer's queue is full (EAGAIN, epoll tells when it drains), or ETOOMANYREFS: too many descriptors of this
+    /// user are unread somewhere, which epoll does not tell.
+    /// </summary>
+    WouldBlock,
+    PeerGone,
+
+    /// <summary>The message itself or the socket is at fault: <see cref="SendResult.Errno"/>.</summary>
+    Failed,
+}
+
+/// <summary>The end of a send. <paramref name="Length"/> is less than asked only on a stream.</summary>
+internal readonly record struct SendResult(SendOutcome Outcome, int Length, Errno Errno)
+{
+    public static SendResult Refused(Errno errno)
+    {
+        SendOutcome outcome = errno == Errno.EAGAIN || errno == Errno.ETOOMANYREFS || errno == Errno.ENOBUFS ? SendOutcome.WouldBlock
+            : errno == Errno.EPIPE || errno == Errno.ECONNRESET || errno == Errno.ECONNREFUSED || errno == Errno.ENOTCONN
+                ? SendOutcome.PeerGone
+            : SendOutcome.Failed;
+        return new SendResult(outcome, 0, errno);
+    }
+}

@@ -1,0 +1,71 @@
+namespace Launchd.Linux.Spawning;
+
+/// <summary>Everything that the birth of one child needs, resolved: no names, no look-ups, absolute paths only.</summary>
+internal sealed record SpawnRequest
+{
+    public required IReadOnlyList<string> Arguments { get; init; }
+
+    /// <summary>Absolute paths, tried in order as execvp(3) does.</summary>
+    public required IReadOnlyList<string> Candidates { get; init; }
+
+    /// <summary><c>NAME=VALUE</c>, the whole of it.</summary>
+    public required IReadOnlyList<string> Environment { get; init; }
+
+    /// <summary>Variables that the child sets to its own pid.</summary>
+    public IReadOnlyList<string> PidVariables { get; init; } = [];
+
+    /// <summary>Variable that the child sets to the inode of its own pidfd, where the kernel has such; null: none.</summary>
+    public string? PidfdVariable { get; init; }
+
+    /// <summary>The child's whole table, targets in ascending order. Borrowed; 0, 1 and 2 belong in it.</summary>
+    public required IReadOnlyList<DescriptorMapping> Descriptors { get; init; }
+    public required string WorkingDirectory { get; init; }
+
+    /// <summary>The working directory is entered with the rights of <see cref="Credentials"/>, which are set then.</summary>
+    public bool EntersAsUser { get; init; }
+    public int Umask { get; init; } = 0b000_010_010;
+
+    /// <summary>Null: stay who we are.</summary>
+    public Credentials? Credentials { get; init; }
+    public IReadOnlyList<(int Resource, ulong Soft, ulong Hard)> Limits { get; init; } = [];
+    public int? Nice { get; init; }
+    public int? OomScoreAdjust { get; init; }
+
+    /// <summary>Capabilities that stay in the bounding set, as bits; null: all.</summary>
+    public ulong? BoundingSet { get; init; }
+    public ulong AmbientSet { get; init; }
+    public bool NoNewPrivileges { get; init; }
+
+    /// <summary>0: none.</summary>
+    public int ParentDeathSignal { get; init; }
+    public bool IgnoreSigpipe { get; init; } = true;
+}
+
+/// <summary>Descriptor <paramref name="Source"/> of the supervisor becomes <paramref name="Target"/> of the child.</summary>
+internal readonly record struct DescriptorMapping(int Source, int Target);
+
+/// <summary>User, group and the whole list of supplementary groups.</summary>
+internal sealed record Credentials(uint Uid, uint Gid, IReadOnlyList<uint> Groups);
+
+/// <summary>Where in its birth a child failed; order is that of the steps.</summary>
+internal enum SpawnStage
+{
+    None,
+    Clone,
+    Signals,
+    Session,
+    Descriptors,
+    Limits,
+    OomScore,
+    Nice,
+    WorkingDirectory,
+    Capabilities,
+    Groups,
+    Group,
+    User,
+    Verify,
+    ParentDeath,
+    NoNewPrivileges,
+    Identity,
+    Exec,
+}
