@@ -7,7 +7,6 @@ using Launchd.Config;
 using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
-using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;

@@ -3,7 +3,6 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
-using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Loop;
@@ -193,7 +192,7 @@ internal sealed class ChannelServer(
         System.Text.Json.Utf8JsonWriter json = Packet.Begin();
         json.WriteString("event", "SiblingChanged");
         json.WriteString("service", state.Definition.Name.Text);
-        json.WriteString("state", StatusReporter.Word(state.PublicState));
+        json.WriteString("state", StateWords.Of(state.PublicState));
         channel.Tell(Packet.End(continues: true));
     }
 }

@@ -6,8 +6,8 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
-using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Sockets;
 using Launchd.Linux.Spawning;
@@ -289,7 +289,7 @@ internal sealed class SiblingRequests : IDisposable
     {
         if (!owner.HasLiveInstance)
         {
-            order.Reply(Packet.Error("NotReady", ("service", owner.Definition.Name.Text), ("state", StatusReporter.Word(owner.PublicState)),
+            order.Reply(Packet.Error("NotReady", ("service", owner.Definition.Name.Text), ("state", StateWords.Of(owner.PublicState)),
                 ("text", "it has no running instance")));
             return;
         }

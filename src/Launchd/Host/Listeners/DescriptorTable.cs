@@ -6,34 +6,10 @@ using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux;
 using Launchd.Linux.Listening;
-using Launchd.Linux.Paths;
 using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;
-
-/// <summary>
-/// One <c>[sockets.NAME]</c> as it is open. Does not change: a reload and the listener guard put another into its place, so that what was
-/// read from the table on one thread stays true on it.
-/// </summary>
-/// <param name="Definition">As the configuration has it.</param>
-/// <param name="Request">As it was opened, owner and flags resolved.</param>
-/// <param name="Opened">In the order of the addresses, shards of one address together.</param>
-/// <param name="Aliases">Symbolic links made for it.</param>
-internal sealed record HeldSocket(
-    ListenerDefinition Definition, ListenerRequest Request, ImmutableArray<OpenedListener> Opened, ImmutableArray<OwnedPath> Aliases)
-{
-    public string Key => Definition.Key;
-
-    /// <summary>The endpoint of one of its listeners, with the port at which it is bound.</summary>
-    public ListenerEndpoint EndpointOf(OpenedListener listener) => ListenerRepair.Bound(Request.Endpoints[listener.EndpointIndex], listener);
-
-    /// <summary>The address of the configuration to which one of its listeners belongs.</summary>
-    public ListenAddress AddressOf(OpenedListener listener) => Definition.Addresses[listener.EndpointIndex];
-}
-
-/// <summary>One <c>[files.NAME]</c>. <paramref name="Descriptor"/> is null where each instance opens its own.</summary>
-internal sealed record HeldFile(FileDefinition Definition, FileDescriptor? Descriptor);
 
 /// <summary>
 /// A listener that the configuration has no more, or that was made anew. It stays open until the last instance that was given it has
@@ -99,7 +75,7 @@ internal sealed class DescriptorTable : IDisposable
             foreach (FileDefinition file in definition.Files)
             {
                 FileDescriptor? shared = !IsSharedFile(file) ? null
-                    : OpenFile(file, users, UserOf(readers[file.Key], users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
+                    : HeldFile.Open(file, users, UserOf(readers[file.Key], users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
                 table.Put(new HeldFile(file, shared));
             }
             table.Provide(definition.Services);
@@ -278,19 +254,6 @@ internal sealed class DescriptorTable : IDisposable
         Credentials?[] all = [.. readers.Select(s => users[s.Execution].Credentials)];
         return all.Length > 0 && all.All(u => u?.Uid == all[0]?.Uid && u?.Gid == all[0]?.Gid) ? all[0] : null;
     }
-
-    /// <summary>Opens a file that is not a connection.</summary>
-    /// <param name="file">As configured.</param>
-    /// <param name="users">Of the same configuration.</param>
-    /// <param name="user">For whom, as in <see cref="FileRequest.User"/>.</param>
-    public static OpenResult<FileDescriptor> OpenFile(FileDefinition file, UserTable users, Credentials? user) => file switch
-    {
-        FileDefinition.Opened opened => FileOpener.Open(
-            ModelMapper.ToRequest(opened, users.OwnerOf($"files.{file.Key}", opened.User, opened.Group)) with { User = user }),
-        FileDefinition.Directory directory => FileOpener.OpenDirectory(directory.DirectoryPath, user),
-        FileDefinition.Memory memory => FileOpener.OpenMemory(memory.Key, memory.SizeBytes, ModelMapper.SealsOf(memory)),
-        _ => throw new System.Diagnostics.UnreachableException(),
-    };
 
     private void Provide(IEnumerable<ServiceDefinition> services) =>
         Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key], SuccessorOf);

@@ -3,6 +3,7 @@ using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Listening;
 using Microsoft.Extensions.Logging;

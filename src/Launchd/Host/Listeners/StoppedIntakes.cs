@@ -1,6 +1,7 @@
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 
 namespace Launchd.Host.Listeners;

@@ -180,7 +180,7 @@ internal sealed class ControlMethods : IDisposable
         {
             _events.Feed(new Event.ClientLeft(id));
             ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true,
-                State = StatusReporter.Word(_core.Find(n)!.PublicState), Text = "accepted" })];
+                State = StateWords.Of(_core.Find(n)!.PublicState), Text = "accepted" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
         }
     }
@@ -234,7 +234,7 @@ internal sealed class ControlMethods : IDisposable
     {
         Service = outcome.Service.Text,
         Ok = outcome.Succeeded,
-        State = StatusReporter.Word(outcome.State),
+        State = StateWords.Of(outcome.State),
         Text = outcome.Text,
         ElapsedMs = (long)outcome.Elapsed.TotalMilliseconds,
         Output = output is { Length: > 0 } ? output : null,

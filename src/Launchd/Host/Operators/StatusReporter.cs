@@ -6,6 +6,7 @@ using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Listening;
@@ -21,8 +22,6 @@ internal sealed class StatusReporter(
 {
     // Kept for the room that it has: with thousands of sockets it is filled for each question.
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
-
-    public static string Word(PublicState state) => state == PublicState.BackingOff ? "backing-off" : state.ToString().ToLowerInvariant();
 
     /// <summary>What the kernel has to be asked about for <see cref="Status"/>: the listeners of these services, and those of none.</summary>
     public IReadOnlyCollection<FileDescriptor> ListenersOf(IReadOnlySet<ServiceName> wanted) =>
@@ -216,7 +215,7 @@ internal sealed class StatusReporter(
     {
         Service = service.Definition.Name.Text,
         Description = service.Definition.Description,
-        State = Word(service.PublicState),
+        State = StateWords.Of(service.PublicState),
         Wanted = service.IsWanted,
         Listening = service.IsWatching,
         Generation = service.Generation,
@@ -251,7 +250,7 @@ internal sealed class StatusReporter(
         DrainingMs = slot.Phase is SlotPhase.Stopping { Instance.DrainingSince: { } since } ? (long)(now - since).TotalMilliseconds : null,
         RemainingCount = slot.Instance?.RemainingCount,
         ProvenInMs = slot.Instance?.ProvenAt is { } proven ? Math.Max(0, (long)(proven - now).TotalMilliseconds) : null,
-        State = Word(ServiceState.Publish(slot.Phase)),
+        State = StateWords.Of(ServiceState.Publish(slot.Phase)),
         Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
         UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,
         RetryInMs = slot.Phase is SlotPhase.BackingOff backingOff ? Math.Max(0, (long)(backingOff.Until - now).TotalMilliseconds) : null,

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using Launchd.Client;
-using Launchd.Host.Listeners;
 using Launchd.Linux;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Spawning;
@@ -58,7 +57,7 @@ internal sealed class Provision(ServiceDefinition definition)
     public Func<OpenResult<FileDescriptor>> Opening(HeldFile file)
     {
         (UserTable users, Credentials? user) = (Users, User.Credentials);
-        return () => DescriptorTable.OpenFile(file.Definition, users, user);
+        return () => HeldFile.Open(file.Definition, users, user);
     }
 
     /// <summary>Puts another listener into the place of one.</summary>

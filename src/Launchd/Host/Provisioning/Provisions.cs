@@ -1,7 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Launchd.Client;
 using Launchd.Core;
-using Launchd.Host.Listeners;
 using Launchd.Linux.Listening;
 using Launchd.Model;
 

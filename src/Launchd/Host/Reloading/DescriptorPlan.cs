@@ -271,7 +271,7 @@ internal sealed class DescriptorPlan
             FileDescriptor? descriptor = present.GetValueOrDefault(file);
             if (descriptor is null && DescriptorTable.IsSharedFile(file))
             {
-                if (!DescriptorTable.OpenFile(file, _users, DescriptorTable.UserOf(readers[file.Key], _users)).TryGet(out descriptor, out OpenFailure? failure))
+                if (!HeldFile.Open(file, _users, DescriptorTable.UserOf(readers[file.Key], _users)).TryGet(out descriptor, out OpenFailure? failure))
                     return $"files.{file.Key}: {failure}";
                 _openedFiles.Add(descriptor);
             }

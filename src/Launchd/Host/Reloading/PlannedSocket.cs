@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 using Launchd.Model;
 

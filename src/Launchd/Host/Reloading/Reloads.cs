@@ -7,6 +7,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
+using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Listening;

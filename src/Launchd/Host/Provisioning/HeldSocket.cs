@@ -1,0 +1,25 @@
+using System.Collections.Immutable;
+using Launchd.Linux.Listening;
+using Launchd.Model;
+
+namespace Launchd.Host.Provisioning;
+
+/// <summary>
+/// One <c>[sockets.NAME]</c> as it is open. Does not change: a reload and the listener guard put another into its place, so that what was
+/// read from the table on one thread stays true on it.
+/// </summary>
+/// <param name="Definition">As the configuration has it.</param>
+/// <param name="Request">As it was opened, owner and flags resolved.</param>
+/// <param name="Opened">In the order of the addresses, shards of one address together.</param>
+/// <param name="Aliases">Symbolic links made for it.</param>
+internal sealed record HeldSocket(
+    ListenerDefinition Definition, ListenerRequest Request, ImmutableArray<OpenedListener> Opened, ImmutableArray<OwnedPath> Aliases)
+{
+    public string Key => Definition.Key;
+
+    /// <summary>The endpoint of one of its listeners, with the port at which it is bound.</summary>
+    public ListenerEndpoint EndpointOf(OpenedListener listener) => ListenerRepair.Bound(Request.Endpoints[listener.EndpointIndex], listener);
+
+    /// <summary>The address of the configuration to which one of its listeners belongs.</summary>
+    public ListenAddress AddressOf(OpenedListener listener) => Definition.Addresses[listener.EndpointIndex];
+}

@@ -1,0 +1,128 @@
+using System.Text.RegularExpressions;
+using Xunit;
+
+namespace Launchd.Tests.House;
+
+/// <summary>
+/// The folders of <c>src/Launchd/Host</c> stand one above the other: none knows, directly or through others, a folder that knows it. So each can be read
+/// and changed with only those below it in mind. The compiler allows cycles within a project, so this test does not.
+/// </summary>
+public sealed partial class HostFolderTests
+{
+    private const string Top = "src/Launchd/Host/";
+
+    [Fact]
+    public void NoFolderKnowsOneThatKnowsIt()
+    {
+        SourceFile[] files = [.. SourceTree.Files(Top)];
+
+        Assert.NotEmpty(files);
+        // A search that finds nothing would find no cycle either.
+        Assert.NotEmpty(files.SelectMany(f => Uses(f, TypesOf(files))));
+        Verdict.None(Cycles(files));
+    }
+
+    /// <summary>What lies in no folder is known to all without a <c>using</c>.</summary>
+    [Fact]
+    public void EverySourceLiesInAFolder() => Verdict.None(SourceTree.Files(Top).Where(f => FolderOf(f).Length == 0).Select(f => f.At(1, "lies in no folder")));
+
+    [Fact]
+    public void NamespacesFollowFolders() => Verdict.None(SourceTree.Files("src/Launchd").SelectMany(WrongNamespaces));
+
+    [Theory]
+    [InlineData("using Launchd.Host.B;", "using Launchd.Host.A;", "")]
+    [InlineData("using Launchd.Host.B;", "using Launchd.Host.C;", "using Launchd.Host.A;")]
+    [InlineData("using static Launchd.Host.B.InB;", "using X = Launchd.Host.A.InA;", "")]
+    [InlineData("private B.InB _b;", "private readonly Host.A.InA _a;", "")]
+    [InlineData("private Launchd.Host.B.InB _b;", "List<A.InA> _all;", "")]
+    public void ACycleIsFound(string a, string b, string c) => Assert.NotEmpty(Cycles(Three(a, b, c)));
+
+    [Theory]
+    [InlineData("using Launchd.Host.B;", "using Launchd.Host.C;", "")]
+    [InlineData("using Launchd.Host.B; using Launchd.Host.C;", "using Launchd.Host.C;", "")]
+    [InlineData("using Launchd.Host.B;", "// using Launchd.Host.A;", "")]
+    [InlineData("using Launchd.Host.B;", "/// <see cref=\"A.InA\"/>", "")]
+    [InlineData("using Launchd.Host.B;", "int count = A.Count;", "")]
+    [InlineData("using Launchd.Host.B;", "int count = this.A.InA;", "")]
+    [InlineData("A.InA own;", "", "")]
+    public void NoCycleIsNotReported(string a, string b, string c) => Assert.Empty(Cycles(Three(a, b, c)));
+
+    [Theory]
+    [InlineData("src/Launchd/Host/A/X.cs", "namespace Launchd.Host;")]
+    [InlineData("src/Launchd/Host/A/X.cs", "namespace Launchd.Host.B;")]
+    [InlineData("src/Launchd/Core/X.cs", "namespace Launchd.Core.A;")]
+    public void ANamespaceOfAnotherFolderIsFound(string path, string text) => Assert.NotEmpty(WrongNamespaces(new SourceFile(path, text)));
+
+    [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]
+    private static partial Regex Namespace();
+
+    [GeneratedRegex(@"^[a-z][\w ]*\b(class|struct|interface|enum|record|delegate [\w<>?]+) (?<name>\w+)", RegexOptions.Multiline)]
+    private static partial Regex Declaration();
+
+    /// <summary>A folder's whole name, as in a <c>using</c>; or a name before a type's, as in <c>Channel.ChannelServer</c>.</summary>
+    [GeneratedRegex(@"\bLaunchd\.Host\.(?<folder>\w+)|(?<![\w.])(Host\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
+    private static partial Regex Mention();
+
+    private static SourceFile[] Three(string a, string b, string c) =>
+    [
+        new($"{Top}A/InA.cs", $"{a}\nnamespace Launchd.Host.A;\ninternal sealed class InA;\n"),
+        new($"{Top}B/InB.cs", $"{b}\nnamespace Launchd.Host.B;\ninternal sealed class InB;\n"),
+        new($"{Top}C/InC.cs", $"{c}\nnamespace Launchd.Host.C;\ninternal sealed class InC;\n"),
+    ];
+
+    private static string FolderOf(SourceFile file) => file.FilePath[Top.Length..].Split('/') is [string folder, _, ..] ? folder : "";
+
+    /// <summary>The types of each folder: a property may have a folder's name, and what is asked of it is no use of the folder.</summary>
+    private static ILookup<string, string> TypesOf(SourceFile[] files) =>
+        files.SelectMany(f => Declaration().Matches(f.Code).Select(m => (Folder: FolderOf(f), Type: m.Groups["name"].Value)))
+            .ToLookup(t => t.Folder, t => t.Type, StringComparer.Ordinal);
+
+    private static IEnumerable<Use> Uses(SourceFile file, ILookup<string, string> types)
+    {
+        string folder = FolderOf(file);
+        foreach ((int number, string line) in file.CodeLines())
+        {
+            foreach (Match match in Mention().Matches(line))
+            {
+                string used = match.Groups["folder"].Value;
+                Group type = match.Groups["type"];
+                if (used != folder && types.Contains(used) && (!type.Success || types[used].Contains(type.Value)))
+                    yield return new Use(folder, used, file.At(number, line.Trim()));
+            }
+        }
+    }
+
+    private static IEnumerable<string> Cycles(SourceFile[] files)
+    {
+        ILookup<string, string> types = TypesOf(files);
+        Use[] uses = [.. files.SelectMany(f => Uses(f, types))];
+        ILookup<string, string> known = uses.ToLookup(u => u.By, u => u.Of, StringComparer.Ordinal);
+        return uses.Where(u => Reached(u.Of, known).Contains(u.By)).Select(u => $"{u.By} knows {u.Of}, which knows {u.By}: {u.Where}");
+    }
+
+    /// <summary>All that a folder knows, directly or through others.</summary>
+    private static HashSet<string> Reached(string folder, ILookup<string, string> known)
+    {
+        HashSet<string> reached = [];
+        Stack<string> open = new([folder]);
+        while (open.TryPop(out string? next))
+        {
+            foreach (string one in known[next].Where(reached.Add))
+                open.Push(one);
+        }
+        return reached;
+    }
+
+    private static IEnumerable<string> WrongNamespaces(SourceFile file)
+    {
+        string expected = Path.GetDirectoryName(file.FilePath)!["src/".Length..].Replace('/', '.');
+        foreach (Match match in Namespace().Matches(file.Code))
+        {
+            string name = match.Groups["name"].Value;
+            if (name != expected)
+                yield return file.At(1, $"namespace {name}, where its folder says {expected}");
+        }
+    }
+
+    private sealed record Use(string By, string Of, string Where);
+}
