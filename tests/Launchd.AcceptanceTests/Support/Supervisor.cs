@@ -146,12 +146,26 @@ internal sealed class Supervisor : IAsyncDisposable
     {
         _ = _run.Signal(SIGTERM);
         await _run.EndWithin(TimeSpan.FromSeconds(20));
+        // Where something else runs the supervisor, such as strace(1), that has ended, and the supervisor goes on; and who follows its events with it.
+        foreach ((int pid, _) in _scratch.Processes())
+            Kill(pid);
         await _following;
         await _run.DisposeAsync();
-        foreach ((int pid, _) in _scratch.Processes())
-            System.Diagnostics.Process.GetProcessById(pid).Kill();
         File.Delete(Births);
         _scratch.Dispose();
+    }
+
+    private static void Kill(int pid)
+    {
+        try
+        {
+            using System.Diagnostics.Process left = System.Diagnostics.Process.GetProcessById(pid);
+            left.Kill();
+        }
+        catch (Exception gone) when (gone is ArgumentException or InvalidOperationException)
+        {
+            // It ended meanwhile.
+        }
     }
 
     /// <summary>A port of the loopback that was free a moment ago, for programs that must know theirs beforehand.</summary>

@@ -44,15 +44,18 @@ internal static class Living
     /// How many descriptors a process has open; another's can be counted by root alone while it is not dumpable. Not counted are those by which a supervisor
     /// has its own output written, which begins with the first line that there is, and libraries, which .NET opens when it first needs them.
     /// </summary>
-    public static int DescriptorCount(int pid) =>
-        Directory.GetFileSystemEntries($"/proc/{pid}/fd").Count(f => !IsLinkTo(f, ".dll")) - (DescriptorsOfAWriter * Pidfds(pid).Count(IsWriter));
+    public static int DescriptorCount(int pid)
+    {
+        // Looked at once: a writer that is made between two looks would be counted in one of them alone.
+        string[] all = Directory.GetFileSystemEntries($"/proc/{pid}/fd");
+        return all.Count(f => !IsLinkTo(f, ".dll")) - (DescriptorsOfAWriter * Pidfds(all).Count(IsWriter));
+    }
 
     /// <summary>How many descriptors of processes a process has open, writers of its output aside.</summary>
-    public static int PidfdCount(int pid) => Pidfds(pid).Count(of => !IsWriter(of));
+    public static int PidfdCount(int pid) => Pidfds(Directory.GetFileSystemEntries($"/proc/{pid}/fd")).Count(of => !IsWriter(of));
 
-    private static List<string> Pidfds(int pid) =>
-        [.. Directory.GetFiles($"/proc/{pid}/fd").Where(f => IsLinkTo(f, "pidfd"))
-            .Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+    private static List<string> Pidfds(string[] descriptors) =>
+        [.. descriptors.Where(f => IsLinkTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line

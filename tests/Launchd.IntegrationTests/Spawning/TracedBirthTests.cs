@@ -71,7 +71,7 @@ public sealed class TracedBirthTests
         Happening failed = await supervisor.Event("exec-failed", "app", nth: 2);
 
         Assert.Equal((stage, errno), (failed.Text("stage"), failed.Number("errno")));
-        Assert.Equal(before, Living.DescriptorCount(pid));
+        await control.DescriptorsAtMost(pid, before);
         Assert.Empty(Living.ZombiesOf(pid));
         Living.Signal(pid, Living.SIGTERM);
         Assert.Equal(0, await supervisor.Ended());
