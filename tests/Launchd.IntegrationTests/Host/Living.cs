@@ -48,14 +48,14 @@ internal static class Living
     {
         // Looked at once: a writer that is made between two looks would be counted in one of them alone.
         string[] all = Directory.GetFileSystemEntries($"/proc/{pid}/fd");
-        return all.Count(f => !IsLinkTo(f, ".dll")) - (DescriptorsOfAWriter * Pidfds(all).Count(IsWriter));
+        return all.Count(f => !DescriptorLinks.IsLibrary(f)) - (DescriptorsOfAWriter * Pidfds(all).Count(IsWriter));
     }
 
     /// <summary>How many descriptors of processes a process has open, writers of its output aside.</summary>
     public static int PidfdCount(int pid) => Pidfds(Directory.GetFileSystemEntries($"/proc/{pid}/fd")).Count(of => !IsWriter(of));
 
     private static List<string> Pidfds(string[] descriptors) =>
-        [.. descriptors.Where(f => IsLinkTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+        [.. descriptors.Where(f => DescriptorLinks.IsTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line
@@ -72,18 +72,6 @@ internal static class Living
         catch (IOException)
         {
             return ""; // closed, or ended, meanwhile
-        }
-    }
-
-    private static bool IsLinkTo(string descriptor, string what)
-    {
-        try
-        {
-            return new FileInfo(descriptor).LinkTarget?.Contains(what, StringComparison.Ordinal) == true;
-        }
-        catch (IOException)
-        {
-            return false; // closed meanwhile
         }
     }
 
