@@ -26,12 +26,12 @@ internal sealed partial class InstanceTable
         Provision provision = _descriptors.Provisions[spawn.Definition];
         RunningInstance instance = new(spawn.Instance, spawn.Slot, spawn.Generation, provision);
         AcceptedConnection? connection = connectionTaken;
-        // What was given to others may have been spoilt by them: looked at before it is handed out again.
-        if (connection is null)
-            _guard.Check(provision, spawn.Slot);
         BirthOrder? order = null;
         try
         {
+            // What was given to others may have been spoilt by them: looked at before it is handed out again.
+            if (connection is null)
+                _guard.Check(provision, spawn.Slot);
             order = _launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
                 birth => Born(instance, birth, Refused), Clean, out Failure.SpawnFailed? refusal);
             if (order is null)
