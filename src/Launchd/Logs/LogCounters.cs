@@ -11,7 +11,7 @@ internal sealed class LogCounters
     private long _fileLostLines;
     private long _followerLostLines;
     private long _faults;
-    private long _polled;
+    private long _askings;
     private long _passedOver;
     private long _turns;
 
@@ -39,8 +39,8 @@ internal sealed class LogCounters
 
     public void CountFollowerLoss(long lines) => Volatile.Write(ref _followerLostLines, _followerLostLines + lines);
 
-    /// <summary>Pipes that the kernel did not watch, and that are asked in intervals.</summary>
-    public long Polled => Volatile.Read(ref _polled);
+    /// <summary>How often it began that the kernel did not watch pipes, so that they are asked in intervals.</summary>
+    public long Askings => Volatile.Read(ref _askings);
 
     /// <summary>How often a pipe was passed over because its lock was held.</summary>
     public long PassedOver => Volatile.Read(ref _passedOver);
@@ -48,7 +48,7 @@ internal sealed class LogCounters
     // From the pump and from lanes.
     public void CountFault() => Interlocked.Increment(ref _faults);
 
-    public void CountPolled() => Interlocked.Increment(ref _polled);
+    public void CountAsking() => Interlocked.Increment(ref _askings);
 
     public void CountPassedOver() => Interlocked.Increment(ref _passedOver);
 
@@ -82,7 +82,7 @@ internal sealed class LogCounters
         ["log_file_lines_lost"] = FileLostLines,
         ["follower_lines_lost"] = FollowerLostLines,
         ["log_pump_faults"] = Faults,
-        ["log_pipes_not_watched"] = Polled,
+        ["log_pipes_not_watched"] = Askings,
         ["log_pipes_passed_over"] = PassedOver,
     }.Where(c => c.Value > 0);
 }

@@ -28,9 +28,6 @@ internal abstract class PumpInput : ILineSink
 
     public virtual string Stream => "own";
 
-    /// <summary>epoll would not watch it (no memory for it): read it in regular intervals.</summary>
-    public bool IsPolled { get; set; }
-
     /// <summary>Another thread reads it at present, or hangs in that: the pump must not touch the descriptor.</summary>
     public bool IsAway { get; set; }
 

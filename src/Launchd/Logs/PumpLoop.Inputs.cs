@@ -13,7 +13,6 @@ internal sealed partial class PumpLoop
     private byte[] _buffer = new byte[BufferBytes];
     private ulong _nextId = FirstInputId;
     private int _width;
-    private int _polledCount;
     private long _nextTail = long.MaxValue;
 
     public void AddService(OutputSource source, FileDescriptor readEndTaken)
@@ -106,22 +105,6 @@ internal sealed partial class PumpLoop
         else
             ReadContained(input, Math.Clamp(TurnBytes / Math.Max(1, _loop.ReadyCount), SmallestShareBytes, BufferBytes));
         WriteOutLarge();
-    }
-
-    private void ReadPolled()
-    {
-        foreach (PumpInput input in _inputs.Values.Where(v => v.IsPolled).ToArray())
-        {
-            if (TryWatch(input) == Errno.None)
-            {
-                input.IsPolled = false;
-                _polledCount--;
-            }
-            else
-            {
-                Ready(input);
-            }
-        }
     }
 
     private void ReadContained(PumpInput input, int mostBytes)
@@ -252,30 +235,18 @@ internal sealed partial class PumpLoop
         }
         if (input.Service is { } service && _hungServices.Contains(service))
             LeaveToLanes(input);
-        error = WatchAgain(input);
-        if (error == Errno.None)
-            return;
-        _counters.CountPolled();
-        if (error != Errno.EPERM)
-            Notice(new PumpNotice.SourceNotWatched(input.Label, input.Stream, error));
+        WatchAgain(input);
     }
 
-    private Errno WatchAgain(PumpInput input)
+    private void WatchAgain(PumpInput input)
     {
-        Errno error = TryWatch(input);
+        Errno error = _loop.Watch(
+            input.ReadEnd, input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once, priority: 1, _ => Ready(input));
         if (error == Errno.EEXIST)
-        {
             Await(input);
-            return Errno.None;
-        }
-        // epoll_ctl(2): out of memory, or of the user's watches. The output still comes, a little later.
-        input.IsPolled = error != Errno.None;
-        _polledCount += input.IsPolled ? 1 : 0;
-        return error;
+        else if (error != Errno.None)
+            Abandon(input, $"epoll_ctl: {error.Text}");
     }
-
-    private Errno TryWatch(PumpInput input) => _loop.Watch(
-        input.ReadEnd, input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once, priority: 1, _ => Ready(input));
 
     private void End(PumpInput input)
     {
@@ -319,16 +290,9 @@ internal sealed partial class PumpLoop
             Post(() => ended(source.InstanceId, source.Stream));
     }
 
-    /// <summary>Waits for it no more, by whichever way.</summary>
-    private void Forget(PumpInput input)
-    {
-        if (input.IsPolled)
-            _polledCount--;
-        else
-            // Closing is not enough: another process (the keeper) may hold the description, which would go on reporting, epoll(7).
-            _loop.Unwatch(input.ReadEnd);
-        input.IsPolled = false;
-    }
+
+    /// <summary>Waits for it no more. Closing is not enough: another process may hold the description, which would go on reporting, epoll(7).</summary>
+    private void Forget(PumpInput input) => _loop.Unwatch(input.ReadEnd);
 
     private List<PumpInput> InputsOf(long instanceId) => [.. _inputs.Values.Where(i => i.InstanceId == instanceId)];
 }

@@ -37,7 +37,7 @@ internal sealed partial class PumpLoop
     private void LeaveToLanes(PumpInput input)
     {
         input.Reader = new InputReader(input, (buffer, count, error) => Enqueue(() => Return(input, buffer, count, error)));
-        if (!input.IsAway && !input.IsPolled)
+        if (!input.IsAway)
             Await(input);
     }
 
@@ -77,7 +77,7 @@ internal sealed partial class PumpLoop
             End(input);
         else if (input.LastReads-- > 0)
             ReadOnLane(input);
-        else if (!input.IsPolled)
+        else
             WatchAgain(input);
     }
 

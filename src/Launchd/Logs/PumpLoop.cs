@@ -72,6 +72,11 @@ internal sealed partial class PumpLoop : IDisposable
         _displayLanes = new Lanes("log display", MostDisplayLanes, Fault);
         _readers = new Lanes("log pipes", MostReaders, Fault);
         Sinks = new LineSinks(options, counters, this, QueueOf(options.Display));
+        _loop.OnAsking = refused =>
+        {
+            _counters.CountAsking();
+            Notice(new PumpNotice.SourcesAreAsked(refused));
+        };
         Errno refused = _loop.Watch(_wake, IoReadiness.Readable, priority: 0, _ => TakeRequests());
         if (refused != Errno.None)
             throw new SystemCallException("epoll_ctl", "the log pump", refused);
@@ -277,7 +282,7 @@ internal sealed partial class PumpLoop : IDisposable
     {
         foreach (PumpInput input in _inputs.Values)
         {
-            if (input is { Reader: not null, IsAway: false, IsPolled: false })
+            if (input is { Reader: not null, IsAway: false })
                 Await(input);
         }
         CarryOutRequests();
@@ -289,8 +294,6 @@ internal sealed partial class PumpLoop : IDisposable
         _counters.CountTurn();
         if (_ended)
             return;
-        if (_polledCount > 0)
-            ReadPolled();
         if (_nextTail != long.MaxValue)
             FlushRestingTails();
         if (_paused.Count > 0)
@@ -306,7 +309,7 @@ internal sealed partial class PumpLoop : IDisposable
     {
         long timeout = _nextTail == long.MaxValue ? -1 : Math.Clamp(_nextTail - Environment.TickCount64, 0, int.MaxValue);
         bool lanesWait = _readers.HasWaiting || _displayLanes.HasWaiting || Sinks.FileLanes.HasWaiting;
-        bool polls = lanesWait || _ending is not null || _polledCount > 0 || _paused.Count > 0;
+        bool polls = lanesWait || _ending is not null || _paused.Count > 0;
         return polls && (timeout < 0 || timeout > PollMilliseconds) ? PollMilliseconds : timeout;
     }
 

@@ -1,4 +1,5 @@
 using Launchd.Client;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Logs;
 
@@ -57,11 +58,10 @@ internal abstract record PumpNotice
         public override string ToString() => $"writing to {Label} takes long: its lines wait, and are lost if there are too many";
     }
 
-    /// <summary>The kernel does not tell when there is something to read.</summary>
-    internal sealed record SourceNotWatched(string Label, string Stream, Errno Error) : PumpNotice
+    /// <summary>The kernel does not tell when there is something to read from some pipes of programs.</summary>
+    internal sealed record SourcesAreAsked(Errno Error) : PumpNotice
     {
-        public override string ToString() => $"the kernel does not watch the {Stream} of '{Label}': {Error}"
-            + (Error == Errno.ENOSPC ? " (fs.epoll.max_user_watches)" : "") + "; it is asked ten times a second instead";
+        public override string ToString() => "output of programs: " + EventLoop.DescribeAsking(Error);
     }
 
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
@@ -158,8 +157,7 @@ public sealed class SurvivalTests
         if (System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture != System.Runtime.InteropServices.Architecture.X64)
             return;
         using TemporaryDirectory directory = new();
-        File.WriteAllBytes(directory["filter"], Filter(call));
-        string[] around = ["/bin/sh", "-c", $"exec bwrap --dev-bind / / --cap-add ALL --seccomp 9 -- \"$@\" 9<{directory["filter"]}", "sh"];
+        string[] around = CallFilter.Refusing(call).Around(directory);
         // Nobody tells of the end of an orphan that goes to another process.
         string beside = name == "subreaper" ? "" : "sleep 2147483646 & ";
         await using Supervisor supervisor = Supervisor.StartTextBy(
@@ -235,22 +233,4 @@ public sealed class SurvivalTests
 
     private static long Counter(JsonElement status, string name) =>
         status.GetProperty("supervisor").GetProperty("counters").TryGetProperty(name, out JsonElement count) ? count.GetInt64() : 0;
-
-    /// <summary>A program for seccomp(2) that answers one call with EPERM and lets all others pass.</summary>
-    private static byte[] Filter(int call)
-    {
-        const ushort load = 0x20, jumpIfEqual = 0x15, answer = 0x06;
-        const uint allow = 0x7fff0000, refuse = 0x00050001;
-        using MemoryStream program = new();
-        using BinaryWriter writer = new(program, Encoding.ASCII);
-        foreach ((ushort code, byte yes, byte no, uint operand) in ((ushort, byte, byte, uint)[])[
-            (load, 0, 0, 0), (jumpIfEqual, 0, 1, (uint)call), (answer, 0, 0, refuse), (answer, 0, 0, allow)])
-        {
-            writer.Write(code);
-            writer.Write(yes);
-            writer.Write(no);
-            writer.Write(operand);
-        }
-        return program.ToArray();
-    }
 }

@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
-using Launchd.Host.Reporting;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Loop;
 using Launchd.Model;
@@ -13,7 +12,7 @@ namespace Launchd.Host.Channel;
 /// The descriptors that programs have sent, by the numbers by which the core knows them: those that came a moment ago, and those in the stores of services.
 /// Owns them.
 /// </summary>
-internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed events, Counters counters) : IDisposable
+internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed events) : IDisposable
 {
     private const int PriorityOfHangUps = LoopPriority.Listener;
 
@@ -71,11 +70,9 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
         // A file never hangs up, and one of a user-space file system may not answer when it is asked.
         if (DescriptorFacts.Of(descriptor).IsFile)
             return;
-        Errno refused = loop.Watch(
+        // EPERM: what never hangs up (epoll_ctl(2)), and is kept until it is taken out.
+        _ = loop.Watch(
             descriptor, IoReadiness.None, PriorityOfHangUps, _ => events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
-        // EPERM: what never hangs up (epoll_ctl(2)). Without any other watch it is kept until it is taken out.
-        if (refused != Errno.None && refused != Errno.EPERM)
-            counters.Count("watches-refused");
     }
 
     public void Close(DescriptorId id)

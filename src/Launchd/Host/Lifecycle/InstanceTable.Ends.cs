@@ -1,4 +1,3 @@
-using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Loop;
@@ -159,10 +158,8 @@ internal sealed partial class InstanceTable
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
             return;
         instance.IsEndWatched = true;
-        Errno refused = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
-        // It was named by the program, and is watched for that.
-        if (refused != Errno.None && refused != Errno.EEXIST)
-            _counters.Count("watches-refused");
+        // EEXIST: it was named by the program, and is watched for that.
+        _ = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
     }
 
     private void KilledMainEnded(RunningInstance instance, PidFd process)

@@ -16,7 +16,7 @@ namespace Launchd.Host.Listeners;
 internal sealed class ListenerUse : IDisposable
 {
     private readonly EventLoop _outer;
-    private readonly EventLoop _watches = new();
+    private readonly EventLoop _watches = new(isNested: true);
 
     // Which of a service's listeners could be watched; the descriptors are borrowed from the table of descriptors.
     private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];

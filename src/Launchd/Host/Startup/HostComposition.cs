@@ -62,12 +62,17 @@ internal sealed class HostComposition : IDisposable
         StoppedIntakes stopped = new();
         Events = new EventFeed();
         loop.OnDefect = mailbox.OnDefect = delays.OnDefect = defect => defects.Report("handlers-failed", defect);
+        loop.OnAsking = refused =>
+        {
+            counters.Count("watches-refused");
+            SupervisorLog.Hindered(logger, EventLoop.DescribeAsking(refused));
+        };
         Core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
 
         // Listeners and descriptors.
         _guard = new ListenerGuard(loop, descriptors, stopped, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
-        _kept = new KeptDescriptors(Core, loop, Events, counters);
+        _kept = new KeptDescriptors(Core, loop, Events);
         Listeners = new ServiceListeners(Core, descriptors.Provisions, _guard, _use, lanes, mailbox, Events, counters);
         _connections = new ListenerConnections(Listeners, lanes, Events, counters);
         _retired = new RetiredListeners(descriptors, instances, stopped, _guard, Listeners, lanes, mailbox, logger);

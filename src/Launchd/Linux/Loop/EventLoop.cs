@@ -25,10 +25,15 @@ internal enum IoReadiness
 /// <summary>
 /// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are
 /// called in the order of their priority within one wake-up, lowest first; one whose descriptor was unwatched meanwhile is not called.
+/// A descriptor that the kernel does not take, because memory or the user's watches are used up, is asked by poll(2) ten times a second until it does.
 /// </summary>
 internal sealed unsafe class EventLoop : IDisposable
 {
     private const int BatchCount = 64;
+
+    /// <summary>Of a batch, what is left to descriptors that are asked.</summary>
+    private const int AskedShareCount = 16;
+    private const long AskingNanoseconds = 100_000_000;
 
     /// <summary>A handler that has thrown so often in a row rests before it is called again.</summary>
     private const int MostFailures = 3;
@@ -46,17 +51,44 @@ internal sealed unsafe class EventLoop : IDisposable
     private Registration?[] _watches = new Registration?[64];
     private readonly List<Registration> _resting = [];
 
+    /// <summary>The kernel did not take them: asked in this order, and whoever had its turn goes to the end.</summary>
+    private readonly List<Registration> _asked = [];
+    private Libc.Pump.poll_entry[] _questions = [];
+    private long _askedAt;
+    private Errno _refusal;
+    private readonly bool _isNested;
+
     /// <summary>
     /// Told what a handler threw. That costs the descriptor its turn and, if it goes on, a rest of a second each time, so that one who always fails does not
     /// keep the loop busy; it is never forgotten. Null: it is thrown on.
     /// </summary>
     public Action<Exception>? OnDefect { get; set; }
 
-    public EventLoop()
+    /// <summary>Told why the kernel does not take a descriptor, which is asked instead: once, and again when all that were asked have been taken.</summary>
+    public Action<Errno>? OnAsking
     {
+        get;
+        set
+        {
+            field = value;
+            if (_asked.Count > 0)
+                value?.Invoke(_refusal);
+        }
+    }
+
+    /// <param name="isNested">Waited for by another loop (<see cref="Descriptor"/>), so that it cannot ask: what the kernel does not take is refused.</param>
+    public EventLoop(bool isNested = false)
+    {
+        _isNested = isNested;
         int number = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
         _epoll = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("epoll_create1", "the event loop", Errno.Last);
     }
+
+    /// <summary>For people: what it means that descriptors are asked.</summary>
+    /// <param name="refused">As <see cref="OnAsking"/> is told.</param>
+    public static string DescribeAsking(Errno refused) =>
+        $"the kernel watches no further descriptor: {refused}{(refused == Errno.ENOSPC ? ": raise fs.epoll.max_user_watches" : "")}; "
+        + "what it does not watch is asked ten times a second";
 
     /// <summary>How often it has waited: the number of the turn that is under way.</summary>
     public long TurnCount { get; private set; }
@@ -72,15 +104,27 @@ internal sealed unsafe class EventLoop : IDisposable
     /// <param name="what">What to wait for; <see cref="IoReadiness.None"/> tells of hang-ups only.</param>
     /// <param name="priority">Lower ones are handled first within one wake-up.</param>
     /// <param name="handler">Gets what the descriptor is ready for.</param>
-    /// <returns>EPERM for regular files, which are always ready and cannot be watched; ENOSPC over fs.epoll.max_user_watches.</returns>
+    /// <returns>EPERM for regular files, which are always ready and cannot be watched; EEXIST if it is watched. Of a nested loop also ENOSPC over
+    /// fs.epoll.max_user_watches, and ENOMEM.</returns>
     public Errno Watch(FileDescriptor descriptor, IoReadiness what, int priority, Action<IoReadiness> handler)
     {
         int number = descriptor.Number;
-        if (Control(Libc.EPOLL_CTL_ADD, number, what) is { Value: not 0 } refused)
+        if (number >= 0 && number < _watches.Length && _watches[number] is { IsAsked: true })
+            return Errno.EEXIST;
+        Errno refused = Control(Libc.EPOLL_CTL_ADD, number, what);
+        bool isAsked = !_isNested && (refused == Errno.ENOSPC || refused == Errno.ENOMEM);
+        if (refused != Errno.None && !isAsked)
             return refused;
         if (number >= _watches.Length)
             Array.Resize(ref _watches, Math.Max(number + 1, _watches.Length * 2));
-        _watches[number] = new Registration(number, priority, handler) { What = what };
+        Registration watch = new(number, priority, handler) { What = what, IsAsked = isAsked };
+        _watches[number] = watch;
+        if (!isAsked)
+            return Errno.None;
+        _asked.Add(watch);
+        _refusal = refused;
+        if (_asked.Count == 1)
+            OnAsking?.Invoke(refused);
         return Errno.None;
     }
 
@@ -89,8 +133,11 @@ internal sealed unsafe class EventLoop : IDisposable
     {
         int number = descriptor.Number;
         if (number >= 0 && number < _watches.Length && _watches[number] is { } watch)
+        {
             watch.What = what;
-        // A resting one is not in the set: ENOENT, and it comes back with what was written down.
+            watch.IsSpent = false;
+        }
+        // One that rests or is asked is not in the set: ENOENT, and it comes there with what was written down.
         Control(Libc.EPOLL_CTL_MOD, number, what);
     }
 
@@ -100,7 +147,10 @@ internal sealed unsafe class EventLoop : IDisposable
         int number = descriptor.Number;
         if (number < 0 || number >= _watches.Length || _watches[number] is not { } watch)
             return;
-        Control(Libc.EPOLL_CTL_DEL, number, IoReadiness.None);
+        if (watch.IsAsked)
+            _asked.Remove(watch);
+        else
+            Control(Libc.EPOLL_CTL_DEL, number, IoReadiness.None);
         watch.IsOver = true;
         _watches[number] = null;
     }
@@ -112,11 +162,13 @@ internal sealed unsafe class EventLoop : IDisposable
     {
         if (_resting.Count > 0)
             timeout = EndRests(timeout);
+        if (_asked.Count > 0)
+            timeout = Sooner(timeout, Math.Max(0, _askedAt + AskingNanoseconds - Clock.MonotonicNanoseconds));
         TurnCount++;
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
         fixed (byte* buffer = _buffer)
-            ready = Libc.epoll_wait(_epoll.Number, buffer, BatchCount, milliseconds);
+            ready = Libc.epoll_wait(_epoll.Number, buffer, _asked.Count > 0 ? BatchCount - AskedShareCount : BatchCount, milliseconds);
         if (ready < 0)
         {
             if (Errno.Last == Errno.EINTR)
@@ -131,6 +183,8 @@ internal sealed unsafe class EventLoop : IDisposable
             if (_watches[number] is { } watch)
                 _batch[count++] = (watch, ReadinessOf(MemoryMarshal.Read<uint>(entry)));
         }
+        if (_asked.Count > 0)
+            count = Ask(count);
         ReadyCount = count;
         Dispatch(count);
         return count > 0;
@@ -175,7 +229,11 @@ internal sealed unsafe class EventLoop : IDisposable
 
     private void Rest(Registration watch)
     {
-        Control(Libc.EPOLL_CTL_DEL, watch.Number, IoReadiness.None);
+        if (watch.IsAsked)
+            _asked.Remove(watch);
+        else
+            Control(Libc.EPOLL_CTL_DEL, watch.Number, IoReadiness.None);
+        watch.IsAsked = false;
         watch.RestsUntil = Clock.MonotonicNanoseconds + RestNanoseconds;
         _resting.Add(watch);
     }
@@ -191,17 +249,63 @@ internal sealed unsafe class EventLoop : IDisposable
             if (watch.IsOver || (left <= 0 && Control(Libc.EPOLL_CTL_ADD, watch.Number, watch.What) == Errno.None))
                 _resting.RemoveAt(i);
             else
-                timeout = Math.Min(timeout < 0 ? long.MaxValue : timeout, left > 0 ? left : RestNanoseconds);
+                timeout = Sooner(timeout, left > 0 ? left : RestNanoseconds);
         }
         return timeout;
     }
 
+    private static long Sooner(long timeout, long other) => timeout < 0 ? other : Math.Min(timeout, other);
+
+    /// <summary>Has the kernel take what it did not take before, as far as it does, and asks the rest. Returns how many of the batch are ready.</summary>
+    private int Ask(int count)
+    {
+        long now = Clock.MonotonicNanoseconds;
+        if (now - _askedAt < AskingNanoseconds)
+            return count;
+        _askedAt = now;
+        // One that was told once is taken when it is waited for anew.
+        while (_asked.Find(w => !w.IsSpent) is { } first && Control(Libc.EPOLL_CTL_ADD, first.Number, first.What) == Errno.None)
+        {
+            first.IsAsked = false;
+            _asked.Remove(first);
+        }
+        if (_questions.Length < _asked.Count)
+            _questions = new Libc.Pump.poll_entry[_asked.Count * 2];
+        for (int i = 0; i < _asked.Count; i++)
+        {
+            // poll(2): a negative number is passed over. The bits are those of epoll.
+            _questions[i] = new Libc.Pump.poll_entry
+            {
+                fd = _asked[i].IsSpent ? -1 : _asked[i].Number,
+                events = (short)(EventsOf(_asked[i].What) & ~Libc.EPOLLONESHOT),
+            };
+        }
+        if (_asked.Count == 0 || Libc.Pump.poll(ref _questions[0], (nuint)_asked.Count, 0) <= 0)
+            return count;
+        List<Registration> told = [];
+        for (int i = 0; i < _asked.Count && count < BatchCount; i++)
+        {
+            if (_questions[i].revents == 0)
+                continue;
+            Registration watch = _asked[i];
+            watch.IsSpent = watch.What.HasFlag(IoReadiness.Once);
+            told.Add(watch);
+            _batch[count++] = (watch, ReadinessOf((uint)_questions[i].revents));
+        }
+        _ = _asked.RemoveAll(told.Contains);
+        _asked.AddRange(told);
+        return count;
+    }
+
+    private static uint EventsOf(IoReadiness what) =>
+        (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0)
+        | (what.HasFlag(IoReadiness.HalfHungUp) ? Libc.EPOLLRDHUP : 0)
+        | (what.HasFlag(IoReadiness.Once) ? Libc.EPOLLONESHOT : 0);
+
     private Errno Control(int operation, int number, IoReadiness what)
     {
         byte* entry = stackalloc byte[16];
-        *(uint*)entry = (what.HasFlag(IoReadiness.Readable) ? Libc.EPOLLIN : 0) | (what.HasFlag(IoReadiness.Writable) ? Libc.EPOLLOUT : 0)
-            | (what.HasFlag(IoReadiness.HalfHungUp) ? Libc.EPOLLRDHUP : 0)
-            | (what.HasFlag(IoReadiness.Once) ? Libc.EPOLLONESHOT : 0);
+        *(uint*)entry = EventsOf(what);
         *(ulong*)(entry + DataOffset) = (uint)number;
         return Libc.epoll_ctl(_epoll.Number, operation, number, entry) == 0 ? Errno.None : Errno.Last;
     }
@@ -218,6 +322,12 @@ internal sealed unsafe class EventLoop : IDisposable
         public Action<IoReadiness> Handler => handler;
         public bool IsOver { get; set; }
         public IoReadiness What { get; set; }
+
+        /// <summary>The kernel does not take it.</summary>
+        public bool IsAsked { get; set; }
+
+        /// <summary>While it is asked: it was to be told once, and was.</summary>
+        public bool IsSpent { get; set; }
 
         /// <summary>In a row.</summary>
         public int Failures { get; set; }
