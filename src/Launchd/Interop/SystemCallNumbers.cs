@@ -43,5 +43,6 @@ internal static class SystemCallNumbers
     public static readonly int epoll_ctl = IsX64 ? 233 : 21;
     public static readonly int getdents64 = IsX64 ? 217 : 61;
     public static readonly int getrandom = IsX64 ? 318 : 278;
+    public static readonly int futex = IsX64 ? 202 : 98;
     public static readonly int execve = IsX64 ? 59 : 221;
 }

@@ -28,18 +28,24 @@ internal sealed class Births : IDisposable
     /// <summary>A birth takes a millisecond. One that is not over by then may be waiting for a file system, and no thread is spared for its sake.</summary>
     private static readonly TimeSpan Suspicion = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>How long a birth waits for a former one of its service that hangs: long enough that a service that is restarted at once does not burn a
+    /// processor.</summary>
+    private static readonly TimeSpan PatienceBehind = TimeSpan.FromSeconds(1);
+
     private readonly Mailbox _mailbox;
     private readonly Delays _delays;
     private readonly Stack<Spawner> _spawners = [];
     private readonly Spawner _first;
     private readonly List<BirthOrder> _underWay = [];
 
-    // Shared with the threads, under its own lock.
-    private readonly Queue<BirthOrder> _waiting = [];
-    private readonly List<Queue<Action>> _errands = [];
+    private readonly List<BirthOrder> _behind = [];
     private readonly int _leastThreads;
-    private int _threads, _idle;
     private bool _isLooking;
+
+    // Shared with the threads, under the queue's own lock.
+    private readonly Queue<BirthOrder> _waiting = [];
+    private readonly List<Seat> _seats = [];
+    private readonly Stack<Seat> _idle = [];
 
     /// <param name="mailbox">Where threads leave what became of births.</param>
     /// <param name="delays">Of the loop.</param>
@@ -72,29 +78,12 @@ internal sealed class Births : IDisposable
     /// <summary>Begins a birth; <see cref="BirthOrder.Tell"/> follows later, never within this call.</summary>
     public void Begin(BirthOrder order)
     {
-        if (Hanging(order.Service) is { } hangs)
-        {
-            // Whatever it hangs in would have this one as well, and a thread with it.
-            _mailbox.Post(() => Refuse(order, $"what it waited for before has not come yet: {hangs.WaitsFor}"));
-            return;
-        }
         _underWay.Add(order);
-        bool isIdle;
-        lock (_waiting)
-        {
-            _waiting.Enqueue(order);
-            isIdle = _waiting.Count <= _idle;
-            if (isIdle)
-                Monitor.Pulse(_waiting);
-        }
-        if (!isIdle && _threads < _leastThreads && !TryStartThread() && _threads == 0)
-        {
-            lock (_waiting)
-                _waiting.Clear();
-            _underWay.Remove(order);
-            _mailbox.Post(() => Refuse(order, Worker.Refusal, isShortage: true));
-            return;
-        }
+        // Whatever the other hangs in would have this one as well, and a thread with it.
+        if (Hanging(order.Service) is not null)
+            _behind.Add(order);
+        else
+            Give(order);
         LookLater();
     }
 
@@ -141,7 +130,8 @@ internal sealed class Births : IDisposable
     {
         if (order.IsGivenUp || !_underWay.Contains(order))
             return;
-        order.GiveUp(new Failure.SpawnFailed("birth", Errno.ETIMEDOUT.Value, $"cannot start {order.Service}: {why}") { IsShortage = isShortage });
+        Errno errno = isShortage ? Errno.EAGAIN : Errno.ETIMEDOUT;
+        order.GiveUp(new Failure.SpawnFailed("birth", errno.Value, $"cannot start {order.Service}: {why}") { IsShortage = isShortage });
         Interlocked.MemoryBarrier();
         Kill(order);
         bool isLeft = TryWithdraw(order);
@@ -161,12 +151,21 @@ internal sealed class Births : IDisposable
     {
         lock (_waiting)
         {
-            if (!_waiting.Contains(order))
+            if (_seats.Find(s => s.Given == order) is { } seat)
+            {
+                seat.Given = null;
+            }
+            else if (_waiting.Contains(order))
+            {
+                BirthOrder[] others = [.. _waiting.Where(o => o != order)];
+                _waiting.Clear();
+                foreach (BirthOrder other in others)
+                    _waiting.Enqueue(other);
+            }
+            else if (!_behind.Remove(order))
+            {
                 return false;
-            BirthOrder[] others = [.. _waiting.Where(o => o != order)];
-            _waiting.Clear();
-            foreach (BirthOrder other in others)
-                _waiting.Enqueue(other);
+            }
         }
         _underWay.Remove(order);
         return true;
@@ -196,59 +195,89 @@ internal sealed class Births : IDisposable
 
     private BirthOrder? Hanging(ServiceName service) => _underWay.Find(o => o.IsGivenUp && o.Service == service);
 
-    private static void Refuse(BirthOrder order, string why, bool isShortage = false)
+    /// <summary>Has the thread that was busy last carry it out, whose memory is in the processor's caches; else the first that will be free.</summary>
+    private void Give(BirthOrder order)
     {
-        order.GiveUp(new Failure.SpawnFailed("birth", Errno.EAGAIN.Value, $"cannot start {order.Service}: {why}") { IsShortage = isShortage });
-        order.Tell();
-        order.Dispose();
+        Seat? seat;
+        lock (_waiting)
+        {
+            if (_idle.TryPop(out seat))
+            {
+                seat.IsIdle = false;
+                seat.Given = order;
+            }
+            else
+            {
+                _waiting.Enqueue(order);
+            }
+        }
+        seat?.Parking.Wake();
+        if (seat is null && _seats.Count < _leastThreads && !TryStartThread() && _seats.Count == 0)
+            _mailbox.Post(() => Refuse(order));
+    }
+
+    private void Refuse(BirthOrder order)
+    {
+        if (order.TakenAt == 0)
+            GiveUp(order, Worker.Refusal, isShortage: true);
     }
 
     private void OnEachThread(Action errand)
     {
         lock (_waiting)
         {
-            foreach (Queue<Action> errands in _errands)
-                errands.Enqueue(errand);
-            Monitor.PulseAll(_waiting);
+            foreach (Seat seat in _seats)
+                seat.Errands.Enqueue(errand);
         }
+        foreach (Seat seat in _seats)
+            seat.Parking.Wake();
     }
 
     private bool TryStartThread()
     {
-        Queue<Action> errands = [];
-        Spawner? spawner = _spawners.TryPop(out Spawner? prepared) ? prepared : _first.Another(placeholderTaken: null);
-        if (Worker.TryStart("births", StackBytes, () => Serve(spawner, errands)) is null)
+        Seat seat = new(_spawners.TryPop(out Spawner? prepared) ? prepared : _first.Another(placeholderTaken: null));
+        if (Worker.TryStart("births", StackBytes, () => Serve(seat)) is null)
         {
-            _spawners.Push(spawner);
+            _spawners.Push(seat.Spawner);
             return false;
         }
-        _threads++;
         lock (_waiting)
-            _errands.Add(errands);
+            _seats.Add(seat);
         return true;
     }
 
-    private void Serve(Spawner spawner, Queue<Action> errands)
+    private void Serve(Seat seat)
     {
         ChildList.AddParent();
         while (true)
         {
-            BirthOrder? order = null;
-            Action? errand;
-            lock (_waiting)
-            {
-                _idle++;
-                while (!errands.TryDequeue(out errand) && !_waiting.TryDequeue(out order))
-                    Monitor.Wait(_waiting);
-                _idle--;
-            }
+            if (!TryTake(seat, out BirthOrder? order, out Action? errand))
+                seat.Parking.Sleep();
             errand?.Invoke();
             if (order is null)
                 continue;
             order.TakenAt = Clock.MonotonicNanoseconds;
             if (!order.IsGivenUp)
-                order.CarryOut(spawner);
+                order.CarryOut(seat.Spawner);
             _mailbox.Post(() => Complete(order));
+        }
+    }
+
+    private bool TryTake(Seat seat, out BirthOrder? order, out Action? errand)
+    {
+        lock (_waiting)
+        {
+            order = null;
+            if (seat.Errands.TryDequeue(out errand))
+                return true;
+            order = seat.Given;
+            seat.Given = null;
+            if (order is not null || _waiting.TryDequeue(out order))
+                return true;
+            if (!seat.IsIdle)
+                _idle.Push(seat);
+            seat.IsIdle = true;
+            return false;
         }
     }
 
@@ -298,10 +327,23 @@ internal sealed class Births : IDisposable
         int slow = 0;
         foreach (BirthOrder order in _underWay.ToArray())
         {
+            TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick);
+            if (_behind.Contains(order))
+            {
+                if (Hanging(order.Service) is not { } hangs)
+                {
+                    _ = _behind.Remove(order);
+                    Give(order);
+                }
+                else if (waited >= (order.IsToEnd ? Suspicion : PatienceBehind))
+                {
+                    GiveUp(order, $"what it waited for before has not come yet: {hangs.WaitsFor}");
+                }
+                continue;
+            }
             if (order.TakenAt == 0)
             {
                 // All threads hang, and there can be no other.
-                TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick);
                 if (waited >= (order.IsToEnd ? Suspicion : Patience))
                     GiveUp(order, $"all threads for it have been hanging for {Spans.Show(waited)}", isShortage: true);
                 continue;
@@ -314,9 +356,21 @@ internal sealed class Births : IDisposable
         int waiting;
         lock (_waiting)
             waiting = _waiting.Count;
-        for (int spare = _threads - slow; waiting > 0 && spare < _leastThreads && _threads < MostThreads && TryStartThread(); spare++)
+        for (int spare = _seats.Count - slow; waiting > 0 && spare < _leastThreads && _seats.Count < MostThreads && TryStartThread(); spare++)
             waiting--;
         if (_underWay.Exists(o => !o.IsGivenUp))
             LookLater();
+    }
+
+    /// <summary>One of the threads. What it is given is shared, under the lock.</summary>
+    private sealed class Seat(Spawner spawner)
+    {
+        public Spawner Spawner => spawner;
+        public Parking Parking { get; } = new();
+
+        /// <summary>What only the thread itself can do, because it is the parent of the children that it gave birth to.</summary>
+        public Queue<Action> Errands { get; } = [];
+        public BirthOrder? Given { get; set; }
+        public bool IsIdle { get; set; }
     }
 }
