@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Launchd.Addresses;
 using Launchd.Model;
 using FileAccess = Launchd.Model.FileAccess;
 

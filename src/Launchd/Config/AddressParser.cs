@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 using System.Globalization;
 using System.Net;
 using System.Text;
-using Launchd.Model;
+using Launchd.Addresses;
 
 namespace Launchd.Config;
 
@@ -50,9 +50,9 @@ internal static class AddressParser
         return scheme switch
         {
             "tcp://" or "udp://" => ParseInternet(scheme, rest),
-            "unix:" => ParseUnix(UnixKind.Stream, rest, directory),
-            "unix-dgram:" => ParseUnix(UnixKind.Datagram, rest, directory),
-            "unix-seqpacket:" => ParseUnix(UnixKind.SeqPacket, rest, directory),
+            "unix:" => ParseUnix(UnixSocketKind.Stream, rest, directory),
+            "unix-dgram:" => ParseUnix(UnixSocketKind.Datagram, rest, directory),
+            "unix-seqpacket:" => ParseUnix(UnixSocketKind.SeqPacket, rest, directory),
             "vsock://" => ParseVsock(rest),
             "fifo:" => ParsePath(rest, directory, path => new ListenAddress.Fifo(path)),
             "netlink:" => ParseNetlink(rest),
@@ -129,7 +129,7 @@ internal static class AddressParser
             $"the host name '{host}' is not looked up", "write its address: a name could mean another one at the next start", DiagnosticCode.HostName);
     }
 
-    private static AddressResult ParseUnix(UnixKind kind, string rest, string directory)
+    private static AddressResult ParseUnix(UnixSocketKind kind, string rest, string directory)
     {
         if (!rest.StartsWith('@'))
             return ParsePath(rest, directory, path => new ListenAddress.Unix(kind, path, IsAbstract: false));

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Model;
 
 namespace Launchd.Config;

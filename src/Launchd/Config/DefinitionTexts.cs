@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
+using Launchd.Addresses;
 using Launchd.Model;
 
 namespace Launchd.Config;

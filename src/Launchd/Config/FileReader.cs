@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using FileAccess = Launchd.Model.FileAccess;
 using Launchd.Model;
 

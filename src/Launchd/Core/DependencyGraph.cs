@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Model;
 
 namespace Launchd.Core;

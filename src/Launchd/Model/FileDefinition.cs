@@ -1,3 +1,5 @@
+using Launchd.Addresses;
+
 namespace Launchd.Model;
 
 /// <summary>One <c>[files.NAME]</c> table: a descriptor opened before the services that get it. A closed family.</summary>

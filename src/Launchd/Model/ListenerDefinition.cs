@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 
 namespace Launchd.Model;
 
@@ -40,44 +41,6 @@ internal sealed record ListenerDefinition
     /// <summary>Most connections of one IP address or Unix uid; 0: no limit.</summary>
     public int MaxConnectionsPerSourceCount { get; init; }
 }
-
-/// <summary>What is set on a socket before or after bind. Null or false: as the kernel has it.</summary>
-internal sealed record SocketOptions
-{
-    public static readonly SocketOptions Default = new();
-
-    public bool? Ipv6Only { get; init; }
-    public bool FreeBind { get; init; }
-    public bool Transparent { get; init; }
-    public string? BindToDevice { get; init; }
-    public int? Mark { get; init; }
-    public int? Priority { get; init; }
-    public int? TypeOfService { get; init; }
-    public int? TimeToLive { get; init; }
-    public string? Congestion { get; init; }
-    public bool NoDelay { get; init; }
-    public KeepAlive? KeepAlive { get; init; }
-
-    /// <summary>TCP_DEFER_ACCEPT, whole seconds for the kernel (rounded up). Null: off.</summary>
-    public TimeSpan? DeferAccept { get; init; }
-
-    /// <summary>TCP_FASTOPEN: length of its queue. 0: off.</summary>
-    public int FastOpenCount { get; init; }
-    public long? ReceiveBufferBytes { get; init; }
-    public long? SendBufferBytes { get; init; }
-    public bool PassCredentials { get; init; }
-    public bool PassPidfd { get; init; }
-
-    /// <summary>False: peers cannot attach descriptors (SO_PASSRIGHTS, Linux 6.16).</summary>
-    public bool PassRights { get; init; } = true;
-
-    /// <summary>O_NONBLOCK of the open file description, which every holder shares: set once, never flipped. Off, as systemd has it,
-    /// because a program that was not written for it ends at its first accept (docs/adr/0007).</summary>
-    public bool NonBlocking { get; init; }
-}
-
-/// <summary>TCP keep-alive. Null: the kernel's value.</summary>
-internal sealed record KeepAlive(TimeSpan? Idle, TimeSpan? Interval, int? ProbeCount);
 
 /// <summary>At most <paramref name="Burst"/> of something within <paramref name="Interval"/>; a burst of 0 means no limit.</summary>
 internal sealed record RateLimit(int Burst, TimeSpan Interval)

@@ -1,11 +1,11 @@
 using Launchd.AcceptanceTests.Support;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Host.Loop;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -98,7 +98,7 @@ public sealed class DescriptorLooksTests : IDisposable
         List<FileDescriptor> listeners = [];
         for (int i = 0; i < 8; i++)
         {
-            ListenerEndpoint endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Stream, $"looks-{Environment.ProcessId}-{i}", IsAbstract: true);
+            ListenAddress endpoint = new ListenAddress.Unix(UnixSocketKind.Stream, $"looks-{Environment.ProcessId}-{i}", IsAbstract: true);
             ListenerRequest request = new() { Endpoints = [endpoint], BacklogCount = 3 + i };
             listeners.Add(ListenerOpener.Open(request).ValueOr(f => throw new InvalidOperationException(f.ToString())).Listeners[0].Descriptor);
         }

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
@@ -114,7 +115,7 @@ public sealed class ListenerKindTests
     [Fact]
     public async Task VsockIsOpened_OrRefusedInWords()
     {
-        OpenResult<OpenedListeners> tried = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenerEndpoint.Vsock(null, uint.MaxValue)] });
+        OpenResult<OpenedListeners> tried = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenAddress.Vsock(null, uint.MaxValue)] });
         if (tried.Failure is null)
             tried.Value.Undo();
         await using Supervisor supervisor = Supervisor.StartText("""

@@ -1,4 +1,5 @@
 using Launchd.AcceptanceTests.Support;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Host.Lanes;
 using Launchd.IntegrationTests.Logs;

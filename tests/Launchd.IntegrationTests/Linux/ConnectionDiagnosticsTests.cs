@@ -1,4 +1,5 @@
 using System.Net;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Host.Listeners;
 using Launchd.IntegrationTests.Support;
@@ -22,7 +23,7 @@ public sealed class ConnectionDiagnosticsTests : IDisposable
     [MemberData(nameof(Kinds))]
     public void AConnectionIsSeenFromItsArrivalUntilItsEnd(string kind)
     {
-        ListenerEndpoint endpoint = Endpoint(kind);
+        ListenAddress endpoint = Endpoint(kind);
         using FileDescriptor listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0].Descriptor;
         Assert.False(ConnectionDiagnostics.HasConnections(listener));
 
@@ -42,7 +43,7 @@ public sealed class ConnectionDiagnosticsTests : IDisposable
     {
         foreach (string kind in Kinds)
         {
-            ListenerEndpoint one = Endpoint(kind), other = Endpoint(kind);
+            ListenAddress one = Endpoint(kind), other = Endpoint(kind);
             using FileDescriptor listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [one] }).Value.Listeners[0].Descriptor;
             using FileDescriptor second = ListenerOpener.Open(new ListenerRequest { Endpoints = [other] }).Value.Listeners[0].Descriptor;
             using FileDescriptor client = Connector.Connect(Target(other, second), TimeSpan.FromSeconds(10)).Value;
@@ -55,30 +56,30 @@ public sealed class ConnectionDiagnosticsTests : IDisposable
     [Fact]
     public void WhatTakesNoConnectionsHasNone()
     {
-        using FileDescriptor udp = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenerEndpoint.Udp(IPAddress.Loopback, 0)] })
+        using FileDescriptor udp = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenAddress.Udp(IPAddress.Loopback, 0)] })
             .Value.Listeners[0].Descriptor;
-        using FileDescriptor fifo = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenerEndpoint.Fifo(_directory["fifo"])] })
+        using FileDescriptor fifo = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenAddress.Fifo(_directory["fifo"])] })
             .Value.Listeners[0].Descriptor;
         Assert.False(ConnectionDiagnostics.HasConnections(udp));
         Assert.False(ConnectionDiagnostics.HasConnections(fifo));
     }
 
-    private ListenerEndpoint Endpoint(string kind) => kind switch
+    private ListenAddress Endpoint(string kind) => kind switch
     {
-        "tcp" => new ListenerEndpoint.Tcp(IPAddress.Loopback, 0),
-        "tcp6" => new ListenerEndpoint.Tcp(IPAddress.IPv6Loopback, 0),
-        "tcp-any" => new ListenerEndpoint.Tcp(IPAddress.IPv6Any, 0, DualStack: true),
-        "unix" => new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
-        "unix-seqpacket" => new ListenerEndpoint.Unix(UnixSocketKind.SeqPacket, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
-        "unix-long" => new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory[$"{new string('d', 120)}/{Guid.NewGuid():N}"], IsAbstract: false),
-        _ => new ListenerEndpoint.Unix(UnixSocketKind.Stream, $"lcs-{Guid.NewGuid():N}", IsAbstract: true),
+        "tcp" => new ListenAddress.Tcp(IPAddress.Loopback, 0),
+        "tcp6" => new ListenAddress.Tcp(IPAddress.IPv6Loopback, 0),
+        "tcp-any" => new ListenAddress.Tcp(IPAddress.IPv6Any, 0, DualStack: true),
+        "unix" => new ListenAddress.Unix(UnixSocketKind.Stream, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
+        "unix-seqpacket" => new ListenAddress.Unix(UnixSocketKind.SeqPacket, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
+        "unix-long" => new ListenAddress.Unix(UnixSocketKind.Stream, _directory[$"{new string('d', 120)}/{Guid.NewGuid():N}"], IsAbstract: false),
+        _ => new ListenAddress.Unix(UnixSocketKind.Stream, $"lcs-{Guid.NewGuid():N}", IsAbstract: true),
     };
 
     // Port 0 was filled in by the kernel; of the dual-stack listener an IPv4 client comes as a mapped address.
-    private static ListenerEndpoint Target(ListenerEndpoint endpoint, FileDescriptor listener) => endpoint switch
+    private static ListenAddress Target(ListenAddress endpoint, FileDescriptor listener) => endpoint switch
     {
-        ListenerEndpoint.Tcp { DualStack: true } => new ListenerEndpoint.Tcp(IPAddress.Loopback, SocketAddress.OfSocket(listener)!.Port),
-        ListenerEndpoint.Tcp tcp => tcp with { Port = SocketAddress.OfSocket(listener)!.Port },
+        ListenAddress.Tcp { DualStack: true } => new ListenAddress.Tcp(IPAddress.Loopback, SocketAddress.OfSocket(listener)!.Port),
+        ListenAddress.Tcp tcp => tcp with { Port = SocketAddress.OfSocket(listener)!.Port },
         _ => endpoint,
     };
 }

@@ -1,6 +1,6 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Linux;
-using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Sockets;
 
@@ -9,7 +9,7 @@ namespace Launchd.IntegrationTests.Linux;
 /// <summary>Connects and waits for it, which the supervisor never does.</summary>
 internal static class Connector
 {
-    public static OpenResult<FileDescriptor> Connect(ListenerEndpoint target, TimeSpan patience)
+    public static OpenResult<FileDescriptor> Connect(ListenAddress target, TimeSpan patience)
     {
         OpenResult<Connecting> begun = Connecting.Begin(target);
         if (!begun.TryGet(out Connecting? connecting, out OpenFailure? failure))

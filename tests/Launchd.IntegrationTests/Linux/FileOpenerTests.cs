@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Listening;
@@ -54,7 +55,7 @@ public sealed class FileOpenerTests : IDisposable
     [Fact]
     public void AFifoWithoutAPartnerDoesNotStopTheCaller()
     {
-        ListenerRequest request = new() { Endpoints = [new ListenerEndpoint.Fifo(_directory["p"])] };
+        ListenerRequest request = new() { Endpoints = [new ListenAddress.Fifo(_directory["p"])] };
         ListenerOpener.Open(request).Value.Listeners[0].Descriptor.Dispose();
         using FileDescriptor reading = FileOpener.Open(new FileRequest { Path = _directory["p"] }).Value;
         Assert.Equal(0, fcntl(reading.Number, F_GETFL) & O_NONBLOCK);

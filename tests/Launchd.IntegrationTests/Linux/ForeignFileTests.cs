@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Sockets;
 using Launchd.Linux.Spawning;
 using Xunit;
 using static Tmds.Linux.LibC;
@@ -186,9 +186,9 @@ public sealed partial class ForeignFileTests : IDisposable
         _ = Link("own/way", roots, Nobody);
         _ = MakeDirectory("own/inner", Nobody);
         _ = Link("own/near", "inner", Nobody);
-        ListenerRequest request = new() { Endpoints = [new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["own/way/s"], false)] };
+        ListenerRequest request = new() { Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/way/s"], false)] };
         Assert.Contains("a link that user", ListenerOpener.Open(request).Failure?.ToString(), StringComparison.Ordinal);
-        ListenerRequest deep = request with { Endpoints = [new ListenerEndpoint.Fifo(_directory["own/way/deep/f"])], DirectoryMode = 0b111_101_101 };
+        ListenerRequest deep = request with { Endpoints = [new ListenAddress.Fifo(_directory["own/way/deep/f"])], DirectoryMode = 0b111_101_101 };
         Assert.Contains("a link that user", ListenerOpener.Open(deep).Failure?.ToString(), StringComparison.Ordinal);
         Assert.Contains("a link that user", UnixPath.MakeAlias(_directory["own/way/a"], "/x", 0b111_101_101).Failure?.ToString(), StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(roots));
@@ -198,7 +198,7 @@ public sealed partial class ForeignFileTests : IDisposable
         {
             ListenerOpener.Open(request with
             {
-                Endpoints = [new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["own/made/deep/s"], false)], DirectoryMode = 0b111_101_101,
+                Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/made/deep/s"], false)], DirectoryMode = 0b111_101_101,
             }).Value.Undo();
         }
         Assert.Equal((0u, 0b111_101_101), OwnerAndMode(_directory["own/made/deep"]));
@@ -206,7 +206,7 @@ public sealed partial class ForeignFileTests : IDisposable
         // His own directory, by his own link: what is made there is his affair.
         OpenedListeners listeners = ListenerOpener.Open(request with
         {
-            Endpoints = [new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["own/near/s"], false)],
+            Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/near/s"], false)],
             Owner = new PathOwner(Nobody, Nobody),
             Mode = 0b110_000_000,
         }).Value;

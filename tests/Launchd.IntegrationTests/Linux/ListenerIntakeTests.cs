@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Linux.Listening;
-using Launchd.Linux.Sockets;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;
@@ -14,7 +14,7 @@ public sealed class ListenerIntakeTests
     public void AnAbstractNameKeepsOnePlace_UntilItIsEnded_AndGivesOutWhoWaits()
     {
         string name = $"launchd-intake-{Guid.NewGuid():N}";
-        var endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Stream, name, IsAbstract: true);
+        var endpoint = new ListenAddress.Unix(UnixSocketKind.Stream, name, IsAbstract: true);
         OpenedListener listener = Open(endpoint);
         using FileDescriptor held = listener.Descriptor;
         using Socket program = Copy(held);
@@ -36,7 +36,7 @@ public sealed class ListenerIntakeTests
     [Fact]
     public void WhatGoesByPathOrPacketIsNotEnded()
     {
-        var endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        var endpoint = new ListenAddress.Tcp(IPAddress.Loopback, 0);
         OpenedListener listener = Open(endpoint);
         using FileDescriptor held = listener.Descriptor;
 
@@ -48,7 +48,7 @@ public sealed class ListenerIntakeTests
     [Fact]
     public void APortThatWasStoppedAnswersNobodyNew_AndGoesOnAsItWas()
     {
-        var endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        var endpoint = new ListenAddress.Tcp(IPAddress.Loopback, 0);
         OpenedListener listener = Open(endpoint);
         using FileDescriptor held = listener.Descriptor;
         var address = new IPEndPoint(IPAddress.Loopback, ListenerRepair.PortOf(listener));
@@ -69,7 +69,7 @@ public sealed class ListenerIntakeTests
         Assert.Equal(ListenerFault.None, ListenerRepair.Look(listener, endpoint, 64));
     }
 
-    private static OpenedListener Open(ListenerEndpoint endpoint) =>
+    private static OpenedListener Open(ListenAddress endpoint) =>
         ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint], BacklogCount = 64 }).Value.Listeners[0];
 
     private static Socket Copy(FileDescriptor listener) =>

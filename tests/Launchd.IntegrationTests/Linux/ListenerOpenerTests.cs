@@ -1,4 +1,5 @@
 using System.Net;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux;
@@ -17,11 +18,11 @@ public sealed class ListenerOpenerTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
-    private static ListenerRequest Request(params ListenerEndpoint[] endpoints) => new() { Endpoints = [.. endpoints] };
+    private static ListenerRequest Request(params ListenAddress[] endpoints) => new() { Endpoints = [.. endpoints] };
 
-    private static ListenerEndpoint.Tcp Tcp(int port = 0) => new(IPAddress.Loopback, port);
+    private static ListenAddress.Tcp Tcp(int port = 0) => new(IPAddress.Loopback, port);
 
-    private static ListenerEndpoint.Unix Unix(string path, UnixSocketKind kind = UnixSocketKind.Stream) =>
+    private static ListenAddress.Unix Unix(string path, UnixSocketKind kind = UnixSocketKind.Stream) =>
         new(kind, path, IsAbstract: false);
 
     private static int PortOf(OpenedListener listener) => int.Parse(listener.Address.AsSpan(listener.Address.LastIndexOf(':') + 1));
@@ -41,7 +42,7 @@ public sealed class ListenerOpenerTests : IDisposable
         Assert.Equal(Errno.EAGAIN, refused);
         Assert.Equal((0, 4096), ListenerState.ReadQueue(held));
 
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)),
+        using FileDescriptor client = Connector.Connect(new ListenAddress.Tcp(IPAddress.Loopback, PortOf(listener)),
             TimeSpan.FromSeconds(10)).Value;
         Assert.Equal(0, fcntl(client.Number, F_GETFL) & O_NONBLOCK);
         Assert.Equal((1, 4096), ListenerState.ReadQueue(held));
@@ -81,11 +82,11 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void AnyAddressServesBothFamilies()
     {
-        OpenedListener listener = ListenerOpener.Open(Request(new ListenerEndpoint.Tcp(IPAddress.IPv6Any, 0,
+        OpenedListener listener = ListenerOpener.Open(Request(new ListenAddress.Tcp(IPAddress.IPv6Any, 0,
             DualStack: true))).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
         Assert.Matches(@"^tcp://(\*|0\.0\.0\.0):\d+$", listener.Address);
-        using FileDescriptor v4 = Connector.Connect(new ListenerEndpoint.Tcp(IPAddress.Loopback, PortOf(listener)),
+        using FileDescriptor v4 = Connector.Connect(new ListenAddress.Tcp(IPAddress.Loopback, PortOf(listener)),
             TimeSpan.FromSeconds(10)).Value;
         Assert.NotNull(UnixSocket.Accept(held, out _));
     }
@@ -93,13 +94,13 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void OptionsAreOnTheSocket()
     {
-        var settings = new SocketSettings
+        var settings = new SocketOptions
         {
             NoDelay = true, KeepAlive = new(TimeSpan.FromSeconds(30), TimeSpan.FromMilliseconds(4500), 3),
                 DeferAccept = TimeSpan.FromSeconds(1),
             TypeOfService = 0x10, TimeToLive = 7, Priority = 3, ReceiveBufferBytes = 65536, FreeBind = true, NonBlocking = false,
         };
-        using FileDescriptor held = ListenerOpener.Open(Request(Tcp()) with { Settings = settings }).Value.Listeners[0].Descriptor;
+        using FileDescriptor held = ListenerOpener.Open(Request(Tcp()) with { Options = settings }).Value.Listeners[0].Descriptor;
 
         Assert.Equal(1, Option(held, IPPROTO_TCP, TCP_NODELAY));
         Assert.Equal(1, Option(held, SOL_SOCKET, SO_KEEPALIVE));
@@ -120,7 +121,7 @@ public sealed class ListenerOpenerTests : IDisposable
     [InlineData(null, "lcs-none", "cannot set congestion = 'lcs-none' on tcp://127.0.0.1:0: No such file or directory (available: ")]
     public void ARefusedOptionNamesItself(string? device, string? congestion, string sentence)
     {
-        OpenFailure? failure = ListenerOpener.Open(Request(Tcp()) with { Settings = new() { BindToDevice = device,
+        OpenFailure? failure = ListenerOpener.Open(Request(Tcp()) with { Options = new() { BindToDevice = device,
             Congestion = congestion } }).Failure;
         Assert.StartsWith(sentence, failure?.ToString());
     }
@@ -128,16 +129,16 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void AnAddressOfNoInterfaceNamesTheRemedy()
     {
-        OpenFailure? failure = ListenerOpener.Open(Request(new ListenerEndpoint.Tcp(IPAddress.Parse("192.0.2.1"), 0))).Failure;
+        OpenFailure? failure = ListenerOpener.Open(Request(new ListenAddress.Tcp(IPAddress.Parse("192.0.2.1"), 0))).Failure;
         Assert.Contains("free_bind", failure?.ToString());
     }
 
     [Fact]
     public void UdpReceives()
     {
-        OpenedListener listener = ListenerOpener.Open(Request(new ListenerEndpoint.Udp(IPAddress.Loopback, 0))).Value.Listeners[0];
+        OpenedListener listener = ListenerOpener.Open(Request(new ListenAddress.Udp(IPAddress.Loopback, 0))).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Udp(IPAddress.Loopback, PortOf(listener)),
+        using FileDescriptor client = Connector.Connect(new ListenAddress.Udp(IPAddress.Loopback, PortOf(listener)),
             TimeSpan.FromSeconds(10)).Value;
         Assert.Equal(SendOutcome.Sent, UnixSocket.Send(client, "hello"u8).Outcome);
         Assert.Equal(5, UnixSocket.Receive(held, new byte[16]).Length);
@@ -199,12 +200,12 @@ public sealed class ListenerOpenerTests : IDisposable
         string path = _directory[string.Join('/', Enumerable.Repeat("a-rather-long-directory-name", 6)) + "/s.sock"];
         Assert.True(path.Length > SocketAddress.LongestUnixPathBytes);
         OpenedListener listener = ListenerOpener.Open(Request(Unix(path))).Value.Listeners[0];
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, path, false),
+        using FileDescriptor client = Connector.Connect(new ListenAddress.Unix(UnixSocketKind.Stream, path, false),
             TimeSpan.FromSeconds(10)).Value;
         using FileDescriptor? accepted = UnixSocket.Accept(listener.Descriptor, out _);
         Assert.True(PeerCredentials.TryRead(accepted!, out PeerCredentials peer, out _));
         Assert.Equal(Environment.ProcessId, peer.Pid);
-        Assert.Contains("a socket", ListenerOpener.Open(Request(new ListenerEndpoint.Fifo(path))).Failure?.ToString());
+        Assert.Contains("a socket", ListenerOpener.Open(Request(new ListenAddress.Fifo(path))).Failure?.ToString());
         ListenerOpener.Undo(listener);
         Assert.False(File.Exists(path));
     }
@@ -231,7 +232,7 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void AnAbstractNameInUseNamesItsHolder()
     {
-        var endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Stream, $"lcs-{Guid.NewGuid():N}", IsAbstract: true);
+        var endpoint = new ListenAddress.Unix(UnixSocketKind.Stream, $"lcs-{Guid.NewGuid():N}", IsAbstract: true);
         using FileDescriptor held = ListenerOpener.Open(Request(endpoint)).Value.Listeners[0].Descriptor;
         Assert.Equal("@" + endpoint.Name, ListenerState.Read(held).Address);
         Assert.EndsWith("Address already in use (held by this process itself)", ListenerOpener.Open(Request(endpoint)).Failure?.ToString());
@@ -242,7 +243,7 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         OpenedListener listener = ListenerOpener.Open(Request(Unix(_directory["q"])) with { BacklogCount = 9 }).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
-        using FileDescriptor client = Connector.Connect(new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["q"], false),
+        using FileDescriptor client = Connector.Connect(new ListenAddress.Unix(UnixSocketKind.Stream, _directory["q"], false),
             TimeSpan.FromSeconds(10)).Value;
         (int, int)? queue = ListenerState.ReadQueue(held);
         Assert.True(queue is null || queue == (1, 9), $"{queue}");
@@ -253,7 +254,7 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         OpenedListener listener = ListenerOpener.Open(Request(Unix(_directory["f"])) with { BacklogCount = 0 }).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
-        var target = new ListenerEndpoint.Unix(UnixSocketKind.Stream, _directory["f"], false);
+        var target = new ListenAddress.Unix(UnixSocketKind.Stream, _directory["f"], false);
         using FileDescriptor first = Connector.Connect(target, TimeSpan.FromSeconds(10)).Value;
         OpenFailure? failure = Connector.Connect(target, TimeSpan.FromMilliseconds(20)).Failure;
         Assert.Equal($"cannot connect to unix:{_directory["f"]}: Connection timed out (within 0.02 s)", failure?.ToString());
@@ -279,7 +280,7 @@ public sealed class ListenerOpenerTests : IDisposable
     public void AFifoNeverEnds_AndOneThatExistsMustMatch()
     {
         string path = _directory["pipe"];
-        var endpoint = new ListenerEndpoint.Fifo(path);
+        var endpoint = new ListenAddress.Fifo(path);
         OpenedListener fifo = ListenerOpener.Open(Request(endpoint) with { Mode = 0b110_010_000 }).Value.Listeners[0];
         Assert.Equal(0b110_010_000, ModeOf(path));
         File.OpenHandle(path, FileMode.Open, System.IO.FileAccess.Write).Dispose();
@@ -304,7 +305,7 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         var owner = new PathOwner(4242, 4343);
         OpenedListeners opened = ListenerOpener.Open(Request(Unix(_directory["s"]),
-            new ListenerEndpoint.Fifo(_directory["f"])) with { Owner = owner }).Value;
+            new ListenAddress.Fifo(_directory["f"])) with { Owner = owner }).Value;
         foreach (string name in new[] { "s", "f" })
         {
             Assert.Equal(Errno.None, FileStatus.ReadFollow(_directory[name], out FileStatus status));
@@ -317,7 +318,7 @@ public sealed class ListenerOpenerTests : IDisposable
     [Fact]
     public void AMessageQueueIsMadeAndRemoved_OrRefusedInWords()
     {
-        var endpoint = new ListenerEndpoint.MessageQueue($"/lcs-{Guid.NewGuid():N}");
+        var endpoint = new ListenAddress.MessageQueue($"/lcs-{Guid.NewGuid():N}");
         OpenResult<OpenedListeners> opened = ListenerOpener.Open(Request(endpoint));
         if (opened.Failure is { } failure)
         {
@@ -335,19 +336,19 @@ public sealed class ListenerOpenerTests : IDisposable
     {
         const int route = 0;
         OpenedListeners opened = ListenerOpener.Open(Request(
-            new ListenerEndpoint.Netlink("route", route, 1), new ListenerEndpoint.Special("/dev/zero"),
-                new ListenerEndpoint.Special("/proc/uptime"))).Value;
+            new ListenAddress.Netlink("route", route, 1), new ListenAddress.Special("/dev/zero"),
+                new ListenAddress.Special("/proc/uptime"))).Value;
         Assert.Equal(["netlink", "device", "file"], opened.Listeners.Select(listener => ListenerState.Read(listener.Descriptor).Kind));
         opened.Undo();
         File.WriteAllText(_directory["plain"], "");
         Assert.Contains("a regular file, not a character device",
-            ListenerOpener.Open(Request(new ListenerEndpoint.Special(_directory["plain"]))).Failure?.ToString());
+            ListenerOpener.Open(Request(new ListenAddress.Special(_directory["plain"]))).Failure?.ToString());
     }
 
     [Fact]
     public void VsockOpens_OrIsRefusedInWords()
     {
-        OpenResult<OpenedListeners> opened = ListenerOpener.Open(Request(new ListenerEndpoint.Vsock(null, uint.MaxValue)));
+        OpenResult<OpenedListeners> opened = ListenerOpener.Open(Request(new ListenAddress.Vsock(null, uint.MaxValue)));
         if (opened.Failure is { } failure)
         {
             Assert.Contains("vsock", failure.ToString());
@@ -361,7 +362,7 @@ public sealed class ListenerOpenerTests : IDisposable
     public void ManyFailuresLeaveNoDescriptorBehind()
     {
         using FileDescriptor held = ListenerOpener.Open(Request(Tcp())).Value.Listeners[0].Descriptor;
-        ListenerRequest failing = Request(Unix(_directory["a"]), new ListenerEndpoint.Fifo(_directory["b"]),
+        ListenerRequest failing = Request(Unix(_directory["a"]), new ListenAddress.Fifo(_directory["b"]),
             Tcp(SocketAddress.OfSocket(held)!.Port));
         int before = OpenCount();
         for (int i = 0; i < 50; i++)

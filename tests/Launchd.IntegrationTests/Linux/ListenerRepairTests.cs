@@ -1,4 +1,5 @@
 using System.Net;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Linux.Listening;
 using Xunit;
@@ -13,7 +14,7 @@ public sealed class ListenerRepairTests
     [Fact]
     public void WhatIsSpoiltAgainWhileItIsMended_NeedsNoOtherRemedy()
     {
-        ListenerEndpoint endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        ListenAddress endpoint = new ListenAddress.Tcp(IPAddress.Loopback, 0);
         OpenedListener listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
         endpoint = ListenerRepair.Bound(endpoint, listener);
@@ -42,7 +43,7 @@ public sealed class ListenerRepairTests
     [Fact]
     public unsafe void WhatAFaultHidIsMendedWithIt()
     {
-        ListenerEndpoint endpoint = new ListenerEndpoint.Tcp(IPAddress.Loopback, 0);
+        ListenAddress endpoint = new ListenAddress.Tcp(IPAddress.Loopback, 0);
         OpenedListener listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0];
         using FileDescriptor held = listener.Descriptor;
         endpoint = ListenerRepair.Bound(endpoint, listener);

@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.IntegrationTests.Support;
@@ -254,7 +255,7 @@ public sealed unsafe class UnixSocketTests
         Assert.Equal(Errno.None, FileStatus.ReadFollow(directory["notify"], out FileStatus status));
         Assert.Equal(0b110_110_110, status.Mode);
         using FileDescriptor sender = Connector.Connect(
-            new ListenerEndpoint.Unix(UnixSocketKind.Datagram, directory["notify"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
+            new ListenAddress.Unix(UnixSocketKind.Datagram, directory["notify"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
 
         Assert.Equal(SendOutcome.Sent, UnixSocket.Send(sender, "READY=1"u8, sender).Outcome);
         using Received received = UnixSocket.Receive(notify.Descriptor, _buffer);
@@ -271,7 +272,7 @@ public sealed unsafe class UnixSocketTests
         using var directory = new TemporaryDirectory();
         OpenedListener control = UnixSocket.Listen(directory["control.sock"], 0b110_000_000, PathOwner.Own).Value;
         using FileDescriptor client = Connector.Connect(
-            new ListenerEndpoint.Unix(UnixSocketKind.Stream, directory["control.sock"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
+            new ListenAddress.Unix(UnixSocketKind.Stream, directory["control.sock"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
         using FileDescriptor? accepted = UnixSocket.Accept(control.Descriptor, out _);
 
         Assert.True(PeerCredentials.TryRead(accepted!, out PeerCredentials peer, out _));

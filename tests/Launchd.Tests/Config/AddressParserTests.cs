@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Config;
 using Xunit;
 
@@ -72,7 +73,7 @@ public sealed class AddressParserTests
     [InlineData("netfilter", 12)]
     [InlineData("generic", 16)]
     public void NetlinkFamiliesHaveTheKernelsNumbers(string name, int number) =>
-        Assert.Equal(number, ((Launchd.Model.ListenAddress.Netlink)AddressParser.Parse("netlink:" + name, "/").Address!).Family);
+        Assert.Equal(number, ((ListenAddress.Netlink)AddressParser.Parse("netlink:" + name, "/").Address!).Family);
 }
 
 public sealed class QuantitiesTests

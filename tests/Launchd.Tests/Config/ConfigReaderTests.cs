@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Config;
 using Launchd.Model;
 using Xunit;
@@ -195,7 +196,7 @@ public sealed class ConfigReaderTests
                 new FileDefinition.Opened { Key = "audit", FilePath = "/etc/shop/audit.log", Access = Model.FileAccess.Append, CreateMode = 0b110_100_000 },
                 new FileDefinition.Memory { Key = "ring", SizeBytes = 64 << 20, SealShrink = true, SealGrow = true },
                 new FileDefinition.Directory { Key = "content", DirectoryPath = "/srv/www" },
-                new FileDefinition.Connected { Key = "db", Target = new ListenAddress.Unix(UnixKind.Stream, "/run/db", false) },
+                new FileDefinition.Connected { Key = "db", Target = new ListenAddress.Unix(UnixSocketKind.Stream, "/run/db", false) },
             ],
             Reading.Define(text).Files.AsEnumerable());
     }

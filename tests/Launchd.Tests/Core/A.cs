@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using Launchd.Addresses;
 using Launchd.Core;
 using Launchd.Model;
 

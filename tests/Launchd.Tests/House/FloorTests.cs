@@ -5,21 +5,23 @@ namespace Launchd.Tests.House;
 
 /// <summary>
 /// Which folder of <c>src/Launchd</c> may know which other. Two pillars stand side by side and know nothing of each other: decisions
-/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Two projects cannot enforce that, so this test does.
+/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Both speak of the same addresses, which know neither. Two
+/// projects cannot enforce that, so this test does.
 /// </summary>
 public sealed partial class FloorTests
 {
     private static readonly Dictionary<string, string[]> Floors = new()
     {
-        ["Model"] = [],
+        ["Addresses"] = [],
+        ["Model"] = ["Addresses"],
         ["Control"] = [],
-        ["Config"] = ["Model"],
-        ["Core"] = ["Model"],
+        ["Config"] = ["Addresses", "Model"],
+        ["Core"] = ["Addresses", "Model"],
         ["Interop"] = ["Client"],
-        ["Linux"] = ["Interop", "Client"],
-        ["Logs"] = ["Model", "Control", "Config", "Interop", "Linux", "Client"],
-        ["Host"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs"],
-        ["Cli"] = ["Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs", "Host"],
+        ["Linux"] = ["Addresses", "Interop", "Client"],
+        ["Logs"] = ["Addresses", "Model", "Control", "Config", "Interop", "Linux", "Client"],
+        ["Host"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs"],
+        ["Cli"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs", "Host"],
         // The entry point, at the top of the folder.
         [""] = ["Cli"],
     };
@@ -42,6 +44,10 @@ public sealed partial class FloorTests
     }
 
     [Theory]
+    [InlineData("Addresses/A.cs", "using Launchd.Model;")]
+    [InlineData("Addresses/A.cs", "using Launchd.Client;")]
+    [InlineData("Interop/A.cs", "Addresses.ListenAddress address;")]
+    [InlineData("Control/A.cs", "using Launchd.Addresses;")]
     [InlineData("Model/A.cs", "using Launchd.Core;")]
     [InlineData("Core/A.cs", "using Launchd.Linux;")]
     [InlineData("Core/A.cs", "using Launchd.Client;")]
@@ -63,6 +69,9 @@ public sealed partial class FloorTests
     [Theory]
     [InlineData("Core/A.cs", "using Launchd.Model; // not Launchd.Linux")]
     [InlineData("Core/A.cs", "namespace Launchd.Core;")]
+    [InlineData("Core/A.cs", "int count = listener.Addresses.Length;")]
+    [InlineData("Model/A.cs", "using Launchd.Addresses;")]
+    [InlineData("Linux/A.cs", "using Launchd.Addresses;")]
     [InlineData("Core/A.cs", "int x = service.Host.Length;")]
     [InlineData("Config/A.cs", "using Tomlyn.Syntax;")]
     [InlineData("Linux/A.cs", "using static Tmds.Linux.LibC;")]
@@ -71,7 +80,7 @@ public sealed partial class FloorTests
         Assert.Empty(Violations(new SourceFile("src/Launchd/" + path, text)));
 
     /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.PidFd</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
+    [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
     private static partial Regex FloorMention();
 
     private static IEnumerable<string> Violations(SourceFile file)

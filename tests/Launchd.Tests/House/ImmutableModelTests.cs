@@ -3,14 +3,15 @@ using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Reflection;
 using System.Runtime.CompilerServices;
+using Launchd.Addresses;
 using Launchd.Model;
 using Xunit;
 
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// Definitions are values: nothing in the model changes once Config has made it. Every type is a sealed record, a readonly record struct,
-/// an enum, a static class, or the abstract head of a closed family.
+/// Definitions are values: nothing in the model, or among the addresses that it names, changes once Config has made it. Every type is a sealed
+/// record, a readonly record struct, an enum, a static class, or the abstract head of a closed family.
 /// </summary>
 public sealed class ImmutableModelTests
 {
@@ -26,7 +27,7 @@ public sealed class ImmutableModelTests
     public static TheoryData<string> ModelTypes =>
     [
         .. typeof(ServiceName).Assembly.GetTypes()
-            .Where(t => t.Namespace == typeof(ServiceName).Namespace && IsWritten(t))
+            .Where(t => (t.Namespace == typeof(ServiceName).Namespace || t.Namespace == typeof(ListenAddress).Namespace) && IsWritten(t))
             .Select(t => t.FullName!),
     ];
 

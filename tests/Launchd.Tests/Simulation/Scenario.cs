@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;
@@ -12,7 +13,7 @@ internal sealed class Scenario
     private static readonly FileDefinition.Connected Peer = new()
     {
         Key = "peer",
-        Target = new ListenAddress.Unix(UnixKind.Stream, "/peer", IsAbstract: false),
+        Target = new ListenAddress.Unix(UnixSocketKind.Stream, "/peer", IsAbstract: false),
     };
 
     private Scenario(SupervisorDefinition[] all, ServiceName? exitWith, TimeSpan chaos)
@@ -66,7 +67,7 @@ internal sealed class Scenario
             HashSet<string> moved = [];
             foreach (string key in known.Keys.Where(_ => i > 0 && random.Chance(25)).ToArray())
             {
-                known[key] = known[key] with { Addresses = [new ListenAddress.Unix(UnixKind.Stream, $"/{key}/{i}", IsAbstract: false)] };
+                known[key] = known[key] with { Addresses = [new ListenAddress.Unix(UnixSocketKind.Stream, $"/{key}/{i}", IsAbstract: false)] };
                 moved.Add(key);
             }
             List<ServiceDefinition> services = [];

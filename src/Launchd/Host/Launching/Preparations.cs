@@ -34,7 +34,7 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
         _all.Add(instance, preparation);
         foreach (FileDefinition.Connected file in provisions[definition].Connections)
         {
-            if (!Connecting.Begin(ModelMapper.ToEndpoint(file.Target)).TryGet(out Connecting? connecting, out OpenFailure? failure))
+            if (!Connecting.Begin(file.Target).TryGet(out Connecting? connecting, out OpenFailure? failure))
             {
                 Cancel(instance);
                 events.FeedResult(Refusal(instance, file.Key, failure));

@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Lanes;
@@ -128,7 +129,7 @@ internal sealed class ListenerGuard(
     {
         HeldSocket socket = descriptors.FindRetired(listener.Descriptor)!.Socket;
         stopped.Resume(listener.Descriptor);
-        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenAddress endpoint = socket.EndpointOf(listener);
         _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
@@ -136,7 +137,7 @@ internal sealed class ListenerGuard(
         });
     }
 
-    private static (ListenerFault Fault, bool IsMended) Mend(OpenedListener listener, ListenerEndpoint endpoint, int backlogCount)
+    private static (ListenerFault Fault, bool IsMended) Mend(OpenedListener listener, ListenAddress endpoint, int backlogCount)
     {
         ListenerFault fault = ListenerRepair.Look(listener, endpoint, backlogCount);
         return (fault, fault == ListenerFault.None || ListenerRepair.TryMend(listener, endpoint, fault, backlogCount));
@@ -162,7 +163,7 @@ internal sealed class ListenerGuard(
     /// <summary>Brings the registration in line with what is to be known.</summary>
     private Errno Register(Watch watch)
     {
-        bool isGuarded = !watch.IsResting && Find(watch.Descriptor) is var (socket, listener) && ListenerRepair.Listens(socket.EndpointOf(listener));
+        bool isGuarded = !watch.IsResting && Find(watch.Descriptor) is var (socket, listener) && socket.EndpointOf(listener).IsConnectionOriented;
         bool isWanted = isGuarded || (watch.OnReadable is not null && !watch.IsResting);
         IoReadiness what = (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
         if (isWanted && watch.IsRegistered)
@@ -189,7 +190,7 @@ internal sealed class ListenerGuard(
 
     private void Happened(Watch watch, IoReadiness ready)
     {
-        if (ready.HasFlag(IoReadiness.HungUp) && Find(watch.Descriptor) is var (socket, listener) && ListenerRepair.Listens(socket.EndpointOf(listener)))
+        if (ready.HasFlag(IoReadiness.HungUp) && Find(watch.Descriptor) is var (socket, listener) && socket.EndpointOf(listener).IsConnectionOriented)
         {
             Moment now = HostClock.Now;
             bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
@@ -223,7 +224,7 @@ internal sealed class ListenerGuard(
     {
         if (watch.IsLookedAt || Find(watch.Descriptor) is not var (socket, listener))
             return;
-        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenAddress endpoint = socket.EndpointOf(listener);
         SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
         watch.IsLookedAt = lane.TryLook(mailbox, [watch.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
         {

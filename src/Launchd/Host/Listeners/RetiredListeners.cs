@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Instances;
@@ -49,7 +50,7 @@ internal sealed class RetiredListeners(
             then(true);
             return;
         }
-        (StoppedIntake Intake, ListenerEndpoint Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
+        (StoppedIntake Intake, ListenAddress Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
             (e.Intake, e.Retired.Socket.EndpointOf(e.Retired.Listener), e.Intake.IsEnded, now - e.Intake.Since < HandshakePatience))];
         bool mayBeEmpty = emptying.TrueForAll(e => e.Intake.IsEnded || now - e.Intake.Since >= Settling);
         bool isAsked = mayBeEmpty && lanes.Of(id.Service).TryLook(mailbox, [.. emptying.Select(e => e.Retired.Listener.Descriptor)],

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Linux.Listening;
 using Launchd.Model;
 
@@ -18,7 +19,7 @@ internal sealed record HeldSocket(
     public string Key => Definition.Key;
 
     /// <summary>The endpoint of one of its listeners, with the port at which it is bound.</summary>
-    public ListenerEndpoint EndpointOf(OpenedListener listener) => ListenerRepair.Bound(Request.Endpoints[listener.EndpointIndex], listener);
+    public ListenAddress EndpointOf(OpenedListener listener) => ListenerRepair.Bound(Request.Endpoints[listener.EndpointIndex], listener);
 
     /// <summary>The address of the configuration to which one of its listeners belongs.</summary>
     public ListenAddress AddressOf(OpenedListener listener) => Definition.Addresses[listener.EndpointIndex];

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
@@ -208,7 +209,7 @@ internal sealed class DescriptorPlan
         if (!_retired.TryFind(socket.Definition.Addresses[listener.Address], listener.Shard, socket: null, out OpenListener? open))
             return;
         // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
-        if (open.Socket.EndpointOf(open.Listener) is ListenerEndpoint.Unix && !ListenerState.IsAlive(open.Listener.Descriptor))
+        if (open.Socket.EndpointOf(open.Listener) is ListenAddress.Unix && !ListenerState.IsAlive(open.Listener.Descriptor))
             return;
         OpenListeners.Take(open);
         listener.Revived = open.Retired;
@@ -218,9 +219,9 @@ internal sealed class DescriptorPlan
     private OpenFailure? OpenOne(PlannedSocket socket, PlannedListener listener)
     {
         OpenedListener? former = listener.Present(_present.GetValueOrDefault);
-        if (former is not null && !ListenerChange.NeedsNewSocket(listener.Former!.Settings, socket.Request.Settings))
+        if (former is not null && !ListenerChange.NeedsNewSocket(listener.Former!.Options, socket.Request.Options))
             return null;
-        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenAddress endpoint = socket.EndpointOf(listener);
         List<OpenedListener> beside = [];
         if (former is not null)
             endpoint = ListenerRepair.Bound(endpoint, former);
@@ -288,7 +289,7 @@ internal sealed class DescriptorPlan
             return replacement.Take(isAlone: socket.Definition.ShardCount == 0);
         if (listener.Present(table.FindSocket) is not { } open || !ListenerChange.IsNeeded(listener.Former!, socket.Request))
             return null;
-        ListenerEndpoint endpoint = socket.EndpointOf(listener);
+        ListenAddress endpoint = socket.EndpointOf(listener);
         ListenerRequest former = listener.Former!;
         // Also after a failure: a part of the settings may be changed.
         undo.Push(() => ListenerChange.Apply(open, endpoint, socket.Request, former));

@@ -1,8 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
+using Launchd.Addresses;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
-using Launchd.Model;
 
 namespace Launchd.Host.Reloading;
 
@@ -61,7 +61,7 @@ internal sealed class OpenListeners
     }
 
     /// <summary>Those at whose port or path an endpoint would stand.</summary>
-    public IEnumerable<OpenListener> InTheWayOf(ListenerEndpoint wanted) => StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
+    public IEnumerable<OpenListener> InTheWayOf(ListenAddress wanted) => StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
 
     private static IEnumerable<Place> PlacesOf(OpenListener open)
     {
@@ -78,11 +78,11 @@ internal sealed class OpenListeners
     }
 
     /// <summary>What only one can have: a port, at whatever host, or a path.</summary>
-    private static Place? StandOf(ListenerEndpoint endpoint) => endpoint switch
+    private static Place? StandOf(ListenAddress endpoint) => endpoint switch
     {
-        ListenerEndpoint.Tcp { Port: > 0 } tcp => new Place($"tcp {tcp.Port}", -1, null),
-        ListenerEndpoint.Udp { Port: > 0 } udp => new Place($"udp {udp.Port}", -1, null),
-        ListenerEndpoint.Unix { IsAbstract: false } unix => new Place($"unix {unix.Name}", -1, null),
+        ListenAddress.Tcp { Port: > 0 } tcp => new Place($"tcp {tcp.Port}", -1, null),
+        ListenAddress.Udp { Port: > 0 } udp => new Place($"udp {udp.Port}", -1, null),
+        ListenAddress.Unix { IsAbstract: false } unix => new Place($"unix {unix.Name}", -1, null),
         _ => null,
     };
 

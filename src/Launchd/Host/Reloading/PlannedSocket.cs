@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Addresses;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
@@ -14,7 +15,7 @@ internal sealed class PlannedSocket(ListenerDefinition definition, ListenerReque
     public List<PlannedListener> Listeners { get; } = [];
     public ImmutableArray<OwnedPath> Aliases { get; set; } = [];
 
-    public ListenerEndpoint EndpointOf(PlannedListener listener) => request.Endpoints[listener.Address];
+    public ListenAddress EndpointOf(PlannedListener listener) => request.Endpoints[listener.Address];
 
     /// <summary>The first shard of the same address.</summary>
     public PlannedListener FirstShardOf(PlannedListener listener) => Listeners.First(l => l.Address == listener.Address);

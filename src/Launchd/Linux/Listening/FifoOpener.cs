@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -11,7 +12,7 @@ namespace Launchd.Linux.Listening;
 /// </summary>
 internal static class FifoOpener
 {
-    public static OpenResult<OpenedListener> Open(ListenerEndpoint.Fifo endpoint, ListenerRequest request)
+    public static OpenResult<OpenedListener> Open(ListenAddress.Fifo endpoint, ListenerRequest request)
     {
         string subject = $"cannot open {endpoint}";
         OpenResult<ParentDirectory> opened = ParentDirectory.Open(endpoint.Path, request.DirectoryMode, subject);
@@ -36,7 +37,7 @@ internal static class FifoOpener
     }
 
     /// <summary>Whether a FIFO could be opened, as far as that can be told without making or opening one; null: it could.</summary>
-    public static OpenFailure? Look(ListenerEndpoint.Fifo endpoint, ListenerRequest request)
+    public static OpenFailure? Look(ListenAddress.Fifo endpoint, ListenerRequest request)
     {
         string subject = $"cannot open {endpoint}";
         if (FileStatus.ReadNoFollow(AT_FDCWD, endpoint.Path, out FileStatus status) != Errno.None)
@@ -47,7 +48,7 @@ internal static class FifoOpener
     }
 
     private static OpenResult<OpenedListener> OpenExisting(
-        ParentDirectory parent, ListenerEndpoint.Fifo endpoint, ListenerRequest request, bool isMade, string subject)
+        ParentDirectory parent, ListenAddress.Fifo endpoint, ListenerRequest request, bool isMade, string subject)
     {
         // The node first: opening what is not a FIFO may have effects of its own.
         using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
@@ -78,7 +79,7 @@ internal static class FifoOpener
         FileDescriptor? fifo = Files.Open(null, Files.ProcPath(node), O_RDWR | O_NONBLOCK | O_NOCTTY, 0, out refused);
         if (fifo is null)
             return new OpenFailure("open", subject, refused, Remedy.ForPath(refused));
-        if (!request.Settings.NonBlocking)
+        if (!request.Options.NonBlocking)
             refused = Files.SetNonBlocking(fifo, isNonBlocking: false);
         if (refused != Errno.None)
         {

@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -12,43 +13,43 @@ namespace Launchd.Linux.Listening;
 /// </summary>
 internal static unsafe class ListenerChange
 {
-    public static bool NeedsNewSocket(SocketSettings old, SocketSettings next) =>
+    public static bool NeedsNewSocket(SocketOptions old, SocketOptions next) =>
         old.Ipv6Only != next.Ipv6Only || old.FreeBind != next.FreeBind || old.Transparent != next.Transparent || old.BindToDevice != next.BindToDevice
         || old.NonBlocking != next.NonBlocking || (old.ReceiveBufferBytes is not null && next.ReceiveBufferBytes is null)
         || (old.SendBufferBytes is not null && next.SendBufferBytes is null);
 
     /// <summary>Whether anything is to be done at all.</summary>
     public static bool IsNeeded(ListenerRequest old, ListenerRequest next) =>
-        old.BacklogCount != next.BacklogCount || old.Mode != next.Mode || old.Owner != next.Owner || old.Settings != next.Settings
+        old.BacklogCount != next.BacklogCount || old.Mode != next.Mode || old.Owner != next.Owner || old.Options != next.Options
         || (old.ShardCount > 0) != (next.ShardCount > 0);
 
     /// <summary>Brings a listener from one request's settings to another's. To take it back, call it with the two exchanged.</summary>
-    public static OpenFailure? Apply(OpenedListener listener, ListenerEndpoint endpoint, ListenerRequest old, ListenerRequest next)
+    public static OpenFailure? Apply(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
-        if (endpoint is ListenerEndpoint.MessageQueue or ListenerEndpoint.Special)
+        if (endpoint is ListenAddress.MessageQueue or ListenAddress.Special)
         {
             return old.Mode == next.Mode && old.Owner == next.Owner ? null
                 : new OpenFailure("fchmod", $"cannot change {endpoint} while it is open", Errno.EOPNOTSUPP, "give it another name, or restart the supervisor");
         }
-        if (endpoint is not ListenerEndpoint.Fifo && Options(listener, endpoint, old, next) is { } refused)
+        if (endpoint is not ListenAddress.Fifo && Options(listener, endpoint, old, next) is { } refused)
             return refused;
         return listener.Path is null || (old.Mode == next.Mode && old.Owner == next.Owner) ? null : UnixPath.Change(listener.Path, next.Mode, next.Owner);
     }
 
-    private static OpenFailure? Options(OpenedListener listener, ListenerEndpoint endpoint, ListenerRequest old, ListenerRequest next)
+    private static OpenFailure? Options(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
-        SocketSettings was = old.Settings, to = next.Settings;
+        SocketOptions was = old.Options, to = next.Options;
         int family = endpoint switch
         {
-            ListenerEndpoint.Unix => Libc.AF_UNIX,
-            ListenerEndpoint.Netlink => Libc.AF_NETLINK,
-            ListenerEndpoint.Vsock => Libc.AF_VSOCK,
+            ListenAddress.Unix => Libc.AF_UNIX,
+            ListenAddress.Netlink => Libc.AF_NETLINK,
+            ListenAddress.Vsock => Libc.AF_VSOCK,
             _ => SocketAddress.OfSocket(listener.Descriptor)?.Family ?? Libc.AF_INET,
         };
         bool isInternet = family is Libc.AF_INET or Libc.AF_INET6;
-        bool isDualStack = endpoint is ListenerEndpoint.Tcp { DualStack: true } or ListenerEndpoint.Udp { DualStack: true } && family == Libc.AF_INET6;
+        bool isDualStack = endpoint is ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true } && family == Libc.AF_INET6;
         // Only what differs; what is taken back gets the value that the kernel gives to a new socket.
-        SocketSettings changed = new()
+        SocketOptions changed = new()
         {
             Mark = Changed(was.Mark, to.Mark, 0),
             Priority = Changed(was.Priority, to.Priority, 0),
@@ -65,7 +66,7 @@ internal static unsafe class ListenerChange
             PassPidfd = to.PassPidfd && !was.PassPidfd,
             PassRights = to.PassRights || to.PassRights == was.PassRights,
         };
-        SocketSettingsWriter writer = new(listener.Descriptor, family, changed, endpoint.ToString());
+        SocketOptionsWriter writer = new(listener.Descriptor, family, changed, endpoint.ToString());
         writer.SetCommon();
         if (isInternet)
             writer.SetInternet();
@@ -73,16 +74,16 @@ internal static unsafe class ListenerChange
             writer.Set(IPPROTO_IP, IP_TOS, tos, "tos", null);
         if (isDualStack && changed.TimeToLive is { } ttl)
             writer.Set(IPPROTO_IP, IP_TTL, ttl, "ttl", null);
-        if (endpoint is ListenerEndpoint.Tcp)
+        if (endpoint is ListenAddress.Tcp)
             TakeBackTcp(ref writer, was, to);
-        if (endpoint is ListenerEndpoint.Unix)
+        if (endpoint is ListenAddress.Unix)
             TakeBackUnix(ref writer, was, to);
         if (isInternet && old.ShardCount == 0 && next.ShardCount > 0)
             writer.Set(SOL_SOCKET, SO_REUSEPORT, 1, "shards", null);
         return writer.Failure ?? Backlog(listener, endpoint, old, next);
     }
 
-    private static void TakeBackTcp(ref SocketSettingsWriter writer, SocketSettings was, SocketSettings to)
+    private static void TakeBackTcp(ref SocketOptionsWriter writer, SocketOptions was, SocketOptions to)
     {
         writer.SetTcp();
         if (was.NoDelay && !to.NoDelay)
@@ -95,7 +96,7 @@ internal static unsafe class ListenerChange
             writer.Set(IPPROTO_TCP, TCP_FASTOPEN, 0, "fast_open", null);
     }
 
-    private static void TakeBackUnix(ref SocketSettingsWriter writer, SocketSettings was, SocketSettings to)
+    private static void TakeBackUnix(ref SocketOptionsWriter writer, SocketOptions was, SocketOptions to)
     {
         writer.SetUnix();
         if (was.PassCredentials && !to.PassCredentials)
@@ -107,9 +108,9 @@ internal static unsafe class ListenerChange
     }
 
     // listen(2): called again it changes nothing but the length of the queue.
-    private static OpenFailure? Backlog(OpenedListener listener, ListenerEndpoint endpoint, ListenerRequest old, ListenerRequest next)
+    private static OpenFailure? Backlog(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
-        if (old.BacklogCount == next.BacklogCount || !ListenerRepair.Listens(endpoint) || listen(listener.Descriptor.Number, next.BacklogCount) == 0)
+        if (old.BacklogCount == next.BacklogCount || !endpoint.IsConnectionOriented || listen(listener.Descriptor.Number, next.BacklogCount) == 0)
             return null;
         return new OpenFailure("listen", $"cannot change the backlog of {endpoint}", Errno.Last);
     }
@@ -117,7 +118,7 @@ internal static unsafe class ListenerChange
     private static int? Changed(int? was, int? to, int kernels) => was == to ? null : to ?? kernels;
 
     // A part that is not named is the kernel's, which tcp(7) takes from the system's settings.
-    private static KeepAliveSettings Filled(KeepAliveSettings wanted) => new(
+    private static KeepAlive Filled(KeepAlive wanted) => new(
         wanted.Idle ?? TimeSpan.FromSeconds(System("tcp_keepalive_time", 7200)), wanted.Interval ?? TimeSpan.FromSeconds(System("tcp_keepalive_intvl", 75)),
         wanted.ProbeCount ?? System("tcp_keepalive_probes", 9));
 

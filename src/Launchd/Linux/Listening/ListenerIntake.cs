@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Linux.Sockets;
 using static Tmds.Linux.LibC;
@@ -17,20 +18,20 @@ internal static unsafe class ListenerIntake
     /// <param name="listener">Open.</param>
     /// <param name="endpoint">Where it is bound.</param>
     /// <returns>The name that its path has for that time; null: it has none, or it leads to another socket already.</returns>
-    public static OwnedPath? Stop(OpenedListener listener, ListenerEndpoint endpoint)
+    public static OwnedPath? Stop(OpenedListener listener, ListenAddress endpoint)
     {
         switch (endpoint)
         {
-            case ListenerEndpoint.Tcp:
+            case ListenAddress.Tcp:
                 if (PacketFilter.Attach(listener.Descriptor, SO_ATTACH_FILTER, PacketFilter.NoNewConnections) != Errno.None)
                     _ = listen(listener.Descriptor.Number, 0);
                 return null;
-            case ListenerEndpoint.Udp:
+            case ListenAddress.Udp:
                 _ = PacketFilter.Attach(listener.Descriptor, SO_ATTACH_FILTER, PacketFilter.Nothing);
                 return null;
-            case ListenerEndpoint.Unix { IsAbstract: false } when listener.Path is { } path:
+            case ListenAddress.Unix { IsAbstract: false } when listener.Path is { } path:
                 return UnixPath.Rename(path, $".old-{Environment.ProcessId}-{listener.Descriptor.Number}");
-            case ListenerEndpoint.Unix or ListenerEndpoint.Vsock when ListenerRepair.Listens(endpoint):
+            case ListenAddress.Unix or ListenAddress.Vsock when endpoint.IsConnectionOriented:
                 _ = listen(listener.Descriptor.Number, 0);
                 return null;
             default:
@@ -43,13 +44,13 @@ internal static unsafe class ListenerIntake
     /// <param name="endpoint">Where it is bound.</param>
     /// <param name="backlogCount">As configured.</param>
     /// <param name="aside">What Stop returned. Its place may be another's by now: then it is unlinked.</param>
-    public static void Resume(OpenedListener listener, ListenerEndpoint endpoint, int backlogCount, OwnedPath? aside)
+    public static void Resume(OpenedListener listener, ListenAddress endpoint, int backlogCount, OwnedPath? aside)
     {
-        if (endpoint is ListenerEndpoint.Tcp or ListenerEndpoint.Udp)
+        if (endpoint is ListenAddress.Tcp or ListenAddress.Udp)
             PacketFilter.Detach(listener.Descriptor);
         if (aside is not null && UnixPath.Rename(aside, Path.GetFileName(listener.Path!.Path)) is null)
             _ = UnixPath.RemoveIfOurs(aside, out _);
-        if (ListenerRepair.Listens(endpoint))
+        if (endpoint.IsConnectionOriented)
             _ = listen(listener.Descriptor.Number, backlogCount);
     }
 
@@ -58,8 +59,8 @@ internal static unsafe class ListenerIntake
     /// accept who is in the queue. There is no way back.
     /// </summary>
     /// <returns>Whether this did anything.</returns>
-    public static bool End(OpenedListener listener, ListenerEndpoint endpoint) =>
-        endpoint is ListenerEndpoint.Unix { IsAbstract: true } && ListenerRepair.Listens(endpoint) && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
+    public static bool End(OpenedListener listener, ListenAddress endpoint) =>
+        endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
 
     /// <summary>Whether nobody waits in its queue, even if it was shut down. True where the kernel does not tell.</summary>
     public static bool IsQueueEmpty(OpenedListener listener) => ListenerState.ReadQueue(listener.Descriptor) is not { QueueCount: > 0 };
@@ -68,7 +69,7 @@ internal static unsafe class ListenerIntake
     /// <param name="listener">Whose intake has stopped.</param>
     /// <param name="endpoint">Where it is bound.</param>
     /// <param name="countsHandshakes">Whether a client that is just connecting counts as well. The kernel tells them by address alone.</param>
-    public static bool IsEmpty(OpenedListener listener, ListenerEndpoint endpoint, bool countsHandshakes)
+    public static bool IsEmpty(OpenedListener listener, ListenAddress endpoint, bool countsHandshakes)
     {
         if (!ListenerRepair.CanBeSpoilt(endpoint))
             return true; // the others have no queue that ends with them, or none of clients
@@ -76,6 +77,6 @@ internal static unsafe class ListenerIntake
             return true; // nobody can accept from it any more
         if (ListenerState.IsReadable(listener.Descriptor) || !IsQueueEmpty(listener))
             return false;
-        return !(countsHandshakes && endpoint is ListenerEndpoint.Tcp && ConnectionDiagnostics.HasHandshakes(listener.Descriptor));
+        return !(countsHandshakes && endpoint is ListenAddress.Tcp && ConnectionDiagnostics.HasHandshakes(listener.Descriptor));
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -64,19 +65,19 @@ internal static class ListenerOpener
     }
 
     /// <summary>One socket for one endpoint, with the request's other fields.</summary>
-    public static OpenResult<OpenedListener> OpenOne(ListenerEndpoint endpoint, ListenerRequest request)
+    public static OpenResult<OpenedListener> OpenOne(ListenAddress endpoint, ListenerRequest request)
     {
         string subject = $"cannot listen on {endpoint}";
         return endpoint switch
         {
-            ListenerEndpoint.Tcp tcp => OpenInternet(tcp.Host, tcp.Port, tcp.DualStack, Libc.SOCK_STREAM, endpoint, request),
-            ListenerEndpoint.Udp udp => OpenInternet(udp.Host, udp.Port, udp.DualStack, Libc.SOCK_DGRAM, endpoint, request),
-            ListenerEndpoint.Unix unix => OpenUnix(unix, request, subject),
-            ListenerEndpoint.Vsock vsock => OpenVsock(vsock, request, subject),
-            ListenerEndpoint.Netlink netlink => OpenNetlink(netlink, request, subject),
-            ListenerEndpoint.Fifo fifo => FifoOpener.Open(fifo, request),
-            ListenerEndpoint.MessageQueue queue => MessageQueueOpener.Open(queue, request),
-            ListenerEndpoint.Special special => FileOpener.OpenSpecial(special, request),
+            ListenAddress.Tcp tcp => OpenInternet(tcp.Host, tcp.Port, tcp.DualStack, Libc.SOCK_STREAM, endpoint, request),
+            ListenAddress.Udp udp => OpenInternet(udp.Host, udp.Port, udp.DualStack, Libc.SOCK_DGRAM, endpoint, request),
+            ListenAddress.Unix unix => OpenUnix(unix, request, subject),
+            ListenAddress.Vsock vsock => OpenVsock(vsock, request, subject),
+            ListenAddress.Netlink netlink => OpenNetlink(netlink, request, subject),
+            ListenAddress.Fifo fifo => FifoOpener.Open(fifo, request),
+            ListenAddress.MessageQueue queue => MessageQueueOpener.Open(queue, request),
+            ListenAddress.Special special => FileOpener.OpenSpecial(special, request),
             _ => throw new ArgumentException($"no opener for {endpoint}", nameof(endpoint)),
         };
     }
@@ -89,9 +90,9 @@ internal static class ListenerOpener
         listener.Descriptor.Dispose();
     }
 
-    private static OpenFailure? OpenShards(ListenerEndpoint endpoint, int index, ListenerRequest request, List<OpenedListener> opened)
+    private static OpenFailure? OpenShards(ListenAddress endpoint, int index, ListenerRequest request, List<OpenedListener> opened)
     {
-        if (request.ShardCount > 0 && endpoint is not (ListenerEndpoint.Tcp or ListenerEndpoint.Udp))
+        if (request.ShardCount > 0 && endpoint is not (ListenAddress.Tcp or ListenAddress.Udp))
             return new OpenFailure("setsockopt", $"cannot listen on {endpoint}", Errno.EINVAL, "shards are for tcp and udp only");
         for (int shard = 0; shard < Math.Max(1, request.ShardCount); shard++)
         {
@@ -103,8 +104,8 @@ internal static class ListenerOpener
             int port = SocketAddress.OfSocket(listener.Descriptor)?.Port ?? 0;
             endpoint = endpoint switch
             {
-                ListenerEndpoint.Tcp tcp => tcp with { Port = port },
-                ListenerEndpoint.Udp udp => udp with { Port = port },
+                ListenAddress.Tcp tcp => tcp with { Port = port },
+                ListenAddress.Udp udp => udp with { Port = port },
                 _ => endpoint,
             };
         }
@@ -131,17 +132,10 @@ internal static class ListenerOpener
     }
 
     /// <summary>The path to which aliases lead.</summary>
-    internal static string? PathAmong(ImmutableArray<ListenerEndpoint> endpoints) => endpoints.Select(PathOf).FirstOrDefault(path => path is not null);
-
-    private static string? PathOf(ListenerEndpoint endpoint) => endpoint switch
-    {
-        ListenerEndpoint.Unix { IsAbstract: false } unix => unix.Name,
-        ListenerEndpoint.Fifo fifo => fifo.Path,
-        _ => null,
-    };
+    internal static string? PathAmong(ImmutableArray<ListenAddress> endpoints) => endpoints.Select(e => e.Path).FirstOrDefault(path => path is not null);
 
     private static OpenResult<OpenedListener> OpenInternet(
-        IPAddress host, int port, bool isDualStack, int type, ListenerEndpoint endpoint, ListenerRequest request)
+        IPAddress host, int port, bool isDualStack, int type, ListenAddress endpoint, ListenerRequest request)
     {
         OpenResult<OpenedListener> opened = OpenFamily(host, port, isDualStack, type, endpoint, request);
         // Any address of both families: where there is no IPv6, IPv4 alone is all there is.
@@ -151,16 +145,16 @@ internal static class ListenerOpener
     }
 
     private static OpenResult<OpenedListener> OpenFamily(
-        IPAddress host, int port, bool isDualStack, int type, ListenerEndpoint endpoint, ListenerRequest request)
+        IPAddress host, int port, bool isDualStack, int type, ListenAddress endpoint, ListenerRequest request)
     {
         string subject = $"cannot listen on {endpoint}";
         bool isTcp = type == Libc.SOCK_STREAM;
         int family = isDualStack || host.AddressFamily == AddressFamily.InterNetworkV6 ? Libc.AF_INET6 : Libc.AF_INET;
-        OpenResult<FileDescriptor> made = MakeSocket(family, type, 0, request.Settings, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
+        OpenResult<FileDescriptor> made = MakeSocket(family, type, 0, request.Options, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
             return failure;
 
-        var settings = new SocketSettingsWriter(socket, family, request.Settings, endpoint.ToString(), isDualStack);
+        var settings = new SocketOptionsWriter(socket, family, request.Options, endpoint.ToString(), isDualStack);
         settings.SetAll(isTcp, request.ShardCount > 0);
         failure = settings.Failure;
         if (failure is null)
@@ -178,17 +172,17 @@ internal static class ListenerOpener
         }
         SocketAddress bound = SocketAddress.OfSocket(socket) ?? throw new SystemCallException("getsockname", endpoint.ToString(),
             Errno.Last);
-        string text = ListenerEndpoint.HostAndPort(bound.Host, bound.Port, isDualStack);
+        string text = ListenAddress.HostAndPort(bound.Host, bound.Port, isDualStack);
         return new OpenedListener { Descriptor = socket, Address = (isTcp ? "tcp://" : "udp://") + text };
     }
 
-    private static OpenResult<OpenedListener> OpenUnix(ListenerEndpoint.Unix endpoint, ListenerRequest request, string subject)
+    private static OpenResult<OpenedListener> OpenUnix(ListenAddress.Unix endpoint, ListenerRequest request, string subject)
     {
-        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, request.Settings, subject,
+        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, request.Options, subject,
             "Unix sockets");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
             return failure;
-        var settings = new SocketSettingsWriter(socket, Libc.AF_UNIX, request.Settings, endpoint.ToString());
+        var settings = new SocketOptionsWriter(socket, Libc.AF_UNIX, request.Options, endpoint.ToString());
         settings.SetCommon();
         settings.SetUnix();
         failure = settings.Failure;
@@ -216,12 +210,12 @@ internal static class ListenerOpener
         return new OpenFailure("bind", subject, refused) { Look = () => refused == Errno.EADDRINUSE ? PortHolder.FindUnix("@" + name)?.ToString() : null };
     }
 
-    private static OpenResult<OpenedListener> OpenVsock(ListenerEndpoint.Vsock endpoint, ListenerRequest request, string subject)
+    private static OpenResult<OpenedListener> OpenVsock(ListenAddress.Vsock endpoint, ListenerRequest request, string subject)
     {
-        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_VSOCK, Libc.SOCK_STREAM, 0, request.Settings, subject, "vsock");
+        OpenResult<FileDescriptor> made = MakeSocket(Libc.AF_VSOCK, Libc.SOCK_STREAM, 0, request.Options, subject, "vsock");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
             return failure;
-        var settings = new SocketSettingsWriter(socket, Libc.AF_VSOCK, request.Settings, endpoint.ToString());
+        var settings = new SocketOptionsWriter(socket, Libc.AF_VSOCK, request.Options, endpoint.ToString());
         settings.SetCommon();
         failure = settings.Failure ?? Bind(socket, SocketAddress.Vsock(endpoint.Cid, endpoint.Port), subject,
             refused => RemedyForBind(Libc.AF_VSOCK, refused));
@@ -232,15 +226,15 @@ internal static class ListenerOpener
         return failure;
     }
 
-    private static OpenResult<OpenedListener> OpenNetlink(ListenerEndpoint.Netlink endpoint, ListenerRequest request, string subject)
+    private static OpenResult<OpenedListener> OpenNetlink(ListenAddress.Netlink endpoint, ListenerRequest request, string subject)
     {
         OpenResult<FileDescriptor> made = MakeSocket(
-            Libc.AF_NETLINK, SOCK_RAW, endpoint.Protocol, request.Settings, subject, $"netlink family {endpoint.FamilyName}");
+            Libc.AF_NETLINK, SOCK_RAW, endpoint.Family, request.Options, subject, $"netlink family {endpoint.FamilyName}");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
             return failure;
-        var settings = new SocketSettingsWriter(socket, Libc.AF_NETLINK, request.Settings, endpoint.ToString());
+        var settings = new SocketOptionsWriter(socket, Libc.AF_NETLINK, request.Options, endpoint.ToString());
         settings.SetCommon();
-        failure = settings.Failure ?? Bind(socket, SocketAddress.Netlink(endpoint.GroupMask), subject,
+        failure = settings.Failure ?? Bind(socket, SocketAddress.Netlink(endpoint.Group), subject,
             refused => RemedyForBind(Libc.AF_NETLINK, refused));
         if (failure is null)
             return new OpenedListener { Descriptor = socket, Address = endpoint.ToString() };
@@ -256,9 +250,9 @@ internal static class ListenerOpener
     };
 
     internal static OpenResult<FileDescriptor> MakeSocket(
-        int family, int type, int protocol, SocketSettings settings, string subject, string familyName)
+        int family, int type, int protocol, SocketOptions options, string subject, string familyName)
     {
-        int number = socket(family, type | SOCK_CLOEXEC | (settings.NonBlocking ? SOCK_NONBLOCK : 0), protocol);
+        int number = socket(family, type | SOCK_CLOEXEC | (options.NonBlocking ? SOCK_NONBLOCK : 0), protocol);
         if (number >= 0)
             return new FileDescriptor(number);
         Errno refused = Errno.Last;

@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;
@@ -30,31 +31,27 @@ internal enum ListenerFault
 /// </summary>
 internal static unsafe class ListenerRepair
 {
-    /// <summary>Whether an endpoint has a queue of connections.</summary>
-    public static bool Listens(ListenerEndpoint endpoint) =>
-        endpoint is ListenerEndpoint.Tcp or ListenerEndpoint.Vsock or ListenerEndpoint.Unix { Kind: not UnixSocketKind.Datagram };
+    /// <summary>Whether an endpoint is a socket at all whose state a holder can spoil.</summary>
+    public static bool CanBeSpoilt(ListenAddress endpoint) => endpoint.IsConnectionOriented || endpoint is ListenAddress.Udp or ListenAddress.Unix;
 
-    /// <summary>Whether it is a socket at all whose state a holder can spoil.</summary>
-    public static bool CanBeSpoilt(ListenerEndpoint endpoint) => Listens(endpoint) || endpoint is ListenerEndpoint.Udp or ListenerEndpoint.Unix;
-
-    public static ListenerFault Look(OpenedListener listener, ListenerEndpoint endpoint, int backlogCount)
+    public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int backlogCount)
     {
         FileDescriptor socket = listener.Descriptor;
         if (!CanBeSpoilt(endpoint))
             return ListenerFault.None;
         if (!ListenerState.IsAlive(socket) || IsElsewhere(listener, endpoint))
             return ListenerFault.ShutDown;
-        if (!Listens(endpoint) && SocketAddress.OfPeer(socket) is not null)
+        if (!endpoint.IsConnectionOriented && SocketAddress.OfPeer(socket) is not null)
             return ListenerFault.Connected;
         if (ListenerState.IsFiltered(socket))
             return ListenerFault.Filtered;
-        return Listens(endpoint) && IsShort(socket, backlogCount) ? ListenerFault.BacklogShrunk : ListenerFault.None;
+        return endpoint.IsConnectionOriented && IsShort(socket, backlogCount) ? ListenerFault.BacklogShrunk : ListenerFault.None;
     }
 
     /// <summary>
     /// Mends what was found, and what it hid, on the same open socket, so that every holder is well again. False: it has to be made anew.
     /// </summary>
-    public static bool TryMend(OpenedListener listener, ListenerEndpoint endpoint, ListenerFault fault, int backlogCount)
+    public static bool TryMend(OpenedListener listener, ListenAddress endpoint, ListenerFault fault, int backlogCount)
     {
         // Each kind once: what is there again right after its cure is a holder's doing since then, and no reason for another remedy.
         for (int cured = 0; fault != ListenerFault.None && (cured & (1 << (int)fault)) == 0; fault = Look(listener, endpoint, backlogCount))
@@ -67,10 +64,10 @@ internal static unsafe class ListenerRepair
     }
 
     /// <summary>The endpoint with the port at which it is bound.</summary>
-    public static ListenerEndpoint Bound(ListenerEndpoint endpoint, OpenedListener listener) => endpoint switch
+    public static ListenAddress Bound(ListenAddress endpoint, OpenedListener listener) => endpoint switch
     {
-        ListenerEndpoint.Tcp { Port: 0 } tcp => tcp with { Port = PortOf(listener) },
-        ListenerEndpoint.Udp { Port: 0 } udp => udp with { Port = PortOf(listener) },
+        ListenAddress.Tcp { Port: 0 } tcp => tcp with { Port = PortOf(listener) },
+        ListenAddress.Udp { Port: 0 } udp => udp with { Port = PortOf(listener) },
         _ => endpoint,
     };
 
@@ -78,7 +75,7 @@ internal static unsafe class ListenerRepair
     public static int PortOf(OpenedListener listener) =>
         int.TryParse(listener.Address.AsSpan(listener.Address.LastIndexOf(':') + 1), out int port) ? port : 0;
 
-    private static bool TryCure(OpenedListener listener, ListenerEndpoint endpoint, ListenerFault fault, int backlogCount)
+    private static bool TryCure(OpenedListener listener, ListenAddress endpoint, ListenerFault fault, int backlogCount)
     {
         FileDescriptor socket = listener.Descriptor;
         int none = 0;
@@ -90,7 +87,7 @@ internal static unsafe class ListenerRepair
             case ListenerFault.Connected:
                 sockaddr_storage unspecified = default;
                 return connect(socket.Number, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)) == 0;
-            case ListenerFault.ShutDown when endpoint is not ListenerEndpoint.Tcp || IsElsewhere(listener, endpoint):
+            case ListenerFault.ShutDown when endpoint is not ListenAddress.Tcp || IsElsewhere(listener, endpoint):
                 return false;
             case ListenerFault.ShutDown:
                 // Where the kernel had picked the port, the socket lost it and is bound again; else this is refused with EINVAL, as it should.
@@ -101,8 +98,8 @@ internal static unsafe class ListenerRepair
         }
     }
 
-    private static bool IsElsewhere(OpenedListener listener, ListenerEndpoint endpoint) =>
-        endpoint is ListenerEndpoint.Tcp or ListenerEndpoint.Udp && SocketAddress.OfSocket(listener.Descriptor)?.Port != PortOf(listener);
+    private static bool IsElsewhere(OpenedListener listener, ListenAddress endpoint) =>
+        endpoint is ListenAddress.Tcp or ListenAddress.Udp && SocketAddress.OfSocket(listener.Descriptor)?.Port != PortOf(listener);
 
     private static bool IsShort(FileDescriptor listener, int backlogCount)
     {

@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -43,31 +44,31 @@ internal sealed class ListenerTrial
         return trial._problems;
     }
 
-    private void Try(ListenerEndpoint endpoint, int index)
+    private void Try(ListenAddress endpoint, int index)
     {
         string subject = $"cannot listen on {endpoint}";
         switch (endpoint)
         {
-            case ListenerEndpoint.Tcp tcp:
+            case ListenAddress.Tcp tcp:
                 TryInternet(index, SocketAddress.Internet(tcp.Host, tcp.Port), tcp.DualStack, isTcp: true, tcp.Port, subject);
                 break;
-            case ListenerEndpoint.Udp udp:
+            case ListenAddress.Udp udp:
                 TryInternet(index, SocketAddress.Internet(udp.Host, udp.Port), udp.DualStack, isTcp: false, udp.Port, subject);
                 break;
-            case ListenerEndpoint.Unix unix:
+            case ListenAddress.Unix unix:
                 TryUnix(unix, index, subject);
                 break;
-            case ListenerEndpoint.Vsock vsock:
+            case ListenAddress.Vsock vsock:
                 TryOther(index, Libc.AF_VSOCK, Libc.SOCK_STREAM, 0, "vsock", SocketAddress.Vsock(vsock.Cid, vsock.Port), subject);
                 break;
-            case ListenerEndpoint.Netlink netlink:
-                TryOther(index, Libc.AF_NETLINK, SOCK_RAW, netlink.Protocol, $"netlink family {netlink.FamilyName}",
-                    SocketAddress.Netlink(netlink.GroupMask), subject);
+            case ListenAddress.Netlink netlink:
+                TryOther(index, Libc.AF_NETLINK, SOCK_RAW, netlink.Family, $"netlink family {netlink.FamilyName}",
+                    SocketAddress.Netlink(netlink.Group), subject);
                 break;
-            case ListenerEndpoint.Fifo fifo:
+            case ListenAddress.Fifo fifo:
                 TellOwner(index, FifoOpener.Look(fifo, _request));
                 break;
-            case ListenerEndpoint.Special special:
+            case ListenAddress.Special special:
                 Tell(null, index, FileOpener.LookAtSpecial(special));
                 break;
         }
@@ -77,7 +78,7 @@ internal sealed class ListenerTrial
     {
         int type = isTcp ? Libc.SOCK_STREAM : Libc.SOCK_DGRAM;
         int family = isDualStack ? Libc.AF_INET6 : address.Family;
-        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(family, type, 0, _request.Settings, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
+        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(family, type, 0, _request.Options, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
         if (isDualStack && made.Failure is { } missing && missing.Errno == Errno.EAFNOSUPPORT)
         {
             // Where there is no IPv6, any address is any of IPv4.
@@ -95,17 +96,17 @@ internal sealed class ListenerTrial
         Bind(bound, socket, index, subject, refused => Remedy.ForBind(refused, port, isTcp ? "tcp" : "udp"));
     }
 
-    private void TryUnix(ListenerEndpoint.Unix endpoint, int index, string subject)
+    private void TryUnix(ListenAddress.Unix endpoint, int index, string subject)
     {
         OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(
-            Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, _request.Settings, subject, "Unix sockets");
+            Libc.AF_UNIX, UnixSocket.TypeOf(endpoint.Kind), 0, _request.Options, subject, "Unix sockets");
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
         {
             Tell(null, index, failure);
             return;
         }
         using FileDescriptor held = socket;
-        SocketSettingsWriter settings = Writer(socket, Libc.AF_UNIX, index);
+        SocketOptionsWriter settings = Writer(socket, Libc.AF_UNIX, index);
         settings.SetCommon();
         settings.SetUnix();
         if (endpoint.IsAbstract)
@@ -121,7 +122,7 @@ internal sealed class ListenerTrial
 
     private void TryOther(int index, int family, int type, int protocol, string familyName, SocketAddress address, string subject)
     {
-        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(family, type, protocol, _request.Settings, subject, familyName);
+        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(family, type, protocol, _request.Options, subject, familyName);
         if (!made.TryGet(out FileDescriptor? socket, out OpenFailure? failure))
         {
             Tell(null, index, failure);
@@ -141,8 +142,8 @@ internal sealed class ListenerTrial
         _problems.Add(new OpenProblem(null, index, new OpenFailure("bind", subject, refused, remedy(refused)), mayPass));
     }
 
-    private SocketSettingsWriter Writer(FileDescriptor socket, int family, int index, bool isDualStack = false) => new(
-        socket, family, _request.Settings, _request.Endpoints[index].ToString(), isDualStack, onRefusal: (option, failure) =>
+    private SocketOptionsWriter Writer(FileDescriptor socket, int family, int index, bool isDualStack = false) => new(
+        socket, family, _request.Options, _request.Endpoints[index].ToString(), isDualStack, onRefusal: (option, failure) =>
             _problems.Add(new OpenProblem(option, index, failure, MayPass: failure.Errno == Errno.ENODEV)));
 
     private void TellOwner(int index, OpenFailure? failure)

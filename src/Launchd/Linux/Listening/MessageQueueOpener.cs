@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -8,10 +9,10 @@ namespace Launchd.Linux.Listening;
 /// <summary>POSIX message queues, mq_overview(7). One that is there already is used as it is and is not ours to remove.</summary>
 internal static unsafe class MessageQueueOpener
 {
-    public static OpenResult<OpenedListener> Open(ListenerEndpoint.MessageQueue endpoint, ListenerRequest request)
+    public static OpenResult<OpenedListener> Open(ListenAddress.MessageQueue endpoint, ListenerRequest request)
     {
         string subject = $"cannot open {endpoint}";
-        int flags = O_RDONLY | O_CLOEXEC | (request.Settings.NonBlocking ? O_NONBLOCK : 0);
+        int flags = O_RDONLY | O_CLOEXEC | (request.Options.NonBlocking ? O_NONBLOCK : 0);
         FileDescriptor? queue = OpenQueue(endpoint.Name, flags | O_CREAT | O_EXCL, request.Mode & 0b110_000_000, out Errno refused);
         bool isMade = queue is not null;
         if (refused == Errno.EEXIST)

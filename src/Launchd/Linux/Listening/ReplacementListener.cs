@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
@@ -43,11 +44,11 @@ internal sealed unsafe class ReplacementListener
     /// <param name="former">The socket at just this address, from which clients are turned away to the new one; null: there is none.</param>
     /// <param name="beside">Others of ours with the same port, borrowed.</param>
     public static OpenResult<ReplacementListener> Open(
-        ListenerEndpoint endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
+        ListenAddress endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
     {
-        if (endpoint is ListenerEndpoint.Unix { IsAbstract: false } unix)
+        if (endpoint is ListenAddress.Unix { IsAbstract: false } unix)
             return OpenPath(unix, request, former);
-        if (endpoint is not (ListenerEndpoint.Tcp or ListenerEndpoint.Udp))
+        if (endpoint is not (ListenAddress.Tcp or ListenAddress.Udp))
         {
             return new OpenFailure("bind", $"cannot open {endpoint} anew while it is open", Errno.EADDRINUSE,
                 "give it another address, or restart the supervisor");
@@ -113,7 +114,7 @@ internal sealed unsafe class ReplacementListener
         Unshare(_shared);
     }
 
-    private static OpenResult<ReplacementListener> OpenPath(ListenerEndpoint.Unix endpoint, ListenerRequest request, OpenedListener? former)
+    private static OpenResult<ReplacementListener> OpenPath(ListenAddress.Unix endpoint, ListenerRequest request, OpenedListener? former)
     {
         int slash = endpoint.Name.LastIndexOf('/');
         string beside = endpoint.Name[..(slash + 1)] + ".new-" + Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)

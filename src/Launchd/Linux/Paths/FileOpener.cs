@@ -1,3 +1,4 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Listening;
@@ -115,7 +116,7 @@ internal static unsafe class FileOpener
     }
 
     /// <summary>A character device, or a regular file in /proc or /sys, for reading; anything else is refused.</summary>
-    internal static OpenResult<OpenedListener> OpenSpecial(ListenerEndpoint.Special endpoint, ListenerRequest request)
+    internal static OpenResult<OpenedListener> OpenSpecial(ListenAddress.Special endpoint, ListenerRequest request)
     {
         string subject = $"cannot open {endpoint}";
         if (!FindSpecial(endpoint, subject).TryGet(out FileDescriptor? found, out OpenFailure? failure))
@@ -127,7 +128,7 @@ internal static unsafe class FileOpener
             return new OpenFailure("open", subject, refused, refused == Errno.ENODEV || refused == Errno.ENXIO
                 ? "no driver serves the device" : Remedy.ForPath(refused));
         }
-        if (!request.Settings.NonBlocking)
+        if (!request.Options.NonBlocking)
             refused = Files.SetNonBlocking(special, isNonBlocking: false);
         if (refused == Errno.None)
             return new OpenedListener { Descriptor = special, Address = endpoint.ToString() };
@@ -136,7 +137,7 @@ internal static unsafe class FileOpener
     }
 
     /// <summary>Whether it is there and of a kind that may be opened; null: it is. Opening a device can have effects of its own.</summary>
-    internal static OpenFailure? LookAtSpecial(ListenerEndpoint.Special endpoint)
+    internal static OpenFailure? LookAtSpecial(ListenAddress.Special endpoint)
     {
         if (!FindSpecial(endpoint, $"cannot open {endpoint}").TryGet(out FileDescriptor? node, out OpenFailure? failure))
             return failure;
@@ -144,9 +145,9 @@ internal static unsafe class FileOpener
         return null;
     }
 
-    private static OpenResult<FileDescriptor> FindSpecial(ListenerEndpoint.Special endpoint, string subject)
+    private static OpenResult<FileDescriptor> FindSpecial(ListenAddress.Special endpoint, string subject)
     {
-        OpenResult<ParentDirectory> opened = ParentDirectory.Open(endpoint.Path, directoryMode: null, subject);
+        OpenResult<ParentDirectory> opened = ParentDirectory.Open(endpoint.SpecialPath, directoryMode: null, subject);
         if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
             return failure;
         using ParentDirectory held = parent;

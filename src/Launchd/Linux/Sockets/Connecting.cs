@@ -1,7 +1,7 @@
 using System.Net.Sockets;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
@@ -53,20 +53,20 @@ internal sealed unsafe class Connecting : IDisposable
     public FileDescriptor Descriptor => _socket;
 
     /// <summary>Begins without waiting for anybody.</summary>
-    public static OpenResult<Connecting> Begin(ListenerEndpoint target)
+    public static OpenResult<Connecting> Begin(ListenAddress target)
     {
         string subject = $"cannot connect to {target}";
         (int family, int type, SocketAddress? address) = target switch
         {
-            ListenerEndpoint.Tcp tcp => (FamilyOf(tcp.Host.AddressFamily), Libc.SOCK_STREAM, SocketAddress.Internet(tcp.Host, tcp.Port)),
-            ListenerEndpoint.Udp udp => (FamilyOf(udp.Host.AddressFamily), Libc.SOCK_DGRAM, SocketAddress.Internet(udp.Host, udp.Port)),
-            ListenerEndpoint.Vsock vsock => (Libc.AF_VSOCK, Libc.SOCK_STREAM, SocketAddress.Vsock(vsock.Cid, vsock.Port)),
-            ListenerEndpoint.Unix unix => (Libc.AF_UNIX, UnixSocket.TypeOf(unix.Kind),
+            ListenAddress.Tcp tcp => (FamilyOf(tcp.Host.AddressFamily), Libc.SOCK_STREAM, SocketAddress.Internet(tcp.Host, tcp.Port)),
+            ListenAddress.Udp udp => (FamilyOf(udp.Host.AddressFamily), Libc.SOCK_DGRAM, SocketAddress.Internet(udp.Host, udp.Port)),
+            ListenAddress.Vsock vsock => (Libc.AF_VSOCK, Libc.SOCK_STREAM, SocketAddress.Vsock(vsock.Cid, vsock.Port)),
+            ListenAddress.Unix unix => (Libc.AF_UNIX, UnixSocket.TypeOf(unix.Kind),
                 unix.IsAbstract ? SocketAddress.UnixAbstract(unix.Name) : SocketAddress.UnixPath(unix.Name)),
             _ => throw new ArgumentException($"{target} is nothing to connect to", nameof(target)),
         };
 
-        string? path = target is ListenerEndpoint.Unix { IsAbstract: false } named ? named.Name : null;
+        string? path = target is ListenAddress.Unix { IsAbstract: false } named ? named.Name : null;
         if (address is null && path is null)
             return new OpenFailure("connect", subject, Errno.ENAMETOOLONG);
         int number = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
@@ -6,9 +7,6 @@ using Launchd.Linux.Listening;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Sockets;
-
-/// <summary>The three kinds of Unix socket.</summary>
-internal enum UnixSocketKind { Stream, Datagram, SeqPacket }
 
 /// <summary>
 /// Unix sockets between processes: pairs, connections, messages with descriptors and credentials. Every socket made here has SO_PASSCRED,
@@ -39,13 +37,13 @@ internal static unsafe class UnixSocket
     /// path replaced, a live one refused. Remove the path with <see cref="UnixPath.RemoveIfOurs"/>.
     /// </summary>
     public static OpenResult<OpenedListener> Listen(string path, int mode, PathOwner owner, int backlogCount = 128) =>
-        ListenerOpener.OpenOne(new ListenerEndpoint.Unix(UnixSocketKind.Stream, path, IsAbstract: false), new ListenerRequest
+        ListenerOpener.OpenOne(new ListenAddress.Unix(UnixSocketKind.Stream, path, IsAbstract: false), new ListenerRequest
         {
             Endpoints = [],
             Mode = mode,
             Owner = owner,
             BacklogCount = backlogCount,
-            Settings = new SocketSettings { PassCredentials = true },
+            Options = new SocketOptions { PassCredentials = true, NonBlocking = true },
         });
 
     /// <summary>A datagram socket at a path that any user may write to, with credentials on each message: for notifications.</summary>
@@ -53,12 +51,12 @@ internal static unsafe class UnixSocket
     /// <param name="receiveBufferBytes">Queue for bursts; capped by the kernel's limit without privilege.</param>
     public static OpenResult<OpenedListener> BindDatagram(string path, int receiveBufferBytes = 8 * 1024 * 1024)
     {
-        var endpoint = new ListenerEndpoint.Unix(UnixSocketKind.Datagram, path, IsAbstract: false);
+        var endpoint = new ListenAddress.Unix(UnixSocketKind.Datagram, path, IsAbstract: false);
         var request = new ListenerRequest { Endpoints = [], Mode = 0b110_110_110,
-            Settings = new SocketSettings { PassCredentials = true } };
+            Options = new SocketOptions { PassCredentials = true, NonBlocking = true } };
         OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
         if (opened.Failure is null)
-            SocketSettingsWriter.RaiseReceiveBuffer(opened.Value.Descriptor, receiveBufferBytes);
+            SocketOptionsWriter.RaiseReceiveBuffer(opened.Value.Descriptor, receiveBufferBytes);
         return opened;
     }
 

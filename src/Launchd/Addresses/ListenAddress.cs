@@ -1,21 +1,24 @@
 using System.Net;
 
-namespace Launchd.Model;
+namespace Launchd.Addresses;
 
-/// <summary>One address of a listener, a closed family. <see cref="ToString"/> gives the configuration's spelling.</summary>
+/// <summary>One address to listen on or to connect to, a closed family. <see cref="ToString"/> gives the configuration's spelling.</summary>
 internal abstract record ListenAddress
 {
     private ListenAddress()
     {
     }
 
-    /// <summary>Whether connections are accepted from it (as against datagrams or bytes read from it).</summary>
+    /// <summary>Whether it has a queue of connections, which are accepted from it (as against datagrams or bytes read from it).</summary>
     public virtual bool IsConnectionOriented => false;
 
     /// <summary>The file system path it makes, or null.</summary>
     public virtual string? Path => null;
 
-    /// <summary>TCP. Port 0: the kernel picks. <see cref="IPAddress.IPv6Any"/> with <paramref name="DualStack"/> for <c>*</c>.</summary>
+    /// <summary>
+    /// TCP. Port 0: the kernel picks. With <paramref name="DualStack"/>, for <c>*</c>, the host is <see cref="IPAddress.IPv6Any"/> and means the
+    /// any address of both families.
+    /// </summary>
     internal sealed record Tcp(IPAddress Host, int Port, bool DualStack = false) : ListenAddress
     {
         public override bool IsConnectionOriented => true;
@@ -27,21 +30,21 @@ internal abstract record ListenAddress
         public override string ToString() => "udp://" + HostAndPort(Host, Port, DualStack);
     }
 
-    /// <summary>A Unix socket: an absolute path, or the abstract name behind <c>@</c>.</summary>
-    internal sealed record Unix(UnixKind Kind, string Name, bool IsAbstract) : ListenAddress
+    /// <summary>A Unix socket: an absolute path, or a name in the abstract namespace without its <c>@</c>.</summary>
+    internal sealed record Unix(UnixSocketKind Kind, string Name, bool IsAbstract) : ListenAddress
     {
-        public override bool IsConnectionOriented => Kind != UnixKind.Datagram;
+        public override bool IsConnectionOriented => Kind != UnixSocketKind.Datagram;
         public override string? Path => IsAbstract ? null : Name;
 
         public override string ToString() => Kind switch
         {
-            UnixKind.Stream => "unix:",
-            UnixKind.Datagram => "unix-dgram:",
+            UnixSocketKind.Stream => "unix:",
+            UnixSocketKind.Datagram => "unix-dgram:",
             _ => "unix-seqpacket:",
         } + (IsAbstract ? "@" : "") + Name;
     }
 
-    /// <summary>vsock. A null <paramref name="Cid"/> is any.</summary>
+    /// <summary>vsock: a stream socket between virtual machines and their host. A null <paramref name="Cid"/> is any.</summary>
     internal sealed record Vsock(uint? Cid, uint Port) : ListenAddress
     {
         public override bool IsConnectionOriented => true;
@@ -55,13 +58,13 @@ internal abstract record ListenAddress
         public override string ToString() => "fifo:" + FifoPath;
     }
 
-    /// <summary>A netlink socket of a protocol number, joined to one multicast group (0: none).</summary>
+    /// <summary>netlink(7): protocol number, and the groups joined at bind as the bit mask <c>nl_groups</c> (0: none).</summary>
     internal sealed record Netlink(string FamilyName, int Family, uint Group) : ListenAddress
     {
         public override string ToString() => Group == 0 ? "netlink:" + FamilyName : $"netlink:{FamilyName}:{Group}";
     }
 
-    /// <summary>A POSIX message queue, its name with the slash.</summary>
+    /// <summary>A POSIX message queue, mq_overview(7); the name with its slash.</summary>
     internal sealed record MessageQueue(string Name) : ListenAddress
     {
         public override string ToString() => "mqueue:" + Name;
@@ -73,9 +76,9 @@ internal abstract record ListenAddress
         public override string ToString() => "special:" + SpecialPath;
     }
 
-    private static string HostAndPort(IPAddress host, int port, bool dualStack) =>
+    internal static string HostAndPort(IPAddress host, int port, bool dualStack) =>
         dualStack ? $"*:{port}" : new IPEndPoint(host, port).ToString();
 }
 
 /// <summary>The three kinds of Unix socket.</summary>
-internal enum UnixKind { Stream, Datagram, SeqPacket }
+internal enum UnixSocketKind { Stream, Datagram, SeqPacket }

@@ -1,6 +1,6 @@
+using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
@@ -8,13 +8,13 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Sockets;
 
 /// <summary>
-/// Sets the options of a <see cref="SocketSettings"/> on one socket, each at its moment; a refusal names option, error and remedy. The
+/// Sets the options of a <see cref="SocketOptions"/> on one socket, each at its moment; a refusal names option, error and remedy. The
 /// first refusal stops the rest, unless somebody wants to be told of all of them.
 /// </summary>
-internal ref struct SocketSettingsWriter
+internal ref struct SocketOptionsWriter
 {
     private readonly FileDescriptor _socket;
-    private readonly SocketSettings _settings;
+    private readonly SocketOptions _options;
     private readonly string _endpoint;
     private readonly int _family;
     private readonly bool _isDualStack;
@@ -22,17 +22,17 @@ internal ref struct SocketSettingsWriter
 
     /// <param name="socket">Borrowed.</param>
     /// <param name="family">Its address family.</param>
-    /// <param name="settings">What to set.</param>
+    /// <param name="options">What to set.</param>
     /// <param name="endpoint">For sentences.</param>
     /// <param name="isDualStack">An IPv6 socket that serves IPv4 as well.</param>
     /// <param name="onRefusal">Told each refusal, with the option's name, instead of <see cref="Failure"/>.</param>
-    public SocketSettingsWriter(FileDescriptor socket, int family, SocketSettings settings, string endpoint, bool isDualStack = false,
+    public SocketOptionsWriter(FileDescriptor socket, int family, SocketOptions options, string endpoint, bool isDualStack = false,
         Action<string, OpenFailure>? onRefusal = null)
     {
         _onRefusal = onRefusal;
         _socket = socket;
         _family = family;
-        _settings = settings;
+        _options = options;
         _endpoint = endpoint;
         _isDualStack = isDualStack;
     }
@@ -60,43 +60,43 @@ internal ref struct SocketSettingsWriter
     /// <summary>Options of every kind of socket. Buffers come before listen(2): the TCP window scale is fixed at the handshake.</summary>
     public void SetCommon()
     {
-        if (_settings.PassCredentials && _family == Libc.AF_NETLINK)
+        if (_options.PassCredentials && _family == Libc.AF_NETLINK)
             Set(SOL_SOCKET, SO_PASSCRED, 1, "pass_credentials", null);
-        if (_settings.BindToDevice is { } device && _family is (Libc.AF_INET or Libc.AF_INET6))
+        if (_options.BindToDevice is { } device && _family is (Libc.AF_INET or Libc.AF_INET6))
         {
             SetText(SOL_SOCKET, SO_BINDTODEVICE, device, "bind_to_device", refused => refused == Errno.ENODEV
                 ? $"there is no network interface '{device}'" : refused == Errno.EPERM ? "needs CAP_NET_RAW" : null);
         }
-        if (_settings.Mark is { } mark)
+        if (_options.Mark is { } mark)
             Set(SOL_SOCKET, SO_MARK, mark, "mark", "needs CAP_NET_ADMIN");
-        if (_settings.Priority is { } priority)
+        if (_options.Priority is { } priority)
             Set(SOL_SOCKET, SO_PRIORITY, priority, "priority", "a priority above 6 needs CAP_NET_ADMIN");
-        if (_settings.ReceiveBufferBytes is { } receive)
+        if (_options.ReceiveBufferBytes is { } receive)
             SetBuffer(SO_RCVBUFFORCE, SO_RCVBUF, receive, "receive_buffer", "net.core.rmem_max");
-        if (_settings.SendBufferBytes is { } send)
+        if (_options.SendBufferBytes is { } send)
             SetBuffer(SO_SNDBUFFORCE, SO_SNDBUF, send, "send_buffer", "net.core.wmem_max");
     }
 
     /// <summary>ip(7) and ipv6(7), before bind(2).</summary>
     public void SetInternet()
     {
-        if (IsV6 && (_isDualStack || _settings.Ipv6Only is not null))
-            Set(IPPROTO_IPV6, IPV6_V6ONLY, !_isDualStack && _settings.Ipv6Only == true ? 1 : 0, "ipv6_only", null);
-        if (_settings.FreeBind)
+        if (IsV6 && (_isDualStack || _options.Ipv6Only is not null))
+            Set(IPPROTO_IPV6, IPV6_V6ONLY, !_isDualStack && _options.Ipv6Only == true ? 1 : 0, "ipv6_only", null);
+        if (_options.FreeBind)
             Set(IsV6 ? IPPROTO_IPV6 : IPPROTO_IP, IsV6 ? IPV6_FREEBIND : IP_FREEBIND, 1, "free_bind", null);
-        if (_settings.Transparent)
+        if (_options.Transparent)
         {
             Set(IsV6 ? IPPROTO_IPV6 : IPPROTO_IP, IsV6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1, "transparent",
                 "needs CAP_NET_ADMIN or CAP_NET_RAW");
         }
-        if (_settings.TypeOfService is { } tos)
+        if (_options.TypeOfService is { } tos)
         {
             if (IsV6)
                 Set(IPPROTO_IPV6, IPV6_TCLASS, tos, "tos", null);
             if (!IsV6 || _isDualStack)
                 Set(IPPROTO_IP, IP_TOS, tos, "tos", null);
         }
-        if (_settings.TimeToLive is { } ttl)
+        if (_options.TimeToLive is { } ttl)
         {
             if (IsV6)
                 Set(IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl, "ttl", "1 to 255");
@@ -108,11 +108,11 @@ internal ref struct SocketSettingsWriter
     /// <summary>tcp(7), before listen(2); accepted connections inherit them.</summary>
     public void SetTcp()
     {
-        if (_settings.Congestion is { } algorithm)
+        if (_options.Congestion is { } algorithm)
             SetText(IPPROTO_TCP, TCP_CONGESTION, algorithm, "congestion", _ => CongestionRemedy());
-        if (_settings.NoDelay)
+        if (_options.NoDelay)
             Set(IPPROTO_TCP, TCP_NODELAY, 1, "no_delay", null);
-        if (_settings.KeepAlive is { } keepAlive)
+        if (_options.KeepAlive is { } keepAlive)
         {
             Set(SOL_SOCKET, SO_KEEPALIVE, 1, "keep_alive", null);
             if (keepAlive.Idle is { } idle)
@@ -122,24 +122,24 @@ internal ref struct SocketSettingsWriter
             if (keepAlive.ProbeCount is { } probes)
                 Set(IPPROTO_TCP, TCP_KEEPCNT, probes, "keep_alive.probes", "1 to 127");
         }
-        if (_settings.DeferAccept is { } defer)
+        if (_options.DeferAccept is { } defer)
             Set(IPPROTO_TCP, TCP_DEFER_ACCEPT, WholeSeconds(defer), "defer_accept", null);
-        if (_settings.FastOpenCount > 0)
-            Set(IPPROTO_TCP, TCP_FASTOPEN, _settings.FastOpenCount, "fast_open", null);
+        if (_options.FastOpenCount > 0)
+            Set(IPPROTO_TCP, TCP_FASTOPEN, _options.FastOpenCount, "fast_open", null);
     }
 
     /// <summary>unix(7), before bind(2): a message may come as soon as the path is there.</summary>
     public void SetUnix()
     {
-        if (_settings.PassCredentials)
+        if (_options.PassCredentials)
             Set(SOL_SOCKET, SO_PASSCRED, 1, "pass_credentials", null);
-        if (_settings.PassPidfd)
+        if (_options.PassPidfd)
             Set(SOL_SOCKET, Libc.SO_PASSPIDFD, 1, "pass_pidfd", "needs Linux 6.5");
-        if (!_settings.PassRights)
+        if (!_options.PassRights)
             Set(SOL_SOCKET, Libc.SO_PASSRIGHTS, 0, "pass_rights", "needs Linux 6.16");
     }
 
-    /// <summary>An option of ours, set whatever the settings say.</summary>
+    /// <summary>An option of ours, set whatever the options say.</summary>
     public unsafe void Set(int level, int option, int value, string name, string? remedy)
     {
         if (Failure is null && setsockopt(_socket.Number, level, option, &value, sizeof(int)) < 0)
