@@ -1,7 +1,7 @@
 using System.Text;
 using Launchd.Control;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Cli;
 

@@ -2,7 +2,7 @@ using Launchd.Config;
 using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Host.Startup;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
 using Launchd.Model;

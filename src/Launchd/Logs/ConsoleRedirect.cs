@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;

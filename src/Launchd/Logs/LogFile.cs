@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Launchd.Model;
 

@@ -1,7 +1,7 @@
 using System.Text;
 using Launchd.Client;
 using Launchd.Control;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Logs;
 

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Pump = Launchd.Interop.Libc.Pump;
 

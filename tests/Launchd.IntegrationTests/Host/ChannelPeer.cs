@@ -5,7 +5,7 @@ using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;

@@ -3,7 +3,7 @@ using Launchd.AcceptanceTests.Support;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Xunit;

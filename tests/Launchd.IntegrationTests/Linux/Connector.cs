@@ -1,6 +1,6 @@
 using Launchd.Addresses;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Sockets;
 

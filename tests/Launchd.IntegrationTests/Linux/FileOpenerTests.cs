@@ -3,7 +3,6 @@ using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 using Xunit;
 using static Tmds.Linux.LibC;
 

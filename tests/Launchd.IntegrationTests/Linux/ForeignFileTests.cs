@@ -2,10 +2,9 @@ using System.Runtime.InteropServices;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 using Xunit;
 using static Tmds.Linux.LibC;
 

@@ -2,7 +2,7 @@ using System.Net;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;

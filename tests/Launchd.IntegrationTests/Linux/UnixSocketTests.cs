@@ -251,7 +251,7 @@ public sealed unsafe class UnixSocketTests
     public void ANotifySocketTakesDatagramsOfAnyUser_WithTheirSender()
     {
         using var directory = new TemporaryDirectory();
-        OpenedListener notify = UnixSocket.BindDatagram(directory["notify"]).Value;
+        OpenedListener notify = UnixListener.BindDatagram(directory["notify"]).Value;
         Assert.Equal(Errno.None, FileStatus.ReadFollow(directory["notify"], out FileStatus status));
         Assert.Equal(0b110_110_110, status.Mode);
         using FileDescriptor sender = Connector.Connect(
@@ -270,7 +270,7 @@ public sealed unsafe class UnixSocketTests
     public void AControlSocketKnowsItsClients_AndItsConnectionsCarryCredentials()
     {
         using var directory = new TemporaryDirectory();
-        OpenedListener control = UnixSocket.Listen(directory["control.sock"], 0b110_000_000, PathOwner.Own).Value;
+        OpenedListener control = UnixListener.Listen(directory["control.sock"], 0b110_000_000, PathOwner.Own).Value;
         using FileDescriptor client = Connector.Connect(
             new ListenAddress.Unix(UnixSocketKind.Stream, directory["control.sock"], IsAbstract: false), TimeSpan.FromSeconds(10)).Value;
         using FileDescriptor? accepted = UnixSocket.Accept(control.Descriptor, out _);

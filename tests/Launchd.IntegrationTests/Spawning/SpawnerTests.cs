@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Spawning;
 using Launchd.SpawnSoak;
 using Xunit;

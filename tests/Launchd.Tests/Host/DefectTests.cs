@@ -3,7 +3,7 @@ using Launchd.Client;
 using Launchd.Config;
 using Launchd.Control;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Xunit;
 

@@ -7,7 +7,7 @@ using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
 using Launchd.Linux.Descriptors;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Channel;
 
@@ -174,7 +174,7 @@ internal sealed class SiblingDelivery(
     public void Reopen(SiblingOrder order, Publication published, FileDescriptor source, bool isOwned, Credentials? rights)
     {
         SlowLane lane = LaneOf(published);
-        FileDescriptor? mine = isOwned ? source : ProcessDescriptors.Duplicate(source, lane, out _);
+        FileDescriptor? mine = isOwned ? source : Files.Duplicate(source, lane, out _);
         Opening opening = new();
         if (mine is null || !order.ReplyLater() || !lane.TryRun(() => Open(opening)))
         {

@@ -9,8 +9,8 @@ using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Descriptors;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;
-using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Channel;
 

@@ -1,6 +1,6 @@
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Host.Instances;
 

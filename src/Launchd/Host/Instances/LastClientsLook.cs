@@ -4,6 +4,7 @@ using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Instances;
 
@@ -121,7 +122,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
         using FileDescriptor? set = ProcessDescriptors.Take(process, number, closer: null, out _);
         foreach (EpollEntry entry in waiting)
         {
-            if (set is not null && entry.Change(set, listenersTaken.Find(l => l.Is(entry))!.Listener, events: 0) == Errno.None)
+            if (set is not null && EpollChange.Make(entry, set, listenersTaken.Find(l => l.Is(entry))!.Listener, events: 0) == Errno.None)
                 StoppedCount++;
             else
                 RefusedCount++;

@@ -4,6 +4,7 @@ using Launchd.Client.Interop;
 using Launchd.Host.Loop;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Sockets;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Lanes;
 
@@ -13,7 +14,7 @@ namespace Launchd.Host.Lanes;
 /// </summary>
 /// <remarks>
 /// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that
-/// closes for it (<see cref="Linux.Descriptors.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
+/// closes for it (<see cref="Linux.Spawning.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
 /// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last one
 /// does not linger, so that sockets alone never fill a lane.
 /// </remarks>

@@ -1,5 +1,5 @@
 using Launchd.Host.Loop;
-using Launchd.Linux.Descriptors;
+using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Lanes;

@@ -1,6 +1,6 @@
 using Launchd.Client;
 using Launchd.Host.Instances;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Sockets;
 using Launchd.Linux.Spawning;
 

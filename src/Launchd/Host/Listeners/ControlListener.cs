@@ -2,8 +2,9 @@ using Launchd.Client;
 using Launchd.Control;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 
@@ -22,7 +23,7 @@ internal sealed class ControlListener : IDisposable
     public static ControlListener Open(SupervisorDefinition definition, RuntimeDirectory directory, UserTable users)
     {
         PathOwner owner = users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup);
-        OpenedListener opened = UnixSocket.Listen(directory.ControlSocket, definition.ControlMode, owner)
+        OpenedListener opened = UnixListener.Listen(directory.ControlSocket, definition.ControlMode, owner)
             .ValueOr(f => throw new StartRefusedException($"control socket: {f}", ExitCode.SystemRefused));
         // No call takes any.
         _ = UnixSocket.TryPassRights(opened.Descriptor, isAllowed: false);

@@ -4,9 +4,9 @@ using Launchd.Control;
 using Launchd.Host.Instances;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;

@@ -5,7 +5,7 @@ using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Model;

@@ -1,6 +1,6 @@
 using Launchd.Client;
 using Launchd.Host.Loop;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Sockets;

@@ -6,7 +6,7 @@ using Launchd.Control;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Listeners;

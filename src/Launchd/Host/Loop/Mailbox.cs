@@ -1,7 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Host.Loop;
 

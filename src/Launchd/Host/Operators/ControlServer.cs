@@ -5,7 +5,7 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;

@@ -9,6 +9,7 @@ using Launchd.Host.Lanes;
 using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Descriptors;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 using DescriptorFacts = Launchd.Host.Channel.DescriptorFacts;
@@ -124,7 +125,7 @@ internal sealed class DescriptorFetch(
     {
         if (isOwned)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, descriptor);
-        else if (ProcessDescriptors.Duplicate(descriptor, lanes.Of(service), out Errno refused) is { } copy)
+        else if (Files.Duplicate(descriptor, lanes.Of(service), out Errno refused) is { } copy)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, copy);
         else
             from.Refuse(ControlNames.LimitReached, new ErrorDetail { Text = $"cannot duplicate the descriptor: {refused.Text}" });

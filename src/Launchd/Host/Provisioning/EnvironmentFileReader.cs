@@ -1,8 +1,7 @@
 using System.Text;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 
 namespace Launchd.Host.Provisioning;
 

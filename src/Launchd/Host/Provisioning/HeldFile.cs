@@ -1,7 +1,6 @@
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

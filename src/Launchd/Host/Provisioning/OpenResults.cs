@@ -1,4 +1,5 @@
-using Launchd.Linux;
+using Launchd.Linux.Calls;
+
 
 namespace Launchd.Host.Provisioning;
 

@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
 using Launchd.Client;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

@@ -1,9 +1,8 @@
 using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
-using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;

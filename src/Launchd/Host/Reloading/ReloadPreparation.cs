@@ -4,7 +4,7 @@ using Launchd.Control;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

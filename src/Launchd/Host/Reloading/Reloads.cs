@@ -12,6 +12,7 @@ using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
 using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;

@@ -1,5 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Reporting;

@@ -13,7 +13,7 @@ using Launchd.Host.Operators;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Microsoft.Extensions.Logging;
 

@@ -4,7 +4,7 @@ using Launchd.Config;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Launchd.Model;

@@ -3,7 +3,6 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 using Launchd.Model;
 
 namespace Launchd.Host.Startup;

@@ -12,9 +12,6 @@ namespace Launchd.Linux.Descriptors;
 /// </summary>
 internal static unsafe class Closing
 {
-    /// <summary>Fields of what is open are told from memory: a file system that is asked may take its time to answer.</summary>
-    public const int AT_STATX_DONT_SYNC = 0x4000;
-
     private const long MostBytes = 64 << 20;
     private const uint MemoryDevices = 1;
 
@@ -26,7 +23,7 @@ internal static unsafe class Closing
         statx found;
         fixed (byte* empty = "\0"u8)
         {
-            if (statx(number, empty, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
+            if (statx(number, empty, AT_EMPTY_PATH | FileStatus.AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
                 return false;
         }
         return (FileKind)(found.stx_mode >> 12) switch

@@ -1,10 +1,7 @@
 using System.Buffers.Text;
-using System.Runtime.CompilerServices;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 
 namespace Launchd.Linux.Descriptors;
 
@@ -23,8 +20,6 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
 
     /// <summary>A hundred thousand descriptors in one set.</summary>
     private const int MostBytes = 8 << 20;
-
-    private const int StackBytes = 256 << 10;
 
     /// <summary>It waits for something to come, or will again when the process has seen to what came last.</summary>
     public bool IsAwake => (Events & (Libc.EPOLLIN | Libc.EPOLLRDNORM | Libc.EPOLLONESHOT)) != 0;
@@ -74,37 +69,6 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
             text = text[(end + 1)..];
         }
         return text;
-    }
-
-    /// <summary>
-    /// Changes what the set waits for here, without the process's doing. A set knows a descriptor by its number and its open file description
-    /// together (epoll(7)), so the change is made by a thread with a table of its own, in which the description has that very number. Waits as
-    /// <see cref="Read"/> does; what that thread holds meanwhile is the set and the descriptor alone.
-    /// </summary>
-    /// <param name="set">A duplicate of the set. Borrowed.</param>
-    /// <param name="descriptor">The same open file description as stands in the set. Borrowed.</param>
-    /// <param name="events">What the set waits for from then on; 0: only for errors and hang-ups.</param>
-    /// <returns>ENOENT: the set does not have it, or not any more; EBADF: the number is above our limit; EAGAIN: no thread could be made.</returns>
-    public Errno Change(FileDescriptor set, FileDescriptor descriptor, uint events)
-    {
-        using ExecPlan leaving = new(), changing = new();
-        leaving.LayOwnTable();
-        changing.LayEpollChange(set.Number, descriptor.Number, this, events);
-        nint first = (nint)leaving.Header, second = (nint)changing.Header;
-        if (Worker.TryStart("epoll change", StackBytes, () => InOwnTable((PlanHeader*)first, (PlanHeader*)second)) is not { } thread)
-            return Errno.EAGAIN;
-        thread.Join();
-        return new Errno(leaving.Header->Errno != 0 ? leaving.Header->Errno : changing.Header->Errno);
-    }
-
-    // After the first plan this thread has other descriptors than the runtime believes: no other call, no allocation, nothing that a compiler must be
-    // asked for. With the second it has lost all but two, and ends.
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void InOwnTable(PlanHeader* leaving, PlanHeader* changing)
-    {
-        Spawner.CarryOut(leaving);
-        if (leaving->Errno == 0)
-            Spawner.CarryOut(changing);
     }
 
     // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.

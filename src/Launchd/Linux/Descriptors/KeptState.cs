@@ -36,7 +36,7 @@ internal static unsafe class KeptState
                 return null;
         }
         if (isBounded)
-            return ProcessDescriptors.Duplicate(memory, closer: null, out _);
+            return Files.Duplicate(memory, closer: null, out _);
         if (size <= MostCopiedBytes)
             return Copy(memory, size, out fault);
         fault = $"a state of more than {MostCopiedBytes} bytes is sealed with F_SEAL_GROW and F_SEAL_SHRINK, or made with MFD_ALLOW_SEALING";
@@ -80,7 +80,7 @@ internal static unsafe class KeptState
         size = allocated = 0;
         fixed (byte* empty = "\0"u8)
         {
-            if (statx(memory.Number, empty, AT_EMPTY_PATH | Closing.AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
+            if (statx(memory.Number, empty, AT_EMPTY_PATH | FileStatus.AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
                 return false;
         }
         size = unchecked((long)found.stx_size);

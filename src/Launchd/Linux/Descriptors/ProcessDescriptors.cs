@@ -3,7 +3,6 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Descriptors;
@@ -40,17 +39,6 @@ internal static unsafe class ProcessDescriptors
             if (Files.ReadLink(directory, number.ToString(CultureInfo.InvariantCulture)) is { } link)
                 yield return (number, link);
         }
-    }
-
-    /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
-    /// <param name="descriptor">Borrowed.</param>
-    /// <param name="closer">As with <see cref="Take"/>.</param>
-    /// <param name="refused">The reason.</param>
-    public static FileDescriptor? Duplicate(FileDescriptor descriptor, IDescriptorCloser? closer, out Errno refused)
-    {
-        int number = fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
-        refused = number < 0 ? Errno.Last : Errno.None;
-        return number < 0 ? null : new FileDescriptor(number, closer);
     }
 
     /// <summary>Whether two of our descriptors are the same open file description. False where the kernel does not tell.</summary>

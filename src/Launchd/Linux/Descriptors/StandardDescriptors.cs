@@ -1,6 +1,7 @@
 using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Spawning;
 
 namespace Launchd.Linux.Descriptors;
 

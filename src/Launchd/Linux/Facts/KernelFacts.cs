@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using static Tmds.Linux.LibC;

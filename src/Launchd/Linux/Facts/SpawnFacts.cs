@@ -1,4 +1,5 @@
 using Launchd.Client;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Spawning;
 

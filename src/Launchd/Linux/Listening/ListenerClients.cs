@@ -30,8 +30,8 @@ internal sealed unsafe class ListenerClients : IDisposable
     /// <param name="listener">Borrowed for the call.</param>
     public static ListenerClients? Of(FileDescriptor listener)
     {
-        return ListenerState.TakesConnections(listener) && FileStatus.Read(listener, out FileStatus status) == Errno.None
-            && SocketAddress.OfSocket(listener) is { } bound && ProcessDescriptors.Duplicate(listener, closer: null, out _) is { } duplicate
+        return ConnectionDiagnostics.TakesConnections(listener) && FileStatus.Read(listener, out FileStatus status) == Errno.None
+            && SocketAddress.OfSocket(listener) is { } bound && Files.Duplicate(listener, closer: null, out _) is { } duplicate
             ? new ListenerClients(duplicate, bound, status) : null;
     }
 
@@ -43,7 +43,7 @@ internal sealed unsafe class ListenerClients : IDisposable
     /// <param name="socket">Borrowed.</param>
     public bool Contain(FileDescriptor socket)
     {
-        if (SocketAddress.OfSocket(socket) is not { } own || own.Family != _bound.Family || ListenerState.TakesConnections(socket))
+        if (SocketAddress.OfSocket(socket) is not { } own || own.Family != _bound.Family || ConnectionDiagnostics.TakesConnections(socket))
             return false;
         // A listener for all addresses has none that they could have.
         bool isSame = own.RemotePort is { } port ? port == _bound.RemotePort : own.Bytes.SequenceEqual(_bound.Bytes);

@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Paths;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Sockets;
 using static Tmds.Linux.LibC;
 using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
@@ -77,7 +77,7 @@ internal static class ListenerOpener
             ListenAddress.Netlink netlink => OpenNetlink(netlink, request, subject),
             ListenAddress.Fifo fifo => FifoOpener.Open(fifo, request),
             ListenAddress.MessageQueue queue => MessageQueueOpener.Open(queue, request),
-            ListenAddress.Special special => FileOpener.OpenSpecial(special, request),
+            ListenAddress.Special special => SpecialOpener.Open(special, request),
             _ => throw new ArgumentException($"no opener for {endpoint}", nameof(endpoint)),
         };
     }
@@ -161,7 +161,7 @@ internal static class ListenerOpener
         {
             Errno refused = SocketAddress.Internet(isDualStack ? IPAddress.IPv6Any : host, port).Bind(socket);
             if (refused != Errno.None)
-                failure = new OpenFailure("bind", subject, refused) { Look = () => Remedy.ForBind(refused, port, isTcp ? "tcp" : "udp") };
+                failure = new OpenFailure("bind", subject, refused) { Look = () => BindRemedy.For(refused, port, isTcp ? "tcp" : "udp") };
         }
         if (failure is null && isTcp)
             failure = Listen(socket, request.BacklogCount, subject, port);
@@ -271,6 +271,6 @@ internal static class ListenerOpener
             return null;
         // With SO_REUSEADDR two sockets may be bound to one port; the second is refused here.
         Errno refused = Errno.Last;
-        return new OpenFailure("listen", subject, refused, port == 0 ? null : Remedy.ForBind(refused, port, "tcp"));
+        return new OpenFailure("listen", subject, refused, port == 0 ? null : BindRemedy.For(refused, port, "tcp"));
     }
 }

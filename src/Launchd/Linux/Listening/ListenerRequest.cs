@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Addresses;
+using Launchd.Linux.Paths;
 
 namespace Launchd.Linux.Listening;
 
@@ -26,12 +27,4 @@ internal sealed record ListenerRequest
 
     /// <summary>Without any O_NONBLOCK is set: what no definition asks for is read by our own loop.</summary>
     public SocketOptions Options { get; init; } = new() { NonBlocking = true };
-}
-
-/// <summary>Owner of what is made. Null: as the process has it.</summary>
-internal readonly record struct PathOwner(uint? Uid, uint? Gid)
-{
-    public static readonly PathOwner Own;
-
-    public bool IsOwn => Uid is null && Gid is null;
 }

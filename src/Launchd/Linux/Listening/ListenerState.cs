@@ -64,7 +64,7 @@ internal static unsafe class ListenerState
         if (family is not { } known)
             return Read(descriptor);
         hasAddress = known is Libc.AF_UNIX or Libc.AF_NETLINK;
-        string kind = KindOfSocket(known, Option(descriptor, SOL_SOCKET, SO_TYPE) ?? 0, TakesConnections(descriptor));
+        string kind = KindOfSocket(known, Option(descriptor, SOL_SOCKET, SO_TYPE) ?? 0, ConnectionDiagnostics.TakesConnections(descriptor));
         return new DescriptorState(kind, hasAddress ? AddressOf(descriptor) : "", []);
     }
 
@@ -81,7 +81,7 @@ internal static unsafe class ListenerState
     public static (int QueueCount, int BacklogCount)? ReadQueue(
         FileDescriptor listener, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
     {
-        if (!TakesConnections(listener))
+        if (!ConnectionDiagnostics.TakesConnections(listener))
             return null;
         int family = Option(listener, SOL_SOCKET, SO_DOMAIN) ?? 0;
         if (family == Libc.AF_UNIX && unixQueues is not null && FileStatus.Read(listener, out FileStatus status) == Errno.None)
@@ -106,9 +106,6 @@ internal static unsafe class ListenerState
             return false;
         return !TryReadTcp(listener, out Libc.tcp_info_head info) || info.tcpi_state == Libc.TCP_LISTEN;
     }
-
-    /// <summary>Whether it is one that accept(2) is for; false also for one that was shut down.</summary>
-    public static bool TakesConnections(FileDescriptor listener) => Option(listener, SOL_SOCKET, SO_ACCEPTCONN) == 1;
 
     /// <summary>Whether a connection or a message waits in it.</summary>
     public static bool IsReadable(FileDescriptor listener)

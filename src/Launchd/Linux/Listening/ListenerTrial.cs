@@ -1,7 +1,7 @@
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Paths;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 using static Tmds.Linux.LibC;
@@ -69,7 +69,7 @@ internal sealed class ListenerTrial
                 TellOwner(index, FifoOpener.Look(fifo, _request));
                 break;
             case ListenAddress.Special special:
-                Tell(null, index, FileOpener.LookAtSpecial(special));
+                Tell(null, index, SpecialOpener.Look(special));
                 break;
         }
     }
@@ -93,7 +93,7 @@ internal sealed class ListenerTrial
         using FileDescriptor held = socket;
         Writer(socket, family, index, isDualStack).SetAll(isTcp, _request.ShardCount > 0);
         SocketAddress bound = isDualStack ? SocketAddress.Internet(System.Net.IPAddress.IPv6Any, port) : address;
-        Bind(bound, socket, index, subject, refused => Remedy.ForBind(refused, port, isTcp ? "tcp" : "udp"));
+        Bind(bound, socket, index, subject, refused => BindRemedy.For(refused, port, isTcp ? "tcp" : "udp"));
     }
 
     private void TryUnix(ListenAddress.Unix endpoint, int index, string subject)

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Loop;
 

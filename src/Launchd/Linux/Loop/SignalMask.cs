@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
 using static Launchd.Interop.SystemCallNumbers;

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Paths;
 

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using Launchd.Client;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Paths;
 

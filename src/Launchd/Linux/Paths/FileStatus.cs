@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux.Descriptors;
+using Launchd.Linux.Calls;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
@@ -13,6 +13,9 @@ internal enum FileKind { Unknown = 0, Fifo = 1, CharacterDevice = 2, Directory =
 internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device, ulong Inode, uint Uid, uint Gid, long SizeBytes,
     ulong DeviceNumber)
 {
+    /// <summary>Fields of what is open are told from memory: a file system that is asked may take its time to answer.</summary>
+    public const int AT_STATX_DONT_SYNC = 0x4000;
+
     /// <summary>Names that it has: more than one means that it is somewhere else as well.</summary>
     public uint LinkCount { get; init; }
 
@@ -33,7 +36,7 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
 
     /// <summary>Of what is open, from memory: a file system that is asked may take its time to answer.</summary>
     public static Errno Read(FileDescriptor descriptor, out FileStatus status) =>
-        Read(descriptor.Number, "", AT_EMPTY_PATH | Closing.AT_STATX_DONT_SYNC, out status);
+        Read(descriptor.Number, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, out status);
 
     /// <summary>The file at a path; a symbolic link in the last component is looked at itself.</summary>
     public static Errno ReadNoFollow(int directory, string name, out FileStatus status) =>

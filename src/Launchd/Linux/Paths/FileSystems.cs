@@ -1,6 +1,6 @@
 using System.Collections.Frozen;
 using Launchd.Client;
-using Launchd.Linux.Spawning;
+using Launchd.Interop;
 
 namespace Launchd.Linux.Paths;
 

@@ -1,8 +1,9 @@
 using System.Buffers.Text;
 using System.Text;
 using Launchd.Client;
+using Launchd.Client.Interop;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
+using Launchd.Linux.Calls;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Paths;
@@ -203,6 +204,17 @@ internal static unsafe class Files
             length += (int)got;
         }
         return length == bytes.Length ? bytes : bytes[..length];
+    }
+
+    /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
+    /// <param name="descriptor">Borrowed.</param>
+    /// <param name="closer">Closes it in the end; null: whoever disposes it.</param>
+    /// <param name="refused">The reason.</param>
+    public static FileDescriptor? Duplicate(FileDescriptor descriptor, IDescriptorCloser? closer, out Errno refused)
+    {
+        int number = fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
+        refused = number < 0 ? Errno.Last : Errno.None;
+        return number < 0 ? null : new FileDescriptor(number, closer);
     }
 
     private static Errno Check(int result) => result < 0 ? Errno.Last : Errno.None;

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Calls;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Paths;

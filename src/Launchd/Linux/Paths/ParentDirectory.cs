@@ -1,6 +1,6 @@
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Descriptors;
+using Launchd.Linux.Calls;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Paths;
@@ -75,7 +75,7 @@ internal sealed class ParentDirectory : IDisposable
         if (refused != Errno.ENOENT || directoryMode is not { } mode || walk.Parent is null)
             return new OpenFailure("open", subject, refused, Remedy.ForDirectory(path, refused));
         List<(FileDescriptor, string)> made = [];
-        FileDescriptor? start = ProcessDescriptors.Duplicate(walk.Parent, closer: null, out refused);
+        FileDescriptor? start = Files.Duplicate(walk.Parent, closer: null, out refused);
         FileDescriptor? directory = start is null ? null : Make(start, [walk.Name, .. walk.Missing], mode, made, out refused);
         if (directory is not null)
             return new ParentDirectory(directory, name, made) { IsOpenToOthers = !walk.IsRoots };

@@ -1,6 +1,4 @@
 using Launchd.Client;
-using Launchd.Linux.Descriptors;
-using Launchd.Linux.Spawning;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Paths;
@@ -258,7 +256,7 @@ internal sealed class PathWalk : IDisposable
     {
         Decider = who;
         DecidedAt = at.Length == 0 ? "/" : at;
-        FileDescriptor? here = ProcessDescriptors.Duplicate(_current!, closer: null, out _);
+        FileDescriptor? here = Files.Duplicate(_current!, closer: null, out _);
         if (here is not null)
             Foreign = (here, string.Join('/', _rest.Prepend(name)));
     }

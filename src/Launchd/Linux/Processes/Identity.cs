@@ -1,6 +1,7 @@
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Processes;
 

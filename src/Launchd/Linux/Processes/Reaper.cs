@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Spawning;
 
 namespace Launchd.Linux.Processes;
 

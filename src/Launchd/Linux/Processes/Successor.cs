@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Spawning;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Processes;
 

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;

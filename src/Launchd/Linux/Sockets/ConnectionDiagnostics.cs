@@ -2,7 +2,6 @@ using System.Net;
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
@@ -22,10 +21,13 @@ internal static unsafe class ConnectionDiagnostics
     // The server has closed its half or all of it: a connection only as long as it still reads, that is, has the socket open.
     private const uint HalfClosed = 1u << Libc.TCP_FIN_WAIT1 | 1u << Libc.TCP_FIN_WAIT2 | 1u << Libc.TCP_CLOSING | 1u << Libc.TCP_LAST_ACK;
 
+    /// <summary>Whether it is one that accept(2) is for; false also for one that was shut down.</summary>
+    public static bool TakesConnections(FileDescriptor listener) => Option(listener, SO_ACCEPTCONN) == 1;
+
     /// <summary>Null: the kernel was built without what tells it. False for what takes no connections.</summary>
     public static bool? HasConnections(FileDescriptor listener)
     {
-        if (!ListenerState.TakesConnections(listener))
+        if (!TakesConnections(listener))
             return false;
         return Option(listener, SO_DOMAIN) switch
         {

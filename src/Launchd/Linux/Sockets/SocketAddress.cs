@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 

@@ -1,6 +1,7 @@
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;

@@ -3,7 +3,7 @@ using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
-using Launchd.Linux.Listening;
+using Launchd.Linux.Calls;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Sockets;
@@ -30,34 +30,6 @@ internal static unsafe class UnixSocket
         first.Dispose();
         second.Dispose();
         throw new SystemCallException("setsockopt", "SO_PASSCRED", refused);
-    }
-
-    /// <summary>
-    /// A listening stream socket at a path, such as the control socket: mode and owner as asked before anyone can connect, a stale
-    /// path replaced, a live one refused. Remove the path with <see cref="UnixPath.RemoveIfOurs"/>.
-    /// </summary>
-    public static OpenResult<OpenedListener> Listen(string path, int mode, PathOwner owner, int backlogCount = 128) =>
-        ListenerOpener.OpenOne(new ListenAddress.Unix(UnixSocketKind.Stream, path, IsAbstract: false), new ListenerRequest
-        {
-            Endpoints = [],
-            Mode = mode,
-            Owner = owner,
-            BacklogCount = backlogCount,
-            Options = new SocketOptions { PassCredentials = true, NonBlocking = true },
-        });
-
-    /// <summary>A datagram socket at a path that any user may write to, with credentials on each message: for notifications.</summary>
-    /// <param name="path">Absolute path.</param>
-    /// <param name="receiveBufferBytes">Queue for bursts; capped by the kernel's limit without privilege.</param>
-    public static OpenResult<OpenedListener> BindDatagram(string path, int receiveBufferBytes = 8 * 1024 * 1024)
-    {
-        var endpoint = new ListenAddress.Unix(UnixSocketKind.Datagram, path, IsAbstract: false);
-        var request = new ListenerRequest { Endpoints = [], Mode = 0b110_110_110,
-            Options = new SocketOptions { PassCredentials = true, NonBlocking = true } };
-        OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
-        if (opened.Failure is null)
-            SocketOptionsWriter.RaiseReceiveBuffer(opened.Value.Descriptor, receiveBufferBytes);
-        return opened;
     }
 
     /// <summary>

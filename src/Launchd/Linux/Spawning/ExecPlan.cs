@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Loop;
 using static Launchd.Interop.SystemCallNumbers;

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Spawning;
 

@@ -1,3 +1,5 @@
+using Launchd.Linux.Paths;
+
 namespace Launchd.Linux.Spawning;
 
 /// <summary>Everything that the birth of one child needs, resolved: no names, no look-ups, absolute paths only.</summary>
@@ -43,9 +45,6 @@ internal sealed record SpawnRequest
 
 /// <summary>Descriptor <paramref name="Source"/> of the supervisor becomes <paramref name="Target"/> of the child.</summary>
 internal readonly record struct DescriptorMapping(int Source, int Target);
-
-/// <summary>User, group and the whole list of supplementary groups.</summary>
-internal sealed record Credentials(uint Uid, uint Gid, IReadOnlyList<uint> Groups);
 
 /// <summary>Where in its birth a child failed; order is that of the steps.</summary>
 internal enum SpawnStage

@@ -1,5 +1,7 @@
 using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Interop;
+using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Spawning;
 

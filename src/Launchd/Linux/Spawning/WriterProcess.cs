@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
 using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Linux.Spawning;
@@ -47,7 +47,7 @@ internal sealed unsafe class WriterProcess : IDisposable
     {
         if (MakeEvent() is not { } orders)
             return null;
-        FileDescriptor? answers = MakeEvent(), copy = ProcessDescriptors.Duplicate(target, closer: null, out _);
+        FileDescriptor? answers = MakeEvent(), copy = Files.Duplicate(target, closer: null, out _);
         if (answers is null || copy is null)
         {
             orders.Dispose();

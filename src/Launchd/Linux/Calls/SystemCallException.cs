@@ -1,6 +1,6 @@
 using Launchd.Client;
 
-namespace Launchd.Linux;
+namespace Launchd.Linux.Calls;
 
 /// <summary>The kernel refused a call that was not expected to fail. Expected refusals are values: <see cref="OpenFailure"/> and the
 /// like.</summary>

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Launchd.Linux.Spawning;
+namespace Launchd.Interop;
 
 /// <summary>Imports for births: of the spawner, its helper and its audit.</summary>
 internal static unsafe partial class SpawnLibc

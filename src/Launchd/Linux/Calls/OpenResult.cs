@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Launchd.Client;
 
-namespace Launchd.Linux;
+namespace Launchd.Linux.Calls;
 
 /// <summary>Why something could not be opened. <see cref="ToString"/> is one sentence for people.</summary>
 /// <param name="Call">Name of the refused call, as in its manual page.</param>

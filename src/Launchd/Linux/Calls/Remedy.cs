@@ -1,27 +1,10 @@
 using Launchd.Client;
-using Launchd.Linux.Paths;
-using Launchd.Linux.Sockets;
 
-namespace Launchd.Linux;
+namespace Launchd.Linux.Calls;
 
 /// <summary>What can be done about a refusal, in a few words, where it is known; else null.</summary>
 internal static class Remedy
 {
-    /// <summary>For a bind(2) of an IP port.</summary>
-    public static string? ForBind(Errno refused, int port, string protocol)
-    {
-        if (refused == Errno.EADDRINUSE)
-            return PortHolder.Find(protocol, port)?.ToString();
-        if (refused == Errno.EADDRNOTAVAIL)
-            return "no interface of this machine has the address; free_bind = true binds it before it is there";
-        if (refused != Errno.EACCES)
-            return null;
-        string? first = Files.ReadText("/proc/sys/net/ipv4/ip_unprivileged_port_start")?.Trim();
-        return int.TryParse(first, out int lowest) && port < lowest
-            ? $"a port below {lowest} needs CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start"
-            : "the address is not permitted to this process";
-    }
-
     public static string? ForSocket(Errno refused, string family) =>
         refused == Errno.EAFNOSUPPORT || refused == Errno.EPROTONOSUPPORT ? $"this kernel has no {family}"
         : refused == Errno.EMFILE ? "this process has no descriptor left; raise its limit nofile"

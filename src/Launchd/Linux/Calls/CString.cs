@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Launchd.Linux;
+namespace Launchd.Linux.Calls;
 
 /// <summary>Text as C has it: UTF-8 bytes and a NUL.</summary>
 internal static unsafe class CString

@@ -2,10 +2,9 @@ using System.Runtime.CompilerServices;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
-using Launchd.Linux.Spawning;
 using static Tmds.Linux.LibC;
 
-namespace Launchd.Linux.Descriptors;
+namespace Launchd.Linux.Spawning;
 
 /// <summary>
 /// Closes descriptors in processes that are made for it and do nothing else. close(2) of the last copy can wait for as long as a stranger likes

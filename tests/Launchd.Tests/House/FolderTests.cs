@@ -4,17 +4,23 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// The folders of <c>src/Launchd/Host</c> stand one above the other: none knows, directly or through others, a folder that knows it. So each can be read
-/// and changed with only those below it in mind. The compiler allows cycles within a project, so this test does not.
+/// The folders of <c>src/Launchd/Host</c>, and those of <c>src/Launchd/Linux</c>, stand one above the other: none knows, directly or through others, a
+/// folder that knows it. So each can be read and changed with only those below it in mind. The compiler allows cycles within a project, so this test
+/// does not.
 /// </summary>
-public sealed partial class HostFolderTests
+public sealed partial class FolderTests
 {
-    private const string Top = "src/Launchd/Host/";
+    private const string Sources = "src/Launchd/";
 
-    [Fact]
-    public void NoFolderKnowsOneThatKnowsIt()
+    private static readonly string[] TopNames = ["Host", "Linux"];
+
+    public static TheoryData<string> Tops => [.. TopNames];
+
+    [Theory]
+    [MemberData(nameof(Tops))]
+    public void NoFolderKnowsOneThatKnowsIt(string top)
     {
-        SourceFile[] files = [.. SourceTree.Files(Top)];
+        SourceFile[] files = [.. SourceTree.Files(Sources + top)];
 
         Assert.NotEmpty(files);
         // A search that finds nothing would find no cycle either.
@@ -23,8 +29,10 @@ public sealed partial class HostFolderTests
     }
 
     /// <summary>What lies in no folder is known to all without a <c>using</c>.</summary>
-    [Fact]
-    public void EverySourceLiesInAFolder() => Verdict.None(SourceTree.Files(Top).Where(f => FolderOf(f).Length == 0).Select(f => f.At(1, "lies in no folder")));
+    [Theory]
+    [MemberData(nameof(Tops))]
+    public void EverySourceLiesInAFolder(string top) =>
+        Verdict.None(SourceTree.Files(Sources + top).Where(f => FolderOf(f).Length == 0).Select(f => f.At(1, "lies in no folder")));
 
     [Fact]
     public void NamespacesFollowFolders() => Verdict.None(SourceTree.Files("src/Launchd").SelectMany(WrongNamespaces));
@@ -35,7 +43,7 @@ public sealed partial class HostFolderTests
     [InlineData("using static Launchd.Host.B.InB;", "using X = Launchd.Host.A.InA;", "")]
     [InlineData("private B.InB _b;", "private readonly Host.A.InA _a;", "")]
     [InlineData("private Launchd.Host.B.InB _b;", "List<A.InA> _all;", "")]
-    public void ACycleIsFound(string a, string b, string c) => Assert.NotEmpty(Cycles(Three(a, b, c)));
+    public void ACycleIsFound(string a, string b, string c) => Assert.All(TopNames, top => Assert.NotEmpty(Cycles(Three(top, Of(top, a, b, c)))));
 
     [Theory]
     [InlineData("using Launchd.Host.B;", "using Launchd.Host.C;", "")]
@@ -45,7 +53,15 @@ public sealed partial class HostFolderTests
     [InlineData("using Launchd.Host.B;", "int count = A.Count;", "")]
     [InlineData("using Launchd.Host.B;", "int count = this.A.InA;", "")]
     [InlineData("A.InA own;", "", "")]
-    public void NoCycleIsNotReported(string a, string b, string c) => Assert.Empty(Cycles(Three(a, b, c)));
+    public void NoCycleIsNotReported(string a, string b, string c) => Assert.All(TopNames, top => Assert.Empty(Cycles(Three(top, Of(top, a, b, c)))));
+
+    /// <summary>Folders of both have the same names, Loop among them.</summary>
+    [Fact]
+    public void AFolderOfTheOtherIsNoUse() =>
+        Assert.Empty(Cycles(Three("Host", "using Launchd.Host.B;", "using Launchd.Linux.A;", "using Launchd.Linux.B; int x = Linux.A.InA.X;")));
+
+    [Fact]
+    public void ASourceInNoFolderIsFound() => Assert.Empty(FolderOf(new SourceFile("src/Launchd/Linux/X.cs", "namespace Launchd.Linux;")));
 
     [Theory]
     [InlineData("src/Launchd/Host/A/X.cs", "namespace Launchd.Host;")]
@@ -60,17 +76,21 @@ public sealed partial class HostFolderTests
     private static partial Regex Declaration();
 
     /// <summary>A folder's whole name, as in a <c>using</c>; or a name before a type's, as in <c>Channel.ChannelServer</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.Host\.(?<folder>\w+)|(?<![\w.])(Host\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
+    [GeneratedRegex(@"\bLaunchd\.(?<top>Host|Linux)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
     private static partial Regex Mention();
 
-    private static SourceFile[] Three(string a, string b, string c) =>
+    /// <summary>The examples name the host; so they are tried with each.</summary>
+    private static string[] Of(string top, params string[] texts) => [.. texts.Select(t => Regex.Replace(t, @"\bHost\.", top + "."))];
+
+    private static SourceFile[] Three(string top, params string[] texts) =>
     [
-        new($"{Top}A/InA.cs", $"{a}\nnamespace Launchd.Host.A;\ninternal sealed class InA;\n"),
-        new($"{Top}B/InB.cs", $"{b}\nnamespace Launchd.Host.B;\ninternal sealed class InB;\n"),
-        new($"{Top}C/InC.cs", $"{c}\nnamespace Launchd.Host.C;\ninternal sealed class InC;\n"),
+        .. texts.Select((text, i) => (Text: text, Folder: "ABC"[i])).Select(t => new SourceFile(
+            $"{Sources}{top}/{t.Folder}/In{t.Folder}.cs", $"{t.Text}\nnamespace Launchd.{top}.{t.Folder};\ninternal sealed class In{t.Folder};\n")),
     ];
 
-    private static string FolderOf(SourceFile file) => file.FilePath[Top.Length..].Split('/') is [string folder, _, ..] ? folder : "";
+    private static string TopOf(SourceFile file) => file.FilePath[Sources.Length..].Split('/')[0];
+
+    private static string FolderOf(SourceFile file) => file.FilePath[Sources.Length..].Split('/') is [_, string folder, _, ..] ? folder : "";
 
     /// <summary>The types of each folder: a property may have a folder's name, and what is asked of it is no use of the folder.</summary>
     private static ILookup<string, string> TypesOf(SourceFile[] files) =>
@@ -79,13 +99,15 @@ public sealed partial class HostFolderTests
 
     private static IEnumerable<Use> Uses(SourceFile file, ILookup<string, string> types)
     {
-        string folder = FolderOf(file);
+        string folder = FolderOf(file), top = TopOf(file);
         foreach ((int number, string line) in file.CodeLines())
         {
             foreach (Match match in Mention().Matches(line))
             {
                 string used = match.Groups["folder"].Value;
-                Group type = match.Groups["type"];
+                Group type = match.Groups["type"], under = match.Groups["top"];
+                if (under.Success && under.Value != top)
+                    continue;
                 if (used != folder && types.Contains(used) && (!type.Success || types[used].Contains(type.Value)))
                     yield return new Use(folder, used, file.At(number, line.Trim()));
             }
