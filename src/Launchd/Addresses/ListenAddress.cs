@@ -58,10 +58,13 @@ internal abstract record ListenAddress
         public override string ToString() => "fifo:" + FifoPath;
     }
 
-    /// <summary>netlink(7): protocol number, and the groups joined at bind as the bit mask <c>nl_groups</c> (0: none).</summary>
-    internal sealed record Netlink(string FamilyName, int Family, uint Group) : ListenAddress
+    /// <summary>
+    /// netlink(7): protocol number, and the groups joined at bind as the bit mask <c>nl_groups</c> (0: none). A mask, because systemd hands the number of
+    /// <c>ListenNetlink=</c> to the kernel as it is, and its own units write masks (<c>route 1361</c>).
+    /// </summary>
+    internal sealed record Netlink(string FamilyName, int Family, uint GroupMask) : ListenAddress
     {
-        public override string ToString() => Group == 0 ? "netlink:" + FamilyName : $"netlink:{FamilyName}:{Group}";
+        public override string ToString() => GroupMask == 0 ? "netlink:" + FamilyName : $"netlink:{FamilyName}:{GroupMask}";
     }
 
     /// <summary>A POSIX message queue, mq_overview(7); the name with its slash.</summary>

@@ -234,7 +234,7 @@ internal static class ListenerOpener
             return failure;
         var settings = new SocketOptionsWriter(socket, Libc.AF_NETLINK, request.Options, endpoint.ToString());
         settings.SetCommon();
-        failure = settings.Failure ?? Bind(socket, SocketAddress.Netlink(endpoint.Group), subject,
+        failure = settings.Failure ?? Bind(socket, SocketAddress.Netlink(endpoint.GroupMask), subject,
             refused => RemedyForBind(Libc.AF_NETLINK, refused));
         if (failure is null)
             return new OpenedListener { Descriptor = socket, Address = endpoint.ToString() };

@@ -63,7 +63,7 @@ internal sealed class ListenerTrial
                 break;
             case ListenAddress.Netlink netlink:
                 TryOther(index, Libc.AF_NETLINK, SOCK_RAW, netlink.Family, $"netlink family {netlink.FamilyName}",
-                    SocketAddress.Netlink(netlink.Group), subject);
+                    SocketAddress.Netlink(netlink.GroupMask), subject);
                 break;
             case ListenAddress.Fifo fifo:
                 TellOwner(index, FifoOpener.Look(fifo, _request));
