@@ -34,7 +34,7 @@ public enum DescriptorKind
 }
 
 /// <summary>Asks the kernel what a descriptor is, without changing anything.</summary>
-internal static unsafe class DescriptorFacts
+internal static unsafe class DescriptorQuery
 {
     /// <summary>Of a number of this process; an error (EBADF) if it is not open.</summary>
     public static Errno Read(int number, out DescriptorKind kind)

@@ -90,7 +90,7 @@ public static class DescriptorSocket
             Errno refused = MessageCalls.TrySend(socket, bytes.Span, descriptors, out int sent);
             if (refused == Errno.EAGAIN)
             {
-                await Readiness.Writable(socket, cancellation).ConfigureAwait(false);
+                await DescriptorPoller.Writable(socket, cancellation).ConfigureAwait(false);
                 continue;
             }
             if (refused != Errno.None)
@@ -113,7 +113,7 @@ public static class DescriptorSocket
                 return part;
             if (refused != Errno.EAGAIN)
                 throw LaunchdException.Kernel("recvmsg", refused);
-            await Readiness.Readable(socket, cancellation).ConfigureAwait(false);
+            await DescriptorPoller.Readable(socket, cancellation).ConfigureAwait(false);
         }
     }
 

@@ -74,7 +74,7 @@ public sealed class HandOver : IDisposable
     private static async Task<bool> SendAsync(
         HandOverLink link, ReadOnlyMemory<byte> state, IReadOnlyList<SafeHandle> descriptors, CancellationToken cancellation)
     {
-        using FileDescriptor memory = SavedState.Write(state.Span);
+        using FileDescriptor memory = SealedMemory.Write(state.Span);
         // The successor has asked for the first packet before this object was made.
         bool isAsked = await link.SendAsync(HandOverLink.State, [memory], cancellation).ConfigureAwait(false);
         foreach (SafeHandle[] some in descriptors.Chunk(ChannelConnection.MostPacketDescriptors))

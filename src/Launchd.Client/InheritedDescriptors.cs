@@ -53,12 +53,12 @@ internal static class InheritedDescriptors
             return null;
         if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
             throw LaunchdException.Environment(ChannelNumber, $"is '{text}', not a descriptor's number", Errno.EINVAL);
-        Errno refused = DescriptorFacts.Option(number, ClientLibc.SO_DOMAIN, out int domain);
+        Errno refused = DescriptorQuery.Option(number, ClientLibc.SO_DOMAIN, out int domain);
         if (refused == Errno.None && domain != ClientLibc.AF_UNIX)
             refused = Errno.EPROTONOSUPPORT;
         int type = 0;
         if (refused == Errno.None)
-            refused = DescriptorFacts.Option(number, ClientLibc.SO_TYPE, out type);
+            refused = DescriptorQuery.Option(number, ClientLibc.SO_TYPE, out type);
         if (refused == Errno.None && type != ClientLibc.SOCK_SEQPACKET)
             refused = Errno.EPROTONOSUPPORT;
         if (refused == Errno.None)
@@ -92,7 +92,7 @@ internal static class InheritedDescriptors
         if (number < 0)
             return 0;
         using var self = new FileDescriptor((int)number);
-        return DescriptorFacts.ProcessId64(self.Number);
+        return DescriptorQuery.ProcessId64(self.Number);
     }
 
     private static Errno CloseOnExec(int number)

@@ -60,7 +60,7 @@ public sealed partial class LaunchdClient
     public async Task SaveStateAsync(ReadOnlyMemory<byte> state, CancellationToken cancellation = default)
     {
         _ = Channel();
-        using FileDescriptor memory = SavedState.Write(state.Span);
+        using FileDescriptor memory = SealedMemory.Write(state.Span);
         await CallAsync("SaveState", null, [memory], cancellation).ConfigureAwait(false);
     }
 
@@ -73,7 +73,7 @@ public sealed partial class LaunchdClient
         if (answer.First.DescriptorCount == 0)
             return null;
         using FileDescriptor memory = answer.First.Take(0);
-        return SavedState.Read(memory);
+        return SealedMemory.Read(memory);
     }
 
     /// <summary>

@@ -79,7 +79,7 @@ public sealed partial class LaunchdClient
                     return false;
             }
             // The supervisor closes the last writing end when its turn comes.
-            await Readiness.HungUp(reading, cancellation).ConfigureAwait(false);
+            await DescriptorPoller.HungUp(reading, cancellation).ConfigureAwait(false);
         }
         return true;
     }

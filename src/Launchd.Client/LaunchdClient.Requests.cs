@@ -159,7 +159,7 @@ public sealed partial class LaunchdClient
     {
         using var owner = new PidFd(answer.Take(0));
         FileDescriptor taken = owner.GetDescriptor((int)(answer.Number("number") ?? -1));
-        Errno refused = DescriptorFacts.Status(taken.Number, out ClientLibc.statx_result status);
+        Errno refused = DescriptorQuery.Status(taken.Number, out ClientLibc.statx_result status);
         if (refused == Errno.None && answer.Number("inode") is { } inode && (ulong)inode == status.stx_ino)
             return new NamedDescriptor(name, taken, address: null, way: "direct");
         taken.Dispose();

@@ -20,7 +20,7 @@ public sealed class NamedDescriptor : IDisposable
         Address = address;
         Way = way;
         _descriptor = descriptorTaken;
-        Errno refused = DescriptorFacts.Read(descriptorTaken.Number, out DescriptorKind kind);
+        Errno refused = DescriptorQuery.Read(descriptorTaken.Number, out DescriptorKind kind);
         Kind = refused == Errno.None ? kind : DescriptorKind.Other;
     }
 

@@ -67,7 +67,7 @@ public sealed class PidFd : IDisposable
 
     /// <summary>Waits for the end of the process, whoever's child it is; it need not be reaped yet.</summary>
     /// <param name="cancellation">Ends the waiting, not the process.</param>
-    public Task WaitForExitAsync(CancellationToken cancellation = default) => Readiness.Readable(Descriptor, cancellation);
+    public Task WaitForExitAsync(CancellationToken cancellation = default) => DescriptorPoller.Readable(Descriptor, cancellation);
 
     /// <summary>Closes the descriptor; nothing happens to the process.</summary>
     public void Dispose() => Descriptor.Dispose();

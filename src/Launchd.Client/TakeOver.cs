@@ -74,7 +74,7 @@ public sealed class TakeOver : IDisposable
                 using (received)
                 {
                     if (word.Span.SequenceEqual(HandOverLink.State.Span) && received.Count == 1)
-                        state = SavedState.Read(received[0]!);
+                        state = SealedMemory.Read(received[0]!);
                     else if (word.Span.SequenceEqual(HandOverLink.Some.Span))
                         descriptors.AddRange(Enumerable.Range(0, received.Count).Select(i => new NamedDescriptor(HandOverLink.Name, received.Take(i))));
                     else

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Launchd.Client;
+using Launchd.Client.Channel;
 using Launchd.Client.Interop;
 using Launchd.Config;
 using Launchd.Control;
@@ -13,7 +14,6 @@ using Launchd.Host.Startup;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
-using ChannelPacket = Launchd.Client.Channel.ChannelPacket;
 
 namespace Launchd.Fuzz;
 

@@ -141,9 +141,9 @@ public sealed class FlatnessTests
     {
         while (true)
         {
-            int waiting = Interop.Readiness.WaitingCount;
+            int waiting = Interop.DescriptorPoller.WaitingCount;
             int descriptors = Kernel.OwnDescriptorCount();
-            if (Interop.Readiness.WaitingCount == waiting)
+            if (Interop.DescriptorPoller.WaitingCount == waiting)
                 return descriptors - waiting;
         }
     }

@@ -53,7 +53,7 @@ public sealed class InheritedDescriptorsTests : IDisposable
     public void TheRightPidfdId_IsAccepted()
     {
         using PidFd self = PidFd.Open(Environment.ProcessId);
-        ulong id = DescriptorFacts.ProcessId64(self.Descriptor.Number);
+        ulong id = DescriptorQuery.ProcessId64(self.Descriptor.Number);
         Assert.NotEqual(0UL, id);
         _environment["LISTEN_PIDFDID"] = id.ToString(CultureInfo.InvariantCulture);
 

@@ -150,7 +150,7 @@ public sealed class ScmRightsTests
     }
 
     private static bool IsProcess(int number) =>
-        DescriptorFacts.Read(number, out DescriptorKind kind) == Errno.None && kind == DescriptorKind.Process;
+        DescriptorQuery.Read(number, out DescriptorKind kind) == Errno.None && kind == DescriptorKind.Process;
 
     private static HashSet<ulong> UnixSockets() =>
         [.. File.ReadLines("/proc/net/unix").Skip(1).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(f => ulong.Parse(f[6]))];

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 
 namespace Launchd.SpawnSoak;
@@ -58,7 +59,7 @@ internal static unsafe partial class Soak
     {
         // Young, and held by this frame alone: a collection that does not see the frame frees or moves it under our hands.
         string held = new('h', 40);
-        if (spawner.Start(request, out PidFd? child) is not null)
+        if (spawner.Start(request, out ProcessHandle? child) is not null)
             return false;
         using (child)
             return Spawner.Reap(child!) == 0 && held.Length == 40 && held.AsSpan().IndexOfAnyExcept('h') < 0;

@@ -39,8 +39,8 @@ internal static class CheckCommand
         }
         context.Output.WriteLine(options.Graph switch
         {
-            GraphFormat.Dot => DependencyGraph.ToDot(definition),
-            GraphFormat.Mermaid => DependencyGraph.ToMermaid(definition),
+            GraphFormat.Dot => DependencyDrawing.ToDot(definition),
+            GraphFormat.Mermaid => DependencyDrawing.ToMermaid(definition),
             _ => ConfigSummary.Of(definition),
         });
         return (int)ExitCode.Done;

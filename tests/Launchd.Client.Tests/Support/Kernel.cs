@@ -43,7 +43,7 @@ internal static unsafe partial class Kernel
 
     public static ulong Inode(int number)
     {
-        Xunit.Assert.Equal(Errno.None, DescriptorFacts.Status(number, out ClientLibc.statx_result status));
+        Xunit.Assert.Equal(Errno.None, DescriptorQuery.Status(number, out ClientLibc.statx_result status));
         return status.stx_ino;
     }
 

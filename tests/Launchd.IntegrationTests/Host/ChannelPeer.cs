@@ -8,6 +8,7 @@ using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 using Xunit;
 
@@ -48,7 +49,7 @@ internal sealed class ChannelPeer : IDisposable
     /// <summary>A duplicate of a process's descriptor.</summary>
     public static FileDescriptor Take(int pid, int number)
     {
-        using PidFd? process = PidFd.TryOpen(pid);
+        using ProcessHandle? process = ProcessHandle.TryOpen(pid);
         Assert.NotNull(process);
         FileDescriptor? taken = ProcessDescriptors.Take(process, number, closer: null, out Errno refused);
         Assert.True(taken is not null, $"pidfd_getfd: {refused.Text}");

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux.Processes;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -128,9 +129,9 @@ public sealed class HungFileSystemTests
         int pid = await supervisor.Pid();
         Living.Signal(pid, Living.SIGTERM);
         _ = await supervisor.Errors.First(line => line.Contains("ended with code 0", StringComparison.Ordinal), "its last line");
-        PidFd?[] unborn = [.. supervisor.Scratch.Processes().Where(p => p.Pid != pid).Select(p => PidFd.TryOpen(p.Pid))];
+        ProcessHandle?[] unborn = [.. supervisor.Scratch.Processes().Where(p => p.Pid != pid).Select(p => ProcessHandle.TryOpen(p.Pid))];
         server.Dispose();
-        foreach (PidFd? child in unborn)
+        foreach (ProcessHandle? child in unborn)
         {
             using (child)
             {

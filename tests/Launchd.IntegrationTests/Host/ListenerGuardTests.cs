@@ -188,7 +188,7 @@ public sealed class ListenerGuardTests
         using ControlSocket control = await ControlSocket.To(supervisor);
         int number = (await control.Call("Descriptors")).GetProperty("descriptors").EnumerateArray()
             .Single(d => d.GetProperty("origin").GetString() == "socket").GetProperty("number").GetInt32();
-        using Launchd.Client.PidFd supervising = Launchd.Client.PidFd.Open(await supervisor.Pid());
+        using PidFd supervising = PidFd.Open(await supervisor.Pid());
         return supervising.GetDescriptor(number);
     }
 

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Processes;
 using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
@@ -25,13 +26,13 @@ internal static class Living
     /// <summary>SIGKILL, and waits until the process has ended: kill(2) answers before that, and a pidfd is readable after it.</summary>
     public static void Kill(int pid)
     {
-        using PidFd? process = PidFd.TryOpen(pid);
+        using ProcessHandle? process = ProcessHandle.TryOpen(pid);
         Xunit.Assert.NotNull(process);
         Xunit.Assert.Equal(Errno.None, process.Signal(SIGKILL));
         AwaitEnd(process);
     }
 
-    public static unsafe void AwaitEnd(PidFd process)
+    public static unsafe void AwaitEnd(ProcessHandle process)
     {
         pollfd wait = new() { fd = process.Descriptor.Number, events = POLLIN };
         Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));

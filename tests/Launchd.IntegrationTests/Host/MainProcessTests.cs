@@ -97,7 +97,7 @@ public sealed class MainProcessTests
         int pid = await supervisor.Pid();
         using ControlSocket control = await ControlSocket.To(supervisor);
         using Sender sender = new(supervisor);
-        using PidFd process = PidFd.TryOpen(stranger.Pid)!;
+        using ProcessHandle process = ProcessHandle.TryOpen(stranger.Pid)!;
         // Its end of the control connection counts as well.
         _ = await control.Call("Status");
         int before = Living.PidfdCount(pid);
@@ -139,7 +139,7 @@ public sealed class MainProcessTests
         // What cannot be the number of a service's process is no number at all.
         sender.Send("MAINPID=1\nMAINPID=0\nMAINPID=-5\nMAINPID=x");
         sender.Send("MAINPIDFD=1");
-        using (PidFd first = PidFd.TryOpen(1)!)
+        using (ProcessHandle first = ProcessHandle.TryOpen(1)!)
         {
             sender.Send("MAINPIDFD=1", first.Descriptor);
             sender.Send("MAINPIDFD=1", first.Descriptor, first.Descriptor);

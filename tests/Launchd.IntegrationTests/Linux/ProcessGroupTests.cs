@@ -16,7 +16,7 @@ public sealed class ProcessGroupTests
     {
         await using Command leader = Command.Start(["setsid", "sh", "-c", "sleep 2147483646 & echo $!; exec sleep 2147483647"]);
         int member = int.Parse(await leader.Output.First(_ => true, "the member's pid"));
-        using PidFd group = PidFd.TryOpen(leader.Pid)!;
+        using ProcessHandle group = ProcessHandle.TryOpen(leader.Pid)!;
 
         Assert.Equal(Errno.None, group.SignalGroup(0));
         Living.Kill(leader.Pid);
@@ -24,7 +24,7 @@ public sealed class ProcessGroupTests
         Assert.Equal(Errno.ESRCH, group.Signal(0));
         Assert.Equal(Errno.None, group.SignalGroup(0));
 
-        using PidFd process = PidFd.TryOpen(member)!;
+        using ProcessHandle process = ProcessHandle.TryOpen(member)!;
         Assert.Equal(Errno.None, group.SignalGroup(Living.SIGKILL));
         Living.AwaitEnd(process);
     }

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 using Launchd.SpawnSoak;
 using Xunit;
@@ -83,7 +84,7 @@ public abstract unsafe class SpawnerTests : IDisposable
             _ => plain with { Arguments = ["sh", "-c", new string('x', 200_000)] },
         };
 
-        SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
+        SpawnFailure? failure = _spawner.Start(request, out ProcessHandle? child);
 
         Assert.Null(child);
         Assert.Equal((SpawnStage)stage, failure?.Stage);
@@ -140,7 +141,7 @@ public abstract unsafe class SpawnerTests : IDisposable
         using Pipe pipe = new();
         SpawnRequest request = Shell("true") with { Candidates = [program], WorkingDirectory = directory, Descriptors = WithOutput(pipe) };
 
-        SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
+        SpawnFailure? failure = _spawner.Start(request, out ProcessHandle? child);
 
         Assert.Null(child);
         Assert.Equal(new SpawnFailure((SpawnStage)stage, new Errno(errno)), failure);
@@ -216,7 +217,7 @@ public abstract unsafe class SpawnerTests : IDisposable
 
     private string[] Run(SpawnRequest request, Pipe pipe)
     {
-        SpawnFailure? failure = _spawner.Start(request, out PidFd? child);
+        SpawnFailure? failure = _spawner.Start(request, out ProcessHandle? child);
         Assert.Null(failure);
         pipe.WriteEnd.Dispose();
         using StreamReader reader = new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false),
@@ -241,7 +242,7 @@ public abstract unsafe class SpawnerTests : IDisposable
 [CollectionDefinition(nameof(Children), DisableParallelization = true)]
 public sealed class Children
 {
-    internal static unsafe int Wait(PidFd child)
+    internal static unsafe int Wait(ProcessHandle child)
     {
         byte* info = stackalloc byte[128];
         while (Interop.Libc.waitid(Interop.Libc.P_PIDFD, child.Descriptor.Number, info, Interop.Libc.WEXITED) != 0)

@@ -110,7 +110,7 @@ public sealed class CrossCheckTests
             }
 
             """,
-            DependencyGraph.ToDot(definition));
+            DependencyDrawing.ToDot(definition));
         Assert.Equal(
             """
             flowchart LR
@@ -123,7 +123,7 @@ public sealed class CrossCheckTests
               n0 -->|uses| n3
 
             """,
-            DependencyGraph.ToMermaid(definition));
+            DependencyDrawing.ToMermaid(definition));
         Assert.Equal("ok: 2 services, 1 socket, 1 file", ConfigSummary.Of(definition));
     }
 }

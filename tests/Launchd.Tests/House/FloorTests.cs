@@ -54,7 +54,7 @@ public sealed partial class FloorTests
     [InlineData("Core/A.cs", "using static Launchd.Host.Names;")]
     [InlineData("Core/A.cs", "using Loop = Launchd.Linux.Loop.EventLoop;")]
     [InlineData("Config/A.cs", "global using Launchd.Interop;")]
-    [InlineData("Core/A.cs", "int x = Linux.PidFd.Open(7);")]
+    [InlineData("Core/A.cs", "int x = Linux.ProcessHandle.Open(7);")]
     [InlineData("Linux/A.cs", "Launchd.Model.ServiceName name;")]
     [InlineData("Host/A.cs", "var x = (Cli.ExitCode)1;")]
     [InlineData("Logs/A.cs", "using Launchd.Host;")]
@@ -79,7 +79,7 @@ public sealed partial class FloorTests
     public void AnAllowedUseIsNotReported(string path, string text) =>
         Assert.Empty(Violations(new SourceFile("src/Launchd/" + path, text)));
 
-    /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.PidFd</c>.</summary>
+    /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.ProcessHandle</c>.</summary>
     [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
     private static partial Regex FloorMention();
 

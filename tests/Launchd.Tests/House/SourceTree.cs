@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+
 namespace Launchd.Tests.House;
 
 /// <summary>The repository as files on disk, for tests that read sources.</summary>
@@ -33,7 +35,7 @@ internal static class SourceTree
 }
 
 /// <summary>One file: its path relative to the repository, with slashes, and its text.</summary>
-internal sealed record SourceFile(string FilePath, string Text)
+internal sealed partial record SourceFile(string FilePath, string Text)
 {
     /// <summary>The text with comments, and the inside of strings and characters, blanked; lines stay where they are.</summary>
     public string Code => CSharpText.Blank(Text);
@@ -46,5 +48,24 @@ internal sealed record SourceFile(string FilePath, string Text)
 
     public IEnumerable<(int Number, string Text)> CodeLines() => NumberedLines(Code);
 
+    /// <summary>The namespace of the whole file; empty if it has none.</summary>
+    public string Namespace => NamespaceLine().Match(Code).Groups["name"].Value;
+
+    /// <summary>The types that lie in no other type.</summary>
+    public IEnumerable<DeclaredType> Types() => Declaration().Matches(Code).Select(m =>
+    {
+        bool isPartial = m.Groups["before"].Value.Contains("partial", StringComparison.Ordinal);
+        return new DeclaredType(m.Groups["name"].Value, isPartial, Text.AsSpan(0, m.Index).Count('\n') + 1);
+    });
+
+    [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]
+    private static partial Regex NamespaceLine();
+
+    [GeneratedRegex(@"^(?<before>[a-z][\w ]*)\b(class|struct|interface|enum|record|delegate [\w<>?,\[\]. ]+) (?<name>\w+)", RegexOptions.Multiline)]
+    private static partial Regex Declaration();
+
     private static IEnumerable<(int Number, string Text)> NumberedLines(string text) => text.Split('\n').Select((line, i) => (i + 1, line));
 }
+
+/// <summary>A type as one file declares it.</summary>
+internal sealed record DeclaredType(string Name, bool IsPartial, int Line);

@@ -27,9 +27,9 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
     private long _storeCall;
     private StoreAnswer? _storeAnswer;
 
-    private ChannelPacket Packet => server.Packet;
+    private PacketWriter Packet => server.Packet;
 
-    public void Call(ChannelConnection from, in ChannelRequest request, in Received received)
+    public void Call(InstanceChannel from, in ChannelRequest request, in Received received)
     {
         ReceivedDescriptors descriptors = received.Descriptors;
         switch (request.Rule!.Method)
@@ -86,7 +86,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         }
     }
 
-    public static ReadOnlySpan<byte> BadRequest(ChannelPacket packet, string parameter, string text) =>
+    public static ReadOnlySpan<byte> BadRequest(PacketWriter packet, string parameter, string text) =>
         packet.Error("BadRequest", ("parameter", parameter), ("text", text));
 
     /// <summary>Null: it may be kept and passed on. Else what it is.</summary>
@@ -99,7 +99,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         return kind is "eventpoll" or "io_uring" ? $"an {kind}" : null;
     }
 
-    private void Describe(ChannelConnection from)
+    private void Describe(InstanceChannel from)
     {
         RunningInstance instance = from.Instance;
         Instance? known = server.InstanceOf(instance.Id)?.Phase.Instance;
@@ -118,10 +118,10 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         from.Answer(Packet.End());
     }
 
-    private void List(ChannelConnection from) => from.AnswerList(new OutgoingList(
+    private void List(InstanceChannel from) => from.AnswerList(new OutgoingList(
         Packet, [.. Own(from.Instance.Provision, from.Instance.Slot), .. server.Siblings.Askable(from)], sends: false));
 
-    private void Get(ChannelConnection from, in ChannelRequest request)
+    private void Get(InstanceChannel from, in ChannelRequest request)
     {
         RunningInstance instance = from.Instance;
         List<ListedDescriptor> found = [];
@@ -140,20 +140,20 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         from.AnswerList(new OutgoingList(Packet, found, sends: true));
     }
 
-    private void Notify(ChannelConnection from, in Received received, Notification notification)
+    private void Notify(InstanceChannel from, in Received received, Notification notification)
     {
         events.Feed(new Event.Notified(from.Instance.Id, notification, received.Pid, received.Uid, []));
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
     }
 
-    private void Watch(ChannelConnection from, bool isMore)
+    private void Watch(InstanceChannel from, bool isMore)
     {
         if (!isMore)
         {
             from.Answer(BadRequest(Packet, "more", "Watch is called with more"));
             return;
         }
-        from.Answer(ChannelPacket.EmptyContinues);
+        from.Answer(PacketWriter.EmptyContinues);
         server.BeginWatch(from);
         InstanceId? waited = server.HandOvers.Source(from.Instance.Id);
         server.HandOvers.Deliver(from);
@@ -161,7 +161,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
             server.HandOvers.End(from, source);
     }
 
-    private void Store(ChannelConnection from, in ChannelRequest request, ReceivedDescriptors descriptors)
+    private void Store(InstanceChannel from, in ChannelRequest request, ReceivedDescriptors descriptors)
     {
         if (descriptors.Count == 0)
         {
@@ -205,7 +205,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         from.Answer(Packet.End());
     }
 
-    private void Unstore(ChannelConnection from, string name)
+    private void Unstore(InstanceChannel from, string name)
     {
         StoreAnswer? answer = Ask(call => new Event.UnstoreAsked(from.Instance.Id, call, name));
         if (answer is null or { RemovedCount: 0 })
@@ -226,7 +226,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         return _storeAnswer;
     }
 
-    private void SaveState(ChannelConnection from, ReceivedDescriptors descriptors)
+    private void SaveState(InstanceChannel from, ReceivedDescriptors descriptors)
     {
         if (descriptors.Count != 1 || !ProcessDescriptors.IsMemory(descriptors[0]!))
         {
@@ -242,10 +242,10 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         descriptors.Dispose();
         FileDescriptor state = new(memory.ReleaseNumber(), lanes.Of(from.Instance.Id.Service));
         events.Feed(new Event.StateSaved(from.Instance.Id, kept.Receive(state)));
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
     }
 
-    private void LoadState(ChannelConnection from)
+    private void LoadState(InstanceChannel from)
     {
         List<ListedDescriptor> found = [];
         foreach (SavedState state in core.Find(from.Instance.Id.Service)?.SavedStates ?? [])

@@ -19,14 +19,14 @@ internal sealed class ChannelServer(
     Supervisor core, EventFeed events, RunningInstances instances, KeptDescriptors kept, NoticeReporter notices, Provisions provisions, EventLoop loop,
     SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger) : IDisposable
 {
-    private readonly Dictionary<InstanceId, ChannelConnection> _channels = [];
+    private readonly Dictionary<InstanceId, InstanceChannel> _channels = [];
     private readonly Dictionary<ServiceName, PublicState> _lastStates = [];
-    private ChannelPacket? _packet;
+    private PacketWriter? _packet;
     private int _watchers;
 
     /// <summary>Room for the longest packet and one byte, which shows its excess. A packet is handled before the next is read.</summary>
     public byte[] Buffer => field ??= new byte[Limits.PacketBytes + 1];
-    public ChannelPacket Packet => _packet ??= new ChannelPacket();
+    public PacketWriter Packet => _packet ??= new PacketWriter();
     public ChannelMethods Methods => field ??= new ChannelMethods(this, core, events, kept, lanes);
     public SiblingRequests Siblings => field ??= new SiblingRequests(this, core, instances, provisions, notices, lanes, mailbox, delays);
     public HandOvers HandOvers => field ??= new HandOvers(this, instances, events);
@@ -40,7 +40,7 @@ internal sealed class ChannelServer(
         if (instance.ChannelEnd is not { } end)
             return;
         instance.ChannelEnd = null;
-        ChannelConnection channel = new(this, instance, end, lanes.Of(instance.Id.Service), loop, delays, counters, logger);
+        InstanceChannel channel = new(this, instance, end, lanes.Of(instance.Id.Service), loop, delays, counters, logger);
         if (!channel.IsClosed)
             _channels.Add(instance.Id, channel);
     }
@@ -48,7 +48,7 @@ internal sealed class ChannelServer(
     /// <summary>The instance is over.</summary>
     public void End(RunningInstance instance)
     {
-        if (_channels.TryGetValue(instance.Id, out ChannelConnection? channel))
+        if (_channels.TryGetValue(instance.Id, out InstanceChannel? channel))
             channel.Close();
         if (instance.HasSpoken)
             Siblings.Forget(instance.Id);
@@ -61,11 +61,11 @@ internal sealed class ChannelServer(
     /// <summary>What a service sent is closed again: its channels may be read.</summary>
     public void Ease(ServiceName service)
     {
-        foreach (ChannelConnection channel in _channels.Values.Where(c => c.Instance.Id.Service == service).ToArray())
+        foreach (InstanceChannel channel in _channels.Values.Where(c => c.Instance.Id.Service == service).ToArray())
             channel.Flush();
     }
 
-    public ChannelConnection? Find(InstanceId instance) => _channels.GetValueOrDefault(instance);
+    public InstanceChannel? Find(InstanceId instance) => _channels.GetValueOrDefault(instance);
 
     /// <summary>Tells a program to finish what it has.</summary>
     /// <param name="instance">If it watches.</param>
@@ -127,7 +127,7 @@ internal sealed class ChannelServer(
         if (_lastStates.TryGetValue(service, out PublicState last) && last == state.PublicState)
             return;
         _lastStates[service] = state.PublicState;
-        foreach (ChannelConnection channel in _channels.Values.ToArray())
+        foreach (InstanceChannel channel in _channels.Values.ToArray())
         {
             if (channel.IsWatching && core.Find(channel.Instance.Id.Service) is { } asking && SharingPolicy.Knows(asking.Definition, state.Definition))
                 TellChange(channel, state);
@@ -135,7 +135,7 @@ internal sealed class ChannelServer(
     }
 
     /// <summary>A program begins to watch.</summary>
-    public void BeginWatch(ChannelConnection channel)
+    public void BeginWatch(InstanceChannel channel)
     {
         if (channel.IsWatching)
             return;
@@ -144,7 +144,7 @@ internal sealed class ChannelServer(
         events.Feed(new Event.ChannelWatched(channel.Instance.Id, IsWatched: true));
     }
 
-    public void NoteClosed(ChannelConnection channel)
+    public void NoteClosed(InstanceChannel channel)
     {
         _ = _channels.Remove(channel.Instance.Id);
         if (!channel.IsWatching)
@@ -163,7 +163,7 @@ internal sealed class ChannelServer(
     /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks all the time must not push
     /// everything else out of the list of events.
     /// </summary>
-    public static bool MayReport(ChannelConnection channel, out long skipped) => channel.Instance.MayReport(HostClock.Now, out skipped);
+    public static bool MayReport(InstanceChannel channel, out long skipped) => channel.Instance.MayReport(HostClock.Now, out skipped);
 
     /// <summary>What the core knows of an instance; null: it is over.</summary>
     public (SlotPhase.Live Phase, SlotState Slot)? InstanceOf(InstanceId id)
@@ -180,14 +180,14 @@ internal sealed class ChannelServer(
 
     public void Dispose()
     {
-        foreach (ChannelConnection channel in _channels.Values.ToArray())
+        foreach (InstanceChannel channel in _channels.Values.ToArray())
             channel.Close();
         Siblings.Dispose();
         HandOvers.Dispose();
         _packet?.Dispose();
     }
 
-    private void TellChange(ChannelConnection channel, ServiceState state)
+    private void TellChange(InstanceChannel channel, ServiceState state)
     {
         System.Text.Json.Utf8JsonWriter json = Packet.Begin();
         json.WriteString("event", "SiblingChanged");

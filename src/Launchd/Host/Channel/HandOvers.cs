@@ -15,7 +15,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
 {
     private readonly Dictionary<InstanceId, Queue<Handed>> _waiting = [];
 
-    public void HandOver(ChannelConnection from, string name, ReceivedDescriptors descriptors)
+    public void HandOver(InstanceChannel from, string name, ReceivedDescriptors descriptors)
     {
         if (descriptors.Count == 0)
         {
@@ -46,11 +46,11 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         waiting.Enqueue(new Handed(from.Instance.Id, name, TakeAll(descriptors)));
         if (server.Find(successor) is { } to)
             Deliver(to);
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
     }
 
     /// <summary>It watches now, or has room again: gets what waits.</summary>
-    public void Deliver(ChannelConnection to)
+    public void Deliver(InstanceChannel to)
     {
         while (to.HasRoomForEvents && _waiting.TryGetValue(to.Instance.Id, out Queue<Handed>? waiting))
         {
@@ -62,7 +62,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
     }
 
     /// <summary>Nobody is left who could hand anything over to it. It is told behind all that still waits for it.</summary>
-    public void End(ChannelConnection to, InstanceId predecessor)
+    public void End(InstanceChannel to, InstanceId predecessor)
     {
         if (!to.IsWatching)
             return;
@@ -79,10 +79,10 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
     public int CountOf(Model.ServiceName service) =>
         _waiting.Count == 0 ? 0 : _waiting.Where(w => w.Key.Service == service).Sum(w => w.Value.Sum(h => h.Descriptors.Length));
 
-    public void Progress(ChannelConnection from, long remaining)
+    public void Progress(InstanceChannel from, long remaining)
     {
         events.Feed(new Event.DrainProgress(from.Instance.Id, (int)remaining));
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
     }
 
     public void Forget(InstanceId over)
@@ -109,7 +109,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         return ofAll + count > Limits.HandedOverInAllCount ? $"{Limits.HandedOverInAllCount} descriptors that wait for the successors of all services" : null;
     }
 
-    private void Tell(ChannelConnection to, Handed handed)
+    private void Tell(InstanceChannel to, Handed handed)
     {
         Utf8JsonWriter json = server.Packet.Begin();
         if (handed.Name is not { } name)

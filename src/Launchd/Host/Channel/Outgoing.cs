@@ -11,7 +11,7 @@ internal abstract class Outgoing
     public virtual bool IsComplete => true;
 
     /// <summary>True: all of it was handed to the kernel.</summary>
-    public abstract bool TrySend(ChannelConnection to);
+    public abstract bool TrySend(InstanceChannel to);
 
     /// <summary>It was sent, or will never be: closes what it owns.</summary>
     public virtual void Discard()
@@ -22,7 +22,7 @@ internal abstract class Outgoing
 /// <summary>One packet. Its descriptors are borrowed, or its own.</summary>
 internal sealed class OutgoingPacket(byte[] bytes, FileDescriptor[] descriptors, bool isOwned) : Outgoing
 {
-    public override bool TrySend(ChannelConnection to) => to.TrySend(bytes, descriptors);
+    public override bool TrySend(InstanceChannel to) => to.TrySend(bytes, descriptors);
 
     public override void Discard()
     {
@@ -34,7 +34,7 @@ internal sealed class OutgoingPacket(byte[] bytes, FileDescriptor[] descriptors,
 }
 
 /// <summary>An answer that is still to come; answers behind it wait.</summary>
-internal sealed class OutgoingLater(ChannelConnection to) : Outgoing
+internal sealed class OutgoingLater(InstanceChannel to) : Outgoing
 {
     private OutgoingPacket? _answer;
     private bool _isDiscarded;
@@ -57,7 +57,7 @@ internal sealed class OutgoingLater(ChannelConnection to) : Outgoing
         to.Flush();
     }
 
-    public override bool TrySend(ChannelConnection connection) => _answer is not null && _answer.TrySend(connection);
+    public override bool TrySend(InstanceChannel connection) => _answer is not null && _answer.TrySend(connection);
 
     public override void Discard()
     {
@@ -86,14 +86,14 @@ internal readonly record struct ListedDescriptor(
 /// <param name="packet">Where packets are made.</param>
 /// <param name="entries">All of them.</param>
 /// <param name="sends">Whether the descriptors go along.</param>
-internal sealed class OutgoingList(ChannelPacket packet, IReadOnlyList<ListedDescriptor> entries, bool sends) : Outgoing
+internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDescriptor> entries, bool sends) : Outgoing
 {
     // Room for one entry with the longest name and path in the form that takes most bytes.
     private const int LongestEntryBytes = 16 << 10;
 
     private int _next;
 
-    public override bool TrySend(ChannelConnection to)
+    public override bool TrySend(InstanceChannel to)
     {
         do
         {

@@ -8,6 +8,7 @@ using Launchd.Host.Loop;
 using Launchd.Host.Notices;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Channel;
 
@@ -21,12 +22,12 @@ internal sealed class SiblingDelivery(
     private readonly Dictionary<long, Ask> _asks = [];
     private long _askCount;
 
-    private ChannelPacket Packet => server.Packet;
+    private PacketWriter Packet => server.Packet;
 
     private SlowLane LaneOf(Publication published) => lanes.Of(published.Owner.Service);
 
     /// <summary>An owner answers what it was asked.</summary>
-    public void Give(ChannelConnection from, long ask, ReceivedDescriptors descriptors)
+    public void Give(InstanceChannel from, long ask, ReceivedDescriptors descriptors)
     {
         if (!_asks.TryGetValue(ask, out Ask? asked) || asked.Published.Owner != from.Instance.Id)
         {
@@ -40,7 +41,7 @@ internal sealed class SiblingDelivery(
         }
         _ = _asks.Remove(ask);
         delays.Cancel(asked);
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
         if (descriptors.Count == 0)
             asked.Order.Reply(Packet.Error("NoSuchDescriptor", ("name", asked.Published.Name), ("text", "its owner does not give it")));
         else
@@ -93,7 +94,7 @@ internal sealed class SiblingDelivery(
         }
     }
 
-    private void ServeTaken(SiblingOrder order, Publication published, PublishedDescriptor record, PidFd process, FileDescriptor taken)
+    private void ServeTaken(SiblingOrder order, Publication published, PublishedDescriptor record, ProcessHandle process, FileDescriptor taken)
     {
         switch (order.Mode)
         {
@@ -110,7 +111,7 @@ internal sealed class SiblingDelivery(
         }
     }
 
-    private void ServeRefused(SiblingOrder order, Publication published, PublishedDescriptor record, PidFd process, Errno refused)
+    private void ServeRefused(SiblingOrder order, Publication published, PublishedDescriptor record, ProcessHandle process, Errno refused)
     {
         if (refused == Errno.EBADF)
             order.Reply(Packet.Error("Stale", ("name", published.Name)));
@@ -245,7 +246,7 @@ internal sealed class SiblingDelivery(
         Report(order, published, way);
     }
 
-    private void SendDirect(SiblingOrder order, Publication published, DescriptorFacts? facts, PidFd process)
+    private void SendDirect(SiblingOrder order, Publication published, DescriptorFacts? facts, ProcessHandle process)
     {
         Utf8JsonWriter json = BeginAnswer(published, "direct");
         json.WriteNumber("number", published.Number);

@@ -3,11 +3,11 @@ using Launchd.Client;
 namespace Launchd.Host.Channel;
 
 /// <summary>One request, and where its answer goes: at once, or later.</summary>
-internal sealed class SiblingOrder(ChannelConnection from, string mode, bool forWriting, string name)
+internal sealed class SiblingOrder(InstanceChannel from, string mode, bool forWriting, string name)
 {
     private OutgoingLater? _later;
 
-    public ChannelConnection From => from;
+    public InstanceChannel From => from;
 
     /// <summary>duplicate, direct or reopen.</summary>
     public string Mode => mode;

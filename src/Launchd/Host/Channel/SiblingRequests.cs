@@ -54,9 +54,9 @@ internal sealed class SiblingRequests : IDisposable
     public (Publication Publication, PublishedDescriptor Descriptor)? Find(Model.ServiceName service, int? slot, string name) =>
         _siblings.Find(default, service, slot, name) is { } found ? (found, _published[found.Id]) : null;
 
-    private ChannelPacket Packet => _server.Packet;
+    private PacketWriter Packet => _server.Packet;
 
-    public void Publish(ChannelConnection from, in ChannelRequest request, int senderPid)
+    public void Publish(InstanceChannel from, in ChannelRequest request, int senderPid)
     {
         RunningInstance instance = from.Instance;
         if (instance.Process is not { } process || senderPid != process.Pid)
@@ -93,7 +93,7 @@ internal sealed class SiblingRequests : IDisposable
         if (replaced is not null)
             Drop(replaced);
         _published.Add(published.Id, record);
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
         foreach (WaitingRequest waiting in _siblings.TakeWaiting(published))
         {
             if (_waiting.Remove(waiting.Id, out (WaitingRequest Waiting, SiblingOrder Order) served))
@@ -104,7 +104,7 @@ internal sealed class SiblingRequests : IDisposable
         }
     }
 
-    public void Unpublish(ChannelConnection from, string name)
+    public void Unpublish(InstanceChannel from, string name)
     {
         if (_siblings.Unpublish(from.Instance.Id, name) is not { } gone)
         {
@@ -113,10 +113,10 @@ internal sealed class SiblingRequests : IDisposable
             return;
         }
         Drop(gone);
-        from.Answer(ChannelPacket.Empty);
+        from.Answer(PacketWriter.Empty);
     }
 
-    public void Request(ChannelConnection from, in ChannelRequest request)
+    public void Request(InstanceChannel from, in ChannelRequest request)
     {
         ServiceState asking = _core.Find(from.Instance.Id.Service)!;
         if (_core.Find(new Model.ServiceName(request.Service)) is not { } owner)
@@ -141,7 +141,7 @@ internal sealed class SiblingRequests : IDisposable
     }
 
     /// <summary>What siblings have published and an instance may have.</summary>
-    public IEnumerable<ListedDescriptor> Askable(ChannelConnection from)
+    public IEnumerable<ListedDescriptor> Askable(InstanceChannel from)
     {
         Model.ServiceDefinition asking = _core.Find(from.Instance.Id.Service)!.Definition;
         foreach (ServiceState owner in _core.Services)
@@ -160,7 +160,7 @@ internal sealed class SiblingRequests : IDisposable
     }
 
     /// <summary>An owner answers what it was asked.</summary>
-    public void Give(ChannelConnection from, long ask, ReceivedDescriptors descriptors) => _delivery.Give(from, ask, descriptors);
+    public void Give(InstanceChannel from, long ask, ReceivedDescriptors descriptors) => _delivery.Give(from, ask, descriptors);
 
     /// <summary>An instance is over.</summary>
     public void Forget(InstanceId over)

@@ -49,7 +49,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
             for (int i = 0; i < pids.Count && _descriptorCount < MostDescriptors; i++)
             {
                 // From here on the pid means this process, or it has ended.
-                using PidFd? process = PidFd.TryOpen(pids[i]);
+                using ProcessHandle? process = ProcessHandle.TryOpen(pids[i]);
                 if (process is null)
                     continue;
                 if (withDescendants)
@@ -88,7 +88,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
         }
     }
 
-    private void Look(PidFd process)
+    private void Look(ProcessHandle process)
     {
         List<int> sockets = [];
         foreach ((int number, string link) in ProcessDescriptors.Links(process.Pid))
@@ -114,7 +114,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
         }
     }
 
-    private void Stop(PidFd process, int number)
+    private void Stop(ProcessHandle process, int number)
     {
         List<EpollEntry> waiting = EpollEntry.Read(process.Pid, number, e => listenersTaken.Exists(l => l.Is(e)), MostStopped);
         if (waiting.Count == 0)

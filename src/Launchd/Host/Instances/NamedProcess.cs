@@ -19,9 +19,9 @@ internal static class NamedProcess
         notification.HasMainPidDescriptor || (notification.MainPid is { } pid && pid != instance.Process?.Pid);
 
     /// <summary>Opens it, for the caller to own. Null: refused, for the reason given (null: it is the main process already).</summary>
-    public static PidFd? Open(RunningInstance instance, Notification notification, NotifyMessage message, Func<int, bool> isKnown, out string? refused)
+    public static ProcessHandle? Open(RunningInstance instance, Notification notification, NotifyMessage message, Func<int, bool> isKnown, out string? refused)
     {
-        PidFd? named = notification.HasMainPidDescriptor ? Take(message) : PidFd.TryOpen(notification.MainPid ?? 0);
+        ProcessHandle? named = notification.HasMainPidDescriptor ? Take(message) : ProcessHandle.TryOpen(notification.MainPid ?? 0);
         refused = named is null ? "there is no such process" : Judge(instance, named, message.Uid, isKnown);
         if (refused is null)
             return named;
@@ -30,7 +30,7 @@ internal static class NamedProcess
     }
 
     // What is read of a process by its number is true of the pidfd's only if that still stands for a living process afterwards.
-    private static string? Judge(RunningInstance instance, PidFd named, uint sender, Func<int, bool> isKnown)
+    private static string? Judge(RunningInstance instance, ProcessHandle named, uint sender, Func<int, bool> isKnown)
     {
         int pid = named.Pid;
         if (pid == Libc.getpid() || pid <= 1)
@@ -45,13 +45,13 @@ internal static class NamedProcess
 
     // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped. Of anything else it is never read:
     // that of an epoll set waits for a lock which its owner may hold for ever.
-    private static PidFd? Take(NotifyMessage message)
+    private static ProcessHandle? Take(NotifyMessage message)
     {
         if (message.Descriptors.Count != 1)
             return null;
         FileDescriptor taken = message.Descriptors.Take(0);
-        if (PidFd.Is(taken) && Files.ReadText($"/proc/self/fdinfo/{taken.Number}") is { } text && PidOf(text) is { } pid)
-            return new PidFd(pid, taken);
+        if (ProcessHandle.Is(taken) && Files.ReadText($"/proc/self/fdinfo/{taken.Number}") is { } text && PidOf(text) is { } pid)
+            return new ProcessHandle(pid, taken);
         taken.Dispose();
         return null;
     }

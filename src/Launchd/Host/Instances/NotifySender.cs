@@ -50,10 +50,10 @@ internal static class NotifySender
     // kernels by one that is opened first and has the user of the message.
     private static bool IsOwn(RunningInstance instance, NotifyMessage message, Func<RunningInstance, int, bool> isOthers)
     {
-        using PidFd? named = message.Pidfd is null ? PidFd.TryOpen(message.Pid) : null;
+        using ProcessHandle? named = message.Pidfd is null ? ProcessHandle.TryOpen(message.Pid) : null;
         FileDescriptor? process = message.Pidfd ?? named?.Descriptor;
         bool isOfTree = process is not null && ProcessTree.Contains(instance, message.Pid, pid => isOthers(instance, pid));
-        bool isThere = process is not null && PidFd.IsThere(process);
+        bool isThere = process is not null && ProcessHandle.IsThere(process);
         bool hasEnded = !isThere || ProcessFacts.Read(message.Pid) is not { HasEnded: false };
         if (isThere && isOfTree)
             return message.Pidfd is not null || HasUser(message.Pid, message.Uid);

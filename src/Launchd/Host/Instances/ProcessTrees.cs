@@ -78,7 +78,7 @@ internal sealed class ProcessTrees
     /// <param name="andContinue">What is stopped goes on, so that it can act on the signal.</param>
     public void Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
     {
-        PidFd? main = instance.MainEnded ? null : instance.Process;
+        ProcessHandle? main = instance.MainEnded ? null : instance.Process;
         instance.IsKilled |= signal == Kill && scope == instance.Definition.Stop.Kill;
         if (scope != KillScope.Process)
             SignalGroup(instance, signal, andContinue);
@@ -203,7 +203,7 @@ internal sealed class ProcessTrees
         }
         foreach ((int pid, _) in Members(instance))
         {
-            using PidFd? process = PidFd.TryOpen(pid);
+            using ProcessHandle? process = ProcessHandle.TryOpen(pid);
             if (process is null || ProcessFacts.Read(pid)?.Group != instance.Group)
                 continue;
             _ = process.Signal(signal);
@@ -212,7 +212,7 @@ internal sealed class ProcessTrees
         }
     }
 
-    private void SignalTree(RunningInstance instance, PidFd? main, int signal, bool andContinue)
+    private void SignalTree(RunningInstance instance, ProcessHandle? main, int signal, bool andContinue)
     {
         _ = Find();
         instance.TreeSignal = signal;
@@ -289,7 +289,7 @@ internal sealed class ProcessTrees
         if (isOrphan && !Orphans.Contains(step.Pid))
             return;
         // From here on the number means this process, or it has ended.
-        using PidFd? process = isOrphan || step.Parent == 0 ? null : PidFd.TryOpen(step.Pid);
+        using ProcessHandle? process = isOrphan || step.Parent == 0 ? null : ProcessHandle.TryOpen(step.Pid);
         if (ProcessFacts.Read(step.Pid) is not { HasEnded: false } facts)
             return;
         if (step.Parent != 0 && facts.Parent != step.Parent && facts.Parent != _self)

@@ -13,7 +13,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     private ReportAllowance? _reports;
 
     // The process whose number the group has, once another one is the main one.
-    private PidFd? _leader;
+    private ProcessHandle? _leader;
 
     public InstanceId Id => id;
     public int Slot => slot;
@@ -40,7 +40,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public LastClients.Hearing? Hearing { get; set; }
 
     /// <summary>Null until spawned.</summary>
-    public PidFd? Process { get; set; }
+    public ProcessHandle? Process { get; set; }
 
     /// <summary>Process group and session: the pid of the main process that we started; 0: there is none that is surely its own.</summary>
     public int Group
@@ -108,9 +108,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public bool HasLogPipe { get; set; }
 
     /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
-    public void Become(PidFd mainTaken)
+    public void Become(ProcessHandle mainTaken)
     {
-        PidFd? former = Process, leader = _leader ?? former;
+        ProcessHandle? former = Process, leader = _leader ?? former;
         Process = mainTaken;
         _leader = null;
         int group = ProcessFacts.Read(mainTaken.Pid)?.Group ?? 0;

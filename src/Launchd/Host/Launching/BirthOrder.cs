@@ -42,7 +42,7 @@ internal sealed unsafe class BirthOrder(
     public string WaitsFor { get => _waitsFor; set => _waitsFor = value; }
 
     /// <summary>Set by the thread of the birth, read when that is over.</summary>
-    public PidFd? Child { get; set; }
+    public ProcessHandle? Child { get; set; }
 
     /// <summary>Null: it runs, or has ended. For <see cref="Tell"/>'s callee.</summary>
     public Failure.SpawnFailed? Failure => _refusal ?? _failure;

@@ -298,14 +298,14 @@ internal sealed class Births : IDisposable
     }
 
     /// <summary>Born too late. Its end is heard of as that of any orphan, and what it started by then is ended with all others of its mark.</summary>
-    private static void EndLate(PidFd late)
+    private static void EndLate(ProcessHandle late)
     {
         End(late);
         late.Dispose();
     }
 
     /// <summary>Kills a child with its group. From any thread.</summary>
-    public static void End(PidFd child)
+    public static void End(ProcessHandle child)
     {
         _ = child.SignalGroup(SignalNumber.Kill.Value);
         _ = child.Signal(SignalNumber.Kill.Value);

@@ -8,6 +8,7 @@ using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 using Launchd.Logs;
 using Launchd.Model;
@@ -111,7 +112,7 @@ internal sealed partial class Launcher(
         if (order.IsGivenUp)
             return order.Failure;
         order.IsCloning = spawner.Carrier == SpawnCarrier.Clone;
-        SpawnFailure? failure = spawner.Start(request, out PidFd? child, order.Seen, order.AwaitStop);
+        SpawnFailure? failure = spawner.Start(request, out ProcessHandle? child, order.Seen, order.AwaitStop);
         order.IsCloning = false;
         if (failure is { } why)
             return Explain(service, request, why);

@@ -105,7 +105,7 @@ internal sealed class InstanceCommands(RunningInstances instances, Launcher laun
                 failed(Launcher.ReasonOf(instance.Id.Service, failure));
                 return;
             }
-            PidFd process = birth.Child!;
+            ProcessHandle process = birth.Child!;
             command.Process = process;
             _commands.Add(process.Pid, command);
             if (births.EarlyEndOf(birth) is { } early)
@@ -130,7 +130,7 @@ internal sealed class InstanceCommands(RunningInstances instances, Launcher laun
         public CommandKind? Kind => kind;
 
         /// <summary>Null until it is born.</summary>
-        public PidFd? Process { get; set; }
+        public ProcessHandle? Process { get; set; }
 
         /// <summary>Gives up its birth.</summary>
         public Action? OnKillUnborn { get; set; }

@@ -4,6 +4,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Lifecycle;
 
@@ -84,7 +85,7 @@ internal sealed partial class InstanceTable
             _events.Feed(refused(failure));
             return;
         }
-        PidFd process = birth.Child!;
+        ProcessHandle process = birth.Child!;
         instance.Process = process;
         instance.Group = process.Pid;
         _running.Add(instance);

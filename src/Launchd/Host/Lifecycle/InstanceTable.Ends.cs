@@ -162,7 +162,7 @@ internal sealed partial class InstanceTable
         _ = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
     }
 
-    private void KilledMainEnded(RunningInstance instance, PidFd process)
+    private void KilledMainEnded(RunningInstance instance, ProcessHandle process)
     {
         ReapAll();
         if (instance.MainEnded || instance.Process != process || !_running.Contains(instance.Id))
@@ -171,7 +171,7 @@ internal sealed partial class InstanceTable
         _trees.EndTracer(instance);
     }
 
-    private void NamedMainEnded(RunningInstance instance, PidFd process)
+    private void NamedMainEnded(RunningInstance instance, ProcessHandle process)
     {
         // By now it may be our child, an orphan's end tells how it ended.
         ReapAll();

@@ -132,7 +132,7 @@ internal sealed partial class InstanceTable : IDisposable
     {
         if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
             return;
-        PidFd? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
+        ProcessHandle? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
         // No child of ours, or not yet: its end shows on its pidfd.
         Errno refused = next is not { HasDescriptor: true } ? Errno.None : _loop.Watch(
             next.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => NamedMainEnded(instance, next));
@@ -143,7 +143,7 @@ internal sealed partial class InstanceTable : IDisposable
             SupervisorLog.MainRefused(_logger, instance.Label, reason ?? refused.Text);
             return;
         }
-        PidFd former = instance.Process!;
+        ProcessHandle former = instance.Process!;
         _mains.Remove(former.Pid);
         _loop.Unwatch(former.Descriptor);
         instance.Become(next);

@@ -10,9 +10,9 @@ using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
-using DescriptorFacts = Launchd.Host.Channel.DescriptorFacts;
 
 namespace Launchd.Host.Operators;
 
@@ -93,7 +93,7 @@ internal sealed class DescriptorFetch(
         return null;
     }
 
-    private static FileDescriptor? TakeOrRefuse(ControlConnection from, PidFd process, int number, SlowLane lane)
+    private static FileDescriptor? TakeOrRefuse(ControlConnection from, ProcessHandle process, int number, SlowLane lane)
     {
         FileDescriptor? taken = number < 0 ? null
             : ProcessDescriptors.Take(process, number, lane, out Errno refused) ?? RefuseTake(from, process, number, refused);
@@ -106,7 +106,7 @@ internal sealed class DescriptorFetch(
         return null;
     }
 
-    private static FileDescriptor? RefuseTake(ControlConnection from, PidFd process, int number, Errno refused)
+    private static FileDescriptor? RefuseTake(ControlConnection from, ProcessHandle process, int number, Errno refused)
     {
         if (refused == Errno.EBADF)
         {

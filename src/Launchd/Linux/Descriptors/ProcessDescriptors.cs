@@ -3,6 +3,7 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Descriptors;
@@ -18,7 +19,7 @@ internal static unsafe class ProcessDescriptors
     /// <param name="number">In its table.</param>
     /// <param name="closer">Closes the duplicate in the end; null: whoever disposes it.</param>
     /// <param name="refused">The reason.</param>
-    public static FileDescriptor? Take(PidFd process, int number, IDescriptorCloser? closer, out Errno refused)
+    public static FileDescriptor? Take(ProcessHandle process, int number, IDescriptorCloser? closer, out Errno refused)
     {
         nint taken = Libc.descriptor_call(Libc.SYS_pidfd_getfd, process.Descriptor.Number, number, 0, 0, 0);
         refused = taken < 0 ? Errno.Last : Errno.None;
@@ -136,7 +137,7 @@ internal static unsafe class ProcessDescriptors
     public static bool IsMemory(FileDescriptor descriptor) => fcntl(descriptor.Number, Libc.F_GET_SEALS) >= 0;
 
     /// <summary>Why pidfd_getfd(2) was refused, and what helps, in one sentence: ptrace(2), PTRACE_MODE_ATTACH_REALCREDS.</summary>
-    public static string Explain(Errno refused, PidFd process)
+    public static string Explain(Errno refused, ProcessHandle process)
     {
         if (refused == Errno.ENOSYS)
             return "pidfd_getfd needs Linux 5.6: let the owner watch its channel and give the descriptor itself";
@@ -151,7 +152,7 @@ internal static unsafe class ProcessDescriptors
     // What is refused for this very process is refused by a filter, not for the owner's sake.
     private static string? Forbids(Errno refused)
     {
-        using PidFd? self = PidFd.TryOpen(Libc.getpid());
+        using ProcessHandle? self = ProcessHandle.TryOpen(Libc.getpid());
         if (self is null)
             return null;
         using FileDescriptor? own = Take(self, self.Descriptor.Number, closer: null, out Errno ownRefused);
@@ -166,7 +167,7 @@ internal static unsafe class ProcessDescriptors
         _ => null,
     };
 
-    private static string? OwnerForbids(PidFd process)
+    private static string? OwnerForbids(ProcessHandle process)
     {
         string directory = $"/proc/{process.Pid.ToString(CultureInfo.InvariantCulture)}";
         string? uids = Files.ReadText(directory + "/status", 4096)?.Split('\n').FirstOrDefault(l => l.StartsWith("Uid:", StringComparison.Ordinal));

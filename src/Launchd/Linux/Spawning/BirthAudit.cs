@@ -24,7 +24,7 @@ internal sealed unsafe class BirthAudit(string file)
     /// <param name="child">It was born on this thread.</param>
     /// <param name="request">What it should be.</param>
     /// <param name="awaitStop">Returns when it has stopped, or ended, as another thread tells that waits for all children. Null: nobody does.</param>
-    public void Look(PidFd child, SpawnRequest request, Action? awaitStop)
+    public void Look(ProcessHandle child, SpawnRequest request, Action? awaitStop)
     {
         awaitStop?.Invoke();
         byte* info = stackalloc byte[128];

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
+using Launchd.Linux.Processes;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Spawning;
@@ -42,7 +43,7 @@ internal sealed unsafe class Closers : IDisposable
             return false;
         // Where no process could be made after all, the queue is closed with its socket, here.
         using (sent)
-        using (PidFd? closer = Start(sent))
+        using (ProcessHandle? closer = Start(sent))
         {
             handed?.Invoke();
             Reap(closer);
@@ -65,7 +66,7 @@ internal sealed unsafe class Closers : IDisposable
             // What cannot be handed over is left to the kernel.
             if (Send(left[at..Math.Min(left.Length, at + ControlMessage.MaxDescriptorCount)]) is not { } sent)
                 continue;
-            PidFd? closer = Start(sent);
+            ProcessHandle? closer = Start(sent);
             if (closer is not null)
                 sent.Dispose();
         }
@@ -93,7 +94,7 @@ internal sealed unsafe class Closers : IDisposable
     }
 
     /// <summary>A process that receives what is in the queue and ends. Null: it could not be made, or did not come so far.</summary>
-    private PidFd? Start(FileDescriptor queue)
+    private ProcessHandle? Start(FileDescriptor queue)
     {
         // Below this frame the child has the stack to itself, and lives until it has received.
         nuint* control = stackalloc nuint[ControlMessage.ReceiveBytes / sizeof(nuint)];
@@ -114,7 +115,7 @@ internal sealed unsafe class Closers : IDisposable
             _ = SpawnLibc.dup3(_nothing.Number, _gate.Number, O_CLOEXEC);
             if (pid < 0)
                 return null;
-            PidFd born = new(pid, new FileDescriptor(pidfd));
+            ProcessHandle born = new(pid, new FileDescriptor(pidfd));
             if (plan.Errno == 0)
                 return born;
             Reap(born);
@@ -124,7 +125,7 @@ internal sealed unsafe class Closers : IDisposable
     }
 
     // No signal tells of its end, and nobody else reaps it (waitid(2)). This wait ends with the process that waits.
-    private static void Reap(PidFd? closer)
+    private static void Reap(ProcessHandle? closer)
     {
         if (closer is null)
             return;

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Linux.Spawning;
 
@@ -29,7 +30,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         [.. Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>().Select(v => CString.From($"{v.Key}={v.Value}"))];
 
     /// <summary>As <see cref="Spawner.Start"/>.</summary>
-    public SpawnFailure? Start(SpawnRequest request, int* seen, out PidFd? child)
+    public SpawnFailure? Start(SpawnRequest request, int* seen, out ProcessHandle? child)
     {
         child = null;
         Span<int> sources = new int[request.Descriptors.Count];
@@ -51,7 +52,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
             using FileDescriptor? memory = plan.Image.Write(out refused);
             if (memory is null)
                 return new SpawnFailure(SpawnStage.Clone, refused);
-            refused = StartHelper(memory, lifted, sources, out PidFd? helper);
+            refused = StartHelper(memory, lifted, sources, out ProcessHandle? helper);
             lifted.Dispose();
             if (seen != null && helper is not null)
                 Volatile.Write(ref *seen, helper.Pid);
@@ -67,7 +68,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         }
     }
 
-    private static SpawnFailure? Follow(FileDescriptor report, PidFd helper, out PidFd? child)
+    private static SpawnFailure? Follow(FileDescriptor report, ProcessHandle helper, out ProcessHandle? child)
     {
         child = null;
         byte* said = stackalloc byte[ReportBytes];
@@ -94,7 +95,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
             : new SpawnFailure(SpawnStage.Clone, Errno.EIO); // It never came to its plan.
     }
 
-    private Errno StartHelper(FileDescriptor memory, FileDescriptor report, ReadOnlySpan<int> sources, out PidFd? helper)
+    private Errno StartHelper(FileDescriptor memory, FileDescriptor report, ReadOnlySpan<int> sources, out ProcessHandle? helper)
     {
         helper = null;
         byte* actions = stackalloc byte[OpaqueBytes], attributes = stackalloc byte[OpaqueBytes], mask = stackalloc byte[Libc.SignalSetBytes];
@@ -115,7 +116,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         if (refused != 0)
             return new Errno(refused);
         // Ours and not reaped, so the number is still its own.
-        helper = PidFd.TryOpen(pid);
+        helper = ProcessHandle.TryOpen(pid);
         return helper is null ? Errno.Last : Errno.None;
     }
 

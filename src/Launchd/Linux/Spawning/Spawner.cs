@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Linux.Spawning;
 
@@ -78,7 +79,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     /// does.</param>
     /// <param name="awaitStop">As for <see cref="BirthAudit.Look"/>.</param>
     /// <returns>Null: the program runs, or has already ended.</returns>
-    public SpawnFailure? Start(SpawnRequest request, out PidFd? child, int* seen = null, Action? awaitStop = null)
+    public SpawnFailure? Start(SpawnRequest request, out ProcessHandle? child, int* seen = null, Action? awaitStop = null)
     {
         SpawnFailure? failure = _helper is null ? StartByClone(request, seen, out child) : _helper.Start(request, seen, out child);
         if (failure is null)
@@ -103,7 +104,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     /// <summary>The first number above all targets, and above the standard ones.</summary>
     public static int LeastLifted(IReadOnlyList<DescriptorMapping> descriptors) => descriptors.Count == 0 ? 3 : Math.Max(3, descriptors[^1].Target + 1);
 
-    private SpawnFailure? StartByClone(SpawnRequest request, int* seen, out PidFd? child)
+    private SpawnFailure? StartByClone(SpawnRequest request, int* seen, out ProcessHandle? child)
     {
         child = null;
         int count = request.Descriptors.Count;
@@ -143,7 +144,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Its status.</summary>
-    public static int Reap(PidFd child)
+    public static int Reap(ProcessHandle child)
     {
         byte* info = stackalloc byte[128];
         new Span<byte>(info, 128).Clear();
@@ -160,7 +161,7 @@ internal sealed unsafe partial class Spawner : IDisposable
         return *(int*)(info + 24);
     }
 
-    private SpawnFailure? Clone(int flags, int* seen, out PidFd? child)
+    private SpawnFailure? Clone(int flags, int* seen, out ProcessHandle? child)
     {
         child = null;
         // 128 KiB on 64 bits: the gap, and as much again for the child.
@@ -170,7 +171,7 @@ internal sealed unsafe partial class Spawner : IDisposable
         int pid = CloneOnce(flags | SIGCHLD, plan, out int pidfd, out Errno errno, seen);
         if (pid < 0)
             return new SpawnFailure(SpawnStage.Clone, errno);
-        PidFd born = new(pid, new FileDescriptor(pidfd));
+        ProcessHandle born = new(pid, new FileDescriptor(pidfd));
         if (plan->Errno == 0)
         {
             child = born;
@@ -221,7 +222,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     {
         byte* digits = _plan.LaySelfTest(_staging!.Start + SpawnStaging.Count);
         int seen = 0;
-        if (Clone(Libc.CLONE_FILES, &seen, out PidFd? child) is not null)
+        if (Clone(Libc.CLONE_FILES, &seen, out ProcessHandle? child) is not null)
             return false;
         using (child)
         {
@@ -266,7 +267,7 @@ internal sealed unsafe partial class Spawner : IDisposable
 
     private static bool KernelHasPidfdInodes()
     {
-        using PidFd? self = PidFd.TryOpen(Libc.getpid());
+        using ProcessHandle? self = ProcessHandle.TryOpen(Libc.getpid());
         if (self is null)
             return false;
         // statfs(2): f_type is the first word; pidfds of Linux 6.9 live in a file system of their own.

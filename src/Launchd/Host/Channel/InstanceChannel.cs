@@ -15,7 +15,7 @@ namespace Launchd.Host.Channel;
 /// peer that does not read is cut off when its queue is full, and a long list is sent as the peer reads it. Until a program says
 /// something it is one descriptor and this object. Owns the descriptor.
 /// </summary>
-internal sealed class ChannelConnection
+internal sealed class InstanceChannel
 {
     private readonly ChannelServer _server;
     private readonly FileDescriptor _socket;
@@ -38,7 +38,7 @@ internal sealed class ChannelConnection
     /// <param name="delays">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
-    public ChannelConnection(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, Delays delays,
+    public InstanceChannel(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, Delays delays,
         Counters counters, ILogger logger)
     {
         _server = server;

@@ -8,14 +8,14 @@ namespace Launchd.Host.Channel;
 /// Builds one packet at a time in memory that is kept: answers are made and sent before the next request is looked at. The result of each
 /// method is valid until the next call.
 /// </summary>
-internal sealed class ChannelPacket : IDisposable
+internal sealed class PacketWriter : IDisposable
 {
     private const string Interface = "org.launchd-cs.Instance.";
 
     private readonly ArrayBufferWriter<byte> _bytes = new(4096);
     private readonly Utf8JsonWriter _json;
 
-    public ChannelPacket()
+    public PacketWriter()
     {
         _json = new Utf8JsonWriter(_bytes, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
     }

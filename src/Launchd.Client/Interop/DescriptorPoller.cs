@@ -9,7 +9,7 @@ namespace Launchd.Client.Interop;
 /// descriptor would see, and they know neither pidfds nor pipes.
 /// </summary>
 #pragma warning disable CA1001 // It lives as long as the process, and so does its descriptor.
-internal sealed unsafe class Readiness
+internal sealed unsafe class DescriptorPoller
 #pragma warning restore CA1001
 {
     private const int Batch = 64;
@@ -17,13 +17,13 @@ internal sealed unsafe class Readiness
     // epoll_ctl(2): packed on x86-64 alone.
     private static readonly int DataOffset = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8;
     private static readonly int EventBytes = DataOffset + sizeof(long);
-    private static readonly Lazy<Readiness> Shared = new(() => new Readiness());
+    private static readonly Lazy<DescriptorPoller> Shared = new(() => new DescriptorPoller());
 
     private readonly ConcurrentDictionary<long, Waiter> _waiters = new();
     private readonly FileDescriptor _epoll;
     private long _last;
 
-    private Readiness()
+    private DescriptorPoller()
     {
         _epoll = new FileDescriptor(Check(ClientLibc.epoll_create1(ClientLibc.EPOLL_CLOEXEC), "epoll_create1"));
         new Thread(Run) { IsBackground = true, Name = "Launchd.Client" }.Start();
@@ -89,7 +89,7 @@ internal sealed unsafe class Readiness
     }
 
     /// <summary>One wait. Whoever takes it out of the table ends it: the event or the cancellation.</summary>
-    private sealed class Waiter(Readiness owner, long key, FileDescriptor duplicateTaken)
+    private sealed class Waiter(DescriptorPoller owner, long key, FileDescriptor duplicateTaken)
         : TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         private CancellationTokenRegistration _cancelling;

@@ -14,7 +14,7 @@ namespace Launchd.Linux.Processes;
 /// <param name="pid">Its number.</param>
 /// <param name="descriptorTaken">Invalid where it is known by its start.</param>
 /// <param name="start">As <see cref="ProcessFacts.StartTime"/> tells; null: known by the descriptor.</param>
-internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulong? start = null) : IDisposable
+internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTaken, ulong? start = null) : IDisposable
 {
     /// <summary>The number, for people and for process groups; signals to the process go by the descriptor.</summary>
     public int Pid => pid;
@@ -24,12 +24,12 @@ internal sealed unsafe class PidFd(int pid, FileDescriptor descriptorTaken, ulon
     public bool HasDescriptor => start is null;
 
     /// <summary>Any process that can be seen. Null: there is none of this number, or no descriptor is left.</summary>
-    public static PidFd? TryOpen(int pid)
+    public static ProcessHandle? TryOpen(int pid)
     {
         int number = Libc.pidfd_open(pid, 0);
         if (number >= 0)
-            return new PidFd(pid, new FileDescriptor(number));
-        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new PidFd(pid, new FileDescriptor(-1), start) : null;
+            return new ProcessHandle(pid, new FileDescriptor(number));
+        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new ProcessHandle(pid, new FileDescriptor(-1), start) : null;
     }
 
     /// <summary>

@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 namespace Launchd.Client.Channel;
 
 /// <summary>An opaque state in memory that can be passed on and that nobody can change any more.</summary>
-internal static class SavedState
+internal static class SealedMemory
 {
     /// <summary>The caller owns it.</summary>
     /// <exception cref="LaunchdException">The kernel refused.</exception>
