@@ -7,12 +7,12 @@ internal static class Program
     {
         try
         {
-            return Cli.CommandLine.Run(arguments);
+            return Cli.Parsing.CommandLine.Run(arguments);
         }
         catch (Exception unforeseen)
         {
             // A verb or the supervisor met what nobody foresaw: one sentence and an exit code, not SIGABRT and a stack.
-            return (int)Cli.LastResort.Tell(unforeseen);
+            return (int)Cli.Surroundings.LastResort.Tell(unforeseen);
         }
     }
 }

@@ -1,3 +1,5 @@
+using Launchd.Core.Graph;
+using Launchd.Core.Slots;
 using Launchd.Model;
 
 namespace Launchd.Core;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Core.Instances;
 using Launchd.Model;
 
 namespace Launchd.Core;

@@ -1,3 +1,4 @@
+using Launchd.Core.Instances;
 using Launchd.Model;
 
 namespace Launchd.Core;

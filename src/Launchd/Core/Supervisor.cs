@@ -1,3 +1,10 @@
+using Launchd.Core.Graph;
+using Launchd.Core.Instances;
+using Launchd.Core.Orders;
+using Launchd.Core.Rollouts;
+using Launchd.Core.Sharing;
+using Launchd.Core.Slots;
+using Launchd.Core.Starting;
 using Launchd.Model;
 
 namespace Launchd.Core;

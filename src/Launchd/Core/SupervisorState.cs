@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Launchd.Core.Slots;
 using Launchd.Model;
 
 namespace Launchd.Core;

@@ -1,6 +1,6 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using Launchd.Config;
+using Launchd.Config.Values;
 
 namespace Launchd.Logs;
 

@@ -1,4 +1,4 @@
-using Launchd.Cli;
+using Launchd.Cli.Connecting;
 using Launchd.Control;
 using Xunit;
 

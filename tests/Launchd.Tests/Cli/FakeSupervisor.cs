@@ -3,7 +3,8 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
-using Launchd.Cli;
+using Launchd.Cli.Parsing;
+using Launchd.Cli.Surroundings;
 using Launchd.Control;
 
 namespace Launchd.Tests.Cli;

@@ -1,5 +1,5 @@
 using System.Text;
-using Launchd.Cli;
+using Launchd.Cli.Surroundings;
 using Launchd.Client;
 using Tmds.Linux;
 using Xunit;

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Launchd.Cli;
+using Launchd.Cli.Surroundings;
 using Launchd.Control;
 using Xunit;
 

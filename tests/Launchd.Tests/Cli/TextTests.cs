@@ -1,4 +1,5 @@
-using Launchd.Cli;
+using Launchd.Cli.Surroundings;
+using Launchd.Cli.Views;
 using Xunit;
 
 namespace Launchd.Tests.Cli;

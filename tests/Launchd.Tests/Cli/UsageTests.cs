@@ -1,5 +1,6 @@
 using System.CommandLine;
-using Launchd.Cli;
+using Launchd.Cli.Parsing;
+using Launchd.Cli.Surroundings;
 using Launchd.Control;
 using Xunit;
 

@@ -1,5 +1,5 @@
 using Launchd.Addresses;
-using Launchd.Config;
+using Launchd.Config.Values;
 using Xunit;
 
 namespace Launchd.Tests.Config;

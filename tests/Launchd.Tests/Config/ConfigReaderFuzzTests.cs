@@ -1,6 +1,9 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
+using Launchd.Config.Toml;
 using Xunit;
 
 namespace Launchd.Tests.Config;

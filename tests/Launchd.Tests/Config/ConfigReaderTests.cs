@@ -1,6 +1,9 @@
 using System.Collections.Immutable;
 using Launchd.Addresses;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Reading;
+using Launchd.Config.Showing;
 using Launchd.Model;
 using Xunit;
 

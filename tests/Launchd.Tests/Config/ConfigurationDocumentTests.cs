@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
-using Launchd.Config;
+using Launchd.Config.Loading;
+using Launchd.Config.Tables;
 using Launchd.Tests.House;
 using Xunit;
 

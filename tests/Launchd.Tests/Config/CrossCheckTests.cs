@@ -1,4 +1,6 @@
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Showing;
 using Xunit;
 
 namespace Launchd.Tests.Config;

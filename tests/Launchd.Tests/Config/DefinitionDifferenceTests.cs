@@ -1,5 +1,9 @@
 using System.Collections.Immutable;
-using Launchd.Config;
+using Launchd.Config.Comparing;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Tables;
+using Launchd.Config.Values;
 using Launchd.Model;
 using Xunit;
 

@@ -1,5 +1,6 @@
 using System.Text;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
 using Xunit;
 
 namespace Launchd.Tests.Config;

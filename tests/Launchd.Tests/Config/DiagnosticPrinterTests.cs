@@ -1,4 +1,4 @@
-using Launchd.Config;
+using Launchd.Config.Loading;
 using Xunit;
 
 namespace Launchd.Tests.Config;

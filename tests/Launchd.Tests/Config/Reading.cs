@@ -1,5 +1,6 @@
 using System.Text;
-using Launchd.Config;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
 using Launchd.Model;
 using Xunit;
 

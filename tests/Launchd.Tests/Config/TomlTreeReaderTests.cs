@@ -1,5 +1,8 @@
 using System.Text;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
+using Launchd.Config.Toml;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;
 using Xunit;

@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using System.Text;
 using Launchd.Addresses;
 using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Slots;
 using Launchd.Model;
 
 namespace Launchd.Tests.Core;

@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using System.Text;
 using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Slots;
 using Launchd.Model;
 using Launchd.Tests.House;
 using Xunit;

@@ -1,5 +1,6 @@
 using System.Text;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 using Launchd.Tests.Simulation;
 using Xunit;

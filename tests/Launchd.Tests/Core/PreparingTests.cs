@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Slots;
 using Launchd.Model;
 using Xunit;
 

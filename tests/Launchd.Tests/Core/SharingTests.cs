@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Sharing;
 using Launchd.Model;
 using Xunit;
 

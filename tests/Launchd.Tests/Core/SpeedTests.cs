@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 using Xunit;
 using Xunit.Abstractions;

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 using Xunit;
 

@@ -1,4 +1,6 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Slots;
 using Launchd.Model;
 using Xunit;
 

@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 
 namespace Launchd.Tests.Core;
 

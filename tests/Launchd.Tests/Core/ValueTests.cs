@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Starting;
 using Launchd.Model;
 using Xunit;
 

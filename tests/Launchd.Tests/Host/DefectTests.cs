@@ -1,6 +1,6 @@
-using Launchd.Cli;
+using Launchd.Cli.Surroundings;
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Values;
 using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Calls;

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
-using Launchd.Config;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
 using Xunit;
 
 namespace Launchd.Tests.House;

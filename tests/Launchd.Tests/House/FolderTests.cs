@@ -4,15 +4,14 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// The folders of <c>src/Launchd/Host</c>, and those of <c>src/Launchd/Linux</c>, stand one above the other: none knows, directly or through others, a
-/// folder that knows it. So each can be read and changed with only those below it in mind. The compiler allows cycles within a project, so this test
-/// does not.
+/// Within a floor that is named here the folders stand one above the other: none knows, directly or through others, a folder that knows it. So each can be
+/// read and changed with only those below it in mind. The compiler allows cycles within a project, so this test does not.
 /// </summary>
 public sealed partial class FolderTests
 {
     private const string Sources = "src/Launchd/";
 
-    private static readonly string[] TopNames = ["Host", "Linux"];
+    private static readonly string[] TopNames = ["Host", "Linux", "Config", "Cli"];
 
     public static TheoryData<string> Tops => [.. TopNames];
 
@@ -55,7 +54,7 @@ public sealed partial class FolderTests
     [InlineData("A.InA own;", "", "")]
     public void NoCycleIsNotReported(string a, string b, string c) => Assert.All(TopNames, top => Assert.Empty(Cycles(Three(top, Of(top, a, b, c)))));
 
-    /// <summary>Folders of both have the same names, Loop among them.</summary>
+    /// <summary>Several have folders of the same names, Loop among them.</summary>
     [Fact]
     public void AFolderOfTheOtherIsNoUse() =>
         Assert.Empty(Cycles(Three("Host", "using Launchd.Host.B;", "using Launchd.Linux.A;", "using Launchd.Linux.B; int x = Linux.A.InA.X;")));
@@ -69,14 +68,8 @@ public sealed partial class FolderTests
     [InlineData("src/Launchd/Core/X.cs", "namespace Launchd.Core.A;")]
     public void ANamespaceOfAnotherFolderIsFound(string path, string text) => Assert.NotEmpty(WrongNamespaces(new SourceFile(path, text)));
 
-    [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]
-    private static partial Regex Namespace();
-
-    [GeneratedRegex(@"^[a-z][\w ]*\b(class|struct|interface|enum|record|delegate [\w<>?]+) (?<name>\w+)", RegexOptions.Multiline)]
-    private static partial Regex Declaration();
-
     /// <summary>A folder's whole name, as in a <c>using</c>; or a name before a type's, as in <c>Channel.ChannelServer</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.(?<top>Host|Linux)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
+    [GeneratedRegex(@"\bLaunchd\.(?<top>Host|Linux|Config|Cli)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux|Config|Cli)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
     private static partial Regex Mention();
 
     /// <summary>The examples name the host; so they are tried with each.</summary>
@@ -94,8 +87,7 @@ public sealed partial class FolderTests
 
     /// <summary>The types of each folder: a property may have a folder's name, and what is asked of it is no use of the folder.</summary>
     private static ILookup<string, string> TypesOf(SourceFile[] files) =>
-        files.SelectMany(f => Declaration().Matches(f.Code).Select(m => (Folder: FolderOf(f), Type: m.Groups["name"].Value)))
-            .ToLookup(t => t.Folder, t => t.Type, StringComparer.Ordinal);
+        files.SelectMany(f => f.Types().Select(t => (Folder: FolderOf(f), t.Name))).ToLookup(t => t.Folder, t => t.Name, StringComparer.Ordinal);
 
     private static IEnumerable<Use> Uses(SourceFile file, ILookup<string, string> types)
     {
@@ -138,12 +130,8 @@ public sealed partial class FolderTests
     private static IEnumerable<string> WrongNamespaces(SourceFile file)
     {
         string expected = Path.GetDirectoryName(file.FilePath)!["src/".Length..].Replace('/', '.');
-        foreach (Match match in Namespace().Matches(file.Code))
-        {
-            string name = match.Groups["name"].Value;
-            if (name != expected)
-                yield return file.At(1, $"namespace {name}, where its folder says {expected}");
-        }
+        if (file.Namespace is { Length: > 0 } name && name != expected)
+            yield return file.At(1, $"namespace {name}, where its folder says {expected}");
     }
 
     private sealed record Use(string By, string Of, string Where);

@@ -14,8 +14,7 @@ public sealed partial class TidyTests
     {
         ["src/Launchd/Host/Operators/ControlMethods.cs"] = "the control interface, method by method: one table and what stands behind each row",
         ["tests/Launchd.Client.Tests/ChannelTests.cs"] = "one protocol or one path from start to end, read best in one place",
-        ["src/Launchd/Core/Rollout.cs"] = "the one place that decides how many instances live, with its whole way back",
-
+        ["src/Launchd/Core/Rollouts/Rollout.cs"] = "the one place that decides how many instances live, with its whole way back",
     };
 
     [Fact]

@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 using Launchd.Tests.Core;
 using Xunit;

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Text;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;

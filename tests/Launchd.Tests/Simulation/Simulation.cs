@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Launchd.Core;
+using Launchd.Core.Slots;
 using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;

@@ -109,7 +109,7 @@ internal struct ChannelRequest
         switch (key)
         {
             case ChannelKeys.Names: return ReadNames(ref json);
-            case ChannelKeys.Name: Name = text; return text.Length > 0 && Core.Notification.IsDescriptorName(text);
+            case ChannelKeys.Name: Name = text; return text.Length > 0 && Core.Instances.Notification.IsDescriptorName(text);
             case ChannelKeys.Service: Service = text; return text.Length > 0;
             case ChannelKeys.Mode: Mode = text; return text is "duplicate" or "direct" or "reopen";
             case ChannelKeys.Access: Access = text; return text is "read" or "write";

@@ -1,4 +1,6 @@
 using Launchd.Core;
+using Launchd.Core.Sharing;
+using Launchd.Core.Slots;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
+using Launchd.Core.Sharing;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;

@@ -1,7 +1,9 @@
 using Launchd.Client;
 using Launchd.Client.Interop;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
 using Launchd.Core;
+using Launchd.Core.Sharing;
+using Launchd.Core.Slots;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Launchd.Client;
-using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;

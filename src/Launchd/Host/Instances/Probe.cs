@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Interop;

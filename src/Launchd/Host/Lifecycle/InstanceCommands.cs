@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Instances;
 using Launchd.Host.Launching;
 using Launchd.Host.Loop;

@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Instances;
 using Launchd.Host.Loop;
 using Launchd.Linux.Loop;

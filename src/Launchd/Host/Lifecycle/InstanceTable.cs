@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Launching;

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Sharing;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Loop;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Loading;
 using Launchd.Control;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;

@@ -1,8 +1,9 @@
 using System.Globalization;
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
 using Launchd.Control;
 using Launchd.Core;
+using Launchd.Core.Slots;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;

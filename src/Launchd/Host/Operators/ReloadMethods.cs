@@ -1,4 +1,4 @@
-using Launchd.Config;
+using Launchd.Config.Comparing;
 using Launchd.Control;
 using Launchd.Host.Reloading;
 using Launchd.Model;

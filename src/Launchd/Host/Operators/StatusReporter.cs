@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using Launchd.Client;
 using Launchd.Control;
 using Launchd.Core;
+using Launchd.Core.Sharing;
+using Launchd.Core.Slots;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Listeners;

@@ -1,4 +1,4 @@
-using Launchd.Config;
+using Launchd.Config.Sources;
 using Launchd.Model;
 
 namespace Launchd.Host.Reloading;

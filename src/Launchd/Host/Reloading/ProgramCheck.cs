@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Comparing;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Paths;
 using Launchd.Model;

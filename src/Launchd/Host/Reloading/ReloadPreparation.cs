@@ -1,5 +1,9 @@
 using System.Collections.Immutable;
-using Launchd.Config;
+using Launchd.Config.Comparing;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Showing;
+using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;

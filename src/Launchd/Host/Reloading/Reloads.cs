@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using System.Text;
-using Launchd.Config;
+using Launchd.Config.Comparing;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Instances;

@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using Launchd.Config;
+using Launchd.Config.Comparing;
 
 namespace Launchd.Host.Reporting;
 

@@ -1,4 +1,4 @@
-using Launchd.Core;
+using Launchd.Core.Slots;
 
 namespace Launchd.Host.Reporting;
 

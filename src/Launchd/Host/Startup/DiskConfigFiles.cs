@@ -1,6 +1,6 @@
 using System.IO.Enumeration;
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Sources;
 using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Startup;

@@ -1,5 +1,5 @@
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Loading;
 using Launchd.Core;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;

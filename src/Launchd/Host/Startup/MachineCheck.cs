@@ -1,6 +1,7 @@
 using System.Globalization;
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;

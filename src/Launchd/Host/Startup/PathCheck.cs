@@ -1,4 +1,6 @@
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;

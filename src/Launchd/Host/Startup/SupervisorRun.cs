@@ -1,5 +1,7 @@
 using Launchd.Client;
-using Launchd.Config;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Instances;

@@ -1,6 +1,7 @@
 using System.Text;
-using Launchd.Config;
+using Launchd.Config.Loading;
 using Launchd.Core;
+using Launchd.Core.Slots;
 using Launchd.Host.Loop;
 using Launchd.Host.Reloading;
 using Launchd.Logs;

@@ -1,6 +1,0 @@
-using Launchd.Client;
-
-namespace Launchd.Cli;
-
-/// <summary>Standard output or error does not take what is written: a full disk, a limit on the size of files.</summary>
-internal sealed class OutputFailedException(Errno errno) : IOException(errno.Text, errno.Value);

@@ -1,0 +1,102 @@
+using Launchd.Cli.Surroundings;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
+using Launchd.Config.Sources;
+using Launchd.Control;
+using Launchd.Host.Reporting;
+using Launchd.Host.Startup;
+using Launchd.Linux.Calls;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
+using Launchd.Model;
+
+namespace Launchd.Cli.Verbs;
+
+/// <summary>What the operator asked of <c>run</c>.</summary>
+/// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
+/// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
+internal sealed record RunOptions(string? File, string? ExitWith)
+{
+    /// <summary>Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.</summary>
+    public static RunOptions? TryReadPlain(string[] arguments) => arguments switch
+    {
+        ["run"] => new RunOptions(null, null),
+        ["run", var file] when IsPlain(file) => new RunOptions(file, null),
+        ["run", var file, "--exit-with", var service] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        ["run", "--exit-with", var service, var file] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        _ => null,
+    };
+
+    private static bool IsPlain(string argument) => argument.Length > 0 && argument[0] is not ('-' or '@' or '[');
+}
+
+/// <summary><c>run</c>: the supervisor in the foreground.</summary>
+internal static class RunCommand
+{
+    /// <summary>Returns the exit code of the process, which with <see cref="RunOptions.ExitWith"/> is a service's own.</summary>
+    public static int Run(RunOptions options)
+    {
+        try
+        {
+            // May execute this program once more; everything that counts happens in the second image.
+            SignalMask.Enter();
+            ConfigSource source = ConfigurationOf(options.File);
+            ConfigResult result = ConfigReader.Read(source);
+            if (result.Definition is not { } definition)
+                return Complain(result.Print(ShowsColour), ExitCode.BadConfiguration);
+            if (options.ExitWith is { } name && definition.Services.All(s => s.Name.Text != name))
+            {
+                string hint = Suggestion.For(name, definition.Services.Select(s => s.Name.Text)) is { } found ? "; " + found : "";
+                return Complain($"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
+            }
+            return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, source);
+        }
+        catch (CliException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", refused.Code);
+        }
+        catch (StartRefusedException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", refused.Code);
+        }
+        catch (SystemCallException refused)
+        {
+            return Complain($"launchd-cs: {refused.Message}\n", ExitCode.SystemRefused);
+        }
+    }
+
+    /// <summary>The surroundings in which a configuration is read.</summary>
+    public static ConfigSource ConfigurationOf(string? file)
+    {
+        string name = file ?? "launchd.toml";
+        uint user = Interop.Libc.geteuid();
+        Dictionary<string, string> environment = [];
+        foreach (System.Collections.DictionaryEntry variable in Environment.GetEnvironmentVariables())
+            environment[(string)variable.Key] = (string?)variable.Value ?? "";
+        return new ConfigSource
+        {
+            FilePath = CliContext.FullPath(name),
+            DisplayPath = name,
+            Environment = environment,
+            UserId = user,
+            Files = new DiskConfigFiles(path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
+        };
+    }
+
+    private static bool ShowsColour => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+
+    private static int Complain(string text, ExitCode code)
+    {
+        // Not by Console: it may hold the pipe that stood in the place of standard error while the supervisor was put together.
+        try
+        {
+            using StandardStream error = new(2);
+            error.Write(System.Text.Encoding.UTF8.GetBytes(text));
+        }
+        catch (Exception unread) when (unread is BrokenPipeException or IOException)
+        {
+            // Nobody reads it: the exit code has to do.
+        }
+        return (int)code;
+    }
+}

@@ -1,0 +1,168 @@
+using System.Collections.Immutable;
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Sources;
+using Launchd.Config.Tables;
+using Launchd.Config.Toml;
+using Launchd.Config.Values;
+using Launchd.Model;
+
+namespace Launchd.Config.Reading;
+
+/// <summary>A service with the table from which it was read, for checks that need to know places.</summary>
+/// <param name="Definition">As read, before the checks across services.</param>
+/// <param name="Table">Its own table.</param>
+/// <param name="Defaults">The table <c>[defaults]</c>, if there is one.</param>
+internal sealed record ServiceEntry(ServiceDefinition Definition, TableReader Table, TableReader? Defaults)
+{
+    /// <summary>The table in which a key stands that holds for this service: its own if neither has it.</summary>
+    public TableReader TableWith(string key) => !Table.Has(key) && Defaults is { } defaults && defaults.Has(key) ? defaults : Table;
+
+    public bool Has(string key) => TableWith(key).Has(key);
+}
+
+/// <summary>
+/// Reads <c>[services.NAME]</c> and <c>[defaults]</c>. The defaults are read once into a definition on which every service is based, so
+/// that services which do not differ share its parts.
+/// </summary>
+internal static class ServiceReader
+{
+    /// <summary>The values of a configuration without <c>[defaults]</c>. An empty working directory: that of the service's file.</summary>
+    public static ServiceDefinition BuiltIn(ConfigSource source) => new()
+    {
+        Name = default,
+        Command = [],
+        Execution = new Execution { Environment = ExecutionReader.BaseEnvironment(source), WorkingDirectory = "" },
+        Update = UpdateKind.Replace,
+    };
+
+    /// <summary>Reads <c>[defaults]</c>.</summary>
+    public static ServiceDefinition ReadDefaults(TableReader table, ServiceDefinition builtIn)
+    {
+        foreach (string key in KnownKeys.ServiceOnly.Where(key => table.Take(key) is not null))
+            table.Error(DiagnosticCode.KeyNotAllowedHere, key, "belongs to one service", $"write it into [services.NAME]");
+        ServiceDefinition read = ReadKeys(table, builtIn, new OwnKeys { Name = default, Command = [] });
+        // Only a written working directory is one for all: else each service starts in the directory of its own file.
+        if (!table.Has("working_directory"))
+            read = read with { Execution = read.Execution with { WorkingDirectory = "" } };
+        NotBuiltYet.CheckService(table);
+        table.ReportUnknown(KnownKeys.Defaults);
+        return read;
+    }
+
+    /// <summary>Reads one service.</summary>
+    /// <param name="table">Its table.</param>
+    /// <param name="based">What holds for keys that it does not have.</param>
+    /// <param name="defaults">The table from which <paramref name="based"/> was read.</param>
+    public static ServiceEntry Read(TableReader table, ServiceDefinition based, TableReader? defaults)
+    {
+        bool Lacks(string key) => !table.Has(key) && defaults?.Has(key) != true;
+        OwnKeys own = new()
+        {
+            Name = new ServiceName(table.Context.Shared(table.Name)!),
+            Command = table.Command("command", [], PlaceholderUse.Instance),
+            Sockets = ReadNames(table, "sockets"),
+            Files = ReadNames(table, "files"),
+            FollowsSockets = Lacks("update"),
+            FollowsNotifications = Lacks("ready"),
+            FollowsOutput = Lacks("error"),
+        };
+        ServiceDefinition service = ReadKeys(table, based, own);
+        if (table.Lacks("command", KnownKeys.Service))
+            table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'command' is missing", "write command = [\"program\", \"argument\"]");
+        NotBuiltYet.CheckService(table);
+        table.ReportUnknown(KnownKeys.Service);
+        return new ServiceEntry(service, table, defaults);
+    }
+
+    private static ServiceDefinition ReadKeys(TableReader table, ServiceDefinition based, in OwnKeys own)
+    {
+        (ImmutableArray<int> successCodes, ImmutableArray<SignalNumber> successSignals) = PolicyReader.SuccessExit(table, based);
+        OutputTarget output = StandardStreamReader.Output(table, "output", based.Output);
+        TimeSpan? watchdog = table.DurationOrNone("watchdog", based.Watchdog);
+        int fdStoreCount = table.Int("fd_store", based.FdStoreCount, 0, 1024);
+        bool notifies = own.FollowsNotifications && (watchdog is not null || fdStoreCount > 0);
+        return based with
+        {
+            Name = own.Name,
+            Command = own.Command,
+            Sockets = own.Sockets,
+            Files = own.Files,
+            Description = table.String("description", based.Description),
+            Start = table.Choice(
+                "start", based.Start, ("boot", StartKind.Boot), ("demand", StartKind.Demand), ("connection", StartKind.Connection),
+                ("manual", StartKind.Manual)),
+            InstanceCount = table.Int("instances", based.InstanceCount, 1, 1000),
+            Requires = ReadServices(table, "requires", based.Requires),
+            Wants = ReadServices(table, "wants", based.Wants),
+            After = ReadServices(table, "after", based.After),
+            Before = ReadServices(table, "before", based.Before),
+            Execution = ExecutionReader.Read(table, based.Execution),
+            Input = StandardStreamReader.Input(table, based.Input),
+            Output = output,
+            Error = own.FollowsOutput ? output : StandardStreamReader.Output(table, "error", based.Error),
+            Ready = notifies ? Readiness.Notify.Value : ReadinessReader.Read(table) ?? based.Ready,
+            ReadyTimeout = table.Duration("ready_timeout", based.ReadyTimeout),
+            Health = ReadinessReader.ReadHealth(table, based.Health),
+            Watchdog = watchdog,
+            Restart = table.Choice(
+                "restart", based.Restart, ("always", RestartKind.Always), ("on-failure", RestartKind.OnFailure), ("never", RestartKind.Never)),
+            Backoff = PolicyReader.Backoff(table, based.Backoff),
+            StartLimit = PolicyReader.RateLimit(table, "start_limit", based.StartLimit, based.StartLimit)!,
+            SuccessCodes = successCodes,
+            SuccessSignals = successSignals,
+            Stop = PolicyReader.Stop(table, based.Stop),
+            Reload = PolicyReader.Reload(table, based.Reload),
+            IdleTimeout = table.DurationOrNone("idle_timeout", based.IdleTimeout),
+            Update = own.FollowsSockets && !own.Sockets.IsEmpty
+                ? UpdateKind.Overlap
+                : table.Choice("update", based.Update, ("overlap", UpdateKind.Overlap), ("replace", UpdateKind.Replace)),
+            Rollout = PolicyReader.Rollout(table, based.Rollout),
+            FdStoreCount = fdStoreCount,
+            FdStoreKeep = table.Choice("fd_store_keep", based.FdStoreKeep, ("restart", FdStoreKeep.Restart), ("always", FdStoreKeep.Always)),
+            Share = SharingReader.Share(table, based.Share),
+            Request = SharingReader.Request(table, based.Request),
+            NotifyAccess = table.Choice(
+                "notify_access", based.NotifyAccess, ("main", NotifyAccess.Main), ("all", NotifyAccess.All), ("none", NotifyAccess.None)),
+            ListenEnvironment = table.Bool("listen_environment", based.ListenEnvironment),
+            Log = PolicyReader.Log(table, based.Log),
+        };
+    }
+
+    private static ImmutableArray<ServiceName> ReadServices(TableReader table, string key, ImmutableArray<ServiceName> fallback) =>
+        table.Has(key) ? [.. ReadNames(table, key).Select(n => new ServiceName(n))] : fallback;
+
+    private static ImmutableArray<string> ReadNames(TableReader table, string key)
+    {
+        if (!table.Has(key))
+            return [];
+        List<string> names = [];
+        foreach (TomlValue item in table.Elements(key))
+        {
+            if (table.NonEmpty(key, item) is not { } name)
+                continue;
+            if (names.Contains(name))
+                table.Error(DiagnosticCode.RepeatedEntry, key, item, $"'{name}' stands there twice");
+            else
+                names.Add(name);
+        }
+        return [.. names];
+    }
+
+    /// <summary>What a service has by itself, and which of its keys are written nowhere and follow from others.</summary>
+    private readonly record struct OwnKeys()
+    {
+        public required ServiceName Name { get; init; }
+        public required ImmutableArray<string> Command { get; init; }
+        public ImmutableArray<string> Sockets { get; init; } = [];
+        public ImmutableArray<string> Files { get; init; } = [];
+
+        /// <summary><c>update</c>: overlap with sockets.</summary>
+        public bool FollowsSockets { get; init; }
+
+        /// <summary><c>ready</c>: by notification with a watchdog or stored descriptors.</summary>
+        public bool FollowsNotifications { get; init; }
+
+        /// <summary><c>error</c>: where <c>output</c> goes.</summary>
+        public bool FollowsOutput { get; init; }
+    }
+}

@@ -1,0 +1,44 @@
+namespace Launchd.Config.Tables;
+
+/// <summary>Every key of every table, for did-you-mean hints and for the test that compares them with the documentation.</summary>
+internal static class KnownKeys
+{
+    public static readonly string[] Root = ["name", "include", "supervisor", "defaults", "sockets", "files", "services"];
+
+    public static readonly string[] Supervisor =
+    [
+        "runtime_directory", "control_mode", "control_user", "control_group", "process_name", "log_format", "log_level", "shutdown_timeout",
+        "keeper",
+    ];
+
+    public static readonly string[] Socket =
+    [
+        "listen", "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks", "remove_on_stop", "shards", "ipv6_only",
+        "free_bind", "transparent", "bind_to_device", "mark", "priority", "tos", "ttl", "congestion", "no_delay", "keep_alive",
+        "defer_accept", "fast_open", "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd", "pass_rights", "non_blocking",
+        "trigger_limit", "max_connections", "max_connections_per_source",
+    ];
+
+    public static readonly string[] File =
+        ["path", "open", "create", "truncate", "user", "group", "reopen", "memory", "seal", "directory", "connect"];
+
+    /// <summary>Those that <c>[defaults]</c> does not take.</summary>
+    public static readonly string[] ServiceOnly = ["command", "sockets", "files"];
+
+    public static readonly string[] Execution =
+    [
+        "environment", "environment_files", "pass_environment", "working_directory", "umask", "user", "group", "supplementary_groups",
+        "limits", "nice", "oom_score_adjust", "capabilities", "ambient_capabilities", "no_new_privileges", "parent_death_signal", "cgroup",
+        "ignore_sigpipe",
+    ];
+
+    public static readonly string[] Defaults =
+    [
+        "description", "start", "instances", "requires", "wants", "after", "before", .. Execution, "input", "output", "error", "ready",
+        "ready_timeout", "health", "watchdog", "restart", "backoff", "start_limit", "success_exit", "stop_signal", "stop_timeout",
+        "stop_command", "kill", "reload", "idle_timeout", "update", "rollout", "fd_store", "fd_store_keep", "share", "request",
+        "notify_access", "listen_environment", "log",
+    ];
+
+    public static readonly string[] Service = [.. ServiceOnly, .. Defaults];
+}

@@ -1,0 +1,382 @@
+using Launchd.Core.Orders;
+using Launchd.Core.Rollouts;
+using Launchd.Core.Slots;
+using Launchd.Core.Starting;
+using Launchd.Model;
+
+namespace Launchd.Core.Instances;
+
+/// <summary>
+/// The end of an instance, which always comes: emptying of queues that nobody else will accept from, stop command, stop signal to the main
+/// process (which may end its own children in order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on
+/// what not even that ends.
+/// </summary>
+internal static partial class Stopping
+{
+    /// <summary>Begins, or sharpens what began: an operator's restart replaces what the policy would do, a wish replaces both.</summary>
+    public static void Begin(Draft d, int service, SlotState slot, StopCause cause)
+    {
+        if (slot.Phase is SlotPhase.Stopping stopping)
+        {
+            if (Weight(cause) > Weight(stopping.Cause))
+                slot = d.SetPhase(service, slot, stopping = stopping with { Cause = cause });
+            else if (cause is StopCause.Wish && stopping is { Status: null, Instance.Successor: not null })
+                (slot, stopping) = EndSuccession(d, service, slot, stopping);
+            if (stopping.Stage == StopStage.Emptying && d.IsShuttingDown)
+                TellToEnd(d, service, slot, stopping);
+            return;
+        }
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, cause);
+            return;
+        }
+        if (slot.Phase is SlotPhase.Starting { IsBeingSpawned: true } unborn)
+        {
+            EndUnborn(d, service, slot, unborn, cause);
+            return;
+        }
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        ServiceDefinition definition = live.Instance.Definition;
+        // Only one whose place was taken ends with a successor: with all others ends what would have succeeded them.
+        InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
+        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now, Successor = successor };
+        Rollout.NoteEnd(d, service, slot, live, cause);
+        d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
+        if (cause is StopCause.ByItself)
+        {
+            Enter(d, service, slot, instance, cause, StopStage.Signalled);
+            return;
+        }
+        bool mayHaveQueue = IsWish(cause) && !d.IsShuttingDown && !definition.Sockets.IsEmpty && !d[service].IsPerConnection;
+        if (!mayHaveQueue)
+        {
+            TellToEnd(d, service, slot, instance, cause);
+            return;
+        }
+        d.Do(new Effect.LookAtQueues(instance.Id, HearsOut(d, service, instance)));
+        Enter(d, service, slot, instance, cause, StopStage.Emptying);
+    }
+
+    public static void Apply(Draft d, Event.QueuesSeen seen)
+    {
+        if (d.Find(seen.Instance) is not (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Emptying } stopping))
+            return;
+        if (seen.AreEmpty)
+        {
+            TellToEnd(d, service, slot, stopping);
+            return;
+        }
+        Moment next = d.Now + (Limits.QueuePause * (1 << Math.Min(stopping.LookCount, 4)));
+        d.SetPhase(service, slot, stopping with { LookAt = next, LookCount = stopping.LookCount + 1 });
+        d.Arm(TimerKind.Queue, seen.Instance.Service, seen.Instance.Number, next);
+    }
+
+    public static void QueueTimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping { LookAt: { } due } stopping))
+            return;
+        if (due > d.Now)
+        {
+            d.Arm(TimerKind.Queue, id.Service, id.Number, due);
+            return;
+        }
+        d.SetPhase(service, slot, stopping with { LookAt = null });
+        d.Do(new Effect.LookAtQueues(id, HearsOut(d, service, stopping.Instance)));
+    }
+
+    /// <summary>SIGKILL now, whatever the stage.</summary>
+    public static void Kill(Draft d, int service, SlotState slot)
+    {
+        if (slot.Phase is SlotPhase.Preparing preparing)
+        {
+            Abandon(d, service, slot, preparing, StopCause.Wish.Value);
+            return;
+        }
+        if (slot.Phase is SlotPhase.Starting { IsBeingSpawned: true })
+        {
+            Begin(d, service, slot, StopCause.Wish.Value);
+            return;
+        }
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
+            EndWatching(d, service, slot, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+        Kill(d, service, slot, stopping);
+    }
+
+    /// <summary>
+    /// Ends an instance of which nothing is certain any more, because a step about it was lost: what is armed and what was sent
+    /// may both be wrong, so every stage begins anew, with SIGKILL and the grace that follows it as the certain end.
+    /// </summary>
+    public static void SetAside(Draft d, int service, SlotState slot, Failure failure)
+    {
+        if (slot.Phase is not SlotPhase.Live live)
+            return;
+        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish or StopCause.Retire } before ? before.Cause : new StopCause.Failed(failure);
+        if (live is SlotPhase.Stopping stopping)
+        {
+            StopStage stage = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
+            Kill(d, service, slot, stopping with { Cause = cause, Stage = stage });
+            return;
+        }
+        if (live is SlotPhase.Starting { IsBeingSpawned: true } unborn)
+        {
+            // The step that was lost may have been the one that told of its birth.
+            Kill(d, service, slot, new SlotPhase.Stopping(EndWatching(d, service, slot, unborn), cause, StopStage.Signalled, Deadline: null, Status: null));
+            return;
+        }
+        Begin(d, service, slot, cause);
+    }
+
+    public static void TimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping stopping))
+            return;
+        if (stopping.Deadline is { } due && due > d.Now)
+        {
+            d.Arm(TimerKind.Stop, id.Service, id.Number, due);
+            return;
+        }
+        switch (stopping.Stage)
+        {
+            case StopStage.Emptying:
+                TellToEnd(d, service, slot, stopping);
+                return;
+            case StopStage.Command:
+                LeaveStage(d, stopping);
+                Signal(d, stopping.Instance, stopping.Cause);
+                Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
+                return;
+            case StopStage.Signalled or StopStage.Leftovers:
+                Kill(d, service, slot, stopping);
+                return;
+            case StopStage.Killed:
+                GiveUp(d, service, slot, stopping);
+                return;
+        }
+    }
+
+    public static void Apply(Draft d, Event.CommandEnded ended)
+    {
+        if (d.Find(ended.Instance) is not (int service, SlotState slot, SlotPhase.Live live))
+            return;
+        if (ended.Kind == CommandKind.Reload)
+        {
+            ServiceReload.Apply(d, service, slot, ended);
+            return;
+        }
+        if (live is not SlotPhase.Stopping { Stage: StopStage.Command } stopping)
+            return;
+        Signal(d, stopping.Instance, stopping.Cause);
+        Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
+    }
+
+    public static void Apply(Draft d, Event.MainExited exited)
+    {
+        if (d.Find(exited.Instance) is not (int service, SlotState slot, SlotPhase.Live live)
+            || live is SlotPhase.Preparing or SlotPhase.Stopping { Status: not null })
+        {
+            return;
+        }
+        ServiceDefinition definition = live.Instance.Definition;
+        SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
+        Instance instance = stopping?.Instance ?? EndWatching(d, service, slot, live);
+        StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
+        if (stopping is null)
+            Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
+        instance = Succession.Leave(d, service, instance);
+        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
+            exited.Status)));
+        d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
+        if (stopping is not null)
+            LeaveStage(d, stopping);
+        if (!exited.HasLeftovers || definition.Stop.Kill == KillScope.Process)
+        {
+            Finish(d, service, slot, instance, exited.Status, cause);
+            return;
+        }
+        if (stopping?.Stage == StopStage.Killed)
+        {
+            d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, definition.Stop.Kill));
+            d.SetPhase(service, slot, stopping with { Instance = instance, Status = exited.Status });
+            return;
+        }
+        d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
+        if (stopping?.Stage == StopStage.Signalled)
+        {
+            // One time to stop for the whole instance: what the main process used of it is gone for the others too.
+            d.SetPhase(service, slot, stopping with { Instance = instance, Stage = StopStage.Leftovers, Status = exited.Status });
+            return;
+        }
+        Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
+    }
+
+    public static void Apply(Draft d, Event.LeftoversEnded ended)
+    {
+        if (d.Find(ended.Instance) is (int service, SlotState slot, SlotPhase.Stopping { Status: { } status } stopping))
+            Finish(d, service, slot, stopping.Instance, status, stopping.Cause);
+    }
+
+    public static void Apply(Draft d, Event.RemainsSeen seen)
+    {
+        if (d.Find(seen.Instance) is (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Killed } stopping))
+            d.SetPhase(service, slot, stopping with { Remains = seen.Text });
+    }
+
+    // A service that nobody wants goes on serving for as long as it likes: its clients would wait in vain. A command may ask the program itself.
+    private static bool HearsOut(Draft d, int service, Instance instance) =>
+        (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
+
+    /// <summary>Its queues are empty, or their time is over.</summary>
+    private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)
+    {
+        LeaveStage(d, emptying);
+        TellToEnd(d, service, slot, emptying.Instance, emptying.Cause);
+    }
+
+    private static void TellToEnd(Draft d, int service, SlotState slot, Instance instance, StopCause cause)
+    {
+        if (IsWish(cause))
+            TellDrain(d, instance);
+        if (IsWish(cause) && !instance.Definition.Stop.Command.IsEmpty)
+        {
+            d.Do(new Effect.RunCommand(instance.Id, CommandKind.Stop, instance.Definition.Stop.Command));
+            Enter(d, service, slot, instance, cause, StopStage.Command);
+            return;
+        }
+        Signal(d, instance, cause);
+        Enter(d, service, slot, instance, cause, StopStage.Signalled);
+    }
+
+    /// <summary>Takes back what belongs to one stage only.</summary>
+    private static void LeaveStage(Draft d, SlotPhase.Stopping stopping)
+    {
+        if (stopping.Stage == StopStage.Command)
+            d.Do(new Effect.EndCommand(stopping.Instance.Id, CommandKind.Stop));
+        if (stopping.LookAt is not null)
+            d.Disarm(TimerKind.Queue, stopping.Instance.Id.Service, stopping.Instance.Id.Number);
+    }
+
+    private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
+    {
+        ServiceDefinition definition = instance.Definition;
+        Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout
+            : stage == StopStage.Emptying ? d.Now + Limits.QueuePatience : null;
+        SetDeadline(d, service, slot, new SlotPhase.Stopping(instance, cause, stage, deadline, status));
+    }
+
+    public static void SetDeadline(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        InstanceId id = stopping.Instance.Id;
+        d.SetPhase(service, slot, stopping);
+        if (stopping.Deadline is { } due)
+            d.Arm(TimerKind.Stop, id.Service, id.Number, due);
+        else
+            d.Disarm(TimerKind.Stop, id.Service, id.Number);
+    }
+
+    private static void Kill(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        if (stopping.Stage == StopStage.Killed)
+            return;
+        Instance instance = stopping.Instance;
+        LeaveStage(d, stopping);
+        d.Report(new Notice.Killing(instance.Id, slot.Slot, instance.Generation, instance.Pid));
+        d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, instance.Definition.Stop.Kill));
+        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Killed, Deadline = d.Now + Limits.KillGrace, LookAt = null });
+    }
+
+    private static void GiveUp(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        Instance instance = stopping.Instance;
+        Failure failure = new Failure.CannotBeKilled(instance.Pid, stopping.Remains);
+        d.Do(new Effect.Release(instance.Id));
+        d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
+        _ = Succession.Leave(d, service, instance);
+        if (slot.Role != SlotRole.Holder)
+        {
+            d.RemoveBeside(service, slot);
+            return;
+        }
+        ServiceMachine.Fail(d, service, slot, failure);
+        if (d[service].IsPerConnection)
+            Activation.RemoveConnectionSlot(d, service, slot);
+    }
+
+    private static void Finish(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
+        if (slot.Phase is SlotPhase.Stopping)
+            d.Disarm(TimerKind.Stop, instance.Id.Service, instance.Id.Number);
+        Leave(d, service, slot, instance, status, cause);
+        if (slot.Role == SlotRole.Holder)
+            Shutdown.NoteEnd(d, service, status);
+    }
+
+    /// <summary>What was being prepared is not wanted any more: there is no process to wait for.</summary>
+    private static void Abandon(Draft d, int service, SlotState slot, SlotPhase.Preparing preparing, StopCause cause)
+    {
+        ServiceMachine.EndPreparing(d, preparing);
+        Rollout.NoteEnd(d, service, slot, preparing, cause);
+        Leave(d, service, slot, preparing.Instance, new ExitStatus(0), cause);
+    }
+
+    private static void Leave(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, StopCause cause)
+    {
+        d.Do(new Effect.Release(instance.Id));
+        if (slot.Role != SlotRole.Holder)
+        {
+            d.RemoveBeside(service, slot);
+            return;
+        }
+        ServiceMachine.Follow(d, service, slot, instance, status, cause);
+    }
+
+    /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
+    private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
+        // One that still empties its queues is told when it is told to end, and one that was killed not at all.
+        if (stopping.Stage is not (StopStage.Emptying or StopStage.Killed))
+            d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+        return (d.SetPhase(service, slot, alone), alone);
+    }
+
+    private static void TellDrain(Draft d, Instance instance)
+    {
+        TimeSpan limit = instance.Definition.Stop.Timeout;
+        d.Do(new Effect.TellDrain(instance.Id, limit > TimeSpan.Zero ? d.Now + limit : null, instance.Successor));
+    }
+
+    private static void Signal(Draft d, Instance instance, StopCause cause)
+    {
+        ServiceDefinition definition = instance.Definition;
+        // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
+        SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt
+            : definition.Stop.Signal;
+        KillScope scope = definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
+        d.Do(new Effect.Signal(instance.Id, number, scope));
+    }
+
+    /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
+    private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)
+    {
+        Instance instance = phase.Instance;
+        if (phase is SlotPhase.Starting starting)
+            ServiceMachine.EndStarting(d, starting);
+        if (phase is SlotPhase.Ready && instance.ProvenAt is not null)
+        {
+            d.Disarm(TimerKind.Prove, instance.Id.Service, instance.Id.Number);
+            instance = instance with { ProvenAt = null };
+        }
+        if (instance.IsChecked)
+        {
+            d.Do(new Effect.EndHealth(instance.Id));
+            instance = instance with { IsChecked = false };
+        }
+        if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
+            d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
+        return ServiceReload.Abandon(d, service, slot.Slot, instance);
+    }
+}

@@ -1,0 +1,208 @@
+using Launchd.Core.Instances;
+using Launchd.Core.Slots;
+using Launchd.Model;
+
+namespace Launchd.Core.Orders;
+
+/// <summary>How far one instance is with a reload that an operator asked for.</summary>
+internal enum ReloadStage
+{
+    /// <summary>Its reload command runs.</summary>
+    Command,
+
+    /// <summary>It was sent the signal and may say that it reloads.</summary>
+    Told,
+
+    /// <summary>It said <c>RELOADING=1</c>; <c>READY=1</c> is to follow.</summary>
+    Announced,
+}
+
+/// <summary>A reload that one instance still owes.</summary>
+/// <param name="Stage">How far it is.</param>
+/// <param name="AskedAt">What it said before is of no account.</param>
+/// <param name="Deadline">It is waited for until then; null: as long as it takes.</param>
+internal sealed record InstanceReload(ReloadStage Stage, Moment AskedAt, Moment? Deadline);
+
+/// <summary>What became of a reload of all ready instances so far; it is over when none of them owes one.</summary>
+/// <param name="Failure">The first that went wrong; null: none.</param>
+/// <param name="Failed">The instance with which it did.</param>
+/// <param name="IsUnconfirmed">One at least was told and did not say that it has done so.</param>
+internal sealed record ReloadResult(string? Failure, InstanceId? Failed, bool IsUnconfirmed);
+
+/// <summary>
+/// <c>reload-service</c>: a running program reads its own configuration again. It is told as its definition says, by a signal or a command, and
+/// where that says nothing by the event <c>Reload</c> of its channel, if it reads that. Whether it has reloaded, a reload command says by its end, and
+/// a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that does not say the first within a moment says nothing.
+/// </summary>
+internal static class ServiceReload
+{
+    /// <summary>Tells all ready instances; what becomes of it the order waits for. Null, or why it cannot be.</summary>
+    public static string? Begin(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        ReloadAction? action = state.Definition.Reload;
+        SlotState[] ready =
+            [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready && (action is not null || s.Instance!.WatchesChannel))];
+        if (ready.Length == 0)
+            return action is null ? "it has no 'reload' in the configuration" : "it has no ready instance";
+        if (IsUnderWay(state))
+            return "it is reloading already";
+        d[service] = state with { Reload = new ReloadResult(null, null, IsUnconfirmed: false) };
+        foreach (SlotState slot in ready)
+            Tell(d, service, slot, action);
+        return null;
+    }
+
+    public static bool IsUnderWay(ServiceState state)
+    {
+        foreach (SlotState slot in state.Slots)
+        {
+            if (slot.Instance?.Reload is not null)
+                return true;
+        }
+        return state.Beside.Any(s => s.Instance?.Reload is not null);
+    }
+
+    /// <summary>What an instance says may be what its reload waits for.</summary>
+    public static SlotState NoteSaid(Draft d, int service, SlotState slot, Notification message)
+    {
+        if (slot.Phase is not SlotPhase.Ready { Instance: { Reload: { Stage: not ReloadStage.Command } reload } instance })
+            return slot;
+        bool isOlder = message.MonotonicMicroseconds is { } said && said < reload.AskedAt.Nanoseconds / 1000;
+        if (message.IsReady)
+            return End(d, service, slot, failure: null);
+        bool isAnnounced = message.IsReloading && !isOlder && reload.Stage == ReloadStage.Told;
+        return isAnnounced ? Set(d, service, slot, reload with { Stage = ReloadStage.Announced, Deadline = Patience(d, instance) }) : slot;
+    }
+
+    /// <summary>The reload command of an instance has ended.</summary>
+    public static void Apply(Draft d, int service, SlotState slot, Event.CommandEnded ended)
+    {
+        if (slot.Phase is not SlotPhase.Ready { Instance: { Reload: { Stage: ReloadStage.Command } reload } instance })
+            return;
+        if (!ended.Succeeded)
+            End(d, service, slot, "its reload command " + (ended.Reason ?? "failed"));
+        else if (instance.IsReloading)
+            Set(d, service, slot, reload with { Stage = ReloadStage.Announced, Deadline = Patience(d, instance) });
+        else
+            End(d, service, slot, failure: null);
+    }
+
+    public static void TimerFired(Draft d, InstanceId id)
+    {
+        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Ready { Instance: { Reload: { Deadline: { } due } reload } instance }))
+            return;
+        if (due > d.Now)
+        {
+            d.Arm(TimerKind.Reload, id.Service, id.Number, due);
+            return;
+        }
+        string patience = Spans.Show(instance.Definition.ReadyTimeout);
+        switch (reload.Stage)
+        {
+            case ReloadStage.Told:
+                d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
+                End(d, service, slot, failure: null);
+                break;
+            case ReloadStage.Announced:
+                End(d, service, slot, $"it said RELOADING=1, but no READY=1 within {patience}");
+                break;
+            case ReloadStage.Command:
+                d.Do(new Effect.EndCommand(id, CommandKind.Reload));
+                End(d, service, slot, $"its reload command did not end within {patience}");
+                break;
+        }
+    }
+
+    /// <summary>A program that needs longer and says so (<c>EXTEND_TIMEOUT_USEC</c>) is given the time.</summary>
+    public static SlotState Extend(Draft d, int service, SlotState slot, Moment later)
+    {
+        if (slot.Phase is SlotPhase.Ready { Instance.Reload: { Stage: ReloadStage.Announced, Deadline: { } deadline } reload } && later > deadline)
+            return Set(d, service, slot, reload with { Deadline = later });
+        return slot;
+    }
+
+    /// <summary>An instance that ends owes nothing any more; whoever waits is told.</summary>
+    public static Instance Abandon(Draft d, int service, int slot, Instance instance)
+    {
+        if (instance.Reload is not { } reload)
+            return instance;
+        if (reload.Stage == ReloadStage.Command)
+            d.Do(new Effect.EndCommand(instance.Id, CommandKind.Reload));
+        Disarm(d, instance.Id, reload);
+        Note(d, service, slot, instance.Id, "it ended before it had reloaded");
+        return instance with { Reload = null };
+    }
+
+    /// <summary>Whether an instance can be told over its channel.</summary>
+    public static void Apply(Draft d, Event.ChannelWatched watched)
+    {
+        if (d.Find(watched.Instance) is (int service, SlotState slot, SlotPhase.Live live) && live.Instance.WatchesChannel != watched.IsWatched)
+            d.SetPhase(service, slot, live with { Instance = live.Instance with { WatchesChannel = watched.IsWatched } });
+    }
+
+    private static void Tell(Draft d, int service, SlotState slot, ReloadAction? action)
+    {
+        Instance instance = slot.Instance!;
+        switch (action)
+        {
+            case null:
+                d.Do(new Effect.TellReload(instance.Id));
+                AwaitAnnouncement(d, service, slot);
+                break;
+            case ReloadAction.Signal signal:
+                d.Do(new Effect.Signal(instance.Id, signal.Number, KillScope.Process));
+                AwaitAnnouncement(d, service, slot);
+                break;
+            case ReloadAction.Command command:
+                Set(d, service, slot, new InstanceReload(ReloadStage.Command, d.Now, Patience(d, instance)));
+                d.Do(new Effect.RunCommand(instance.Id, CommandKind.Reload, command.Arguments));
+                break;
+        }
+    }
+
+    /// <summary>Whoever speaks of its readiness may say that it reloads; of others it is only known that they were told.</summary>
+    private static void AwaitAnnouncement(Draft d, int service, SlotState slot)
+    {
+        if (slot.Instance!.Definition.Ready is Readiness.Notify)
+            Set(d, service, slot, new InstanceReload(ReloadStage.Told, d.Now, d.Now + Limits.ReloadAnnouncement));
+        else
+            d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
+    }
+
+    private static Moment? Patience(Draft d, Instance instance) =>
+        instance.Definition.ReadyTimeout > TimeSpan.Zero ? d.Now + instance.Definition.ReadyTimeout : null;
+
+    private static SlotState Set(Draft d, int service, SlotState slot, InstanceReload? reload)
+    {
+        SlotPhase.Ready ready = (SlotPhase.Ready)slot.Phase;
+        InstanceId id = ready.Instance.Id;
+        if (reload?.Deadline is { } due)
+            d.Arm(TimerKind.Reload, id.Service, id.Number, due);
+        else if (ready.Instance.Reload is { } before)
+            Disarm(d, id, before);
+        return d.SetPhase(service, slot, ready with { Instance = ready.Instance with { Reload = reload } });
+    }
+
+    private static SlotState End(Draft d, int service, SlotState slot, string? failure)
+    {
+        if (failure is not null)
+            Note(d, service, slot.Slot, slot.Instance!.Id, failure);
+        return Set(d, service, slot, reload: null);
+    }
+
+    private static void Note(Draft d, int service, int slot, InstanceId instance, string failure)
+    {
+        if (d[service].Reload is not { Failure: null } result)
+            return;
+        string whose = d[service].Slots.Length > 1 ? $"slot {slot}: " : "";
+        d[service] = d[service] with { Reload = result with { Failure = whose + failure, Failed = instance } };
+    }
+
+    // Its timer may have fired just now.
+    private static void Disarm(Draft d, InstanceId id, InstanceReload reload)
+    {
+        if (reload.Deadline is not null)
+            d.Disarm(TimerKind.Reload, id.Service, id.Number);
+    }
+}

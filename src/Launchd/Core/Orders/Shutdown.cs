@@ -1,0 +1,91 @@
+using Launchd.Core.Instances;
+using Launchd.Core.Rollouts;
+using Launchd.Core.Slots;
+
+namespace Launchd.Core.Orders;
+
+/// <summary>The end of the supervisor: all services in reverse order, within a bound, then itself.</summary>
+internal static class Shutdown
+{
+    public static void Apply(Draft d, Event.ShutdownAsked asked, TimeSpan timeout)
+    {
+        if (d.Frame.Shutdown is null)
+            Begin(d, asked.Reason, exitCode: 0, timeout);
+        if (asked.IsImmediate)
+            KillAll(d);
+    }
+
+    public static void TimerFired(Draft d)
+    {
+        if (d.Frame.Shutdown is not null)
+            KillAll(d);
+    }
+
+    /// <summary><c>run --exit-with</c>: that service came to its end.</summary>
+    public static void NoteEnd(Draft d, int service, ExitStatus status)
+    {
+        if (d.Frame.ExitWith != service || d.IsShuttingDown)
+            return;
+        bool goesOn = d[service].Slots.Any(s => s.Phase is SlotPhase.Live or SlotPhase.BackingOff or SlotPhase.Waiting);
+        if (goesOn)
+            return;
+        // A program that was never ready and then ends well when it is told to has failed all the same.
+        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
+        Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
+    }
+
+    /// <summary><c>run --exit-with</c>: that service can never run.</summary>
+    public static void NoteFailure(Draft d, int service)
+    {
+        if (d.Frame.ExitWith != service || d.IsShuttingDown || !d[service].Slots.Any(s => s.Phase is SlotPhase.Failed) || d[service].HasLiveInstance)
+            return;
+        if (d[service].Slots.All(s => s.Phase is SlotPhase.Failed or SlotPhase.Ended))
+            Begin(d, $"{d[service].Definition.Name}: {d[service].LastFailure}", exitCode: 1, d.Frame.ShutdownTimeout);
+    }
+
+    /// <summary>Ends the supervisor once nothing of its services runs any more.</summary>
+    public static void Settle(Draft d)
+    {
+        if (d.Frame.Shutdown is not { IsOver: false } shutdown)
+            return;
+        // Nothing starts any more: a service that was seen ended stays so and need not be looked at again.
+        int open = shutdown.FirstOpen;
+        while (open < d.Graph.Services.Length && !d[open].HasLiveInstance)
+            open++;
+        if (open < d.Graph.Services.Length)
+        {
+            if (open != shutdown.FirstOpen)
+                d.Frame = d.Frame with { Shutdown = shutdown with { FirstOpen = open } };
+            return;
+        }
+        d.Disarm(TimerKind.Shutdown, default, 0);
+        d.Frame = d.Frame with { Shutdown = shutdown with { IsOver = true } };
+        d.Do(new Effect.Exit(shutdown.ExitCode));
+    }
+
+    private static void Begin(Draft d, string reason, int exitCode, TimeSpan timeout)
+    {
+        d.Report(new Notice.Shutdown(reason));
+        d.Frame = d.Frame with { Shutdown = new ShutdownState(exitCode, IsImmediate: false, IsOver: false) };
+        if (timeout > TimeSpan.Zero)
+            d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            Rollout.Drop(d, service);
+            d.Unsettle(service);
+            d.Touch(service);
+        }
+    }
+
+    private static void KillAll(Draft d)
+    {
+        d.Frame = d.Frame with { Shutdown = d.Frame.Shutdown! with { IsImmediate = true } };
+        for (int service = 0; service < d.Graph.Services.Length; service++)
+        {
+            foreach (SlotState slot in d[service].Slots)
+                Stopping.Kill(d, service, slot);
+            foreach (SlotState beside in d[service].Beside)
+                Stopping.Kill(d, service, beside);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+namespace Launchd.Core.Sharing;
+
+/// <summary>Shell patterns of names: <c>*</c> is any text, <c>?</c> any one character, everything else itself.</summary>
+internal static class Wildcard
+{
+    /// <summary>Time in proportion to both lengths; nothing is allocated.</summary>
+    public static bool Matches(ReadOnlySpan<char> pattern, ReadOnlySpan<char> name)
+    {
+        int p = 0, n = 0, star = -1, resume = 0;
+        while (n < name.Length)
+        {
+            if (p < pattern.Length && pattern[p] == '*')
+            {
+                star = p++;
+                resume = n;
+            }
+            else if (p < pattern.Length && (pattern[p] == '?' || pattern[p] == name[n]))
+            {
+                p++;
+                n++;
+            }
+            else if (star >= 0)
+            {
+                // The last star takes one character more.
+                p = star + 1;
+                n = ++resume;
+            }
+            else
+            {
+                return false;
+            }
+        }
+        while (p < pattern.Length && pattern[p] == '*')
+            p++;
+        return p == pattern.Length;
+    }
+}
