@@ -113,8 +113,6 @@ internal sealed class LogPump : IDisposable
         Enqueue(() => _loop.SetMatcher(instanceId, matcher));
     }
 
-    public void StopWatching(long instanceId) => Enqueue(() => _loop.SetMatcher(instanceId, null));
-
     /// <summary>Everything that the instance has written before this call is processed, then <paramref name="done"/> is called.</summary>
     public void Flush(long instanceId, Action done) => Enqueue(() =>
     {
@@ -165,17 +163,16 @@ internal sealed class LogPump : IDisposable
     /// Processes and writes what has been written so far, waiting for slow readers at most <paramref name="patience"/>, then closes every
     /// source and ends the thread. False: not all could be written in time. No call has an effect afterwards.
     /// </summary>
-    public bool Stop(TimeSpan patience) => Stop(patience, released: null);
-
-    /// <summary>
-    /// As <see cref="Stop(TimeSpan)"/>, but the read ends of services stay open and become the caller's, for the next image or another
-    /// pump; nothing read from them is lost, an unterminated line is passed on as it is. Null: the thread hangs and so do they.
-    /// </summary>
-    public IReadOnlyList<(OutputSource Source, FileDescriptor ReadEnd)>? StopAndRelease(TimeSpan patience)
+    public bool Stop(TimeSpan patience)
     {
-        var released = new List<(OutputSource, FileDescriptor)>();
-        Stop(patience, released);
-        return _loop.HasEnded ? released : null;
+        if (!_stopped)
+        {
+            _stopped = true;
+            Enqueue(() => _loop.DrainAndEnd(patience));
+        }
+
+        // It may hang after all; its threads are background ones and do not keep the process.
+        return _loop.Wait(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
     }
 
     public void Dispose()
@@ -183,18 +180,6 @@ internal sealed class LogPump : IDisposable
         Stop(TimeSpan.Zero);
         if (_loop.HasEnded)
             _loop.Dispose();
-    }
-
-    private bool Stop(TimeSpan patience, List<(OutputSource Source, FileDescriptor ReadEnd)>? released)
-    {
-        if (!_stopped)
-        {
-            _stopped = true;
-            Enqueue(() => _loop.DrainAndEnd(patience, released));
-        }
-
-        // It may hang after all; its threads are background ones and do not keep the process.
-        return _loop.Wait(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
     }
 
     internal void Enqueue(Action request) => _loop.Enqueue(request);

@@ -69,9 +69,6 @@ internal sealed class OutputWriter : IDisposable
     /// <summary>Bytes wait and the last write would have blocked.</summary>
     public bool IsBlocked { get; private set; }
 
-    /// <summary>Bytes that wait.</summary>
-    public int QueuedBytes => _end - _start;
-
     /// <summary>Lines dropped since the start.</summary>
     public long LostLines { get; private set; }
 

@@ -37,11 +37,10 @@ internal sealed partial class PumpLoop
             input.Prefix = _options.Style.Prefix(input.Source.Service, input.Source.Slot, width);
     }
 
-    public void SetMatcher(long instanceId, OutputMatcher? matcher)
+    public void SetMatcher(long instanceId, OutputMatcher matcher)
     {
         Sinks.RemoveMatchers(instanceId);
-        if (matcher is not null)
-            Sinks.AddMatcher(matcher);
+        Sinks.AddMatcher(matcher);
         foreach (ServiceInput input in InputsOf(instanceId).OfType<ServiceInput>())
             input.Matcher = matcher;
     }

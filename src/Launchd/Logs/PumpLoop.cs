@@ -150,20 +150,18 @@ internal sealed partial class PumpLoop : IDisposable
             WriteOut();
     }
 
-    /// <summary>
-    /// The last request. With <paramref name="released"/> the read ends of services are put there, still open, instead of being closed.
-    /// </summary>
-    public void DrainAndEnd(TimeSpan patience, List<(OutputSource Source, FileDescriptor ReadEnd)>? released)
+    /// <summary>The last request.</summary>
+    public void DrainAndEnd(TimeSpan patience)
     {
         long now = Environment.TickCount64, most = (long)patience.TotalMilliseconds;
-        _ending = new Ending(now + most, now + Math.Min(most, LastReadsMilliseconds), released);
+        _ending = new Ending(now + most, now + Math.Min(most, LastReadsMilliseconds));
         EndIfRead();
     }
 
     /// <summary>Ends, if told to, once lanes have read the last of what they read, or hang in it.</summary>
     private void EndIfRead()
     {
-        if (_ending is not (long end, long lastReads, var released))
+        if (_ending is not (long end, long lastReads))
             return;
         if (Environment.TickCount64 < lastReads && _inputs.Values.Any(i => i is { IsAway: true, Reader: not null }))
             return;
@@ -172,12 +170,6 @@ internal sealed partial class PumpLoop : IDisposable
             if (input.IsAway)
                 continue;
             ReadWhatIsThere(input);
-            if (released is not null && input is ServiceInput service && !input.IsAway && _inputs.Remove(input.Id))
-            {
-                Forget(input);
-                released.Add((service.Source, new FileDescriptor(input.ReadEnd.ReleaseNumber())));
-                input.Leave();
-            }
             if (_inputs.ContainsKey(input.Id))
                 End(input);
         }
@@ -366,8 +358,7 @@ internal sealed partial class PumpLoop : IDisposable
 
     /// <param name="End">Until when what waits is written.</param>
     /// <param name="LastReads">Until when lanes are waited for that read.</param>
-    /// <param name="Released">Gets the read ends; null: they are closed.</param>
-    private sealed record Ending(long End, long LastReads, List<(OutputSource Source, FileDescriptor ReadEnd)>? Released);
+    private sealed record Ending(long End, long LastReads);
 
     private static FileDescriptor MakeEvent()
     {

@@ -6,10 +6,8 @@ namespace Launchd.Model;
 internal readonly record struct SignalNumber(int Value)
 {
     public static readonly SignalNumber Hup = new(1);
-    public static readonly SignalNumber Int = new(2);
     public static readonly SignalNumber Abrt = new(6);
     public static readonly SignalNumber Kill = new(9);
-    public static readonly SignalNumber Pipe = new(13);
     public static readonly SignalNumber Term = new(15);
     public static readonly SignalNumber Cont = new(18);
 

@@ -217,13 +217,15 @@ public sealed class DescriptorPlanTests : IDisposable
     {
         File.WriteAllText(_directory["f"], "x");
         DescriptorTable table = Open("[files.f]\npath = \"f\"\n[files.m]\nmemory = \"4KiB\"\n[files.d]\ndirectory = \"/\"");
-        FileDescriptor? f = table.FindFile("f")!.Descriptor, m = table.FindFile("m")!.Descriptor, d = table.FindFile("d")!.Descriptor;
+        FileDescriptor? f = Held("f"), m = Held("m"), d = Held("d");
 
         Assert.Null(Change("[files.f]\npath = \"f\"\nopen = \"append\"\n[files.m]\nmemory = \"4KiB\""));
 
-        Assert.NotSame(f, table.FindFile("f")!.Descriptor);
-        Assert.Same(m, table.FindFile("m")!.Descriptor);
+        Assert.NotSame(f, Held("f"));
+        Assert.Same(m, Held("m"));
         Assert.True(f!.IsClosed && d!.IsClosed && !m!.IsClosed);
+
+        FileDescriptor? Held(string key) => table.Files.Single(f => f.Definition.Key == key).Descriptor;
     }
 
     [Theory]

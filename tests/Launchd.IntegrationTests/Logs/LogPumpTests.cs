@@ -276,32 +276,6 @@ public sealed class LogPumpTests
     }
 
     [Fact]
-    public void ReleasedSources_GoOnInTheNextPump_WithoutLoss()
-    {
-        const int count = 5000;
-        using var first = new PumpHarness();
-        string path = first.Folder + "/web.log";
-        bool begun = false;
-        first.Pump.WatchForMatch(1, "^0$", () => begun = true);
-        FileDescriptor web = first.AddSource(1, file: new() { FilePath = path, Timestamps = false });
-        Thread writing = PumpHarness.Start(() =>
-        {
-            for (int i = 0; i < count; i++)
-                PumpHarness.Write(web, $"{i}\n");
-        });
-        first.RunUntil(() => begun);
-        IReadOnlyList<(OutputSource Source, FileDescriptor ReadEnd)> released = first.Pump.StopAndRelease(TimeSpan.FromSeconds(30))!;
-        using var second = new PumpHarness();
-        foreach ((OutputSource source, FileDescriptor readEnd) in released)
-            second.Pump.Add(source, readEnd);
-        PumpHarness.Join(writing);
-        web.Dispose();
-        second.RunUntil(() => second.Ended.Count == 1);
-
-        Assert.Equal(Enumerable.Range(0, count).Select(i => $"{i}"), File.ReadLines(path));
-    }
-
-    [Fact]
     public void ManySilentSources_RememberNothing_AndAllEnd()
     {
         using var harness = new PumpHarness();

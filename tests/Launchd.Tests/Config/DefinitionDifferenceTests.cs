@@ -171,7 +171,7 @@ public sealed class DefinitionDifferenceTests
         DefinitionDifference difference = DefinitionDifference.Between(old, next);
 
         Assert.Equal(300, difference.Changes.Count(c => c.Effect == ChangeEffect.TakesOver));
-        Assert.Equal("a7", difference.Find("sockets", "b7")!.Source);
+        Assert.Equal("a7", Find(difference, "sockets", "b7")!.Source);
     }
 
     [Theory]
@@ -209,8 +209,8 @@ public sealed class DefinitionDifferenceTests
 
         DefinitionDifference difference = DefinitionDifference.Between(old, next);
 
-        Assert.Equal(effect, difference.Find("sockets", "http")!.Effect.ToString());
-        Assert.Equal(isConcerned, difference.Find("services", "web") is not null);
+        Assert.Equal(effect, Find(difference, "sockets", "http")!.Effect.ToString());
+        Assert.Equal(isConcerned, Find(difference, "services", "web") is not null);
         ServiceDefinition adopted = difference.Adopt(old, next).Definition.Services.Single(s => s.Name.Text == "web");
         Assert.Equal(!isConcerned, ReferenceEquals(adopted, old.Services.Single(s => s.Name.Text == "web")));
     }
@@ -250,7 +250,7 @@ public sealed class DefinitionDifferenceTests
         SupervisorDefinition old = Reading.Define(Base + "environment = { TOKEN = \"secret-one\", GONE = \"secret-two\" }");
         SupervisorDefinition next = Reading.Define(Base + "environment = { TOKEN = \"secret-three\", NEW = \"secret-four\" }");
 
-        ImmutableArray<KeyChange> keys = DefinitionDifference.Between(old, next).Find("services", "web")!.Keys;
+        ImmutableArray<KeyChange> keys = Find(DefinitionDifference.Between(old, next), "services", "web")!.Keys;
 
         Assert.Equal(
             ["environment.GONE …-", "environment.NEW -…", "environment.TOKEN ……"],
@@ -286,6 +286,9 @@ public sealed class DefinitionDifferenceTests
     [InlineData(65536, "64KiB")]
     [InlineData(10 << 20, "10MiB")]
     public void SizesAreShownInWholeUnits(long bytes, string text) => Assert.Equal(text, Quantities.ShowSize(bytes));
+
+    private static DefinitionChange? Find(DefinitionDifference difference, string table, string name) =>
+        difference.Changes.FirstOrDefault(c => c.Table == table && c.Name == name);
 
     private static DefinitionChange Change(string next, string path) =>
         Assert.Single(DefinitionDifference.Between(Reading.Define(Base), Reading.Define(next)).Changes, c => c.Path == path);

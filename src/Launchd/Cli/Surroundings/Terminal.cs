@@ -36,13 +36,6 @@ internal sealed class Terminal
 
     public void WriteLine(string line = "") => Writer.Write(line + "\n");
 
-    /// <summary>Writes a line that is seen at once.</summary>
-    public void WriteLineNow(string line)
-    {
-        WriteLine(line);
-        Writer.Flush();
-    }
-
     /// <summary>The text in the style's colour, or as it is. The text must be escaped already.</summary>
     public string Paint(string text, Style style)
     {

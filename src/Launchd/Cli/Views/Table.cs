@@ -27,8 +27,6 @@ internal sealed class Table(params Column[] columns)
     private readonly Column[] _fixed = columns[..^1];
     private readonly Column _text = columns[^1];
 
-    public int RowCount => _rows.Count;
-
     /// <summary>For a cell that has no meaning in its row. An empty cell gets a dash: nothing is known, or there is none.</summary>
     public const string Blank = " ";
 

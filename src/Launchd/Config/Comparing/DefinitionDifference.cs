@@ -116,10 +116,6 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         return new DefinitionDifference([.. all], kept - touched);
     }
 
-    public IEnumerable<DefinitionChange> Of(string table, ChangeKind kind) => Changes.Where(c => c.Table == table && c.Kind == kind);
-
-    public DefinitionChange? Find(string table, string name) => Changes.FirstOrDefault(c => c.Table == table && c.Name == name);
-
     /// <summary>
     /// The new configuration with the very objects of the old one where a service is the same and everything that it is given stays open,
     /// and the names of those that go on with their running instances under new policies.

@@ -39,7 +39,7 @@ internal sealed class ConfigReader
         if (!loader.HasUnreadFile)
             new CrossChecks(context, reader._listeners, reader._files, reader._services).Run();
         SupervisorDefinition? definition = context.Diagnostics.HasErrors ? null : reader.Define();
-        return new ConfigResult(definition, context.Diagnostics.Sorted(), [.. loader.FilePaths])
+        return new ConfigResult(definition, context.Diagnostics.Sorted())
         {
             Places = new ConfigPlaces(reader._listeners, reader._files, reader._services),
         };

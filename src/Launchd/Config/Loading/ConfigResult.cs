@@ -7,13 +7,10 @@ namespace Launchd.Config.Loading;
 /// <summary>What reading a configuration gave.</summary>
 /// <param name="Definition">Null if there is any error.</param>
 /// <param name="Diagnostics">By file and place. Each carries the text of its file, so that it can be printed without the disk.</param>
-/// <param name="FilePaths">All files that were read, the first one first: those to watch or to show.</param>
-internal sealed record ConfigResult(SupervisorDefinition? Definition, ImmutableArray<Diagnostic> Diagnostics, ImmutableArray<string> FilePaths)
+internal sealed record ConfigResult(SupervisorDefinition? Definition, ImmutableArray<Diagnostic> Diagnostics)
 {
     /// <summary>Where its sockets, files and services stand.</summary>
     public ConfigPlaces Places { get; init; } = new([], [], []);
-
-    public bool HasErrors => Definition is null;
 
     /// <summary>All diagnostics as they are shown to people; empty if there are none.</summary>
     public string Print(bool withColour = false) => DiagnosticPrinter.Print(Diagnostics, withColour);

@@ -23,7 +23,6 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
 
     /// <summary>Whether a file could not be read or is not TOML: then what it would have defined is missing, and not to be complained about.</summary>
     public bool HasUnreadFile { get; private set; }
-    public IReadOnlyCollection<string> FilePaths => _seen;
 
     /// <summary>The root tables in the order of inclusion, the first file's first.</summary>
     public IReadOnlyList<TableReader> Load()

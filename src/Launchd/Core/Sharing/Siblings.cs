@@ -21,8 +21,6 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
     private readonly List<WaitingRequest> _waiting = [];
     private long _count;
 
-    public int WaitingCount => _waiting.Count;
-
     /// <summary>
     /// Records a publication; one of the same owner and name is over. Null: the owner has published as many as <see cref="Limits"/> allows.
     /// </summary>

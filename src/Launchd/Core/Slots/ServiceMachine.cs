@@ -213,7 +213,7 @@ internal static class ServiceMachine
             ready = ready with { IsChecked = true };
             d.Do(new Effect.StartHealth(instance.Id));
         }
-        d.SetPhase(service, slot, new SlotPhase.Ready(ready, d.Now));
+        d.SetPhase(service, slot, new SlotPhase.Ready(ready));
         if (ready.ProvenAt is { } proven)
             d.Arm(TimerKind.Prove, definition.Name, instance.Id.Number, proven);
         if (ready.WatchdogPeriod is { } period)

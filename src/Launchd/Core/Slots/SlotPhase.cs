@@ -50,7 +50,7 @@ internal abstract record SlotPhase
         public StopCause? EndsFor { get; init; }
     }
 
-    internal sealed record Ready(Instance Instance, Moment Since) : Live(Instance);
+    internal sealed record Ready(Instance Instance) : Live(Instance);
 
     /// <param name="Instance">Its main process may have ended already (<see cref="StopStage.Leftovers"/>).</param>
     /// <param name="Cause">Why, and so what follows.</param>

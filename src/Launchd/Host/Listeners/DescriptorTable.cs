@@ -101,8 +101,6 @@ internal sealed class DescriptorTable : IDisposable
         return (socket, socket.Opened.First(l => l.Descriptor == descriptor));
     }
 
-    public HeldFile? FindFile(string key) => _files.GetValueOrDefault(key);
-
     public RetiredListener? FindRetired(FileDescriptor listener) => _retired.GetValueOrDefault(listener);
 
     /// <summary>Instances that were given a listener and are not over.</summary>

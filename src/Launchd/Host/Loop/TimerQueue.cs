@@ -9,8 +9,6 @@ internal sealed class TimerQueue
     private readonly Dictionary<TimerKey, (Moment Due, long Version)> _armed = [];
     private long _versions;
 
-    public int Count => _armed.Count;
-
     public void Arm(TimerKey key, Moment due)
     {
         _armed[key] = (due, ++_versions);
