@@ -6,7 +6,6 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;

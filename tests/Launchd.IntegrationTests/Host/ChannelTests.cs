@@ -101,7 +101,7 @@ public sealed partial class ChannelTests
             app.Send(ChannelPeer.Request("Get"));
             (string answer, FileDescriptor[] got) = app.Read();
             Assert.Equal(["b", "a"], Names(answer));
-            Assert.True(ProcessDescriptors.AreSame(third, got[0]) && ProcessDescriptors.AreSame(second, got[1]));
+            Assert.True(OpenDescription.AreSame(third, got[0]) && OpenDescription.AreSame(second, got[1]));
             Living.Signal(app.Pid, Living.SIGKILL);
         }
 

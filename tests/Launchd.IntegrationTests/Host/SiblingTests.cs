@@ -56,7 +56,7 @@ public sealed class SiblingTests
 
         using FileDescriptor reopened = One(asking, """{"service":"owner","name":"ring","mode":"reopen"}""", "reopened");
         using FileDescriptor pidfd = One(asking, """{"service":"owner","name":"ring","mode":"direct"}""", "direct");
-        Assert.False(ProcessDescriptors.AreSame(duplicate, reopened));
+        Assert.False(OpenDescription.AreSame(duplicate, reopened));
         Assert.Contains("read-only", ListenerState.Read(reopened).Flags);
         Assert.Equal("pidfd", ListenerState.Read(pidfd).Kind);
         using FileDescriptor writable = One(asking, """{"service":"owner","name":"ring","mode":"reopen","access":"write"}""", "reopened");

@@ -1,9 +1,9 @@
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Linux;

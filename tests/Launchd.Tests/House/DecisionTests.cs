@@ -3,7 +3,7 @@ using Xunit;
 
 namespace Launchd.Tests.House;
 
-/// <summary>docs/adr: each decision says of what standing it is and since when, and the index says the same; links from one to another lead somewhere.</summary>
+/// <summary>docs/adr: each decision says of what standing it is and since when, and the index says the same; links lead somewhere.</summary>
 public sealed partial class DecisionTests
 {
     private static readonly string Folder = Path.Combine(SourceTree.Root, "docs", "adr");

@@ -69,7 +69,8 @@ public sealed partial class FolderTests
     public void ANamespaceOfAnotherFolderIsFound(string path, string text) => Assert.NotEmpty(WrongNamespaces(new SourceFile(path, text)));
 
     /// <summary>A folder's whole name, as in a <c>using</c>; or a name before a type's, as in <c>Channel.ChannelServer</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.(?<top>Host|Linux|Config|Cli)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux|Config|Cli)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
+    [GeneratedRegex(
+        @"\bLaunchd\.(?<top>Host|Linux|Config|Cli)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux|Config|Cli)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
     private static partial Regex Mention();
 
     /// <summary>The examples name the host; so they are tried with each.</summary>

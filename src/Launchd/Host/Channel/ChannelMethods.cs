@@ -1,12 +1,12 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Client;
 using Launchd.Config.Diagnostics;
-using Launchd.Core;
 using Launchd.Core.Instances;
 using Launchd.Core.Slots;
+using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
@@ -14,6 +14,7 @@ using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 

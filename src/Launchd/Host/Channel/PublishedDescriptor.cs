@@ -24,7 +24,7 @@ internal sealed class PublishedDescriptor(DescriptorFacts? facts, FileDescriptor
     public bool IsMeant(FileDescriptor taken)
     {
         if (referenceTaken is not null)
-            return ProcessDescriptors.AreSame(taken, referenceTaken);
+            return OpenDescription.AreSame(taken, referenceTaken);
         return facts is not null && DescriptorIdentity.Read(taken, out DescriptorIdentity identity) == Errno.None && identity == facts.Identity;
     }
 

@@ -7,7 +7,6 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 

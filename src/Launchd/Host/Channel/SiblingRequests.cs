@@ -1,17 +1,18 @@
-using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Client;
 using Launchd.Config.Diagnostics;
-using Launchd.Core;
 using Launchd.Core.Sharing;
 using Launchd.Core.Slots;
+using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 
 namespace Launchd.Host.Channel;
@@ -214,7 +215,7 @@ internal sealed class SiblingRequests : IDisposable
         _ = facts.Address;
         foreach (ListedDescriptor own in _server.Methods.Own(instance.Provision, instance.Slot))
         {
-            if (own.Facts.Identity == facts.Identity && ProcessDescriptors.AreSame(own.Descriptor!, taken))
+            if (own.Facts.Identity == facts.Identity && OpenDescription.AreSame(own.Descriptor!, taken))
                 return new PublishedDescriptor(facts, own.Descriptor, null);
         }
         return new PublishedDescriptor(facts, null, facts.Identity.IsAnonymous

@@ -3,8 +3,8 @@ using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 

@@ -9,7 +9,6 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Notices;
 using Launchd.Host.Provisioning;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;

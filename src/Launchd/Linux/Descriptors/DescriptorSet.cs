@@ -47,7 +47,7 @@ internal sealed class DescriptorSet
         while (low < high)
         {
             int middle = (low + high) / 2;
-            int order = ProcessDescriptors.Compare(wanted, sorted[middle]);
+            int order = OpenDescription.Compare(wanted, sorted[middle]);
             if (order is < 0 or > 2)
                 return FindUnsorted(sorted, wanted, out isThere);
             if (order == 0)
@@ -66,7 +66,7 @@ internal sealed class DescriptorSet
     private static int FindUnsorted(List<FileDescriptor> present, FileDescriptor wanted, out bool isThere)
     {
         int first = Math.Max(0, present.Count - MostCompared);
-        int at = present.FindIndex(first, p => ProcessDescriptors.AreSame(p, wanted));
+        int at = present.FindIndex(first, p => OpenDescription.AreSame(p, wanted));
         isThere = at >= 0;
         return isThere ? at : present.Count;
     }

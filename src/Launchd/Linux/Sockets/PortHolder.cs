@@ -1,6 +1,6 @@
 using System.Globalization;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Linux.Sockets;
 

@@ -1,12 +1,12 @@
 using System.Globalization;
-using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Descriptors;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Processes;
 using static Tmds.Linux.LibC;
 
-namespace Launchd.Linux.Descriptors;
+namespace Launchd.Linux.Processes;
 
 /// <summary>Descriptors of other processes: taken by pidfd_getfd(2), compared, opened anew. Results are owned by the caller.</summary>
 internal static unsafe class ProcessDescriptors
@@ -40,26 +40,6 @@ internal static unsafe class ProcessDescriptors
             if (Files.ReadLink(directory, number.ToString(CultureInfo.InvariantCulture)) is { } link)
                 yield return (number, link);
         }
-    }
-
-    /// <summary>Whether two of our descriptors are the same open file description. False where the kernel does not tell.</summary>
-    public static bool AreSame(FileDescriptor first, FileDescriptor second)
-    {
-        int answer = fcntl(first.Number, Libc.F_DUPFD_QUERY, second.Number);
-        if (answer >= 0)
-            return answer == 1;
-        int self = Libc.getpid();
-        return Libc.descriptor_call(Libc.SYS_kcmp, self, self, Libc.KCMP_FILE, first.Number, second.Number) == 0;
-    }
-
-    /// <summary>
-    /// How kcmp(2) orders two of our descriptors by their open file descriptions: 0 the same, 1 the first comes before, 2 behind. Anything else: the
-    /// kernel does not tell.
-    /// </summary>
-    public static int Compare(FileDescriptor first, FileDescriptor second)
-    {
-        int self = Libc.getpid();
-        return (int)Libc.descriptor_call(Libc.SYS_kcmp, self, self, Libc.KCMP_FILE, first.Number, second.Number);
     }
 
     /// <summary>
