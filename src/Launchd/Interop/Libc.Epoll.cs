@@ -31,4 +31,19 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int eventfd(uint initial, int flags);
+
+    public const short POLLIN = 0x1;
+    public const short POLLOUT = 0x4;
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int poll(ref poll_entry fds, nuint nfds, int timeout);
+
+    /// <summary><c>struct pollfd</c> of poll(2).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct poll_entry
+    {
+        public int fd;
+        public short events;
+        public short revents;
+    }
 }

@@ -105,4 +105,8 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc")]
     public static partial int clock_gettime(int clock, long* time);
+
+    /// <summary>The calling thread's number, gettid(2): glibc has it from 2.30.</summary>
+    [LibraryImport("libc")]
+    public static partial int gettid();
 }

@@ -168,4 +168,22 @@ internal static unsafe partial class Libc
         public uint udiag_rqueue;
         public uint udiag_wqueue;
     }
+
+    public const int MSG_DONTWAIT = 0x40;
+    public const int MSG_NOSIGNAL = 0x4000;
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint send(int sockfd, ref readonly byte buf, nuint len, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int socket(int domain, int type, int protocol);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int setsockopt(int fd, int level, int name, void* value, uint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int getsockopt(int fd, int level, int name, void* value, uint* length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int bind(int fd, void* address, uint length);
 }

@@ -1,7 +1,6 @@
-using System.Runtime.InteropServices;
 using Launchd.Client;
+using Launchd.Interop;
 using Launchd.Linux.Calls;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;
 
@@ -92,9 +91,9 @@ internal sealed class ConsoleRedirect : IDisposable
             return;
         _restored = true;
         if (OriginalOutput.Number >= 0)
-            _ = Pump.dup2(OriginalOutput.Number, OutputNumber);
+            _ = Libc.dup2(OriginalOutput.Number, OutputNumber);
         if (OriginalError.Number >= 0)
-            _ = Pump.dup2(OriginalError.Number, ErrorNumber);
+            _ = Libc.dup2(OriginalError.Number, ErrorNumber);
     }
 
     /// <summary>
@@ -122,17 +121,17 @@ internal sealed class ConsoleRedirect : IDisposable
     /// <summary>A duplicate; /dev/null where the number was closed, as a careless launcher leaves it.</summary>
     private static FileDescriptor Original(int number) =>
         PumpCalls.Duplicate(number, out Errno error)
-        ?? (error == Errno.EBADF ? PumpCalls.Open("/dev/null", Pump.O_WRONLY, mode: 0, out error) : null)
+        ?? (error == Errno.EBADF ? PumpCalls.Open("/dev/null", Libc.O_WRONLY, mode: 0, out error) : null)
         ?? throw new SystemCallException("fcntl", $"descriptor {number}", error);
 
-    private static FileDescriptor Replace(int number)
+    private static unsafe FileDescriptor Replace(int number)
     {
-        Span<int> ends = stackalloc int[2];
-        if (Pump.pipe2(ref MemoryMarshal.GetReference(ends), Pump.O_CLOEXEC | Pump.O_NONBLOCK) < 0)
+        int* ends = stackalloc int[2];
+        if (Libc.pipe2(ends, Libc.O_CLOEXEC | Libc.O_NONBLOCK) < 0)
             throw new SystemCallException("pipe2", "the supervisor's output", Errno.Last);
         var readEnd = new FileDescriptor(ends[0]);
         using var writeEnd = new FileDescriptor(ends[1]);
-        if (Pump.dup2(writeEnd.Number, number) >= 0)
+        if (Libc.dup2(writeEnd.Number, number) >= 0)
             return readEnd;
         Errno error = Errno.Last;
         readEnd.Dispose();

@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Interop;
 using Launchd.Linux.Spawning;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;
 
@@ -55,7 +55,7 @@ internal sealed class OutputWriter : IDisposable
     private enum Way { Opened, Polled, Socket, Plain }
 
     /// <summary>Whoever has the other end can keep a writer waiting, deaf to signals.</summary>
-    public bool IsPipe => Identity.Type == Pump.S_IFIFO;
+    public bool IsPipe => Identity.Type == Libc.S_IFIFO;
 
     /// <summary>Whether lines are seen by a person.</summary>
     public bool IsTerminal { get; }
@@ -80,16 +80,16 @@ internal sealed class OutputWriter : IDisposable
     {
         FileIdentity identity = PumpCalls.Identify(original.Number) ?? default;
         bool isTerminal = PumpCalls.IsTerminal(original.Number);
-        if (identity.Type is Pump.S_IFIFO or Pump.S_IFCHR)
+        if (identity.Type is Libc.S_IFIFO or Libc.S_IFCHR)
         {
             string path = "/proc/self/fd/" + original.Number.ToString(CultureInfo.InvariantCulture);
-            if (PumpCalls.Open(path, Pump.O_WRONLY | Pump.O_NONBLOCK, mode: 0, out _) is { } own)
+            if (PumpCalls.Open(path, Libc.O_WRONLY | Libc.O_NONBLOCK, mode: 0, out _) is { } own)
                 return new OutputWriter(own, Way.Opened, identity, isTerminal, original.Number);
 
             // No /proc, not permitted (a terminal of another user after su), a FIFO without a reader, a pty whose master is gone.
             return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal, original.Number);
         }
-        return new OutputWriter(Copy(original), identity.Type == Pump.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal, original.Number);
+        return new OutputWriter(Copy(original), identity.Type == Libc.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal, original.Number);
     }
 
     /// <summary>
@@ -199,7 +199,7 @@ internal sealed class OutputWriter : IDisposable
     public void Miss(long lines) => _lost += lines;
 
     /// <summary>A write takes everything at once, or fails: a regular file, or a device of the kernel's own.</summary>
-    public bool NeverWaits => Identity.IsRegularFile || (Identity.Type == Pump.S_IFCHR && !IsTerminal);
+    public bool NeverWaits => Identity.IsRegularFile || (Identity.Type == Libc.S_IFCHR && !IsTerminal);
 
     /// <summary>Another descriptor leads to the same place, and stays the caller's. Before anything is written.</summary>
     public void StandFor(FileDescriptor other) => _other = other.Number;

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
-using Pump = Launchd.Interop.Libc.Pump;
+using Launchd.Interop;
 
 namespace Launchd.Logs;
 
@@ -12,21 +12,22 @@ namespace Launchd.Logs;
 /// <param name="SizeBytes">For a regular file; else 0.</param>
 internal readonly record struct FileIdentity(int Type, ulong Device, ulong Inode, long SizeBytes)
 {
-    public bool IsRegularFile => Type == Pump.S_IFREG;
+    public bool IsRegularFile => Type == Libc.S_IFREG;
 }
 
 /// <summary>
 /// The pump's kernel calls: repeated after EINTR, failures returned as an <see cref="Errno"/> because every one of them is expected
 /// somewhere (a closed terminal, a full disk). Counts are in bytes.
 /// </summary>
-internal static class PumpCalls
+internal static unsafe class PumpCalls
 {
     public static int Read(int number, Span<byte> buffer, out Errno error)
     {
         nint count;
         do
         {
-            count = Pump.read(number, ref MemoryMarshal.GetReference(buffer), (nuint)buffer.Length);
+            fixed (byte* at = buffer)
+                count = Libc.read(number, at, (nuint)buffer.Length);
             error = count < 0 ? Errno.Last : Errno.None;
         }
         while (error == Errno.EINTR);
@@ -38,7 +39,8 @@ internal static class PumpCalls
         nint count;
         do
         {
-            count = Pump.write(number, in MemoryMarshal.GetReference(bytes), (nuint)bytes.Length);
+            fixed (byte* at = bytes)
+                count = Libc.write(number, at, (nuint)bytes.Length);
             error = count < 0 ? Errno.Last : Errno.None;
         }
         while (error == Errno.EINTR);
@@ -51,7 +53,7 @@ internal static class PumpCalls
         nint count;
         do
         {
-            count = Pump.send(number, in MemoryMarshal.GetReference(bytes), (nuint)bytes.Length, Pump.MSG_DONTWAIT | Pump.MSG_NOSIGNAL);
+            count = Libc.send(number, in MemoryMarshal.GetReference(bytes), (nuint)bytes.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL);
             error = count < 0 ? Errno.Last : Errno.None;
         }
         while (error == Errno.EINTR);
@@ -61,21 +63,21 @@ internal static class PumpCalls
     /// <summary>Whether a write would go through, waiting at most <paramref name="milliseconds"/> for it.</summary>
     public static bool IsWritable(int number, int milliseconds)
     {
-        var entry = new Pump.poll_entry { fd = number, events = Pump.POLLOUT };
+        var entry = new Libc.poll_entry { fd = number, events = Libc.POLLOUT };
 
         // A signal only shortens the wait: the caller asks again. POLLERR and POLLHUP count as writable, the write then says why.
-        return Pump.poll(ref entry, 1, milliseconds) > 0;
+        return Libc.poll(ref entry, 1, milliseconds) > 0;
     }
 
     /// <summary>Waits until a write would go through, or the other descriptor is readable. True: that one is.</summary>
     public static bool WaitWritable(int number, int other)
     {
-        Span<Pump.poll_entry> entries =
+        Span<Libc.poll_entry> entries =
         [
-            new() { fd = number, events = Pump.POLLOUT },
-            new() { fd = other, events = Pump.POLLIN },
+            new() { fd = number, events = Libc.POLLOUT },
+            new() { fd = other, events = Libc.POLLIN },
         ];
-        _ = Pump.poll(ref entries[0], 2, -1);
+        _ = Libc.poll(ref entries[0], 2, -1);
         return entries[1].revents != 0;
     }
 
@@ -86,7 +88,7 @@ internal static class PumpCalls
         int number;
         do
         {
-            number = Pump.open(in name[0], flags | Pump.O_CLOEXEC | Pump.O_NOCTTY, mode);
+            number = Libc.open(in name[0], flags | Libc.O_CLOEXEC | Libc.O_NOCTTY, mode);
             error = number < 0 ? Errno.Last : Errno.None;
         }
         while (error == Errno.EINTR);
@@ -96,36 +98,36 @@ internal static class PumpCalls
     /// <summary>A second number for the same description, close-on-exec and not below 3.</summary>
     public static FileDescriptor? Duplicate(int number, out Errno error)
     {
-        int copy = Pump.fcntl(number, Pump.F_DUPFD_CLOEXEC, 3);
+        int copy = (int)Libc.fcntl(number, Libc.F_DUPFD_CLOEXEC, 3);
         error = copy < 0 ? Errno.Last : Errno.None;
         return copy < 0 ? null : new FileDescriptor(copy);
     }
 
     public static Errno SetNonBlocking(int number)
     {
-        int flags = Pump.fcntl(number, Pump.F_GETFL, 0);
-        return flags < 0 || Pump.fcntl(number, Pump.F_SETFL, flags | Pump.O_NONBLOCK) < 0 ? Errno.Last : Errno.None;
+        int flags = Libc.fcntl(number, Libc.F_GETFL, 0);
+        return flags < 0 || Libc.fcntl(number, Libc.F_SETFL, flags | Libc.O_NONBLOCK) < 0 ? Errno.Last : Errno.None;
     }
 
     /// <summary>How much can be read now, 0 where the kernel does not tell.</summary>
     public static int ReadableBytes(int number)
     {
         int count = 0;
-        return Pump.ioctl(number, Pump.FIONREAD, ref count) < 0 ? 0 : count;
+        return Libc.ioctl(number, Libc.FIONREAD, ref count) < 0 ? 0 : count;
     }
 
     public static FileIdentity? Identify(int number)
     {
         byte empty = 0;
-        var status = default(Pump.statx_head);
-        if (Pump.statx(number, in empty, Pump.AT_EMPTY_PATH, Pump.STATX_BASIC_STATS, ref status) < 0)
+        var status = default(Libc.statx_head);
+        if (Libc.statx(number, in empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, ref status) < 0)
             return null;
-        int type = status.stx_mode & Pump.S_IFMT;
-        ulong device = type == Pump.S_IFCHR ? status.stx_rdev : status.stx_dev;
-        return new FileIdentity(type, device, status.stx_ino, type == Pump.S_IFREG ? (long)status.stx_size : 0);
+        int type = status.stx_mode & Libc.S_IFMT;
+        ulong device = type == Libc.S_IFCHR ? status.stx_rdev : status.stx_dev;
+        return new FileIdentity(type, device, status.stx_ino, type == Libc.S_IFREG ? (long)status.stx_size : 0);
     }
 
-    public static bool IsTerminal(int number) => Pump.isatty(number) == 1;
+    public static bool IsTerminal(int number) => Libc.isatty(number) == 1;
 
     private static byte[] Terminated(string path) => Encoding.UTF8.GetBytes(path + "\0");
 }

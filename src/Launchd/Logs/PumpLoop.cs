@@ -1,7 +1,7 @@
 using Launchd.Client;
+using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;
 
@@ -362,7 +362,7 @@ internal sealed partial class PumpLoop : IDisposable
 
     private static FileDescriptor MakeEvent()
     {
-        int number = Pump.eventfd(0, Pump.EFD_CLOEXEC | Pump.EFD_NONBLOCK);
+        int number = Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
         return number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("eventfd", "the log pump", Errno.Last);
     }
 

@@ -1,6 +1,6 @@
+using Launchd.Interop;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Logs;
 
@@ -97,7 +97,7 @@ internal sealed class PumpSeat(Action<object?> sit)
 
     private void Sit(object? hung)
     {
-        Volatile.Write(ref _holder, Pump.gettid());
+        Volatile.Write(ref _holder, Libc.gettid());
         sit(hung);
     }
 

@@ -17,7 +17,7 @@ public sealed class BlockedOutputTests
     [Fact]
     public void AFullDeviceAsOutput_LosesLinesAndNothingElse()
     {
-        using FileDescriptor full = PumpCalls.Open("/dev/full", Libc.Pump.O_WRONLY, mode: 0, out _)!;
+        using FileDescriptor full = PumpCalls.Open("/dev/full", Libc.O_WRONLY, mode: 0, out _)!;
         using var harness = new PumpHarness(full);
         using FileDescriptor web = harness.AddSource(1);
         PumpHarness.Write(web, "one\ntwo\n");
@@ -36,7 +36,7 @@ public sealed class BlockedOutputTests
     {
         const int count = 100_000;
         using Scratch scratch = new();
-        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.Pump.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
+        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
         using var harness = new PumpHarness(file);
         using FileDescriptor web = harness.AddSource(1, "a-service-with-a-long-name");
         PumpHarness.Join(PumpHarness.Start(() => PumpHarness.Write(web, string.Concat(Enumerable.Repeat("y\n", count)))));
@@ -168,7 +168,7 @@ public sealed class BlockedOutputTests
                 writer.WriteLines(Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(Line, 100))));
                 writer.Flush();
             }
-            Assert.Equal(0, Libc.Pump.fcntl(display.Number, Libc.Pump.F_GETFL, 0) & Libc.Pump.O_NONBLOCK);
+            Assert.Equal(0, Libc.fcntl(display.Number, Libc.F_GETFL, 0) & Libc.O_NONBLOCK);
         }
         reader.Dispose();
         display.Dispose();
@@ -187,14 +187,14 @@ public sealed class BlockedOutputTests
 
         Assert.True(writer.IsBlocked);
         Assert.True(writer.LostLines > 0);
-        Assert.Equal(0, Libc.Pump.fcntl(display.Number, Libc.Pump.F_GETFL, 0) & Libc.Pump.O_NONBLOCK);
+        Assert.Equal(0, Libc.fcntl(display.Number, Libc.F_GETFL, 0) & Libc.O_NONBLOCK);
     }
 
     [Fact]
     public void AFileAsOutput_SharesItsOffsetWithOthers()
     {
         string path = Path.GetTempFileName();
-        using (FileDescriptor file = PumpCalls.Open(path, Libc.Pump.O_WRONLY, mode: 0, out _)!)
+        using (FileDescriptor file = PumpCalls.Open(path, Libc.O_WRONLY, mode: 0, out _)!)
         {
             PumpHarness.Write(file, "shell\n");
             using (OutputWriter writer = OutputWriter.Open(file))

@@ -54,7 +54,7 @@ public sealed class ConsoleRedirectTests
             _ = PumpCalls.Write(1, line, out error);
 
         Assert.Equal(Errno.EAGAIN, error);
-        Assert.Equal(0, Libc.Pump.fcntl(redirect.OriginalOutput.Number, Libc.Pump.F_GETFL, 0) & Libc.Pump.O_NONBLOCK);
+        Assert.Equal(0, Libc.fcntl(redirect.OriginalOutput.Number, Libc.F_GETFL, 0) & Libc.O_NONBLOCK);
         redirect.Dispose();
     }
 
@@ -132,8 +132,8 @@ public sealed class ConsoleRedirectTests
         public SwappedOutput()
         {
             (_reader, FileDescriptor writer) = PumpHarness.Pipe();
-            Libc.Pump.dup2(writer.Number, 1);
-            Libc.Pump.dup2(writer.Number, 2);
+            Libc.dup2(writer.Number, 1);
+            Libc.dup2(writer.Number, 2);
             writer.Dispose();
         }
 
@@ -147,8 +147,8 @@ public sealed class ConsoleRedirectTests
 
         public void Dispose()
         {
-            Libc.Pump.dup2(_output.Number, 1);
-            Libc.Pump.dup2(_error.Number, 2);
+            Libc.dup2(_output.Number, 1);
+            Libc.dup2(_error.Number, 2);
             _output.Dispose();
             _error.Dispose();
             _reader.Dispose();

@@ -26,7 +26,7 @@ internal sealed class HeldPipe : IDisposable
         _feed = new FileDescriptor(ends[1]);
         _holder = PumpHarness.Start(() =>
         {
-            _threadNumber = Libc.Pump.gettid();
+            _threadNumber = Libc.gettid();
             _ = Splice(_source.Number, 0, write.Number, 0, 4096, 0);
         });
         // Asleep inside the call it can only wait for the socket, and then it has the lock.

@@ -120,7 +120,7 @@ public sealed class HeldPipeTests
     public void LastWordsThatALaneReads_AreShownBeforeTheEnd()
     {
         using Scratch scratch = new();
-        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.Pump.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
+        using FileDescriptor file = PumpCalls.Open(scratch.At("shown"), Libc.O_WRONLY | 0x40, mode: 0b110_000_000, out _)!;
         using var harness = new PumpHarness(file);
         (HeldPipe hold, FileDescriptor read, FileDescriptor write) = HeldPipe.With("x\n");
         harness.Pump.Add(Source(1, "slow"), read);

@@ -40,10 +40,10 @@ internal sealed class PumpHarness : IDisposable
 
     public string Folder { get; } = Directory.CreateTempSubdirectory("launchd-logs-").FullName;
 
-    public static (FileDescriptor Read, FileDescriptor Write) Pipe(bool nonBlocking = false)
+    public static unsafe (FileDescriptor Read, FileDescriptor Write) Pipe(bool nonBlocking = false)
     {
-        int[] ends = new int[2];
-        Assert.Equal(0, Libc.Pump.pipe2(ref ends[0], Libc.Pump.O_CLOEXEC | (nonBlocking ? Libc.Pump.O_NONBLOCK : 0)));
+        int* ends = stackalloc int[2];
+        Assert.Equal(0, Libc.pipe2(ends, Libc.O_CLOEXEC | (nonBlocking ? Libc.O_NONBLOCK : 0)));
         return (new FileDescriptor(ends[0]), new FileDescriptor(ends[1]));
     }
 

@@ -23,7 +23,7 @@ public sealed class PumpThroughputTests(ITestOutputHelper output)
     [InlineData("display and file", 128)]
     public void AMillionLines_PassWithoutLoss(string way, int megabytes)
     {
-        using FileDescriptor nothing = PumpCalls.Open("/dev/null", Libc.Pump.O_WRONLY, mode: 0, out _)!;
+        using FileDescriptor nothing = PumpCalls.Open("/dev/null", Libc.O_WRONLY, mode: 0, out _)!;
         using var harness = new PumpHarness(way.Contains("display", StringComparison.Ordinal) ? nothing : null);
         LogPolicy? file = way.Contains("file", StringComparison.Ordinal)
             ? new LogPolicy { FilePath = harness.Folder + "/load.log", MaxSizeBytes = 16 << 20, KeepCount = 1 }

@@ -5,7 +5,7 @@ using Launchd.Client.Interop;
 using Launchd.Core;
 using Launchd.Core.Instances;
 using Launchd.Host.Lanes;
-using Launchd.Host.Loop;
+using Launchd.Interop;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 
@@ -73,7 +73,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         address[0] = AF_UNIX;
         int length = Encoding.UTF8.GetBytes(path, address.AsSpan(2));
         refused = Errno.None;
-        int number = HostLibc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC_NONBLOCK, 0);
+        int number = Libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC_NONBLOCK, 0);
         if (number < 0)
         {
             refused = Errno.Last;
@@ -85,12 +85,12 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         // users that nobody knows beforehand; who speaks is checked at each message. The mode of the path is that of the socket before
         // bind (unix(7)); the supervisor's umask is 0.
         uint mode = writer is null ? 0b110_110_110u : 0b110_000_000u;
-        if (HostLibc.setsockopt(number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) != 0 || HostLibc.fchmod(number, mode) != 0)
+        if (Libc.setsockopt(number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) != 0 || Libc.fchmod(number, mode) != 0)
             refused = Errno.Last;
-        _ = HostLibc.setsockopt(number, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(int));
+        _ = Libc.setsockopt(number, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(int));
         fixed (byte* name = address)
         {
-            if (refused == Errno.None && HostLibc.bind(number, name, (uint)(2 + length + 1)) != 0)
+            if (refused == Errno.None && Libc.bind(number, name, (uint)(2 + length + 1)) != 0)
                 refused = Errno.Last;
         }
         if (refused != Errno.None)
@@ -101,7 +101,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         NotifySocket opened = new(socket, path, address[2..(3 + length)], lanes, instance.Service, writer);
         fixed (byte* bound = opened._path)
         {
-            if (writer is not { } owner || HostLibc.lchown(bound, owner, uint.MaxValue) == 0)
+            if (writer is not { } owner || Libc.lchown(bound, owner, uint.MaxValue) == 0)
                 return opened;
         }
         refused = Errno.Last;
@@ -115,7 +115,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     public void NameSenders()
     {
         int on = 1;
-        _ = HostLibc.setsockopt(Descriptor.Number, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(int));
+        _ = Libc.setsockopt(Descriptor.Number, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(int));
     }
 
     /// <summary>Throws away what was sent to it so far. False: there is more than can be thrown away now.</summary>
@@ -140,7 +140,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     public void Dispose()
     {
         fixed (byte* path = _path)
-            _ = HostLibc.unlink(path);
+            _ = Libc.unlink(path);
         // What nobody reads any more is closed with the socket.
         SlowLane.CloseQueue(Descriptor, this);
     }

@@ -137,7 +137,7 @@ internal sealed unsafe class Probe(
 
     private static (FileDescriptor? Socket, Errno Refused) Begin(SocketAddress address)
     {
-        int number = HostLibc.socket(address.Family, SOCK_STREAM | SOCK_CLOEXEC_NONBLOCK, 0);
+        int number = Libc.socket(address.Family, SOCK_STREAM | SOCK_CLOEXEC_NONBLOCK, 0);
         if (number < 0)
             return (null, Errno.Last);
         FileDescriptor socket = new(number);
@@ -162,7 +162,7 @@ internal sealed unsafe class Probe(
     {
         int error = 0;
         uint length = sizeof(int);
-        if (HostLibc.getsockopt(_socket!.Number, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0)
+        if (Libc.getsockopt(_socket!.Number, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0)
         {
             Answer(false, new Errno(error).Text);
             return;

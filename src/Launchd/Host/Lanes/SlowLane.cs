@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Host.Loop;
+using Launchd.Interop;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Sockets;
 using Launchd.Linux.Spawning;
@@ -280,7 +281,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             if (!mayLinger)
                 Closing.DoNotLinger(number);
             // close(2): the number is free even after EINTR or EIO on Linux, so the result is of no use.
-            _ = HostLibc.close(number);
+            _ = Libc.close(number);
         }
 
         void Hand()

@@ -4,8 +4,8 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
-using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
+using Launchd.Interop;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
@@ -265,13 +265,13 @@ internal sealed partial class Launcher(
     private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
     {
         int* ends = stackalloc int[2];
-        if (HostLibc.pipe2(ends, PipeCloseOnExec) != 0)
+        if (Libc.pipe2(ends, PipeCloseOnExec) != 0)
             return null;
         FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
         if (user.Credentials is { } who)
-            _ = HostLibc.fchown(writeEnd.Number, who.Uid, who.Gid);
+            _ = Libc.fchown(writeEnd.Number, who.Uid, who.Gid);
         if (addToPump)
         {
             ServiceDefinition service = instance.Definition;
@@ -287,7 +287,7 @@ internal sealed partial class Launcher(
         if (service.Ready is not Readiness.Descriptor ready)
             return null;
         int* ends = stackalloc int[2];
-        if (HostLibc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
+        if (Libc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
             return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
         instance.ReadyPipe = new FileDescriptor(ends[0]);
         FileDescriptor writeEnd = new(ends[1]);

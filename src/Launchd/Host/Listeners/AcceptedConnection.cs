@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using Launchd.Client;
 using Launchd.Host.Lanes;
-using Launchd.Host.Loop;
 using Launchd.Interop;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Sockets;
@@ -61,7 +60,7 @@ internal sealed unsafe class AcceptedConnection : IDisposable
             environment.Add("REMOTE_PORT=" + port.ToString(CultureInfo.InvariantCulture));
         ulong cookie = 0;
         uint length = (uint)Unsafe.SizeOf<ulong>();
-        if (HostLibc.getsockopt(Descriptor.Number, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)
+        if (Libc.getsockopt(Descriptor.Number, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)
             environment.Add("SO_COOKIE=" + cookie.ToString(CultureInfo.InvariantCulture));
     }
 

@@ -3,7 +3,6 @@ using System.Text;
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Control;
-using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -237,7 +236,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         if (held is null)
             throw new StartRefusedException($"{LockOf(path)} is removed again and again by somebody else", ExitCode.SystemRefused);
         byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-        _ = HostLibc.ftruncate(held.Number, 0);
+        _ = Libc.ftruncate(held.Number, 0);
         fixed (byte* text = pid)
             _ = Libc.write(held.Number, text, (nuint)pid.Length);
         return held;
@@ -248,7 +247,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     {
         FileDescriptor held = Files.OpenOrMake(directory, LockName, 0b110_000_000, out Errno refused)
             ?? throw new StartRefusedException($"cannot open {LockOf(path)}: {refused.Text}", ExitCode.SystemRefused);
-        if (HostLibc.flock(held.Number, LOCK_EX_NB) != 0)
+        if (Libc.flock(held.Number, LOCK_EX_NB) != 0)
         {
             byte[]? text = Files.ReadBytes(held, 64, out _);
             held.Dispose();

@@ -23,7 +23,7 @@ internal sealed unsafe class Delays : IDisposable
     public Delays(EventLoop loop)
     {
         _loop = loop;
-        int number = HostLibc.timerfd_create(1, 0x80000 | 0x800);
+        int number = Libc.timerfd_create(1, 0x80000 | 0x800);
         _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "pauses", Errno.Last);
         if (loop.Watch(_timer, IoReadiness.Readable, LoopPriority.Signal, _ => Fire()) is { Value: not 0 } refused)
             throw new SystemCallException("epoll_ctl", "pauses", refused);
@@ -95,7 +95,7 @@ internal sealed unsafe class Delays : IDisposable
             setting[2] = due / 1_000_000_000;
             setting[3] = due % 1_000_000_000;
         }
-        _ = HostLibc.timerfd_settime(_timer.Number, 1, setting, null);
+        _ = Libc.timerfd_settime(_timer.Number, 1, setting, null);
     }
 
     private bool IsCurrent(object owner, long version) => _waiting.TryGetValue(owner, out long current) && current == version;

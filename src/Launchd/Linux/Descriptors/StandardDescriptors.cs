@@ -42,11 +42,11 @@ internal static class StandardDescriptors
             using FileDescriptor nothing = Files.Open(null, "/dev/null", O_RDWR, 0, out Errno refused)
                 ?? throw new SystemCallException("open", "/dev/null", refused);
             if (nothing.Number == number)
-                _ = SpawnLibc.fcntl(nothing.ReleaseNumber(), F_SETFD, 0);
-            else if (SpawnLibc.dup3(nothing.Number, number, 0) < 0)
+                _ = Libc.fcntl(nothing.ReleaseNumber(), F_SETFD, 0);
+            else if (Libc.dup3(nothing.Number, number, 0) < 0)
                 throw new SystemCallException("dup3", "/dev/null", Errno.Last);
         }
     }
 
-    private static bool IsInherited(int number) => SpawnLibc.fcntl(number, F_GETFD, 0) is var flags && flags >= 0 && (flags & FD_CLOEXEC) == 0;
+    private static bool IsInherited(int number) => Libc.fcntl(number, F_GETFD, 0) is var flags && flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }

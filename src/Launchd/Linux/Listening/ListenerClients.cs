@@ -58,7 +58,7 @@ internal sealed unsafe class ListenerClients : IDisposable
     public static bool IsUnheard(FileDescriptor connection)
     {
         int unread = 0;
-        if (Libc.Pump.ioctl(connection.Number, Libc.Pump.FIONREAD, ref unread) < 0)
+        if (Libc.ioctl(connection.Number, Libc.FIONREAD, ref unread) < 0)
             unread = 0;
         Libc.tcp_info_counts counted = default;
         socklen_t length = sizeof(Libc.tcp_info_counts);

@@ -54,7 +54,7 @@ internal sealed unsafe class EventLoop : IDisposable
 
     /// <summary>The kernel did not take them: asked in this order, and whoever had its turn goes to the end.</summary>
     private readonly List<Registration> _asked = [];
-    private Libc.Pump.poll_entry[] _questions = [];
+    private Libc.poll_entry[] _questions = [];
     private long _askedAt;
     private Errno _refusal;
     private readonly bool _isNested;
@@ -271,17 +271,17 @@ internal sealed unsafe class EventLoop : IDisposable
             _asked.Remove(first);
         }
         if (_questions.Length < _asked.Count)
-            _questions = new Libc.Pump.poll_entry[_asked.Count * 2];
+            _questions = new Libc.poll_entry[_asked.Count * 2];
         for (int i = 0; i < _asked.Count; i++)
         {
             // poll(2): a negative number is passed over. The bits are those of epoll.
-            _questions[i] = new Libc.Pump.poll_entry
+            _questions[i] = new Libc.poll_entry
             {
                 fd = _asked[i].IsSpent ? -1 : _asked[i].Number,
                 events = (short)(EventsOf(_asked[i].What) & ~Libc.EPOLLONESHOT),
             };
         }
-        if (_asked.Count == 0 || Libc.Pump.poll(ref _questions[0], (nuint)_asked.Count, 0) <= 0)
+        if (_asked.Count == 0 || Libc.poll(ref _questions[0], (nuint)_asked.Count, 0) <= 0)
             return count;
         List<Registration> told = [];
         for (int i = 0; i < _asked.Count && count < BatchCount; i++)

@@ -28,6 +28,6 @@ internal static unsafe class FileSystems
     public static uint? TypeOf(FileDescriptor descriptor)
     {
         ulong* facts = stackalloc ulong[16];
-        return SpawnLibc.fstatfs(descriptor.Number, facts) == 0 ? (uint)facts[0] : null;
+        return Libc.fstatfs(descriptor.Number, facts) == 0 ? (uint)facts[0] : null;
     }
 }

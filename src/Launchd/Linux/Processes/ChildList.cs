@@ -33,7 +33,7 @@ internal static unsafe class ChildList
     /// <summary>This thread has children of its own from now on, and never ends.</summary>
     public static void AddParent()
     {
-        Own own = new(Libc.Pump.gettid());
+        Own own = new(Libc.gettid());
         // Now, because later there may be no descriptor left.
         _ = own.Open();
         lock (Parents)

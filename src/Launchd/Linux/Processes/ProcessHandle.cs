@@ -90,8 +90,8 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
             if (start is not null)
                 return ProcessFacts.Read(pid)?.StartTime == start;
             // Readable: it has ended.
-            Libc.Pump.poll_entry end = new() { fd = descriptorTaken.Number, events = Libc.Pump.POLLIN };
-            return Libc.Pump.poll(ref end, 1, 0) == 0;
+            Libc.poll_entry end = new() { fd = descriptorTaken.Number, events = Libc.POLLIN };
+            return Libc.poll(ref end, 1, 0) == 0;
         }
     }
 

@@ -61,9 +61,9 @@ internal static unsafe class Reaper
         byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
         // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes from the
         // process itself, and without a tracer it would not have been sent.
-        bool isOfExec = signal == SIGTRAP && SpawnLibc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
+        bool isOfExec = signal == SIGTRAP && Libc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
             && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
         bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;
-        return SpawnLibc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0) == 0;
+        return Libc.ptrace(Libc.PTRACE_DETACH, pid, 0, isSignal ? signal : 0) == 0;
     }
 }

@@ -24,10 +24,10 @@ internal static unsafe class Successor
         if (descriptorTaken.Number == number)
         {
             // dup3(2) refuses a number onto itself; F_SETFD 0 lets it through the execution.
-            if (SpawnLibc.fcntl(number, 2, 0) < 0)
+            if (Libc.fcntl(number, 2, 0) < 0)
                 return Errno.Last;
         }
-        else if (SpawnLibc.dup3(descriptorTaken.Number, number, 0) < 0)
+        else if (Libc.dup3(descriptorTaken.Number, number, 0) < 0)
         {
             return Errno.Last;
         }

@@ -34,7 +34,7 @@ internal sealed unsafe class BirthAudit(string file)
         }
         string verdict = Judge(child.Pid, request);
         Write($"{verdict}\n");
-        _ = SpawnLibc.ptrace(Libc.PTRACE_DETACH, child.Pid, 0, 0);
+        _ = Libc.ptrace(Libc.PTRACE_DETACH, child.Pid, 0, 0);
     }
 
     private static string Judge(int pid, SpawnRequest request)

@@ -110,9 +110,9 @@ internal sealed unsafe class Closers : IDisposable
         lock (_birth)
         {
             int pid = -1, pidfd = -1;
-            if (RuntimeHelpers.TryEnsureSufficientExecutionStack() && SpawnLibc.dup3(queue.Number, _gate.Number, O_CLOEXEC) >= 0)
+            if (RuntimeHelpers.TryEnsureSufficientExecutionStack() && Libc.dup3(queue.Number, _gate.Number, O_CLOEXEC) >= 0)
                 pid = Spawner.CloneOnce(Libc.CLONE_FILES, &plan, out pidfd, out _);
-            _ = SpawnLibc.dup3(_nothing.Number, _gate.Number, O_CLOEXEC);
+            _ = Libc.dup3(_nothing.Number, _gate.Number, O_CLOEXEC);
             if (pid < 0)
                 return null;
             ProcessHandle born = new(pid, new FileDescriptor(pidfd));

@@ -362,7 +362,7 @@ internal sealed unsafe class ExecPlan : IDisposable
     private void Free()
     {
         if (_memory != null)
-            _ = SpawnLibc.munmap(_memory, _capacity);
+            _ = Libc.munmap(_memory, _capacity);
         _memory = null;
     }
 

@@ -40,11 +40,11 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
             int* ends = stackalloc int[2];
-            if (SpawnLibc.pipe2(ends, O_CLOEXEC) < 0)
+            if (Libc.pipe2(ends, O_CLOEXEC) < 0)
                 return new SpawnFailure(SpawnStage.Clone, Errno.Last);
             using FileDescriptor report = new(ends[0]);
             using FileDescriptor written = new(ends[1]);
-            using FileDescriptor lifted = new(SpawnLibc.fcntl(written.Number, F_DUPFD_CLOEXEC, Spawner.LeastLifted(request.Descriptors)));
+            using FileDescriptor lifted = new(Libc.fcntl(written.Number, F_DUPFD_CLOEXEC, Spawner.LeastLifted(request.Descriptors)));
             written.Dispose();
             if (lifted.IsInvalid)
                 return new SpawnFailure(SpawnStage.Clone, Errno.Last);
@@ -100,10 +100,10 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         helper = null;
         byte* actions = stackalloc byte[OpaqueBytes], attributes = stackalloc byte[OpaqueBytes], mask = stackalloc byte[Libc.SignalSetBytes];
         new Span<byte>(mask, Libc.SignalSetBytes).Fill(0xff);
-        _ = SpawnLibc.posix_spawn_file_actions_init(actions);
-        _ = SpawnLibc.posix_spawnattr_init(attributes);
-        _ = SpawnLibc.posix_spawnattr_setsigmask(attributes, mask);
-        _ = SpawnLibc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK);
+        _ = Libc.posix_spawn_file_actions_init(actions);
+        _ = Libc.posix_spawnattr_init(attributes);
+        _ = Libc.posix_spawnattr_setsigmask(attributes, mask);
+        _ = Libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK);
         // A copy onto itself lifts close-on-exec, posix_spawn(3).
         int refused = PassOn(actions, memory.Number) | PassOn(actions, report.Number);
         foreach (int source in sources)
@@ -111,8 +111,8 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         int pid = 0;
         if (refused == 0)
             refused = Spawn(&pid, actions, attributes, memory.Number);
-        _ = SpawnLibc.posix_spawn_file_actions_destroy(actions);
-        _ = SpawnLibc.posix_spawnattr_destroy(attributes);
+        _ = Libc.posix_spawn_file_actions_destroy(actions);
+        _ = Libc.posix_spawnattr_destroy(attributes);
         if (refused != 0)
             return new Errno(refused);
         // Ours and not reaped, so the number is still its own.
@@ -135,7 +135,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         int refused;
         fixed (byte* image = Image)
         fixed (byte** variables = environment)
-            refused = SpawnLibc.posix_spawn(pid, image, actions, attributes, arguments, variables);
+            refused = Libc.posix_spawn(pid, image, actions, attributes, arguments, variables);
         foreach (GCHandle text in pinned)
             text.Free();
         return refused;
@@ -150,5 +150,5 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
             memory.ToString(CultureInfo.InvariantCulture)];
     }
 
-    private static int PassOn(void* actions, int number) => SpawnLibc.posix_spawn_file_actions_adddup2(actions, number, number);
+    private static int PassOn(void* actions, int number) => Libc.posix_spawn_file_actions_adddup2(actions, number, number);
 }

@@ -24,7 +24,7 @@ internal static unsafe class PlanHelper
         if (!int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor))
             return NotAPlan;
         PlanHeader* plan = PlanImage.Read(descriptor);
-        if (plan == null || plan->Report == 0 || SpawnLibc.fcntl(plan->Report, F_SETFD, FD_CLOEXEC) < 0)
+        if (plan == null || plan->Report == 0 || Libc.fcntl(plan->Report, F_SETFD, FD_CLOEXEC) < 0)
             return NotAPlan;
         byte running = Running;
         if (Libc.write(plan->Report, &running, 1) != 1)

@@ -30,7 +30,7 @@ internal unsafe struct PlanImage
     public static PlanHeader* Read(int descriptor)
     {
         PlanImage image;
-        if (SpawnLibc.pread(descriptor, &image, (nuint)sizeof(PlanImage), 0) != sizeof(PlanImage) || image.Magic != Version
+        if (Libc.pread(descriptor, &image, (nuint)sizeof(PlanImage), 0) != sizeof(PlanImage) || image.Magic != Version
             || image.Length <= 0 || image.Length > MostBytes || image.Header < 0 || image.Header > image.Length - sizeof(PlanHeader))
         {
             return null;
@@ -38,7 +38,7 @@ internal unsafe struct PlanImage
         byte* memory = (byte*)NativeMemory.Alloc((nuint)image.Length);
         for (nint got = 0, more; got < image.Length; got += more)
         {
-            more = SpawnLibc.pread(descriptor, memory + got, (nuint)(image.Length - got), sizeof(PlanImage) + got);
+            more = Libc.pread(descriptor, memory + got, (nuint)(image.Length - got), sizeof(PlanImage) + got);
             if (more <= 0)
                 return null;
         }
@@ -55,7 +55,7 @@ internal unsafe struct PlanImage
     {
         int number;
         fixed (byte* name = "plan\0"u8)
-            number = SpawnLibc.memfd_create(name, MFD_CLOEXEC);
+            number = Libc.memfd_create(name, MFD_CLOEXEC);
         if (number < 0)
         {
             refused = Errno.Last;

@@ -32,13 +32,13 @@ internal sealed class SpawnStaging : IDisposable
     public int Start { get; }
 
     /// <summary>Puts a copy of a descriptor into a place, close-on-exec.</summary>
-    public Errno Put(int source, int place) => SpawnLibc.dup3(source, Start + place, O_CLOEXEC) < 0 ? Errno.Last : Errno.None;
+    public Errno Put(int source, int place) => Libc.dup3(source, Start + place, O_CLOEXEC) < 0 ? Errno.Last : Errno.None;
 
     /// <summary>Takes what is in the first places out of them.</summary>
     public void Clear(int count)
     {
         for (int place = 0; place < count; place++)
-            _ = SpawnLibc.dup3(_placeholder.Number, Start + place, O_CLOEXEC);
+            _ = Libc.dup3(_placeholder.Number, Start + place, O_CLOEXEC);
     }
 
     public void Dispose()
@@ -53,7 +53,7 @@ internal sealed class SpawnStaging : IDisposable
         int start = First, held = 0;
         while (held < Count)
         {
-            int number = SpawnLibc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held);
+            int number = Libc.fcntl(_placeholder.Number, F_DUPFD_CLOEXEC, start + held);
             if (number < 0)
                 break;
             if (number == start + held)

@@ -94,7 +94,7 @@ internal sealed unsafe partial class Spawner : IDisposable
         int above = LeastLifted(descriptors);
         for (int i = 0; i < descriptors.Count; i++)
         {
-            sources[i] = SpawnLibc.fcntl(descriptors[i].Source, F_DUPFD_CLOEXEC, above);
+            sources[i] = Libc.fcntl(descriptors[i].Source, F_DUPFD_CLOEXEC, above);
             if (sources[i] < 0)
                 return Errno.Last;
         }
@@ -272,6 +272,6 @@ internal sealed unsafe partial class Spawner : IDisposable
             return false;
         // statfs(2): f_type is the first word; pidfds of Linux 6.9 live in a file system of their own.
         ulong* facts = stackalloc ulong[16];
-        return SpawnLibc.fstatfs(self.Descriptor.Number, facts) == 0 && facts[0] == 0x50494446;
+        return Libc.fstatfs(self.Descriptor.Number, facts) == 0 && facts[0] == 0x50494446;
     }
 }

@@ -3,7 +3,6 @@ using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
-using Pump = Launchd.Interop.Libc.Pump;
 
 namespace Launchd.Linux.Spawning;
 
@@ -80,14 +79,14 @@ internal sealed unsafe class WriterProcess : IDisposable
             _memory->Write.A2 = length;
             Signal(_orders);
         }
-        Span<Pump.poll_entry> entries =
+        Span<Libc.poll_entry> entries =
         [
-            new() { fd = _answers.Number, events = Pump.POLLIN },
-            new() { fd = givingUp.Number, events = Pump.POLLIN },
+            new() { fd = _answers.Number, events = Libc.POLLIN },
+            new() { fd = givingUp.Number, events = Libc.POLLIN },
         ];
         while (entries[0].revents == 0)
         {
-            _ = Pump.poll(ref entries[0], 2, -1);
+            _ = Libc.poll(ref entries[0], 2, -1);
             error = entries[1].revents != 0 ? Errno.EAGAIN : Errno.None;
             if (error != Errno.None && entries[0].revents == 0)
                 return -1;
