@@ -83,6 +83,9 @@ internal static class Limits
     /// <summary>How long queues may take to get empty where a service has no stop timeout.</summary>
     public static readonly TimeSpan QueuePatience = TimeSpan.FromSeconds(30);
 
+    /// <summary>Between the two SIGABRT of a silent watchdog; half of a stop timeout that is shorter than twice this.</summary>
+    public static readonly TimeSpan AbortPause = TimeSpan.FromSeconds(1);
+
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);
 

@@ -66,7 +66,7 @@ public sealed partial class ChannelTests
     [FactWhenRoot]
     public async Task NotificationsOverTheChannelAreNotifications()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Silent + "watchdog = \"1h\"\n");
+        await using Supervisor supervisor = Supervisor.StartText(Silent + "watchdog = \"1h\"\nstop_timeout = \"100ms\"\n");
         using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
         using ControlSocket control = await ControlSocket.To(supervisor);
 
@@ -82,6 +82,7 @@ public sealed partial class ChannelTests
         Assert.Equal(app.Pid, notified.Pid);
         Assert.Equal("""{"parameters":{}}""", app.Call("Stopping"));
         _ = await supervisor.Event("draining", "app");
+        // It does not end by itself as it said, and is told nothing: that is for the stop timeout.
         Assert.Equal(0, await supervisor.Stop());
     }
 

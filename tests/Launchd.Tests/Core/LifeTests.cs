@@ -86,6 +86,26 @@ public sealed class LifeTests
     }
 
     [Theory]
+    [InlineData(30, 1, 29)]
+    [InlineData(1, 0.5, 0.5)]
+    [InlineData(0, 1, -1)]
+    public void WhoLivesOnAfterAnAbort_IsAbortedOnceMore_WithinItsStopTimeout(double timeout, double pause, double rest)
+    {
+        StopPolicy stop = Web.Stop with { Timeout = TimeSpan.FromSeconds(timeout) };
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot().Say("web", "READY=1").Fire(TimerKind.Watchdog);
+        TimerKey key = world.Timers.Keys.Single();
+        Assert.Equal(world.Now + TimeSpan.FromSeconds(pause), world.Timers[key]);
+
+        world.Fire(TimerKind.Stop);
+
+        Assert.Equal([SignalNumber.Abrt, SignalNumber.Abrt], world.Effects.OfType<Effect.Signal>().Select(s => s.Number));
+        Assert.Equal(rest >= 0 ? world.Now + TimeSpan.FromSeconds(rest) : null, world.Timers.TryGetValue(key, out Moment due) ? due : (Moment?)null);
+        if (rest >= 0)
+            Assert.Equal(SignalNumber.Kill, world.Fire(TimerKind.Stop).Effects.OfType<Effect.Signal>().Last().Number);
+        Assert.DoesNotContain(world.Exit("web", signal: 6).Timers.Keys, k => k.Kind == TimerKind.Stop);
+    }
+
+    [Theory]
     [InlineData("WATCHDOG_USEC=0")]
     [InlineData("WATCHDOG_USEC=0\nREADY=1")]
     public void AProgram_CanTurnItsWatchdogOff(string text)

@@ -149,6 +149,9 @@ internal static partial class Stopping
                 Signal(d, stopping.Instance, stopping.Cause);
                 Enter(d, service, slot, stopping.Instance, stopping.Cause, StopStage.Signalled);
                 return;
+            case StopStage.Aborted:
+                AbortAgain(d, service, slot, stopping);
+                return;
             case StopStage.Signalled or StopStage.Leftovers:
                 Kill(d, service, slot, stopping);
                 return;
@@ -247,7 +250,7 @@ internal static partial class Stopping
             return;
         }
         Signal(d, instance, cause);
-        Enter(d, service, slot, instance, cause, StopStage.Signalled);
+        Enter(d, service, slot, instance, cause, IsAbort(cause) ? StopStage.Aborted : StopStage.Signalled);
     }
 
     /// <summary>Takes back what belongs to one stage only.</summary>
@@ -262,7 +265,8 @@ internal static partial class Stopping
     private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
     {
         ServiceDefinition definition = instance.Definition;
-        Moment? deadline = definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout
+        Moment? deadline = stage == StopStage.Aborted ? d.Now + PauseBeforeAbort(definition.Stop.Timeout)
+            : definition.Stop.Timeout > TimeSpan.Zero ? d.Now + definition.Stop.Timeout
             : stage == StopStage.Emptying ? d.Now + Limits.QueuePatience : null;
         SetDeadline(d, service, slot, new SlotPhase.Stopping(instance, cause, stage, deadline, status));
     }
@@ -352,12 +356,10 @@ internal static partial class Stopping
     private static void Signal(Draft d, Instance instance, StopCause cause)
     {
         ServiceDefinition definition = instance.Definition;
-        // A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.
-        SignalNumber number = cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered } ? SignalNumber.Abrt
-            : definition.Stop.Signal;
-        KillScope scope = definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
-        d.Do(new Effect.Signal(instance.Id, number, scope));
+        d.Do(new Effect.Signal(instance.Id, IsAbort(cause) ? SignalNumber.Abrt : definition.Stop.Signal, AskedScope(instance)));
     }
+
+    private static KillScope AskedScope(Instance instance) => instance.Definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
     private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)

@@ -117,7 +117,10 @@ internal enum StopStage
     /// <summary>The stop command runs.</summary>
     Command,
 
-    /// <summary>The stop signal was sent.</summary>
+    /// <summary>SIGABRT was sent, for a silent watchdog, and is sent once more if the process lives on.</summary>
+    Aborted,
+
+    /// <summary>The stop signal was sent, or the second SIGABRT.</summary>
     Signalled,
 
     /// <summary>The main process ended, others of the instance were sent the signal.</summary>
