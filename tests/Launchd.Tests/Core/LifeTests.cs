@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Core.Slots;
 using Launchd.Model;
 using Xunit;
@@ -103,6 +104,38 @@ public sealed class LifeTests
         if (rest >= 0)
             Assert.Equal(SignalNumber.Kill, world.Fire(TimerKind.Stop).Effects.OfType<Effect.Signal>().Last().Number);
         Assert.DoesNotContain(world.Exit("web", signal: 6).Timers.Keys, k => k.Kind == TimerKind.Stop);
+    }
+
+    [Fact]
+    public void BetweenTwoAborts_WhatIsLeftHasTheRestOfTheOneStopTimeout()
+    {
+        World world = Aborted(TimeSpan.FromSeconds(30), out Moment end);
+        world.Do(new Event.MainExited(world.Live.Single(), new ExitStatus(0, 6), HasLeftovers: true));
+        Assert.Equal(end, world.Timers.Single(t => t.Key.Kind == TimerKind.Stop).Value);
+    }
+
+    [Theory]
+    [InlineData(30, 20, 30, 2)]
+    [InlineData(30, 40, 40, 1)]
+    [InlineData(0, 40, null, 2)]
+    public void BetweenTwoAborts_MoreTimeIsWhatWasAskedFor_AndNoMore(int timeout, int asked, int? seconds, int aborts)
+    {
+        World world = Aborted(TimeSpan.FromSeconds(timeout), out _);
+        Moment begun = world.Now;
+        world.Say("web", $"EXTEND_TIMEOUT_USEC={asked}000000");
+        if (aborts == 2)
+            world.Fire(TimerKind.Stop);
+        Assert.Equal(aborts, world.Effects.OfType<Effect.Signal>().Count(s => s.Number == SignalNumber.Abrt));
+        Moment? end = world.Timers.Where(t => t.Key.Kind == TimerKind.Stop).Select(t => (Moment?)t.Value).SingleOrDefault();
+        Assert.Equal(seconds is { } after ? begun + TimeSpan.FromSeconds(after) : null, end);
+    }
+
+    private static World Aborted(TimeSpan timeout, out Moment end)
+    {
+        StopPolicy stop = Web.Stop with { Timeout = timeout };
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot().Say("web", "READY=1").Fire(TimerKind.Watchdog);
+        end = world.Now + timeout;
+        return world;
     }
 
     [Theory]

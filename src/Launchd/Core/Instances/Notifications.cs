@@ -83,9 +83,12 @@ internal static class Notifications
                 slot = d.SetPhase(service, slot, starting with { Deadline = later });
                 d.Arm(TimerKind.Ready, starting.Instance.Id.Service, starting.Instance.Id.Number, later);
                 break;
-            case SlotPhase.Stopping { Deadline: { } deadline, Stage: not StopStage.Killed } stopping when later > deadline:
-                Stopping.SetDeadline(d, service, slot, stopping with { Deadline = later });
-                slot = slot with { Phase = stopping with { Deadline = later } };
+            case SlotPhase.Stopping { Stage: not StopStage.Killed } stopping when Stopping.EndOf(stopping) is { } end && later > end:
+                // Who asks for time after SIGABRT has survived it on purpose: it is not sent again.
+                StopStage stage = stopping.Stage == StopStage.Aborted ? StopStage.Signalled : stopping.Stage;
+                SlotPhase.Stopping extended = stopping with { Stage = stage, Deadline = later };
+                Stopping.SetDeadline(d, service, slot, extended);
+                slot = slot with { Phase = extended };
                 break;
             case SlotPhase.Ready { Instance.WatchdogPeriod: { } period } ready when later > ready.Instance.LastPing + period:
                 slot = d.SetPhase(service, slot, ready with { Instance = ready.Instance with { LastPing = d.Now + (span - period) } });

@@ -16,10 +16,17 @@ internal static partial class Stopping
     /// </summary>
     private static void AbortAgain(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
-        TimeSpan limit = stopping.Instance.Definition.Stop.Timeout;
         d.Do(new Effect.Signal(stopping.Instance.Id, SignalNumber.Abrt, AskedScope(stopping.Instance)));
-        Moment? deadline = limit > TimeSpan.Zero ? d.Now + (limit - PauseBeforeAbort(limit)) : null;
-        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Signalled, Deadline = deadline });
+        SetDeadline(d, service, slot, stopping with { Stage = StopStage.Signalled, Deadline = EndOf(stopping) });
+    }
+
+    /// <summary>When SIGKILL comes, or what else ends the stage; null: no limit. What is aborted a second time before has its deadline for that.</summary>
+    public static Moment? EndOf(SlotPhase.Stopping stopping)
+    {
+        if (stopping is not { Stage: StopStage.Aborted, Deadline: { } again })
+            return stopping.Deadline;
+        TimeSpan limit = stopping.Instance.Definition.Stop.Timeout;
+        return limit > TimeSpan.Zero ? again + (limit - PauseBeforeAbort(limit)) : null;
     }
 
     private static TimeSpan PauseBeforeAbort(TimeSpan limit) => limit > TimeSpan.Zero && limit / 2 < Limits.AbortPause ? limit / 2 : Limits.AbortPause;

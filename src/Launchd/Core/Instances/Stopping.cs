@@ -207,10 +207,14 @@ internal static partial class Stopping
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
-        if (stopping?.Stage == StopStage.Signalled)
+        if (stopping?.Stage is StopStage.Signalled or StopStage.Aborted)
         {
             // One time to stop for the whole instance: what the main process used of it is gone for the others too.
-            d.SetPhase(service, slot, stopping with { Instance = instance, Stage = StopStage.Leftovers, Status = exited.Status });
+            SlotPhase.Stopping rest = stopping with { Instance = instance, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status };
+            if (stopping.Stage == StopStage.Aborted)
+                SetDeadline(d, service, slot, rest);
+            else
+                d.SetPhase(service, slot, rest);
             return;
         }
         Enter(d, service, slot, instance, cause, StopStage.Leftovers, exited.Status);
@@ -343,7 +347,7 @@ internal static partial class Stopping
         SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
         // One that still empties its queues is told when it is told to end, and one that was killed not at all.
         if (stopping.Stage is not (StopStage.Emptying or StopStage.Killed))
-            d.Do(new Effect.TellDrain(stopping.Instance.Id, stopping.Deadline, Successor: null));
+            d.Do(new Effect.TellDrain(stopping.Instance.Id, EndOf(stopping), Successor: null));
         return (d.SetPhase(service, slot, alone), alone);
     }
 
