@@ -23,8 +23,6 @@ internal sealed partial class Launcher(
     DescriptorTable descriptors, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
-    private const int PipeCloseOnExec = 0x80000;
-
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
 
     /// <summary>
@@ -265,7 +263,7 @@ internal sealed partial class Launcher(
     private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
     {
         int* ends = stackalloc int[2];
-        if (Libc.pipe2(ends, PipeCloseOnExec) != 0)
+        if (Libc.pipe2(ends, Libc.O_CLOEXEC) != 0)
             return null;
         FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
         birth.Own(writeEnd);
@@ -287,7 +285,7 @@ internal sealed partial class Launcher(
         if (service.Ready is not Readiness.Descriptor ready)
             return null;
         int* ends = stackalloc int[2];
-        if (Libc.pipe2(ends, PipeCloseOnExec | 0x800) != 0)
+        if (Libc.pipe2(ends, Libc.O_CLOEXEC | Libc.O_NONBLOCK) != 0)
             return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
         instance.ReadyPipe = new FileDescriptor(ends[0]);
         FileDescriptor writeEnd = new(ends[1]);

@@ -190,7 +190,7 @@ internal static unsafe class SupervisorRun
         try
         {
             while (taken.Count < LeastRoom)
-                taken.Add(Files.Open(null, "/dev/null", 0x80000, 0, out _) ?? throw TooFewDescriptors(fileLimit));
+                taken.Add(Files.Open(null, "/dev/null", Libc.O_CLOEXEC, 0, out _) ?? throw TooFewDescriptors(fileLimit));
         }
         finally
         {
@@ -202,6 +202,6 @@ internal static unsafe class SupervisorRun
         $"the hard limit of open files, {fileLimit}, is too low to start anything: raise it, to 1024 or more (ulimit -Hn)", ExitCode.SystemRefused);
 
     private static FileDescriptor OpenNull() =>
-        Files.Open(null, "/dev/null", 2 | 0x80000, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",
+        Files.Open(null, "/dev/null", 2 | Libc.O_CLOEXEC, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",
             ExitCode.SystemRefused);
 }

@@ -16,7 +16,6 @@ internal static unsafe class BorrowedRights
     /// <summary>openat2(2), of Linux 5.6: no link of /proc that leads past all rules for names (<c>/proc/self/fd/3</c>).</summary>
     public const ulong RESOLVE_NO_MAGICLINKS = 0x02;
 
-    private const int O_CLOEXEC = 0x80000;
     private const int StackBytes = 256 << 10;
 
     /// <summary>Whether somebody's rights are less than this process's own, so that they have to be borrowed.</summary>
@@ -40,7 +39,7 @@ internal static unsafe class BorrowedRights
         fixed (byte* path = CString.From(name))
         fixed (uint* members = groups)
         {
-            OpenHow how = new() { Flags = (uint)(flags | O_CLOEXEC), Mode = (uint)mode, Resolve = resolve };
+            OpenHow how = new() { Flags = (uint)(flags | Libc.O_CLOEXEC), Mode = (uint)mode, Resolve = resolve };
             Order order = new()
             {
                 Uid = who.Uid, Gid = who.Gid, Groups = (nint)members, GroupCount = who.Groups.Count, Directory = directory?.Number ?? -100, Path = (nint)path,

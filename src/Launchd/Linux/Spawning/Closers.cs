@@ -19,8 +19,6 @@ namespace Launchd.Linux.Spawning;
 internal sealed unsafe class Closers : IDisposable
 {
     private const int SOCK_SEQPACKET = 5;
-    private const int O_CLOEXEC = 0x80000;
-
     private readonly Lock _birth = new();
     private readonly FileDescriptor _nothing;
     private readonly FileDescriptor _gate;
@@ -110,9 +108,9 @@ internal sealed unsafe class Closers : IDisposable
         lock (_birth)
         {
             int pid = -1, pidfd = -1;
-            if (RuntimeHelpers.TryEnsureSufficientExecutionStack() && Libc.dup3(queue.Number, _gate.Number, O_CLOEXEC) >= 0)
+            if (RuntimeHelpers.TryEnsureSufficientExecutionStack() && Libc.dup3(queue.Number, _gate.Number, Libc.O_CLOEXEC) >= 0)
                 pid = Spawner.CloneOnce(Libc.CLONE_FILES, &plan, out pidfd, out _);
-            _ = Libc.dup3(_nothing.Number, _gate.Number, O_CLOEXEC);
+            _ = Libc.dup3(_nothing.Number, _gate.Number, Libc.O_CLOEXEC);
             if (pid < 0)
                 return null;
             ProcessHandle born = new(pid, new FileDescriptor(pidfd));

@@ -56,7 +56,6 @@ internal enum StepKind
 internal sealed unsafe class ExecPlan : IDisposable
 {
     private const int PidDigits = 20;
-    private const int O_CLOEXEC = 0x80000;
     private const int LeastBytes = 64 << 10;
 
     /// <summary>No program starts another with descriptors above that which it does not mean to give.</summary>
@@ -126,11 +125,11 @@ internal sealed unsafe class ExecPlan : IDisposable
         *(ulong*)(changed + EventLoop.DataOffset) = entry.Data;
         // The set must not be where the descriptor belongs.
         int setAt = entry.Number == 0 ? 1 : 0;
-        Add(StepKind.Call, SpawnStage.Descriptors, dup3, set, setAt, O_CLOEXEC);
-        Add(StepKind.Call, SpawnStage.Descriptors, dup3, descriptor, 2, O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, dup3, set, setAt, Libc.O_CLOEXEC);
+        Add(StepKind.Call, SpawnStage.Descriptors, dup3, descriptor, 2, Libc.O_CLOEXEC);
         Add(StepKind.Call, SpawnStage.Descriptors, close_range, 3, int.MaxValue);
         if (entry.Number != 2)
-            Add(StepKind.Call, SpawnStage.Descriptors, dup3, 2, entry.Number, O_CLOEXEC);
+            Add(StepKind.Call, SpawnStage.Descriptors, dup3, 2, entry.Number, Libc.O_CLOEXEC);
         Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, setAt, Libc.EPOLL_CTL_MOD, entry.Number, (nint)changed);
     }
 

@@ -14,7 +14,6 @@ namespace Launchd.Linux.Spawning;
 /// </summary>
 internal sealed unsafe class HelperCarrier(ExecPlan plan)
 {
-    private const int O_CLOEXEC = 0x80000;
     private const int F_DUPFD_CLOEXEC = 1030;
     private const short POSIX_SPAWN_SETSIGMASK = 8;
 
@@ -40,7 +39,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
             int* ends = stackalloc int[2];
-            if (Libc.pipe2(ends, O_CLOEXEC) < 0)
+            if (Libc.pipe2(ends, Libc.O_CLOEXEC) < 0)
                 return new SpawnFailure(SpawnStage.Clone, Errno.Last);
             using FileDescriptor report = new(ends[0]);
             using FileDescriptor written = new(ends[1]);

@@ -13,8 +13,6 @@ internal sealed class SpawnStaging : IDisposable
 {
     private const int First = 20;
     private const int F_DUPFD_CLOEXEC = 1030;
-    private const int O_CLOEXEC = 0x80000;
-
     private readonly FileDescriptor _placeholder;
 
     /// <param name="placeholderTaken">Harmless: /dev/null.</param>
@@ -32,13 +30,13 @@ internal sealed class SpawnStaging : IDisposable
     public int Start { get; }
 
     /// <summary>Puts a copy of a descriptor into a place, close-on-exec.</summary>
-    public Errno Put(int source, int place) => Libc.dup3(source, Start + place, O_CLOEXEC) < 0 ? Errno.Last : Errno.None;
+    public Errno Put(int source, int place) => Libc.dup3(source, Start + place, Libc.O_CLOEXEC) < 0 ? Errno.Last : Errno.None;
 
     /// <summary>Takes what is in the first places out of them.</summary>
     public void Clear(int count)
     {
         for (int place = 0; place < count; place++)
-            _ = Libc.dup3(_placeholder.Number, Start + place, O_CLOEXEC);
+            _ = Libc.dup3(_placeholder.Number, Start + place, Libc.O_CLOEXEC);
     }
 
     public void Dispose()

@@ -7,8 +7,6 @@ namespace Launchd.Linux.Spawning;
 /// <summary>What runs in the child.</summary>
 internal sealed unsafe partial class Spawner
 {
-    private const int O_CLOEXEC = 0x80000;
-
     // Rules for everything below that runs in the child: it shares the parent's memory while the parent stands still. No allocation, no
     // exception, no lock, no generic or virtual call, no static that needs a class constructor; raw system calls only. A collection
     // in another thread goes on meanwhile, because each call is an ordinary transition.
@@ -47,7 +45,7 @@ internal sealed unsafe partial class Spawner
                         }
                         break;
                     case StepKind.WriteFile:
-                        result = Libc.syscall(step->Number, -100, step->A0, 1 | O_CLOEXEC, 0, 0, 0);
+                        result = Libc.syscall(step->Number, -100, step->A0, 1 | Libc.O_CLOEXEC, 0, 0, 0);
                         if (result >= 0)
                         {
                             nint opened = result;
