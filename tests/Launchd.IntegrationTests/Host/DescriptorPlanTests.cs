@@ -17,7 +17,11 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>What happens to open descriptors when another configuration comes: on the real kernel, without a supervisor around it.</summary>
+/// <summary>
+/// What happens to open descriptors when another configuration comes: on the real kernel, without a supervisor around it. Beside no test that starts processes:
+/// a child has copies of everything until it executes its program, and a listener of which there is a copy is not closed.
+/// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class DescriptorPlanTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
@@ -92,10 +96,10 @@ public sealed class DescriptorPlanTests : IDisposable
 
         using Socket before = await Client(port);
         RetiredListener old = Assert.Single(table.TakeUnused());
-        Assert.NotNull(UnixSocket.Accept(old.Listener.Descriptor, out _));
+        AssertAccepts(old.Listener.Descriptor);
         DescriptorTable.Close(old);
         using Socket after = await Client(port);
-        Assert.NotNull(UnixSocket.Accept(One(table, "a").Descriptor, out _));
+        AssertAccepts(One(table, "a").Descriptor);
     }
 
     [Fact]
@@ -295,6 +299,15 @@ public sealed class DescriptorPlanTests : IDisposable
     }
 
     private static OpenedListener One(DescriptorTable table, string key) => Assert.Single(table[key].Opened);
+
+    // The listeners block: who came to another one would be waited for without end.
+    private static unsafe void AssertAccepts(FileDescriptor listener)
+    {
+        Tmds.Linux.pollfd wait = new() { fd = listener.Number, events = POLLIN };
+        Assert.Equal(1, poll(&wait, 1, 30_000));
+        using FileDescriptor? accepted = UnixSocket.Accept(listener, out _);
+        Assert.NotNull(accepted);
+    }
 
     private static async Task<Socket> Client(int port)
     {
