@@ -22,10 +22,11 @@ namespace Launchd.IntegrationTests.Host;
 /// a child has copies of everything until it executes its program, and a listener of which there is a copy is not closed.
 /// </summary>
 [Collection(nameof(Supervisors))]
-public sealed class DescriptorPlanTests : IDisposable
+public sealed partial class DescriptorPlanTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
     private DescriptorTable? _table;
+    private SupervisorDefinition? _definition;
 
     public void Dispose()
     {
@@ -68,7 +69,7 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.Null(Change($"[sockets.a]\nlisten = \"unix:y\"\n[sockets.b]\nlisten = [\"unix:x\", \"tcp://127.0.0.1:{port}\"]"));
 
         Assert.Same(y, One(table, "a").Descriptor);
-        Assert.Equal([x, c], table["b"].Opened.Select(o => o.Descriptor));
+        Assert.Equal([x, c], table.FindSocket("b")!.Opened.Select(o => o.Descriptor));
         Assert.Empty(table.Retired);
     }
 
@@ -95,9 +96,9 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.Null(Change($"[sockets.a]\nlisten = \"tcp://0.0.0.0:{port}\""));
 
         using Socket before = await Client(port);
-        RetiredListener old = Assert.Single(table.TakeUnused());
-        AssertAccepts(old.Listener.Descriptor);
-        DescriptorTable.Close(old);
+        Listener old = Assert.Single(table.TakeUnused());
+        AssertAccepts(old.Descriptor);
+        old.Close();
         using Socket after = await Client(port);
         AssertAccepts(One(table, "a").Descriptor);
     }
@@ -123,7 +124,7 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.Equal(30, ListenerState.ReadQueue(next.Descriptor)!.Value.QueueCount);
         Assert.NotEqual(0, fcntl(next.Descriptor.Number, F_GETFL) & O_NONBLOCK);
         Assert.Equal(0, fcntl(old.Descriptor.Number, F_GETFL) & O_NONBLOCK);
-        DescriptorTable.Close(Assert.Single(table.TakeUnused()));
+        Assert.Single(table.TakeUnused()).Close();
         clients.Add(await Client(port));
         Assert.Equal(31, ListenerState.ReadQueue(next.Descriptor)!.Value.QueueCount);
         clients.ForEach(c => c.Dispose());
@@ -141,7 +142,7 @@ public sealed class DescriptorPlanTests : IDisposable
         using Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         client.Connect(new UnixDomainSocketEndPoint(_directory["a"]));
         Assert.Equal(1, ListenerState.ReadQueue(One(table, "a").Descriptor)!.Value.QueueCount);
-        DescriptorTable.Close(Assert.Single(table.TakeUnused()));
+        Assert.Single(table.TakeUnused()).Close();
         Assert.True(File.Exists(_directory["a"]));
         Assert.True(old.Descriptor.IsClosed);
     }
@@ -155,8 +156,8 @@ public sealed class DescriptorPlanTests : IDisposable
 
         Assert.Null(Change($"[sockets.a]\nlisten = \"tcp://127.0.0.1:{port}\"\nshards = 3"));
 
-        Assert.Equal([0, 1, 2], table["a"].Opened.Select(o => o.ShardIndex));
-        Assert.Same(first, table["a"].Opened[0].Descriptor);
+        Assert.Equal([0, 1, 2], table.FindSocket("a")!.Opened.Select(o => o.ShardIndex));
+        Assert.Same(first, table.FindSocket("a")!.Opened[0].Descriptor);
 
         Assert.Null(Change($"[sockets.a]\nlisten = \"tcp://127.0.0.1:{port}\""));
 
@@ -243,7 +244,7 @@ public sealed class DescriptorPlanTests : IDisposable
         HashSet<FileDescriptor> open = [.. table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor)];
         SupervisorDefinition next = Define(Sockets(after) + "[files.m]\nmemory = \"4KiB\"");
         Counted<HeldSocket> sockets = new([.. table.Sockets]);
-        Counted<HeldFile> files = new([.. table.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))]);
+        Counted<HeldFile> files = new([.. table.Files]);
 
         DescriptorPlan plan = DescriptorPlan.Open(sockets, [], files, next, new UserTable(next), out _)!;
 
@@ -251,7 +252,7 @@ public sealed class DescriptorPlanTests : IDisposable
         Assert.InRange(files.LookCount, 1, 4);
         Assert.Null(plan.Commit(table, out _));
         Assert.Equal(open, table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor).ToHashSet());
-        Assert.Equal(after + "7", table.FindListener(One(table, after + "7").Descriptor)!.Value.Socket.Key);
+        Assert.Equal(after + "7", table.Find(One(table, after + "7").Descriptor)!.Socket.Key);
     }
 
     [Fact]
@@ -272,17 +273,19 @@ public sealed class DescriptorPlanTests : IDisposable
 
     private DescriptorTable Open(string text)
     {
-        SupervisorDefinition definition = Define(text);
-        return _table = DescriptorTable.Open(definition, new UserTable(definition));
+        _definition = Define(text);
+        return _table = DescriptorTable.Open(_definition, new UserTable(_definition));
     }
 
     /// <summary>Null: the other configuration holds; else why not.</summary>
     private string? Change(string text)
     {
         SupervisorDefinition next = Define(text);
-        HeldFile[] files = [.. _table!.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))];
-        DescriptorPlan? plan = DescriptorPlan.Open([.. _table.Sockets], [.. _table.Retired], files, next, new UserTable(next), out string? refused);
-        return plan is null ? refused : plan.Commit(_table, out _);
+        DescriptorPlan? plan = DescriptorPlan.Open(
+            [.. _table!.Sockets], [.. _table.Retired], [.. _table.Files], next, new UserTable(next), out string? refused);
+        refused = plan is null ? refused : plan.Commit(_table, out _);
+        _definition = refused is null ? next : _definition;
+        return refused;
     }
 
     private SupervisorDefinition Define(string text)
@@ -298,7 +301,7 @@ public sealed class DescriptorPlanTests : IDisposable
         return read.Definition;
     }
 
-    private static OpenedListener One(DescriptorTable table, string key) => Assert.Single(table[key].Opened);
+    private static OpenedListener One(DescriptorTable table, string key) => Assert.Single(table.FindSocket(key)!.Opened);
 
     // The listeners block: who came to another one would be waited for without end.
     private static unsafe void AssertAccepts(FileDescriptor listener)

@@ -3,6 +3,7 @@ using Launchd.Cli.Surroundings;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Listeners;
+using Launchd.Host.Provisioning;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
@@ -88,11 +89,12 @@ internal sealed unsafe class ActivateSession : IDisposable
     private void Greet()
     {
         int number = 3;
-        foreach ((ListenerDefinition definition, var opened) in _descriptors.Listeners)
+        foreach (HeldSocket socket in _descriptors.Sockets)
         {
+            ListenerDefinition definition = socket.Definition;
             string place = _service.Start == StartKind.Connection || _service.Input is InputSource.Socket ? ""
                 : definition.Name == "unknown" ? $"descriptor {number++}" : $"descriptor {number++}, {definition.Name}";
-            Say("listening", $"{opened[0].Address}{(place.Length > 0 ? Faint($"  ({place})") : "")}", "32");
+            Say("listening", $"{socket.Opened[0].Address}{(place.Length > 0 ? Faint($"  ({place})") : "")}", "32");
         }
         foreach ((FileDefinition file, _) in _descriptors.Files)
             Say("file", file.Key + Faint($"  (descriptor {number++})"), "32");
@@ -140,11 +142,7 @@ internal sealed unsafe class ActivateSession : IDisposable
     private string AndThen() =>
         _watcher is not null && !_isRestarting && _core.Frame.Shutdown is null ? Faint("; waits for a change") : "";
 
-    private string AddressOf(string key)
-    {
-        (_, var opened) = _descriptors[key];
-        return opened[0].Address;
-    }
+    private string AddressOf(string key) => _descriptors.FindSocket(key)!.Opened[0].Address;
 
     private void Look()
     {

@@ -185,7 +185,7 @@ internal sealed partial class Launcher(
             foreach ((ListenerDefinition definition, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
             {
                 birth.Pass(definition.Name, listener.Descriptor, definition.Key);
-                descriptors.Give(instance, listener.Descriptor);
+                descriptors.Give(instance, listener);
             }
         }
         foreach (HeldFile held in instance.Provision.Files)
@@ -209,9 +209,9 @@ internal sealed partial class Launcher(
         int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
         if (connection is null && service.Input is InputSource.Socket)
         {
-            FileDescriptor listener = instance.Provision.Listeners(instance.Slot).First().Listener.Descriptor;
+            OpenedListener listener = instance.Provision.Listeners(instance.Slot).First().Listener;
             descriptors.Give(instance, listener);
-            socket = birth.Borrow(listener);
+            socket = birth.Borrow(listener.Descriptor);
         }
         birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
         if (service.Input is InputSource.File file)

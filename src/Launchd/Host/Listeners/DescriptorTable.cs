@@ -11,15 +11,11 @@ using Launchd.Model;
 
 namespace Launchd.Host.Listeners;
 
-/// <summary>
-/// A listener that the configuration has no more, or that was made anew. It stays open until the last instance that was given it has
-/// ended: clients in its queue are served by that one.
-/// </summary>
-/// <param name="Socket">As it was held.</param>
-/// <param name="Listener">Owned.</param>
-/// <param name="RemovePath">Whether its path is to be unlinked, if it is still its own.</param>
-/// <param name="Successor">Where clients are led to at the kernel meanwhile; null: nowhere.</param>
-internal sealed record RetiredListener(HeldSocket Socket, OpenedListener Listener, bool RemovePath, FileDescriptor? Successor);
+/// <summary>What a reload does with a listener that the next configuration has not.</summary>
+/// <param name="Listener">Configured so far.</param>
+/// <param name="RemovesPath">Whether its path is unlinked when it is closed, if it is still its own.</param>
+/// <param name="Successor">Where the kernel leads its clients meanwhile; null: nowhere.</param>
+internal sealed record Retirement(Listener Listener, bool RemovesPath, FileDescriptor? Successor);
 
 /// <summary>The listeners and files of the configuration, opened at start or at a reload and held until they are taken out. Owns them all.</summary>
 internal sealed class DescriptorTable : IDisposable
@@ -27,19 +23,18 @@ internal sealed class DescriptorTable : IDisposable
     private readonly Dictionary<string, HeldSocket> _sockets = [];
     private readonly Dictionary<string, HeldFile> _files = [];
     private readonly HashSet<FileDescriptor> _openFiles = [];
-    private readonly Dictionary<FileDescriptor, RetiredListener> _retired = [];
 
-    // Who was given which listener and has not ended; and listeners and files that may have lost the last who needs them.
-    private readonly Dictionary<FileDescriptor, List<RunningInstance>> _holders = [];
-    private readonly List<FileDescriptor> _unclaimed = [];
+    // All that are open: configured and retired.
+    private readonly Dictionary<FileDescriptor, Listener> _listeners = [];
+    private readonly HashSet<Listener> _retired = [];
 
-    // Which socket a listener belongs to: asked for each of thousands when the loop begins to watch them.
-    private readonly Dictionary<FileDescriptor, string> _owners = [];
+    // Listeners that may have lost the last who needs them.
+    private readonly List<Listener> _unclaimed = [];
 
     private DescriptorTable(UserTable users)
     {
         Users = users;
-        Provisions = new Provisions(_unclaimed.Add, CloseFile);
+        Provisions = new Provisions(Claim, ReleaseClaim, CloseFile);
     }
 
     /// <summary>A reload has looked at it on another thread and is about to exchange it: until then nothing is made anew or closed.</summary>
@@ -54,13 +49,13 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>All that is held for the present configuration.</summary>
     public IReadOnlyCollection<HeldSocket> Sockets => _sockets.Values;
 
-    public IEnumerable<(ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened)> Listeners =>
-        _sockets.Values.Select(s => (s.Definition, s.Opened));
+    /// <summary>The listeners of the present configuration, in no order.</summary>
+    public IEnumerable<Listener> Configured => _listeners.Values.Where(l => l.IsConfigured);
 
-    public IEnumerable<(FileDefinition Definition, FileDescriptor? Descriptor)> Files => _files.Values.Select(f => (f.Definition, f.Descriptor));
+    public IReadOnlyCollection<HeldFile> Files => _files.Values;
 
     /// <summary>What stays open only for those who were given it.</summary>
-    public IReadOnlyCollection<RetiredListener> Retired => _retired.Values;
+    public IReadOnlyCollection<Listener> Retired => _retired;
 
     /// <summary>Opens everything. On a refusal what was opened is closed again, and nothing is left on disk.</summary>
     public static DescriptorTable Open(SupervisorDefinition definition, UserTable users)
@@ -88,46 +83,30 @@ internal sealed class DescriptorTable : IDisposable
         }
     }
 
-    public (ListenerDefinition Definition, ImmutableArray<OpenedListener> Opened) this[string key] => (_sockets[key].Definition, _sockets[key].Opened);
-
     public HeldSocket? FindSocket(string key) => _sockets.GetValueOrDefault(key);
 
-    /// <summary>A listener of the present configuration, and the socket that it belongs to. Null: it is none, or none any more.</summary>
-    public (HeldSocket Socket, OpenedListener Listener)? FindListener(FileDescriptor descriptor)
-    {
-        if (!_owners.TryGetValue(descriptor, out string? key))
-            return null;
-        HeldSocket socket = _sockets[key];
-        return (socket, socket.Opened.First(l => l.Descriptor == descriptor));
-    }
+    /// <summary>A listener that is open. Null: the descriptor is of none, or of one that was closed.</summary>
+    public Listener? Find(FileDescriptor descriptor) => _listeners.GetValueOrDefault(descriptor);
 
-    public RetiredListener? FindRetired(FileDescriptor listener) => _retired.GetValueOrDefault(listener);
-
-    /// <summary>Instances that were given a listener and are not over.</summary>
-    public IReadOnlyList<RunningInstance> HoldersOf(FileDescriptor listener) =>
-        _holders.TryGetValue(listener, out List<RunningInstance>? holders) ? holders : [];
+    /// <exception cref="InvalidOperationException">What is started with it would find it closed: a defect of ours.</exception>
+    public Listener this[OpenedListener opened] => Find(opened.Descriptor)
+        ?? throw new InvalidOperationException($"the listener at {opened.Address} is started with, and not in the table");
 
     /// <summary>An instance is born with a listener, which stays open until <see cref="TakeBack"/>.</summary>
-    public void Give(RunningInstance instance, FileDescriptor listener)
+    public void Give(RunningInstance instance, OpenedListener listener)
     {
-        instance.Given.Add(listener);
-        if (!_holders.TryGetValue(listener, out List<RunningInstance>? holders))
-            _holders.Add(listener, holders = new List<RunningInstance>(1));
-        holders.Add(instance);
+        instance.Given.Add(listener.Descriptor);
+        this[listener].AddHolder(instance);
     }
 
     /// <summary>An instance is over, or was not born after all.</summary>
     public void TakeBack(RunningInstance instance)
     {
-        foreach (FileDescriptor listener in instance.Given)
+        foreach (FileDescriptor descriptor in instance.Given)
         {
-            List<RunningInstance> holders = _holders[listener];
-            holders.Remove(instance);
-            if (holders.Count > 0)
-                continue;
-            _holders.Remove(listener);
-            if (_retired.ContainsKey(listener))
-                _unclaimed.Add(listener);
+            Listener listener = _listeners[descriptor];
+            listener.RemoveHolder(instance);
+            NoteIfUnused(listener);
         }
         instance.Given.Clear();
     }
@@ -137,15 +116,13 @@ internal sealed class DescriptorTable : IDisposable
     /// <param name="users">Of the new configuration.</param>
     /// <param name="socketsTaken">All of the new configuration, those that stay open included.</param>
     /// <param name="filesTaken">The same.</param>
-    /// <param name="retiredTaken">Listeners of the old one that are in none of the new.</param>
-    /// <param name="revived">Retired ones that are among <paramref name="socketsTaken"/> now.</param>
+    /// <param name="retirements">Of those of the old configuration that are in none of the new.</param>
     public void Exchange(IEnumerable<ServiceDefinition> services, UserTable users, IReadOnlyCollection<HeldSocket> socketsTaken,
-        IReadOnlyCollection<HeldFile> filesTaken, IReadOnlyCollection<RetiredListener> retiredTaken, IEnumerable<RetiredListener> revived)
+        IReadOnlyCollection<HeldFile> filesTaken, IReadOnlyCollection<Retirement> retirements)
     {
-        foreach (RetiredListener back in revived)
-            _retired.Remove(back.Listener.Descriptor);
+        foreach (Retirement retirement in retirements)
+            Retire(retirement);
         _sockets.Clear();
-        _owners.Clear();
         foreach (HeldSocket socket in socketsTaken)
             Put(socket);
         FileDescriptor[] before = [.. _openFiles];
@@ -157,38 +134,40 @@ internal sealed class DescriptorTable : IDisposable
         Provide(services);
         // Where another was opened in its place, that is what a former definition is started with as well: clients go there.
         Dictionary<FileDescriptor, OpenedListener> replaced = [];
-        foreach (RetiredListener retired in retiredTaken)
+        foreach (Retirement retirement in retirements)
         {
-            if (retired.Successor is { } successor && FindListener(successor) is var (_, next))
-                replaced.Add(retired.Listener.Descriptor, next);
+            if (retirement.Successor is { } successor && Find(successor) is { IsConfigured: true } next)
+                replaced.Add(retirement.Listener.Descriptor, next.Opened);
         }
         Provisions.Replace(replaced);
-        foreach (RetiredListener retired in retiredTaken)
-            Retire(retired);
         foreach (FileDescriptor file in before)
             CloseFile(file);
     }
 
     /// <summary>A listener was made anew at its place; the former one stays for those who have it.</summary>
-    public void Replace(HeldSocket socket, OpenedListener former, OpenedListener next, FileDescriptor? successor)
+    /// <returns>The new one.</returns>
+    public Listener Replace(Listener former, OpenedListener nextTaken)
     {
-        _owners.Remove(former.Descriptor);
-        Put(socket with { Opened = socket.Opened.Replace(former, next) });
-        Provisions.Replace(new Dictionary<FileDescriptor, OpenedListener> { [former.Descriptor] = next });
-        Retire(new RetiredListener(socket, former, RemovePath: false, successor));
+        HeldSocket socket = former.Socket;
+        Retire(new Retirement(former, RemovesPath: false, nextTaken.Descriptor));
+        Put(socket with { Opened = socket.Opened.Replace(former.Opened, nextTaken) });
+        Provisions.Replace(new Dictionary<FileDescriptor, OpenedListener> { [former.Descriptor] = nextTaken });
+        return this[nextTaken];
     }
 
     /// <summary>Takes the retired listeners that nobody has any more; they are the caller's then.</summary>
-    public IReadOnlyList<RetiredListener> TakeUnused()
+    public IReadOnlyList<Listener> TakeUnused()
     {
         if (_unclaimed.Count == 0)
             return [];
-        List<RetiredListener> unused = [];
-        foreach (FileDescriptor listener in _unclaimed)
+        List<Listener> unused = [];
+        foreach (Listener listener in _unclaimed)
         {
-            bool isNeeded = _holders.ContainsKey(listener) || Provisions.IsClaimed(listener);
-            if (!isNeeded && _retired.Remove(listener, out RetiredListener? retired))
-                unused.Add(retired);
+            if (listener.IsUnused && _listeners.Remove(listener.Descriptor))
+            {
+                _ = _retired.Remove(listener);
+                unused.Add(listener);
+            }
         }
         _unclaimed.Clear();
         return unused;
@@ -207,25 +186,15 @@ internal sealed class DescriptorTable : IDisposable
             foreach (OpenedListener listener in socket.Opened)
                 listener.Descriptor.Dispose();
         }
-        foreach (RetiredListener retired in _retired.Values)
-            Close(retired);
-        foreach (HeldFile file in _files.Values)
-            file.Descriptor?.Dispose();
+        foreach (Listener retired in _retired)
+            retired.Close();
+        foreach (FileDescriptor file in _openFiles)
+            file.Dispose();
         _sockets.Clear();
-        _owners.Clear();
+        _listeners.Clear();
         _files.Clear();
         _openFiles.Clear();
         _retired.Clear();
-    }
-
-    /// <summary>Closes a listener that was taken out of the table, and unlinks its path while that is its own.</summary>
-    public static void Close(RetiredListener retired)
-    {
-        if (retired.RemovePath && retired.Listener.Path is { } path)
-            _ = UnixPath.RemoveIfOurs(path, out _);
-        retired.Listener.Descriptor.Dispose();
-        if (retired.Successor is { IsClosed: false } successor)
-            ReplacementListener.EndSteering(successor);
     }
 
     /// <summary>
@@ -258,12 +227,28 @@ internal sealed class DescriptorTable : IDisposable
 
     // A socket that has another name now is still what it was. One that went, while its name stayed, was moved: that is where clients go from now on.
     private HeldSocket SuccessorOf(HeldSocket former) =>
-        former.Opened.Any(o => _owners.ContainsKey(o.Descriptor)) || !_sockets.TryGetValue(former.Key, out HeldSocket? next) ? former : next;
+        former.Opened.Any(o => Find(o.Descriptor) is { IsConfigured: true }) || !_sockets.TryGetValue(former.Key, out HeldSocket? next) ? former : next;
 
-    private void Retire(RetiredListener retired)
+    private void Retire(Retirement retirement)
     {
-        _retired.Add(retired.Listener.Descriptor, retired);
-        _unclaimed.Add(retired.Listener.Descriptor);
+        retirement.Listener.Retire(retirement.RemovesPath, retirement.Successor);
+        _retired.Add(retirement.Listener);
+        _unclaimed.Add(retirement.Listener);
+    }
+
+    private void Claim(FileDescriptor listener) => _listeners[listener].Claim();
+
+    private void ReleaseClaim(FileDescriptor listener)
+    {
+        Listener released = _listeners[listener];
+        released.ReleaseClaim();
+        NoteIfUnused(released);
+    }
+
+    private void NoteIfUnused(Listener listener)
+    {
+        if (listener.IsUnused)
+            _unclaimed.Add(listener);
     }
 
     /// <summary>Unless the configuration or a former definition has it. Those who were given it have their own copy.</summary>
@@ -276,8 +261,14 @@ internal sealed class DescriptorTable : IDisposable
     private void Put(HeldSocket socket)
     {
         _sockets[socket.Key] = socket;
-        foreach (OpenedListener listener in socket.Opened)
-            _owners[listener.Descriptor] = socket.Key;
+        foreach (OpenedListener opened in socket.Opened)
+        {
+            if (_listeners.TryGetValue(opened.Descriptor, out Listener? listener))
+                listener.Configure(socket, opened);
+            else
+                _listeners.Add(opened.Descriptor, listener = new Listener(socket, opened));
+            _ = _retired.Remove(listener);
+        }
     }
 
     private void Put(HeldFile file)

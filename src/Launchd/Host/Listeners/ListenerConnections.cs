@@ -3,7 +3,6 @@ using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
-using Launchd.Linux.Listening;
 using Launchd.Model;
 
 namespace Launchd.Host.Listeners;
@@ -21,7 +20,7 @@ internal sealed class ListenerConnections(ServiceListeners listeners, SlowLanes 
     /// <summary>Ends with <see cref="Event.ConnectionAccepted"/> or <see cref="Event.AcceptFailed"/> as a result.</summary>
     public void Accept(Effect.Accept accept)
     {
-        (ListenerDefinition definition, OpenedListener listener) = listeners.Of(accept.Service).ElementAt(accept.ListenerIndex);
+        (ListenerDefinition definition, Listener listener) = listeners.Of(accept.Service).ElementAt(accept.ListenerIndex);
         SlowLane lane = lanes.Of(accept.Service);
         string name = definition.Name == definition.Key ? "connection" : definition.Name;
         AcceptedConnection? connection = AcceptedConnection.Accept(listener.Descriptor, name, lane, out Errno refused);

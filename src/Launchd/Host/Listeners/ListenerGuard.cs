@@ -29,44 +29,40 @@ internal sealed class ListenerGuard(
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MostPause = TimeSpan.FromSeconds(60);
 
-    private readonly Dictionary<FileDescriptor, Watch> _watches = [];
-
     // Those whose repair has failed, and is tried again.
-    private readonly HashSet<Watch> _troubled = [];
+    private readonly HashSet<Listener> _troubled = [];
 
     /// <summary>Told when one was made anew, of the dead one and of its successor, before that is watched.</summary>
-    public Action<FileDescriptor, FileDescriptor>? OnExchanged { get; set; }
+    public Action<Listener, Listener>? OnExchanged { get; set; }
 
     /// <summary>Told at the end of that, when the dead one may have nobody left who holds it.</summary>
     public Action? OnRetired { get; set; }
 
-    /// <summary>Watches what the table holds now, and nothing else.</summary>
+    /// <summary>Watches what the table holds now. What it holds no more is watched only where somebody waits for clients.</summary>
     public void Adopt()
     {
-        HashSet<FileDescriptor> held = [.. descriptors.Sockets.SelectMany(s => s.Opened).Select(l => l.Descriptor)];
-        foreach ((FileDescriptor descriptor, Watch watch) in _watches.Where(w => !held.Contains(w.Key)).ToArray())
-            Forget(descriptor, watch);
-        foreach (HeldSocket socket in descriptors.Sockets)
+        foreach (Listener retired in descriptors.Retired)
         {
-            foreach (OpenedListener listener in socket.Opened)
-                Register(WatchOf(listener.Descriptor));
+            if (retired.Watch.OnReadable is null)
+                Forget(retired);
+            else
+                _ = Register(retired);
         }
+        foreach (Listener listener in descriptors.Configured)
+            _ = Register(listener);
     }
 
     /// <summary>Tells, level-triggered, while something waits in a listener. EPERM: it cannot be watched.</summary>
-    public Errno WatchReadable(FileDescriptor listener, Action onReadable)
+    public Errno WatchReadable(Listener listener, Action onReadable)
     {
-        Watch watch = WatchOf(listener);
-        watch.OnReadable = onReadable;
-        return Register(watch);
+        listener.Watch.OnReadable = onReadable;
+        return Register(listener);
     }
 
-    public void UnwatchReadable(FileDescriptor listener)
+    public void UnwatchReadable(Listener listener)
     {
-        if (!_watches.TryGetValue(listener, out Watch? watch))
-            return;
-        watch.OnReadable = null;
-        Register(watch);
+        listener.Watch.OnReadable = null;
+        _ = Register(listener);
     }
 
     /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
@@ -75,18 +71,18 @@ internal sealed class ListenerGuard(
         if (provision.Sockets.IsEmpty)
             return;
         ServiceName service = provision.Definition.Name;
-        foreach ((_, OpenedListener listener) in provision.Listeners(slot).ToArray())
+        foreach ((_, OpenedListener opened) in provision.Listeners(slot).ToArray())
         {
-            if (Find(listener.Descriptor) is null)
+            Listener listener = descriptors[opened];
+            if (!listener.IsConfigured)
             {
                 CheckRetired(listener, service);
                 continue;
             }
-            Watch watch = WatchOf(listener.Descriptor);
             // Nobody can have spoilt what nobody was given.
-            if (watch.GivenTo is not null && !stopped.IsStopped(listener.Descriptor))
-                Repair(watch);
-            watch.GivenTo = service;
+            if (listener.Watch.GivenTo is not null && listener.Intake is null)
+                Repair(listener);
+            listener.Watch.GivenTo = service;
         }
     }
 
@@ -95,115 +91,96 @@ internal sealed class ListenerGuard(
     {
         if (_troubled.Count == 0)
             return;
-        foreach (Watch watch in _troubled.ToArray())
-            Repair(watch);
-    }
-
-    /// <summary>Whether the supervisor waits for who comes to a listener.</summary>
-    public bool IsWatchedForClients(FileDescriptor listener) => _watches.TryGetValue(listener, out Watch? watch) && watch.OnReadable is not null;
-
-    /// <summary>As if the loop had found it readable. False: nobody wants to know.</summary>
-    public bool TellReadable(FileDescriptor listener)
-    {
-        if (!IsWatchedForClients(listener))
-            return false;
-        _watches[listener].OnReadable!();
-        return true;
+        foreach (Listener listener in _troubled.ToArray())
+            Repair(listener);
     }
 
     /// <summary>A listener is about to be closed.</summary>
-    public void Forget(FileDescriptor listener)
+    public void Forget(Listener listener)
     {
-        if (_watches.TryGetValue(listener, out Watch? watch))
-            Forget(listener, watch);
+        ListenerWatch watch = listener.Watch;
+        if (watch.IsRegistered)
+            loop.Unwatch(listener.Descriptor);
+        watch.IsRegistered = false;
+        watch.OnReadable = null;
+        delays.Cancel(listener);
+        _ = _troubled.Remove(listener);
     }
 
     public void Dispose()
     {
-        foreach ((FileDescriptor descriptor, Watch watch) in _watches.ToArray())
-            Forget(descriptor, watch);
+        foreach (Listener listener in descriptors.Configured.Concat(descriptors.Retired))
+            Forget(listener);
     }
 
     // It goes to a service that went back to what it was; there is no place in the table where another could stand for it.
-    private void CheckRetired(OpenedListener listener, ServiceName service)
+    private void CheckRetired(Listener listener, ServiceName service)
     {
-        HeldSocket socket = descriptors.FindRetired(listener.Descriptor)!.Socket;
-        stopped.Resume(listener.Descriptor);
-        ListenAddress endpoint = socket.EndpointOf(listener);
-        _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        stopped.Resume(listener);
+        _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
-                Tell(socket, listener, seen.Fault, isAnew: false);
+                Tell(listener, seen.Fault, isAnew: false);
         });
     }
 
-    private static (ListenerFault Fault, bool IsMended) Mend(OpenedListener listener, ListenAddress endpoint, int backlogCount)
+    /// <summary>What looks at a listener as it is now and mends what can be mended; for another thread.</summary>
+    private static Func<(ListenerFault Fault, bool IsMended)> Mending(Listener listener)
     {
-        ListenerFault fault = ListenerRepair.Look(listener, endpoint, backlogCount);
-        return (fault, fault == ListenerFault.None || ListenerRepair.TryMend(listener, endpoint, fault, backlogCount));
-    }
-
-    private Watch WatchOf(FileDescriptor listener)
-    {
-        if (!_watches.TryGetValue(listener, out Watch? watch))
-            _watches.Add(listener, watch = new Watch(listener));
-        return watch;
-    }
-
-    private void Forget(FileDescriptor descriptor, Watch watch)
-    {
-        if (watch.IsRegistered)
-            loop.Unwatch(descriptor);
-        watch.IsRegistered = false;
-        delays.Cancel(watch);
-        _watches.Remove(descriptor);
-        _ = _troubled.Remove(watch);
+        (OpenedListener opened, ListenAddress endpoint, int backlogCount) = (listener.Opened, listener.Endpoint, listener.BacklogCount);
+        return () =>
+        {
+            ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount);
+            return (fault, fault == ListenerFault.None || ListenerRepair.TryMend(opened, endpoint, fault, backlogCount));
+        };
     }
 
     /// <summary>Brings the registration in line with what is to be known.</summary>
-    private Errno Register(Watch watch)
+    private Errno Register(Listener listener)
     {
-        bool isGuarded = !watch.IsResting && Find(watch.Descriptor) is var (socket, listener) && socket.EndpointOf(listener).IsConnectionOriented;
+        ListenerWatch watch = listener.Watch;
+        bool isGuarded = !watch.IsResting && listener.IsConfigured && listener.Endpoint.IsConnectionOriented;
         bool isWanted = isGuarded || (watch.OnReadable is not null && !watch.IsResting);
         IoReadiness what = (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
         if (isWanted && watch.IsRegistered)
         {
             // Asked for each of thousands when another configuration holds.
             if (watch.What != what)
-                loop.Change(watch.Descriptor, what);
+                loop.Change(listener.Descriptor, what);
             watch.What = what;
         }
         else if (isWanted)
         {
             watch.What = what;
-            Errno refused = loop.Watch(watch.Descriptor, what, LoopPriority.Listener, ready => Happened(watch, ready));
+            Errno refused = loop.Watch(listener.Descriptor, what, LoopPriority.Listener, ready => Happened(listener, ready));
             watch.IsRegistered = refused == Errno.None;
             return refused;
         }
         else if (watch.IsRegistered)
         {
-            loop.Unwatch(watch.Descriptor);
+            loop.Unwatch(listener.Descriptor);
             watch.IsRegistered = false;
         }
         return Errno.None;
     }
 
-    private void Happened(Watch watch, IoReadiness ready)
+    private void Happened(Listener listener, IoReadiness ready)
     {
-        if (ready.HasFlag(IoReadiness.HungUp) && Find(watch.Descriptor) is var (socket, listener) && socket.EndpointOf(listener).IsConnectionOriented)
+        ListenerWatch watch = listener.Watch;
+        if (ready.HasFlag(IoReadiness.HungUp) && listener.IsConfigured && listener.Endpoint.IsConnectionOriented)
         {
             Moment now = HostClock.Now;
             bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
             watch.LookedAt = now;
             if (isAgain)
             {
-                Rest(watch, LeastPause);
+                Rest(listener, LeastPause);
                 return;
             }
             // It would be told without end while it is looked at.
             watch.IsResting = true;
-            Register(watch);
-            Repair(watch);
+            _ = Register(listener);
+            Repair(listener);
         }
         else if (ready.HasFlag(IoReadiness.Readable))
         {
@@ -212,7 +189,7 @@ internal sealed class ListenerGuard(
         else
         {
             // An error that only its holders can take from it (a queue of errors, ip(7)): it would be told without end.
-            Rest(watch, LeastPause);
+            Rest(listener, LeastPause);
         }
     }
 
@@ -220,67 +197,65 @@ internal sealed class ListenerGuard(
     /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a lock that
     /// a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
     /// </summary>
-    private void Repair(Watch watch)
+    private void Repair(Listener listener)
     {
-        if (watch.IsLookedAt || Find(watch.Descriptor) is not var (socket, listener))
+        ListenerWatch watch = listener.Watch;
+        if (watch.IsLookedAt || !listener.IsConfigured)
             return;
-        ListenAddress endpoint = socket.EndpointOf(listener);
         SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
-        watch.IsLookedAt = lane.TryLook(mailbox, [watch.Descriptor], () => Mend(listener, endpoint, socket.Request.BacklogCount), seen =>
+        watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             watch.IsLookedAt = false;
-            Conclude(watch, seen.Fault, seen.IsMended);
+            Conclude(listener, seen.Fault, seen.IsMended);
         });
         if (!watch.IsLookedAt)
-            Rest(watch, LeastPause);
+            Rest(listener, LeastPause);
     }
 
-    private void Conclude(Watch watch, ListenerFault fault, bool isMended)
+    private void Conclude(Listener listener, ListenerFault fault, bool isMended)
     {
-        if (_watches.GetValueOrDefault(watch.Descriptor) != watch || Find(watch.Descriptor) is not var (socket, listener))
+        if (!listener.IsConfigured)
             return;
         if (fault == ListenerFault.None)
         {
-            Recover(watch);
+            Recover(listener);
             return;
         }
-        watch.LookedAt = HostClock.Now;
+        listener.Watch.LookedAt = HostClock.Now;
         if (isMended)
         {
-            Recover(watch);
-            Tell(socket, listener, fault, isAnew: false);
+            Recover(listener);
+            Tell(listener, fault, isAnew: false);
             return;
         }
         // A reload has looked at the table and is about to exchange it.
         if (descriptors.IsAboutToChange)
         {
-            Rest(watch, LeastPause);
+            Rest(listener, LeastPause);
             return;
         }
-        OpenResult<ReplacementListener> opened = ReplacementListener.Open(socket.EndpointOf(listener), socket.Request, listener, []);
-        OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: socket.Definition.ShardCount == 0);
+        OpenResult<ReplacementListener> opened = ReplacementListener.Open(listener.Endpoint, listener.Socket.Request, listener.Opened, []);
+        OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: listener.Socket.Definition.ShardCount == 0);
         if (failure is null)
-            MakeAnew(watch, socket, listener, opened.Value, fault);
+            MakeAnew(listener, opened.Value, fault);
         else
-            GiveUp(watch, opened, failure);
+            GiveUp(listener, opened, failure);
     }
 
-    private void MakeAnew(Watch watch, HeldSocket socket, OpenedListener listener, ReplacementListener replacement, ListenerFault fault)
+    private void MakeAnew(Listener dead, ReplacementListener replacement, ListenerFault fault)
     {
         replacement.Finish();
-        OpenedListener next = replacement.Listener with { EndpointIndex = listener.EndpointIndex, ShardIndex = listener.ShardIndex };
-        descriptors.Replace(socket, listener, next, next.Descriptor);
-        Action? onReadable = watch.OnReadable;
-        Forget(watch.Descriptor, watch);
-        OnExchanged?.Invoke(listener.Descriptor, next.Descriptor);
-        Watch anew = WatchOf(next.Descriptor);
-        anew.OnReadable = onReadable;
-        anew.GivenTo = watch.GivenTo;
-        anew.LookedAt = HostClock.Now;
-        Register(anew);
-        Tell(socket, listener, fault, isAnew: true);
+        Listener next = descriptors.Replace(dead,
+            replacement.Listener with { EndpointIndex = dead.Opened.EndpointIndex, ShardIndex = dead.Opened.ShardIndex });
+        next.Watch.OnReadable = dead.Watch.OnReadable;
+        next.Watch.GivenTo = dead.Watch.GivenTo;
+        next.Watch.LookedAt = HostClock.Now;
+        Forget(dead);
+        OnExchanged?.Invoke(dead, next);
+        _ = Register(next);
+        Tell(next, fault, isAnew: true);
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
-        ServiceName[] holders = [.. descriptors.HoldersOf(listener.Descriptor).Select(i => i.Id.Service).Distinct()];
+        ServiceName[] holders = [.. dead.Holders.Select(i => i.Id.Service).Distinct()];
         if (holders.Length > 0)
         {
             RequestId own = events.NextOwnRequest();
@@ -290,10 +265,11 @@ internal sealed class ListenerGuard(
         OnRetired?.Invoke();
     }
 
-    private void GiveUp(Watch watch, OpenResult<ReplacementListener> opened, OpenFailure failure)
+    private void GiveUp(Listener listener, OpenResult<ReplacementListener> opened, OpenFailure failure)
     {
         if (opened.Failure is null)
             opened.Value.Undo();
+        ListenerWatch watch = listener.Watch;
         if (watch.Attempts == 0)
         {
             counters.Count("listeners-not-healed");
@@ -303,36 +279,36 @@ internal sealed class ListenerGuard(
                 SupervisorLog.NotHealed(logger, $"{failure.Subject}: {failure.Errno.Text}");
         }
         watch.Attempts = Math.Min(watch.Attempts + 1, 16);
-        _ = _troubled.Add(watch);
+        _ = _troubled.Add(listener);
         TimeSpan pause = LeastPause * Math.Pow(2, watch.Attempts - 1);
-        Rest(watch, pause < MostPause ? pause : MostPause);
+        Rest(listener, pause < MostPause ? pause : MostPause);
     }
 
-    private void Rest(Watch watch, TimeSpan pause)
+    private void Rest(Listener listener, TimeSpan pause)
     {
-        watch.IsResting = true;
-        Register(watch);
-        delays.After(pause, watch, () =>
+        listener.Watch.IsResting = true;
+        _ = Register(listener);
+        delays.After(pause, listener, () =>
         {
-            Repair(watch);
-            // One that is not in the table is only waited at.
-            if (Find(watch.Descriptor) is null && _watches.ContainsKey(watch.Descriptor))
-                Recover(watch);
+            Repair(listener);
+            // One that the configuration has no more is only waited at.
+            if (listener.Standing == ListenerStanding.Retired)
+                Recover(listener);
         });
     }
 
-    private void Recover(Watch watch)
+    private void Recover(Listener listener)
     {
-        watch.Attempts = 0;
-        _ = _troubled.Remove(watch);
-        if (!watch.IsResting)
+        listener.Watch.Attempts = 0;
+        _ = _troubled.Remove(listener);
+        if (!listener.Watch.IsResting)
             return;
-        watch.IsResting = false;
-        delays.Cancel(watch);
-        Register(watch);
+        listener.Watch.IsResting = false;
+        delays.Cancel(listener);
+        _ = Register(listener);
     }
 
-    private void Tell(HeldSocket socket, OpenedListener listener, ListenerFault fault, bool isAnew)
+    private void Tell(Listener listener, ListenerFault fault, bool isAnew)
     {
         string what = fault switch
         {
@@ -341,36 +317,9 @@ internal sealed class ListenerGuard(
             ListenerFault.Connected => "it was connected to a peer",
             _ => "it was shut down",
         };
+        (string socket, string address) = (listener.Socket.Key, listener.Opened.Address);
         counters.Count("listeners-healed");
-        journal.Add(new ListenerHealed(socket.Key, listener.Address, what, isAnew ? "made anew" : "mended"));
-        SupervisorLog.Healed(logger, socket.Key, listener.Address, what, isAnew ? "it was made anew" : "it was mended");
-    }
-
-    private (HeldSocket Socket, OpenedListener Listener)? Find(FileDescriptor descriptor) => descriptors.FindListener(descriptor);
-
-    /// <summary>What is known of one listener, beyond what the kernel tells.</summary>
-    private sealed class Watch(FileDescriptor descriptor)
-    {
-        public FileDescriptor Descriptor => descriptor;
-        public Action? OnReadable { get; set; }
-        public bool IsRegistered { get; set; }
-
-        /// <summary>For what it is registered.</summary>
-        public IoReadiness What { get; set; }
-
-        /// <summary>Not registered for a while, because its hang-up would wake the loop for ever.</summary>
-        public bool IsResting { get; set; }
-
-        /// <summary>The service of the last instance that got it; null: nobody has.</summary>
-        public ServiceName? GivenTo { get; set; }
-
-        /// <summary>A look at it has not come back yet.</summary>
-        public bool IsLookedAt { get; set; }
-
-        /// <summary>When something was wrong last.</summary>
-        public Moment? LookedAt { get; set; }
-
-        /// <summary>Repairs in a row that failed.</summary>
-        public int Attempts { get; set; }
+        journal.Add(new ListenerHealed(socket, address, what, isAnew ? "made anew" : "mended"));
+        SupervisorLog.Healed(logger, socket, address, what, isAnew ? "it was made anew" : "it was mended");
     }
 }

@@ -19,8 +19,7 @@ internal sealed class ListenerUse : IDisposable
     private readonly EventLoop _watches = new(isNested: true);
 
     // Which of a service's listeners could be watched; the descriptors are borrowed from the table of descriptors.
-    private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
-    private readonly Dictionary<FileDescriptor, ServiceName> _watchedBy = [];
+    private readonly Dictionary<ServiceName, List<Listener>> _watched = [];
 
     public ListenerUse(EventLoop outer)
     {
@@ -32,22 +31,22 @@ internal sealed class ListenerUse : IDisposable
 
     /// <summary>Tells once of the next arrival at each listener; what waits in one counts at once. Again for the next window.</summary>
     /// <returns>How many cannot be watched (a regular file below <c>special:</c>).</returns>
-    public int Watch(ServiceName service, IEnumerable<FileDescriptor> listeners, Action used)
+    public int Watch(ServiceName service, IEnumerable<Listener> listeners, Action used)
     {
-        if (_watched.TryGetValue(service, out List<FileDescriptor>? known))
+        if (_watched.TryGetValue(service, out List<Listener>? known))
         {
-            foreach (FileDescriptor listener in known)
-                _watches.Change(listener, IoReadiness.Readable | IoReadiness.Once);
+            foreach (Listener listener in known)
+                _watches.Change(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once);
             return 0;
         }
         int refused = 0;
         _watched.Add(service, known = []);
-        foreach (FileDescriptor listener in listeners)
+        foreach (Listener listener in listeners)
         {
-            if (_watches.Watch(listener, IoReadiness.Readable | IoReadiness.Once, priority: 0, _ => used()) == Errno.None)
+            if (_watches.Watch(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once, priority: 0, _ => used()) == Errno.None)
             {
                 known.Add(listener);
-                _watchedBy[listener] = service;
+                listener.UsedBy = service;
             }
             else
             {
@@ -59,21 +58,22 @@ internal sealed class ListenerUse : IDisposable
 
     public void Unwatch(ServiceName service)
     {
-        if (!_watched.Remove(service, out List<FileDescriptor>? listeners))
+        if (!_watched.Remove(service, out List<Listener>? listeners))
             return;
-        foreach (FileDescriptor listener in listeners)
+        foreach (Listener listener in listeners)
         {
-            _watches.Unwatch(listener);
-            _ = _watchedBy.Remove(listener);
+            _watches.Unwatch(listener.Descriptor);
+            listener.UsedBy = null;
         }
     }
 
     /// <summary>A listener is about to be closed. One that took its place is watched from the next window on.</summary>
-    public void Forget(FileDescriptor listener)
+    public void Forget(Listener listener)
     {
-        if (!_watchedBy.Remove(listener, out ServiceName service))
+        if (listener.UsedBy is not { } service)
             return;
-        _watches.Unwatch(listener);
+        listener.UsedBy = null;
+        _watches.Unwatch(listener.Descriptor);
         _ = _watched[service].Remove(listener);
         Unwatch(service);
     }

@@ -4,7 +4,6 @@ using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
-using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Listening;
 using Microsoft.Extensions.Logging;
@@ -34,14 +33,16 @@ internal sealed class RetiredListeners(
     /// <param name="then">Told so, at once or later.</param>
     public void AreEmpty(InstanceId id, Action<bool> then)
     {
-        List<(RetiredListener Retired, StoppedIntake Intake)> emptying = [];
+        List<Listener> emptying = [];
         if (instances.Find(id) is { } leaving)
         {
             leaving.IsLeaving = true;
             foreach (FileDescriptor listener in leaving.Given)
             {
-                if (descriptors.FindRetired(listener) is { } retired && !descriptors.HoldersOf(listener).Any(Accepts))
-                    emptying.Add((retired, stopped.Stop(retired.Socket, retired.Listener)));
+                if (descriptors.Find(listener) is not { Standing: ListenerStanding.Retired } retired || retired.Holders.Any(Accepts))
+                    continue;
+                _ = stopped.Stop(retired);
+                emptying.Add(retired);
             }
         }
         Moment now = HostClock.Now;
@@ -50,12 +51,12 @@ internal sealed class RetiredListeners(
             then(true);
             return;
         }
-        (StoppedIntake Intake, ListenAddress Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
-            (e.Intake, e.Retired.Socket.EndpointOf(e.Retired.Listener), e.Intake.IsEnded, now - e.Intake.Since < HandshakePatience))];
-        bool mayBeEmpty = emptying.TrueForAll(e => e.Intake.IsEnded || now - e.Intake.Since >= Settling);
-        bool isAsked = mayBeEmpty && lanes.Of(id.Service).TryLook(mailbox, [.. emptying.Select(e => e.Retired.Listener.Descriptor)],
-            () => Array.ConvertAll(questions, q => q.IsEnded ? ListenerIntake.IsQueueEmpty(q.Intake.Listener)
-                : ListenerIntake.IsEmpty(q.Intake.Listener, q.Endpoint, q.CountsHandshakes)),
+        (OpenedListener Listener, ListenAddress Endpoint, bool IsEnded, bool CountsHandshakes)[] questions = [.. emptying.Select(e =>
+            (e.Opened, e.Endpoint, e.Intake!.IsEnded, now - e.Intake.Since < HandshakePatience))];
+        bool mayBeEmpty = emptying.TrueForAll(e => e.Intake!.IsEnded || now - e.Intake.Since >= Settling);
+        bool isAsked = mayBeEmpty && lanes.Of(id.Service).TryLook(mailbox, [.. emptying.Select(e => e.Descriptor)],
+            () => Array.ConvertAll(questions, q => q.IsEnded ? ListenerIntake.IsQueueEmpty(q.Listener)
+                : ListenerIntake.IsEmpty(q.Listener, q.Endpoint, q.CountsHandshakes)),
             answers => then(Conclude(emptying, answers)));
         if (!isAsked)
             then(false);
@@ -65,31 +66,28 @@ internal sealed class RetiredListeners(
     /// Listeners that a reload will take away are asleep: nobody accepts from them, but the supervisor waits for who comes. Whoever has come
     /// is still served as before, as far as limits allow, and nobody comes any more.
     /// </summary>
-    public void ServeLast(IEnumerable<(HeldSocket Socket, OpenedListener Listener)> leaving)
+    public void ServeLast(IEnumerable<Listener> leaving)
     {
-        foreach ((HeldSocket socket, OpenedListener listener) in leaving)
+        foreach (Listener listener in leaving)
         {
-            if (!guard.IsWatchedForClients(listener.Descriptor))
+            if (listener.Watch.OnReadable is null)
                 continue;
-            _ = stopped.Stop(socket, listener);
+            _ = stopped.Stop(listener);
             // A service that is over a limit stops watching; one that accepts each connection itself takes one each time.
-            for (int most = socket.Request.BacklogCount + 1; most > 0 && ListenerState.IsReadable(listener.Descriptor); most--)
+            for (int most = listener.BacklogCount + 1; most > 0 && ListenerState.IsReadable(listener.Descriptor); most--)
             {
-                if (!guard.TellReadable(listener.Descriptor))
+                if (listener.Watch.OnReadable is not { } tell)
                     break;
+                tell();
             }
         }
     }
 
     /// <summary>A reload did not take place after all: what <see cref="ServeLast"/> stopped goes on.</summary>
-    public void ResumeAll()
-    {
-        HashSet<FileDescriptor> retired = [.. descriptors.Retired.Select(r => r.Listener.Descriptor)];
-        stopped.ResumeAll(but: retired);
-    }
+    public void ResumeAll() => stopped.ResumeConfigured();
 
     /// <summary>A listener is handed out again, because a service goes back to what it was: clients may come.</summary>
-    public void Resume(FileDescriptor listener) => stopped.Resume(listener);
+    public void Resume(Listener listener) => stopped.Resume(listener);
 
     /// <summary>Closes what nobody has and nobody may get any more.</summary>
     public void CloseUnused()
@@ -97,40 +95,39 @@ internal sealed class RetiredListeners(
         // A reload that is being prepared may take one back.
         if (descriptors.IsAboutToChange)
             return;
-        foreach (RetiredListener retired in descriptors.TakeUnused())
+        foreach (Listener retired in descriptors.TakeUnused())
         {
             // The kernel is asked how many only if there are any.
-            int waiting = !ListenerState.IsReadable(retired.Listener.Descriptor) ? 0
-                : ListenerState.ReadQueue(retired.Listener.Descriptor)?.QueueCount ?? 0;
+            int waiting = !ListenerState.IsReadable(retired.Descriptor) ? 0
+                : ListenerState.ReadQueue(retired.Descriptor)?.QueueCount ?? 0;
             if (waiting > 0)
-                SupervisorLog.ClosedWithQueue(logger, retired.Socket.Key, retired.Listener.Address, waiting);
-            listeners.Forget(retired.Listener.Descriptor);
-            guard.Forget(retired.Listener.Descriptor);
+                SupervisorLog.ClosedWithQueue(logger, retired.Socket.Key, retired.Opened.Address, waiting);
+            listeners.Forget(retired);
+            guard.Forget(retired);
             stopped.Remove(retired);
-            DescriptorTable.Close(retired);
+            retired.Close();
         }
     }
 
     /// <summary>The supervisor ends: what was put aside must not stay behind.</summary>
     public void Dispose()
     {
-        foreach (RetiredListener retired in descriptors.Retired)
+        foreach (Listener retired in descriptors.Retired)
             stopped.Remove(retired);
     }
 
-    private bool MayBeGiven(RetiredListener retired) => descriptors.Provisions.IsClaimed(retired.Listener.Descriptor);
-
     private static bool Accepts(RunningInstance holder) => !holder.IsLeaving && !holder.MainEnded;
 
-    private bool Conclude(List<(RetiredListener Retired, StoppedIntake Intake)> emptying, bool[] answers)
+    private bool Conclude(List<Listener> emptying, bool[] answers)
     {
         bool areEmpty = true;
         for (int i = 0; i < answers.Length; i++)
         {
-            (RetiredListener retired, StoppedIntake intake) = emptying[i];
             areEmpty &= answers[i];
-            bool isOver = intake.IsEnded || !answers[i] || retired.Listener.Descriptor.IsClosed || MayBeGiven(retired) || descriptors.IsAboutToChange;
-            if (isOver || !ListenerIntake.End(retired.Listener, retired.Socket.EndpointOf(retired.Listener)))
+            // Meanwhile it may have been closed, or handed out again.
+            if (emptying[i] is not { Standing: ListenerStanding.Retired, IsClaimed: false, Intake: { IsEnded: false } intake } retired)
+                continue;
+            if (!answers[i] || descriptors.IsAboutToChange || !ListenerIntake.End(retired.Opened, retired.Endpoint))
                 continue;
             // Somebody may have come to the one place that was left: it is looked at once more.
             intake.IsEnded = true;

@@ -14,22 +14,24 @@ namespace Launchd.Host.Listeners;
 /// ends when it is idle. Borrows them from the table of descriptors.
 /// </summary>
 internal sealed class ServiceListeners(
-    Supervisor core, Provisions provisions, ListenerGuard guard, ListenerUse use, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters)
+    Supervisor core, DescriptorTable descriptors, ListenerGuard guard, ListenerUse use, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters)
     : IDisposable
 {
-    private readonly Dictionary<ServiceName, List<FileDescriptor>> _watched = [];
-    private readonly Dictionary<FileDescriptor, ServiceName> _watchedBy = [];
+    private readonly Dictionary<ServiceName, List<Listener>> _watched = [];
 
     /// <summary>Those of a service, in the order of their numbers for the core.</summary>
-    public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Of(ServiceName service)
+    public IEnumerable<(ListenerDefinition Definition, Listener Listener)> Of(ServiceName service)
     {
         // A service that a reload took out waits for nobody.
-        if (core.Find(service) is not { IsLeaving: false } state || !provisions.TryFind(state.Definition, out Provision? provision))
+        if (core.Find(service) is not { IsLeaving: false } state || !descriptors.Provisions.TryFind(state.Definition, out Provision? provision))
             yield break;
         foreach (HeldSocket socket in provision.Sockets)
         {
             foreach (OpenedListener one in socket.Opened)
-                yield return (socket.Definition, one);
+            {
+                if (descriptors.Find(one.Descriptor) is { } listener)
+                    yield return (socket.Definition, listener);
+            }
         }
     }
 
@@ -40,16 +42,16 @@ internal sealed class ServiceListeners(
     public void Watch(ServiceName service)
     {
         Unwatch(service);
-        List<FileDescriptor> watched = [];
+        List<Listener> watched = [];
         _watched.Add(service, watched);
         int index = 0;
-        foreach ((_, OpenedListener listener) in Of(service))
+        foreach ((_, Listener listener) in Of(service))
         {
             int number = index++;
-            if (guard.WatchReadable(listener.Descriptor, () => events.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
+            if (guard.WatchReadable(listener, () => events.Feed(new Event.ListenerReadable(service, number))) == Errno.None)
             {
-                watched.Add(listener.Descriptor);
-                _watchedBy[listener.Descriptor] = service;
+                watched.Add(listener);
+                listener.AwaitedBy = service;
             }
             else
             {
@@ -61,31 +63,31 @@ internal sealed class ServiceListeners(
     // By what was watched, not by what the service has: a reload may have given it others.
     public void Unwatch(ServiceName service)
     {
-        if (!_watched.Remove(service, out List<FileDescriptor>? watched))
+        if (!_watched.Remove(service, out List<Listener>? watched))
             return;
-        foreach (FileDescriptor listener in watched)
+        foreach (Listener listener in watched)
         {
             guard.UnwatchReadable(listener);
-            if (_watchedBy.GetValueOrDefault(listener) == service)
-                _ = _watchedBy.Remove(listener);
+            if (listener.AwaitedBy == service)
+                listener.AwaitedBy = null;
         }
     }
 
     /// <summary>Another configuration holds: services that wait for clients wait at the listeners that they have now.</summary>
     public void Rewatch()
     {
-        foreach ((ServiceName service, List<FileDescriptor> watched) in _watched.ToArray())
+        foreach ((ServiceName service, List<Listener> watched) in _watched.ToArray())
         {
             if (core.Find(service) is null)
                 Unwatch(service);
-            else if (!Of(service).Select(l => l.Listener.Descriptor).SequenceEqual(watched))
+            else if (!Of(service).Select(l => l.Listener).SequenceEqual(watched))
                 Watch(service);
         }
     }
 
     public void WatchUse(ServiceName service)
     {
-        int refused = use.Watch(service, Of(service).Select(l => l.Listener.Descriptor), () => events.Feed(new Event.ListenerUsed(service)));
+        int refused = use.Watch(service, Of(service).Select(l => l.Listener), () => events.Feed(new Event.ListenerUsed(service)));
         if (refused > 0)
             counters.Count("listeners-unwatchable");
     }
@@ -111,19 +113,19 @@ internal sealed class ServiceListeners(
     }
 
     /// <summary>A listener is about to be closed.</summary>
-    public void Forget(FileDescriptor listener)
+    public void Forget(Listener listener)
     {
         if (Stop(listener) is { } place)
             place.Watched.RemoveAt(place.At);
     }
 
     /// <summary>A listener is about to be closed, and another is watched in its place.</summary>
-    public void Exchange(FileDescriptor listener, FileDescriptor successor)
+    public void Exchange(Listener listener, Listener successor)
     {
         if (Stop(listener) is not { } place)
             return;
         place.Watched[place.At] = successor;
-        _watchedBy[successor] = place.Service;
+        successor.AwaitedBy = place.Service;
     }
 
     public void Dispose()
@@ -133,10 +135,12 @@ internal sealed class ServiceListeners(
     }
 
     /// <summary>Where it was watched; null: it was not.</summary>
-    private (ServiceName Service, List<FileDescriptor> Watched, int At)? Stop(FileDescriptor listener)
+    private (ServiceName Service, List<Listener> Watched, int At)? Stop(Listener listener)
     {
         use.Forget(listener);
-        if (!_watchedBy.Remove(listener, out ServiceName service) || !_watched.TryGetValue(service, out List<FileDescriptor>? watched))
+        ServiceName? awaitedBy = listener.AwaitedBy;
+        listener.AwaitedBy = null;
+        if (awaitedBy is not { } service || !_watched.TryGetValue(service, out List<Listener>? watched))
             return null;
         int at = watched.IndexOf(listener);
         return at < 0 ? null : (service, watched, at);

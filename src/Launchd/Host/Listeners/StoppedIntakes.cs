@@ -1,71 +1,62 @@
-using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Loop;
-using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 
 namespace Launchd.Host.Listeners;
 
-/// <summary>
-/// One listener to which nobody comes at present, by our doing.
-/// </summary>
-/// <param name="Socket">As it was held.</param>
-/// <param name="Listener">Borrowed.</param>
+/// <summary>What was done so that nobody comes to a listener at present.</summary>
 /// <param name="Since">When the last client could come.</param>
 /// <param name="Aside">The name that its path has meanwhile; null: it has none, or its own.</param>
-internal sealed record StoppedIntake(HeldSocket Socket, OpenedListener Listener, Moment Since, OwnedPath? Aside)
+internal sealed record StoppedIntake(Moment Since, OwnedPath? Aside)
 {
     /// <summary>The last place in its queue was taken away too, and for good.</summary>
     public bool IsEnded { get; set; }
 }
 
-/// <summary>The listeners to which no new clients come at present, by our doing.</summary>
+/// <summary>Stops new clients from coming to listeners, and lets them come again. Knows those that are stopped.</summary>
 internal sealed class StoppedIntakes
 {
-    private readonly Dictionary<FileDescriptor, StoppedIntake> _stopped = [];
-
-    public bool IsStopped(FileDescriptor listener) => _stopped.ContainsKey(listener);
+    private readonly HashSet<Listener> _stopped = [];
 
     /// <summary>From now on nobody comes to it.</summary>
-    public StoppedIntake Stop(HeldSocket socket, OpenedListener listener)
+    public StoppedIntake Stop(Listener listener)
     {
-        if (_stopped.TryGetValue(listener.Descriptor, out StoppedIntake? intake))
-            return intake;
-        OwnedPath? aside = ListenerIntake.Stop(listener, socket.EndpointOf(listener));
-        intake = new StoppedIntake(socket, listener, HostClock.Now, aside);
-        _stopped.Add(listener.Descriptor, intake);
-        return intake;
+        if (listener.Intake is { } stopped)
+            return stopped;
+        _stopped.Add(listener);
+        return listener.Intake = new StoppedIntake(HostClock.Now, ListenerIntake.Stop(listener.Opened, listener.Endpoint));
     }
 
-    /// <summary>A listener is handed out again, because a service goes back to what it was: clients may come.</summary>
-    public void Resume(FileDescriptor listener)
+    /// <summary>Clients may come again: the listener is handed out again, because a service goes back to what it was.</summary>
+    public void Resume(Listener listener)
     {
-        if (_stopped.TryGetValue(listener, out StoppedIntake? intake))
-            Resume(intake);
+        if (Take(listener) is { } intake)
+            ListenerIntake.Resume(listener.Opened, listener.Endpoint, listener.BacklogCount, intake.Aside);
     }
 
-    /// <summary>Lets clients come to all of them again.</summary>
-    /// <param name="but">Those that stay as they are.</param>
-    public void ResumeAll(IReadOnlySet<FileDescriptor> but)
+    /// <summary>Clients may come again to every listener that the configuration has.</summary>
+    public void ResumeConfigured()
     {
-        foreach (StoppedIntake intake in _stopped.Values.Where(s => !but.Contains(s.Listener.Descriptor)).ToArray())
-            Resume(intake);
+        foreach (Listener listener in _stopped.Where(l => l.IsConfigured).ToArray())
+            Resume(listener);
     }
 
-    /// <summary>The listener is about to be closed: what was put aside of it must not stay behind.</summary>
-    public void Remove(RetiredListener retired)
+    /// <summary>The listener is about to be closed: the name that its path has meanwhile must not stay behind.</summary>
+    public void Remove(Listener closing)
     {
-        if (!_stopped.Remove(retired.Listener.Descriptor, out StoppedIntake? intake) || intake.Aside is null)
+        if (Take(closing) is not { Aside: { } aside })
             return;
-        if (retired.RemovePath)
-            _ = UnixPath.RemoveIfOurs(intake.Aside, out _);
+        if (closing.RemovesPath)
+            _ = UnixPath.RemoveIfOurs(aside, out _);
         else
-            ListenerIntake.Resume(intake.Listener, intake.Socket.EndpointOf(intake.Listener), 0, intake.Aside);
+            ListenerIntake.Resume(closing.Opened, closing.Endpoint, 0, aside);
     }
 
-    private void Resume(StoppedIntake intake)
+    private StoppedIntake? Take(Listener listener)
     {
-        _stopped.Remove(intake.Listener.Descriptor);
-        ListenerIntake.Resume(intake.Listener, intake.Socket.EndpointOf(intake.Listener), intake.Socket.Request.BacklogCount, intake.Aside);
+        StoppedIntake? intake = listener.Intake;
+        listener.Intake = null;
+        _ = _stopped.Remove(listener);
+        return intake;
     }
 }

@@ -84,7 +84,7 @@ internal sealed class StatusReporter(
     /// <summary>What the kernel has to be asked about for <see cref="Descriptors"/>.</summary>
     public IReadOnlyCollection<FileDescriptor> AllDescriptors()
     {
-        HashSet<FileDescriptor> all = [.. descriptors.Listeners.SelectMany(l => l.Opened).Select(o => o.Descriptor)];
+        HashSet<FileDescriptor> all = [.. descriptors.Configured.Select(l => l.Descriptor)];
         all.UnionWith(descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
         foreach (ServiceState service in core.Services)
         {
@@ -109,12 +109,12 @@ internal sealed class StatusReporter(
         // Asked for each of thousands of sockets: by look-up, and not by a walk through all services for each.
         ILookup<string, ServiceDefinition> users = UsersBy(s => s.Sockets), readers = UsersBy(s => s.Files);
         ILookup<string, string> holders = HoldersBy(s => s.Sockets), fileHolders = HoldersBy(s => s.Files);
-        foreach ((ListenerDefinition definition, ImmutableArray<OpenedListener> opened) in descriptors.Listeners)
+        foreach (HeldSocket socket in descriptors.Sockets)
         {
-            foreach (OpenedListener listener in opened)
-            {
-                all.Add(Of(definition.Name, listener.Descriptor, listener.Address, "socket", [.. holders[definition.Key]], [.. users[definition.Key]]));
-            }
+            string[] holding = [.. holders[socket.Key]];
+            ServiceDefinition[] usedBy = [.. users[socket.Key]];
+            foreach (OpenedListener listener in socket.Opened)
+                all.Add(Of(socket.Definition.Name, listener.Descriptor, listener.Address, "socket", holding, usedBy));
         }
         foreach ((FileDefinition definition, FileDescriptor? descriptor) in descriptors.Files)
         {

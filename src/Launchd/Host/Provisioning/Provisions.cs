@@ -8,23 +8,25 @@ namespace Launchd.Host.Provisioning;
 
 /// <summary>
 /// The provisions of the present configuration, and those of former definitions as long as the core may start by them, or they are those of an instance
-/// that is not over. Says which descriptors former ones still claim.
+/// that is not over. Former ones claim their listeners and files, which so stay open.
 /// </summary>
 internal sealed class Provisions
 {
     private readonly Dictionary<ServiceDefinition, Provision> _present = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<ServiceName, List<Provision>> _former = [];
 
-    // Listeners by which the core may yet start something, and files that a running instance may yet ask for.
-    private readonly Claims _listeners = new(), _files = new();
+    // Files that a running instance may yet ask for, with the number of definitions that have them.
+    private readonly Dictionary<FileDescriptor, int> _files = [];
     private bool _wasAdopted;
-    private readonly Action<FileDescriptor> _listenerUnclaimed, _fileUnclaimed;
+    private readonly Action<FileDescriptor> _claimListener, _releaseListener, _fileUnclaimed;
 
-    /// <param name="listenerUnclaimed">Called when no former definition needs a listener any more.</param>
-    /// <param name="fileUnclaimed">The same of a file.</param>
-    public Provisions(Action<FileDescriptor> listenerUnclaimed, Action<FileDescriptor> fileUnclaimed)
+    /// <param name="claimListener">Called when one more former definition may be started by that has a listener.</param>
+    /// <param name="releaseListener">Called when one of those may not be started by any more, or has another listener.</param>
+    /// <param name="fileUnclaimed">Called when no former definition has a file any more.</param>
+    public Provisions(Action<FileDescriptor> claimListener, Action<FileDescriptor> releaseListener, Action<FileDescriptor> fileUnclaimed)
     {
-        _listenerUnclaimed = listenerUnclaimed;
+        _claimListener = claimListener;
+        _releaseListener = releaseListener;
         _fileUnclaimed = fileUnclaimed;
     }
 
@@ -39,11 +41,8 @@ internal sealed class Provisions
         return found is not null;
     }
 
-    /// <summary>Whether a former definition that may be started by gives this listener to its instances.</summary>
-    public bool IsClaimed(FileDescriptor listener) => _listeners.Any(listener);
-
     /// <summary>Whether a former definition has this file.</summary>
-    public bool IsFileClaimed(FileDescriptor file) => _files.Any(file);
+    public bool IsFileClaimed(FileDescriptor file) => _files.ContainsKey(file);
 
     /// <summary>Another configuration holds. What it has no more is kept as former until <see cref="Prune(Supervisor)"/>.</summary>
     /// <param name="services">Its services.</param>
@@ -81,9 +80,9 @@ internal sealed class Provisions
         if (!former.MayStart)
             return;
         foreach (FileDescriptor listener in ListenersOf(former))
-            _listeners.Add(listener);
+            _claimListener(listener);
         foreach (FileDescriptor listener in before)
-            ReleaseListener(listener);
+            _releaseListener(listener);
     }
 
     /// <summary>Listeners were made anew: whoever is started from now on gets the new ones.</summary>
@@ -100,8 +99,8 @@ internal sealed class Provisions
             {
                 if (!provision.MayStart)
                     continue;
-                _listeners.Add(nextOf[former].Descriptor);
-                ReleaseListener(former);
+                _claimListener(nextOf[former].Descriptor);
+                _releaseListener(former);
             }
         }
     }
@@ -165,9 +164,9 @@ internal sealed class Provisions
             _former.Add(gone.Definition.Name, former = []);
         former.Add(gone);
         foreach (FileDescriptor listener in ListenersOf(gone))
-            _listeners.Add(listener);
+            _claimListener(listener);
         foreach (FileDescriptor file in FilesOf(gone))
-            _files.Add(file);
+            _files[file] = _files.GetValueOrDefault(file) + 1;
     }
 
     /// <summary>A configuration has a definition again that was a former one.</summary>
@@ -189,21 +188,17 @@ internal sealed class Provisions
     {
         provision.MayStart = false;
         foreach (FileDescriptor listener in ListenersOf(provision))
-            ReleaseListener(listener);
-    }
-
-    private void ReleaseListener(FileDescriptor listener)
-    {
-        if (_listeners.Release(listener))
-            _listenerUnclaimed(listener);
+            _releaseListener(listener);
     }
 
     private void ReleaseFiles(Provision provision)
     {
         foreach (FileDescriptor file in FilesOf(provision))
         {
-            if (_files.Release(file))
-                _fileUnclaimed(file);
+            if (--_files[file] > 0)
+                continue;
+            _ = _files.Remove(file);
+            _fileUnclaimed(file);
         }
     }
 

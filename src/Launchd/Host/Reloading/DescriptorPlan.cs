@@ -38,17 +38,17 @@ internal sealed class DescriptorPlan
     private readonly SupervisorDefinition _next;
     private readonly UserTable _users;
 
-    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<RetiredListener> retired, SupervisorDefinition next, UserTable users)
+    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<Listener> retired, SupervisorDefinition next, UserTable users)
     {
         (_next, _users) = (next, users);
         _present = present.ToDictionary(h => h.Key, StringComparer.Ordinal);
         _aliases = present.SelectMany(h => h.Aliases).DistinctBy(a => a.Path).ToDictionary(a => a.Path, StringComparer.Ordinal);
         _free = new OpenListeners(_present.Values.SelectMany(h => h.Opened.Select(o => new OpenListener(h, o))));
-        _retired = new OpenListeners(retired.Where(r => r.Successor is null).Select(r => new OpenListener(r.Socket, r.Listener, r)));
+        _retired = new OpenListeners(retired.Where(r => r.Successor is null).Select(r => new OpenListener(r.Socket, r.Opened, r)));
     }
 
     /// <summary>Listeners that were retired and are those of the configuration again.</summary>
-    public IEnumerable<RetiredListener> Revived => _sockets.SelectMany(s => s.Listeners).Select(l => l.Revived).OfType<RetiredListener>();
+    public IEnumerable<Listener> Revived => _sockets.SelectMany(s => s.Listeners).Select(l => l.Revived).OfType<Listener>();
 
     /// <summary>Opens what the next configuration needs and the present one has not.</summary>
     /// <param name="sockets">What is held now.</param>
@@ -58,7 +58,7 @@ internal sealed class DescriptorPlan
     /// <param name="users">Of the next configuration.</param>
     /// <param name="refused">One sentence; nothing is left open then.</param>
     public static DescriptorPlan? Open(
-        IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<RetiredListener> retired, IReadOnlyCollection<HeldFile> files,
+        IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<Listener> retired, IReadOnlyCollection<HeldFile> files,
         SupervisorDefinition next, UserTable users, out string? refused)
     {
         DescriptorPlan plan = new(sockets, retired, next, users);
@@ -108,17 +108,17 @@ internal sealed class DescriptorPlan
         }
         opened = [.. fresh];
         RemoveAliases(table, held);
-        table.Exchange(_next.Services, _users, held, _files, [.. Retire(table)], Revived);
+        table.Exchange(_next.Services, _users, held, _files, [.. Retire(table)]);
         foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners))
             listener.Replacement?.Finish();
         return null;
     }
 
     /// <summary>The listeners of the table that <see cref="Commit"/> will take out of it.</summary>
-    public IEnumerable<(HeldSocket Socket, OpenedListener Listener)> Leaving(DescriptorTable table)
+    public IEnumerable<Listener> Leaving(DescriptorTable table)
     {
         HashSet<FileDescriptor> stay = [.. _sockets.SelectMany(s => s.Listeners).Select(l => l.Result(table.FindSocket).Descriptor)];
-        return table.Sockets.SelectMany(s => s.Opened.Where(l => !stay.Contains(l.Descriptor)).Select(l => (s, l)));
+        return table.Configured.Where(l => !stay.Contains(l.Descriptor));
     }
 
     /// <summary>Closes what was opened: the reload does not take place.</summary>
@@ -296,7 +296,7 @@ internal sealed class DescriptorPlan
         return ListenerChange.Apply(open, endpoint, former, socket.Request);
     }
 
-    private IEnumerable<RetiredListener> Retire(DescriptorTable table)
+    private IEnumerable<Retirement> Retire(DescriptorTable table)
     {
         Dictionary<FileDescriptor, FileDescriptor> successors = [];
         foreach (PlannedListener listener in _sockets.SelectMany(s => s.Listeners).Where(l => l.Replacement is not null))
@@ -304,8 +304,8 @@ internal sealed class DescriptorPlan
             if (listener.Present(table.FindSocket) is { } former)
                 _ = successors.TryAdd(former.Descriptor, listener.Replacement!.Listener.Descriptor);
         }
-        foreach ((HeldSocket socket, OpenedListener listener) in Leaving(table))
-            yield return new RetiredListener(socket, listener, socket.Definition.RemoveOnStop, successors.GetValueOrDefault(listener.Descriptor));
+        foreach (Listener listener in Leaving(table))
+            yield return new Retirement(listener, listener.Socket.Definition.RemoveOnStop, successors.GetValueOrDefault(listener.Descriptor));
     }
 
     private static void RemoveAliases(DescriptorTable table, List<HeldSocket> next)

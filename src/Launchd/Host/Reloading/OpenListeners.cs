@@ -9,12 +9,12 @@ namespace Launchd.Host.Reloading;
 /// <summary>A listener that is open.</summary>
 /// <param name="socket">To which it belongs.</param>
 /// <param name="listener">Borrowed.</param>
-/// <param name="retired">As what it was retired; null: the present configuration has it.</param>
-internal sealed class OpenListener(HeldSocket socket, OpenedListener listener, RetiredListener? retired = null)
+/// <param name="retired">The same, if it was retired; null: the present configuration has it.</param>
+internal sealed class OpenListener(HeldSocket socket, OpenedListener listener, Listener? retired = null)
 {
     public HeldSocket Socket => socket;
     public OpenedListener Listener => listener;
-    public RetiredListener? Retired => retired;
+    public Listener? Retired => retired;
 
     /// <summary>Where it can be found, see <see cref="OpenListeners"/>.</summary>
     public List<LinkedListNode<OpenListener>> Found { get; } = new(4);

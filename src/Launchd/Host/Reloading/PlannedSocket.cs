@@ -36,7 +36,7 @@ internal sealed class PlannedListener(int address, int shard)
     public ListenerPlace? Place { get; set; }
 
     /// <summary>The listener of this address that was retired and is still open; null: there is none, or <see cref="Place"/> goes before it.</summary>
-    public RetiredListener? Revived { get; set; }
+    public Listener? Revived { get; set; }
 
     /// <summary>How that one was opened.</summary>
     public ListenerRequest? Former { get; set; }
@@ -51,7 +51,7 @@ internal sealed class PlannedListener(int address, int shard)
 
     /// <summary>The open listener of its address.</summary>
     /// <param name="held">The sockets that are held, by key.</param>
-    public OpenedListener? Present(Func<string, HeldSocket?> held) => Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Listener;
+    public OpenedListener? Present(Func<string, HeldSocket?> held) => Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Opened;
 
     /// <summary>What will be held.</summary>
     /// <param name="held">As for <see cref="Present"/>.</param>

@@ -46,7 +46,7 @@ internal sealed record PreparedReload
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 /// <param name="RolledBack">Services that do not run by the present configuration, because their roll-out failed.</param>
 internal sealed record ReloadBasis(
-    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<RetiredListener> Retired,
+    ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<Listener> Retired,
     ImmutableArray<HeldFile> Files, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>

@@ -9,7 +9,6 @@ using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
-using Launchd.Host.Provisioning;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Listening;
@@ -111,7 +110,7 @@ internal sealed class Reloads(
         ConfigSource own = configuration.Source!;
         ConfigSource source = own with { FilePath = file ?? own.FilePath, DisplayPath = file ?? own.FilePath };
         ReloadBasis basis = new(source, configuration.Definition, [.. descriptors.Sockets], [.. descriptors.Retired],
-            [.. descriptors.Files.Select(f => new HeldFile(f.Definition, f.Descriptor))], configuration.ExitWith, RolledBack());
+            [.. descriptors.Files], configuration.ExitWith, RolledBack());
         descriptors.IsAboutToChange = true;
         bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
@@ -191,8 +190,8 @@ internal sealed class Reloads(
             _ = control.Change(before.ControlMode, owner);
             return refused;
         }
-        foreach (RetiredListener revived in prepared.Descriptors.Revived)
-            retired.Resume(revived.Listener.Descriptor);
+        foreach (Listener revived in prepared.Descriptors.Revived)
+            retired.Resume(revived);
         configuration.Definition = prepared.Definition;
         Adopt(before, prepared, opened);
         RequestId request = caller.Applied(prepared.Difference) ?? events.NextOwnRequest();

@@ -73,7 +73,7 @@ internal sealed class HostComposition : IDisposable
         _guard = new ListenerGuard(loop, descriptors, stopped, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
         _kept = new KeptDescriptors(Core, loop, Events);
-        Listeners = new ServiceListeners(Core, descriptors.Provisions, _guard, _use, lanes, mailbox, Events, counters);
+        Listeners = new ServiceListeners(Core, descriptors, _guard, _use, lanes, mailbox, Events, counters);
         _connections = new ListenerConnections(Listeners, lanes, Events, counters);
         _retired = new RetiredListeners(descriptors, instances, stopped, _guard, Listeners, lanes, mailbox, logger);
         _guard.OnExchanged = Listeners.Exchange;

@@ -148,12 +148,12 @@ internal static unsafe class SupervisorRun
             SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
         parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
         List<(string, string)> opened = [];
-        foreach ((ListenerDefinition listener, var sockets) in parts.Descriptors.Listeners)
+        foreach (HeldSocket socket in parts.Descriptors.Sockets)
         {
-            foreach (OpenedListener socket in sockets)
+            foreach (OpenedListener listener in socket.Opened)
             {
-                parts.Journal.Add(new ListenerOpened(listener.Key, socket.Address));
-                opened.Add((listener.Key, socket.Address));
+                parts.Journal.Add(new ListenerOpened(socket.Key, listener.Address));
+                opened.Add((socket.Key, listener.Address));
             }
         }
         if (definition.LogFormat == LogFormat.Pretty && definition.LogLevel <= LogSeverity.Information && opened.Count > 0)
