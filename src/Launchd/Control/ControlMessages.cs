@@ -180,6 +180,9 @@ internal sealed record SocketStatus
     public int? QueueCount { get; init; }
     public int? BacklogCount { get; init; }
     public required string[] Services { get; init; }
+
+    /// <summary>Why clients may not reach it; null: nothing is known to be in their way.</summary>
+    public string? Trouble { get; init; }
 }
 
 internal sealed record DescriptorsReply(DescriptorStatus[] Descriptors);

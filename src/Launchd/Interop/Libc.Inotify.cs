@@ -8,6 +8,7 @@ internal static unsafe partial class Libc
     public const int IN_CLOEXEC = 0x80000;
     public const int IN_NONBLOCK = 0x800;
 
+    public const uint IN_ATTRIB = 0x4;
     public const uint IN_CLOSE_WRITE = 0x8;
     public const uint IN_MOVED_FROM = 0x40;
     public const uint IN_MOVED_TO = 0x80;

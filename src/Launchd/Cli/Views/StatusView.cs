@@ -118,7 +118,8 @@ internal static class StatusView
     private static Table SocketTable(SocketStatus[] sockets)
     {
         Table table = new(
-            new Column("SOCKET", MostColumns: 32), new Column("ADDRESS"), new Column("QUEUE", IsRight: true), new Column("SERVICES"));
+            new Column("SOCKET", MostColumns: 32), new Column("ADDRESS"), new Column("QUEUE", IsRight: true), new Column("SERVICES"),
+            new Column(""));
         foreach (SocketStatus socket in sockets)
         {
             string name = socket.Name == socket.Socket ? socket.Socket : $"{socket.Socket} ({socket.Name})";
@@ -129,7 +130,8 @@ internal static class StatusView
                 _ => "",
             };
             bool isFilling = socket.QueueCount > socket.BacklogCount / 2;
-            table.Add(name, socket.Address, new Cell(queue, isFilling ? Style.Warning : Style.Plain), string.Join(",", socket.Services));
+            table.Add(name, socket.Address, new Cell(queue, isFilling ? Style.Warning : Style.Plain), string.Join(",", socket.Services),
+                new Cell(socket.Trouble ?? "", Style.Bad));
         }
         return table;
     }

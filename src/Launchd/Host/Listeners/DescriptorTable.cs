@@ -155,6 +155,13 @@ internal sealed class DescriptorTable : IDisposable
         return this[nextTaken];
     }
 
+    /// <summary>The symbolic links of a socket were made again.</summary>
+    public void PutAliases(HeldSocket socket, ImmutableArray<OwnedPath> aliases)
+    {
+        if (_sockets.GetValueOrDefault(socket.Key) == socket)
+            Put(socket with { Aliases = aliases });
+    }
+
     /// <summary>Takes the retired listeners that nobody has any more; they are the caller's then.</summary>
     public IReadOnlyList<Listener> TakeUnused()
     {

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Core;
@@ -31,7 +32,8 @@ internal enum ListenerStanding
 /// </summary>
 internal sealed class Listener(HeldSocket socket, OpenedListener opened)
 {
-    private readonly List<RunningInstance> _holders = new(1);
+    // Most of thousands of listeners wait for their first.
+    private List<RunningInstance>? _holders;
 
     // By former definitions that the core may yet start something by.
     private int _claimCount;
@@ -66,6 +68,9 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
     /// <summary>How it is watched and repaired (<see cref="ListenerGuard"/>).</summary>
     public ListenerWatch Watch { get; } = new();
 
+    /// <summary>How its path is kept (<see cref="ListenerPaths"/>); null: it has none of ours, or is not kept yet.</summary>
+    public KeptPath? Path { get; set; }
+
     /// <summary>The service for which the supervisor waits at it, because that is not running (<see cref="ServiceListeners"/>); null: none.</summary>
     public ServiceName? AwaitedBy { get; set; }
 
@@ -73,13 +78,13 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
     public ServiceName? UsedBy { get; set; }
 
     /// <summary>Instances that were given it and are not over.</summary>
-    public IReadOnlyList<RunningInstance> Holders => _holders;
+    public IReadOnlyList<RunningInstance> Holders => _holders ?? (IReadOnlyList<RunningInstance>)[];
 
     /// <summary>Whether a former definition that may be started by gives it to its instances.</summary>
     public bool IsClaimed => _claimCount > 0;
 
     /// <summary>Whether it may be closed: nobody has it, and nobody may get it.</summary>
-    public bool IsUnused => Standing == ListenerStanding.Retired && _holders.Count == 0 && !IsClaimed;
+    public bool IsUnused => Standing == ListenerStanding.Retired && Holders.Count == 0 && !IsClaimed;
 
     /// <summary>The configuration has it, for the first time, again, or by another name.</summary>
     public void Configure(HeldSocket socket, OpenedListener opened) =>
@@ -99,13 +104,28 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
         Standing = ListenerStanding.Closed;
     }
 
-    public void AddHolder(RunningInstance instance) => _holders.Add(instance);
+    public void AddHolder(RunningInstance instance) => (_holders ??= new List<RunningInstance>(1)).Add(instance);
 
-    public void RemoveHolder(RunningInstance instance) => _holders.Remove(instance);
+    public void RemoveHolder(RunningInstance instance) => _holders?.Remove(instance);
 
     public void Claim() => _claimCount++;
 
     public void ReleaseClaim() => _claimCount--;
+}
+
+/// <summary>The path of a listener with the symbolic links that lead to it, as they are kept.</summary>
+/// <param name="Owned">What was made at the path.</param>
+/// <param name="Aliases">The links.</param>
+/// <param name="Spare">Its second name; null: there is none.</param>
+/// <param name="Places">Where the kernel tells of what happens to all of them: numbers of watches, and names in their directories.</param>
+internal sealed record KeptPath(
+    OwnedPath Owned, ImmutableArray<OwnedPath> Aliases, SpareLink? Spare, ImmutableArray<(int Watch, string Name)> Places)
+{
+    /// <summary>If not, they are looked at before each hand-out.</summary>
+    public bool IsWatched => !IsLost && Places.All(p => p.Watch >= 0);
+
+    /// <summary>A directory that was watched is gone.</summary>
+    public bool IsLost { get; init; }
 }
 
 /// <summary>What the guard of listeners knows of one, beyond what the kernel tells.</summary>
@@ -125,11 +145,20 @@ internal sealed class ListenerWatch
     /// <summary>The service of the last instance that got it; null: nobody has.</summary>
     public ServiceName? GivenTo { get; set; }
 
+    /// <summary>Something happened at its path since it was last looked at.</summary>
+    public bool IsPathInDoubt { get; set; }
+
+    /// <summary>Who has its path instead, in words; null: nobody, as far as is known.</summary>
+    public string? PathTaken { get; set; }
+
     /// <summary>A look at it has not come back yet.</summary>
     public bool IsLookedAt { get; set; }
 
     /// <summary>When something was wrong last.</summary>
     public Moment? LookedAt { get; set; }
+
+    /// <summary>What was told of it last, and when.</summary>
+    public (string Fault, Moment At)? Told { get; set; }
 
     /// <summary>Repairs in a row that failed.</summary>
     public int Attempts { get; set; }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Core;
@@ -15,19 +16,20 @@ namespace Launchd.Host.Listeners;
 
 /// <summary>
 /// Keeps listeners alive against those who share them. Every listening socket is watched for the hang-up that the kernel reports when a
-/// holder has shut it down; what the kernel does not report (a filter, a shorter queue) is looked for before a listener is handed out. What
-/// is found is mended on the same open socket if possible, else the socket is made anew at its address, and the instances that hold the
-/// dead one are replaced. Watching costs nothing while nothing happens, and a listener that cannot be helped is not watched, so that its
-/// hang-up wakes nobody.
+/// holder has shut it down, and every path for what happens to it; what the kernel does not report (a filter, a shorter queue) is looked
+/// for before a listener is handed out. What is found is mended on the same open socket if possible, else the socket is made anew at its
+/// address, and the instances that hold the dead one are replaced. Watching costs nothing while nothing happens, and a listener that cannot
+/// be helped is not watched, so that its hang-up wakes nobody.
 /// </summary>
 /// <remarks>One registration with the loop for each listener, shared with activation, which also wants to know when it is readable.</remarks>
-internal sealed class ListenerGuard(
-    EventLoop loop, DescriptorTable descriptors, StoppedIntakes stopped, SlowLanes lanes, Mailbox mailbox, Delays delays, EventFeed events,
-    Counters counters, Journal journal, ILogger logger) : IDisposable
+internal sealed partial class ListenerGuard(
+    EventLoop loop, DescriptorTable descriptors, StoppedIntakes stopped, ListenerPaths paths, SlowLanes lanes, Mailbox mailbox, Delays delays,
+    EventFeed events, Counters counters, Journal journal, ILogger logger) : IDisposable
 {
     /// <summary>At most one repair of a listener in this time, however often a program spoils it.</summary>
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MostPause = TimeSpan.FromSeconds(60);
+    private const string Mended = "mended";
 
     // Those whose repair has failed, and is tried again.
     private readonly HashSet<Listener> _troubled = [];
@@ -50,6 +52,7 @@ internal sealed class ListenerGuard(
         }
         foreach (Listener listener in descriptors.Configured)
             _ = Register(listener);
+        paths.Adopt();
     }
 
     /// <summary>Tells, level-triggered, while something waits in a listener. EPERM: it cannot be watched.</summary>
@@ -105,6 +108,7 @@ internal sealed class ListenerGuard(
         watch.OnReadable = null;
         delays.Cancel(listener);
         _ = _troubled.Remove(listener);
+        paths.Forget(listener);
     }
 
     public void Dispose()
@@ -120,18 +124,21 @@ internal sealed class ListenerGuard(
         _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
-                Tell(listener, seen.Fault, isAnew: false);
+                Tell(listener, WordsOf(seen.Fault), Mended);
         });
     }
 
     /// <summary>What looks at a listener as it is now and mends what can be mended; for another thread.</summary>
-    private static Func<(ListenerFault Fault, bool IsMended)> Mending(Listener listener)
+    private static Func<ListenerLook> Mending(Listener listener)
     {
         (OpenedListener opened, ListenAddress endpoint, int backlogCount) = (listener.Opened, listener.Endpoint, listener.BacklogCount);
+        Func<ListenerLook, ListenerLook>? mendPath = MendingPath(listener);
         return () =>
         {
             ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount);
-            return (fault, fault == ListenerFault.None || ListenerRepair.TryMend(opened, endpoint, fault, backlogCount));
+            bool isMended = fault == ListenerFault.None || ListenerRepair.TryMend(opened, endpoint, fault, backlogCount);
+            ListenerLook seen = new(fault, isMended);
+            return mendPath is null ? seen : mendPath(seen);
         };
     }
 
@@ -206,43 +213,54 @@ internal sealed class ListenerGuard(
         watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             watch.IsLookedAt = false;
-            Conclude(listener, seen.Fault, seen.IsMended);
+            Conclude(listener, seen);
         });
         if (!watch.IsLookedAt)
             Rest(listener, LeastPause);
     }
 
-    private void Conclude(Listener listener, ListenerFault fault, bool isMended)
+    private void Conclude(Listener listener, ListenerLook seen)
     {
-        if (!listener.IsConfigured)
+        if (!IsToBeKept(listener, seen))
             return;
-        if (fault == ListenerFault.None)
-        {
+        // Something happened to it while it was looked at.
+        bool isInDoubt = listener.Watch.IsPathInDoubt;
+        TellOfPath(listener, seen);
+        if (seen.Fault != ListenerFault.None)
+            listener.Watch.LookedAt = HostClock.Now;
+        if (seen is { Fault: not ListenerFault.None, IsMended: true })
+            Tell(listener, WordsOf(seen.Fault), Mended);
+        if (!seen.IsMended || seen.Path is { NeedsNew: true })
+            TryMakeAnew(listener, seen);
+        else if (seen.Path is { IsMended: false, Fault: not PathFault.Taken, Failure: { } hindrance })
+            GiveUp(listener, hindrance, isOfSocket: false);
+        else
             Recover(listener);
-            return;
-        }
-        listener.Watch.LookedAt = HostClock.Now;
-        if (isMended)
-        {
-            Recover(listener);
-            Tell(listener, fault, isAnew: false);
-            return;
-        }
+        if (isInDoubt && listener is { IsConfigured: true, Path: not null })
+            Repair(listener);
+    }
+
+    private void TryMakeAnew(Listener listener, ListenerLook seen)
+    {
         // A reload has looked at the table and is about to exchange it.
         if (descriptors.IsAboutToChange)
         {
-            Rest(listener, LeastPause);
+            LookAgain(listener, LeastPause, isOfSocket: !seen.IsMended);
             return;
         }
         OpenResult<ReplacementListener> opened = ReplacementListener.Open(listener.Endpoint, listener.Socket.Request, listener.Opened, []);
         OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: listener.Socket.Definition.ShardCount == 0);
         if (failure is null)
-            MakeAnew(listener, opened.Value, fault);
-        else
-            GiveUp(listener, opened, failure);
+        {
+            MakeAnew(listener, opened.Value, seen.IsMended ? seen.Path!.Words! : WordsOf(seen.Fault));
+            return;
+        }
+        if (opened.Failure is null)
+            opened.Value.Undo();
+        GiveUp(listener, failure, isOfSocket: !seen.IsMended);
     }
 
-    private void MakeAnew(Listener dead, ReplacementListener replacement, ListenerFault fault)
+    private void MakeAnew(Listener dead, ReplacementListener replacement, string fault)
     {
         replacement.Finish();
         Listener next = descriptors.Replace(dead,
@@ -253,7 +271,8 @@ internal sealed class ListenerGuard(
         Forget(dead);
         OnExchanged?.Invoke(dead, next);
         _ = Register(next);
-        Tell(next, fault, isAnew: true);
+        paths.Adopt();
+        Tell(next, fault, "made anew");
         // They hold the dead socket, and nobody can take it from them: whoever comes waits for their successors.
         ServiceName[] holders = [.. dead.Holders.Select(i => i.Id.Service).Distinct()];
         if (holders.Length > 0)
@@ -265,10 +284,8 @@ internal sealed class ListenerGuard(
         OnRetired?.Invoke();
     }
 
-    private void GiveUp(Listener listener, OpenResult<ReplacementListener> opened, OpenFailure failure)
+    private void GiveUp(Listener listener, OpenFailure failure, bool isOfSocket)
     {
-        if (opened.Failure is null)
-            opened.Value.Undo();
         ListenerWatch watch = listener.Watch;
         if (watch.Attempts == 0)
         {
@@ -281,12 +298,16 @@ internal sealed class ListenerGuard(
         watch.Attempts = Math.Min(watch.Attempts + 1, 16);
         _ = _troubled.Add(listener);
         TimeSpan pause = LeastPause * Math.Pow(2, watch.Attempts - 1);
-        Rest(listener, pause < MostPause ? pause : MostPause);
+        LookAgain(listener, pause < MostPause ? pause : MostPause, isOfSocket);
     }
 
-    private void Rest(Listener listener, TimeSpan pause)
+    /// <param name="listener">Rests if it is its socket that is not well; with a path alone it goes on.</param>
+    /// <param name="pause">Until it is looked at again.</param>
+    /// <param name="isOfSocket">As opposed to its path.</param>
+    private void LookAgain(Listener listener, TimeSpan pause, bool isOfSocket)
     {
-        listener.Watch.IsResting = true;
+        listener.Watch.IsPathInDoubt |= !isOfSocket;
+        listener.Watch.IsResting |= isOfSocket;
         _ = Register(listener);
         delays.After(pause, listener, () =>
         {
@@ -296,6 +317,8 @@ internal sealed class ListenerGuard(
                 Recover(listener);
         });
     }
+
+    private void Rest(Listener listener, TimeSpan pause) => LookAgain(listener, pause, isOfSocket: true);
 
     private void Recover(Listener listener)
     {
@@ -308,18 +331,39 @@ internal sealed class ListenerGuard(
         _ = Register(listener);
     }
 
-    private void Tell(Listener listener, ListenerFault fault, bool isAnew)
+    private static string WordsOf(ListenerFault fault) => fault switch
     {
-        string what = fault switch
-        {
-            ListenerFault.BacklogShrunk => "its queue was shortened",
-            ListenerFault.Filtered => "a packet filter was put on it",
-            ListenerFault.Connected => "it was connected to a peer",
-            _ => "it was shut down",
-        };
-        (string socket, string address) = (listener.Socket.Key, listener.Opened.Address);
+        ListenerFault.BacklogShrunk => "its queue was shortened",
+        ListenerFault.Filtered => "a packet filter was put on it",
+        ListenerFault.Connected => "it was connected to a peer",
+        _ => "it was shut down",
+    };
+
+    private void Tell(Listener listener, string fault, string remedy)
+    {
         counters.Count("listeners-healed");
-        journal.Add(new ListenerHealed(socket, address, what, isAnew ? "made anew" : "mended"));
-        SupervisorLog.Healed(logger, socket, address, what, isAnew ? "it was made anew" : "it was mended");
+        // A program that does it all the time must not push everything else out of the list of events.
+        Moment now = HostClock.Now;
+        if (listener.Watch.Told is { } told && told.Fault == fault && now - told.At < LeastPause)
+            return;
+        listener.Watch.Told = (fault, now);
+        string[] holders = [.. listener.Holders.Select(h => h.Label)];
+        journal.Add(new ListenerHealed(listener.Socket.Key, listener.Opened.Address, fault, remedy) { Holders = holders });
+        SupervisorLog.Healed(logger, listener.Socket.Key, listener.Opened.Address, fault, "it was " + remedy);
+    }
+
+    /// <summary>What was found at a listener.</summary>
+    /// <param name="Fault">Of the open socket.</param>
+    /// <param name="IsMended">Whether the open socket is well now.</param>
+    private sealed record ListenerLook(ListenerFault Fault, bool IsMended)
+    {
+        /// <summary>Null: its path was not looked at.</summary>
+        public PathFinding? Path { get; init; }
+
+        /// <summary>Of the symbolic links to it, the one that is worst; null: they were not looked at.</summary>
+        public PathFinding? Alias { get; init; }
+
+        /// <summary>The links as they are now.</summary>
+        public ImmutableArray<OwnedPath> Aliases { get; init; } = [];
     }
 }

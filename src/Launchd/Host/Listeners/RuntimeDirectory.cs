@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using Launchd.Client;
 using Launchd.Config.Loading;
@@ -6,6 +7,7 @@ using Launchd.Control;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
+using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 
 namespace Launchd.Host.Listeners;
@@ -20,7 +22,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private const int MostLockTurns = 16;
     private const int OwnerOnly = 0b111_000_000, ForAllToPass = 0b111_001_001, ForAllToSee = 0b111_101_101;
     private const int OthersMayWrite = 0b000_010_010, Sticky = 0b001_000_000_000;
-    private const string LockName = "lock", NotifyName = "notify";
+    private const string LockName = "lock", NotifyName = "notify", LinksName = "links";
 
     private readonly FileDescriptor _directory;
     private readonly FileDescriptor _lock;
@@ -37,6 +39,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     public string Path { get; }
 
     public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
+
+    /// <summary>Second names of what lies at the paths of listeners; owns its folders.</summary>
+    public required SpareLinks Links { get; init; }
 
     public string NotifyDirectory => System.IO.Path.Combine(Path, NotifyName);
 
@@ -64,7 +69,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         try
         {
             locked = TakeLock(own, path);
-            RuntimeDirectory directory = new(path, own, locked);
+            RuntimeDirectory directory = new(path, own, locked) { Links = SpareLinks.Open(own, LinksName, MarkOf(path)) };
             directory.MakeNotifyDirectory(mode);
             return directory;
         }
@@ -81,8 +86,10 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     /// </summary>
     public void Dispose()
     {
+        Links.Dispose();
+        _ = Files.Unlink(_directory, LinksName, isDirectory: true);
         if (_notify is not null)
-            Empty(_notify);
+            OwnDirectory.Empty(_notify);
         _ = Files.Unlink(_directory, NotifyName, isDirectory: _notifyInMemory is null);
         if (_notifyInMemory is { } inMemory)
             _ = Files.Unlink(inMemory.Directory, inMemory.Name, isDirectory: true);
@@ -113,7 +120,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
                 RemoveNotify();
             _notify = Make(_directory, NotifyName, mode, NotifyDirectory);
         }
-        Empty(_notify!);
+        OwnDirectory.Empty(_notify!);
     }
 
     /// <summary>What a supervisor before this one has left: the link, or a directory with its sockets.</summary>
@@ -121,7 +128,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     {
         using FileDescriptor? former = Files.OpenDirectory(_directory, NotifyName, out _);
         if (former is not null)
-            Empty(former);
+            OwnDirectory.Empty(former);
         _ = Files.Unlink(_directory, NotifyName, isDirectory: former is not null);
     }
 
@@ -139,7 +146,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             string path = System.IO.Path.Combine(place, $"launchd-cs-notify-{status.Device}-{status.Inode}");
             if (!ParentDirectory.Open(path, directoryMode: null, path).TryGet(out ParentDirectory? parent, out _))
                 continue;
-            _notify = IsInMemory(parent.Directory) ? TryMake(parent.Directory, parent.Name, mode, out _, out _) : null;
+            _notify = IsInMemory(parent.Directory) ? OwnDirectory.TryMake(parent.Directory, parent.Name, mode, out _, out _) : null;
             if (_notify is not null)
             {
                 _notifyInMemory = parent;
@@ -152,14 +159,6 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     // tmpfs and ramfs.
     private static bool IsInMemory(FileDescriptor directory) => FileSystems.TypeOf(directory) is 0x01021994 or 0x858458F6;
-
-    private static void Empty(FileDescriptor directory)
-    {
-        // From the beginning, wherever it was read to before.
-        using FileDescriptor? names = Files.OpenDirectory(directory, ".", out _);
-        foreach (string name in names is null ? [] : Files.Names(names).ToArray())
-            _ = Files.Unlink(directory, name);
-    }
 
     /// <summary>
     /// Who may write there could put a directory of his own in the place of ours, and with it our sockets. A user whose folder the
@@ -180,12 +179,15 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             ExitCode.NotPermitted);
     }
 
+    /// <summary>A short name for a runtime directory, the same each time.</summary>
+    private static string MarkOf(string path) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..8];
+
     private static bool IsSticky(string? path) =>
         path is not null && FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && (status.Mode & Sticky) != 0;
 
     private static FileDescriptor Make(FileDescriptor parent, string name, int mode, string path)
     {
-        if (TryMake(parent, name, mode, out Errno refused, out uint? owner) is { } directory)
+        if (OwnDirectory.TryMake(parent, name, mode, out Errno refused, out uint? owner) is { } directory)
             return directory;
         if (owner is { } foreign)
         {
@@ -196,32 +198,6 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         throw new StartRefusedException(
             isLink ? $"runtime directory {path} is a symbolic link: name the directory itself" : $"cannot use runtime directory {path}: {refused.Text}",
             ExitCode.SystemRefused);
-    }
-
-    /// <summary>A directory of ours with exactly that mode, made if it is missing; never one that a link leads to, nor anybody else's.</summary>
-    /// <param name="parent">Borrowed.</param>
-    /// <param name="name">In it.</param>
-    /// <param name="mode">Permission bits.</param>
-    /// <param name="refused">Why not.</param>
-    /// <param name="owner">Whose it is, if it is not ours.</param>
-    private static FileDescriptor? TryMake(FileDescriptor parent, string name, int mode, out Errno refused, out uint? owner)
-    {
-        owner = null;
-        refused = Files.MakeDirectory(parent, name, mode & OwnerOnly);
-        if (refused != Errno.None && refused != Errno.EEXIST)
-            return null;
-        FileDescriptor? directory = Files.OpenDirectory(parent, name, out refused);
-        if (directory is null)
-            return null;
-        refused = FileStatus.Read(directory, out FileStatus status);
-        if (refused == Errno.None && status.Uid != Libc.geteuid())
-            (refused, owner) = (Errno.EPERM, status.Uid);
-        if (refused == Errno.None)
-            refused = Files.SetMode(directory, mode);
-        if (refused == Errno.None)
-            return directory;
-        directory.Dispose();
-        return null;
     }
 
     /// <summary>Holds the pid of the supervisor whose directory it is.</summary>

@@ -195,7 +195,7 @@ internal sealed class StatusReporter(
         };
     }
 
-    private static IEnumerable<SocketStatus> OfListener(HeldSocket listener, string[] services,
+    private IEnumerable<SocketStatus> OfListener(HeldSocket listener, string[] services,
         IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
     {
         foreach (OpenedListener opened in listener.Opened)
@@ -209,6 +209,7 @@ internal sealed class StatusReporter(
                 QueueCount = queue?.QueueCount,
                 BacklogCount = queue?.BacklogCount,
                 Services = services,
+                Trouble = descriptors.Find(opened.Descriptor)?.Watch.PathTaken,
             };
         }
     }

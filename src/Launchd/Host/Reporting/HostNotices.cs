@@ -3,8 +3,18 @@ using Launchd.Config.Comparing;
 
 namespace Launchd.Host.Reporting;
 
-/// <summary>A listener that a program had spoilt serves again. <paramref name="Remedy"/> is <c>mended</c> (the same open socket) or <c>made anew</c>.</summary>
-internal sealed record ListenerHealed(string Socket, string Address, string Fault, string Remedy);
+/// <summary>
+/// A listener that a program had spoilt is as it was. <paramref name="Remedy"/> is <c>mended</c>, <c>linked back</c> or <c>put back</c> (the same open
+/// socket), or <c>made anew</c>.
+/// </summary>
+internal sealed record ListenerHealed(string Socket, string Address, string Fault, string Remedy)
+{
+    /// <summary>The instances that had it.</summary>
+    public required string[] Holders { get; init; }
+}
+
+/// <summary>Something of somebody else's lies at the path of a listener, or where a link leads to it; it is not removed.</summary>
+internal sealed record ListenerPathTaken(string Socket, string Address, string By);
 
 /// <summary>Another configuration holds: what was added, changed and removed, as <c>services.web</c>.</summary>
 internal sealed record ConfigurationReloaded(ImmutableArray<string> Added, ImmutableArray<string> Changed, ImmutableArray<string> Removed)

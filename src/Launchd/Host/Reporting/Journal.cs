@@ -170,6 +170,12 @@ internal sealed class Journal
                 json.WriteString("address", healed.Address);
                 json.WriteString("fault", healed.Fault);
                 json.WriteString("remedy", healed.Remedy);
+                WriteList(json, "holders", healed.Holders);
+                break;
+            case ListenerPathTaken taken:
+                json.WriteString("socket", taken.Socket);
+                json.WriteString("address", taken.Address);
+                json.WriteString("by", taken.By);
                 break;
             case ConfigurationReloaded reloaded:
                 WriteList(json, "added", reloaded.Added);
@@ -191,6 +197,7 @@ internal sealed class Journal
         ListenerOpened => "listener-opened",
         SupervisorStarted => "supervisor-started",
         ListenerHealed => "listener-healed",
+        ListenerPathTaken => "listener-path-taken",
         ConfigurationReloaded => "reloaded",
         ReloadRefused => "reload-refused",
         Notice.Spawned => "spawned",

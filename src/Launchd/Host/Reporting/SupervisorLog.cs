@@ -140,6 +140,14 @@ internal static partial class SupervisorLog
     [LoggerMessage(3021, LogLevel.Error, "a listener that was spoilt by who shares it cannot be made anew, retrying: {reason}")]
     public static partial void NotHealed(ILogger logger, string reason);
 
+    [LoggerMessage(3023, LogLevel.Warning,
+        "the path of listener '{socket}' ({address}) is taken: {by}; remove what lies there, and the path comes back by itself")]
+    public static partial void PathTaken(ILogger logger, string socket, string address, string by);
+
+    [LoggerMessage(3024, LogLevel.Warning,
+        "the kernel does not tell what happens to the paths of listeners, so they are looked at only before a start: inotify: {reason}")]
+    public static partial void PathsNotWatched(ILogger logger, string reason);
+
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
     public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
 

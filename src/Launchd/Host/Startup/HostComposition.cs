@@ -27,6 +27,7 @@ internal sealed class HostComposition : IDisposable
 {
     private readonly AdoptedConfiguration _configuration;
     private readonly ListenerGuard _guard;
+    private readonly ListenerPaths _paths;
     private readonly ListenerUse _use;
     private readonly KeptDescriptors _kept;
     private readonly ListenerConnections _connections;
@@ -70,12 +71,14 @@ internal sealed class HostComposition : IDisposable
         Core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
 
         // Listeners and descriptors.
-        _guard = new ListenerGuard(loop, descriptors, stopped, lanes, mailbox, delays, Events, counters, journal, logger);
+        _paths = new ListenerPaths(loop, descriptors, parts.Directory.Links, lanes, mailbox, delays, counters, logger);
+        _guard = new ListenerGuard(loop, descriptors, stopped, _paths, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
         _kept = new KeptDescriptors(Core, loop, Events);
         Listeners = new ServiceListeners(Core, descriptors, _guard, _use, lanes, mailbox, Events, counters);
         _connections = new ListenerConnections(Listeners, lanes, Events, counters);
         _retired = new RetiredListeners(descriptors, instances, stopped, _guard, Listeners, lanes, mailbox, logger);
+        _paths.OnHappened = _guard.PathHappened;
         _guard.OnExchanged = Listeners.Exchange;
         _guard.OnRetired = _retired.CloseUnused;
         _reloads = new Reloads(configuration, Core, Events, instances, descriptors, _guard, _retired, Listeners, control, mailbox, parts.Pump, journal, logger,
@@ -149,6 +152,7 @@ internal sealed class HostComposition : IDisposable
         _kept.Dispose();
         _retired.Dispose();
         _guard.Dispose();
+        _paths.Dispose();
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
         Parts.Loop.Unwatch(Signals.Descriptor);
         Signals.Dispose();

@@ -49,6 +49,8 @@ internal sealed unsafe class ReplacementListener
     {
         if (endpoint is ListenAddress.Unix { IsAbstract: false } unix)
             return OpenPath(unix, request, former);
+        if (endpoint is ListenAddress.Fifo)
+            return OpenFifo(endpoint, request, former);
         if (endpoint is not (ListenAddress.Tcp or ListenAddress.Udp))
         {
             return new OpenFailure("bind", $"cannot open {endpoint} anew while it is open", Errno.EADDRINUSE,
@@ -124,9 +126,21 @@ internal sealed unsafe class ReplacementListener
         return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure) ? new ReplacementListener(listener, endpoint.Name, former) : failure;
     }
 
+    // Where the former one is still at its name there is nothing to be opened anew.
+    private static OpenResult<ReplacementListener> OpenFifo(ListenAddress endpoint, ListenerRequest request, OpenedListener? former)
+    {
+        if (former?.Path is { } path && UnixPath.LooksOurs(path))
+            return new OpenFailure("mkfifo", $"cannot open {endpoint} anew while it is open", Errno.EADDRINUSE, "give it another address");
+        OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
+        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure) ? new ReplacementListener(listener, null, null) : failure;
+    }
+
     private OpenFailure? Exchange()
     {
         string beside = _opened.Path!.Path;
+        // The exchange takes away what lies there: a path that somebody else has by now stays his.
+        if (_former?.Path is { } former && UnixPath.LookForOthers(former) is { } taken)
+            return taken;
         Errno refused = Rename(beside, _path!, Libc.RENAME_EXCHANGE);
         _isExchanged = refused == Errno.None;
         // Somebody took the path away meanwhile, or the file system cannot exchange: the new socket takes the place, whatever is there.

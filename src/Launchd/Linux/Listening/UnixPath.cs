@@ -80,6 +80,31 @@ internal static class UnixPath
         return refused == Errno.None ? RemoveOutcome.Removed : Refused(refused);
     }
 
+    /// <summary>Whether what we made still lies at its path.</summary>
+    public static bool IsOurs(ParentDirectory parent, OwnedPath owned) =>
+        FileStatus.ReadNoFollow(parent.Directory.Number, parent.Name, out FileStatus status) == Errno.None
+        && status.Device == owned.Device && status.Inode == owned.Inode;
+
+    /// <summary>The same by the path alone.</summary>
+    public static bool LooksOurs(OwnedPath owned) =>
+        FileStatus.ReadNoFollow(AT_FDCWD, owned.Path, out FileStatus status) == Errno.None && status.Device == owned.Device && status.Inode == owned.Inode;
+
+    /// <summary>Whether what is at a path now belongs to somebody else and is in use. Null: it is ours, nothing, or a dead socket.</summary>
+    public static OpenFailure? LookForOthers(OwnedPath owned)
+    {
+        string subject = $"cannot put another socket at {owned.Path}";
+        if (LooksOurs(owned) || !ParentDirectory.Open(owned.Path, directoryMode: null, subject).TryGet(out ParentDirectory? parent, out _))
+            return null;
+        using ParentDirectory held = parent;
+        using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out _);
+        if (node is null || FileStatus.Read(node, out FileStatus status) != Errno.None)
+            return null;
+        if (status.Kind != FileKind.Socket)
+            return InTheWay(status, subject);
+        return Probe(node, UnixSocketKind.Stream, out PortHolder? holder) == Errno.ECONNREFUSED ? null
+            : new OpenFailure("bind", subject, Errno.EADDRINUSE, holder?.ToString() ?? "another program listens there");
+    }
+
     /// <summary>Gives a path that still is what we made another name in its directory, if that is free. Null: it has its name still.</summary>
     public static OwnedPath? Rename(OwnedPath owned, string name)
     {
@@ -233,7 +258,7 @@ internal static class UnixPath
         if (probed.Kind != FileKind.Socket)
             return InTheWay(probed, subject);
 
-        refused = Probe(node, kind);
+        refused = Probe(node, kind, out _);
         if (refused == Errno.EACCES)
         {
             return new OpenFailure("connect", subject, Errno.EADDRINUSE,
@@ -257,15 +282,22 @@ internal static class UnixPath
             : new OpenFailure("unlink", subject, refused, Remedy.ForPath(refused));
     }
 
-    // connect(2) to exactly that inode: ECONNREFUSED is the one answer that means nobody is there. EAGAIN is a full queue, EPROTOTYPE
-    // a socket of another kind, EPERM a datagram socket with a peer: all of them alive.
-    private static Errno Probe(FileDescriptor node, UnixSocketKind kind)
+    /// <summary>
+    /// connect(2) to exactly that inode: ECONNREFUSED is the one answer that means nobody is there. EAGAIN is a full queue, EPROTOTYPE
+    /// a socket of another kind, EPERM a datagram socket with a peer: all of them alive.
+    /// </summary>
+    /// <param name="node">The socket's node, borrowed.</param>
+    /// <param name="kind">Of the socket to ask with.</param>
+    /// <param name="holder">Who listens there; null: nobody, or the kernel does not tell.</param>
+    public static Errno Probe(FileDescriptor node, UnixSocketKind kind, out PortHolder? holder)
     {
         int number = socket(Libc.AF_UNIX, UnixSocket.TypeOf(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (number < 0)
             throw new SystemCallException("socket", "AF_UNIX", Errno.Last);
         using var probe = new FileDescriptor(number);
-        return SocketAddress.UnixPath(Files.ProcPath(node))!.Connect(probe);
+        Errno refused = SocketAddress.UnixPath(Files.ProcPath(node))!.Connect(probe);
+        holder = refused == Errno.None ? PortHolder.OfPeer(probe) : null;
+        return refused;
     }
 
     private static RemoveOutcome Refused(Errno refused) =>

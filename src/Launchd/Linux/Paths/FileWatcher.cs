@@ -1,8 +1,5 @@
-using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
-using Launchd.Linux.Calls;
 
 namespace Launchd.Linux.Paths;
 
@@ -10,9 +7,8 @@ namespace Launchd.Linux.Paths;
 /// Tells of changed files, and of those below directories, whatever is made there later: inotify(7). What editors leave for a moment and
 /// what compilers write is passed over. Borrows nothing; owns its descriptor.
 /// </summary>
-internal sealed unsafe class FileWatcher : IDisposable
+internal sealed class FileWatcher : IDisposable
 {
-    private const int BufferBytes = 64 * 1024;
     private const uint Interesting = Libc.IN_CLOSE_WRITE | Libc.IN_MOVED_FROM | Libc.IN_MOVED_TO | Libc.IN_CREATE | Libc.IN_DELETE
         | Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF | Libc.IN_ONLYDIR | Libc.IN_EXCL_UNLINK;
 
@@ -20,17 +16,17 @@ internal sealed unsafe class FileWatcher : IDisposable
     private static readonly string[] BuiltDirectories = ["node_modules", "__pycache__", "obj", "target"];
 
     private readonly Dictionary<int, Watched> _watched = [];
-    private readonly byte[] _buffer = new byte[BufferBytes];
+    private readonly Inotify _inotify;
     private readonly string[] _roots;
 
-    private FileWatcher(FileDescriptor descriptorTaken, string[] roots)
+    private FileWatcher(Inotify inotifyTaken, string[] roots)
     {
-        Descriptor = descriptorTaken;
+        _inotify = inotifyTaken;
         _roots = roots;
     }
 
     /// <summary>Readable when something happened.</summary>
-    public FileDescriptor Descriptor { get; }
+    public FileDescriptor Descriptor => _inotify.Descriptor;
 
     /// <summary>How many directories are watched.</summary>
     public int DirectoryCount => _watched.Count;
@@ -40,13 +36,12 @@ internal sealed unsafe class FileWatcher : IDisposable
     /// <param name="problem">A sentence with the remedy, when the result is null.</param>
     public static FileWatcher? Open(IEnumerable<string> paths, out string? problem)
     {
-        int number = Libc.inotify_init1(Libc.IN_CLOEXEC | Libc.IN_NONBLOCK);
-        if (number < 0)
+        if (Inotify.Open(out Errno refused) is not { } inotify)
         {
-            problem = $"cannot watch files: {Errno.Last.Text}; raise fs.inotify.max_user_instances";
+            problem = $"cannot watch files: {refused.Text}; raise fs.inotify.max_user_instances";
             return null;
         }
-        FileWatcher watcher = new(new FileDescriptor(number), [.. paths]);
+        FileWatcher watcher = new(inotify, [.. paths]);
         problem = watcher._roots.Select(watcher.AddRoot).FirstOrDefault(p => p is not null);
         if (problem is null)
             return watcher;
@@ -58,29 +53,11 @@ internal sealed unsafe class FileWatcher : IDisposable
     public string? Read()
     {
         string? changed = null;
-        while (true)
-        {
-            nint got;
-            fixed (byte* bytes = _buffer)
-                got = Libc.read(Descriptor.Number, bytes, BufferBytes);
-            if (got <= 0)
-                return changed;
-            for (int at = 0; at + Libc.InotifyEventBytes <= got;)
-            {
-                ReadOnlySpan<byte> head = _buffer.AsSpan(at);
-                int watch = MemoryMarshal.Read<int>(head);
-                uint mask = MemoryMarshal.Read<uint>(head[4..]);
-                int length = MemoryMarshal.Read<int>(head[12..]);
-                ReadOnlySpan<byte> name = head.Slice(Libc.InotifyEventBytes, length);
-                int end = name.IndexOf((byte)0);
-                string? its = Take(watch, mask, Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
-                changed = its ?? changed;
-                at += Libc.InotifyEventBytes + length;
-            }
-        }
+        _inotify.Read((watch, events, name) => changed = Take(watch, events, name) ?? changed);
+        return changed;
     }
 
-    public void Dispose() => Descriptor.Dispose();
+    public void Dispose() => _inotify.Dispose();
 
     /// <summary>Names that editors use while they save.</summary>
     public static bool IsPassing(string name) =>
@@ -133,12 +110,9 @@ internal sealed unsafe class FileWatcher : IDisposable
 
     private string? Add(string directory, string? onlyName)
     {
-        int watch;
-        fixed (byte* path = CString.From(directory))
-            watch = Libc.inotify_add_watch(Descriptor.Number, path, Interesting);
+        int watch = _inotify.Add(directory, Interesting, out Errno refused);
         if (watch < 0)
         {
-            Errno refused = Errno.Last;
             return refused == Errno.ENOENT || refused == Errno.ENOTDIR || refused == Errno.EACCES ? null
                 : $"cannot watch {directory}: {(refused == Errno.ENOSPC
                     ? $"{_watched.Count} directories are all that fs.inotify.max_user_watches allows; raise it or watch less" : refused.Text)}";
@@ -217,7 +191,7 @@ internal sealed unsafe class FileWatcher : IDisposable
         {
             if (of.Directory != directory && !of.Directory.StartsWith(directory + "/", StringComparison.Ordinal))
                 continue;
-            _ = Libc.inotify_rm_watch(Descriptor.Number, watch);
+            _inotify.Remove(watch);
             _watched.Remove(watch);
         }
     }

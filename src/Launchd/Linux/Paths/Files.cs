@@ -46,6 +46,13 @@ internal static unsafe class Files
             return Check(Libc.renameat2(directory.Number, old, directory.Number, place, flags));
     }
 
+    /// <summary>linkat(2): a second name for what has one; a symbolic link is not followed. EXDEV: it lies in another mount.</summary>
+    public static Errno Link(FileDescriptor from, string name, FileDescriptor to, string newName)
+    {
+        fixed (byte* old = CString.From(name), place = CString.From(newName))
+            return Check(linkat(from.Number, old, to.Number, place, 0));
+    }
+
     public static Errno MakeDirectory(FileDescriptor directory, string name, int mode)
     {
         fixed (byte* path = CString.From(name))

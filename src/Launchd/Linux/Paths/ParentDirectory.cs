@@ -114,6 +114,9 @@ internal sealed class ParentDirectory : IDisposable
 
     private static string DirectoryOf(string path) => path.LastIndexOf('/') is > 0 and int slash ? path[..slash] : "/";
 
+    /// <summary>The same directory for another name in it. Ends with this one, which keeps the descriptor.</summary>
+    public ParentDirectory Named(string name) => new(Directory, name, []) { IsOpenToOthers = IsOpenToOthers, Decider = Decider };
+
     /// <summary>Takes back the directories that were made, as far as they are still empty.</summary>
     public void Undo() => RemoveMade(_made);
 

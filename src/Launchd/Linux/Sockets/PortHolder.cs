@@ -1,4 +1,5 @@
 using System.Globalization;
+using Launchd.Client;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 
@@ -46,6 +47,13 @@ internal sealed record PortHolder(int Pid, string Command)
         return null;
     }
 
+    /// <summary>Who listens at the other end of a Unix socket that was just connected, as the kernel noted it at listen(2); null: it does not tell.</summary>
+    /// <param name="connection">Borrowed.</param>
+    public static PortHolder? OfPeer(FileDescriptor connection) => !PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) ? null
+        : new PortHolder(peer.Pid, peer.Pid == 0 ? "" : CommandOf(peer.Pid));
+
+    private static string CommandOf(int pid) => Files.ReadText($"/proc/{pid}/comm")?.Trim() ?? "a process";
+
     private static string? InternetInode(string table, int port, string state)
     {
         foreach (string line in Lines(table))
@@ -75,7 +83,7 @@ internal sealed record PortHolder(int Pid, string Command)
             if (++processCount > MaxProcessCount || descriptorCount > MaxDescriptorCount)
                 break;
             if (Holds(pid, wanted, ref descriptorCount))
-                return new PortHolder(pid, Files.ReadText($"{process}/comm")?.Trim() ?? "a process");
+                return new PortHolder(pid, CommandOf(pid));
         }
         return new PortHolder(0, "");
     }
