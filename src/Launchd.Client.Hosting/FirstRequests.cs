@@ -5,7 +5,9 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Launchd.Client.Hosting;
 
-/// <summary>Puts <see cref="PatientListener"/> between Kestrel and its transports, and tells it of requests before the application sees them.</summary>
+/// <summary>
+/// Puts <see cref="PatientListener"/> between Kestrel and its transports, and tells it of requests before the application sees them.
+/// </summary>
 internal sealed class FirstRequests : IStartupFilter
 {
     public static void Add(IServiceCollection services)

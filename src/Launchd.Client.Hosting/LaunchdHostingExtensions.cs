@@ -9,8 +9,8 @@ namespace Launchd.Client.Hosting;
 public static class LaunchdHostingExtensions
 {
     /// <summary>
-    /// Kestrel takes the inherited sockets; the supervisor is told READY when everything has started, and STOPPING; a drain ends the host, but not
-    /// before it has heard whom it accepted last; a reload reads its configuration again, the watchdog gets its pulse.
+    /// Kestrel takes the inherited sockets; the supervisor is told READY when everything has started, and STOPPING; a drain ends the host,
+    /// but not before it has heard whom it accepted last; a reload reads its configuration again, the watchdog gets its pulse.
     /// <see cref="LaunchdClient"/> can be injected. Logging is left as it is.
     /// </summary>
     /// <typeparam name="TBuilder">A builder of a web application or of another host.</typeparam>

@@ -8,7 +8,9 @@ namespace Launchd.Client.Hosting;
 /// <param name="time">Measures the patience.</param>
 internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvider time) : IConnectionListener
 {
-    /// <summary>How long after the last one was accepted anybody is waited for: who wants something says so at once, unless it connects in advance.</summary>
+    /// <summary>
+    /// How long after the last one was accepted anybody is waited for: who wants something says so at once, unless it connects in advance.
+    /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     private readonly TaskCompletionSource _acceptedLast = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -46,7 +48,8 @@ internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvid
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         await innerTaken.UnbindAsync(cancellationToken).ConfigureAwait(false);
-        // Who was accepted before may be on the way through the thread pool. A host that has lost its patience is not kept from closing the rest.
+        // Who was accepted before may be on the way through the thread pool. A host that has lost its
+        // patience is not kept from closing the rest.
         if (Volatile.Read(ref _isAccepting))
             await _acceptedLast.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!Interlocked.Exchange(ref _isUnbound, true))

@@ -50,7 +50,11 @@ internal static unsafe class DescriptorQuery
     {
         byte empty = 0;
         fixed (ClientLibc.statx_result* result = &status)
-            return ClientLibc.statx(number, &empty, ClientLibc.AT_EMPTY_PATH, ClientLibc.STATX_BASIC_STATS, result) == 0 ? Errno.None : Errno.Last;
+        {
+            return ClientLibc.statx(number, &empty, ClientLibc.AT_EMPTY_PATH, ClientLibc.STATX_BASIC_STATS, result) == 0
+                ? Errno.None
+                : Errno.Last;
+        }
     }
 
     /// <summary>A socket's option that is an int, such as SO_TYPE.</summary>

@@ -28,7 +28,9 @@ public sealed class DescriptorMessage : IDisposable
     /// <summary>How many descriptors came, taken ones included.</summary>
     public int Count => _descriptors.Length;
 
-    /// <summary>The sender's process, if the socket has SO_PASSCRED; a privileged sender may claim another's. 0: in another namespace.</summary>
+    /// <summary>
+    /// The sender's process, if the socket has SO_PASSCRED; a privileged sender may claim another's. 0: in another namespace.
+    /// </summary>
     public int? SenderPid { get; }
 
     /// <summary>The sender's user, if the socket has SO_PASSCRED; a privileged sender may claim another's.</summary>

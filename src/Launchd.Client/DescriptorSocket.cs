@@ -51,7 +51,10 @@ public static class DescriptorSocket
         ArgumentNullException.ThrowIfNull(socket);
         ArgumentNullException.ThrowIfNull(descriptors);
         if (descriptors.Count > MostDescriptors)
-            throw new ArgumentOutOfRangeException(nameof(descriptors), descriptors.Count, $"at most {MostDescriptors} descriptors in a message");
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(descriptors), descriptors.Count, $"at most {MostDescriptors} descriptors in a message");
+        }
         if (bytes.IsEmpty && descriptors.Count > 0 && socket.SocketType == SocketType.Stream)
             throw new ArgumentException("a stream carries descriptors beside a byte", nameof(bytes));
         await SendAsync(socket.SafeHandle, bytes, [.. descriptors], cancellation).ConfigureAwait(false);
@@ -126,7 +129,8 @@ public static class DescriptorSocket
         if (descriptors.Count > most)
         {
             descriptors.Dispose();
-            throw new LaunchdException(LaunchdError.LimitReached, $"{descriptors.Count} descriptors in a message, at most {most} are allowed");
+            throw new LaunchdException(
+                LaunchdError.LimitReached, $"{descriptors.Count} descriptors in a message, at most {most} are allowed");
         }
         var owned = new FileDescriptor[descriptors.Count];
         for (int i = 0; i < owned.Length; i++)

@@ -27,7 +27,9 @@ public sealed class HandOver : IDisposable
     /// Borrowed, in the order in which the successor gets them. They stay open here: after true close them without shutting them down,
     /// which the successor would see.
     /// </param>
-    /// <param name="patience">How long the successor may take for all of it; null: 5 s. What it has not confirmed by then it will not get.</param>
+    /// <param name="patience">
+    /// How long the successor may take for all of it; null: 5 s. What it has not confirmed by then it will not get.
+    /// </param>
     /// <param name="cancellation">The same as the end of the patience, told by an exception if the successor has not confirmed.</param>
     /// <returns>
     /// True: the successor has confirmed, everything is its own. False: it ended or did not confirm; everything is still this instance's
@@ -35,7 +37,8 @@ public sealed class HandOver : IDisposable
     /// </returns>
     /// <exception cref="LaunchdException">The kernel refused to send; everything is still this instance's own.</exception>
     public async Task<bool> CompleteAsync(
-        ReadOnlyMemory<byte> state, IReadOnlyList<SafeHandle> descriptors, TimeSpan? patience = null, CancellationToken cancellation = default)
+        ReadOnlyMemory<byte> state, IReadOnlyList<SafeHandle> descriptors,
+        TimeSpan? patience = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(descriptors);
         HandOverLink link = Interlocked.Exchange(ref _link, null) ?? throw new ObjectDisposedException(nameof(HandOver));

@@ -12,7 +12,8 @@ internal static class InheritedDescriptors
     /// <summary>SD_LISTEN_FDS_START.</summary>
     public const int FirstNumber = 3;
 
-    private const string ListenPid = "LISTEN_PID", ListenPidFdId = "LISTEN_PIDFDID", ListenFds = "LISTEN_FDS", ListenNames = "LISTEN_FDNAMES";
+    private const string ListenPid = "LISTEN_PID", ListenPidFdId = "LISTEN_PIDFDID",
+        ListenFds = "LISTEN_FDS", ListenNames = "LISTEN_FDNAMES";
     private const string ChannelNumber = "LAUNCHD_CHANNEL", ChannelPid = "LAUNCHD_PID";
 
     /// <summary>What is unset once it was read, so that no child takes it for its own.</summary>
@@ -26,8 +27,11 @@ internal static class InheritedDescriptors
     {
         if (!IsOurs(environment) || environment(ListenFds) is not { } text)
             return [];
-        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) || count <= 0 || count > int.MaxValue - first)
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count)
+            || count <= 0 || count > int.MaxValue - first)
+        {
             throw LaunchdException.Environment(ListenFds, $"is '{text}', not a count of descriptors", Errno.EINVAL);
+        }
         string[]? names = environment(ListenNames)?.Split(':');
         if (names is not null && names.Length != count)
             throw LaunchdException.Environment(ListenNames, $"has {names.Length} names for {count} descriptors", Errno.EINVAL);

@@ -19,7 +19,9 @@ public sealed class InstanceDescription
     /// <summary>The number of this run, which is never used again.</summary>
     public required long Instance { get; init; }
 
-    /// <summary>Why it was started: <c>boot</c>, <c>activation</c>, <c>restart</c>, <c>rollout</c>, <c>reload</c> or <c>request</c>.</summary>
+    /// <summary>
+    /// Why it was started: <c>boot</c>, <c>activation</c>, <c>restart</c>, <c>rollout</c>, <c>reload</c> or <c>request</c>.
+    /// </summary>
     public required string Reason { get; init; }
 
     /// <summary>The number of the instance whose place this one takes and which may hand over to it; null: there is none.</summary>

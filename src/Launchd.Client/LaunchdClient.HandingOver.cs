@@ -43,7 +43,10 @@ public sealed partial class LaunchdClient
                 if (drain is null && _events.LastDrain is null)
                     return null;
                 if (!await changed.ConfigureAwait(false))
-                    throw new LaunchdException(LaunchdError.Disconnected, "the supervisor has closed the channel before a successor was there");
+                {
+                    throw new LaunchdException(
+                        LaunchdError.Disconnected, "the supervisor has closed the channel before a successor was there");
+                }
             }
         }
         finally
@@ -83,7 +86,9 @@ public sealed partial class LaunchdClient
         return null;
     }
 
-    /// <summary>Offers the successor that lives now a conversation. Null: there is none, it ended without having asked, or all has changed.</summary>
+    /// <summary>
+    /// Offers the successor that lives now a conversation. Null: there is none, it ended without having asked, or all has changed.
+    /// </summary>
     private async Task<HandOverLink?> OfferAsync(Task<bool> changed, CancellationToken cancellation)
     {
         (HandOverLink link, FileDescriptor theirs) = HandOverLink.CreatePair();

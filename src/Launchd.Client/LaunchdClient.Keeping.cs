@@ -69,7 +69,8 @@ public sealed partial class LaunchdClient
     /// <exception cref="LaunchdException">The supervisor's refusal, or <see cref="LaunchdError.NoChannel"/>.</exception>
     public async Task<byte[]?> LoadStateAsync(CancellationToken cancellation = default)
     {
-        using ChannelAnswer answer = await Channel().CallAsync("LoadState", null, [], subscribes: false, cancellation).ConfigureAwait(false);
+        using ChannelAnswer answer =
+            await Channel().CallAsync("LoadState", null, [], subscribes: false, cancellation).ConfigureAwait(false);
         if (answer.First.DescriptorCount == 0)
             return null;
         using FileDescriptor memory = answer.First.Take(0);
@@ -98,7 +99,8 @@ public sealed partial class LaunchdClient
     /// </summary>
     /// <param name="cancellation">Ends the reading; what was not read waits for the next reader.</param>
     /// <exception cref="LaunchdException">
-    /// The supervisor's refusal; <see cref="LaunchdError.NoChannel"/>; <see cref="LaunchdError.Truncated"/>: this process had no numbers left.
+    /// The supervisor's refusal; <see cref="LaunchdError.NoChannel"/>;
+    /// <see cref="LaunchdError.Truncated"/>: this process had no numbers left.
     /// </exception>
     public async Task<IAsyncEnumerable<NamedDescriptor>> ReceiveHandOverAsync(CancellationToken cancellation = default)
     {
@@ -115,7 +117,8 @@ public sealed partial class LaunchdClient
             json.WriteBoolean("if_absent", true);
     }
 
-    private async Task StoreByNotificationAsync(string name, IReadOnlyList<SafeHandle> descriptors, StoreMode mode, CancellationToken cancellation)
+    private async Task StoreByNotificationAsync(
+        string name, IReadOnlyList<SafeHandle> descriptors, StoreMode mode, CancellationToken cancellation)
     {
         string checkedName = CheckedName(name);
         if (mode == StoreMode.IfAbsent || StoreCapacity == 0)

@@ -32,7 +32,9 @@ public sealed partial class LaunchdClient
     public bool NotifyReloading() =>
         Notify(string.Create(CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={MonotonicClock.Microseconds()}"));
 
-    /// <summary>The program lives; see <see cref="WatchdogPeriod"/>. Call it from where the work is done, not from a thread apart.</summary>
+    /// <summary>
+    /// The program lives; see <see cref="WatchdogPeriod"/>. Call it from where the work is done, not from a thread apart.
+    /// </summary>
     /// <returns>Whether somebody was told.</returns>
     public bool NotifyWatchdog() => Notify("WATCHDOG=1");
 
@@ -116,8 +118,10 @@ public sealed partial class LaunchdClient
         return line.ToString();
     }
 
-    private async Task CallAsync(string method, Action<Utf8JsonWriter>? parameters, SafeHandle[] descriptors, CancellationToken cancellation)
+    private async Task CallAsync(
+        string method, Action<Utf8JsonWriter>? parameters, SafeHandle[] descriptors, CancellationToken cancellation)
     {
-        using Channel.ChannelAnswer answer = await Channel().CallAsync(method, parameters, descriptors, subscribes: false, cancellation).ConfigureAwait(false);
+        using Channel.ChannelAnswer answer =
+            await Channel().CallAsync(method, parameters, descriptors, subscribes: false, cancellation).ConfigureAwait(false);
     }
 }

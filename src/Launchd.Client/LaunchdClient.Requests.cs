@@ -86,7 +86,9 @@ public sealed partial class LaunchdClient
     /// use its number again: askers are then told <see cref="LaunchdError.Stale"/>.
     /// </summary>
     /// <param name="name">What siblings ask for; an offer of the same name is replaced.</param>
-    /// <param name="descriptor">Borrowed as long as it is offered: a <see cref="FileDescriptor"/>, or the handle of a socket or file.</param>
+    /// <param name="descriptor">
+    /// Borrowed as long as it is offered: a <see cref="FileDescriptor"/>, or the handle of a socket or file.
+    /// </param>
     /// <param name="cancellation">See <see cref="RequestAsync"/>.</param>
     /// <exception cref="LaunchdException">The supervisor's refusal, or <see cref="LaunchdError.NoChannel"/>.</exception>
     public async Task PublishAsync(string name, SafeHandle descriptor, CancellationToken cancellation = default)
@@ -210,6 +212,7 @@ public sealed partial class LaunchdClient
 
     private static async Task SubscribeAsync(ChannelConnection channel)
     {
-        using ChannelAnswer answer = await channel.CallAsync("Watch", null, [], subscribes: true, CancellationToken.None).ConfigureAwait(false);
+        using ChannelAnswer answer = await channel.CallAsync(
+            "Watch", null, [], subscribes: true, CancellationToken.None).ConfigureAwait(false);
     }
 }

@@ -55,7 +55,9 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
     /// <summary>How many descriptors the supervisor stores for this service; 0: none.</summary>
     public int StoreCapacity { get; }
 
-    /// <summary>The longest silence between two calls of <see cref="NotifyWatchdog"/>; null if nobody watches. Call twice as often.</summary>
+    /// <summary>
+    /// The longest silence between two calls of <see cref="NotifyWatchdog"/>; null if nobody watches. Call twice as often.
+    /// </summary>
     public TimeSpan? WatchdogPeriod { get; }
 
     /// <summary>What was inherited, in the supervisor's order: sockets, files, then what a former instance stored.</summary>
@@ -77,7 +79,8 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
         try
         {
             NamedDescriptor[] inherited = InheritedDescriptors.Read(Environment.GetEnvironmentVariable);
-            return new LaunchdClient(inherited, InheritedDescriptors.ReadChannel(Environment.GetEnvironmentVariable), Environment.GetEnvironmentVariable);
+            return new LaunchdClient(
+                inherited, InheritedDescriptors.ReadChannel(Environment.GetEnvironmentVariable), Environment.GetEnvironmentVariable);
         }
         finally
         {
@@ -124,13 +127,15 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
     {
         if (environment("WATCHDOG_PID") is { Length: > 0 } pid && Number(pid) != Environment.ProcessId)
             return null;
-        return long.TryParse(environment("WATCHDOG_USEC"), NumberStyles.None, CultureInfo.InvariantCulture, out long microseconds) && microseconds > 0
+        return long.TryParse(environment("WATCHDOG_USEC"), NumberStyles.None, CultureInfo.InvariantCulture, out long microseconds)
+            && microseconds > 0
             ? MonotonicClock.Span(microseconds)
             : null;
     }
 
     private ChannelConnection Channel() => _channel
-        ?? throw new LaunchdException(LaunchdError.NoChannel, "there is no channel to launchd-cs: LAUNCHD_CHANNEL is not set for this process");
+        ?? throw new LaunchdException(
+            LaunchdError.NoChannel, "there is no channel to launchd-cs: LAUNCHD_CHANNEL is not set for this process");
 
     // Called by the channel's reader, which must not wait: the answer goes out by itself. If it cannot, the asker is told in time.
     private void Give(long ask, SafeHandle? wanted)

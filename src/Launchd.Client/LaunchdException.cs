@@ -25,7 +25,8 @@ public sealed class LaunchdException : Exception
     /// <summary>errno(3), 0 if the kernel had no part in it.</summary>
     public int ErrorNumber { get; }
 
-    internal static LaunchdException Kernel(string call, Errno errno) => new(LaunchdError.Kernel, $"{call}: {errno.Text}", call, errno.Value);
+    internal static LaunchdException Kernel(string call, Errno errno) =>
+        new(LaunchdError.Kernel, $"{call}: {errno.Text}", call, errno.Value);
 
     internal static LaunchdException Environment(string variable, string problem, Errno errno) =>
         new(LaunchdError.BadEnvironment, $"{variable} {problem}", variable, errno.Value);

@@ -48,10 +48,10 @@ public sealed class NamedDescriptor : IDisposable
     public FileDescriptor Take() => Interlocked.Exchange(ref _descriptor, null) ?? throw Gone();
 
     /// <summary>
-    /// Gives a socket away: the caller owns it. A listening one is switched to O_NONBLOCK, which all its holders see and which .NET's
-    /// asynchronous calls would do as well: without it, disposing the <see cref="Socket"/> during a synchronous
-    /// <see cref="Socket.Accept()"/> would end the listener for all of them. Of one that has O_NONBLOCK already the synchronous calls wait in
-    /// .NET as well.
+    /// Gives a socket away: the caller owns it. A listening one is switched to O_NONBLOCK, which all its holders see and
+    /// which .NET's asynchronous calls would do as well: without it, disposing the <see cref="Socket"/> during a
+    /// synchronous <see cref="Socket.Accept()"/> would end the listener for all of them. Of one that has O_NONBLOCK
+    /// already the synchronous calls wait in .NET as well.
     /// </summary>
     /// <exception cref="LaunchdException">It is no socket (<see cref="LaunchdError.WrongKind"/>).</exception>
     /// <exception cref="ObjectDisposedException">It was taken before.</exception>

@@ -36,7 +36,10 @@ internal sealed unsafe class Notifier : IDisposable
         byte[] name = Encoding.UTF8.GetBytes(address);
         // unix(7): 108 bytes, the end of a path's text included.
         if (name.Length < 2 || name[0] is not ((byte)'/' or (byte)'@') || name.Length > 107)
-            throw LaunchdException.Environment("NOTIFY_SOCKET", $"is '{address}', neither a path nor an abstract name of a Unix socket", Errno.EINVAL);
+        {
+            throw LaunchdException.Environment(
+                "NOTIFY_SOCKET", $"is '{address}', neither a path nor an abstract name of a Unix socket", Errno.EINVAL);
+        }
         bool isAbstract = name[0] == '@';
         byte[] socketAddress = new byte[2 + name.Length + (isAbstract ? 0 : 1)];
         socketAddress[0] = ClientLibc.AF_UNIX;
@@ -99,7 +102,8 @@ internal sealed unsafe class Notifier : IDisposable
 
     // Whoever read there is gone, and its path perhaps taken over by another: worth one new connection, not more.
     private static bool IsGone(Errno refused) =>
-        refused == Errno.ECONNREFUSED || refused == Errno.ENOENT || refused == Errno.ENOTCONN || refused == Errno.ECONNRESET || refused == Errno.EPIPE;
+        refused == Errno.ECONNREFUSED || refused == Errno.ENOENT || refused == Errno.ENOTCONN
+            || refused == Errno.ECONNRESET || refused == Errno.EPIPE;
 
     private FileDescriptor? Socket(ref bool isNew)
     {

@@ -9,7 +9,9 @@ namespace Launchd.Client;
 /// </summary>
 public sealed class PidFd : IDisposable
 {
-    /// <summary>Takes ownership of a descriptor that was received from somewhere; <see cref="NamedDescriptor.TakeProcess"/> checks it.</summary>
+    /// <summary>
+    /// Takes ownership of a descriptor that was received from somewhere; <see cref="NamedDescriptor.TakeProcess"/> checks it.
+    /// </summary>
     /// <param name="descriptorTaken">A pidfd.</param>
     public PidFd(FileDescriptor descriptorTaken)
     {

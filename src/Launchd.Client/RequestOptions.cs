@@ -22,7 +22,9 @@ public sealed class RequestOptions
     /// <summary>In which way; default <see cref="RequestMode.Duplicate"/>.</summary>
     public RequestMode Mode { get; init; }
 
-    /// <summary>For <see cref="RequestMode.Reopen"/>: <see cref="FileAccess.Read"/>, the default, or <see cref="FileAccess.Write"/>.</summary>
+    /// <summary>
+    /// For <see cref="RequestMode.Reopen"/>: <see cref="FileAccess.Read"/>, the default, or <see cref="FileAccess.Write"/>.
+    /// </summary>
     public FileAccess Access { get; init; } = FileAccess.Read;
 
     /// <summary>How long the supervisor waits for a sibling that has not published it yet; default: not at all.</summary>

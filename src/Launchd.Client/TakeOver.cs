@@ -70,15 +70,23 @@ public sealed class TakeOver : IDisposable
             {
                 // If nobody reads it, the reason can still be read.
                 _ = await linkTaken.SendAsync(HandOverLink.Next, [], cancellation).ConfigureAwait(false);
-                (ReadOnlyMemory<byte> word, ReceivedDescriptors received) = await linkTaken.ReceiveAsync(cancellation).ConfigureAwait(false);
+                (ReadOnlyMemory<byte> word, ReceivedDescriptors received) =
+                    await linkTaken.ReceiveAsync(cancellation).ConfigureAwait(false);
                 using (received)
                 {
                     if (word.Span.SequenceEqual(HandOverLink.State.Span) && received.Count == 1)
+                    {
                         state = SealedMemory.Read(received[0]!);
+                    }
                     else if (word.Span.SequenceEqual(HandOverLink.Some.Span))
-                        descriptors.AddRange(Enumerable.Range(0, received.Count).Select(i => new NamedDescriptor(HandOverLink.Name, received.Take(i))));
+                    {
+                        descriptors.AddRange(
+                            Enumerable.Range(0, received.Count).Select(i => new NamedDescriptor(HandOverLink.Name, received.Take(i))));
+                    }
                     else
+                    {
                         return result = ResultOf(word.Span, linkTaken, state, descriptors);
+                    }
                 }
             }
         }

@@ -77,7 +77,8 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
         using (answer)
         {
             throw answer.First.Error is null
-                ? new LaunchdException(LaunchdError.Truncated, $"the descriptors of the answer to {method} did not fit into this process's table")
+                ? new LaunchdException(
+                    LaunchdError.Truncated, $"the descriptors of the answer to {method} did not fit into this process's table")
                 : ChannelErrors.From(answer.First);
         }
     }
@@ -134,7 +135,8 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
         }
         return bytes.WrittenCount <= MostPacketBytes
             ? bytes.WrittenMemory
-            : throw new LaunchdException(LaunchdError.LimitReached, $"{method} takes {bytes.WrittenCount} bytes, a packet has {MostPacketBytes}", "packet");
+            : throw new LaunchdException(
+                LaunchdError.LimitReached, $"{method} takes {bytes.WrittenCount} bytes, a packet has {MostPacketBytes}", "packet");
     }
 
     private LinkedListNode<PendingCall> Enqueue(PendingCall call)
@@ -238,7 +240,8 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
     private static LaunchdException Gone() => new(LaunchdError.Disconnected, "the supervisor has closed the channel");
 
     /// <summary>One request that waits for its answer.</summary>
-    private sealed class PendingCall(bool endsWithFirst) : TaskCompletionSource<ChannelAnswer>(TaskCreationOptions.RunContinuationsAsynchronously)
+    private sealed class PendingCall(bool endsWithFirst)
+        : TaskCompletionSource<ChannelAnswer>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         private readonly List<ChannelPacket> _packets = [];
 

@@ -69,7 +69,8 @@ internal sealed class ChannelPacket : IDisposable
     /// <exception cref="LaunchdException">The index names none, or one that was taken.</exception>
     public NamedDescriptor Take(JsonElement entry)
     {
-        int index = TryGet(entry, "index", out JsonElement at) && at.ValueKind == JsonValueKind.Number && at.TryGetInt32(out int number) ? number : -1;
+        int index = TryGet(entry, "index", out JsonElement at)
+            && at.ValueKind == JsonValueKind.Number && at.TryGetInt32(out int number) ? number : -1;
         return new NamedDescriptor(TextOf(entry, "name") ?? "", Take(index), TextOf(entry, "address"), Text("way"));
     }
 

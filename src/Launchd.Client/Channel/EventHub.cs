@@ -76,7 +76,9 @@ internal sealed class EventHub
         _ = _links.Writer.TryComplete();
     }
 
-    /// <summary>The successor's end of the next hand-over that a predecessor offers; the caller owns it. Null: there will be none.</summary>
+    /// <summary>
+    /// The successor's end of the next hand-over that a predecessor offers; the caller owns it. Null: there will be none.
+    /// </summary>
     /// <exception cref="LaunchdException">The channel has ended: nobody knows.</exception>
     public async Task<FileDescriptor?> NextLinkAsync(CancellationToken cancellation)
     {
@@ -103,7 +105,8 @@ internal sealed class EventHub
         return watcher;
     }
 
-    public async IAsyncEnumerable<LaunchdEvent> ReadAsync(Channel<LaunchdEvent> watcher, [EnumeratorCancellation] CancellationToken cancellation)
+    public async IAsyncEnumerable<LaunchdEvent> ReadAsync(
+        Channel<LaunchdEvent> watcher, [EnumeratorCancellation] CancellationToken cancellation)
     {
         try
         {
@@ -125,7 +128,10 @@ internal sealed class EventHub
     public async IAsyncEnumerable<NamedDescriptor> ReadHandedOverAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
         await foreach (HandedOver one in _handedOver.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
-            yield return one.Descriptor ?? throw new LaunchdException(LaunchdError.Truncated, "descriptors handed over did not fit into this process's table");
+        {
+            yield return one.Descriptor ?? throw new LaunchdException(
+                LaunchdError.Truncated, "descriptors handed over did not fit into this process's table");
+        }
     }
 
     /// <summary>Closes what nobody took.</summary>

@@ -59,13 +59,16 @@ internal sealed class HandOverLink(FileDescriptor endTaken) : IDisposable
     }
 
     /// <summary>The next packet, which the caller owns; an empty word is the end.</summary>
-    /// <exception cref="LaunchdException"><see cref="LaunchdError.Truncated"/>: this process had no numbers left for the descriptors.</exception>
+    /// <exception cref="LaunchdException">
+    /// <see cref="LaunchdError.Truncated"/>: this process had no numbers left for the descriptors.
+    /// </exception>
     public async Task<(ReadOnlyMemory<byte> Word, ReceivedDescriptors Descriptors)> ReceiveAsync(CancellationToken cancellation)
     {
         ReceivedPart part = await DescriptorSocket.ReceiveAsync(endTaken, _buffer, cancellation).ConfigureAwait(false);
         part.Beside.Pidfd?.Dispose();
         return part.IsCut
-            ? throw new LaunchdException(LaunchdError.Truncated, "what the predecessor hands over does not fit into this process's table of descriptors")
+            ? throw new LaunchdException(
+                LaunchdError.Truncated, "what the predecessor hands over does not fit into this process's table of descriptors")
             : (_buffer.AsMemory(0, part.Length), part.Beside.Descriptors);
     }
 

@@ -28,7 +28,8 @@ internal static unsafe partial class ClientLibc
     public const short POLLIN = 1, POLLOUT = 4;
     public const int AT_EMPTY_PATH = 0x1000;
     public const uint STATX_BASIC_STATS = 0x7ff;
-    public const int S_IFMT = 0xF000, S_IFIFO = 0x1000, S_IFCHR = 0x2000, S_IFDIR = 0x4000, S_IFBLK = 0x6000, S_IFREG = 0x8000, S_IFSOCK = 0xC000;
+    public const int S_IFMT = 0xF000, S_IFIFO = 0x1000, S_IFCHR = 0x2000,
+        S_IFDIR = 0x4000, S_IFBLK = 0x6000, S_IFREG = 0x8000, S_IFSOCK = 0xC000;
     public const int CLOCK_MONOTONIC = 1;
     public const long PID_FS_MAGIC = 0x50494446;
 

@@ -154,8 +154,8 @@ internal struct ReceivedControl
     public bool HasDenied;
 
     /// <summary>
-    /// Nobody sent anything: together with 0 bytes this is end-of-file on a socket with SO_PASSCRED. The kernel says so by no header on a socket
-    /// of messages, and by the credentials of process 0 on a stream.
+    /// Nobody sent anything: together with 0 bytes this is end-of-file on a socket with SO_PASSCRED. The kernel says so by no header on a
+    /// socket of messages, and by the credentials of process 0 on a stream.
     /// </summary>
     public readonly bool IsBare => HeaderCount == 0 || (HeaderCount == 1 && HasCredentials && Pid == 0);
 

@@ -53,7 +53,10 @@ internal sealed unsafe class DescriptorPoller
         // A duplicate of its own: the caller may close its number meanwhile, and two waits for one descriptor do not collide.
         FileDescriptor duplicate;
         using (var borrowed = new Borrowed(descriptor))
-            duplicate = new FileDescriptor(Check(ClientLibc.fcntl(borrowed.Number, ClientLibc.F_DUPFD_CLOEXEC, 3), "fcntl(F_DUPFD_CLOEXEC)"));
+        {
+            duplicate = new FileDescriptor(
+                Check(ClientLibc.fcntl(borrowed.Number, ClientLibc.F_DUPFD_CLOEXEC, 3), "fcntl(F_DUPFD_CLOEXEC)"));
+        }
         long key = Interlocked.Increment(ref _last);
         var waiter = new Waiter(this, key, duplicate);
         _waiters[key] = waiter;

@@ -19,7 +19,10 @@ internal static unsafe class MessageCalls
         fixed (byte* bytes = buffer)
         {
             var vector = new ClientLibc.iovec { iov_base = bytes, iov_len = (nuint)buffer.Length };
-            var message = new ClientLibc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)controlBytes };
+            var message = new ClientLibc.msghdr
+            {
+                msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)controlBytes,
+            };
             nint length;
             Errno refused;
             do
