@@ -2,7 +2,9 @@ using System.Net;
 
 namespace Launchd.Addresses;
 
-/// <summary>One address to listen on or to connect to, a closed family. <see cref="ToString"/> gives the configuration's spelling.</summary>
+/// <summary>
+/// One address to listen on or to connect to, a closed family. <see cref="ToString"/> gives the configuration's spelling.
+/// </summary>
 internal abstract record ListenAddress
 {
     private ListenAddress()
@@ -16,8 +18,8 @@ internal abstract record ListenAddress
     public virtual string? Path => null;
 
     /// <summary>
-    /// TCP. Port 0: the kernel picks. With <paramref name="DualStack"/>, for <c>*</c>, the host is <see cref="IPAddress.IPv6Any"/> and means the
-    /// any address of both families.
+    /// TCP. Port 0: the kernel picks. With <paramref name="DualStack"/>, for <c>*</c>, the host is
+    /// <see cref="IPAddress.IPv6Any"/> and means the any address of both families.
     /// </summary>
     internal sealed record Tcp(IPAddress Host, int Port, bool DualStack = false) : ListenAddress
     {
@@ -59,8 +61,8 @@ internal abstract record ListenAddress
     }
 
     /// <summary>
-    /// netlink(7): protocol number, and the groups joined at bind as the bit mask <c>nl_groups</c> (0: none). A mask, because systemd hands the number of
-    /// <c>ListenNetlink=</c> to the kernel as it is, and its own units write masks (<c>route 1361</c>).
+    /// netlink(7): protocol number, and the groups joined at bind as the bit mask <c>nl_groups</c> (0: none). A mask, because systemd hands
+    /// the number of <c>ListenNetlink=</c> to the kernel as it is, and its own units write masks (<c>route 1361</c>).
     /// </summary>
     internal sealed record Netlink(string FamilyName, int Family, uint GroupMask) : ListenAddress
     {

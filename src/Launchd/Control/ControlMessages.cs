@@ -37,8 +37,8 @@ internal sealed record ControlAnswer(JsonElement? Parameters = null, string? Err
 /// <param name="Signal">For Signal: its name.</param>
 /// <param name="Count">For Scale: slots of the pool.</param>
 /// <param name="Update">For Restart: <c>replace</c> or <c>overlap</c> instead of the service's <c>update</c>.</param>
-internal sealed record ServicesRequest(string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null,
-    int? Count = null)
+internal sealed record ServicesRequest(
+    string[]? Services = null, bool All = false, bool Wait = true, string? Signal = null, string? Update = null, int? Count = null)
 {
     // The serializer honours defaults of parameters, not of properties that are only initialised.
     [JsonPropertyOrder(-1)]
@@ -117,7 +117,9 @@ internal sealed record ServiceStatus
     /// <summary>Whether it is meant to run now.</summary>
     public required bool Wanted { get; init; }
 
-    /// <summary>Whether its sockets are watched: the next connection or datagram starts an instance. Only with start = demand or connection.</summary>
+    /// <summary>
+    /// Whether its sockets are watched: the next connection or datagram starts an instance. Only with start = demand or connection.
+    /// </summary>
     public bool Listening { get; init; }
     public required int Generation { get; init; }
     public required long Restarts { get; init; }
@@ -126,7 +128,9 @@ internal sealed record ServiceStatus
     public string? Reason { get; init; }
     public required string[] Sockets { get; init; }
 
-    /// <summary>What the supervisor holds for it beyond the configuration: stored, saved as state, published, on the way to a successor.</summary>
+    /// <summary>
+    /// What the supervisor holds for it beyond the configuration: stored, saved as state, published, on the way to a successor.
+    /// </summary>
     public int HeldDescriptors { get; init; }
 
     /// <summary>Lines of it that its log file or the supervisor's output did not take.</summary>

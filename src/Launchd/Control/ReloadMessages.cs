@@ -9,8 +9,8 @@ internal sealed record ReloadRequest(bool Wait = true);
 internal sealed record PlanRequest(string? File = null);
 
 /// <summary>
-/// Answer of Reload and Plan. Called with <c>more</c>, Reload answers with <c>Changes</c> as soon as they hold, then with <c>Progress</c>; the
-/// last has <c>Results</c>, and <c>Changes</c> once more.
+/// Answer of Reload and Plan. Called with <c>more</c>, Reload answers with <c>Changes</c> as soon as they hold, then with <c>Progress</c>;
+/// the last has <c>Results</c>, and <c>Changes</c> once more.
 /// </summary>
 internal sealed record ReloadReply
 {
@@ -32,5 +32,7 @@ internal sealed record ReloadReply
 /// <param name="Keys">What changed in it.</param>
 internal sealed record ReloadChange(string Table, string Kind, string Effect, string? Source, ReloadKey[] Keys);
 
-/// <summary>One key with its values, as people read them; null: it had, or has, none. Values of environment variables are not told.</summary>
+/// <summary>
+/// One key with its values, as people read them; null: it had, or has, none. Values of environment variables are not told.
+/// </summary>
 internal sealed record ReloadKey(string Key, string? From, string? To);

@@ -31,7 +31,8 @@ internal static class ControlRefusal
             _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
         };
         // Diagnostics are several lines.
-        return new CliException(code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
+        return new CliException(
+            code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
     }
 
     private static ErrorDetail Detail(JsonElement? parameters)

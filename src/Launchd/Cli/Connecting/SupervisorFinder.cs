@@ -134,7 +134,8 @@ internal sealed class SupervisorFinder(CliContext context)
         try
         {
             ControlClient client = ControlClient.Connect(path, context.Interrupted);
-            // Anyone can make a directory in /tmp: what answers there must be ours or root's; root may ask anybody's that is where it belongs.
+            // Anyone can make a directory in /tmp: what answers there must be ours or root's; root may
+            // ask anybody's that is where it belongs.
             bool isTrusted = !directory.StartsWith(Fallback, StringComparison.Ordinal)
                 || (client.PeerUid is { } uid && (uid == 0 || uid == (uint)LibC.geteuid()
                     || (LibC.geteuid() == 0 && directory.StartsWith($"{Fallback}{uid}/", StringComparison.Ordinal))));

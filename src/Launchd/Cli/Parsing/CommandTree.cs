@@ -170,7 +170,10 @@ internal sealed class CommandTree
                 string hint = slots == 0 && text == "0" ? "; 'launchd-cs stop' ends all instances" : "";
                 throw new CliException(ExitCode.Usage, $"'{TerminalText.Escape(text)}' is no number from 1 to 1000{hint}");
             }
-            ServicesRequest request = Request("scale", p.GetValue(services), p.GetValue(all)) with { Wait = !p.GetValue(noWait), Count = slots };
+            ServicesRequest request = Request("scale", p.GetValue(services), p.GetValue(all)) with
+            {
+                Wait = !p.GetValue(noWait), Count = slots,
+            };
             return (int)ServiceCommands.Run(_context, new OrderOptions("Scale", p.GetValue(_name), request, p.GetValue(json)));
         });
         Root.Subcommands.Add(command);

@@ -32,7 +32,8 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "reload" => Reload(),
         "scale" => Order(
             "launchd-cs scale 4 worker", "four instances of worker, whatever the file says", "launchd-cs scale 2 'worker-*' --no-wait",
-            "orders it and returns", "all are ready, and what was too many has ended", "one did not become ready; its reason and last output are printed"),
+            "orders it and returns", "all are ready, and what was too many has ended",
+            "one did not become ready; its reason and last output are printed"),
         "reload-service" => Order(
             "launchd-cs reload-service web", "does what 'reload' of web says", "launchd-cs reload-service --all", "of all services",
             "all have reloaded", "one could not, for the reason printed"),
@@ -154,8 +155,10 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs fd get web/@7 -- ls -l /proc/self/fd/3", "what descriptor 7 of web's main process is"),
         ],
         [
-            (ExitCode.Done, "the program's own code"), (ExitCode.Failed, "there is no such descriptor, or nothing runs"), _noSuchService, _usage,
-            _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"), ((ExitCode)126, "the program cannot be executed"),
+            (ExitCode.Done, "the program's own code"),
+            (ExitCode.Failed, "there is no such descriptor, or nothing runs"), _noSuchService, _usage,
+            _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"),
+            ((ExitCode)126, "the program cannot be executed"),
             ((ExitCode)127, "the program was not found"),
         ]);
 

@@ -47,8 +47,10 @@ internal sealed class CliContext
         if (Path.IsPathRooted(path))
             return Path.GetFullPath(path);
         return CurrentDirectory(out string reason) is { } directory ? Path.GetFullPath(path, directory)
-            : throw new CliException(ExitCode.SystemRefused, $"the working directory cannot be told ({reason}): change to another one, or name "
-                + $"'{TerminalText.Escape(path)}' by its absolute path");
+            : throw new CliException(
+                ExitCode.SystemRefused,
+                $"the working directory cannot be told ({reason}): change to another one, or name "
+                    + $"'{TerminalText.Escape(path)}' by its absolute path");
     }
 
     /// <summary>

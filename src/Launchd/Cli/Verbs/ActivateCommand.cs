@@ -13,7 +13,9 @@ using Launchd.Model;
 
 namespace Launchd.Cli.Verbs;
 
-/// <summary><c>activate</c>: one service without a file. The options are named as those of systemd-socket-activate where it has them.</summary>
+/// <summary>
+/// <c>activate</c>: one service without a file. The options are named as those of systemd-socket-activate where it has them.
+/// </summary>
 internal static class ActivateCommand
 {
     public const string Name = "activate";
@@ -22,13 +24,15 @@ internal static class ActivateCommand
 
     public static Command Describe(CliContext context)
     {
-        Option<string[]> listen = Many("--listen", "ADDR", "8080, HOST:PORT, '*:PORT', /path, @name, or an address as in a file (udp://…)", "-l");
+        Option<string[]> listen = Many(
+            "--listen", "ADDR", "8080, HOST:PORT, '*:PORT', /path, @name, or an address as in a file (udp://…)", "-l");
         Option<bool> now = new("--now") { Description = "starts the program at once, not at the first traffic" };
         Option<bool> accept = new("--accept", "-a") { Description = "starts one program for each connection" };
         Option<bool> inetd = new("--inetd") { Description = "the socket becomes standard input and output" };
         Option<bool> datagram = new("--datagram", "-d") { Description = "addresses without a scheme are datagram sockets" };
         Option<bool> seqPacket = new("--seqpacket") { Description = "paths and names are sequential-packet sockets" };
-        Option<string[]> files = Many("--file", "[NAME=]PATH[:MODE]", "passes an open file after the sockets; MODE read, write, append, read-write");
+        Option<string[]> files = Many(
+            "--file", "[NAME=]PATH[:MODE]", "passes an open file after the sockets; MODE read, write, append, read-write");
         Option<string?> names = new("--fdname") { HelpName = "NAME[:NAME…]", Description = "names in LISTEN_FDNAMES; one holds for all" };
         Option<string[]> environment = Many("--setenv", "NAME=VALUE", "sets a variable beside the inherited ones", "-E");
         Option<string[]> watch = Many("--watch", "PATH", "starts the program anew when a file there changes; the socket stays open");
@@ -86,7 +90,8 @@ internal static class ActivateCommand
         IEnumerable<string> known = parsed.CommandResult.Command.Options.Where(o => !o.Hidden).SelectMany(o => o.Aliases.Append(o.Name));
         string what = word.StartsWith('-') ? $"there is no option '{TerminalText.Escape(word)}'{SimilarName.Hint(word, known)}"
             : $"'{TerminalText.Escape(word)}' is no option";
-        return new CliException(ExitCode.Usage, $"{what}; the program and its arguments stand behind '--'; see 'launchd-cs activate --help'");
+        return new CliException(
+            ExitCode.Usage, $"{what}; the program and its arguments stand behind '--'; see 'launchd-cs activate --help'");
     }
 
     private static int Run(CliContext context, ActivationOptions options)
@@ -112,7 +117,8 @@ internal static class ActivateCommand
                 ServiceName? exitWith = options.Accept || watcher is not null ? null : service.Name;
                 ActivateSession? session = null;
                 int code = SupervisorRun.Run(definition, [], exitWith, source: null,
-                    host => session = new ActivateSession(service, watcher, HasColour(context), host.Core, host.Events, host.Parts.Descriptors, host.Listeners,
+                    host => session = new ActivateSession(
+                        service, watcher, HasColour(context), host.Core, host.Events, host.Parts.Descriptors, host.Listeners,
                         host.Signals, host.Parts.Journal, host.Parts.Loop, host.Parts.Delays));
                 return session?.ExecFailure is { } failure ? failure : code;
             }
@@ -124,8 +130,10 @@ internal static class ActivateCommand
         catch (StartRefusedException refused)
         {
             // The keys of the made-up configuration mean nothing to whoever wrote an option.
-            bool hasKey = refused.Message.StartsWith("sockets.", StringComparison.Ordinal) || refused.Message.StartsWith("files.", StringComparison.Ordinal);
-            throw new CliException(refused.Code, hasKey ? refused.Message[(refused.Message.IndexOf(": ", StringComparison.Ordinal) + 2)..] : refused.Message);
+            bool hasKey = refused.Message.StartsWith("sockets.", StringComparison.Ordinal)
+                || refused.Message.StartsWith("files.", StringComparison.Ordinal);
+            throw new CliException(
+                refused.Code, hasKey ? refused.Message[(refused.Message.IndexOf(": ", StringComparison.Ordinal) + 2)..] : refused.Message);
         }
         catch (SystemCallException refused)
         {
@@ -141,7 +149,8 @@ internal static class ActivateCommand
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            throw new CliException(ExitCode.SystemRefused, $"cannot make a directory in {Path.GetTempPath()} (TMPDIR): {FileFault.Text(refused)}");
+            throw new CliException(
+                ExitCode.SystemRefused, $"cannot make a directory in {Path.GetTempPath()} (TMPDIR): {FileFault.Text(refused)}");
         }
     }
 

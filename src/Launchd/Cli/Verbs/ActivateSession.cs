@@ -20,7 +20,9 @@ namespace Launchd.Cli.Verbs;
 /// </summary>
 internal sealed unsafe class ActivateSession : IDisposable
 {
-    /// <summary>Editors and compilers write several files in a row: the program starts anew when they have been quiet for so long.</summary>
+    /// <summary>
+    /// Editors and compilers write several files in a row: the program starts anew when they have been quiet for so long.
+    /// </summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(100);
 
     private readonly ServiceDefinition _service;
@@ -54,7 +56,8 @@ internal sealed unsafe class ActivateSession : IDisposable
     /// <param name="journal">What happens.</param>
     /// <param name="loop">Watches the files.</param>
     /// <param name="delays">Of the loop.</param>
-    public ActivateSession(ServiceDefinition service, FileWatcher? watcher, bool hasColour, Supervisor core, EventFeed events, DescriptorTable descriptors,
+    public ActivateSession(
+        ServiceDefinition service, FileWatcher? watcher, bool hasColour, Supervisor core, EventFeed events, DescriptorTable descriptors,
         ServiceListeners listeners, SupervisorSignals signals, Journal journal, EventLoop loop, Delays delays)
     {
         _service = service;

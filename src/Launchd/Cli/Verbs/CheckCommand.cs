@@ -63,7 +63,10 @@ internal static class CheckCommand
         if (options.Graph is not null)
             throw new CliException(ExitCode.Usage, "--graph and --plan are two things: ask for one at a time");
         if (options.Elsewhere)
-            throw new CliException(ExitCode.Usage, "--plan asks the supervisor that runs here, --elsewhere is for another machine: ask for one at a time");
+        {
+            throw new CliException(
+                ExitCode.Usage, "--plan asks the supervisor that runs here, --elsewhere is for another machine: ask for one at a time");
+        }
         string? file = options.File is { } path
             ? context.WorkingDirectory is { } directory ? Path.GetFullPath(path, directory) : CliContext.FullPath(path)
             : null;

@@ -21,7 +21,10 @@ internal static class FetchCommand
 
     public static Command Describe(CliContext context, Option<string?> supervisor)
     {
-        Argument<string?> action = new("ACTION") { Arity = ArgumentArity.ZeroOrOne, HelpName = "get", Description = "fetches a descriptor" };
+        Argument<string?> action = new("ACTION")
+        {
+            Arity = ArgumentArity.ZeroOrOne, HelpName = "get", Description = "fetches a descriptor",
+        };
         action.CompletionSources.Add("get");
         Argument<string?> target = new("TARGET")
         {
@@ -31,7 +34,8 @@ internal static class FetchCommand
         Argument<string[]> program = new(ProgramArgument) { Arity = ArgumentArity.ZeroOrMore, Hidden = true };
         Option<string?> at = new("--at") { HelpName = "N", Description = "as descriptor N (default: 3, and LISTEN_FDS=1)" };
         Command command = new(Name, "runs a program with a descriptor of a running service") { action, target, program, at };
-        command.SetAction(p => Run(context, p.GetValue(supervisor), p.GetValue(action), p.GetValue(target), p.GetValue(at), ProgramOf(p, program)));
+        command.SetAction(
+            p => Run(context, p.GetValue(supervisor), p.GetValue(action), p.GetValue(target), p.GetValue(at), ProgramOf(p, program)));
         return command;
     }
 

@@ -9,7 +9,9 @@ namespace Launchd.Cli.Verbs;
 /// <summary>What the operator asked of <c>reload</c>.</summary>
 internal sealed record ReloadOptions(string? Name, bool NoWait, bool Json);
 
-/// <summary><c>reload</c>: another configuration as one transaction, the difference that it makes, and what becomes of the services.</summary>
+/// <summary>
+/// <c>reload</c>: another configuration as one transaction, the difference that it makes, and what becomes of the services.
+/// </summary>
 internal static class ReloadCommand
 {
     public static ExitCode Run(CliContext context, ReloadOptions options)

@@ -17,7 +17,9 @@ namespace Launchd.Cli.Verbs;
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 internal sealed record RunOptions(string? File, string? ExitWith)
 {
-    /// <summary>Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.</summary>
+    /// <summary>
+    /// Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.
+    /// </summary>
     public static RunOptions? TryReadPlain(string[] arguments) => arguments switch
     {
         ["run"] => new RunOptions(null, null),
@@ -47,7 +49,8 @@ internal static class RunCommand
             if (options.ExitWith is { } name && definition.Services.All(s => s.Name.Text != name))
             {
                 string hint = Suggestion.For(name, definition.Services.Select(s => s.Name.Text)) is { } found ? "; " + found : "";
-                return Complain($"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
+                return Complain(
+                    $"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
             }
             return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, source);
         }
@@ -79,7 +82,8 @@ internal static class RunCommand
             DisplayPath = name,
             Environment = environment,
             UserId = user,
-            Files = new DiskConfigFiles(path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
+            Files = new DiskConfigFiles(
+                path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
         };
     }
 

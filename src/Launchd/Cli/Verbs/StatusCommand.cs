@@ -41,7 +41,9 @@ internal static class StatusCommand
         return judged.All(IsAsWanted) ? ExitCode.Done : ExitCode.NotRunning;
     }
 
-    /// <summary>A service that waits for its first client has nothing more to do; one whose last start failed has not what it needs.</summary>
+    /// <summary>
+    /// A service that waits for its first client has nothing more to do; one whose last start failed has not what it needs.
+    /// </summary>
     private static bool IsAsWanted(ServiceStatus service) =>
         service.State == "ready" || (service.Listening && service.State is not ("failed" or "faulted" or "backing-off"));
 }

@@ -4,8 +4,8 @@ using Launchd.Control;
 namespace Launchd.Cli.Views;
 
 /// <summary>
-/// Draws what a reload changes, as tools that deploy do: one line for each table with a sign and what the change means, below it the keys with
-/// their values before and after, and a line that sums up.
+/// Draws what a reload changes, as tools that deploy do: one line for each table with a sign and what the change means, below it the keys
+/// with their values before and after, and a line that sums up.
 /// </summary>
 internal static class ChangeView
 {
@@ -35,7 +35,8 @@ internal static class ChangeView
             string name = TerminalText.Escape(change.Table);
             string padding = new(' ', names - TerminalText.Columns(name));
             string meaning = terminal.Fit(Meaning(change, isPlan), 6 + names);
-            terminal.WriteLine($"  {terminal.Paint(sign, style)} {terminal.Paint(name, style)}{padding}  {Painted(terminal, change, meaning)}");
+            terminal.WriteLine(
+                $"  {terminal.Paint(sign, style)} {terminal.Paint(name, style)}{padding}  {Painted(terminal, change, meaning)}");
             WriteKeys(terminal, change.Keys);
         }
         terminal.WriteLine();
@@ -64,7 +65,9 @@ internal static class ChangeView
             return terminal.Fit(key.To == "…" ? "set" : Short(key.To ?? ""), usedColumns);
         if (key.To is null)
             return terminal.Paint(terminal.Fit(key.From == "…" ? "taken away" : $"{Short(key.From)} → not set", usedColumns), Style.Plain);
-        int room = terminal.Width == int.MaxValue ? MostValueColumns : Math.Max(8, Math.Min(MostValueColumns, (terminal.Width - usedColumns - 3) / 2));
+        int room = terminal.Width == int.MaxValue
+            ? MostValueColumns
+            : Math.Max(8, Math.Min(MostValueColumns, (terminal.Width - usedColumns - 3) / 2));
         int same = Same(key.From, key.To, room);
         return $"{terminal.Paint(Cut(From(key.From, same), room), Style.Faint)} → {Cut(From(key.To, same), room)}";
     }
@@ -108,11 +111,11 @@ internal static class ChangeView
     private static string Sum(ReloadChange[] changes, int unchanged, bool isPlan)
     {
         List<string> parts = [];
-        foreach ((string kind, string word) in (ReadOnlySpan<(string, string)>)[("added", "added"), ("changed", "changed"), ("removed", "removed")])
+        foreach (string kind in (ReadOnlySpan<string>)["added", "changed", "removed"])
         {
             int count = changes.Count(c => c.Kind == kind);
             if (count > 0)
-                parts.Add($"{count} {(isPlan ? $"to be {word}" : word)}");
+                parts.Add($"{count} {(isPlan ? $"to be {kind}" : kind)}");
         }
         parts.Add($"{unchanged} unchanged");
         return string.Join(", ", parts);

@@ -8,7 +8,9 @@ using Launchd.Model;
 
 namespace Launchd.Config.Checking;
 
-/// <summary>What must agree between tables: references, addresses, and who uses what. The rules of one service are in <see cref="ServiceChecks"/>.</summary>
+/// <summary>
+/// What must agree between tables: references, addresses, and who uses what. The rules of one service are in <see cref="ServiceChecks"/>.
+/// </summary>
 internal sealed class CrossChecks
 {
     private static readonly List<ListenerDefinition> _noListeners = [];
@@ -148,7 +150,8 @@ internal sealed class CrossChecks
     {
         TableReader table = service.TableWith(key);
         TomlValue? at = ElementOf(table, key, text => text == name || text.StartsWith(name + "/", StringComparison.Ordinal));
-        table.Error(DiagnosticCode.UnknownReference, key, at ?? table.Take(key)!, $"there is no {kind} '{name}'", Suggestion.For(name, known));
+        table.Error(
+            DiagnosticCode.UnknownReference, key, at ?? table.Take(key)!, $"there is no {kind} '{name}'", Suggestion.For(name, known));
     }
 
     // Two services woken by one socket would both accept from it, and which one gets a connection would be chance.
@@ -161,7 +164,8 @@ internal sealed class CrossChecks
             if (_triggers.TryAdd(socket, service.Definition.Name.Text))
                 continue;
             service.Table.Error(
-                DiagnosticCode.SharedTrigger, "sockets", ElementOf(service.Table, "sockets", text => text == socket) ?? service.Table.Take("sockets")!,
+                DiagnosticCode.SharedTrigger, "sockets",
+                ElementOf(service.Table, "sockets", text => text == socket) ?? service.Table.Take("sockets")!,
                 $"socket '{socket}' starts services.{_triggers[socket]} already");
         }
     }

@@ -17,7 +17,8 @@ internal static class DependencyCycles
     {
         if (!services.Exists(IsOrdered))
             return;
-        Dictionary<string, int> indexes = services.Index().ToDictionary(s => s.Item.Definition.Name.Text, s => s.Index, StringComparer.Ordinal);
+        Dictionary<string, int> indexes =
+            services.Index().ToDictionary(s => s.Item.Definition.Name.Text, s => s.Index, StringComparer.Ordinal);
         List<Edge>[] edges = FindEdges(services, indexes);
         Mark[] marks = new Mark[services.Count];
         // Not by recursion: a file can hold a chain longer than a stack.
@@ -64,7 +65,8 @@ internal static class DependencyCycles
         for (int i = 0; i < services.Count; i++)
         {
             ServiceDefinition service = services[i].Definition;
-            foreach ((string key, ServiceName name) in service.Requires.Select(n => ("requires", n)).Concat(service.After.Select(n => ("after", n))))
+            foreach ((string key, ServiceName name) in service.Requires.Select(n => ("requires", n))
+                .Concat(service.After.Select(n => ("after", n))))
             {
                 if (indexes.TryGetValue(name.Text, out int to) && known.Add((i, to)))
                     edges[i].Add(new Edge(to, i, key));
@@ -78,7 +80,8 @@ internal static class DependencyCycles
         return edges;
     }
 
-    private static void Report(DiagnosticBag diagnostics, List<ServiceEntry> services, List<(int Service, int Next)> path, int from, Edge closing)
+    private static void Report(
+        DiagnosticBag diagnostics, List<ServiceEntry> services, List<(int Service, int Next)> path, int from, Edge closing)
     {
         List<string> names = [];
         for (int place = from; place < path.Count; place++)

@@ -34,7 +34,8 @@ internal sealed class DescriptorPlaceholders
             _withoutPlaceholders = definition.Execution;
     }
 
-    private static void CheckTexts(ServiceEntry service, Func<ServiceDefinition, List<string>> namesOf, string key, ImmutableArray<string> texts)
+    private static void CheckTexts(
+        ServiceEntry service, Func<ServiceDefinition, List<string>> namesOf, string key, ImmutableArray<string> texts)
     {
         foreach (string text in texts)
             CheckText(service, namesOf, key, text);
@@ -62,7 +63,8 @@ internal sealed class DescriptorPlaceholders
         TableReader table = CrossChecks.ElementOf(service.Table, key, t => t.Contains(written, StringComparison.Ordinal)) is null
             ? service.Defaults ?? service.Table
             : service.Table;
-        SourceSpan span = CrossChecks.ElementOf(table, key, t => t.Contains(written, StringComparison.Ordinal))?.Span ?? service.Table.SpanOf(key);
+        SourceSpan span = CrossChecks.ElementOf(table, key, t => t.Contains(written, StringComparison.Ordinal))?.Span
+            ?? service.Table.SpanOf(key);
         string? hint = Suggestion.For(name, names)
             ?? (names.Count == 0 ? "the service gets no sockets and no files" : $"it gets {string.Join(", ", names.Distinct())}");
         service.Table.Context.Diagnostics.Error(

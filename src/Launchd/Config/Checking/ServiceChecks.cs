@@ -42,7 +42,10 @@ internal static class ServiceChecks
                     $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
             }
             if (service.InstanceCount > 1 && entry.Table.Has("instances"))
-                entry.Table.Error(DiagnosticCode.NoEffect, "instances", "has no effect with start = \"connection\"", "set max_connections of the socket");
+            {
+                entry.Table.Error(
+                    DiagnosticCode.NoEffect, "instances", "has no effect with start = \"connection\"", "set max_connections of the socket");
+            }
         }
         if (service.IdleTimeout is not null && service.Start != StartKind.Demand && entry.Table.Has("idle_timeout"))
             entry.Table.Error(DiagnosticCode.NoEffect, "idle_timeout", "has no effect without start = \"demand\"");
@@ -54,7 +57,10 @@ internal static class ServiceChecks
         bool isConnection = service.Start == StartKind.Connection;
         bool isInputSocket = service.Input is InputSource.Socket;
         if (isInputSocket && !isConnection && listeners.Sum(l => l.Addresses.Length) != 1)
-            Blame(entry, DiagnosticCode.NeedsSocket, "input", "'socket' needs exactly one socket with one address, or start = \"connection\"");
+        {
+            Blame(entry, DiagnosticCode.NeedsSocket, "input",
+                "'socket' needs exactly one socket with one address, or start = \"connection\"");
+        }
         if (!isConnection && !isInputSocket)
         {
             CheckOutput(entry, "output", service.Output);
@@ -95,7 +101,8 @@ internal static class ServiceChecks
         ServiceDefinition service = entry.Definition;
         if (service.NotifyAccess != NotifyAccess.None)
             return;
-        string? needs = service.Ready is Readiness.Notify ? "ready" : service.Watchdog is not null ? "watchdog" : service.FdStoreCount > 0 ? "fd_store" : null;
+        string? needs = service.Ready is Readiness.Notify ? "ready"
+            : service.Watchdog is not null ? "watchdog" : service.FdStoreCount > 0 ? "fd_store" : null;
         if (needs is not null)
             Blame(entry, DiagnosticCode.Contradiction, "notify_access", $"'none' leaves no way to send what '{needs}' waits for");
     }

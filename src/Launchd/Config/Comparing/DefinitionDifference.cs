@@ -52,10 +52,13 @@ internal readonly record struct KeyChange(string Key, string? From, string? To);
 /// <param name="Name">The table's key; empty for <c>supervisor</c>.</param>
 /// <param name="Kind">What became of it.</param>
 /// <param name="Effect">What that means.</param>
-/// <param name="Keys">The keys that changed; for a service, also <c>sockets.NAME</c> and <c>files.NAME</c> that it is given and that are opened
-/// anew, and <c>rolled back</c>.</param>
+/// <param name="Keys">
+/// The keys that changed; for a service, also <c>sockets.NAME</c> and <c>files.NAME</c> that it is given and
+/// that are opened anew, and <c>rolled back</c>.
+/// </param>
 /// <param name="Source">For <see cref="ChangeEffect.TakesOver"/>: the name from which it comes.</param>
-internal sealed record DefinitionChange(string Table, string Name, ChangeKind Kind, ChangeEffect Effect, ImmutableArray<KeyChange> Keys, string? Source = null)
+internal sealed record DefinitionChange(
+    string Table, string Name, ChangeKind Kind, ChangeEffect Effect, ImmutableArray<KeyChange> Keys, string? Source = null)
 {
     /// <summary><c>services.web</c>.</summary>
     public string Path => Name.Length == 0 ? Table : $"{Table}.{Name}";
@@ -65,7 +68,9 @@ internal sealed record DefinitionChange(string Table, string Name, ChangeKind Ki
 /// What differs between two configurations, and what each difference means for what runs: a pure function of the two, so that
 /// <c>check --plan</c> can say beforehand what a reload will do.
 /// </summary>
-/// <param name="Changes">The supervisor's own first, then services, sockets, files; of each in the order of the new file, removed ones last.</param>
+/// <param name="Changes">
+/// The supervisor's own first, then services, sockets, files; of each in the order of the new file, removed ones last.
+/// </param>
 /// <param name="UnchangedCount">Services, sockets and files that are the same.</param>
 internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Changes, int UnchangedCount)
 {
@@ -79,7 +84,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     private static readonly string[] Quiet =
     [
         "description", "instances", "requires", "wants", "after", "before", "ready_timeout", "health", "restart", "backoff", "start_limit",
-        "success_exit", "stop_signal", "stop_timeout", "stop_command", "kill", "reload", "idle_timeout", "update", "rollout", "fd_store_keep",
+        "success_exit", "stop_signal", "stop_timeout", "stop_command", "kill",
+        "reload", "idle_timeout", "update", "rollout", "fd_store_keep",
         "share", "request",
     ];
 
@@ -87,12 +93,14 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     private static readonly string[] SocketInPlace =
     [
         "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks", "remove_on_stop", "mark", "priority", "tos", "ttl",
-        "congestion", "no_delay", "keep_alive", "defer_accept", "fast_open", "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd",
+        "congestion", "no_delay", "keep_alive", "defer_accept", "fast_open",
+        "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd",
         "pass_rights", "trigger_limit", "max_connections", "max_connections_per_source",
     ];
 
     /// <summary>Options that cannot be taken back from an open socket, because the kernel then keeps what was set.</summary>
-    private static readonly string[] SocketOneWay = ["mark", "priority", "tos", "ttl", "congestion", "keep_alive", "receive_buffer", "send_buffer"];
+    private static readonly string[] SocketOneWay =
+        ["mark", "priority", "tos", "ttl", "congestion", "keep_alive", "receive_buffer", "send_buffer"];
 
     public bool IsEmpty => Changes.IsEmpty;
 
@@ -102,13 +110,17 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
 
     /// <param name="old">What holds.</param>
     /// <param name="next">What is to hold.</param>
-    /// <param name="rolledBack">Services that do not run by <paramref name="old"/>, because they could not; null: none. They are tried again.</param>
-    public static DefinitionDifference Between(SupervisorDefinition old, SupervisorDefinition next, IReadOnlySet<ServiceName>? rolledBack = null)
+    /// <param name="rolledBack">
+    /// Services that do not run by <paramref name="old"/>, because they could not; null: none. They are tried again.
+    /// </param>
+    public static DefinitionDifference Between(
+        SupervisorDefinition old, SupervisorDefinition next, IReadOnlySet<ServiceName>? rolledBack = null)
     {
         List<DefinitionChange> sockets = [.. Sockets(old, next)];
-        List<DefinitionChange> files = [.. Tables("files", old.Files, next.Files, f => f.Key, DefinitionTexts.Of,
-            (kind, _, _) => kind switch { ChangeKind.Added => ChangeEffect.Opens, ChangeKind.Changed => ChangeEffect.OpensAnew, _ => ChangeEffect.Closes })];
-        List<DefinitionChange> services = [.. Services(old, next, [.. sockets, .. files], rolledBack ?? ImmutableHashSet<ServiceName>.Empty)];
+        List<DefinitionChange> files =
+            [.. Tables("files", old.Files, next.Files, f => f.Key, DefinitionTexts.Of, (kind, _, _) => FileEffect(kind))];
+        List<DefinitionChange> services =
+            [.. Services(old, next, [.. sockets, .. files], rolledBack ?? ImmutableHashSet<ServiceName>.Empty)];
         List<DefinitionChange> all = [.. Own(old, next), .. services, .. sockets, .. files];
         int touched = all.Count(c => c.Kind != ChangeKind.Removed && c.Table != "supervisor" && c.Kind != ChangeKind.Added);
         int kept = Shared(old.Services, next.Services, s => s.Name.Text) + Shared(old.Listeners, next.Listeners, l => l.Key)
@@ -123,7 +135,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     public (SupervisorDefinition Definition, ImmutableArray<ServiceName> Quiet) Adopt(SupervisorDefinition old, SupervisorDefinition next)
     {
         Dictionary<ServiceName, ServiceDefinition> before = old.Services.ToDictionary(s => s.Name);
-        Dictionary<string, DefinitionChange> changes = Changes.Where(c => c.Table == "services").ToDictionary(c => c.Name, StringComparer.Ordinal);
+        Dictionary<string, DefinitionChange> changes =
+            Changes.Where(c => c.Table == "services").ToDictionary(c => c.Name, StringComparer.Ordinal);
         ImmutableArray<ServiceDefinition>.Builder services = ImmutableArray.CreateBuilder<ServiceDefinition>(next.Services.Length);
         List<ServiceName> quiet = [];
         foreach (ServiceDefinition service in next.Services)
@@ -152,22 +165,27 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     private static IEnumerable<DefinitionChange> Sockets(SupervisorDefinition old, SupervisorDefinition next)
     {
         HashSet<string> accepted = AcceptedFrom(next), acceptedBefore = AcceptedFrom(old);
-        Dictionary<string, ListenerDefinition> before = old.Listeners.ToDictionary(l => l.Key), after = next.Listeners.ToDictionary(l => l.Key);
+        Dictionary<string, ListenerDefinition> before = old.Listeners.ToDictionary(l => l.Key),
+            after = next.Listeners.ToDictionary(l => l.Key);
         // Each has to be found among thousands: those that give an address up, by that address.
         ILookup<ListenAddress, ListenerDefinition> givenUp = old.Listeners
-            .SelectMany(l => l.Addresses.Except(after.TryGetValue(l.Key, out ListenerDefinition? stays) ? stays.Addresses : []).Select(a => (a, l)))
+            .SelectMany(
+                l => l.Addresses.Except(after.TryGetValue(l.Key, out ListenerDefinition? stays) ? stays.Addresses : []).Select(a => (a, l)))
             .ToLookup(g => g.a, g => g.l);
-        foreach (DefinitionChange change in Tables("sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect, SameDefinition.Is))
+        foreach (DefinitionChange change in Tables(
+            "sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect, SameDefinition.Is))
         {
             // An address that another name had, and gives up, is the same open socket.
             ListenerDefinition? from = change.Kind == ChangeKind.Removed ? null
                 : after[change.Name].Addresses.Select(a => HolderOf(a, change.Name)).FirstOrDefault(l => l is not null);
             yield return from is null ? change : change with { Effect = ChangeEffect.TakesOver, Source = from.Key };
         }
-        // Where the supervisor begins or ceases to accept, the socket's O_NONBLOCK changes, which every holder shares: so it is another one.
+        // Where the supervisor begins or ceases to accept, the socket's O_NONBLOCK changes, which
+        // every holder shares: so it is another one.
         foreach (ListenerDefinition same in next.Listeners)
         {
-            bool flips = before.ContainsKey(same.Key) && !same.Options.NonBlocking && accepted.Contains(same.Key) != acceptedBefore.Contains(same.Key);
+            bool flips = before.ContainsKey(same.Key) && !same.Options.NonBlocking
+                && accepted.Contains(same.Key) != acceptedBefore.Contains(same.Key);
             if (flips && Compare(DefinitionTexts.Of(before[same.Key]), DefinitionTexts.Of(same)).IsEmpty)
                 yield return new DefinitionChange("sockets", same.Key, ChangeKind.Changed, ChangeEffect.OpensAnew, []);
         }
@@ -179,6 +197,13 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
 
     private static HashSet<string> AcceptedFrom(SupervisorDefinition definition) =>
         [.. definition.Services.Where(s => s.Start == StartKind.Connection).SelectMany(s => s.Sockets)];
+
+    private static ChangeEffect FileEffect(ChangeKind kind) => kind switch
+    {
+        ChangeKind.Added => ChangeEffect.Opens,
+        ChangeKind.Changed => ChangeEffect.OpensAnew,
+        _ => ChangeEffect.Closes,
+    };
 
     private static ChangeEffect SocketEffect(ChangeKind kind, ImmutableArray<KeyChange> keys, ListenerDefinition? next)
     {
@@ -192,8 +217,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         SupervisorDefinition old, SupervisorDefinition next, List<DefinitionChange> given, IReadOnlySet<ServiceName> rolledBack)
     {
         Dictionary<ServiceName, ServiceDefinition> before = old.Services.ToDictionary(s => s.Name);
-        Dictionary<(string Table, string Name), (int Place, DefinitionChange Change)> changed = given.Index().Where(g => g.Item.Kind == ChangeKind.Changed)
-            .ToDictionary(g => (g.Item.Table, g.Item.Name), g => g);
+        Dictionary<(string Table, string Name), (int Place, DefinitionChange Change)> changed =
+            given.Index().Where(g => g.Item.Kind == ChangeKind.Changed).ToDictionary(g => (g.Item.Table, g.Item.Name), g => g);
         foreach (ServiceDefinition service in next.Services)
         {
             if (!before.Remove(service.Name, out ServiceDefinition? was))
@@ -202,7 +227,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
                 yield return new DefinitionChange("services", service.Name.Text, ChangeKind.Added, effect, []);
                 continue;
             }
-            ImmutableArray<KeyChange> keys = SameDefinition.Is(was, service) ? [] : Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service));
+            ImmutableArray<KeyChange> keys =
+                SameDefinition.Is(was, service) ? [] : Compare(DefinitionTexts.Of(was), DefinitionTexts.Of(service));
             keys = keys.AddRange(Given(service, changed));
             if (rolledBack.Contains(service.Name))
                 keys = keys.Add(new KeyChange("rolled back", null, "tried again"));
@@ -226,17 +252,22 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     {
         if (changed.Count == 0)
             yield break;
-        IEnumerable<(string, string)> all = service.Sockets.Select(s => ("sockets", s)).Concat(service.Files.Select(f => ("files", f))).Distinct();
+        IEnumerable<(string, string)> all = service.Sockets.Select(s => ("sockets", s))
+            .Concat(service.Files.Select(f => ("files", f))).Distinct();
         foreach ((_, DefinitionChange change) in all.Where(changed.ContainsKey).Select(g => changed[g]).OrderBy(g => g.Place))
         {
             bool isSeen = change.Effect is ChangeEffect.OpensAnew or ChangeEffect.TakesOver
                 || (change.Table == "sockets" && change.Keys.Any(k => k.Key == "name"));
             if (isSeen)
-                yield return new KeyChange(change.Path, null, change.Effect == ChangeEffect.TakesOver ? $"from {change.Source}" : "opened anew");
+            {
+                yield return new KeyChange(
+                    change.Path, null, change.Effect == ChangeEffect.TakesOver ? $"from {change.Source}" : "opened anew");
+            }
         }
     }
 
-    private static IEnumerable<DefinitionChange> Tables<T>(string table, ImmutableArray<T> old, ImmutableArray<T> next, Func<T, string> keyOf,
+    private static IEnumerable<DefinitionChange> Tables<T>(
+        string table, ImmutableArray<T> old, ImmutableArray<T> next, Func<T, string> keyOf,
         Func<T, IEnumerable<(string, string?)>> textsOf, Func<ChangeKind, ImmutableArray<KeyChange>, T?, ChangeEffect> effectOf,
         Func<T, T, bool>? isSame = null)
         where T : class
@@ -257,7 +288,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
             yield return new DefinitionChange(table, keyOf(gone), ChangeKind.Removed, effectOf(ChangeKind.Removed, [], null), []);
     }
 
-    private static ImmutableArray<KeyChange> Compare(IEnumerable<(string Key, string? Text)> old, IEnumerable<(string Key, string? Text)> next)
+    private static ImmutableArray<KeyChange> Compare(
+        IEnumerable<(string Key, string? Text)> old, IEnumerable<(string Key, string? Text)> next)
     {
         Dictionary<string, string?> before = old.ToDictionary(t => t.Key, t => t.Text);
         List<KeyChange> changes = [];

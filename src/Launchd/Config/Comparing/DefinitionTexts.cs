@@ -74,7 +74,8 @@ internal static class DefinitionTexts
                 break;
             case FileDefinition.Memory memory:
                 yield return ("memory", Size(memory.SizeBytes));
-                yield return ("seal", List([.. Named(memory.SealShrink, "shrink"), .. Named(memory.SealGrow, "grow"), .. Named(memory.SealWrite, "write")]));
+                yield return ("seal",
+                    List([.. Named(memory.SealShrink, "shrink"), .. Named(memory.SealGrow, "grow"), .. Named(memory.SealWrite, "write")]));
                 break;
             case FileDefinition.Connected connected:
                 yield return ("connect", connected.Target.ToString());
@@ -151,22 +152,27 @@ internal static class DefinitionTexts
         yield return ("no_new_privileges", Flag(execution.NoNewPrivileges));
         yield return ("parent_death_signal", execution.ParentDeathSignal?.ToString());
         yield return ("ignore_sigpipe", Flag(execution.IgnoreSigpipe));
-        yield return ("cgroup", execution.Cgroup is { } group ? List([.. Pair("memory_max", group.MemoryMax), .. Pair("memory_high", group.MemoryHigh),
-            .. Pair("cpu_max", group.CpuMax), .. Pair("pids_max", group.PidsMax), .. Pair("io_weight", group.IoWeight)]) : null);
+        yield return ("cgroup", execution.Cgroup is { } group
+            ? List([.. Pair("memory_max", group.MemoryMax), .. Pair("memory_high", group.MemoryHigh),
+                .. Pair("cpu_max", group.CpuMax), .. Pair("pids_max", group.PidsMax), .. Pair("io_weight", group.IoWeight)])
+            : null);
     }
 
     private static IEnumerable<(string Key, string? Text)> Policy(ServiceDefinition service)
     {
         yield return ("ready_timeout", Time(service.ReadyTimeout));
         yield return ("health", service.Health is { } health
-            ? $"{Target(health.Target)}, interval {Time(health.Interval)}, timeout {Time(health.Timeout)}, failures {health.FailureCount}" : null);
+            ? $"{Target(health.Target)}, interval {Time(health.Interval)}, timeout {Time(health.Timeout)}, "
+                + $"failures {health.FailureCount}"
+            : null);
         yield return ("restart", Word(service.Restart.ToString()));
         BackoffPolicy backoff = service.Backoff;
         yield return ("backoff", string.Create(CultureInfo.InvariantCulture,
             $"initial {Time(backoff.Initial)}, factor {backoff.Factor}, max {Time(backoff.Max)}, jitter {backoff.Jitter}, " +
             $"reset_after {Time(backoff.ResetAfter)}"));
         yield return ("start_limit", Limit(service.StartLimit));
-        yield return ("success_exit", List([.. service.SuccessCodes.Select(c => Number(c)!), .. service.SuccessSignals.Select(s => s.ToString())]));
+        yield return ("success_exit",
+            List([.. service.SuccessCodes.Select(c => Number(c)!), .. service.SuccessSignals.Select(s => s.ToString())]));
         yield return ("stop_signal", service.Stop.Signal.ToString());
         yield return ("stop_timeout", Time(service.Stop.Timeout));
         yield return ("stop_command", Command(service.Stop.Command));
@@ -180,7 +186,8 @@ internal static class DefinitionTexts
         yield return ("idle_timeout", Time(service.IdleTimeout));
         yield return ("update", Word(service.Update.ToString()));
         RolloutPolicy rollout = service.Rollout;
-        yield return ("rollout", $"surge {rollout.SurgeCount}, unavailable {rollout.UnavailableCount}, prove {Time(rollout.Prove)}, on_failure " +
+        yield return ("rollout",
+            $"surge {rollout.SurgeCount}, unavailable {rollout.UnavailableCount}, prove {Time(rollout.Prove)}, on_failure " +
             Word(rollout.OnFailure.ToString()));
         yield return ("fd_store_keep", Word(service.FdStoreKeep.ToString()));
         yield return ("share", List(service.Share.Select(s => $"{s.Pattern} to {string.Join('+', s.Services)}")));
@@ -206,7 +213,8 @@ internal static class DefinitionTexts
 
     private static string Target(ProbeTarget target) => target switch
     {
-        ProbeTarget.Http http => $"http://{http.Host}{http.PathAndQuery}" + (http.Host == http.EndPoint.ToString() ? "" : $" at {http.EndPoint}"),
+        ProbeTarget.Http http =>
+            $"http://{http.Host}{http.PathAndQuery}" + (http.Host == http.EndPoint.ToString() ? "" : $" at {http.EndPoint}"),
         ProbeTarget.Tcp tcp => $"tcp://{tcp.EndPoint}",
         ProbeTarget.Unix unix => $"unix:{unix.SocketPath}",
         ProbeTarget.Command command => Command(command.Arguments)!,
@@ -224,7 +232,8 @@ internal static class DefinitionTexts
 
     private static string Limit(RateLimit limit) => limit.IsUnlimited ? "none" : $"{limit.Burst} within {Time(limit.Interval)}";
 
-    private static string Resource(ulong value) => value == ResourceLimit.Infinity ? "infinity" : value.ToString(CultureInfo.InvariantCulture);
+    private static string Resource(ulong value) =>
+        value == ResourceLimit.Infinity ? "infinity" : value.ToString(CultureInfo.InvariantCulture);
 
     private static string Mode(int mode) => Convert.ToString(mode, 8).PadLeft(4, '0');
 

@@ -4,7 +4,8 @@ namespace Launchd.Config.Diagnostics;
 internal static class Suggestion
 {
     /// <summary>A hint for a name that does not exist, or null if nothing resembles it.</summary>
-    public static string? For(string written, IEnumerable<string> known) => Nearest(written, known) is { } name ? $"did you mean '{name}'?" : null;
+    public static string? For(string written, IEnumerable<string> known) =>
+        Nearest(written, known) is { } name ? $"did you mean '{name}'?" : null;
 
     /// <summary>The nearest of the known names within a third of the length in edits (at least one), or null.</summary>
     public static string? Nearest(string written, IEnumerable<string> known)
@@ -21,7 +22,8 @@ internal static class Suggestion
             if (distance < bestDistance)
                 (best, bestDistance) = (name, distance);
         }
-        return best ?? known.FirstOrDefault(n => n.Length > written.Length && written.Length >= 3 && n.StartsWith(written, StringComparison.Ordinal));
+        return best ?? known.FirstOrDefault(
+            n => n.Length > written.Length && written.Length >= 3 && n.StartsWith(written, StringComparison.Ordinal));
     }
 
     // Optimal string alignment: insert, delete, replace, or swap two neighbours; case and -/_ are free.

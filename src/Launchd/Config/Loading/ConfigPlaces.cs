@@ -18,7 +18,8 @@ internal sealed class ConfigPlaces
         _files = files;
         _services = services;
         // One that stands in two files is there twice; that was told.
-        _sockets = listeners.GroupBy(l => l.Definition.Key, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.First().Table, StringComparer.Ordinal);
+        _sockets = listeners.GroupBy(l => l.Definition.Key, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.First().Table, StringComparer.Ordinal);
     }
 
     /// <summary>The value of a key, or one element of it if it is a list; the table's name where the key is not written.</summary>
@@ -36,6 +37,8 @@ internal sealed class ConfigPlaces
 
     private static SourceSpan Of(TableReader table, string key, int element)
     {
-        return table.Take(key) is { Kind: TomlKind.Array } list && element < list.Items.Count ? list.Items[element].Span : table.SpanOf(key);
+        return table.Take(key) is { Kind: TomlKind.Array } list && element < list.Items.Count
+            ? list.Items[element].Span
+            : table.SpanOf(key);
     }
 }

@@ -88,9 +88,14 @@ internal sealed class ConfigReader
     {
         string stem = Path.GetFileNameWithoutExtension(_context.Source.FilePath);
         if (ServiceName.IsValid(stem))
+        {
             _name = stem;
+        }
         else
-            root.Error(DiagnosticCode.BadName, "name", $"the file's name '{stem}' cannot be the supervisor's name", "add name = \"…\" at the top");
+        {
+            root.Error(DiagnosticCode.BadName, "name",
+                $"the file's name '{stem}' cannot be the supervisor's name", "add name = \"…\" at the top");
+        }
     }
 
     private void ReadEntries(TableReader root, ServiceDefinition based)
@@ -163,6 +168,8 @@ internal sealed class ConfigReader
         return ofUser is ['/', ..] ? Path.Join(ofUser, "launchd-cs", name) : Path.Join(SharedDirectory(source.UserId), name);
     }
 
-    /// <summary>Where the supervisors of a user without a directory of his own have theirs. Anybody can guess it, and make it first.</summary>
+    /// <summary>
+    /// Where the supervisors of a user without a directory of his own have theirs. Anybody can guess it, and make it first.
+    /// </summary>
     public static string SharedDirectory(uint userId) => $"/tmp/launchd-cs-{userId}";
 }

@@ -21,7 +21,9 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
     private readonly List<string> _stack = [];
     private readonly HashSet<string> _seen = new(StringComparer.Ordinal);
 
-    /// <summary>Whether a file could not be read or is not TOML: then what it would have defined is missing, and not to be complained about.</summary>
+    /// <summary>
+    /// Whether a file could not be read or is not TOML: then what it would have defined is missing, and not to be complained about.
+    /// </summary>
     public bool HasUnreadFile { get; private set; }
 
     /// <summary>The root tables in the order of inclusion, the first file's first.</summary>
@@ -79,7 +81,8 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
         if (distrust is not null && !content.IsMissing)
         {
             diagnostics.Error(
-                DiagnosticCode.FileNotTrusted, mention, $"{prefix}'{display}' could be changed by others, who would then act as root: {distrust}",
+                DiagnosticCode.FileNotTrusted, mention,
+                $"{prefix}'{display}' could be changed by others, who would then act as root: {distrust}",
                 "let it and every directory above it belong to root and be writable by its owner only");
         }
         // Reading it asks once more, of what is open: when the name was refused already, that says enough.
@@ -124,6 +127,8 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
         if (path == source.FilePath)
             return source.DisplayPath;
         string directory = (Path.GetDirectoryName(source.FilePath) ?? "/").TrimEnd('/') + "/";
-        return path.StartsWith(directory, StringComparison.Ordinal) ? Path.Join(Path.GetDirectoryName(source.DisplayPath), path[directory.Length..]) : path;
+        return path.StartsWith(directory, StringComparison.Ordinal)
+            ? Path.Join(Path.GetDirectoryName(source.DisplayPath), path[directory.Length..])
+            : path;
     }
 }

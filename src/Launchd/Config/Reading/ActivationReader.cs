@@ -62,7 +62,8 @@ internal static class ActivationReader
             ShutdownTimeout = StopTimeout + TimeSpan.FromSeconds(5),
             Listeners = listeners,
             Files = [.. files],
-            Services = [Service(options, new ServiceName(ServiceName.IsValid(program) ? program : "program"), listeners, files, environment, source)],
+            Services = [Service(
+                options, new ServiceName(ServiceName.IsValid(program) ? program : "program"), listeners, files, environment, source)],
         }, "");
     }
 
@@ -109,9 +110,13 @@ internal static class ActivationReader
     }
 
     private static string? MismatchOf(ActivationOptions options, List<ListenAddress> addresses) =>
-        options.Accept && addresses.Find(a => !a.IsConnectionOriented) is { } other ? $"--accept needs connections, which {other} does not have" : null;
+        options.Accept && addresses.Find(a => !a.IsConnectionOriented) is { } other
+            ? $"--accept needs connections, which {other} does not have"
+            : null;
 
-    /// <summary>What systemd-socket-activate takes as well: a port, HOST:PORT, a path, @name. A port alone is one of this machine only.</summary>
+    /// <summary>
+    /// What systemd-socket-activate takes as well: a port, HOST:PORT, a path, @name. A port alone is one of this machine only.
+    /// </summary>
     private static string WithScheme(string text, ActivationOptions options)
     {
         bool isName = text.StartsWith('/') || text.StartsWith("./", StringComparison.Ordinal) || text.StartsWith('@');
@@ -173,11 +178,15 @@ internal static class ActivationReader
         string full = Path.GetFullPath(path, directory);
         file = path.EndsWith('/')
             ? new FileDefinition.Directory { Key = key, DirectoryPath = full.TrimEnd('/') }
-            : new FileDefinition.Opened { Key = key, FilePath = full, Access = access, CreateMode = access == FileAccess.Read ? null : 0b110_100_100 };
+            : new FileDefinition.Opened
+            {
+                Key = key, FilePath = full, Access = access, CreateMode = access == FileAccess.Read ? null : 0b110_100_100,
+            };
         return null;
     }
 
-    private static string? ReadEnvironment(ActivationOptions options, ConfigSource source, out ImmutableArray<EnvironmentVariable> environment)
+    private static string? ReadEnvironment(
+        ActivationOptions options, ConfigSource source, out ImmutableArray<EnvironmentVariable> environment)
     {
         Dictionary<string, string> variables = new(source.Environment, StringComparer.Ordinal);
         environment = [];

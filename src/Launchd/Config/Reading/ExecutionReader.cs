@@ -221,7 +221,9 @@ internal static class ExecutionReader
     }
 
     private static ulong? ParseLimit(string text) =>
-        text is "infinity" or "unlimited" ? ResourceLimit.Infinity : Quantities.ParseSize(text) is { } size and < long.MaxValue ? (ulong)size : null;
+        text is "infinity" or "unlimited"
+            ? ResourceLimit.Infinity
+            : Quantities.ParseSize(text) is { } size and < long.MaxValue ? (ulong)size : null;
 
     /// <summary>The limits' names as the configuration spells them.</summary>
     private sealed class ResourceNames

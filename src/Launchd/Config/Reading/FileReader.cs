@@ -40,7 +40,9 @@ internal static class FileReader
         FileDefinition? file = kinds[0] switch
         {
             "path" => ReadOpened(table),
-            "directory" => table.FullPath("directory", null) is { } path ? new FileDefinition.Directory { Key = table.Name, DirectoryPath = path } : null,
+            "directory" => table.FullPath("directory", null) is { } path
+                ? new FileDefinition.Directory { Key = table.Name, DirectoryPath = path }
+                : null,
             "memory" => ReadMemory(table),
             _ => ReadConnected(table),
         };
@@ -70,7 +72,10 @@ internal static class FileReader
             Reopen = table.Bool("reopen", false),
         };
         if (file is { Truncate: true, Access: FileAccess.Read })
-            table.Error(DiagnosticCode.Contradiction, "truncate", "a file that is opened for reading is not emptied", "set open = \"write\"");
+        {
+            table.Error(
+                DiagnosticCode.Contradiction, "truncate", "a file that is opened for reading is not emptied", "set open = \"write\"");
+        }
         if (file.CreateMode is null && !table.Has("create"))
         {
             foreach (string key in OwnerKeys.Where(table.Has))
@@ -98,7 +103,8 @@ internal static class FileReader
             return null;
         return new FileDefinition.Memory
         {
-            Key = table.Name, SizeBytes = bytes, SealShrink = seals.Contains("shrink"), SealGrow = seals.Contains("grow"), SealWrite = seals.Contains("write"),
+            Key = table.Name, SizeBytes = bytes, SealShrink = seals.Contains("shrink"),
+            SealGrow = seals.Contains("grow"), SealWrite = seals.Contains("write"),
         };
     }
 

@@ -76,7 +76,10 @@ internal static class ListenerReader
         if (!table.Has("listen"))
         {
             if (table.Lacks("listen", KnownKeys.Socket))
-                table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
+            {
+                table.ErrorHere(
+                    DiagnosticCode.KeyMissing, "the key 'listen' is missing", "write listen = \"tcp://127.0.0.1:8080\", for instance");
+            }
             return [];
         }
         List<TomlValue> elements = table.Elements("listen", orSingle: true);
@@ -195,7 +198,10 @@ internal static class ListenerReader
         if (listener.Symlinks.Length > 0 && listener.Addresses.Count(HasPath) != 1)
             table.Error(DiagnosticCode.Contradiction, "symlinks", "needs exactly one path to point at");
         if (listener.Addresses.Any(a => a is ListenAddress.Unix { IsAbstract: true }))
-            table.Warning(DiagnosticCode.AbstractSocket, "listen", "an abstract socket has no permissions: everybody here can connect", "use a path");
+        {
+            table.Warning(
+                DiagnosticCode.AbstractSocket, "listen", "an abstract socket has no permissions: everybody here can connect", "use a path");
+        }
     }
 
     private static bool HasPath(ListenAddress address) => address.Path is not null;

@@ -57,7 +57,8 @@ internal static class PolicyReader
             Signal = Signal(table, "stop_signal") ?? fallback.Signal,
             Timeout = table.Duration("stop_timeout", fallback.Timeout),
             Command = table.Command("stop_command", fallback.Command, PlaceholderUse.Instance),
-            Kill = table.Choice("kill", fallback.Kill, ("group", KillScope.Group), ("tree", KillScope.Tree), ("process", KillScope.Process)),
+            Kill = table.Choice(
+                "kill", fallback.Kill, ("group", KillScope.Group), ("tree", KillScope.Tree), ("process", KillScope.Process)),
         });
     }
 
@@ -127,7 +128,8 @@ internal static class PolicyReader
     }
 
     /// <summary>The exit codes and signals that are no failure.</summary>
-    public static (ImmutableArray<int> Codes, ImmutableArray<SignalNumber> Signals) SuccessExit(TableReader table, ServiceDefinition fallback)
+    public static (ImmutableArray<int> Codes, ImmutableArray<SignalNumber> Signals) SuccessExit(
+        TableReader table, ServiceDefinition fallback)
     {
         if (!table.Has("success_exit"))
             return (fallback.SuccessCodes, fallback.SuccessSignals);

@@ -78,10 +78,9 @@ internal static class ReadinessReader
         {
             if (table.TextOf("tcp", tcp) is not { } text)
                 return null;
-            string prefix = "tcp://";
-            return EndPointOf(table, "tcp", tcp, text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text) is { } endPoint
-                ? new ProbeTarget.Tcp(endPoint)
-                : null;
+            const string prefix = "tcp://";
+            string address = text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text;
+            return EndPointOf(table, "tcp", tcp, address) is { } endPoint ? new ProbeTarget.Tcp(endPoint) : null;
         }
         if (table.Take("unix") is not null)
             return table.FullPath("unix", null) is { } path ? new ProbeTarget.Unix(path) : null;
@@ -127,7 +126,8 @@ internal static class ReadinessReader
             return null;
         if (pattern.Length > LinePattern.LongestLength)
         {
-            table.Error(DiagnosticCode.OutOfRange, "output", found, $"the pattern has {pattern.Length} characters, more than {LinePattern.LongestLength}");
+            table.Error(DiagnosticCode.OutOfRange, "output", found,
+                $"the pattern has {pattern.Length} characters, more than {LinePattern.LongestLength}");
             return null;
         }
         try
@@ -139,7 +139,8 @@ internal static class ReadinessReader
         catch (RegexParseException e)
         {
             table.Error(DiagnosticCode.BadForm, "output", found,
-                $"is no regular expression: {LinePattern.Explain(e.Error)} (at character {Math.Min(e.Offset + 1, pattern.Length)} of the pattern)");
+                $"is no regular expression: {LinePattern.Explain(e.Error)} "
+                    + $"(at character {Math.Min(e.Offset + 1, pattern.Length)} of the pattern)");
         }
         catch (ArgumentException)
         {

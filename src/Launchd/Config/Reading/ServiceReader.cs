@@ -105,7 +105,8 @@ internal static class ServiceReader
             Health = ReadinessReader.ReadHealth(table, based.Health),
             Watchdog = watchdog,
             Restart = table.Choice(
-                "restart", based.Restart, ("always", RestartKind.Always), ("on-failure", RestartKind.OnFailure), ("never", RestartKind.Never)),
+                "restart", based.Restart, ("always", RestartKind.Always),
+                ("on-failure", RestartKind.OnFailure), ("never", RestartKind.Never)),
             Backoff = PolicyReader.Backoff(table, based.Backoff),
             StartLimit = PolicyReader.RateLimit(table, "start_limit", based.StartLimit, based.StartLimit)!,
             SuccessCodes = successCodes,
@@ -118,7 +119,8 @@ internal static class ServiceReader
                 : table.Choice("update", based.Update, ("overlap", UpdateKind.Overlap), ("replace", UpdateKind.Replace)),
             Rollout = PolicyReader.Rollout(table, based.Rollout),
             FdStoreCount = fdStoreCount,
-            FdStoreKeep = table.Choice("fd_store_keep", based.FdStoreKeep, ("restart", FdStoreKeep.Restart), ("always", FdStoreKeep.Always)),
+            FdStoreKeep = table.Choice(
+                "fd_store_keep", based.FdStoreKeep, ("restart", FdStoreKeep.Restart), ("always", FdStoreKeep.Always)),
             Share = SharingReader.Share(table, based.Share),
             Request = SharingReader.Request(table, based.Request),
             NotifyAccess = table.Choice(

@@ -9,7 +9,8 @@ internal static class ConfigSummary
 {
     /// <summary><c>ok: 3 services, 2 sockets, 1 file</c>.</summary>
     public static string Of(SupervisorDefinition definition) =>
-        $"ok: {Count(definition.Services.Length, "service")}, {Count(definition.Listeners.Length, "socket")}, {Count(definition.Files.Length, "file")}";
+        $"ok: {Count(definition.Services.Length, "service")}, {Count(definition.Listeners.Length, "socket")}, "
+            + Count(definition.Files.Length, "file");
 
     /// <summary><c>2 errors, 1 warning</c>.</summary>
     public static string Of(ImmutableArray<Diagnostic> diagnostics)

@@ -60,7 +60,8 @@ internal static class DependencyDrawing
         }
     }
 
-    private static string LabelOf(ListenerDefinition listener) => $"{listener.Key}: {string.Join(", ", listener.Addresses.Select(a => a.ToString()))}";
+    private static string LabelOf(ListenerDefinition listener) =>
+        $"{listener.Key}: {string.Join(", ", listener.Addresses.Select(a => a.ToString()))}";
 
     private static string DotStyle(string kind) => kind switch
     {

@@ -51,10 +51,12 @@ internal sealed class ReadContext(ConfigSource source)
 
     // A record compares its arrays by identity.
     private static bool AreEqual(Execution a, Execution b) =>
-        a.Environment.SequenceEqual(b.Environment) && a.EnvironmentFiles.SequenceEqual(b.EnvironmentFiles) && a.Limits.SequenceEqual(b.Limits)
+        a.Environment.SequenceEqual(b.Environment)
+            && a.EnvironmentFiles.SequenceEqual(b.EnvironmentFiles) && a.Limits.SequenceEqual(b.Limits)
             && a.SupplementaryGroups.SequenceEqual(b.SupplementaryGroups)
             && a == b with
             {
-                Environment = a.Environment, EnvironmentFiles = a.EnvironmentFiles, Limits = a.Limits, SupplementaryGroups = a.SupplementaryGroups,
+                Environment = a.Environment, EnvironmentFiles = a.EnvironmentFiles,
+                Limits = a.Limits, SupplementaryGroups = a.SupplementaryGroups,
             };
 }

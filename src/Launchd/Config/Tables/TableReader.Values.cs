@@ -30,7 +30,8 @@ internal sealed partial class TableReader
             return null;
         if (number >= least && number <= most)
             return (int)number;
-        Error(DiagnosticCode.OutOfRange, key, found, $"{number} is out of range {least}-{most}".Replace("--", " to -", StringComparison.Ordinal));
+        Error(DiagnosticCode.OutOfRange, key, found,
+            $"{number} is out of range {least}-{most}".Replace("--", " to -", StringComparison.Ordinal));
         return null;
     }
 

@@ -21,7 +21,8 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
     private readonly TomlTable _table = value.Table!;
 
     public static TableReader ForRoot(ReadContext context, SourceText source, TomlTable table) =>
-        new(context, new TomlValue { Source = source, Kind = TomlKind.Table, Start = 0, Length = 0, Table = table }, new SourceSpan(source, 0, 0), null, "");
+        new(context, new TomlValue { Source = source, Kind = TomlKind.Table, Start = 0, Length = 0, Table = table },
+            new SourceSpan(source, 0, 0), null, "");
 
     public string Name => name;
     public string Path => parent is null ? name : parent.PathTo(name);
@@ -98,7 +99,9 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
         }
     }
 
-    /// <summary>Whether a key is missing, and nothing in the table looks like a misspelling of it, which is an error of its own that says so.</summary>
+    /// <summary>
+    /// Whether a key is missing, and nothing in the table looks like a misspelling of it, which is an error of its own that says so.
+    /// </summary>
     public bool Lacks(string key, ReadOnlySpan<string> known)
     {
         if (Has(key))
@@ -151,5 +154,6 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
     }
 
     // Apart from TextOf, which is called for every string and would make the closure each time.
-    private string? Substituted(string key, TomlValue found, PlaceholderUse use) => context.Substitution.Apply(found, () => PathTo(key), use);
+    private string? Substituted(string key, TomlValue found, PlaceholderUse use) =>
+        context.Substitution.Apply(found, () => PathTo(key), use);
 }

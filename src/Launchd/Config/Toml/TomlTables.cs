@@ -135,7 +135,8 @@ internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
         _header.AddRange(path);
     }
 
-    private static string Join(List<TomlKeyPart> path, int count) => path.Count == 1 ? path[0].Text : string.Join('.', path.Take(count).Select(p => p.Text));
+    private static string Join(List<TomlKeyPart> path, int count) =>
+        path.Count == 1 ? path[0].Text : string.Join('.', path.Take(count).Select(p => p.Text));
 
     private static TomlTable Unseen() => new() { Origin = TomlTableOrigin.Header };
 }

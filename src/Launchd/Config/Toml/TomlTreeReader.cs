@@ -189,7 +189,10 @@ internal sealed class TomlTreeReader
             if (!Advance(TomlLexerMode.Value) || !SkipLineBreaks(TomlLexerMode.Value))
                 return null;
         }
-        TomlValue array = new() { Source = _source, Kind = TomlKind.Array, Start = start, Length = _token.End.Offset + 1 - start, Items = items };
+        TomlValue array = new()
+        {
+            Source = _source, Kind = TomlKind.Array, Start = start, Length = _token.End.Offset + 1 - start, Items = items,
+        };
         return Advance(TomlLexerMode.Value) ? array : null;
     }
 

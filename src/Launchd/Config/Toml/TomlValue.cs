@@ -6,7 +6,9 @@ namespace Launchd.Config.Toml;
 /// <summary>What a value of a TOML document is.</summary>
 internal enum TomlKind : byte { String, Integer, Boolean, Float, Time, Array, Table }
 
-/// <summary>A value with its place. <see cref="Start"/> and <see cref="Length"/> cover it as written, quotes and brackets included.</summary>
+/// <summary>
+/// A value with its place. <see cref="Start"/> and <see cref="Length"/> cover it as written, quotes and brackets included.
+/// </summary>
 internal sealed class TomlValue
 {
     // A file has tens of thousands of values, of which each has one of these at most.

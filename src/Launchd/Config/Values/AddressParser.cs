@@ -19,13 +19,16 @@ internal readonly record struct AddressResult(ListenAddress? Address, Diagnostic
 /// <summary>Reads the addresses of <c>listen</c> and <c>connect</c>, and the endpoints of probes.</summary>
 internal static class AddressParser
 {
-    /// <summary>The longest path of Linux (PATH_MAX with its NUL). Above the 107 bytes of sun_path, a socket is bound relative to its directory.</summary>
+    /// <summary>
+    /// The longest path of Linux (PATH_MAX with its NUL). Above the 107 bytes of sun_path, a socket is bound relative to its directory.
+    /// </summary>
     private const int LongestPathBytes = 4095;
 
     /// <summary>unix(7): sun_path is 108 bytes, of which an abstract name leaves one for its leading NUL.</summary>
     private const int LongestAbstractBytes = 107;
 
-    private const string Forms = "write tcp://HOST:PORT, udp://HOST:PORT, unix:/path, unix-dgram:/path, unix-seqpacket:/path, vsock://CID:PORT, fifo:/path, "
+    private const string Forms =
+        "write tcp://HOST:PORT, udp://HOST:PORT, unix:/path, unix-dgram:/path, unix-seqpacket:/path, vsock://CID:PORT, fifo:/path, "
         + "netlink:FAMILY, mqueue:/name or special:/path";
 
     private static readonly string[] Schemes =
@@ -68,7 +71,8 @@ internal static class AddressParser
         AddressResult result = ParseInternet("tcp://", text);
         return result.Address switch
         {
-            ListenAddress.Tcp { DualStack: true } => (null, AddressResult.Wrong("'*' is no address to connect to", "write 127.0.0.1 or [::1]")),
+            ListenAddress.Tcp { DualStack: true } =>
+                (null, AddressResult.Wrong("'*' is no address to connect to", "write 127.0.0.1 or [::1]")),
             ListenAddress.Tcp { Port: 0 } => (null, AddressResult.Wrong("port 0 is out of range 1-65535", null, DiagnosticCode.OutOfRange)),
             ListenAddress.Tcp tcp => (new IPEndPoint(tcp.Host, tcp.Port), result),
             _ => (null, result),
@@ -102,7 +106,10 @@ internal static class AddressParser
         int port = (int)number;
         bool isTcp = scheme == "tcp://";
         if (host == "*")
-            return AddressResult.Of(isTcp ? new ListenAddress.Tcp(IPAddress.IPv6Any, port, true) : new ListenAddress.Udp(IPAddress.IPv6Any, port, true));
+        {
+            return AddressResult.Of(
+                isTcp ? new ListenAddress.Tcp(IPAddress.IPv6Any, port, true) : new ListenAddress.Udp(IPAddress.IPv6Any, port, true));
+        }
         if (ParseHost(host) is { } address)
             return AddressResult.Of(isTcp ? new ListenAddress.Tcp(address, port) : new ListenAddress.Udp(address, port));
         return WrongHost(scheme, host, port);
@@ -115,19 +122,24 @@ internal static class AddressParser
         if (host is ['[', .. string inside, ']'])
             return inside.Contains(':') && IPAddress.TryParse(inside, out IPAddress? v6) ? v6 : null;
         // IPAddress takes "1" and "127.1" as well, which nobody means here.
-        return host.Count(c => c == '.') == 3 && host.All(c => char.IsAsciiDigit(c) || c == '.') && IPAddress.TryParse(host, out IPAddress? v4) ? v4 : null;
+        return host.Count(c => c == '.') == 3 && host.All(c => char.IsAsciiDigit(c) || c == '.')
+            && IPAddress.TryParse(host, out IPAddress? v4) ? v4 : null;
     }
 
     private static AddressResult WrongHost(string scheme, string host, int port)
     {
         if (host.Length == 0)
-            return AddressResult.Wrong("the host is missing", $"write {scheme}*:{port} for every address, {scheme}127.0.0.1:{port} for this machine only");
+        {
+            return AddressResult.Wrong(
+                "the host is missing", $"write {scheme}*:{port} for every address, {scheme}127.0.0.1:{port} for this machine only");
+        }
         if (host.Contains(':') && !host.StartsWith('[') && IPAddress.TryParse(host, out _))
             return AddressResult.Wrong($"the IPv6 address '{host}' needs brackets", $"write {scheme}[{host}]:{port}");
         if (host.All(c => char.IsAsciiDigit(c) || c == '.') || host.StartsWith('['))
             return AddressResult.Wrong($"'{host}' is no IP address");
         return AddressResult.Wrong(
-            $"the host name '{host}' is not looked up", "write its address: a name could mean another one at the next start", DiagnosticCode.HostName);
+            $"the host name '{host}' is not looked up",
+            "write its address: a name could mean another one at the next start", DiagnosticCode.HostName);
     }
 
     private static AddressResult ParseUnix(UnixSocketKind kind, string rest, string directory)
@@ -185,7 +197,10 @@ internal static class AddressParser
         }
         uint group = 0;
         if (parts.Length > 2 || (parts.Length == 2 && !uint.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out group)))
-            return AddressResult.Wrong($"'{rest[(parts[0].Length + 1)..]}' is no netlink group", "write netlink:FAMILY or netlink:FAMILY:GROUP with a number");
+        {
+            return AddressResult.Wrong(
+                $"'{rest[(parts[0].Length + 1)..]}' is no netlink group", "write netlink:FAMILY or netlink:FAMILY:GROUP with a number");
+        }
         return AddressResult.Of(new ListenAddress.Netlink(parts[0], family, group));
     }
 

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace Launchd.Config.Values;
 
 /// <summary>
-/// Regular expressions for lines of a service's output. The engine takes a time linear in the line, for each character at most one step for each
-/// state of the pattern; so the number of states is bounded, and with it the work that a program can cause by what it prints.
+/// Regular expressions for lines of a service's output. The engine takes a time linear in the line, for each character at most one step for
+/// each state of the pattern; so the number of states is bounded, and with it the work that a program can cause by what it prints.
 /// </summary>
 internal static class LinePattern
 {
@@ -33,8 +33,8 @@ internal static class LinePattern
         RegexParseError.UnrecognizedEscape => "there is no such escape with a backslash",
         RegexParseError.InsufficientOrInvalidHexDigits => "hexadecimal digits are missing",
         RegexParseError.MissingControlCharacter or RegexParseError.UnrecognizedControlCharacter => "\\c needs a letter behind it",
-        RegexParseError.InvalidUnicodePropertyEscape or RegexParseError.MalformedUnicodePropertyEscape or RegexParseError.UnrecognizedUnicodeProperty =>
-            "there is no such Unicode property",
+        RegexParseError.InvalidUnicodePropertyEscape or RegexParseError.MalformedUnicodePropertyEscape
+            or RegexParseError.UnrecognizedUnicodeProperty => "there is no such Unicode property",
         RegexParseError.UnterminatedComment => "a comment is not closed",
         RegexParseError.InvalidGroupingConstruct => "what stands behind '(?' is no group",
         RegexParseError.CaptureGroupNameInvalid or RegexParseError.CaptureGroupOfZero => "a group has no valid name",

@@ -3,7 +3,9 @@ using System.Text;
 
 namespace Launchd.Config.Values;
 
-/// <summary>Reads the texts of durations, sizes and modes. A null result: not of that form; out of range is told apart where it can be.</summary>
+/// <summary>
+/// Reads the texts of durations, sizes and modes. A null result: not of that form; out of range is told apart where it can be.
+/// </summary>
 internal static class Quantities
 {
     public const string DurationForm = "write a number with a unit, such as \"250ms\", \"10s\", \"5m\" or \"1h\"";
@@ -33,7 +35,8 @@ internal static class Quantities
             int unit = at + number;
             while (unit < text.Length && char.IsAsciiLetter(text[unit]))
                 unit++;
-            double factor = DurationUnits.FirstOrDefault(u => text.AsSpan(at + number, unit - at - number).SequenceEqual(u.Unit)).Milliseconds;
+            double factor =
+                DurationUnits.FirstOrDefault(u => text.AsSpan(at + number, unit - at - number).SequenceEqual(u.Unit)).Milliseconds;
             if (factor == 0 || !TryParseNumber(text.AsSpan(at, number), out double count))
                 return null;
             milliseconds += count * factor;
@@ -86,8 +89,12 @@ internal static class Quantities
         if (time == TimeSpan.Zero)
             return "0s";
         StringBuilder text = new();
-        foreach ((string unit, long ticks) in (ReadOnlySpan<(string, long)>)[("d", TimeSpan.TicksPerDay), ("h", TimeSpan.TicksPerHour),
-            ("m", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond), ("ms", TimeSpan.TicksPerMillisecond), ("us", TimeSpan.TicksPerMicrosecond)])
+        ReadOnlySpan<(string, long)> units =
+        [
+            ("d", TimeSpan.TicksPerDay), ("h", TimeSpan.TicksPerHour), ("m", TimeSpan.TicksPerMinute),
+            ("s", TimeSpan.TicksPerSecond), ("ms", TimeSpan.TicksPerMillisecond), ("us", TimeSpan.TicksPerMicrosecond),
+        ];
+        foreach ((string unit, long ticks) in units)
         {
             long count = time.Ticks / ticks;
             time -= TimeSpan.FromTicks(count * ticks);
@@ -100,7 +107,8 @@ internal static class Quantities
     /// <summary>In the largest unit in which it is a whole number: <c>10MiB</c>, <c>1500</c>.</summary>
     public static string ShowSize(long bytes)
     {
-        foreach ((string unit, long factor) in (ReadOnlySpan<(string, long)>)[("TiB", 1L << 40), ("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10)])
+        ReadOnlySpan<(string, long)> units = [("TiB", 1L << 40), ("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10)];
+        foreach ((string unit, long factor) in units)
         {
             if (bytes >= factor && bytes % factor == 0)
                 return string.Create(CultureInfo.InvariantCulture, $"{bytes / factor}{unit}");

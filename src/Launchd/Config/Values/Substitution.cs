@@ -15,7 +15,9 @@ internal enum PlaceholderUse
     Instance,
 }
 
-/// <summary>Replaces <c>${NAME}</c>, <c>${NAME:-default}</c> and <c>$$</c>. Any other dollar is itself, so that shell texts need no care.</summary>
+/// <summary>
+/// Replaces <c>${NAME}</c>, <c>${NAME:-default}</c> and <c>$$</c>. Any other dollar is itself, so that shell texts need no care.
+/// </summary>
 internal sealed class Substitution(IReadOnlyDictionary<string, string> environment, DiagnosticBag diagnostics)
 {
     private const string Where = "it may stand in 'command', 'environment', 'stop_command' and the command of 'reload'";
