@@ -56,7 +56,9 @@ internal sealed class Draft
     /// <summary>Services whose state this step changed, or whose pending orders it concerns.</summary>
     public IReadOnlyList<int> Touched => _touched;
 
-    /// <summary>How often services were looked at since this object was made: the measure of what a step costs that no machine changes.</summary>
+    /// <summary>
+    /// How often services were looked at since this object was made: the measure of what a step costs that no machine changes.
+    /// </summary>
     public long LookCount { get; private set; }
 
     public bool IsShuttingDown => Frame.Shutdown is not null;
@@ -190,7 +192,8 @@ internal sealed class Draft
 
     public void Report(Notice notice) => Effects.Add(new Effect.Report(notice));
 
-    public void Arm(TimerKind kind, ServiceName service, long subject, Moment due) => Do(new Effect.ArmTimer(new(kind, service, subject), due));
+    public void Arm(TimerKind kind, ServiceName service, long subject, Moment due) =>
+        Do(new Effect.ArmTimer(new(kind, service, subject), due));
 
     public void Disarm(TimerKind kind, ServiceName service, long subject) => Do(new Effect.DisarmTimer(new(kind, service, subject)));
 

@@ -23,7 +23,8 @@ internal abstract record Effect
     /// <param name="Definition">Of its generation.</param>
     /// <param name="Reason">Why it is to start.</param>
     /// <param name="Connection">The client's, which goes on waiting in the host's hands; null: none.</param>
-    internal sealed record Prepare(InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection) : Effect;
+    internal sealed record Prepare(
+        InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection) : Effect;
 
     /// <summary>Start the program of an instance.</summary>
     /// <param name="Instance">Its id from now on.</param>
@@ -94,7 +95,8 @@ internal abstract record Effect
     internal sealed record LookForUse(ServiceName Service) : Effect;
 
     /// <summary>
-    /// What is being born is to end: if it is not born soon, its birth is given up and has failed; else <see cref="Event.Spawned"/> follows as ever.
+    /// What is being born is to end: if it is not born soon, its birth is given up and has failed; else
+    /// <see cref="Event.Spawned"/> follows as ever.
     /// </summary>
     internal sealed record EndBirth(InstanceId Instance) : Effect;
 

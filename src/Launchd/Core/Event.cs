@@ -4,7 +4,9 @@ using Launchd.Model;
 
 namespace Launchd.Core;
 
-/// <summary>What has happened: facts in the past tense, a closed family. The host makes them, <see cref="Supervisor.Step"/> takes them.</summary>
+/// <summary>
+/// What has happened: facts in the past tense, a closed family. The host makes them, <see cref="Supervisor.Step"/> takes them.
+/// </summary>
 internal abstract record Event
 {
     private Event()
@@ -32,7 +34,9 @@ internal abstract record Event
     /// <summary>Result of <see cref="Effect.Spawn"/>, or of <see cref="Effect.Prepare"/>: there is no process.</summary>
     /// <param name="Instance">For which there is none.</param>
     /// <param name="Failure">Why.</param>
-    /// <param name="Connection">Given back after a shortage: the core closes it or has it spawned with again. Null: none, or it is closed.</param>
+    /// <param name="Connection">
+    /// Given back after a shortage: the core closes it or has it spawned with again. Null: none, or it is closed.
+    /// </param>
     internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure, ConnectionId? Connection = null) : Event;
 
     /// <summary>The main process ended and was reaped.</summary>
@@ -55,7 +59,8 @@ internal abstract record Event
     /// <param name="Pid">Sender, as the kernel says.</param>
     /// <param name="Uid">Sender's user.</param>
     /// <param name="Descriptors">What came with it: the core answers each with Keep or Close.</param>
-    internal sealed record Notified(InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event
+    internal sealed record Notified(
+        InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event
     {
         /// <summary>Those that are in the store already: the same open file description.</summary>
         public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
@@ -86,7 +91,8 @@ internal abstract record Event
     internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded, string? Reason = null) : Event;
 
     /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
-    internal sealed record Requested(RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event
+    internal sealed record Requested(
+        RequestId Request, Verb Verb, ImmutableArray<ServiceName> Services, SignalNumber? Signal = null) : Event
     {
         /// <summary>For <see cref="Verb.Scale"/>: slots of the pool, 1 to 1,000.</summary>
         public int? Count { get; init; }
@@ -107,7 +113,9 @@ internal abstract record Event
     /// <param name="Source">IP address or Unix uid of the peer, for the limit per source.</param>
     internal sealed record ConnectionAccepted(ServiceName Service, ConnectionId Connection, string Source) : Event;
 
-    /// <summary>Result of <see cref="Effect.Accept"/>: nothing was there any more, or the system is short of descriptors or memory.</summary>
+    /// <summary>
+    /// Result of <see cref="Effect.Accept"/>: nothing was there any more, or the system is short of descriptors or memory.
+    /// </summary>
     internal sealed record AcceptFailed(ServiceName Service, bool IsShortage) : Event;
 
     /// <summary>Somebody came to a listener of a running demand service; told once for each <see cref="Effect.WatchUse"/>.</summary>
@@ -143,7 +151,9 @@ internal abstract record Event
     /// <param name="Request">Answered, with an outcome for each service concerned, when all is over. Null: nobody waits.</param>
     internal sealed record Reloaded(SupervisorDefinition Next, RequestId? Request) : Event
     {
-        /// <summary>Changed only in what a running program does not see (policies, order, description, count): taken over as it is.</summary>
+        /// <summary>
+        /// Changed only in what a running program does not see (policies, order, description, count): taken over as it is.
+        /// </summary>
         public ImmutableArray<ServiceName> Quiet { get; init; } = [];
     }
 
@@ -163,7 +173,8 @@ internal abstract record Event
 }
 
 /// <summary>
-/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: it is how a reload of the configuration waits for its outcome.
+/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: it is how a reload
+/// of the configuration waits for its outcome.
 /// </summary>
 internal enum Verb { Start, Stop, Restart, Reload, Signal, Scale, Configure }
 

@@ -52,7 +52,8 @@ internal abstract record Failure
     internal sealed record EndedWhileProving(ExitStatus? Status, TimeSpan? After) : Failure
     {
         public override string ToString() =>
-            (Status?.ToString() ?? "said that it stops") + (After is { } after ? $" {Spans.Show(after)} after it was ready" : " before it was ready");
+            (Status?.ToString() ?? "said that it stops")
+                + (After is { } after ? $" {Spans.Show(after)} after it was ready" : " before it was ready");
     }
 
     /// <summary>Ended before it was ready.</summary>

@@ -21,15 +21,17 @@ internal static class Limits
     /// <summary>Descriptors beside one packet of an instance channel.</summary>
     public const int PacketDescriptorCount = 128;
 
-    /// <summary>Answers and events that wait for one program to read, beside what the kernel's queue holds; then its channel is closed.</summary>
+    /// <summary>
+    /// Answers and events that wait for one program to read, beside what the kernel's queue holds; then its channel is closed.
+    /// </summary>
     public const int UnreadPacketCount = 64;
 
     /// <summary>Names that one instance may have published at a time.</summary>
     public const int PublishedCount = 256;
 
     /// <summary>
-    /// Of what a service has published, event counters, timers and the like: to know them again the supervisor must hold them. So many of all
-    /// instances of a service, and of all services.
+    /// Of what a service has published, event counters, timers and the like: to know them again the supervisor must hold them. So many
+    /// of all instances of a service, and of all services.
     /// </summary>
     public const int ReferencesPerServiceCount = 64;
     public const int ReferenceCount = 1024;
@@ -42,8 +44,8 @@ internal static class Limits
     public const int LongestDescriptorName = 255;
 
     /// <summary>
-    /// Characters of the names in a store together, each with its separator: half of what one variable of a program may have (128 KiB); the other
-    /// half is for the names of the configuration.
+    /// Characters of the names in a store together, each with its separator: half of what one variable of a program may have (128 KiB);
+    /// the other half is for the names of the configuration.
     /// </summary>
     public const int StoredNamesLength = 64 << 10;
 
@@ -96,7 +98,9 @@ internal static class Limits
     public static readonly Model.RateLimit DemandTriggers = new(20, TimeSpan.FromSeconds(2));
     public static readonly Model.RateLimit ConnectionTriggers = new(200, TimeSpan.FromSeconds(2));
 
-    /// <summary>Pause after the supervisor ran out of descriptors, memory or processes; doubled each time in a row, up to the longest.</summary>
+    /// <summary>
+    /// Pause after the supervisor ran out of descriptors, memory or processes; doubled each time in a row, up to the longest.
+    /// </summary>
     public static readonly TimeSpan ShortagePause = TimeSpan.FromMilliseconds(100);
     public static readonly TimeSpan LongestShortagePause = TimeSpan.FromSeconds(5);
 }

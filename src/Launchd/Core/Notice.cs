@@ -23,20 +23,24 @@ internal abstract record Notice
         public override ServiceName? Service => Instance.Service;
     }
 
-    internal sealed record Spawned(InstanceId Instance, int Slot, int Generation, int Pid, StartReason Reason) : OfInstance(Instance, Slot, Generation, Pid);
+    internal sealed record Spawned(InstanceId Instance, int Slot, int Generation, int Pid, StartReason Reason)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
-    internal sealed record ExecFailed(InstanceId Instance, int Slot, int Generation, Failure.SpawnFailed Failure) : OfInstance(Instance, Slot, Generation, 0);
+    internal sealed record ExecFailed(InstanceId Instance, int Slot, int Generation, Failure.SpawnFailed Failure)
+        : OfInstance(Instance, Slot, Generation, 0);
 
     internal sealed record Notified(InstanceId Instance, int Slot, int Generation, int Pid, int SenderPid, uint SenderUid,
         ImmutableArray<string> Lines, int DescriptorCount)
         : OfInstance(Instance, Slot, Generation, Pid);
 
-    internal sealed record Ready(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After) : OfInstance(Instance, Slot, Generation, Pid);
+    internal sealed record Ready(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
-    internal sealed record Draining(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot, Generation, Pid);
+    internal sealed record Draining(InstanceId Instance, int Slot, int Generation, int Pid, string Reason)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
-    internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure) : OfInstance(Instance,
-        Slot, Generation, Pid);
+    internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
     /// <summary>The next attempt of a slot comes after <paramref name="Delay"/>.</summary>
     internal sealed record Restarting(ServiceName Of, int Slot, int Generation, TimeSpan Delay, string? Reason) : Notice
@@ -72,8 +76,8 @@ internal abstract record Notice
     }
 
     /// <summary>A draining instance told how much it still has to do.</summary>
-    internal sealed record DrainProgressed(InstanceId Instance, int Slot, int Generation, int Pid, int RemainingCount) : OfInstance(Instance, Slot,
-        Generation, Pid);
+    internal sealed record DrainProgressed(InstanceId Instance, int Slot, int Generation, int Pid, int RemainingCount)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
     /// <summary>The pool has another size.</summary>
     internal sealed record Scaled(ServiceName Of, int SlotCount, int FormerCount) : Notice
@@ -97,8 +101,8 @@ internal abstract record Notice
     }
 
     /// <summary>A descriptor went into the store, or was refused (<paramref name="Refusal"/>).</summary>
-    internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal) : OfInstance(Instance, Slot,
-        Generation, Pid)
+    internal sealed record Stored(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string? Refusal)
+        : OfInstance(Instance, Slot, Generation, Pid)
     {
         /// <summary>How many such events were left out since the last one, because there were too many.</summary>
         public long SkippedCount { get; init; }
@@ -113,7 +117,8 @@ internal abstract record Notice
     /// <param name="To">The instance that asked, or the operator.</param>
     /// <param name="Way">held, taken, given, reopened or direct.</param>
     /// <param name="SkippedCount">How many such events were left out since the last one, because there were too many.</param>
-    internal sealed record DescriptorSent(InstanceId Instance, int Slot, int Generation, int Pid, string Name, string To, string Way, long SkippedCount)
+    internal sealed record DescriptorSent(
+        InstanceId Instance, int Slot, int Generation, int Pid, string Name, string To, string Way, long SkippedCount)
         : OfInstance(Instance, Slot, Generation, Pid);
 
     /// <summary>A request was denied by the configuration; <paramref name="Rule"/> would allow it.</summary>
@@ -123,8 +128,8 @@ internal abstract record Notice
     }
 
     /// <summary>The supervisor closed an instance's channel; the instance itself goes on.</summary>
-    internal sealed record ChannelClosed(InstanceId Instance, int Slot, int Generation, int Pid, string Reason) : OfInstance(Instance, Slot,
-        Generation, Pid);
+    internal sealed record ChannelClosed(InstanceId Instance, int Slot, int Generation, int Pid, string Reason)
+        : OfInstance(Instance, Slot, Generation, Pid);
 
     internal sealed record Shutdown(string Reason) : Notice;
 

@@ -18,8 +18,8 @@ namespace Launchd.Core;
 /// changes; only then its effects leave.</item>
 /// <item>A step happens whole or not at all: state is assigned last, so one that throws leaves everything as it was. The host then
 /// sends <see cref="Event.MachineFaulted"/>, and that service alone is set aside.</item>
-/// <item>Results of effects (accepted, queues seen) come back before any event from outside. That of a spawn comes when it comes: until then
-/// the instance has no pid, nothing comes from it, and nothing is told to it.</item>
+/// <item>Results of effects (accepted, queues seen) come back before any event from outside. That of a spawn comes when it comes: until
+/// then the instance has no pid, nothing comes from it, and nothing is told to it.</item>
 /// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
 /// did become ready, and a watchdog fires only if nothing else spoke.</item>
 /// <item>At most so many instances are started in one turn of the host; the rest waits for <see cref="Event.TurnBegan"/>.</item>
@@ -57,7 +57,8 @@ internal sealed class Supervisor
     }
 
     /// <summary>As of the last step; in the order of the configuration, and behind them what a reload took out and still ends.</summary>
-    public IReadOnlyList<ServiceState> Services => _state.ForgottenCount == 0 ? _state.Services : [.. _state.Services.Where(s => !s.IsForgotten)];
+    public IReadOnlyList<ServiceState> Services =>
+        _state.ForgottenCount == 0 ? _state.Services : [.. _state.Services.Where(s => !s.IsForgotten)];
 
     public SupervisorFrame Frame => _state.Frame;
 
@@ -70,9 +71,9 @@ internal sealed class Supervisor
     public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
     /// <summary>
-    /// Whether an instance may yet be started by this very definition: by that of the configuration, by a former one to which a rollout may go back,
-    /// or by that of an instance that is being born, or that has not been told to end: the next rollout would go back to it. What is not wanted
-    /// and does not run would begin with what the configuration says then.
+    /// Whether an instance may yet be started by this very definition: by that of the configuration, by a former one to which a rollout may
+    /// go back, or by that of an instance that is being born, or that has not been told to end: the next rollout would go back to it. What
+    /// is not wanted and does not run would begin with what the configuration says then.
     /// </summary>
     public bool MayStartBy(ServiceDefinition definition)
     {
@@ -82,16 +83,19 @@ internal sealed class Supervisor
             || ReferenceEquals(service.Rollout?.Former, definition);
         return (isGoal && service.IsWanted) || Any(service, definition, service.IsWanted ? IsNext : IsServing);
 
-        static bool IsNext(SlotState slot, ServiceDefinition definition) => ReferenceEquals(slot.Definition, definition) || IsServing(slot, definition);
+        static bool IsNext(SlotState slot, ServiceDefinition definition) =>
+            ReferenceEquals(slot.Definition, definition) || IsServing(slot, definition);
 
         static bool IsServing(SlotState slot, ServiceDefinition definition) =>
-            slot.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Ready && ReferenceEquals(slot.Instance!.Definition, definition);
+            slot.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Ready
+                && ReferenceEquals(slot.Instance!.Definition, definition);
     }
 
     /// <summary>Whether this very definition is its service's, or that of an instance that is not over.</summary>
     public bool Knows(ServiceDefinition definition) =>
         Find(definition.Name) is { } service
-        && (ReferenceEquals(service.Definition, definition) || Any(service, definition, static (slot, d) => ReferenceEquals(slot.Instance?.Definition, d)));
+        && (ReferenceEquals(service.Definition, definition)
+            || Any(service, definition, static (slot, d) => ReferenceEquals(slot.Instance?.Definition, d)));
 
     private static bool Any(ServiceState service, ServiceDefinition definition, Func<SlotState, ServiceDefinition, bool> isBy)
     {
@@ -240,7 +244,8 @@ internal sealed class Supervisor
                     d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
                     break;
                 case SlotPhase.Live when mayStop:
-                case SlotPhase.Live { IsBeingSpawned: true } or SlotPhase.Preparing: // nobody can depend on it, and it would be born while others end
+                case SlotPhase.Live { IsBeingSpawned: true } or SlotPhase.Preparing:
+                    // Nothing can depend on an instance that is not born yet, and it would be born while others end.
                     Stopping.Begin(d, service, slot, StopCause.Wish.Value);
                     break;
             }

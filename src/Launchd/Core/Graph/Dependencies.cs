@@ -72,8 +72,8 @@ internal static class Dependencies
     }
 
     /// <summary>
-    /// Clients may come, and wait in the queue at worst, whatever became of the last run. It follows from what the service is, not from whether its
-    /// listeners are watched yet: its own look in this step, which begins or ends the watching, may still be to come.
+    /// Clients may come, and wait in the queue at worst, whatever became of the last run. It follows from what the service is, not from
+    /// whether its listeners are watched yet: its own look in this step, which begins or ends the watching, may still be to come.
     /// </summary>
     private static bool Listens(ServiceState state, DependencyVerdict verdict)
     {

@@ -22,7 +22,8 @@ internal sealed class DependencyGraph
         ImmutableArray<ServiceDefinition> services = definition.Services;
         _numbers = services.Index().ToFrozenDictionary(s => s.Item.Name, s => s.Index);
         Services = services;
-        Former = [.. services.Select(s => former?.Find(s.Name) is >= 0 and int number && returning?.Contains(s.Name) != true ? former.Services[number] : null)];
+        Former = [.. services.Select(
+            s => former?.Find(s.Name) is >= 0 and int number && returning?.Contains(s.Name) != true ? former.Services[number] : null)];
         Requires = [.. services.Select(s => Numbers(s.Requires))];
         Needs = [.. services.Select(s => Numbers([.. s.Requires, .. s.Wants]))];
         List<int>[] first = [.. services.Select(s => new List<int>(Numbers(s.Requires).Concat(Numbers(s.After))))];
@@ -46,7 +47,8 @@ internal sealed class DependencyGraph
         Size = services.Length + First.Sum(f => f.Length) + Requires.Sum(r => r.Length);
         Dictionary<string, ListenerDefinition> listeners = definition.Listeners.ToDictionary(l => l.Key, StringComparer.Ordinal);
         Activations = [.. services.Select(s => ActivationBounds.Of(s, listeners))];
-        Connections = definition.Files.OfType<FileDefinition.Connected>().ToFrozenDictionary(f => f.Key, f => f.Target, StringComparer.Ordinal);
+        Connections = definition.Files.OfType<FileDefinition.Connected>()
+            .ToFrozenDictionary(f => f.Key, f => f.Target, StringComparer.Ordinal);
     }
 
     /// <summary>As the configuration has them; a service whose rollout failed may run by another definition.</summary>

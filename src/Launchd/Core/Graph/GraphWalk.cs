@@ -11,7 +11,9 @@ internal sealed class GraphWalk(int serviceCount)
     private readonly Stack<(int Service, int Next)> _path = [];
     private long _walk;
 
-    /// <summary>A service and all that can be reached from it, the farthest first: but for circles, each comes after all that it leads to.</summary>
+    /// <summary>
+    /// A service and all that can be reached from it, the farthest first: but for circles, each comes after all that it leads to.
+    /// </summary>
     /// <param name="first">Where the walk begins; it is always part of the answer.</param>
     /// <param name="edges">By service: where they lead.</param>
     /// <param name="enters">Whether a service is gone to at all, and so beyond it. Must not walk itself.</param>

@@ -69,7 +69,9 @@ internal sealed class Standings
 
     public bool Has(int service, Standing standing) => (_standings[service] & standing) != 0;
 
-    /// <summary>What the services that come first say about a start: something required has failed; or all that comes first is done.</summary>
+    /// <summary>
+    /// What the services that come first say about a start: something required has failed; or all that comes first is done.
+    /// </summary>
     public DependencyVerdict Verdict(int service) => _neighbours[service] switch
     {
         { FailedRequired: > 0 } => DependencyVerdict.Failed,
@@ -108,7 +110,8 @@ internal sealed class Standings
         }
     }
 
-    // If it is the first such neighbour now, or there is none any more, the service is looked at again: it may start, or have failed itself.
+    // If it is the first such neighbour now, or there is none any more, the service is looked at
+    // again: it may start, or have failed itself.
     private void Count(Draft d, int service, ref int count, Standing which, Standing now, Standing changed)
     {
         if ((changed & which) == 0)

@@ -18,7 +18,8 @@ internal static class Health
         if (state.Rollout is not null && !isNew && slot.Role == SlotRole.Holder)
             return; // a rollout under way exchanges it anyhow, or has it checked again when it is over
         // By what its successor is started: after a rollout that left this one, not by what it runs by itself.
-        bool mayOverlap = state.Definition is { Update: Model.UpdateKind.Overlap, Restart: not Model.RestartKind.Never, StartLimit: var limit }
+        bool mayOverlap =
+            state.Definition is { Update: Model.UpdateKind.Overlap, Restart: not Model.RestartKind.Never, StartLimit: var limit }
             && !StartWindow.IsFull(slot.Starts, limit, d.Now);
         if (isNew || state.IsPerConnection || !state.IsWanted || d.IsShuttingDown || !mayOverlap)
             Stopping.Begin(d, service, slot, new StopCause.Failed(failure));

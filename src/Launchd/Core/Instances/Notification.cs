@@ -107,7 +107,8 @@ internal sealed record Notification
     public static bool IsDescriptorName(string name) => name.Length <= 255 && name.All(c => c is >= ' ' and <= '~' and not ':');
 
     private static TimeSpan? Microseconds(string value) =>
-        long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long microseconds) && microseconds < long.MaxValue / 10_000
+        long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long microseconds)
+        && microseconds < long.MaxValue / 10_000
             ? TimeSpan.FromMicroseconds(microseconds)
             : null;
 

@@ -7,12 +7,13 @@ namespace Launchd.Core.Instances;
 internal static partial class Stopping
 {
     /// <summary>A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.</summary>
-    private static bool IsAbort(StopCause cause) => cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered };
+    private static bool IsAbort(StopCause cause) =>
+        cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered };
 
     /// <summary>
-    /// A second SIGABRT: a runtime that takes the first for a fault of the program's own hands (as .NET's does) puts the default in its handler's place, upon
-    /// which the program would have to meet the fault again; but nothing ever comes again, and it lives on. One that is writing a core file does not
-    /// notice it. Both have the one stop timeout.
+    /// A second SIGABRT: a runtime that takes the first for a fault of the program's own hands (as .NET's does) puts the default in its
+    /// handler's place, upon which the program would have to meet the fault again; but nothing ever comes again, and it lives on. One that
+    /// is writing a core file does not notice it. Both have the one stop timeout.
     /// </summary>
     private static void AbortAgain(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
@@ -20,7 +21,9 @@ internal static partial class Stopping
         SetDeadline(d, service, slot, stopping with { Stage = StopStage.Signalled, Deadline = EndOf(stopping) });
     }
 
-    /// <summary>When SIGKILL comes, or what else ends the stage; null: no limit. What is aborted a second time before has its deadline for that.</summary>
+    /// <summary>
+    /// When SIGKILL comes, or what else ends the stage; null: no limit. What is aborted a second time before has its deadline for that.
+    /// </summary>
     public static Moment? EndOf(SlotPhase.Stopping stopping)
     {
         if (stopping is not { Stage: StopStage.Aborted, Deadline: { } again })
@@ -29,5 +32,6 @@ internal static partial class Stopping
         return limit > TimeSpan.Zero ? again + (limit - PauseBeforeAbort(limit)) : null;
     }
 
-    private static TimeSpan PauseBeforeAbort(TimeSpan limit) => limit > TimeSpan.Zero && limit / 2 < Limits.AbortPause ? limit / 2 : Limits.AbortPause;
+    private static TimeSpan PauseBeforeAbort(TimeSpan limit) =>
+        limit > TimeSpan.Zero && limit / 2 < Limits.AbortPause ? limit / 2 : Limits.AbortPause;
 }

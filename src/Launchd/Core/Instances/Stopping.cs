@@ -102,7 +102,8 @@ internal static partial class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         SlotPhase.Stopping stopping = live as SlotPhase.Stopping ?? new SlotPhase.Stopping(
-            EndWatching(d, service, slot, live) with { DrainingSince = d.Now }, StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
+            EndWatching(d, service, slot, live) with { DrainingSince = d.Now },
+            StopCause.Wish.Value, StopStage.Signalled, Deadline: null, Status: null);
         Kill(d, service, slot, stopping);
     }
 
@@ -114,7 +115,9 @@ internal static partial class Stopping
     {
         if (slot.Phase is not SlotPhase.Live live)
             return;
-        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish or StopCause.Retire } before ? before.Cause : new StopCause.Failed(failure);
+        StopCause cause = live is SlotPhase.Stopping { Cause: StopCause.Wish or StopCause.Retire } before
+            ? before.Cause
+            : new StopCause.Failed(failure);
         if (live is SlotPhase.Stopping stopping)
         {
             StopStage stage = stopping.Stage == StopStage.Killed ? StopStage.Signalled : stopping.Stage;
@@ -124,7 +127,8 @@ internal static partial class Stopping
         if (live is SlotPhase.Starting { IsBeingSpawned: true } unborn)
         {
             // The step that was lost may have been the one that told of its birth.
-            Kill(d, service, slot, new SlotPhase.Stopping(EndWatching(d, service, slot, unborn), cause, StopStage.Signalled, Deadline: null, Status: null));
+            Kill(d, service, slot,
+                new SlotPhase.Stopping(EndWatching(d, service, slot, unborn), cause, StopStage.Signalled, Deadline: null, Status: null));
             return;
         }
         Begin(d, service, slot, cause);
@@ -190,8 +194,8 @@ internal static partial class Stopping
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
         instance = Succession.Leave(d, service, instance);
-        bool isFailure = cause is StopCause.Failed || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition,
-            exited.Status)));
+        bool isFailure = cause is StopCause.Failed
+            || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition, exited.Status)));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
         if (stopping is not null)
             LeaveStage(d, stopping);
@@ -210,7 +214,10 @@ internal static partial class Stopping
         if (stopping?.Stage is StopStage.Signalled or StopStage.Aborted)
         {
             // One time to stop for the whole instance: what the main process used of it is gone for the others too.
-            SlotPhase.Stopping rest = stopping with { Instance = instance, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status };
+            SlotPhase.Stopping rest = stopping with
+            {
+                Instance = instance, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status,
+            };
             if (stopping.Stage == StopStage.Aborted)
                 SetDeadline(d, service, slot, rest);
             else
@@ -232,7 +239,8 @@ internal static partial class Stopping
             d.SetPhase(service, slot, stopping with { Remains = seen.Text });
     }
 
-    // A service that nobody wants goes on serving for as long as it likes: its clients would wait in vain. A command may ask the program itself.
+    // A service that nobody wants goes on serving for as long as it likes: its clients would wait in
+    // vain. A command may ask the program itself.
     private static bool HearsOut(Draft d, int service, Instance instance) =>
         (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
 
@@ -266,7 +274,8 @@ internal static partial class Stopping
             d.Disarm(TimerKind.Queue, stopping.Instance.Id.Service, stopping.Instance.Id.Number);
     }
 
-    private static void Enter(Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
+    private static void Enter(
+        Draft d, int service, SlotState slot, Instance instance, StopCause cause, StopStage stage, ExitStatus? status = null)
     {
         ServiceDefinition definition = instance.Definition;
         Moment? deadline = stage == StopStage.Aborted ? d.Now + PauseBeforeAbort(definition.Stop.Timeout)
@@ -342,7 +351,8 @@ internal static partial class Stopping
     }
 
     /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
-    private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(
+        Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
         SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
         // One that still empties its queues is told when it is told to end, and one that was killed not at all.
@@ -363,7 +373,8 @@ internal static partial class Stopping
         d.Do(new Effect.Signal(instance.Id, IsAbort(cause) ? SignalNumber.Abrt : definition.Stop.Signal, AskedScope(instance)));
     }
 
-    private static KillScope AskedScope(Instance instance) => instance.Definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
+    private static KillScope AskedScope(Instance instance) =>
+        instance.Definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
     private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)

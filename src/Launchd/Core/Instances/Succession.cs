@@ -63,8 +63,11 @@ internal static class Succession
         if (Find(d, successor) is not (SlotState slot, SlotPhase.Live phase))
             return;
         InstanceId? before = former is { } id && Find(d, id) is not null ? id : Orphan(d, service, slot.Slot);
-        if (before == phase.Instance.Predecessor && before is not null && Find(d, before.Value)!.Value.Phase.Instance.Successor == successor)
+        if (before == phase.Instance.Predecessor && before is not null
+            && Find(d, before.Value)!.Value.Phase.Instance.Successor == successor)
+        {
             return;
+        }
         d.SetPhase(service, slot, phase with { Instance = phase.Instance with { Predecessor = before } });
         if (before is { } found)
             Follow(d, found, successor);

@@ -14,7 +14,8 @@ namespace Launchd.Core.Orders;
 internal static class Reload
 {
     /// <summary>The state under the numbers of another configuration, with nothing decided yet.</summary>
-    public static (SupervisorState State, Draft Draft) Renumber(SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
+    public static (SupervisorState State, Draft Draft) Renumber(
+        SupervisorState before, DependencyGraph former, SupervisorDefinition next, Moment now)
     {
         HashSet<ServiceName> named = [.. next.Services.Select(s => s.Name)];
         ServiceState[] leaving = [.. before.Services.Where(s => !s.IsForgotten && !named.Contains(s.Definition.Name))
@@ -23,7 +24,10 @@ internal static class Reload
             ? before.Services[number] with { IsLeaving = false }
             : new ServiceState { Definition = s, Slots = ServiceMachine.EmptySlots(s) });
         HashSet<ServiceName> returning = [.. before.Services.Where(s => s.IsLeaving).Select(s => s.Definition.Name)];
-        SupervisorDefinition all = next with { Services = [.. next.Services, .. leaving.Select(s => former.Services[former.Find(s.Definition.Name)])] };
+        SupervisorDefinition all = next with
+        {
+            Services = [.. next.Services, .. leaving.Select(s => former.Services[former.Find(s.Definition.Name)])],
+        };
         DependencyGraph graph = new(all, former, returning);
         return Write(before, former, [.. staying, .. leaving], graph, now, next.ShutdownTimeout);
     }
@@ -128,7 +132,9 @@ internal static class Reload
             Requests.Unwant(d, service);
     }
 
-    /// <summary>Nothing of an unwanted service runs: if a rollout had gone back to what it was, it is what the configuration says again.</summary>
+    /// <summary>
+    /// Nothing of an unwanted service runs: if a rollout had gone back to what it was, it is what the configuration says again.
+    /// </summary>
     public static void ForgetFormer(Draft d, int service)
     {
         ServiceState state = d[service];
@@ -202,8 +208,8 @@ internal static class Reload
     }
 
     /// <summary>
-    /// The service is what the configuration says from now on; after a quiet change its instances are so as well. Others keep what they were
-    /// started by: they are to end, or are exchanged if they are wanted again before.
+    /// The service is what the configuration says from now on; after a quiet change its instances are so as well. Others keep what they
+    /// were started by: they are to end, or are exchanged if they are wanted again before.
     /// </summary>
     private static void Adopt(Draft d, int service, ServiceDefinition next, bool isQuiet)
     {

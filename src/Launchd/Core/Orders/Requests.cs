@@ -17,7 +17,8 @@ internal static class Requests
         bool waits = asked.Verb != Verb.Signal;
         if (waits && d.Frame.Requests.Length >= Limits.PendingRequestCount)
         {
-            d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
+            d.Do(new Effect.Reply(
+                asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
             return;
         }
         List<Outcome> refused = [];
@@ -126,7 +127,8 @@ internal static class Requests
     }
 
     /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
-    private static bool IsMissing(Draft d, int needed) => !d[needed].IsLeaving && (!d[needed].IsWanted || Dependencies.HasFailed(d, needed));
+    private static bool IsMissing(Draft d, int needed) =>
+        !d[needed].IsLeaving && (!d[needed].IsWanted || Dependencies.HasFailed(d, needed));
 
     private static void WantOne(Draft d, int service, StartReason reason)
     {
@@ -223,7 +225,8 @@ internal static class Requests
         }
         return reached > 0
             ? new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, TimeSpan.Zero, Failed: null)
-            : new Outcome(state.Definition.Name, Succeeded: false, state.PublicState, "it has no running instance", TimeSpan.Zero, Failed: null);
+            : new Outcome(
+                state.Definition.Name, Succeeded: false, state.PublicState, "it has no running instance", TimeSpan.Zero, Failed: null);
     }
 
     private static Outcome Refuse(Draft d, int service, string why) =>

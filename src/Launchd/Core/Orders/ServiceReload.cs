@@ -30,9 +30,10 @@ internal sealed record InstanceReload(ReloadStage Stage, Moment AskedAt, Moment?
 internal sealed record ReloadResult(string? Failure, InstanceId? Failed, bool IsUnconfirmed);
 
 /// <summary>
-/// <c>reload-service</c>: a running program reads its own configuration again. It is told as its definition says, by a signal or a command, and
-/// where that says nothing by the event <c>Reload</c> of its channel, if it reads that. Whether it has reloaded, a reload command says by its end, and
-/// a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that does not say the first within a moment says nothing.
+/// <c>reload-service</c>: a running program reads its own configuration again. It is told as its definition says, by a signal or a
+/// command, and where that says nothing by the event <c>Reload</c> of its channel, if it reads that. Whether it has reloaded, a
+/// reload command says by its end, and a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that
+/// does not say the first within a moment says nothing.
 /// </summary>
 internal static class ServiceReload
 {
@@ -42,7 +43,8 @@ internal static class ServiceReload
         ServiceState state = d[service];
         ReloadAction? action = state.Definition.Reload;
         SlotState[] ready =
-            [.. state.Slots.Concat(state.Beside).Where(s => s.Phase is SlotPhase.Ready && (action is not null || s.Instance!.WatchesChannel))];
+            [.. state.Slots.Concat(state.Beside)
+                .Where(s => s.Phase is SlotPhase.Ready && (action is not null || s.Instance!.WatchesChannel))];
         if (ready.Length == 0)
             return action is null ? "it has no 'reload' in the configuration" : "it has no ready instance";
         if (IsUnderWay(state))
@@ -90,8 +92,11 @@ internal static class ServiceReload
 
     public static void TimerFired(Draft d, InstanceId id)
     {
-        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Ready { Instance: { Reload: { Deadline: { } due } reload } instance }))
+        if (d.Find(id) is not (
+            int service, SlotState slot, SlotPhase.Ready { Instance: { Reload: { Deadline: { } due } reload } instance }))
+        {
             return;
+        }
         if (due > d.Now)
         {
             d.Arm(TimerKind.Reload, id.Service, id.Number, due);
@@ -117,8 +122,11 @@ internal static class ServiceReload
     /// <summary>A program that needs longer and says so (<c>EXTEND_TIMEOUT_USEC</c>) is given the time.</summary>
     public static SlotState Extend(Draft d, int service, SlotState slot, Moment later)
     {
-        if (slot.Phase is SlotPhase.Ready { Instance.Reload: { Stage: ReloadStage.Announced, Deadline: { } deadline } reload } && later > deadline)
+        if (slot.Phase is SlotPhase.Ready { Instance.Reload: { Stage: ReloadStage.Announced, Deadline: { } deadline } reload }
+            && later > deadline)
+        {
             return Set(d, service, slot, reload with { Deadline = later });
+        }
         return slot;
     }
 
@@ -137,8 +145,11 @@ internal static class ServiceReload
     /// <summary>Whether an instance can be told over its channel.</summary>
     public static void Apply(Draft d, Event.ChannelWatched watched)
     {
-        if (d.Find(watched.Instance) is (int service, SlotState slot, SlotPhase.Live live) && live.Instance.WatchesChannel != watched.IsWatched)
+        if (d.Find(watched.Instance) is (int service, SlotState slot, SlotPhase.Live live)
+            && live.Instance.WatchesChannel != watched.IsWatched)
+        {
             d.SetPhase(service, slot, live with { Instance = live.Instance with { WatchesChannel = watched.IsWatched } });
+        }
     }
 
     private static void Tell(Draft d, int service, SlotState slot, ReloadAction? action)

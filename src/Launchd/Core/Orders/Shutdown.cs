@@ -30,15 +30,19 @@ internal static class Shutdown
         if (goesOn)
             return;
         // A program that was never ready and then ends well when it is told to has failed all the same.
-        bool isFailure = status.ShellCode == 0 && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
+        bool isFailure = status.ShellCode == 0
+            && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
         Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
     }
 
     /// <summary><c>run --exit-with</c>: that service can never run.</summary>
     public static void NoteFailure(Draft d, int service)
     {
-        if (d.Frame.ExitWith != service || d.IsShuttingDown || !d[service].Slots.Any(s => s.Phase is SlotPhase.Failed) || d[service].HasLiveInstance)
+        if (d.Frame.ExitWith != service || d.IsShuttingDown
+            || !d[service].Slots.Any(s => s.Phase is SlotPhase.Failed) || d[service].HasLiveInstance)
+        {
             return;
+        }
         if (d[service].Slots.All(s => s.Phase is SlotPhase.Failed or SlotPhase.Ended))
             Begin(d, $"{d[service].Definition.Name}: {d[service].LastFailure}", exitCode: 1, d.Frame.ShutdownTimeout);
     }

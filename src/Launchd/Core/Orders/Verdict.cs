@@ -16,7 +16,11 @@ internal static class Verdict
         if (pending.Verb == Verb.Reload)
             return OfReload(d, state, pending);
         if (pending.Verb is Verb.Configure or Verb.Scale && !state.IsWanted && !d.IsShuttingDown)
-            return state.HasLiveInstance ? null : new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, Elapsed(d, pending), null);
+        {
+            return state.HasLiveInstance
+                ? null
+                : new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, Elapsed(d, pending), null);
+        }
         if (!state.IsWanted || d.IsShuttingDown)
             return No(d, state, pending, d.IsShuttingDown ? "the supervisor is shutting down" : "it was stopped meanwhile", failed: null);
         if (!IsOver(state, pending))
@@ -41,8 +45,9 @@ internal static class Verdict
         if (state.HasLiveInstance)
             return null;
         string? hangs = state.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault()?.Failure.ToString();
-        return new Outcome(state.Definition.Name, Succeeded: hangs is null, state.PublicState, hangs, Elapsed(d, pending), hangs is null ? null
-            : state.LastFailedInstance);
+        return new Outcome(
+            state.Definition.Name, Succeeded: hangs is null, state.PublicState, hangs, Elapsed(d, pending),
+            hangs is null ? null : state.LastFailedInstance);
     }
 
     private static Outcome? OfReload(Draft d, ServiceState state, PendingRequest pending)
@@ -55,17 +60,23 @@ internal static class Verdict
         return new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, text, Elapsed(d, pending), Failed: null);
     }
 
-    /// <summary>Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.</summary>
+    /// <summary>
+    /// Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.
+    /// </summary>
     private static bool IsOver(ServiceState state, PendingRequest pending)
     {
-        if (state.Reborn is not null || state.Slots.Any(s => s.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
+        if (state.Reborn is not null
+            || state.Slots.Any(s => s.Phase is SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.Waiting or SlotPhase.Stopping))
+        {
             return false;
+        }
         if (pending.Verb == Verb.Start)
             return true;
         if (state.Rollout is not null)
             return false;
         InstanceId? failed = Concerns(pending, state.LastRollout) ? state.LastRollout!.Failed : null;
-        return !state.Beside.Any(b => b.Phase is SlotPhase.Live live && (live.Instance.StartedAt <= pending.AskedAt || live.Instance.Id == failed));
+        return !state.Beside.Any(
+            b => b.Phase is SlotPhase.Live live && (live.Instance.StartedAt <= pending.AskedAt || live.Instance.Id == failed));
     }
 
     private static bool Concerns(PendingRequest pending, RolloutResult? result) =>

@@ -29,7 +29,8 @@ internal static class Rollout
     /// <param name="reason">Told to the new instances.</param>
     /// <param name="update">An operator's choice; null: as <paramref name="next"/> says.</param>
     /// <param name="onlySlot">Whose instance is to be exchanged; null: all.</param>
-    public static void Begin(Draft d, int service, ServiceDefinition next, StartReason reason, UpdateKind? update = null, int? onlySlot = null)
+    public static void Begin(
+        Draft d, int service, ServiceDefinition next, StartReason reason, UpdateKind? update = null, int? onlySlot = null)
     {
         ServiceState state = d[service];
         int former = state.Rollout?.FormerGeneration ?? state.Generation;
@@ -97,7 +98,9 @@ internal static class Rollout
 
     /// <summary>Until when a new instance that is ready must stay so; null: it has nothing to prove.</summary>
     public static Moment? ProvenAt(Draft d, int service, Instance instance) =>
-        d[service].Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout && rollout.Generation == instance.Generation ? d.Now + rollout.Prove : null;
+        d[service].Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout && rollout.Generation == instance.Generation
+            ? d.Now + rollout.Prove
+            : null;
 
     public static void ProveTimerFired(Draft d, InstanceId id)
     {
@@ -132,8 +135,11 @@ internal static class Rollout
     public static void NoteFailure(Draft d, int service, SlotState slot, SlotPhase.Live live, Failure failure)
     {
         bool isProven = live is SlotPhase.Ready { Instance.ProvenAt: null };
-        if (d[service].Rollout is { } rollout && !isProven && slot.Role != SlotRole.Retiring && rollout.Generation == live.Instance.Generation)
+        if (d[service].Rollout is { } rollout && !isProven
+            && slot.Role != SlotRole.Retiring && rollout.Generation == live.Instance.Generation)
+        {
             Fail(d, service, failure, live.Instance.Id, slot);
+        }
     }
 
     /// <summary>Has what stands beside a slot finish; too many of one slot, and the oldest has had its time.</summary>
@@ -144,8 +150,11 @@ internal static class Rollout
         int count = 0;
         foreach (SlotState beside in d[service].Beside)
         {
-            if (beside.Slot != retiring.Slot || beside.Role != SlotRole.Retiring || beside.Phase is SlotPhase.Stopping { Stage: StopStage.Killed })
+            if (beside.Slot != retiring.Slot || beside.Role != SlotRole.Retiring
+                || beside.Phase is SlotPhase.Stopping { Stage: StopStage.Killed })
+            {
                 continue;
+            }
             count++;
             oldest = oldest is null || beside.Key < oldest.Key ? beside : oldest;
         }
@@ -161,8 +170,11 @@ internal static class Rollout
     public static SlotState StepAside(SlotState holder, SlotPhase.Live live) =>
         holder with { Role = SlotRole.Retiring, Key = live.Instance.Id.Number };
 
-    /// <summary>An operator's order begins the count of the start limit anew; an instance that is not well counts as one that failed.</summary>
-    public static ImmutableArray<Moment> StartsAfter(SlotState slot, StartReason reason) => reason == StartReason.Restart ? slot.Starts : [];
+    /// <summary>
+    /// An operator's order begins the count of the start limit anew; an instance that is not well counts as one that failed.
+    /// </summary>
+    public static ImmutableArray<Moment> StartsAfter(SlotState slot, StartReason reason) =>
+        reason == StartReason.Restart ? slot.Starts : [];
 
     private static bool Rests(ServiceDefinition definition, ExitStatus? status) =>
         definition.Restart != RestartKind.Always && status is { } s && ServiceMachine.IsSuccess(definition, s);
@@ -170,7 +182,8 @@ internal static class Rollout
     private static void Fail(Draft d, int service, Failure failure, InstanceId? instance, SlotState? slot)
     {
         RolloutState rollout = d[service].Rollout!;
-        bool staysOut = slot is { Role: SlotRole.Successor } && (rollout.IsBack || rollout.Definition.Rollout.OnFailure == RolloutFailure.Continue);
+        bool staysOut = slot is { Role: SlotRole.Successor }
+            && (rollout.IsBack || rollout.Definition.Rollout.OnFailure == RolloutFailure.Continue);
         rollout = staysOut ? rollout with { GivenUp = rollout.GivenUp.Add(slot!.Slot) } : rollout;
         if (!rollout.IsBack && rollout.Failure is null)
             rollout = rollout with { Failure = failure, FailedInstance = instance, FailedSlot = slot?.Slot };
@@ -183,8 +196,11 @@ internal static class Rollout
         foreach (SlotState slot in d[service].Slots)
         {
             RolloutState rollout = d[service].Rollout!;
-            if (rollout is { IsBack: false, Failure: null } && slot.Generation == rollout.Generation && slot.Phase is SlotPhase.Failed failed)
+            if (rollout is { IsBack: false, Failure: null }
+                && slot.Generation == rollout.Generation && slot.Phase is SlotPhase.Failed failed)
+            {
                 Fail(d, service, failed.Failure, d[service].LastFailedInstance, slot);
+            }
         }
     }
 
@@ -267,8 +283,11 @@ internal static class Rollout
                 Promote(d, service, holder, successor, ready.Instance);
             return;
         }
-        if (successor is null && holder.Phase is not SlotPhase.Live && holder.Generation != rollout.Generation && !rollout.LeavesOut(holder.Slot))
+        if (successor is null && holder.Phase is not SlotPhase.Live
+            && holder.Generation != rollout.Generation && !rollout.LeavesOut(holder.Slot))
+        {
             Redirect(d, service, rollout, holder);
+        }
     }
 
     private static void Promote(Draft d, int service, SlotState holder, SlotState successor, Instance instance)
@@ -282,7 +301,8 @@ internal static class Rollout
         state = d[service];
         // Of one that was started because the holder was not well, the holder's count goes on: it may have been started again meanwhile.
         ImmutableArray<Moment> starts = instance.Reason != StartReason.Restart ? successor.Starts
-            : StartWindow.Join(holder.Starts, successor.Starts, StartWindow.Either(holder.Definition.StartLimit, successor.Definition.StartLimit));
+            : StartWindow.Join(
+                holder.Starts, successor.Starts, StartWindow.Either(holder.Definition.StartLimit, successor.Definition.StartLimit));
         d[service] = state with
         {
             Slots = state.Slots.SetItem(holder.Slot, successor with { Role = SlotRole.Holder, Key = 0, Attempt = 0, Starts = starts }),
@@ -318,7 +338,8 @@ internal static class Rollout
         DependencyVerdict? verdict = null;
         foreach (SlotState slot in state.Slots)
         {
-            bool isTurn = slot.Generation != rollout.Generation && !rollout.LeavesOut(slot.Slot) && slot.Phase is SlotPhase.Live { IsBeingSpawned: false };
+            bool isTurn = slot.Generation != rollout.Generation && !rollout.LeavesOut(slot.Slot)
+                && slot.Phase is SlotPhase.Live { IsBeingSpawned: false };
             if (!isTurn || state.SuccessorOf(slot.Slot) is not null)
                 continue;
             verdict ??= Dependencies.Verdict(d, service);
@@ -362,13 +383,17 @@ internal static class Rollout
             Fail(d, service, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)), instance: null, slot: null);
         d[service] = d[service] with
         {
-            Rollout = d[service].Rollout! with { GivenUp = [.. d[service].Slots.Where(s => s.Generation != rollout.Generation).Select(s => s.Slot)] },
+            Rollout = d[service].Rollout! with
+            {
+                GivenUp = [.. d[service].Slots.Where(s => s.Generation != rollout.Generation).Select(s => s.Slot)],
+            },
         };
     }
 
     /// <summary>Stop, then start in the same place.</summary>
     private static void Exchange(Draft d, int service, RolloutState rollout, SlotState slot) =>
-        Stopping.Begin(d, service, d.SetSlot(service, slot with { Generation = rollout.Generation, Definition = rollout.Definition }), StopCause.Replace.Value);
+        Stopping.Begin(d, service,
+            d.SetSlot(service, slot with { Generation = rollout.Generation, Definition = rollout.Definition }), StopCause.Replace.Value);
 
     private static void StartSuccessor(Draft d, int service, RolloutState rollout, SlotState holder)
     {
@@ -412,7 +437,10 @@ internal static class Rollout
         ServiceState state = d[service];
         if (rollout.Failure is null)
             d.Report(new Notice.RolloutFinished(state.Definition.Name, rollout.Generation, d.Now - rollout.BeganAt));
-        d[service] = state with { Rollout = null, LastRollout = new RolloutResult(d.Now, Explain(state, rollout), rollout.FailedInstance, rollout.FailedSlot) };
+        d[service] = state with
+        {
+            Rollout = null, LastRollout = new RolloutResult(d.Now, Explain(state, rollout), rollout.FailedInstance, rollout.FailedSlot),
+        };
         foreach (SlotState slot in d[service].Slots)
             Health.Resume(d, service, slot);
     }

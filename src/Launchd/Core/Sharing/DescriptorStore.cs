@@ -71,7 +71,8 @@ internal static class DescriptorStore
         {
             CloseAll(d, order.Descriptors);
             d.Report(new Notice.Stored(live.Instance.Id, slot.Slot, live.Instance.Generation, live.Instance.Pid, order.Name, refusal));
-            d.Do(new Effect.AnswerStore(order.Call, new StoreAnswer(Refusal: isFull is null ? refusal : $"fd_store = {d[service].Definition.FdStoreCount}")));
+            d.Do(new Effect.AnswerStore(
+                order.Call, new StoreAnswer(Refusal: isFull is null ? refusal : $"fd_store = {d[service].Definition.FdStoreCount}")));
             return;
         }
         int removed = order.Replaces ? Remove(d, service, s => s.Name == order.Name) : 0;
@@ -98,7 +99,10 @@ internal static class DescriptorStore
         }
         ImmutableArray<SavedState> states = d[service].SavedStates;
         CloseAll(d, [.. states.Where(s => s.Slot == slot.Slot).Select(s => s.Descriptor)]);
-        d[service] = d[service] with { SavedStates = [.. states.Where(s => s.Slot != slot.Slot), new SavedState(slot.Slot, saved.Descriptor)] };
+        d[service] = d[service] with
+        {
+            SavedStates = [.. states.Where(s => s.Slot != slot.Slot), new SavedState(slot.Slot, saved.Descriptor)],
+        };
     }
 
     public static void Apply(Draft d, Event.DescriptorHungUp hungUp)
@@ -139,7 +143,9 @@ internal static class DescriptorStore
         long length = count * (long)(name.Length + 1);
         foreach (StoredDescriptor stored in state.Stored)
             length += stored.Name.Length + 1;
-        return length <= Limits.StoredNamesLength ? null : $"the names in its fd_store would have more than {Limits.StoredNamesLength} characters together";
+        return length <= Limits.StoredNamesLength
+            ? null
+            : $"the names in its fd_store would have more than {Limits.StoredNamesLength} characters together";
     }
 
     private static void Keep(Draft d, int service, SlotState slot, Instance instance, StoredDescriptor stored, bool isPolled)

@@ -2,7 +2,9 @@ using Launchd.Model;
 
 namespace Launchd.Core.Sharing;
 
-/// <summary>What an instance has said that siblings may ask of it. The number is one of its own table; <see cref="Id"/> is never used again.</summary>
+/// <summary>
+/// What an instance has said that siblings may ask of it. The number is one of its own table; <see cref="Id"/> is never used again.
+/// </summary>
 internal sealed record Publication(long Id, InstanceId Owner, int Slot, int Generation, string Name, int Number);
 
 /// <summary>A sibling's request that waits for a publication. <paramref name="Slot"/> null: of any slot.</summary>
@@ -59,7 +61,8 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
         return gone;
     }
 
-    public IReadOnlyList<Publication> Of(ServiceName service) => _published.TryGetValue(service, out List<Publication>? ofService) ? ofService : [];
+    public IReadOnlyList<Publication> Of(ServiceName service) =>
+        _published.TryGetValue(service, out List<Publication>? ofService) ? ofService : [];
 
     /// <summary>
     /// The best that has published the name: ready before starting before draining, then the newest generation, then the lowest slot.

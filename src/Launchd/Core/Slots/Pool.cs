@@ -8,7 +8,9 @@ namespace Launchd.Core.Slots;
 /// <summary>The slots of a service as a whole: how many there are, and what their next instances run by.</summary>
 internal static class Pool
 {
-    /// <summary>A service that comes to be wanted begins with what the configuration says, in every slot whose instance does not run on.</summary>
+    /// <summary>
+    /// A service that comes to be wanted begins with what the configuration says, in every slot whose instance does not run on.
+    /// </summary>
     public static void BeginGeneration(Draft d, int service)
     {
         ServiceState state = d[service];
@@ -93,7 +95,8 @@ internal static class Pool
             if (slot.Phase is SlotPhase.BackingOff)
                 d.Disarm(TimerKind.Backoff, state.Definition.Name, slot.Slot);
         }
-        SlotState[] retiring = [.. leaving.Where(s => s.Phase is SlotPhase.Live).Select(s => Rollout.StepAside(s, (SlotPhase.Live)s.Phase))];
+        SlotState[] retiring =
+            [.. leaving.Where(s => s.Phase is SlotPhase.Live).Select(s => Rollout.StepAside(s, (SlotPhase.Live)s.Phase))];
         SlotState[] successors = [.. state.Beside.Where(b => b.Slot >= count && b.Role == SlotRole.Successor).Select(b => b with
         {
             Role = SlotRole.Retiring,

@@ -23,7 +23,8 @@ internal static class ServiceMachine
     /// <param name="connection">Which it serves; null: none.</param>
     /// <param name="source">Of the connection.</param>
     /// <param name="predecessor">Whose place it is to take while that still lives; null: it is born into the place.</param>
-    public static InstanceId Start(Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
+    public static InstanceId Start(
+        Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
         InstanceId? predecessor = null)
     {
         ServiceState state = d[service];
@@ -77,7 +78,8 @@ internal static class ServiceMachine
     }
 
     private static Effect.Spawn Birth(ServiceState state, int slot, Instance instance, ConnectionId? connection) =>
-        new(instance.Id, slot, instance.Generation, instance.Definition, instance.Reason, connection, connection is null ? state.Stored : []);
+        new(instance.Id, slot, instance.Generation, instance.Definition,
+            instance.Reason, connection, connection is null ? state.Stored : []);
 
     public static void Apply(Draft d, Event.Prepared prepared)
     {
@@ -160,7 +162,8 @@ internal static class ServiceMachine
             FailToStart(d, service, slot, phase, failed.Failure, failed.Connection);
     }
 
-    private static void FailToStart(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved = null)
+    private static void FailToStart(
+        Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure.SpawnFailed failure, ConnectionId? unserved = null)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Preparing preparing)
@@ -198,8 +201,11 @@ internal static class ServiceMachine
 
     public static void Apply(Draft d, Event.MainProcessChanged changed)
     {
-        if (d.Find(changed.Instance) is (int service, SlotState slot, SlotPhase.Live live) && live is not SlotPhase.Stopping { Status: not null })
+        if (d.Find(changed.Instance) is (int service, SlotState slot, SlotPhase.Live live)
+            && live is not SlotPhase.Stopping { Status: not null })
+        {
             d.SetPhase(service, slot, live with { Instance = live.Instance with { Pid = changed.Pid } });
+        }
     }
 
     public static void BecomeReady(Draft d, int service, SlotState slot, Instance instance)
@@ -273,7 +279,8 @@ internal static class ServiceMachine
                 return;
             case StopCause.Replace:
                 StartReason reason = state.Rollout?.Reason ?? StartReason.Request;
-                d.SetSlot(service, slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = Rollout.StartsAfter(slot, reason) });
+                d.SetSlot(service,
+                    slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = Rollout.StartsAfter(slot, reason) });
                 return;
             case StopCause.Unused:
                 // Not idle: that would be started at once, because clients may have come to the listener while it stopped.
@@ -312,7 +319,9 @@ internal static class ServiceMachine
         instance.ReadyAt is { } ready && d.Now - ready >= instance.Definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
 
     public static bool IsSuccess(ServiceDefinition definition, ExitStatus status) =>
-        status.IsBySignal ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal)) : definition.SuccessCodes.Contains(status.Code);
+        status.IsBySignal
+            ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal))
+            : definition.SuccessCodes.Contains(status.Code);
 
     /// <summary>The next attempt of a slot: now, after a pause, or never.</summary>
     private static void Retry(Draft d, int service, SlotState slot, Failure? failure)
@@ -358,7 +367,8 @@ internal static class ServiceMachine
     public static void Fail(Draft d, int service, SlotState slot, Failure failure)
     {
         ServiceState state = d[service];
-        d[service] = state with { LastFailure = failure, LastFailedInstance = failure is Failure.DependencyFailed ? null : state.LastFailedInstance };
+        InstanceId? failed = failure is Failure.DependencyFailed ? null : state.LastFailedInstance;
+        d[service] = state with { LastFailure = failure, LastFailedInstance = failed };
         d.SetPhase(service, slot with { Attempt = 0 }, new SlotPhase.Failed(failure));
         d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, slot.Generation, failure));
     }
@@ -380,7 +390,9 @@ internal static class ServiceMachine
 
     /// <summary>Idle slots as the pool has them, for a service that never ran.</summary>
     public static ImmutableArray<SlotState> EmptySlots(ServiceDefinition definition, int generation = 0) =>
-        definition.Start == StartKind.Connection ? [] : [.. Enumerable.Range(0, definition.InstanceCount).Select(i => EmptySlot(definition, generation, i))];
+        definition.Start == StartKind.Connection
+            ? []
+            : [.. Enumerable.Range(0, definition.InstanceCount).Select(i => EmptySlot(definition, generation, i))];
 
     public static SlotState EmptySlot(ServiceDefinition definition, int generation, int slot) =>
         new() { Slot = slot, Generation = generation, Definition = definition };

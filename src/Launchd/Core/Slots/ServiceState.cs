@@ -130,16 +130,22 @@ internal sealed record ServiceState
     public int TriggerCount { get; init; }
     public Moment TriggerSince { get; init; }
 
-    /// <summary>For a running demand service with <c>idle_timeout</c>: the end of the window within which somebody must come. Null: no window.</summary>
+    /// <summary>
+    /// For a running demand service with <c>idle_timeout</c>: the end of the window within which somebody must come. Null: no window.
+    /// </summary>
     public Moment? IdleUntil { get; init; }
 
     /// <summary>Whether somebody came within that window.</summary>
     public bool WasUsed { get; init; }
 
-    /// <summary>Attempts in a row to accept, or to start something for who was accepted, that failed for want of descriptors or memory.</summary>
+    /// <summary>
+    /// Attempts in a row to accept, or to start something for who was accepted, that failed for want of descriptors or memory.
+    /// </summary>
     public int ShortageCount { get; init; }
 
-    /// <summary>To be served before anybody else when activation resumes, in this order. No more than were being prepared at the same time.</summary>
+    /// <summary>
+    /// To be served before anybody else when activation resumes, in this order. No more than were being prepared at the same time.
+    /// </summary>
     public ImmutableArray<HeldConnection> Held { get; init; } = [];
 
     /// <summary>It would listen, but what it requires has failed.</summary>

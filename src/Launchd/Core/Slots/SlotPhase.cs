@@ -36,7 +36,9 @@ internal abstract record SlotPhase
         public bool IsBeingSpawned => this is Starting { Instance.Pid: 0 };
     }
 
-    /// <summary>What it is to be born with is not there yet: its own connections. Nothing of it runs, so it ends as soon as it is to.</summary>
+    /// <summary>
+    /// What it is to be born with is not there yet: its own connections. Nothing of it runs, so it ends as soon as it is to.
+    /// </summary>
     /// <param name="Instance">Its pid is 0.</param>
     /// <param name="Connection">The client's connection that waits for it; null: none.</param>
     /// <param name="Deadline">It has failed if it is not prepared by then.</param>
@@ -57,7 +59,8 @@ internal abstract record SlotPhase
     /// <param name="Stage">How far the escalation went.</param>
     /// <param name="Deadline">The next stage comes then; null: no limit.</param>
     /// <param name="Status">How the main process ended, once it has.</param>
-    internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status) : Live(Instance)
+    internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status)
+        : Live(Instance)
     {
         /// <summary>In <see cref="StopStage.Emptying"/>: when its queues are looked at again; null: the look is under way.</summary>
         public Moment? LookAt { get; init; }

@@ -49,7 +49,9 @@ internal static class Activation
         ServiceMachine.Start(d, service, slot, StartReason.Activation, connection, source);
     }
 
-    /// <summary>There was no room for a process: who was accepted for it waits for the end of the pause, as those in the queue do.</summary>
+    /// <summary>
+    /// There was no room for a process: who was accepted for it waits for the end of the pause, as those in the queue do.
+    /// </summary>
     public static void Hold(Draft d, int service, HeldConnection held)
     {
         d[service] = d[service] with { Held = d[service].Held.Add(held) };
@@ -178,7 +180,8 @@ internal static class Activation
     }
 
     private static bool MayServe(Draft d, int service, string source) =>
-        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown && !d[service].IsSetAside && d[service].Reborn is null && HasRoom(d, service)
+        d[service].IsPerConnection && d[service].IsWanted && !d.IsShuttingDown
+            && !d[service].IsSetAside && d[service].Reborn is null && HasRoom(d, service)
             && !IsOverSourceLimit(d, service, source);
 
     private static bool IsAtRest(ServiceState state) =>
@@ -203,7 +206,8 @@ internal static class Activation
         d[service] = state;
         if (state.TriggerCount <= limit.Burst)
             return true;
-        Pause(d, service, limit.Interval - (d.Now - state.TriggerSince), $"more than {limit.Burst} activations within {Spans.Show(limit.Interval)}");
+        Pause(d, service, limit.Interval - (d.Now - state.TriggerSince),
+            $"more than {limit.Burst} activations within {Spans.Show(limit.Interval)}");
         return false;
     }
 

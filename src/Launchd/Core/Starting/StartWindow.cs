@@ -7,7 +7,8 @@ namespace Launchd.Core.Starting;
 internal static class StartWindow
 {
     /// <summary>
-    /// The window after one more start, however many orders led to one: no more is kept than decides, and one in case this start proves to be none.
+    /// The window after one more start, however many orders led to one: no more is kept than decides, and
+    /// one in case this start proves to be none.
     /// </summary>
     public static ImmutableArray<Moment> Add(ImmutableArray<Moment> starts, RateLimit limit, Moment now)
     {
@@ -18,8 +19,8 @@ internal static class StartWindow
     }
 
     /// <summary>
-    /// The starts of two windows, in order, and of them no more than <see cref="Add"/> keeps. What both hold at the same moment is the same start, and
-    /// several at one moment are several.
+    /// The starts of two windows, in order, and of them no more than <see cref="Add"/> keeps. What both hold at the same moment is
+    /// the same start, and several at one moment are several.
     /// </summary>
     public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other, RateLimit limit)
     {
@@ -29,7 +30,8 @@ internal static class StartWindow
         int i = 0, j = 0;
         while (i < one.Length || j < other.Length)
         {
-            bool isOnes = j == other.Length || (i < one.Length && one[i] <= other[j]), isOthers = i == one.Length || (j < other.Length && other[j] <= one[i]);
+            bool isOnes = j == other.Length || (i < one.Length && one[i] <= other[j]),
+                isOthers = i == one.Length || (j < other.Length && other[j] <= one[i]);
             joined.Add(isOnes ? one[i] : other[j]);
             i += isOnes ? 1 : 0;
             j += isOthers ? 1 : 0;
@@ -39,8 +41,8 @@ internal static class StartWindow
     }
 
     /// <summary>
-    /// What a window has to be kept for while a slot may be started by either of two definitions, such as its own and that which a rollout that left it has
-    /// brought: the longer interval and the larger burst. What is unlimited asks for nothing.
+    /// What a window has to be kept for while a slot may be started by either of two definitions, such as its own and that which a rollout
+    /// that left it has brought: the longer interval and the larger burst. What is unlimited asks for nothing.
     /// </summary>
     public static RateLimit Either(RateLimit one, RateLimit other)
     {

@@ -9,7 +9,9 @@ namespace Launchd.Core.Starting;
 /// </summary>
 internal static class Turns
 {
-    /// <summary>Takes one of the starts of this turn. False: there is none left, and the service is looked at again in a later turn.</summary>
+    /// <summary>
+    /// Takes one of the starts of this turn. False: there is none left, and the service is looked at again in a later turn.
+    /// </summary>
     public static bool TryStart(Draft d, int service)
     {
         if (d.Frame.StartsLeft > 0)
