@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Launchd.Interop;
 
-// open(2), read(2), write(2), fcntl(2), pipe(2), stat and owners, mq_open(3). Constants are those of x86-64 and arm64, which agree where not said otherwise.
+// open(2), read(2), write(2), fcntl(2), pipe(2), stat and owners, mq_open(3). Constants are those of x86-64 and
+// arm64, which agree where not said otherwise.
 internal static unsafe partial class Libc
 {
     /// <summary>mq_open(2): libc has it in librt on older systems, so by number.</summary>

@@ -52,7 +52,8 @@ internal static unsafe partial class Libc
 
     // clone(2): variadic in C; the fixed form passes the same registers on x86-64 and arm64.
     [LibraryImport("libc")]
-    public static partial int clone(delegate* unmanaged<void*, int> fn, void* stack, int flags, void* arg, int* parent_tid, void* tls, int* child_tid);
+    public static partial int clone(
+        delegate* unmanaged<void*, int> fn, void* stack, int flags, void* arg, int* parent_tid, void* tls, int* child_tid);
 
     [LibraryImport("libc")]
     public static partial nint syscall(nint number, nint a0, nint a1, nint a2, nint a3, nint a4, nint a5);

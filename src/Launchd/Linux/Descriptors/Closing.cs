@@ -5,10 +5,10 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// What may keep the caller of close(2) or open(2) waiting, when the descriptor came from somebody else. close(2) of the last copy is the end
-/// of the file, and the end of a file can be work: a socket sends what is unsent (SO_LINGER, and so does one that waits unread in the queue
-/// of a Unix socket), a pipe waits for whoever holds its lock, a user-space or network file system is asked for its leave, gigabytes are given
-/// back. Every copy costs a walk along the record locks of the file.
+/// What may keep the caller of close(2) or open(2) waiting, when the descriptor came from somebody else. close(2) of the last copy is the
+/// end of the file, and the end of a file can be work: a socket sends what is unsent (SO_LINGER, and so does one that waits unread in the
+/// queue of a Unix socket), a pipe waits for whoever holds its lock, a user-space or network file system is asked for its leave, gigabytes
+/// are given back. Every copy costs a walk along the record locks of the file.
 /// </summary>
 internal static unsafe class Closing
 {
@@ -16,7 +16,8 @@ internal static unsafe class Closing
     private const uint MemoryDevices = 1;
 
     /// <summary>
-    /// Whether opening it anew takes no time that counts. Only what is known to be so, and never a pipe: whoever splices into it holds its lock.
+    /// Whether opening it anew takes no time that counts. Only what is known to be so, and never a pipe:
+    /// whoever splices into it holds its lock.
     /// </summary>
     public static bool IsQuick(int number)
     {
@@ -28,14 +29,17 @@ internal static unsafe class Closing
         }
         return (FileKind)(found.stx_mode >> 12) switch
         {
-            FileKind.Regular => found.stx_size <= (ulong)MostBytes && found.stx_blocks <= (ulong)MostBytes / 512 && IsLocal(number, found.stx_dev_major),
+            FileKind.Regular =>
+                found.stx_size <= (ulong)MostBytes && found.stx_blocks <= (ulong)MostBytes / 512 && IsLocal(number, found.stx_dev_major),
             FileKind.Directory => IsLocal(number, found.stx_dev_major),
             FileKind.CharacterDevice => found.stx_rdev_major == MemoryDevices,
             _ => false,
         };
     }
 
-    /// <summary>Ends SO_LINGER: closing the last copy does not wait until the peer has taken what was sent, which the kernel goes on to send.</summary>
+    /// <summary>
+    /// Ends SO_LINGER: closing the last copy does not wait until the peer has taken what was sent, which the kernel goes on to send.
+    /// </summary>
     public static void DoNotLinger(int number)
     {
         int* linger = stackalloc int[2];

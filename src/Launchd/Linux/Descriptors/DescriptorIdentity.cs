@@ -36,8 +36,11 @@ internal readonly record struct DescriptorIdentity(
         identity = default;
         fixed (byte* empty = "\0"u8)
         {
-            if (statx(descriptor.Number, empty, AT_EMPTY_PATH | FileStatus.AT_STATX_DONT_SYNC, STATX_BASIC_STATS | Libc.STATX_BTIME, &found) < 0)
+            if (statx(descriptor.Number, empty, AT_EMPTY_PATH | FileStatus.AT_STATX_DONT_SYNC,
+                STATX_BASIC_STATS | Libc.STATX_BTIME, &found) < 0)
+            {
                 return Errno.Last;
+            }
         }
         int flags = fcntl(descriptor.Number, F_GETFL);
         if (flags < 0)

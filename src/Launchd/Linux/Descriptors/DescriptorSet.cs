@@ -3,8 +3,8 @@ using Launchd.Client;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// Descriptors of which it must be known quickly whether a new one means the same open file description as one of them. Those of one file, and
-/// all event counters and the like, share an identity; they stand in the order in which kcmp(2) puts open file descriptions, so that a
+/// Descriptors of which it must be known quickly whether a new one means the same open file description as one of them. Those of one file,
+/// and all event counters and the like, share an identity; they stand in the order in which kcmp(2) puts open file descriptions, so that a
 /// look takes as many calls as there are digits. Borrows them.
 /// </summary>
 internal sealed class DescriptorSet

@@ -28,8 +28,8 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     public bool IsExclusive => (Events & Libc.EPOLLEXCLUSIVE) != 0;
 
     /// <summary>
-    /// Those entries of a set that are wanted and can be changed. May wait for as long as the process reads from its set, which it can make as long as
-    /// it likes: for a thread that may be kept.
+    /// Those entries of a set that are wanted and can be changed. May wait for as long as the process reads from its set, which it can
+    /// make as long as it likes: for a thread that may be kept.
     /// </summary>
     /// <param name="pid">Whose set. If it has ended, or may not be looked at, there are none.</param>
     /// <param name="set">The number of the set in that process.</param>
@@ -73,7 +73,8 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
 
     // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.
     private static EpollEntry? Parse(ReadOnlySpan<byte> line) =>
-        TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue && TryTake(ref line, "events:"u8, 'x', out ulong events)
+        TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue
+            && TryTake(ref line, "events:"u8, 'x', out ulong events)
         && events <= uint.MaxValue
         && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
         && TryTake(ref line, "sdev:"u8, 'x', out ulong device)

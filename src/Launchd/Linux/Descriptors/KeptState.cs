@@ -7,8 +7,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// The memory of <c>SaveState</c>, made such that it cannot grow any more: it outlives the program that made it, which must not be able to fill
-/// the machine by it. What is sealed against that stays as it is, what is small is copied, what is large is sealed here.
+/// The memory of <c>SaveState</c>, made such that it cannot grow any more: it outlives the program that made it, which must not be able to
+/// fill the machine by it. What is sealed against that stays as it is, what is small is copied, what is large is sealed here.
 /// </summary>
 internal static unsafe class KeptState
 {
@@ -39,7 +39,8 @@ internal static unsafe class KeptState
             return Files.Duplicate(memory, closer: null, out _);
         if (size <= MostCopiedBytes)
             return Copy(memory, size, out fault);
-        fault = $"a state of more than {MostCopiedBytes} bytes is sealed with F_SEAL_GROW and F_SEAL_SHRINK, or made with MFD_ALLOW_SEALING";
+        fault =
+            $"a state of more than {MostCopiedBytes} bytes is sealed with F_SEAL_GROW and F_SEAL_SHRINK, or made with MFD_ALLOW_SEALING";
         return null;
     }
 

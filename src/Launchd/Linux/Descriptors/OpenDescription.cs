@@ -18,8 +18,8 @@ internal static class OpenDescription
     }
 
     /// <summary>
-    /// How kcmp(2) orders two of our descriptors by their open file descriptions: 0 the same, 1 the first comes before, 2 behind. Anything else: the
-    /// kernel does not tell.
+    /// How kcmp(2) orders two of our descriptors by their open file descriptions: 0 the same, 1 the first comes before, 2
+    /// behind. Anything else: the kernel does not tell.
     /// </summary>
     public static int Compare(FileDescriptor first, FileDescriptor second)
     {

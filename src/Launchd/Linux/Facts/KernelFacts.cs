@@ -182,7 +182,8 @@ internal static class KernelFacts
         if (!ProcFile.IsOwn)
         {
             return new("proc", FindingState.Missing, "/proc is that of another pid namespace",
-                "nothing that it says is believed: what services leave behind is known by their process groups alone; mount one here (unshare --mount-proc)");
+                "nothing that it says is believed: what services leave behind is known by their process groups alone; "
+                    + "mount one here (unshare --mount-proc)");
         }
         string? hidden = options.Split(',').FirstOrDefault(option => option.StartsWith("hidepid=", StringComparison.Ordinal)
             && option is not ("hidepid=0" or "hidepid=off"));

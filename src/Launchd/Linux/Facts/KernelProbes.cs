@@ -36,7 +36,8 @@ internal static unsafe class KernelProbes
         return refused == Errno.None
             ? new("pidfd-send-signal", FindingState.Ok, "works", "signals reach the process that was meant, or nobody")
             : new("pidfd-send-signal", FindingState.Limited, refused.Text,
-                "signals are sent by number, after a look whether the process still is the one that was meant; a container policy forbids the call");
+                "signals are sent by number, after a look whether the process still is the one that was meant; "
+                    + "a container policy forbids the call");
     }
 
     /// <summary>Whether orphans can come to us.</summary>
@@ -51,7 +52,8 @@ internal static unsafe class KernelProbes
         if (refused == Errno.None || Environment.ProcessId == 1)
             return new(name, FindingState.Ok, "works", "what a service leaves behind comes to the supervisor, and is ended");
         return new(name, FindingState.Limited, $"prctl: {refused.Text}",
-            "what a service leaves behind and takes out of its process group goes to another process, and is not ended; a container policy forbids the call");
+            "what a service leaves behind and takes out of its process group goes to another process, and is not ended; "
+                + "a container policy forbids the call");
     }
 
     /// <summary>A descriptor of this very process: what a policy forbids altogether is refused here too.</summary>

@@ -11,17 +11,21 @@ internal static class SharingFacts
     public static KernelFinding Siblings()
     {
         string scope = Files.ReadText("/proc/sys/kernel/yama/ptrace_scope", 64)?.Trim() ?? "";
-        string? line = Files.ReadText("/proc/self/status", 4096)?.Split('\n').FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
-        bool mayTrace = ulong.TryParse(line?["CapEff:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong held)
+        string? line = Files.ReadText("/proc/self/status", 4096)?.Split('\n')
+            .FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
+        bool mayTrace = ulong.TryParse(
+            line?["CapEff:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong held)
             && (held >> CAP_SYS_PTRACE & 1) != 0;
         bool isAsked = KernelProbes.PidfdGetfd().State != FindingState.Ok || scope == "3" || (scope == "2" && !mayTrace);
         if (isAsked)
         {
             return new("sibling-descriptors", FindingState.Limited, "owners are asked",
-                "a sibling's published descriptor is sent only by an owner that watches its channel; what the supervisor holds is sent as ever");
+                "a sibling's published descriptor is sent only by an owner that watches its channel; "
+                    + "what the supervisor holds is sent as ever");
         }
         return mayTrace
-            ? new("sibling-descriptors", FindingState.Ok, "taken from any service", "a sibling's published descriptor needs nothing of its owner")
+            ? new("sibling-descriptors", FindingState.Ok, "taken from any service",
+                "a sibling's published descriptor needs nothing of its owner")
             : new("sibling-descriptors", FindingState.Ok, "taken from services of this user",
                 "services that make themselves non-dumpable, or run as another user, are asked and have to watch their channel");
     }

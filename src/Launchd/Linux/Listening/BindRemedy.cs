@@ -4,7 +4,9 @@ using Launchd.Linux.Sockets;
 
 namespace Launchd.Linux.Listening;
 
-/// <summary>What can be done about a port that is refused: it takes looks at the machine, at who has the port and what it lets us have.</summary>
+/// <summary>
+/// What can be done about a port that is refused: it takes looks at the machine, at who has the port and what it lets us have.
+/// </summary>
 internal static class BindRemedy
 {
     /// <summary>For a bind(2) of an IP port, where it is known; else null.</summary>

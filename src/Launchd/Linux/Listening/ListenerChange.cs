@@ -15,7 +15,8 @@ namespace Launchd.Linux.Listening;
 internal static unsafe class ListenerChange
 {
     public static bool NeedsNewSocket(SocketOptions old, SocketOptions next) =>
-        old.Ipv6Only != next.Ipv6Only || old.FreeBind != next.FreeBind || old.Transparent != next.Transparent || old.BindToDevice != next.BindToDevice
+        old.Ipv6Only != next.Ipv6Only || old.FreeBind != next.FreeBind
+            || old.Transparent != next.Transparent || old.BindToDevice != next.BindToDevice
         || old.NonBlocking != next.NonBlocking || (old.ReceiveBufferBytes is not null && next.ReceiveBufferBytes is null)
         || (old.SendBufferBytes is not null && next.SendBufferBytes is null);
 
@@ -30,11 +31,14 @@ internal static unsafe class ListenerChange
         if (endpoint is ListenAddress.MessageQueue or ListenAddress.Special)
         {
             return old.Mode == next.Mode && old.Owner == next.Owner ? null
-                : new OpenFailure("fchmod", $"cannot change {endpoint} while it is open", Errno.EOPNOTSUPP, "give it another name, or restart the supervisor");
+                : new OpenFailure("fchmod", $"cannot change {endpoint} while it is open",
+                    Errno.EOPNOTSUPP, "give it another name, or restart the supervisor");
         }
         if (endpoint is not ListenAddress.Fifo && Options(listener, endpoint, old, next) is { } refused)
             return refused;
-        return listener.Path is null || (old.Mode == next.Mode && old.Owner == next.Owner) ? null : UnixPath.Change(listener.Path, next.Mode, next.Owner);
+        return listener.Path is null || (old.Mode == next.Mode && old.Owner == next.Owner)
+            ? null
+            : UnixPath.Change(listener.Path, next.Mode, next.Owner);
     }
 
     private static OpenFailure? Options(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
@@ -48,7 +52,8 @@ internal static unsafe class ListenerChange
             _ => SocketAddress.OfSocket(listener.Descriptor)?.Family ?? Libc.AF_INET,
         };
         bool isInternet = family is Libc.AF_INET or Libc.AF_INET6;
-        bool isDualStack = endpoint is ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true } && family == Libc.AF_INET6;
+        bool isDualStack = endpoint is ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true }
+            && family == Libc.AF_INET6;
         // Only what differs; what is taken back gets the value that the kernel gives to a new socket.
         SocketOptions changed = new()
         {
@@ -56,7 +61,9 @@ internal static unsafe class ListenerChange
             Priority = Changed(was.Priority, to.Priority, 0),
             TypeOfService = Changed(was.TypeOfService, to.TypeOfService, 0),
             TimeToLive = Changed(was.TimeToLive, to.TimeToLive, -1),
-            Congestion = was.Congestion == to.Congestion ? null : to.Congestion ?? Files.ReadText("/proc/sys/net/ipv4/tcp_congestion_control")?.Trim(),
+            Congestion = was.Congestion == to.Congestion
+                ? null
+                : to.Congestion ?? Files.ReadText("/proc/sys/net/ipv4/tcp_congestion_control")?.Trim(),
             NoDelay = to.NoDelay && !was.NoDelay,
             KeepAlive = was.KeepAlive == to.KeepAlive || to.KeepAlive is null ? null : Filled(to.KeepAlive),
             DeferAccept = was.DeferAccept == to.DeferAccept ? null : to.DeferAccept,
@@ -111,8 +118,11 @@ internal static unsafe class ListenerChange
     // listen(2): called again it changes nothing but the length of the queue.
     private static OpenFailure? Backlog(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
-        if (old.BacklogCount == next.BacklogCount || !endpoint.IsConnectionOriented || listen(listener.Descriptor.Number, next.BacklogCount) == 0)
+        if (old.BacklogCount == next.BacklogCount || !endpoint.IsConnectionOriented
+            || listen(listener.Descriptor.Number, next.BacklogCount) == 0)
+        {
             return null;
+        }
         return new OpenFailure("listen", $"cannot change the backlog of {endpoint}", Errno.Last);
     }
 
@@ -120,7 +130,8 @@ internal static unsafe class ListenerChange
 
     // A part that is not named is the kernel's, which tcp(7) takes from the system's settings.
     private static KeepAlive Filled(KeepAlive wanted) => new(
-        wanted.Idle ?? TimeSpan.FromSeconds(System("tcp_keepalive_time", 7200)), wanted.Interval ?? TimeSpan.FromSeconds(System("tcp_keepalive_intvl", 75)),
+        wanted.Idle ?? TimeSpan.FromSeconds(System("tcp_keepalive_time", 7200)),
+        wanted.Interval ?? TimeSpan.FromSeconds(System("tcp_keepalive_intvl", 75)),
         wanted.ProbeCount ?? System("tcp_keepalive_probes", 9));
 
     private static int System(string name, int otherwise) =>

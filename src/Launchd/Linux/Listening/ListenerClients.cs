@@ -39,7 +39,9 @@ internal sealed unsafe class ListenerClients : IDisposable
     public bool Is(EpollEntry entry) =>
         entry.Inode == _status.Inode && entry.Device == unchecked((uint)(_status.Device >> 32 << 20 | (_status.Device & 0xfffff)));
 
-    /// <summary>Whether a socket was accepted from the listener, and is open still: it has the address of the listener as its own.</summary>
+    /// <summary>
+    /// Whether a socket was accepted from the listener, and is open still: it has the address of the listener as its own.
+    /// </summary>
     /// <param name="socket">Borrowed.</param>
     public bool Contain(FileDescriptor socket)
     {
@@ -51,8 +53,8 @@ internal sealed unsafe class ListenerClients : IDisposable
     }
 
     /// <summary>
-    /// Whether a connection waits to be read for the first time: something lies unread in it, by TCP all that ever came; or, by TCP, nobody has said
-    /// anything yet. A program that speaks first and is not answered waits for nobody.
+    /// Whether a connection waits to be read for the first time: something lies unread in it, by TCP all that ever came; or, by TCP, nobody
+    /// has said anything yet. A program that speaks first and is not answered waits for nobody.
     /// </summary>
     /// <param name="connection">Borrowed.</param>
     public static bool IsUnheard(FileDescriptor connection)

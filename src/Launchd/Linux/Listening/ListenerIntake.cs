@@ -60,7 +60,8 @@ internal static unsafe class ListenerIntake
     /// </summary>
     /// <returns>Whether this did anything.</returns>
     public static bool End(OpenedListener listener, ListenAddress endpoint) =>
-        endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
+        endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented
+            && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
 
     /// <summary>Whether nobody waits in its queue, even if it was shut down. True where the kernel does not tell.</summary>
     public static bool IsQueueEmpty(OpenedListener listener) => ListenerState.ReadQueue(listener.Descriptor) is not { QueueCount: > 0 };
@@ -68,7 +69,9 @@ internal static unsafe class ListenerIntake
     /// <summary>Whether nobody waits in it.</summary>
     /// <param name="listener">Whose intake has stopped.</param>
     /// <param name="endpoint">Where it is bound.</param>
-    /// <param name="countsHandshakes">Whether a client that is just connecting counts as well. The kernel tells them by address alone.</param>
+    /// <param name="countsHandshakes">
+    /// Whether a client that is just connecting counts as well. The kernel tells them by address alone.
+    /// </param>
     public static bool IsEmpty(OpenedListener listener, ListenAddress endpoint, bool countsHandshakes)
     {
         if (!ListenerRepair.CanBeSpoilt(endpoint))

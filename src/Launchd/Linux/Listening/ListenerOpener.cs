@@ -132,7 +132,8 @@ internal static class ListenerOpener
     }
 
     /// <summary>The path to which aliases lead.</summary>
-    internal static string? PathAmong(ImmutableArray<ListenAddress> endpoints) => endpoints.Select(e => e.Path).FirstOrDefault(path => path is not null);
+    internal static string? PathAmong(ImmutableArray<ListenAddress> endpoints) =>
+        endpoints.Select(e => e.Path).FirstOrDefault(path => path is not null);
 
     private static OpenResult<OpenedListener> OpenInternet(
         IPAddress host, int port, bool isDualStack, int type, ListenAddress endpoint, ListenerRequest request)
@@ -207,7 +208,10 @@ internal static class ListenerOpener
         Errno refused = address.Bind(socket);
         if (refused == Errno.None)
             return null;
-        return new OpenFailure("bind", subject, refused) { Look = () => refused == Errno.EADDRINUSE ? PortHolder.FindUnix("@" + name)?.ToString() : null };
+        return new OpenFailure("bind", subject, refused)
+        {
+            Look = () => refused == Errno.EADDRINUSE ? PortHolder.FindUnix("@" + name)?.ToString() : null,
+        };
     }
 
     private static OpenResult<OpenedListener> OpenVsock(ListenAddress.Vsock endpoint, ListenerRequest request, string subject)

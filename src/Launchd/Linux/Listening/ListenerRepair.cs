@@ -32,7 +32,8 @@ internal enum ListenerFault
 internal static unsafe class ListenerRepair
 {
     /// <summary>Whether an endpoint is a socket at all whose state a holder can spoil.</summary>
-    public static bool CanBeSpoilt(ListenAddress endpoint) => endpoint.IsConnectionOriented || endpoint is ListenAddress.Udp or ListenAddress.Unix;
+    public static bool CanBeSpoilt(ListenAddress endpoint) =>
+        endpoint.IsConnectionOriented || endpoint is ListenAddress.Udp or ListenAddress.Unix;
 
     public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int backlogCount)
     {
@@ -90,7 +91,8 @@ internal static unsafe class ListenerRepair
             case ListenerFault.ShutDown when endpoint is not ListenAddress.Tcp || IsElsewhere(listener, endpoint):
                 return false;
             case ListenerFault.ShutDown:
-                // Where the kernel had picked the port, the socket lost it and is bound again; else this is refused with EINVAL, as it should.
+                // Where the kernel had picked the port, the socket lost it and is bound again; else this
+                // is refused with EINVAL, as it should.
                 _ = SocketAddress.OfSocket(socket)?.Bind(socket);
                 return listen(socket.Number, backlogCount) == 0 && !IsElsewhere(listener, endpoint);
             default:

@@ -28,7 +28,8 @@ internal static unsafe class ListenerState
 
     /// <param name="descriptor">Of any kind.</param>
     /// <param name="unixQueues">Of <see cref="UnixDiagnostics.ReadQueues"/>, for who looks at many; null: each is asked about.</param>
-    public static DescriptorState Read(FileDescriptor descriptor, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
+    public static DescriptorState Read(
+        FileDescriptor descriptor, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
     {
         Errno refused = FileStatus.Read(descriptor, out FileStatus status);
         int flags = fcntl(descriptor.Number, F_GETFL);
@@ -52,8 +53,8 @@ internal static unsafe class ListenerState
     }
 
     /// <summary>
-    /// The same without what the kernel tells only under the lock of a socket, which another holder may keep: no flags and no queue of a socket, and no
-    /// address of one of the internet or of vsock.
+    /// The same without what the kernel tells only under the lock of a socket, which another holder may keep: no flags and no queue of a
+    /// socket, and no address of one of the internet or of vsock.
     /// </summary>
     /// <param name="descriptor">Of any kind.</param>
     /// <param name="hasAddress">Whether the address is told; if not, <see cref="AddressOf"/> tells it.</param>
@@ -125,7 +126,8 @@ internal static unsafe class ListenerState
         return hasFilter || Option(listener, SOL_SOCKET, SO_LOCK_FILTER) == 1;
     }
 
-    private static (int QueueCount, int BacklogCount)? QueueOf(ulong inode, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)> unixQueues) =>
+    private static (int QueueCount, int BacklogCount)? QueueOf(
+        ulong inode, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)> unixQueues) =>
         unixQueues.TryGetValue(unchecked((uint)inode), out (int QueueCount, int BacklogCount) found) ? found : null;
 
     private static DescriptorState ReadSocket(
@@ -140,7 +142,9 @@ internal static unsafe class ListenerState
         if (IsFiltered(socket))
             flags.Add("filtered");
         string address = AddressOf(socket);
-        (int QueueCount, int BacklogCount)? queue = family == Libc.AF_UNIX && unixQueues is not null ? QueueOf(inode, unixQueues) : ReadQueue(socket);
+        (int QueueCount, int BacklogCount)? queue = family == Libc.AF_UNIX && unixQueues is not null
+            ? QueueOf(inode, unixQueues)
+            : ReadQueue(socket);
         return new DescriptorState(kind, address, [.. flags], queue?.QueueCount, queue?.BacklogCount);
     }
 

@@ -33,7 +33,9 @@ internal sealed class ListenerTrial
 
     /// <summary>Everything that is in the way, in the order of the endpoints.</summary>
     /// <param name="request">What would be opened.</param>
-    /// <param name="looksForHolders">Whether an address that somebody has already is a problem; not where a supervisor runs with it.</param>
+    /// <param name="looksForHolders">
+    /// Whether an address that somebody has already is a problem; not where a supervisor runs with it.
+    /// </param>
     public static IReadOnlyList<OpenProblem> Run(ListenerRequest request, bool looksForHolders)
     {
         ListenerTrial trial = new(request, looksForHolders);
@@ -78,7 +80,8 @@ internal sealed class ListenerTrial
     {
         int type = isTcp ? Libc.SOCK_STREAM : Libc.SOCK_DGRAM;
         int family = isDualStack ? Libc.AF_INET6 : address.Family;
-        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(family, type, 0, _request.Options, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
+        OpenResult<FileDescriptor> made = ListenerOpener.MakeSocket(
+            family, type, 0, _request.Options, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
         if (isDualStack && made.Failure is { } missing && missing.Errno == Errno.EAFNOSUPPORT)
         {
             // Where there is no IPv6, any address is any of IPv4.
@@ -117,7 +120,10 @@ internal sealed class ListenerTrial
         }
         TellOwner(index, UnixPath.Look(endpoint.Name, subject));
         if (_looksForHolders && PortHolder.FindUnix(endpoint.Name) is { } holder)
-            _problems.Add(new OpenProblem(null, index, new OpenFailure("bind", subject, Errno.EADDRINUSE, holder.ToString()), MayPass: true));
+        {
+            _problems.Add(
+                new OpenProblem(null, index, new OpenFailure("bind", subject, Errno.EADDRINUSE, holder.ToString()), MayPass: true));
+        }
     }
 
     private void TryOther(int index, int family, int type, int protocol, string familyName, SocketAddress address, string subject)

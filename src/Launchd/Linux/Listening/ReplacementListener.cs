@@ -42,7 +42,9 @@ internal sealed unsafe class ReplacementListener
     /// <summary>Opens at an address that overlaps with sockets of ours.</summary>
     /// <param name="endpoint">With the port itself where the kernel had picked it.</param>
     /// <param name="request">Settings, mode, owner; what else it names is of no concern.</param>
-    /// <param name="former">The socket at just this address, from which clients are turned away to the new one; null: there is none.</param>
+    /// <param name="former">
+    /// The socket at just this address, from which clients are turned away to the new one; null: there is none.
+    /// </param>
     /// <param name="beside">Others of ours with the same port, borrowed.</param>
     public static OpenResult<ReplacementListener> Open(
         ListenAddress endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
@@ -89,7 +91,9 @@ internal sealed unsafe class ReplacementListener
         return null;
     }
 
-    /// <summary>There is no way back any more: what lies at the name beside the path now, the old socket's node, leads nobody anywhere.</summary>
+    /// <summary>
+    /// There is no way back any more: what lies at the name beside the path now, the old socket's node, leads nobody anywhere.
+    /// </summary>
     public void Finish()
     {
         if (_isExchanged && ParentDirectory.Open(_opened.Path!.Path, directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
@@ -120,10 +124,13 @@ internal sealed unsafe class ReplacementListener
     private static OpenResult<ReplacementListener> OpenPath(ListenAddress.Unix endpoint, ListenerRequest request, OpenedListener? former)
     {
         int slash = endpoint.Name.LastIndexOf('/');
-        string beside = endpoint.Name[..(slash + 1)] + ".new-" + Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)
+        string beside =
+            endpoint.Name[..(slash + 1)] + ".new-" + Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)
             + "-" + Path.GetFileName(endpoint.Name);
         OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint with { Name = beside }, request);
-        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure) ? new ReplacementListener(listener, endpoint.Name, former) : failure;
+        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure)
+            ? new ReplacementListener(listener, endpoint.Name, former)
+            : failure;
     }
 
     // Where the former one is still at its name there is nothing to be opened anew.

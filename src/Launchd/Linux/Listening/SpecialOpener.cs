@@ -55,6 +55,7 @@ internal static class SpecialOpener
         if (refused != Errno.None || status.Kind == FileKind.CharacterDevice || isKernelFile)
             return node;
         node.Dispose();
-        return new OpenFailure("open", subject, Errno.EINVAL, $"it is {status.KindText}, not a character device or a file in /proc or /sys");
+        return new OpenFailure(
+            "open", subject, Errno.EINVAL, $"it is {status.KindText}, not a character device or a file in /proc or /sys");
     }
 }

@@ -87,7 +87,8 @@ internal static class UnixPath
 
     /// <summary>The same by the path alone.</summary>
     public static bool LooksOurs(OwnedPath owned) =>
-        FileStatus.ReadNoFollow(AT_FDCWD, owned.Path, out FileStatus status) == Errno.None && status.Device == owned.Device && status.Inode == owned.Inode;
+        FileStatus.ReadNoFollow(AT_FDCWD, owned.Path, out FileStatus status) == Errno.None
+        && status.Device == owned.Device && status.Inode == owned.Inode;
 
     /// <summary>Whether what is at a path now belongs to somebody else and is in use. Null: it is ours, nothing, or a dead socket.</summary>
     public static OpenFailure? LookForOthers(OwnedPath owned)
@@ -105,7 +106,9 @@ internal static class UnixPath
             : new OpenFailure("bind", subject, Errno.EADDRINUSE, holder?.ToString() ?? "another program listens there");
     }
 
-    /// <summary>Gives a path that still is what we made another name in its directory, if that is free. Null: it has its name still.</summary>
+    /// <summary>
+    /// Gives a path that still is what we made another name in its directory, if that is free. Null: it has its name still.
+    /// </summary>
     public static OwnedPath? Rename(OwnedPath owned, string name)
     {
         if (!ParentDirectory.Open(owned.Path, directoryMode: null, owned.Path).TryGet(out ParentDirectory? parent, out _))
@@ -208,7 +211,8 @@ internal static class UnixPath
             return new OpenFailure("fchmod", subject, refused);
 
         // Past 107 bytes the name is given relative to the open directory, which is short.
-        SocketAddress? address = SocketAddress.UnixPath(path) ?? SocketAddress.UnixPath($"{Files.ProcPath(parent.Directory)}/{parent.Name}");
+        SocketAddress? address = SocketAddress.UnixPath(path)
+            ?? SocketAddress.UnixPath($"{Files.ProcPath(parent.Directory)}/{parent.Name}");
         if (address is null)
             return new OpenFailure("bind", subject, Errno.ENAMETOOLONG, "the last component is limited to about 85 bytes here");
         refused = address.Bind(socket);
@@ -232,7 +236,10 @@ internal static class UnixPath
         // What others may replace may also be a link to a socket of somebody else's.
         bool isForeign = parent.IsOpenToOthers && (status.Uid != Libc.geteuid() || status.LinkCount != 1);
         if (refused != Errno.None || status.Kind != FileKind.Socket || isForeign)
-            return new OpenFailure("statx", subject, refused == Errno.None ? Errno.EEXIST : refused, "somebody replaced the path while it was bound");
+        {
+            return new OpenFailure(
+                "statx", subject, refused == Errno.None ? Errno.EEXIST : refused, "somebody replaced the path while it was bound");
+        }
         string call = "fchownat";
         refused = Files.SetOwner(node, request.Owner);
         if (refused == Errno.None && status.Mode != request.Mode)

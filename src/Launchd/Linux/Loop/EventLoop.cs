@@ -16,7 +16,9 @@ internal enum IoReadiness
     /// <summary>The far end is gone, or an error waits: always reported.</summary>
     HungUp = 4,
 
-    /// <summary>To wait for: also tell, as <see cref="HungUp"/>, of a half that was shut down, which for a listening Unix socket is its end.</summary>
+    /// <summary>
+    /// To wait for: also tell, as <see cref="HungUp"/>, of a half that was shut down, which for a listening Unix socket is its end.
+    /// </summary>
     HalfHungUp = 16,
 
     /// <summary>To ask for: told once, then never again before <see cref="EventLoop.Change"/>, hang-ups included.</summary>
@@ -24,9 +26,9 @@ internal enum IoReadiness
 }
 
 /// <summary>
-/// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are
-/// called in the order of their priority within one wake-up, lowest first; one whose descriptor was unwatched meanwhile is not called.
-/// A descriptor that the kernel does not take, because memory or the user's watches are used up, is asked by poll(2) ten times a second until it does.
+/// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are called in
+/// the order of their priority within one wake-up, lowest first; one whose descriptor was unwatched meanwhile is not called. A descriptor
+/// that the kernel does not take, because memory or the user's watches are used up, is asked by poll(2) ten times a second until it does.
 /// </summary>
 internal sealed unsafe class EventLoop : IDisposable
 {
@@ -60,12 +62,14 @@ internal sealed unsafe class EventLoop : IDisposable
     private readonly bool _isNested;
 
     /// <summary>
-    /// Told what a handler threw. That costs the descriptor its turn and, if it goes on, a rest of a second each time, so that one who always fails does not
-    /// keep the loop busy; it is never forgotten. Null: it is thrown on.
+    /// Told what a handler threw. That costs the descriptor its turn and, if it goes on, a rest of a second each time, so that one who
+    /// always fails does not keep the loop busy; it is never forgotten. Null: it is thrown on.
     /// </summary>
     public Action<Exception>? OnDefect { get; set; }
 
-    /// <summary>Told why the kernel does not take a descriptor, which is asked instead: once, and again when all that were asked have been taken.</summary>
+    /// <summary>
+    /// Told why the kernel does not take a descriptor, which is asked instead: once, and again when all that were asked have been taken.
+    /// </summary>
     public Action<Errno>? OnAsking
     {
         get;
@@ -77,7 +81,9 @@ internal sealed unsafe class EventLoop : IDisposable
         }
     }
 
-    /// <param name="isNested">Waited for by another loop (<see cref="Descriptor"/>), so that it cannot ask: what the kernel does not take is refused.</param>
+    /// <param name="isNested">
+    /// Waited for by another loop (<see cref="Descriptor"/>), so that it cannot ask: what the kernel does not take is refused.
+    /// </param>
     public EventLoop(bool isNested = false)
     {
         _isNested = isNested;
@@ -94,7 +100,9 @@ internal sealed unsafe class EventLoop : IDisposable
     /// <summary>How often it has waited: the number of the turn that is under way.</summary>
     public long TurnCount { get; private set; }
 
-    /// <summary>Readable while one of the watched descriptors is ready: one loop can be watched by another (epoll(7)). Owned by the loop.</summary>
+    /// <summary>
+    /// Readable while one of the watched descriptors is ready: one loop can be watched by another (epoll(7)). Owned by the loop.
+    /// </summary>
     public FileDescriptor Descriptor => _epoll;
 
     /// <summary>To a handler: how many descriptors are handled in this wake-up.</summary>
@@ -105,8 +113,10 @@ internal sealed unsafe class EventLoop : IDisposable
     /// <param name="what">What to wait for; <see cref="IoReadiness.None"/> tells of hang-ups only.</param>
     /// <param name="priority">Lower ones are handled first within one wake-up.</param>
     /// <param name="handler">Gets what the descriptor is ready for.</param>
-    /// <returns>EPERM for regular files, which are always ready and cannot be watched; EEXIST if it is watched. Of a nested loop also ENOSPC over
-    /// fs.epoll.max_user_watches, and ENOMEM.</returns>
+    /// <returns>
+    /// EPERM for regular files, which are always ready and cannot be watched; EEXIST if it is watched. Of a nested loop also
+    /// ENOSPC over fs.epoll.max_user_watches, and ENOMEM.
+    /// </returns>
     public Errno Watch(FileDescriptor descriptor, IoReadiness what, int priority, Action<IoReadiness> handler)
     {
         int number = descriptor.Number;
@@ -257,7 +267,9 @@ internal sealed unsafe class EventLoop : IDisposable
 
     private static long Sooner(long timeout, long other) => timeout < 0 ? other : Math.Min(timeout, other);
 
-    /// <summary>Has the kernel take what it did not take before, as far as it does, and asks the rest. Returns how many of the batch are ready.</summary>
+    /// <summary>
+    /// Has the kernel take what it did not take before, as far as it does, and asks the rest. Returns how many of the batch are ready.
+    /// </summary>
     private int Ask(int count)
     {
         long now = Clock.MonotonicNanoseconds;

@@ -4,8 +4,8 @@ using Launchd.Interop;
 namespace Launchd.Linux.Loop;
 
 /// <summary>
-/// Where one thread sleeps until another wakes it: a word of memory, futex(2). That is one call on each side, while the runtime's monitors wake a thread
-/// with their lock held, upon which it sleeps once more for the lock. As long-lived as the process.
+/// Where one thread sleeps until another wakes it: a word of memory, futex(2). That is one call on each side, while the runtime's monitors
+/// wake a thread with their lock held, upon which it sleeps once more for the lock. As long-lived as the process.
 /// </summary>
 internal sealed unsafe class Parking
 {

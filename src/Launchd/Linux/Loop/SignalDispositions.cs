@@ -17,8 +17,8 @@ internal static unsafe class SignalDispositions
     private const int ActionBytes = 4 * sizeof(ulong);
 
     /// <summary>
-    /// What the runtime may handle only later (SIGINT, SIGQUIT, SIGCHLD, SIGCONT, SIGWINCH), and what libc keeps for itself, which posix_spawn(3) has
-    /// ignored in a helper.
+    /// What the runtime may handle only later (SIGINT, SIGQUIT, SIGCHLD, SIGCONT, SIGWINCH), and what libc keeps for
+    /// itself, which posix_spawn(3) has ignored in a helper.
     /// </summary>
     private const ulong Always = 1UL << (2 - 1) | 1UL << (3 - 1) | 1UL << (17 - 1) | 1UL << (18 - 1) | 1UL << (28 - 1) | 3UL << (32 - 1);
 

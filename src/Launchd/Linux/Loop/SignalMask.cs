@@ -15,22 +15,25 @@ namespace Launchd.Linux.Loop;
 /// in all its threads. With SIGCHLD among them the runtime can never reap our children, not even as PID 1.
 /// </summary>
 /// <remarks>
-/// Blocked are not only the signals that mean something to the supervisor but all that would end or stop it, whoever sends them: a file that grows
-/// beyond a limit (SIGXFSZ), a timer that was set before it was started (SIGALRM), a stranger with kill(1). Blocking is better than ignoring:
-/// services do not inherit it, for a mask is lifted in each of them anyhow, and the loop hears what came.
+/// Blocked are not only the signals that mean something to the supervisor but all that would end or stop it, whoever sends them: a file
+/// that grows beyond a limit (SIGXFSZ), a timer that was set before it was started (SIGALRM), a stranger with kill(1). Blocking is better
+/// than ignoring: services do not inherit it, for a mask is lifted in each of them anyhow, and the loop hears what came.
 /// </remarks>
 internal static unsafe class SignalMask
 {
     private const string Self = "/proc/self/exe", Words = "/proc/self/cmdline";
-    private const int Ill = 4, Trap = 5, Abrt = 6, Bus = 7, Fpe = 8, Kill = 9, Segv = 11, Cont = 18, Stop = 19, Tstp = 20, Urg = 23, Winch = 28;
+    private const int Ill = 4, Trap = 5, Abrt = 6, Bus = 7, Fpe = 8, Kill = 9,
+        Segv = 11, Cont = 18, Stop = 19, Tstp = 20, Urg = 23, Winch = 28;
 
     /// <summary>What libc keeps for itself (timers, cancellation, set-user-id) begins here, and ends where SIGRTMIN is.</summary>
     private const int FirstOfLibc = 32;
 
     /// <summary>
-    /// Not blocked: what says that this process itself is broken, what nobody can block, what harms nobody, and Ctrl-Z, which is the operator's.
+    /// Not blocked: what says that this process itself is broken, what nobody can block, what harms
+    /// nobody, and Ctrl-Z, which is the operator's.
     /// </summary>
-    private const ulong Left = 1UL << (Ill - 1) | 1UL << (Trap - 1) | 1UL << (Abrt - 1) | 1UL << (Bus - 1) | 1UL << (Fpe - 1) | 1UL << (Segv - 1)
+    private const ulong Left =
+        1UL << (Ill - 1) | 1UL << (Trap - 1) | 1UL << (Abrt - 1) | 1UL << (Bus - 1) | 1UL << (Fpe - 1) | 1UL << (Segv - 1)
         | 1UL << (Kill - 1) | 1UL << (Stop - 1) | 1UL << (Cont - 1) | 1UL << (Tstp - 1) | 1UL << (Urg - 1) | 1UL << (Winch - 1);
 
     /// <summary>Heard by the loop. Neither libc's own nor SIGRTMIN, by which the runtime interrupts its threads, are among them.</summary>
@@ -40,8 +43,9 @@ internal static unsafe class SignalMask
     /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
     public static void Enter()
     {
-        // What whoever started us ignored would be ignored in services too; and with an ignored SIGCHLD the kernel would reap our children, NOTES of
-        // wait(2). After exec, what is ignored here is blocked; only a Ctrl-Z that was ignored needs a word to stay without effect.
+        // What whoever started us ignored would be ignored in services too; and with an ignored SIGCHLD the kernel would
+        // reap our children, NOTES of wait(2). After exec, what is ignored here is blocked; only a Ctrl-Z that was
+        // ignored needs a word to stay without effect.
         ulong ignored = SignalDispositions.EndIgnoring();
         // Every new thread of libc lifts the signal of cancellation for itself, so that one cannot be blocked.
         SignalDispositions.Ignore(FirstOfLibc);

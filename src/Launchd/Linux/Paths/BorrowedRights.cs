@@ -7,9 +7,9 @@ using Launchd.Linux.Calls;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Opens files with the rights of another user, as root may: on a thread of its own, whose user, group and groups for file access are that user's
-/// (setfsuid(2), credentials(7)) and which ends with the call. Nothing has to be taken back, and no other thread is ever anybody but root. That user
-/// cannot signal or trace the thread meanwhile: for those its user is root still.
+/// Opens files with the rights of another user, as root may: on a thread of its own, whose user, group and groups for file access are that
+/// user's (setfsuid(2), credentials(7)) and which ends with the call. Nothing has to be taken back, and no other thread is ever anybody but
+/// root. That user cannot signal or trace the thread meanwhile: for those its user is root still.
 /// </summary>
 internal static unsafe class BorrowedRights
 {
@@ -22,8 +22,8 @@ internal static unsafe class BorrowedRights
     public static bool AreLess(Credentials? who) => who is { Uid: not 0 } && Libc.geteuid() == 0;
 
     /// <summary>
-    /// openat(2) or openat2(2) as somebody else, close-on-exec. Blocks as the file system pleases. Null with the reason; EAGAIN: no thread could
-    /// be made.
+    /// openat(2) or openat2(2) as somebody else, close-on-exec. Blocks as the file system pleases. Null with
+    /// the reason; EAGAIN: no thread could be made.
     /// </summary>
     /// <param name="who">Not root.</param>
     /// <param name="directory">Where a relative name starts. Borrowed; null: absolute only.</param>
@@ -42,7 +42,8 @@ internal static unsafe class BorrowedRights
             OpenHow how = new() { Flags = (uint)(flags | Libc.O_CLOEXEC), Mode = (uint)mode, Resolve = resolve };
             Order order = new()
             {
-                Uid = who.Uid, Gid = who.Gid, Groups = (nint)members, GroupCount = who.Groups.Count, Directory = directory?.Number ?? -100, Path = (nint)path,
+                Uid = who.Uid, Gid = who.Gid, Groups = (nint)members, GroupCount = who.Groups.Count,
+                Directory = directory?.Number ?? -100, Path = (nint)path,
                 How = (nint)(&how), Result = -1, Errno = Errno.EAGAIN.Value,
             };
             nint pointer = (nint)(&order);
@@ -62,8 +63,8 @@ internal static unsafe class BorrowedRights
         }
     }
 
-    // Raw calls: the C library's own would change every thread (nptl(7)). setfsuid(2) and setfsgid(2) answer with the former number, whether or not
-    // they did anything, so a second call asks.
+    // Raw calls: the C library's own would change every thread (nptl(7)). setfsuid(2) and setfsgid(2) answer with the former number,
+    // whether or not they did anything, so a second call asks.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void CarryOut(Order* order)
     {

@@ -5,8 +5,8 @@ using Launchd.Linux.Calls;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Why a call of the framework on files failed, in the words of the kernel. The framework's own texts are no sentences: in the native binary
-/// they are the names of resources.
+/// Why a call of the framework on files failed, in the words of the kernel. The framework's own texts are no sentences: in
+/// the native binary they are the names of resources.
 /// </summary>
 internal static class FileFault
 {
@@ -19,7 +19,9 @@ internal static class FileFault
         SystemCallException call => call.Errno,
         Win32Exception native => new Errno(native.NativeErrorCode),
         // What was refused stands in the exception within, where there is one.
-        UnauthorizedAccessException => fault.InnerException is IOException { HResult: > 0 } refused ? new Errno(refused.HResult) : Errno.EACCES,
+        UnauthorizedAccessException => fault.InnerException is IOException { HResult: > 0 } refused
+            ? new Errno(refused.HResult)
+            : Errno.EACCES,
         FileNotFoundException or DirectoryNotFoundException => Errno.ENOENT,
         PathTooLongException => Errno.ENAMETOOLONG,
         // On Unix the framework puts the error number there; its own numbers are negative.

@@ -75,7 +75,8 @@ internal static unsafe class FileOpener
     /// <summary>A service's output file: opened for appending, made with mode 0640 and its user for owner if it is missing.</summary>
     public static OpenResult<FileDescriptor> OpenOutput(string path, Credentials? user) => Open(new FileRequest
     {
-        Path = path, Access = OpenAccess.Append, CreateMode = OutputMode, Owner = user is null ? PathOwner.Own : new PathOwner(user.Uid, user.Gid), User = user,
+        Path = path, Access = OpenAccess.Append, CreateMode = OutputMode,
+        Owner = user is null ? PathOwner.Own : new PathOwner(user.Uid, user.Gid), User = user,
     });
 
     /// <summary>A place to open files below, O_PATH: nothing can be read through it.</summary>

@@ -5,23 +5,30 @@ using Launchd.Interop;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Which file systems hold files of somebody, and which are the kernel's own: in those (proc, sysfs, debugfs, cgroups, bpf, anonymous inodes…) what a
-/// file says, and about whom, depends on who opens it. So a file there is never opened by one for another.
+/// Which file systems hold files of somebody, and which are the kernel's own: in those (proc, sysfs, debugfs, cgroups, bpf, anonymous
+/// inodes…) what a file says, and about whom, depends on who opens it. So a file there is never opened by one for another.
 /// </summary>
 internal static unsafe class FileSystems
 {
-    // By f_type of statfs(2). What is not in the list is refused: a new kind of the kernel's own must not be let through unseen. What a server says
-    // (networks, FUSE, which is also the root of many virtual machines) is its own, whoever asks: it can keep one waiting, and no more.
+    // By f_type of statfs(2). What is not in the list is refused: a new kind of the kernel's own must not be let
+    // through unseen. What a server says (networks, FUSE, which is also the root of many virtual machines) is its own,
+    // whoever asks: it can keep one waiting, and no more.
     private static readonly FrozenSet<uint> Storage = FrozenSet.Create<uint>(
-        0xEF53 /* ext2, ext3, ext4 */, 0x58465342 /* xfs */, 0x9123683E /* btrfs */, 0xF2F52010 /* f2fs */, 0x2FC12FC1 /* zfs */, 0xCA451A4E /* bcachefs */,
-        0x3153464A /* jfs */, 0x52654973 /* reiserfs */, 0x3434 /* nilfs2 */, 0x24051905 /* ubifs */, 0x72B6 /* jffs2 */, 0x482B /* hfs+ */, 0x4244 /* hfs */,
-        0x4D44 /* vfat */, 0x2011BAB0 /* exfat */, 0x5346544E /* ntfs */, 0x7366746E /* ntfs3 */, 0x9660 /* iso9660 */, 0x15013346 /* udf */,
+        0xEF53 /* ext2, ext3, ext4 */, 0x58465342 /* xfs */, 0x9123683E /* btrfs */,
+        0xF2F52010 /* f2fs */, 0x2FC12FC1 /* zfs */, 0xCA451A4E /* bcachefs */,
+        0x3153464A /* jfs */, 0x52654973 /* reiserfs */, 0x3434 /* nilfs2 */,
+        0x24051905 /* ubifs */, 0x72B6 /* jffs2 */, 0x482B /* hfs+ */, 0x4244 /* hfs */,
+        0x4D44 /* vfat */, 0x2011BAB0 /* exfat */, 0x5346544E /* ntfs */,
+        0x7366746E /* ntfs3 */, 0x9660 /* iso9660 */, 0x15013346 /* udf */,
         0x73717368 /* squashfs */, 0xE0F5E1E2 /* erofs */, 0x28CD3D45 /* cramfs */, 0x794C7630 /* overlayfs */, 0xF15F /* ecryptfs */,
         0x01021994 /* tmpfs, memfd */, 0x858458F6 /* ramfs */, 0x958458F6 /* hugetlbfs */,
-        0x6969 /* nfs */, 0xFF534D42 /* cifs */, 0xFE534D42 /* smb2 */, 0x00C36400 /* ceph */, 0x01021997 /* 9p */, 0x5346414F /* afs */, 0x6B414653 /* kafs */,
+        0x6969 /* nfs */, 0xFF534D42 /* cifs */, 0xFE534D42 /* smb2 */, 0x00C36400 /* ceph */,
+        0x01021997 /* 9p */, 0x5346414F /* afs */, 0x6B414653 /* kafs */,
         0x01161970 /* gfs2 */, 0x7461636F /* ocfs2 */, 0x0BD00BD0 /* lustre */, 0x786F4256 /* vboxsf */, 0x65735546 /* fuse, virtiofs */);
 
-    /// <summary>Whether what is open lies on a file system that holds files of somebody. Asks that file system, which may take its time.</summary>
+    /// <summary>
+    /// Whether what is open lies on a file system that holds files of somebody. Asks that file system, which may take its time.
+    /// </summary>
     public static bool IsStorage(FileDescriptor descriptor) => TypeOf(descriptor) is { } type && Storage.Contains(type);
 
     /// <summary><c>f_type</c> of statfs(2): the first word, of which 32 bits count. Null: the kernel does not tell.</summary>

@@ -113,9 +113,12 @@ internal sealed class FileWatcher : IDisposable
         int watch = _inotify.Add(directory, Interesting, out Errno refused);
         if (watch < 0)
         {
-            return refused == Errno.ENOENT || refused == Errno.ENOTDIR || refused == Errno.EACCES ? null
-                : $"cannot watch {directory}: {(refused == Errno.ENOSPC
-                    ? $"{_watched.Count} directories are all that fs.inotify.max_user_watches allows; raise it or watch less" : refused.Text)}";
+            if (refused == Errno.ENOENT || refused == Errno.ENOTDIR || refused == Errno.EACCES)
+                return null;
+            string reason = refused == Errno.ENOSPC
+                ? $"{_watched.Count} directories are all that fs.inotify.max_user_watches allows; raise it or watch less"
+                : refused.Text;
+            return $"cannot watch {directory}: {reason}";
         }
         if (!_watched.TryGetValue(watch, out Watched? known) || known.Directory != directory)
             _watched[watch] = known = new Watched(directory, onlyName is null ? null : []);

@@ -184,7 +184,8 @@ internal static unsafe class Files
     }
 
     /// <summary>Opens a file for reading without ever waiting: not for the other end of a FIFO, not for a carrier.</summary>
-    public static FileDescriptor? OpenToRead(string path, out Errno refused) => Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
+    public static FileDescriptor? OpenToRead(string path, out Errno refused) =>
+        Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
 
     /// <summary>What is in a file from its position on, at most so many bytes of it. Null: it cannot be read.</summary>
     public static byte[]? ReadBytes(FileDescriptor file, int maxBytes, out Errno refused)

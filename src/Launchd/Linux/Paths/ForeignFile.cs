@@ -5,9 +5,9 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Files that root opens where somebody else decides about the path (<see cref="PathWalk"/>). What belongs to him who leads there is opened, for
-/// it is his own; anything else with the rights of the service alone, as if its program had opened it, or not at all. Devices, and files of the
-/// kernel's own, which depend on who opens them, are not opened there.
+/// Files that root opens where somebody else decides about the path (<see cref="PathWalk"/>). What belongs to him who leads there is
+/// opened, for it is his own; anything else with the rights of the service alone, as if its program had opened it, or not at all. Devices,
+/// and files of the kernel's own, which depend on who opens them, are not opened there.
 /// </summary>
 internal static class ForeignFile
 {
@@ -71,7 +71,9 @@ internal static class ForeignFile
             Errno refused = walk.Refused == Errno.None ? Errno.ENOENT : walk.Refused;
             return new OpenFailure("open", subject, refused, FileOpener.Explain(refused, request));
         }
-        return walk.MayMake ? FileOpener.CreateIn(walk.Parent, walk.Name, request, flags, mode, subject) : OpenAsUser(walk, request, flags, subject);
+        return walk.MayMake
+            ? FileOpener.CreateIn(walk.Parent, walk.Name, request, flags, mode, subject)
+            : OpenAsUser(walk, request, flags, subject);
     }
 
     /// <summary>As the service's program would open it by itself, from where somebody else begins to decide.</summary>
@@ -108,8 +110,11 @@ internal static class ForeignFile
     private static string? WhyNot(FileDescriptor node, FileStatus status)
     {
         // null, zero, full, random, urandom (null(4), random(4)); not mem, kmem, port, kmsg.
-        if (status.Kind == FileKind.CharacterDevice && (status.DeviceNumber >> 32, status.DeviceNumber & uint.MaxValue) is (1, 3 or 5 or 7 or 8 or 9))
+        if (status.Kind == FileKind.CharacterDevice
+            && (status.DeviceNumber >> 32, status.DeviceNumber & uint.MaxValue) is (1, 3 or 5 or 7 or 8 or 9))
+        {
             return null;
+        }
         if (status.Kind is not (FileKind.Regular or FileKind.Fifo))
             return status.KindText;
         return FileSystems.IsStorage(node) ? null : "a file of the kernel's own";

@@ -7,8 +7,8 @@ namespace Launchd.Linux.Paths;
 
 /// <summary>
 /// The directory in which a path lies, held open so that what is done there cannot be led elsewhere, and the path's last component.
-/// Symbolic links are followed up to the directory, never in the last component; by root only where they lead to a directory of whoever made them
-/// (<see cref="PathWalk"/>). Remembers which directories it had to make.
+/// Symbolic links are followed up to the directory, never in the last component; by root only where they lead to a directory of whoever
+/// made them (<see cref="PathWalk"/>). Remembers which directories it had to make.
 /// </summary>
 internal sealed class ParentDirectory : IDisposable
 {
@@ -26,7 +26,9 @@ internal sealed class ParentDirectory : IDisposable
     /// <summary>The last component.</summary>
     public string Name { get; }
 
-    /// <summary>To root: somebody else may put entries into the directory, so what lies there may be his. Always false to any other user.</summary>
+    /// <summary>
+    /// To root: somebody else may put entries into the directory, so what lies there may be his. Always false to any other user.
+    /// </summary>
     public bool IsOpenToOthers { get; private init; }
 
     /// <summary>Whose directory it is then, as a user's number; null: root's own, in which others may write.</summary>
@@ -109,7 +111,8 @@ internal sealed class ParentDirectory : IDisposable
                 return null;
         }
         Errno denied = Errno.Last;
-        return new OpenFailure("faccessat", subject, denied, nearest == parent ? Remedy.ForPath(denied) : Remedy.ForDirectory(parent, denied));
+        return new OpenFailure(
+            "faccessat", subject, denied, nearest == parent ? Remedy.ForPath(denied) : Remedy.ForDirectory(parent, denied));
     }
 
     private static string DirectoryOf(string path) => path.LastIndexOf('/') is > 0 and int slash ? path[..slash] : "/";

@@ -4,12 +4,13 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Who decides where a path leads: root alone, or from some place on somebody else, because a directory belongs to him or may be written by him. Symbolic
-/// links are followed, and what is found is held open, so that it stays what was looked at. Nothing is read, made or changed.
+/// Who decides where a path leads: root alone, or from some place on somebody else, because a directory belongs to him or may be written by
+/// him. Symbolic links are followed, and what is found is held open, so that it stays what was looked at. Nothing is read, made or changed.
 /// </summary>
 /// <remarks>
-/// What stands in a directory of root's that others may write (<c>/tmp</c>) is its owner's doing: in a sticky one nobody else can replace it, and a hard link
-/// gives away that it is none. <c>..</c> and links count as any other step. Owners that a user namespace does not know are the system's: root's.
+/// What stands in a directory of root's that others may write (<c>/tmp</c>) is its owner's doing: in a sticky one nobody else
+/// can replace it, and a hard link gives away that it is none. <c>..</c> and links count as any other step. Owners that a
+/// user namespace does not know are the system's: root's.
 /// </remarks>
 internal sealed class PathWalk : IDisposable
 {
@@ -18,7 +19,8 @@ internal sealed class PathWalk : IDisposable
 
     // More than the kernel would need for any sensible path, and little enough for whoever makes links on purpose.
     private const int MostSteps = 256, MostLinks = 40;
-    private const int OthersMayWrite = 0b000_010_010, AnybodyMayWrite = 0b000_000_010, GroupMayWrite = 0b000_010_000, Sticky = 0b001_000_000_000;
+    private const int OthersMayWrite = 0b000_010_010, AnybodyMayWrite = 0b000_000_010,
+        GroupMayWrite = 0b000_010_000, Sticky = 0b001_000_000_000;
     private const uint ProcMagic = 0x9FA0;
 
     private static readonly uint? Outside = UidOfOutside();
@@ -35,7 +37,9 @@ internal sealed class PathWalk : IDisposable
     /// <summary>The directory, link or file from which on somebody else decides.</summary>
     public string? DecidedAt { get; private set; }
 
-    /// <summary>He decides because the entry is his, in a directory of root's where all may make some; not because the directory is his.</summary>
+    /// <summary>
+    /// He decides because the entry is his, in a directory of root's where all may make some; not because the directory is his.
+    /// </summary>
     public bool IsEntryOnly { get; private set; }
 
     /// <summary>The first link on the way that is somebody else's doing, and what it says. Null: there is none.</summary>
@@ -107,7 +111,8 @@ internal sealed class PathWalk : IDisposable
         string rights = _user is null ? $"only what belongs to {who} is opened there"
             : $"what does not belong to {who} is opened there with the service's rights alone";
         return Link is { } link
-            ? $"{link.Path}, a link that {who} decides about, leads to {link.Target}: {rights}; name the place itself, in directories of root"
+            ? $"{link.Path}, a link that {who} decides about, leads to {link.Target}: {rights}; "
+                + "name the place itself, in directories of root"
             : $"{who} may put anything at {DecidedAt}: {rights}; let root own its directory, or give it to that user";
     }
 

@@ -7,8 +7,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Processes;
 
 /// <summary>
-/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Of our own orphans the list is exact, since
-/// nobody but the loop reaps them; of another process a child may be missed that comes or ends meanwhile.
+/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Of our own orphans the list
+/// is exact, since nobody but the loop reaps them; of another process a child may be missed that comes or ends meanwhile.
 /// </summary>
 internal static unsafe class ChildList
 {
@@ -108,7 +108,9 @@ internal static unsafe class ChildList
         return rest.Length;
     }
 
-    /// <summary>The list of one of our own threads, opened once and read from its start each time: opening it took a tenth of a restart.</summary>
+    /// <summary>
+    /// The list of one of our own threads, opened once and read from its start each time: opening it took a tenth of a restart.
+    /// </summary>
     private sealed class Own(int thread)
     {
         private FileDescriptor? _list;

@@ -6,8 +6,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Processes;
 
 /// <summary>
-/// Files of /proc about other processes, for the loop alone. Opening one works even while this process has all the descriptors that it may have,
-/// because a number is kept back for it: a shortage must not blind the supervisor to what its services leave behind.
+/// Files of /proc about other processes, for the loop alone. Opening one works even while this process has all the descriptors that it may
+/// have, because a number is kept back for it: a shortage must not blind the supervisor to what its services leave behind.
 /// </summary>
 internal readonly unsafe ref struct ProcFile
 {
@@ -52,7 +52,9 @@ internal readonly unsafe ref struct ProcFile
     /// <summary>Borrowed. Only while <see cref="IsOpen"/>.</summary>
     public FileDescriptor File => _file!;
 
-    /// <summary>Fills the buffer from where the last call ended; less than its length at the end of the file, or where it cannot be read.</summary>
+    /// <summary>
+    /// Fills the buffer from where the last call ended; less than its length at the end of the file, or where it cannot be read.
+    /// </summary>
     public int Read(Span<byte> buffer)
     {
         int total = 0;

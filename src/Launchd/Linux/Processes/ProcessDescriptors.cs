@@ -44,8 +44,8 @@ internal static unsafe class ProcessDescriptors
 
     /// <summary>
     /// A new open file description of what a descriptor means, with its own offset: proc_pid_fd(5). Never with more rights than the
-    /// descriptor has, nor with more than its owner. Null with the reason: EACCES, the descriptor or its owner has not that access; ENXIO, it is a
-    /// socket; EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
+    /// descriptor has, nor with more than its owner. Null with the reason: EACCES, the descriptor or its owner has not that access; ENXIO,
+    /// it is a socket; EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
     /// </summary>
     /// <param name="descriptor">Borrowed.</param>
     /// <param name="forWriting">For reading too where the descriptor can.</param>
@@ -53,16 +53,19 @@ internal static unsafe class ProcessDescriptors
     /// <param name="closer">As with <see cref="Take"/>.</param>
     /// <param name="refused">The reason.</param>
     /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>. So not on the loop.</remarks>
-    public static FileDescriptor? Reopen(FileDescriptor descriptor, bool forWriting, Credentials? owner, IDescriptorCloser? closer, out Errno refused)
+    public static FileDescriptor? Reopen(
+        FileDescriptor descriptor, bool forWriting, Credentials? owner, IDescriptorCloser? closer, out Errno refused)
     {
         int flags = fcntl(descriptor.Number, F_GETFL);
         refused = flags < 0 ? Errno.Last : WhyNotReopened(descriptor, flags, forWriting);
         if (refused != Errno.None)
             return null;
         int mode = forWriting ? flags & (O_ACCMODE | O_APPEND) : O_RDONLY;
-        // What is opened is what was looked at: a descriptor of our own, which nobody else can change. A lease on the file is not waited for.
+        // What is opened is what was looked at: a descriptor of our own, which nobody else can change.
+        // A lease on the file is not waited for.
         mode |= O_NONBLOCK | O_NOCTTY;
-        FileDescriptor? opened = BorrowedRights.AreLess(owner) ? BorrowedRights.Open(owner!, null, Files.ProcPath(descriptor), mode, 0, 0, out refused)
+        FileDescriptor? opened = BorrowedRights.AreLess(owner)
+            ? BorrowedRights.Open(owner!, null, Files.ProcPath(descriptor), mode, 0, 0, out refused)
             : Files.Open(null, Files.ProcPath(descriptor), mode, 0, out refused);
         if (opened is not null)
             opened = new FileDescriptor(opened.ReleaseNumber(), closer);
@@ -74,7 +77,8 @@ internal static unsafe class ProcessDescriptors
         return null;
     }
 
-    // A pipe opened anew may be its other end; a terminal, a device and a file of the kernel's own depend on who opens them: that would be the supervisor.
+    // A pipe opened anew may be its other end; a terminal, a device and a file of the kernel's own depend on
+    // who opens them: that would be the supervisor.
     private static Errno WhyNotReopened(FileDescriptor descriptor, int flags, bool forWriting)
     {
         if (FileStatus.Read(descriptor, out FileStatus status) is { Value: not 0 } hidden)
@@ -110,7 +114,8 @@ internal static unsafe class ProcessDescriptors
     {
         string? line = status?.Split('\n').FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
         return line is null ? null
-            : [.. line[name.Length..].Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries).Select(n => uint.Parse(n, CultureInfo.InvariantCulture))];
+            : [.. line[name.Length..].Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)
+                .Select(n => uint.Parse(n, CultureInfo.InvariantCulture))];
     }
 
     /// <summary>Whether a descriptor is anonymous memory, memfd_create(2).</summary>
@@ -150,14 +155,17 @@ internal static unsafe class ProcessDescriptors
     private static string? OwnerForbids(ProcessHandle process)
     {
         string directory = $"/proc/{process.Pid.ToString(CultureInfo.InvariantCulture)}";
-        string? uids = Files.ReadText(directory + "/status", 4096)?.Split('\n').FirstOrDefault(l => l.StartsWith("Uid:", StringComparison.Ordinal));
+        string? uids = Files.ReadText(directory + "/status", 4096)?.Split('\n')
+            .FirstOrDefault(l => l.StartsWith("Uid:", StringComparison.Ordinal));
         if (uids?.Split('\t') is not [_, var real, ..] || !uint.TryParse(real, CultureInfo.InvariantCulture, out uint uid))
             return null;
         if (uid != Libc.geteuid())
             return $"user: the owner runs as uid {uid}: the supervisor needs CAP_SYS_PTRACE";
         // proc(5): the folder of a process that is not dumpable belongs to root.
         return FileStatus.ReadFollow(directory, out FileStatus status) == Errno.None && status.Uid != uid
-            ? "dumpable: the owner has made itself non-dumpable (PR_SET_DUMPABLE, or a program with file capabilities): the supervisor needs CAP_SYS_PTRACE"
-            : "dumpable: the owner may have made itself non-dumpable, or has capabilities that the supervisor lacks: the supervisor needs CAP_SYS_PTRACE";
+            ? "dumpable: the owner has made itself non-dumpable (PR_SET_DUMPABLE, or a program with file capabilities): "
+                + "the supervisor needs CAP_SYS_PTRACE"
+            : "dumpable: the owner may have made itself non-dumpable, or has capabilities that the supervisor lacks: "
+                + "the supervisor needs CAP_SYS_PTRACE";
     }
 }

@@ -18,12 +18,14 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
     public int ExitCode { get; private init; }
 
     /// <summary>
-    /// Its first thread is on its way to its end (PF_EXITING in the kernel's include/linux/sched.h), which may last: it starts nobody any more, and whom it has
-    /// started has another parent only when it is over.
+    /// Its first thread is on its way to its end (PF_EXITING in the kernel's include/linux/sched.h), which may last: it starts nobody any
+    /// more, and whom it has started has another parent only when it is over.
     /// </summary>
     public bool IsEnding { get; private init; }
 
-    /// <summary>It has ended: a zombie, or dead altogether. One whose first thread alone has ended looks like a zombie, and is none.</summary>
+    /// <summary>
+    /// It has ended: a zombie, or dead altogether. One whose first thread alone has ended looks like a zombie, and is none.
+    /// </summary>
     public bool HasEnded => State == 'X' || (State == 'Z' && ThreadCount <= 1);
 
     /// <summary>Null: there is no such process, it may not be seen, or /proc is another namespace's.</summary>
@@ -82,6 +84,8 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
         using ProcFile file = ProcFile.Open($"/proc/{pid}/status", out _);
         text = text[..file.Read(text)];
         int at = text.IndexOf(Encoding.UTF8.GetBytes($"\n{name}:\t"));
-        return at >= 0 && Utf8Parser.TryParse(text[(at + name.Length + 3)..], out ulong value, out _, isHexadecimal ? 'x' : 'G') ? value : null;
+        return at >= 0 && Utf8Parser.TryParse(text[(at + name.Length + 3)..], out ulong value, out _, isHexadecimal ? 'x' : 'G')
+            ? value
+            : null;
     }
 }

@@ -8,8 +8,8 @@ namespace Launchd.Linux.Processes;
 /// A process by its descriptor, which never means another process after this one was reaped (pidfd_open(2)). Owns the descriptor.
 /// </summary>
 /// <remarks>
-/// Where a filter of system calls takes these calls away, a process is known by its number and the moment of its start, and is looked at before each signal:
-/// between the look and the signal another could take the number, if it is no child of ours and ends just then.
+/// Where a filter of system calls takes these calls away, a process is known by its number and the moment of its start, and is looked at
+/// before each signal: between the look and the signal another could take the number, if it is no child of ours and ends just then.
 /// </remarks>
 /// <param name="pid">Its number.</param>
 /// <param name="descriptorTaken">Invalid where it is known by its start.</param>
@@ -29,12 +29,14 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
         int number = Libc.pidfd_open(pid, 0);
         if (number >= 0)
             return new ProcessHandle(pid, new FileDescriptor(number));
-        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start ? new ProcessHandle(pid, new FileDescriptor(-1), start) : null;
+        return IsFilter(Errno.Last) && ProcessFacts.Read(pid)?.StartTime is { } start
+            ? new ProcessHandle(pid, new FileDescriptor(-1), start)
+            : null;
     }
 
     /// <summary>
-    /// Whether a descriptor of a stranger's is a pidfd, or at most a directory of /proc. By calls that take no lock which others could hold, and ask
-    /// no file system (which fstatfs(2) does).
+    /// Whether a descriptor of a stranger's is a pidfd, or at most a directory of /proc. By calls that take no lock which others could
+    /// hold, and ask no file system (which fstatfs(2) does).
     /// </summary>
     public static bool Is(FileDescriptor descriptor)
     {
@@ -62,11 +64,13 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
     }
 
     /// <summary>
-    /// Signals the process group that has this process's number, and never one that got the number later: the descriptor holds on to the group
-    /// as well, even after the process was reaped (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). 0 sends nothing and tells whether there is one.
+    /// Signals the process group that has this process's number, and never one that got the number later: the
+    /// descriptor holds on to the group as well, even after the process was reaped (PIDFD_SIGNAL_PROCESS_GROUP, Linux
+    /// 6.9). 0 sends nothing and tells whether there is one.
     /// </summary>
     /// <returns>
-    /// <see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the kernel is older, or the call is filtered away.
+    /// <see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the
+    /// kernel is older, or the call is filtered away.
     /// </returns>
     public Errno SignalGroup(int signal)
     {

@@ -52,15 +52,15 @@ internal static unsafe class Reaper
     }
 
     /// <summary>
-    /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for us.
-    /// It goes on as if it had no tracer, and gets the signal for which it stopped. Its tracer is the thread whose child it is.
+    /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for
+    /// us. It goes on as if it had no tracer, and gets the signal for which it stopped. Its tracer is the thread whose child it is.
     /// </summary>
     /// <returns>False: it is not traced by this thread.</returns>
     public static bool LetGo(int pid, int how, int signal)
     {
         byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
-        // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes from the
-        // process itself, and without a tracer it would not have been sent.
+        // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes
+        // from the process itself, and without a tracer it would not have been sent.
         bool isOfExec = signal == SIGTRAP && Libc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
             && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
         bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;

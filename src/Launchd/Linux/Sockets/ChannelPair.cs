@@ -39,20 +39,21 @@ internal static unsafe class ChannelPair
     }
 
     /// <summary>
-    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, nothing else makes pairs of
-    /// this type here, and nobody has named its peer, which is ours. A client of a listener has the listener's credentials, which may be ours
-    /// as well, but the peer of a client has the listener's name.
+    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, nothing else makes
+    /// pairs of this type here, and nobody has named its peer, which is ours. A client of a listener has the listener's credentials, which
+    /// may be ours as well, but the peer of a client has the listener's name.
     /// </summary>
     public static bool IsEnd(FileDescriptor descriptor)
     {
         int type = 0;
         Tmds.Linux.socklen_t length = sizeof(int);
         return getsockopt(descriptor.Number, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET
-            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _) && peer.Pid == Interop.Libc.getpid() && !HasNamedPeer(descriptor);
+            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _)
+            && peer.Pid == Interop.Libc.getpid() && !HasNamedPeer(descriptor);
     }
 
-    // unix(7): the address of a socket without a name is the family alone. Where a socket with SO_PASSCRED sends, as our ends do, the kernel
-    // gives it a name of its own: an abstract one of five hexadecimal digits.
+    // unix(7): the address of a socket without a name is the family alone. Where a socket with SO_PASSCRED sends, as our ends do, the
+    // kernel gives it a name of its own: an abstract one of five hexadecimal digits.
     private static bool HasNamedPeer(FileDescriptor descriptor)
     {
         const int FamilyBytes = sizeof(ushort), AutomaticBytes = 1 + 5;

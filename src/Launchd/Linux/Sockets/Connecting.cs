@@ -19,8 +19,8 @@ internal enum ConnectStage
     Awaited,
 
     /// <summary>
-    /// Nothing but a thread that waits in connect(2) hears how it goes on: a path has to be looked up, on a file system that may not answer, or the far
-    /// end's queue is full. <see cref="Connecting.ConnectOnThread"/>.
+    /// Nothing but a thread that waits in connect(2) hears how it goes on: a path has to be looked up, on a file system that may not
+    /// answer, or the far end's queue is full. <see cref="Connecting.ConnectOnThread"/>.
     /// </summary>
     NeedsThread,
 }
@@ -93,8 +93,8 @@ internal sealed unsafe class Connecting : IDisposable
     }
 
     /// <summary>
-    /// Looks the path up, and waits for room in a full queue. For a thread that may wait. unix(7): a non-blocking connect to such a queue fails at once; with
-    /// a send time-out it waits.
+    /// Looks the path up, and waits for room in a full queue. For a thread that may wait. unix(7): a non-blocking connect to such a
+    /// queue fails at once; with a send time-out it waits.
     /// </summary>
     /// <param name="patience">For room. A file system takes the time that it takes.</param>
     /// <returns>Null: it is there. A time-out is ETIMEDOUT.</returns>

@@ -81,8 +81,9 @@ internal static unsafe class ConnectionDiagnostics
         byte[]? place = UnixDiagnostics.PlaceOf(listener, out bool isTold);
         if (place is null)
             return isTold ? false : null;
-        return SockDiag.Ask(SockDiag.AboutUnix(1u << Libc.TCP_ESTABLISHED, inode: 0, Libc.UDIAG_SHOW_NAME | Libc.UDIAG_SHOW_VFS), isDump: true,
-            body => UnixDiagnostics.PlaceOf(body) is { } its && its.AsSpan().SequenceEqual(place));
+        return SockDiag.Ask(
+            SockDiag.AboutUnix(1u << Libc.TCP_ESTABLISHED, inode: 0, Libc.UDIAG_SHOW_NAME | Libc.UDIAG_SHOW_VFS),
+            isDump: true, body => UnixDiagnostics.PlaceOf(body) is { } its && its.AsSpan().SequenceEqual(place));
     }
 
     private static bool? OfVsock(FileDescriptor listener)

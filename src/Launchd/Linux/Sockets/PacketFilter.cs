@@ -15,7 +15,8 @@ internal static unsafe class PacketFilter
     /// <summary>Drops what asks for a connection. What belongs to one, be it half open yet, passes.</summary>
     public static ReadOnlySpan<Instruction> NoNewConnections => (Instruction[])
     [
-        new Instruction(LoadByte, 0, 0, TcpFlags), new Instruction(And, 0, 0, Syn | Ack), new Instruction(JumpIfEqual, 0, 1, Syn), Answer(0),
+        new Instruction(LoadByte, 0, 0, TcpFlags), new Instruction(And, 0, 0, Syn | Ack),
+        new Instruction(JumpIfEqual, 0, 1, Syn), Answer(0),
         Answer(uint.MaxValue),
     ];
 

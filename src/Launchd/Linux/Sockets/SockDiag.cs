@@ -10,10 +10,14 @@ internal static unsafe class SockDiag
 {
     private const int BufferBytes = 32 * 1024;
 
-    /// <summary>Looks at one socket of the answer: the message with its attributes. True: it is what was looked for, no more is needed.</summary>
+    /// <summary>
+    /// Looks at one socket of the answer: the message with its attributes. True: it is what was looked for, no more is needed.
+    /// </summary>
     public delegate bool Looks(ReadOnlySpan<byte> body);
 
-    /// <summary>Whether one of the sockets in the answer is what was looked for. Null: refused, or the kernel was built without it.</summary>
+    /// <summary>
+    /// Whether one of the sockets in the answer is what was looked for. Null: refused, or the kernel was built without it.
+    /// </summary>
     /// <param name="question">One of the request structures.</param>
     /// <param name="isDump">About all sockets, not about one.</param>
     /// <param name="looks">Called for each.</param>

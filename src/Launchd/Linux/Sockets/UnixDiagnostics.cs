@@ -27,8 +27,8 @@ internal static unsafe class UnixDiagnostics
     }
 
     /// <summary>
-    /// The queues of all Unix sockets that listen, by inode: one question, where <see cref="TryReadQueue"/> has the kernel go through all its sockets each
-    /// time. Null where the kernel was built without unix_diag.
+    /// The queues of all Unix sockets that listen, by inode: one question, where <see cref="TryReadQueue"/> has the kernel go through all
+    /// its sockets each time. Null where the kernel was built without unix_diag.
     /// </summary>
     public static Dictionary<uint, (int QueueCount, int BacklogCount)>? ReadQueues()
     {
@@ -36,7 +36,10 @@ internal static unsafe class UnixDiagnostics
         bool? isTold = SockDiag.Ask(SockDiag.AboutUnix(1u << Libc.TCP_LISTEN, inode: 0, Libc.UDIAG_SHOW_RQLEN), isDump: true, body =>
         {
             if (body.Length >= sizeof(Libc.unix_diag_msg) && QueueOf(body) is { } queue)
-                queues[MemoryMarshal.Read<Libc.unix_diag_msg>(body).udiag_ino] = (unchecked((int)queue.udiag_rqueue), unchecked((int)queue.udiag_wqueue));
+            {
+                queues[MemoryMarshal.Read<Libc.unix_diag_msg>(body).udiag_ino] =
+                    (unchecked((int)queue.udiag_rqueue), unchecked((int)queue.udiag_wqueue));
+            }
             return false;
         });
         return isTold is null ? null : queues;
@@ -60,15 +63,18 @@ internal static unsafe class UnixDiagnostics
         return name.Length > 0 ? name.ToArray() : null;
     }
 
-    /// <summary>Of a socket that this process has open; null: it has none, or the kernel does not tell (<paramref name="isTold"/>).</summary>
+    /// <summary>
+    /// Of a socket that this process has open; null: it has none, or the kernel does not tell (<paramref name="isTold"/>).
+    /// </summary>
     public static byte[]? PlaceOf(FileDescriptor socket, out bool isTold)
     {
         isTold = false;
         if (FileStatus.Read(socket, out FileStatus status) != Errno.None)
             return null;
         byte[]? place = null;
-        isTold = SockDiag.Ask(SockDiag.AboutUnix(uint.MaxValue, unchecked((uint)status.Inode), Libc.UDIAG_SHOW_NAME | Libc.UDIAG_SHOW_VFS), isDump: false,
-            body => (place = PlaceOf(body)) is not null) is not null;
+        isTold = SockDiag.Ask(
+            SockDiag.AboutUnix(uint.MaxValue, unchecked((uint)status.Inode), Libc.UDIAG_SHOW_NAME | Libc.UDIAG_SHOW_VFS),
+            isDump: false, body => (place = PlaceOf(body)) is not null) is not null;
         return place;
     }
 }

@@ -118,8 +118,8 @@ internal static unsafe class UnixSocket
     }
 
     /// <summary>
-    /// Whether descriptors may be sent to a socket, and to those that a listening one accepts: EPERM for who sends some. False: this kernel lets all
-    /// come (SO_PASSRIGHTS, Linux 6.16).
+    /// Whether descriptors may be sent to a socket, and to those that a listening one accepts: EPERM for who sends some. False:
+    /// this kernel lets all come (SO_PASSRIGHTS, Linux 6.16).
     /// </summary>
     public static bool TryPassRights(FileDescriptor socket, bool isAllowed)
     {

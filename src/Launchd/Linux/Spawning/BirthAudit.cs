@@ -8,8 +8,9 @@ using Launchd.Linux.Processes;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// Looks at every child before the first instruction of its program, and writes a line about it into a file: <c>clean PID</c>, <c>ended PID</c> if it
-/// was killed before, or what is wrong. Its descriptors must be exactly those of the request. For tests: each child stops for it, as under a debugger.
+/// Looks at every child before the first instruction of its program, and writes a line about it into a file: <c>clean PID</c>,
+/// <c>ended PID</c> if it was killed before, or what is wrong. Its descriptors must be exactly those of the request. For
+/// tests: each child stops for it, as under a debugger.
 /// </summary>
 internal sealed unsafe class BirthAudit(string file)
 {
@@ -18,18 +19,22 @@ internal sealed unsafe class BirthAudit(string file)
 
     private const int O_WRONLY_CREAT_APPEND = 1 | 0x40 | 0x400;
 
-    public static BirthAudit? FromEnvironment() => Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? new BirthAudit(file) : null;
+    public static BirthAudit? FromEnvironment() =>
+        Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? new BirthAudit(file) : null;
 
     /// <summary>Waits for the child's stop at its execve(2), compares, and lets it go on.</summary>
     /// <param name="child">It was born on this thread.</param>
     /// <param name="request">What it should be.</param>
-    /// <param name="awaitStop">Returns when it has stopped, or ended, as another thread tells that waits for all children. Null: nobody does.</param>
+    /// <param name="awaitStop">
+    /// Returns when it has stopped, or ended, as another thread tells that waits for all children. Null: nobody does.
+    /// </param>
     public void Look(ProcessHandle child, SpawnRequest request, Action? awaitStop)
     {
         awaitStop?.Invoke();
         byte* info = stackalloc byte[128];
         int which = child.Descriptor.Number;
-        while (awaitStop is null && Libc.waitid(Libc.P_PIDFD, which, info, Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT) < 0 && Errno.Last == Errno.EINTR)
+        while (awaitStop is null && Libc.waitid(Libc.P_PIDFD, which, info, Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT) < 0
+            && Errno.Last == Errno.EINTR)
         {
         }
         string verdict = Judge(child.Pid, request);
@@ -51,7 +56,8 @@ internal sealed unsafe class BirthAudit(string file)
         return hasEnded ? $"ended {pid}" : $"unclean {pid} {request.Arguments[0]}: expected {Show(expected)}, found {Show(found)}";
     }
 
-    private static string Show(SortedDictionary<int, string> descriptors) => string.Join(' ', descriptors.Select(d => $"{d.Key}={d.Value}"));
+    private static string Show(SortedDictionary<int, string> descriptors) =>
+        string.Join(' ', descriptors.Select(d => $"{d.Key}={d.Value}"));
 
     private void Write(string line)
     {

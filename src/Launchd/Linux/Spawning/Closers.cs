@@ -8,13 +8,13 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// Closes descriptors in processes that are made for it and do nothing else. close(2) of the last copy can wait for as long as a stranger likes
-/// without hearing any signal: for the lock of a pipe, of a socket, for a server of files. A thread that waits so is not ended by SIGKILL, and
-/// neither is its process; a process of its own keeps nobody. From any thread.
+/// Closes descriptors in processes that are made for it and do nothing else. close(2) of the last copy can wait for as long as a stranger
+/// likes without hearing any signal: for the lock of a pipe, of a socket, for a server of files. A thread that waits so is not ended by
+/// SIGKILL, and neither is its process; a process of its own keeps nobody. From any thread.
 /// </summary>
 /// <remarks>
-/// How none of ours is ever the last copy: the descriptors are sent into a socket (unix(7)) and closed here while they lie in it; only then the
-/// process is born that receives them and ends. What ends does not linger either (SO_LINGER).
+/// How none of ours is ever the last copy: the descriptors are sent into a socket (unix(7)) and closed here while they lie in it; only then
+/// the process is born that receives them and ends. What ends does not linger either (SO_LINGER).
 /// </remarks>
 internal sealed unsafe class Closers : IDisposable
 {
@@ -25,15 +25,21 @@ internal sealed unsafe class Closers : IDisposable
     private readonly List<int> _last = [];
 
     /// <param name="nothingTaken">A harmless descriptor (/dev/null).</param>
-    /// <remarks>Made before there are many descriptors: a process that closes gets a copy of all whose number is below that of the gate.</remarks>
+    /// <remarks>
+    /// Made before there are many descriptors: a process that closes gets a copy of all whose number is below that of the gate.
+    /// </remarks>
     public Closers(FileDescriptor nothingTaken)
     {
         _nothing = nothingTaken;
         _gate = nothingTaken.Duplicate();
     }
 
-    /// <summary>Closes them, and waits until that is done, but so that it can be killed. False: no process can be made; none of them is closed.</summary>
-    /// <param name="numbers">At most <see cref="ControlMessage.MaxDescriptorCount"/>; not used any more by the caller unless it is false.</param>
+    /// <summary>
+    /// Closes them, and waits until that is done, but so that it can be killed. False: no process can be made; none of them is closed.
+    /// </summary>
+    /// <param name="numbers">
+    /// At most <see cref="ControlMessage.MaxDescriptorCount"/>; not used any more by the caller unless it is false.
+    /// </param>
     /// <param name="handed">Called when they are in that process, so that nothing of ours can be the last that has them.</param>
     public bool TryClose(ReadOnlySpan<int> numbers, Action? handed = null)
     {
@@ -73,7 +79,9 @@ internal sealed unsafe class Closers : IDisposable
         _nothing.Dispose();
     }
 
-    /// <summary>Puts them into the queue of a socket, which the caller owns, and closes them; they are open as long as it is. Null: refused.</summary>
+    /// <summary>
+    /// Puts them into the queue of a socket, which the caller owns, and closes them; they are open as long as it is. Null: refused.
+    /// </summary>
     private static FileDescriptor? Send(ReadOnlySpan<int> numbers)
     {
         int* ends = stackalloc int[2];
@@ -98,10 +106,16 @@ internal sealed unsafe class Closers : IDisposable
         nuint* control = stackalloc nuint[ControlMessage.ReceiveBytes / sizeof(nuint)];
         byte* nothing = stackalloc byte[8];
         Libc.iovec vector = new() { iov_base = nothing, iov_len = 1 };
-        Libc.msghdr message = new() { msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)ControlMessage.ReceiveBytes };
+        Libc.msghdr message = new()
+        {
+            msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)ControlMessage.ReceiveBytes,
+        };
         Step* steps = stackalloc Step[3];
         int above = _gate.Number + 1;
-        steps[0] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.close_range, A0 = above, A1 = int.MaxValue, A2 = Libc.CLOSE_RANGE_UNSHARE };
+        steps[0] = new Step
+        {
+            Kind = StepKind.Call, Number = SystemCallNumbers.close_range, A0 = above, A1 = int.MaxValue, A2 = Libc.CLOSE_RANGE_UNSHARE,
+        };
         steps[1] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.recvmsg, A0 = _gate.Number, A1 = (nint)(&message) };
         steps[2] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.exit_group };
         PlanHeader plan = new() { Steps = steps, Count = 3, ExitNumber = SystemCallNumbers.exit_group };

@@ -8,46 +8,6 @@ using static Launchd.Interop.SystemCallNumbers;
 
 namespace Launchd.Linux.Spawning;
 
-/// <summary>What a step does beside a plain system call.</summary>
-internal enum StepKind
-{
-    /// <summary>The call; a negative result fails the plan.</summary>
-    Call,
-
-    /// <summary>The call; a refusal is accepted.</summary>
-    TryCall,
-
-    /// <summary>The call, whose result, or its negative error number, is put at A4.</summary>
-    CallKeeping,
-
-    /// <summary>Go on with the step of number A0.</summary>
-    Repeat,
-
-    /// <summary>
-    /// Close what lies from A0 to A1 with one call, and where that is refused, up to A2 one by one (number A3): what is above came from nobody but
-    /// us, and everything of ours is close-on-exec.
-    /// </summary>
-    CloseRange,
-
-    /// <summary>Open (the step's number) the file A0, write (number A3) A2 bytes from A1, close it (number A4).</summary>
-    WriteFile,
-
-    /// <summary>Fail with EPERM unless real, effective and saved id (read by <see cref="Step.Number"/>) are A0.</summary>
-    VerifyIds,
-
-    /// <summary>Fail with ESRCH unless the parent's pid (read by the step's number) is A0.</summary>
-    VerifyParent,
-
-    /// <summary>Write the own pid's digits to A0, with a NUL behind.</summary>
-    OwnPid,
-
-    /// <summary>Write the inode of the own pidfd to A0 as digits, with a NUL behind; numbers of pidfd_open, fstat and close in A1 to A3.</summary>
-    OwnPidfd,
-
-    /// <summary>execve each of the NULL-terminated paths A0 with arguments A1 and environment A2.</summary>
-    Exec,
-}
-
 /// <summary>
 /// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
 /// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that is to do something beside
@@ -87,7 +47,9 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.OwnPid, SpawnStage.None, getpid, (nint)Allocate<byte>(PidDigits + 4));
     }
 
-    /// <summary>Lays out a plan whose child leaves the shared table, writes its own pid into the memory that is returned, and ends.</summary>
+    /// <summary>
+    /// Lays out a plan whose child leaves the shared table, writes its own pid into the memory that is returned, and ends.
+    /// </summary>
     public byte* LaySelfTest(int closeAbove)
     {
         Reserve(4096);
@@ -111,7 +73,8 @@ internal sealed unsafe class ExecPlan : IDisposable
     }
 
     /// <summary>
-    /// Lays out a plan by which a thread with a table of its own changes what an epoll set waits for at an entry, and closes everything else.
+    /// Lays out a plan by which a thread with a table of its own changes what an epoll set waits for
+    /// at an entry, and closes everything else.
     /// </summary>
     /// <param name="set">The set, above the standard descriptors.</param>
     /// <param name="descriptor">What the set waits for, above the standard descriptors.</param>
@@ -144,14 +107,19 @@ internal sealed unsafe class ExecPlan : IDisposable
     }
 
     /// <summary>Everything that was laid out, as it stands, for a helper that has it at another address.</summary>
-    public PlanImage Image => new() { Magic = PlanImage.Version, Base = (nint)_memory, Length = (nint)_used, Header = (nint)((byte*)Header - _memory) };
+    public PlanImage Image =>
+        new() { Magic = PlanImage.Version, Base = (nint)_memory, Length = (nint)_used, Header = (nint)((byte*)Header - _memory) };
 
     /// <summary>Lays a plan out. What it refers to in native memory is valid until the next call.</summary>
     /// <param name="request">What the child shall be.</param>
     /// <param name="sources">Descriptors of the parent, in the order of the request's mappings: none of them lies where an earlier
     /// one is put.</param>
-    /// <param name="closeAbove">The child first leaves the shared table and takes along only what lies below; 0: its table is its own.</param>
-    /// <param name="report">A descriptor of the child above all targets that stays open until exec closes it, for its report; 0: none.</param>
+    /// <param name="closeAbove">
+    /// The child first leaves the shared table and takes along only what lies below; 0: its table is its own.
+    /// </param>
+    /// <param name="report">
+    /// A descriptor of the child above all targets that stays open until exec closes it, for its report; 0: none.
+    /// </param>
     public void Lay(SpawnRequest request, ReadOnlySpan<int> sources, int closeAbove, int report = 0)
     {
         Reserve(Measure(request));
@@ -244,7 +212,8 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (request.OomScoreAdjust is { } score)
         {
             string digits = score.ToString();
-            Add(StepKind.WriteFile, SpawnStage.OomScore, openat, (nint)Text("/proc/self/oom_score_adj"), (nint)Text(digits), digits.Length, write, close);
+            Add(StepKind.WriteFile, SpawnStage.OomScore, openat,
+                (nint)Text("/proc/self/oom_score_adj"), (nint)Text(digits), digits.Length, write, close);
         }
         if (request.Nice is { } nice)
             Add(StepKind.Call, SpawnStage.Nice, setpriority, Libc.PRIO_PROCESS, 0, nice);
@@ -259,7 +228,10 @@ internal sealed unsafe class ExecPlan : IDisposable
             {
                 // A kernel refuses the numbers that it does not know with EINVAL, and those cannot be held either.
                 if ((kept >> capability & 1) == 0)
-                    Add(capability <= 40 ? StepKind.Call : StepKind.TryCall, SpawnStage.Capabilities, prctl, Libc.PR_CAPBSET_DROP, capability);
+                {
+                    Add(capability <= 40 ? StepKind.Call : StepKind.TryCall,
+                        SpawnStage.Capabilities, prctl, Libc.PR_CAPBSET_DROP, capability);
+                }
             }
         }
         if (request.AmbientSet != 0)
@@ -273,7 +245,8 @@ internal sealed unsafe class ExecPlan : IDisposable
             // Raw calls: libc's own would change every thread of the parent, whose memory this is (nptl(7)).
             Add(StepKind.Call, SpawnStage.Groups, setgroups, who.Groups.Count, (nint)groups);
             Add(StepKind.Call, SpawnStage.Group, setresgid, (nint)who.Gid, (nint)who.Gid, (nint)who.Gid);
-            // With the user's rights, so that his link leads nowhere he may not go; still with root's real user, so that he cannot stop it (kill(2)).
+            // With the user's rights, so that his link leads nowhere he may not go; still with root's real
+            // user, so that he cannot stop it (kill(2)).
             Add(StepKind.Call, SpawnStage.User, setresuid, -1, (nint)who.Uid, -1);
             if (request.EntersAsUser)
                 Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
@@ -320,27 +293,33 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (pidfd)
         {
             variables[at] = Text(request.PidfdVariable + "=" + new string('\0', PidDigits));
-            Add(StepKind.OwnPidfd, SpawnStage.Identity, getpid, (nint)(variables[at++] + request.PidfdVariable!.Length + 1), pidfd_open, fstat, close);
+            Add(StepKind.OwnPidfd, SpawnStage.Identity, getpid,
+                (nint)(variables[at++] + request.PidfdVariable!.Length + 1), pidfd_open, fstat, close);
         }
         variables[at] = null;
         return variables;
     }
 
     private void Add(StepKind kind, SpawnStage stage, nint number, nint a0 = 0, nint a1 = 0, nint a2 = 0, nint a3 = 0, nint a4 = 0) =>
-        Header->Steps[Header->Count++] = new Step { Kind = kind, Stage = stage, Number = number, A0 = a0, A1 = a1, A2 = a2, A3 = a3, A4 = a4 };
+        Header->Steps[Header->Count++] = new Step
+        {
+            Kind = kind, Stage = stage, Number = number, A0 = a0, A1 = a1, A2 = a2, A3 = a3, A4 = a4,
+        };
 
-    private static int MostSteps(SpawnRequest request) => 224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count;
+    private static int MostSteps(SpawnRequest request) =>
+        224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count;
 
     private static nuint Measure(SpawnRequest request)
     {
         long bytes = 4096 + (sizeof(Step) * (long)MostSteps(request)) + request.WorkingDirectory.Length * 3L;
-        foreach (IReadOnlyList<string> texts in (ReadOnlySpan<IReadOnlyList<string>>)[request.Arguments, request.Candidates, request.Environment,
-            request.PidVariables])
+        ReadOnlySpan<IReadOnlyList<string>> lists = [request.Arguments, request.Candidates, request.Environment, request.PidVariables];
+        foreach (IReadOnlyList<string> texts in lists)
         {
             foreach (string text in texts)
                 bytes += (text.Length * 3L) + PidDigits + 32;
         }
-        return (nuint)(bytes + (request.Limits.Count * 32L) + ((request.Credentials?.Groups.Count ?? 0) * 4L) + (request.PidfdVariable?.Length ?? 0) * 3L);
+        return (nuint)(bytes + (request.Limits.Count * 32L)
+            + ((request.Credentials?.Groups.Count ?? 0) * 4L) + (request.PidfdVariable?.Length ?? 0) * 3L);
     }
 
     private void Reserve(nuint bytes)

@@ -26,7 +26,8 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
     private static readonly byte[] Image = "/proc/self/exe\0"u8.ToArray();
 
     private readonly byte[][] _environment =
-        [.. Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>().Select(v => CString.From($"{v.Key}={v.Value}"))];
+        [.. Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>()
+            .Select(v => CString.From($"{v.Key}={v.Value}"))];
 
     /// <summary>As <see cref="Spawner.Start"/>.</summary>
     public SpawnFailure? Start(SpawnRequest request, int* seen, out ProcessHandle? child)
@@ -97,7 +98,8 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
     private Errno StartHelper(FileDescriptor memory, FileDescriptor report, ReadOnlySpan<int> sources, out ProcessHandle? helper)
     {
         helper = null;
-        byte* actions = stackalloc byte[OpaqueBytes], attributes = stackalloc byte[OpaqueBytes], mask = stackalloc byte[Libc.SignalSetBytes];
+        byte* actions = stackalloc byte[OpaqueBytes],
+            attributes = stackalloc byte[OpaqueBytes], mask = stackalloc byte[Libc.SignalSetBytes];
         new Span<byte>(mask, Libc.SignalSetBytes).Fill(0xff);
         _ = Libc.posix_spawn_file_actions_init(actions);
         _ = Libc.posix_spawnattr_init(attributes);

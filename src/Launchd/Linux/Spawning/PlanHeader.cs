@@ -7,7 +7,9 @@ internal unsafe struct PlanHeader
     public int Count;
     public nint ExitNumber;
 
-    /// <summary>Where the last two are written as well, by <see cref="WriteNumber"/>, when the parent does not see this memory; 0: nowhere.</summary>
+    /// <summary>
+    /// Where the last two are written as well, by <see cref="WriteNumber"/>, when the parent does not see this memory; 0: nowhere.
+    /// </summary>
     public int Report;
     public nint WriteNumber;
     public SpawnStage Stage;

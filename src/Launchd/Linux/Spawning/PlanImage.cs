@@ -26,7 +26,9 @@ internal unsafe struct PlanImage
     /// <summary>From its beginning.</summary>
     public nint Header;
 
-    /// <summary>Reads a plan and makes it valid at its new place, which is never freed: the process has no other purpose. Null: it is none.</summary>
+    /// <summary>
+    /// Reads a plan and makes it valid at its new place, which is never freed: the process has no other purpose. Null: it is none.
+    /// </summary>
     public static PlanHeader* Read(int descriptor)
     {
         PlanImage image;

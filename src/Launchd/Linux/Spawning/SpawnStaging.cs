@@ -6,8 +6,8 @@ using Launchd.Linux.Calls;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// A run of numbers in our table that are kept taken by a harmless descriptor. What a child is to have is put there, and the child copies only
-/// what lies below the end of it: so a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
+/// A run of numbers in our table that are kept taken by a harmless descriptor. What a child is to have is put there, and the child copies
+/// only what lies below the end of it: so a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
 /// </summary>
 internal sealed class SpawnStaging : IDisposable
 {

@@ -12,12 +12,14 @@ internal readonly record struct SpawnFailure(SpawnStage Stage, Errno Errno);
 
 /// <summary>
 /// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), further down the parent's stack, into one small
-/// method that carries out an <see cref="ExecPlan"/>. One belongs to one thread at a time, and a parent-death signal to the thread that made the
-/// child (prctl(2)): whoever gives birth to such must live as long as they are to.
+/// method that carries out an <see cref="ExecPlan"/>. One belongs to one thread at a time, and a parent-death signal to the thread that
+/// made the child (prctl(2)): whoever gives birth to such must live as long as they are to.
 /// </summary>
 internal sealed unsafe partial class Spawner : IDisposable
 {
-    /// <summary>Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.</summary>
+    /// <summary>
+    /// Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.
+    /// </summary>
     private const int StackGapBytes = 64 << 10;
 
     private const int F_DUPFD_CLOEXEC = 1030;
@@ -55,11 +57,14 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>Another for another thread, which gives birth in the same way.</summary>
-    /// <param name="placeholderTaken">As for the first one, and made before there are many descriptors. Null: it has no staging range, and each
-    /// birth costs the more the more descriptors are open.</param>
+    /// <param name="placeholderTaken">
+    /// As for the first one, and made before there are many descriptors. Null: it has no staging range, and each birth
+    /// costs the more the more descriptors are open.
+    /// </param>
     /// <exception cref="SystemCallException">EMFILE: there are not enough numbers for the range.</exception>
     public Spawner Another(FileDescriptor? placeholderTaken) =>
-        new(Carrier, _audit, placeholderTaken is null || Carrier == SpawnCarrier.Exec ? Without(placeholderTaken) : new SpawnStaging(placeholderTaken));
+        new(Carrier, _audit,
+            placeholderTaken is null || Carrier == SpawnCarrier.Exec ? Without(placeholderTaken) : new SpawnStaging(placeholderTaken));
 
     private static SpawnStaging? Without(FileDescriptor? placeholderTaken)
     {
@@ -75,8 +80,10 @@ internal sealed unsafe partial class Spawner : IDisposable
     /// <summary>Starts a child. Blocks until it runs its program or has failed.</summary>
     /// <param name="request">Descriptors are borrowed.</param>
     /// <param name="child">Owned by the caller; null on failure.</param>
-    /// <param name="seen">Gets the child's pid before it does anything, for another thread that may hear of its end before this call returns. Null: nobody
-    /// does.</param>
+    /// <param name="seen">
+    /// Gets the child's pid before it does anything, for another thread that may hear of its end
+    /// before this call returns. Null: nobody does.
+    /// </param>
     /// <param name="awaitStop">As for <see cref="BirthAudit.Look"/>.</param>
     /// <returns>Null: the program runs, or has already ended.</returns>
     public SpawnFailure? Start(SpawnRequest request, out ProcessHandle? child, int* seen = null, Action? awaitStop = null)
@@ -102,7 +109,8 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>The first number above all targets, and above the standard ones.</summary>
-    public static int LeastLifted(IReadOnlyList<DescriptorMapping> descriptors) => descriptors.Count == 0 ? 3 : Math.Max(3, descriptors[^1].Target + 1);
+    public static int LeastLifted(IReadOnlyList<DescriptorMapping> descriptors) =>
+        descriptors.Count == 0 ? 3 : Math.Max(3, descriptors[^1].Target + 1);
 
     private SpawnFailure? StartByClone(SpawnRequest request, int* seen, out ProcessHandle? child)
     {
@@ -134,7 +142,8 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>
-    /// Runs the plan on this thread: a helper does that was started for nothing else. Comes back if the plan does not exec, and its exit is none.
+    /// Runs the plan on this thread: a helper does that was started for nothing else. Comes back if the
+    /// plan does not exec, and its exit is none.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void CarryOut(PlanHeader* plan)
@@ -143,7 +152,9 @@ internal sealed unsafe partial class Spawner : IDisposable
         _ = child(plan);
     }
 
-    /// <summary>Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Its status.</summary>
+    /// <summary>
+    /// Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Its status.
+    /// </summary>
     public static int Reap(ProcessHandle child)
     {
         byte* info = stackalloc byte[128];
@@ -182,12 +193,16 @@ internal sealed unsafe partial class Spawner : IDisposable
         return new SpawnFailure(plan->Stage, new Errno(plan->Errno));
     }
 
-    // To the runtime, parent and child are one thread, and the child's calls stand in that thread's chain of frames until this method has returned.
-    // A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's frames lie below
-    // ours, and nothing may be called here that could reach down to them. With frames in a wrong order it misses what this thread
-    // holds, under the JIT, and frees it.
-    /// <summary>Has a child of this thread, whichever it is, carry out a plan: -1 with the reason, or its pid and, close-on-exec, its pidfd.</summary>
-    /// <param name="flags">Of clone(2), with the signal that its end sends; 0 in the signal's place: none, and only <c>__WALL</c> reaps it.</param>
+    // To the runtime, parent and child are one thread, and the child's calls stand in that thread's chain of frames until this method
+    // has returned. A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's
+    // frames lie below ours, and nothing may be called here that could reach down to them. With frames in a wrong order it misses
+    // what this thread holds, under the JIT, and frees it.
+    /// <summary>
+    /// Has a child of this thread, whichever it is, carry out a plan: -1 with the reason, or its pid and, close-on-exec, its pidfd.
+    /// </summary>
+    /// <param name="flags">
+    /// Of clone(2), with the signal that its end sends; 0 in the signal's place: none, and only <c>__WALL</c> reaps it.
+    /// </param>
     /// <param name="plan">Ends in an exec or an exit, and asks for a parent-death signal only on a thread that never ends.</param>
     /// <param name="pidfd">-1: there is no child.</param>
     /// <param name="errno">Why not.</param>
@@ -199,9 +214,11 @@ internal sealed unsafe partial class Spawner : IDisposable
         *all = ulong.MaxValue;
         int born = -1;
         byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
-        // No signal may reach the child while it still has the parent's handlers. By number: libc would lift the signals that it keeps for itself.
+        // No signal may reach the child while it still has the parent's handlers. By number: libc would
+        // lift the signals that it keeps for itself.
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)all, (nint)old, sizeof(ulong), 0, 0);
-        // Written by the child, before it runs, into the memory that is ours as well: by the parent it would be written where the pidfd is (clone(2)).
+        // Written by the child, before it runs, into the memory that is ours as well: by the parent it would
+        // be written where the pidfd is (clone(2)).
         int tells = seen == null ? 0 : Libc.CLONE_CHILD_SETTID;
         int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | tells | flags, plan, &born, null, seen);
         errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;

@@ -7,10 +7,10 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// A process that writes to one descriptor for us, one order after the other. A write into a pipe waits, deaf even to SIGKILL, for whoever holds the
-/// pipe's lock, and a thread that waits so keeps its whole process from ending: this one is a process of its own, which has our memory and nothing else of
-/// ours, and ends with us, or as soon as it can. The end of a pipe waits for the same lock, so it has copies of all that leads there: none of ours is the
-/// last. Used by one thread at a time.
+/// A process that writes to one descriptor for us, one order after the other. A write into a pipe waits, deaf even to SIGKILL, for whoever
+/// holds the pipe's lock, and a thread that waits so keeps its whole process from ending: this one is a process of its own, which has our
+/// memory and nothing else of ours, and ends with us, or as soon as it can. The end of a pipe waits for the same lock, so it has copies of
+/// all that leads there: none of ours is the last. Used by one thread at a time.
 /// </summary>
 internal sealed unsafe class WriterProcess : IDisposable
 {
@@ -41,7 +41,9 @@ internal sealed unsafe class WriterProcess : IDisposable
 
     /// <summary>Starts one. Null: it cannot be made.</summary>
     /// <param name="target">Borrowed; open for writing, without waiting.</param>
-    /// <param name="kept">The numbers of two others, above the standard ones, that lead to the same pipe: it gets copies. They may be the same.</param>
+    /// <param name="kept">
+    /// The numbers of two others, above the standard ones, that lead to the same pipe: it gets copies. They may be the same.
+    /// </param>
     public static WriterProcess? TryStart(FileDescriptor target, (int, int) kept)
     {
         if (MakeEvent() is not { } orders)
