@@ -2,7 +2,9 @@ using Launchd.Client;
 
 namespace Launchd.Logs;
 
-/// <summary>The supervisor's own output as the end of a queue. The lane that writes waits for its reader, and nobody for the lane.</summary>
+/// <summary>
+/// The supervisor's own output as the end of a queue. The lane that writes waits for its reader, and nobody for the lane.
+/// </summary>
 /// <param name="writer">Borrowed; used by the lane alone.</param>
 /// <param name="givingUp">Borrowed; readable from the moment on when nothing is waited for any more.</param>
 /// <param name="byProcess">A pipe is written to by a process of its own (<see cref="Launchd.Linux.Spawning.WriterProcess"/>).</param>

@@ -24,8 +24,8 @@ internal abstract class LaneWork
 }
 
 /// <summary>
-/// Threads for calls that may never come back (a file on a file server that is gone, a pipe whose lock somebody holds). A lane sleeps while there
-/// is nothing to do. One that hangs is passed over: whoever waits gets another, up to a fixed number. From any thread.
+/// Threads for calls that may never come back (a file on a file server that is gone, a pipe whose lock somebody holds). A lane sleeps while
+/// there is nothing to do. One that hangs is passed over: whoever waits gets another, up to a fixed number. From any thread.
 /// </summary>
 /// <param name="name">Of the threads, in /proc/PID/task/TID/comm.</param>
 /// <param name="most">So many lanes at most; beyond it work waits until one comes back.</param>
@@ -51,7 +51,8 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
     private volatile bool _hasWaiting;
 
     /// <summary>
-    /// For what waits to be worked on. The runtime's shared pool keeps a buffer for the thread that gave it back, which is never the one that takes it.
+    /// For what waits to be worked on. The runtime's shared pool keeps a buffer for the thread that gave it
+    /// back, which is never the one that takes it.
     /// </summary>
     public ArrayPool<byte> Buffers { get; } = ArrayPool<byte>.Create(LineQueue.MostBytes, KeptBuffers);
 
@@ -176,7 +177,9 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
     /// <summary>One thread.</summary>
     private sealed class Lane
     {
-        /// <summary>When it began what it is at, in milliseconds of <see cref="Environment.TickCount64"/>; the far future: nothing.</summary>
+        /// <summary>
+        /// When it began what it is at, in milliseconds of <see cref="Environment.TickCount64"/>; the far future: nothing.
+        /// </summary>
         public long Since { get; set; }
     }
 }

@@ -1,9 +1,9 @@
 namespace Launchd.Logs;
 
 /// <summary>
-/// Lines on their way from the pump to a file or the supervisor's own output. The pump writes them itself at the end of a turn, for as long as the target has
-/// never hung (<see cref="WriteOut"/>); from then on a lane does. What does not find room is dropped and counted. All members but <see cref="Work"/>
-/// are for the pump's thread, which alone puts lines in.
+/// Lines on their way from the pump to a file or the supervisor's own output. The pump writes them itself at the end of a turn, for as long
+/// as the target has never hung (<see cref="WriteOut"/>); from then on a lane does. What does not find room is dropped and counted. All
+/// members but <see cref="Work"/> are for the pump's thread, which alone puts lines in.
 /// </summary>
 /// <param name="target">Belongs to the lanes from now on, which dispose it.</param>
 /// <param name="lanes">Who writes.</param>
@@ -14,7 +14,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less.</summary>
     public const int MostBytes = 1 << 20;
 
-    /// <summary>Most bytes that wait while nobody is at it: what becomes of one read.</summary>
+    /// <summary>Most bytes that wait while the pump writes itself: the lines of one read, with their labels.</summary>
     private const int MostOfARead = 4 << 20;
 
     /// <summary>With so many waiting it is better to read no more, as long as the target takes something.</summary>
@@ -26,7 +26,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>What a lane may need to be given a processor, in milliseconds.</summary>
     private const int BusyMilliseconds = 250;
 
-    /// <summary>Between two looks at what the target is at.</summary>
+    /// <summary>Pause between two looks at what the target is doing.</summary>
     private const int LookMilliseconds = 10;
 
     /// <summary>Written at once, so that each piece counts as progress.</summary>
@@ -48,7 +48,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     private bool _isLeftToLanes;
     private bool _isOwed;
 
-    /// <summary>The pump must not write to it: it has hung before, or can hang in a way that nobody ends.</summary>
+    /// <summary>The pump must not write to the target: it has hung before, or can hang in a way that nobody ends.</summary>
     public bool IsLeftToLanes
     {
         get => Volatile.Read(ref _isLeftToLanes);
@@ -58,24 +58,22 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>How the log calls it.</summary>
     public string Label { get; init; } = "the supervisor's own output";
 
-    /// <summary>Told when there is something to write and nobody at it: <see cref="WriteOut"/> is to be called.</summary>
+    /// <summary>Called when bytes wait and no thread writes them: the pump then has to call <see cref="WriteOut"/>.</summary>
     public required Action<LineQueue> OnOwed { private get; init; }
 
-    /// <summary>So many bytes wait that they are worth a write of their own.</summary>
+    /// <summary>So many bytes wait that a write pays before the turn is over.</summary>
     public bool IsLarge => Volatile.Read(ref _length) >= PieceBytes;
 
     /// <summary>Most bytes that wait.</summary>
     public int LimitBytes { get; init; } = MostBytes;
 
     /// <summary>
-    /// How long adding itself waits for room while the target waits for its reader, once for each time that it stands still, in milliseconds.
-    /// 0: it never waits.
+    /// How many milliseconds the adding thread waits for room when the target's reader does not read, once for each such pause of the
+    /// reader; 0: it never waits.
     /// </summary>
     public int WaitMilliseconds { get; init; }
 
-    /// <summary>
-    /// Whether whoever has more to put in does better to wait for <c>onRoom</c>: never if the target hangs, whose lines are dropped instead.
-    /// </summary>
+    /// <summary>Whether the sender had better wait for <c>onRoom</c>: never while the target hangs, for which lines are dropped.</summary>
     public bool IsFull
     {
         get
@@ -90,7 +88,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         }
     }
 
-    /// <summary>The same with a whole buffer, which is taken over for another one where nothing waits before it, so that nothing is copied.</summary>
+    /// <summary>Puts in a whole buffer. If nothing waits, the queue keeps the buffer itself and gives back another: no copy.</summary>
     public void Add(string? service, ref byte[] batch, int length)
     {
         lock (_lock)
@@ -137,7 +135,8 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     }
 
     /// <summary>
-    /// Between two sources or requests: writes what waits, or has a lane do it. A thread that hangs in that writes on here when another has become the pump.
+    /// Writes the waiting lines, or has a lane write them; called between two sources or requests. A thread that hangs in such a write
+    /// goes on with it even when another thread has become the pump meanwhile.
     /// </summary>
     /// <exception cref="PassedOverException">This thread is not the pump any more.</exception>
     public void WriteOut(PumpSeat seat)
@@ -167,7 +166,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
             throw new PassedOverException();
     }
 
-    /// <summary>A thread hangs in writing, and has it until it comes back; from then on lanes write.</summary>
+    /// <summary>A thread hangs in a write and keeps the target until it returns; after that, lanes write to the target.</summary>
     public void LeaveToLanes() => Volatile.Write(ref _isLeftToLanes, true);
 
     /// <summary>What was put in until now goes to the old file, what comes after this to the new one.</summary>
@@ -190,7 +189,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         }
     }
 
-    /// <summary>It is used again.</summary>
+    /// <summary>Takes back <see cref="Close"/>: the queue is used again.</summary>
     public void Keep()
     {
         lock (_lock)
@@ -273,7 +272,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         }
     }
 
-    /// <summary>Takes what waits. A negative length: nothing does, and the target is to be closed. False: there is nothing left to do.</summary>
+    /// <summary>Takes the waiting bytes. A negative length: none wait, the target is to be closed. False: nothing is left to do.</summary>
     private bool Take(bool isClosed, out int length)
     {
         Action[] owed;
@@ -343,7 +342,8 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         Monitor.PulseAll(_lock);
     }
 
-    // What nobody else writes is written out after the read that it comes from; labels can make a read longer than the limit, however fast the target is.
+    // As long as the pump writes itself, it does so right after each read. Labels can make the lines of one read longer than the limit
+    // of the queue, so a read gets a limit of its own: a fast target shall lose nothing.
     private int FittingLength(ReadOnlySpan<byte> lines)
     {
         int room = Math.Max(0, (_isLent ? LimitBytes : MostOfARead) - _length);

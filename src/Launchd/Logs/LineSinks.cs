@@ -122,7 +122,9 @@ internal sealed class LineSinks
         _pump.Notice(new PumpNotice.FilesReopened(_files.Count));
     }
 
-    /// <summary>Waits until the files are written, until a moment of <see cref="Environment.TickCount64"/>, and lets them go. False: some are not.</summary>
+    /// <summary>
+    /// Waits until the files are written, until a moment of <see cref="Environment.TickCount64"/>, and lets them go. False: some are not.
+    /// </summary>
     public bool DrainFiles(long end)
     {
         bool drained = true;

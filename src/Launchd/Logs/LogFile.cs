@@ -229,7 +229,9 @@ internal sealed class LogFile : ILineTarget
             if (error != Errno.None && error != Errno.ENOENT)
                 return error;
         }
-        return Policy.KeepCount > 0 ? Files.Rename(place.Directory, name, RotatedPath(name, 1), flags: 0) : Files.Unlink(place.Directory, name);
+        return Policy.KeepCount > 0
+            ? Files.Rename(place.Directory, name, RotatedPath(name, 1), flags: 0)
+            : Files.Unlink(place.Directory, name);
     }
 
     private void Lose(ReadOnlySpan<byte> lines)

@@ -6,10 +6,10 @@ using Launchd.Linux.Calls;
 namespace Launchd.Logs;
 
 /// <summary>
-/// Carries the output of services from their pipes to the supervisor's output, to files and to whoever asks, on a thread of its own with
-/// a loop of its own; what may hang is done by lanes (<see cref="Lanes"/>) or passed over (<see cref="PumpSeat"/>). A full disk or a stuck terminal
-/// delays lines, never the main loop. Public members are called by the main loop and return at once; they are carried out in the order of the
-/// calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
+/// Carries the output of services from their pipes to the supervisor's output, to files and to whoever asks, on a thread of its own with a
+/// loop of its own; what may hang is done by lanes (<see cref="Lanes"/>) or passed over (<see cref="PumpSeat"/>). A full disk or a stuck
+/// terminal delays lines, never the main loop. Public members are called by the main loop and return at once; they are carried out in the
+/// order of the calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
 /// </summary>
 internal sealed class LogPump : IDisposable
 {
@@ -54,8 +54,8 @@ internal sealed class LogPump : IDisposable
     }
 
     /// <summary>
-    /// Takes over the read end of the pipe into which an instance writes a line when it is ready: <paramref name="onReady"/> is posted once then, the pipe
-    /// closed. It counts as one of the instance's streams.
+    /// Takes over the read end of the pipe into which an instance writes a line when it is ready: <paramref name="onReady"/> is posted once
+    /// then, the pipe closed. It counts as one of the instance's streams.
     /// </summary>
     public void WatchReady(OutputSource source, FileDescriptor readEndTaken, Action onReady)
     {
@@ -79,8 +79,8 @@ internal sealed class LogPump : IDisposable
     public void Print(byte[] lines) => Enqueue(() => _loop.QueueOf(_options.Display)?.Add(null, lines));
 
     /// <summary>
-    /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes, the newest are dropped, and it is
-    /// said how many.
+    /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes,
+    /// the newest are dropped, and it is said how many.
     /// </summary>
     public void Say(OutputWriter target, byte[] lines)
     {

@@ -20,7 +20,9 @@ internal sealed record LogPumpOptions
     /// </summary>
     public OutputWriter? Display { get; init; }
 
-    /// <summary>Pipes of the supervisor's own output are written to by processes made for it, where clones are what they should be.</summary>
+    /// <summary>
+    /// Pipes of the supervisor's own output are written to by processes made for it, where clones are what they should be.
+    /// </summary>
     public bool WritesByProcess { get; init; }
 
     public OutputStyle Style { get; init; } = OutputStyle.Plain;

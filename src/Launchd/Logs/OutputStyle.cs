@@ -48,6 +48,7 @@ internal sealed record OutputStyle(bool Colour, string Bar)
     {
         string? locale = LocaleVariables.Select(environment).FirstOrDefault(v => !string.IsNullOrEmpty(v));
         return locale is not null
-            && (locale.Contains("UTF-8", StringComparison.OrdinalIgnoreCase) || locale.Contains("utf8", StringComparison.OrdinalIgnoreCase));
+            && (locale.Contains("UTF-8", StringComparison.OrdinalIgnoreCase)
+                || locale.Contains("utf8", StringComparison.OrdinalIgnoreCase));
     }
 }

@@ -89,7 +89,8 @@ internal sealed class OutputWriter : IDisposable
             // No /proc, not permitted (a terminal of another user after su), a FIFO without a reader, a pty whose master is gone.
             return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal, original.Number);
         }
-        return new OutputWriter(Copy(original), identity.Type == Libc.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal, original.Number);
+        return new OutputWriter(
+            Copy(original), identity.Type == Libc.S_IFSOCK ? Way.Socket : Way.Plain, identity, isTerminal, original.Number);
     }
 
     /// <summary>
@@ -147,7 +148,9 @@ internal sealed class OutputWriter : IDisposable
         }
     }
 
-    /// <summary>Writes without queueing, as far as the other side takes it. What is left begins with a whole line, or with the rest of one.</summary>
+    /// <summary>
+    /// Writes without queueing, as far as the other side takes it. What is left begins with a whole line, or with the rest of one.
+    /// </summary>
     private ReadOnlySpan<byte> WriteThrough(ReadOnlySpan<byte> lines)
     {
         while (!lines.IsEmpty)

@@ -46,8 +46,8 @@ internal sealed partial class PumpLoop
     }
 
     /// <summary>
-    /// Reads what the instance's pipes hold now; what is written meanwhile does not prolong it. Pipes that hang, or did before, are read by lanes, and
-    /// nobody waits for them.
+    /// Reads what the instance's pipes hold now; what is written meanwhile does not prolong it. Pipes that hang, or did
+    /// before, are read by lanes, and nobody waits for them.
     /// </summary>
     public void FlushInstance(long instanceId, bool close)
     {
@@ -239,8 +239,8 @@ internal sealed partial class PumpLoop
 
     private void WatchAgain(PumpInput input)
     {
-        Errno error = _loop.Watch(
-            input.ReadEnd, input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once, priority: 1, _ => Ready(input));
+        IoReadiness awaited = input.Reader is null ? IoReadiness.Readable : IoReadiness.Readable | IoReadiness.Once;
+        Errno error = _loop.Watch(input.ReadEnd, awaited, priority: 1, _ => Ready(input));
         if (error == Errno.EEXIST)
             Await(input);
         else if (error != Errno.None)
@@ -290,7 +290,9 @@ internal sealed partial class PumpLoop
     }
 
 
-    /// <summary>Waits for it no more. Closing is not enough: another process may hold the description, which would go on reporting, epoll(7).</summary>
+    /// <summary>
+    /// Waits for it no more. Closing is not enough: another process may hold the description, which would go on reporting, epoll(7).
+    /// </summary>
     private void Forget(PumpInput input) => _loop.Unwatch(input.ReadEnd);
 
     private List<PumpInput> InputsOf(long instanceId) => [.. _inputs.Values.Where(i => i.InstanceId == instanceId)];

@@ -6,13 +6,13 @@ using Launchd.Linux.Loop;
 namespace Launchd.Logs;
 
 /// <summary>
-/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, then read each ready source once
-/// (at most its share, so that none starves another). Nothing that a source does ends the loop: the source is closed and the fault is counted.
-/// What is read goes into queues, which are written out between sources and at the end of a turn, here or by lanes.
+/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, then read each
+/// ready source once (at most its share, so that none starves another). Nothing that a source does ends the loop: the source is closed and
+/// the fault is counted. What is read goes into queues, which are written out between sources and at the end of a turn, here or by lanes.
 /// </summary>
 /// <remarks>
-/// A thread can be passed over inside <see cref="PumpSeat.Enter"/> and <see cref="PumpSeat.TryLeave"/> alone, and the next one begins a new turn with the
-/// request that was being carried out: so a request must do no harm if it is begun twice.
+/// A thread can be passed over inside <see cref="PumpSeat.Enter"/> and <see cref="PumpSeat.TryLeave"/> alone, and the next one begins a new
+/// turn with the request that was being carried out: so a request must do no harm if it is begun twice.
 /// </remarks>
 internal sealed partial class PumpLoop : IDisposable
 {
@@ -255,8 +255,8 @@ internal sealed partial class PumpLoop : IDisposable
             }
             catch (Exception fault)
             {
-                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on at once would
-                // only burn the processor and flood the main loop; but who ended here would leave all services without a reader.
+                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on at once
+                // would only burn the processor and flood the main loop; but who ended here would leave all services without a reader.
                 Fault(fault);
                 isAfresh = true;
                 if (++failures >= MostFailures)
@@ -267,8 +267,8 @@ internal sealed partial class PumpLoop : IDisposable
     }
 
     /// <summary>
-    /// A turn was cut off: what it had read is not passed on yet, requests may be left, and of sources that lanes read the kernel may have told, which it does
-    /// once.
+    /// A turn was cut off: what it had read is not passed on yet, requests may be left, and of sources that lanes read
+    /// the kernel may have told, which it does once.
     /// </summary>
     private void BeginAfresh()
     {

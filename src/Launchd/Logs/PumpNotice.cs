@@ -17,7 +17,8 @@ internal abstract record PumpNotice
     internal sealed record LogFileFailed(string FilePath, Errno Error, string? Explanation = null) : PumpNotice
     {
         public override string ToString() =>
-            $"cannot write {FilePath}: {Error}{(Explanation is null ? "" : $" ({Explanation})")}; lines are dropped until it can be written";
+            $"cannot write {FilePath}: {Error}{(Explanation is null ? "" : $" ({Explanation})")}; "
+            + "lines are dropped until it can be written";
     }
 
     /// <summary>It can be written again. <paramref name="LostLines"/>: of this file, since the start.</summary>
@@ -44,12 +45,14 @@ internal abstract record PumpNotice
         public override string ToString() => $"stopped reading the {Stream} of instance {InstanceId}: {Text}";
     }
 
-    /// <summary>The pipe of an instance cannot be read: whoever holds its lock keeps the reader waiting. Its output comes when he lets go.</summary>
+    /// <summary>
+    /// The pipe of an instance cannot be read: whoever holds its lock keeps the reader waiting. Its output comes when he lets go.
+    /// </summary>
     internal sealed record SourceHangs(string Label, string Stream) : PumpNotice
     {
         public override string ToString() =>
-            $"the {Stream} of '{Label}' cannot be read: a program holds its pipe while it copies into it from where nothing comes (splice(2)); "
-            + "what it wrote is shown when it lets go";
+            $"the {Stream} of '{Label}' cannot be read: a program holds its pipe while it copies into it from where nothing comes "
+            + "(splice(2)); what it wrote is shown when it lets go";
     }
 
     /// <summary>A write hangs, and is waited for by nobody but the thread that made it.</summary>

@@ -3,8 +3,8 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// The threads of all lanes. One that has nothing more to do for its lane waits a while for another lane: a reload can give thousands of lanes a
-/// moment's work each, and so many threads would take more time, to make and for the collector to look through, than what they do.
+/// The threads of all lanes. One that has nothing more to do for its lane waits a while for another lane: a reload can give thousands of
+/// lanes a moment's work each, and so many threads would take more time, to make and for the collector to look through, than what they do.
 /// </summary>
 internal static class LaneThreads
 {

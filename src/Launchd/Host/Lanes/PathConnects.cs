@@ -5,8 +5,9 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// Connects to Unix sockets by their paths, on threads: the kernel looks the path up inside connect(2), and where a file system does not answer whoever
-/// waits for that hears nothing any more. A path that keeps a thread for too long is asked no more until that comes back. For the loop's thread.
+/// Connects to Unix sockets by their paths, on threads: the kernel looks the path up inside connect(2), and where a file
+/// system does not answer whoever waits for that hears nothing any more. A path that keeps a thread for too long is asked no
+/// more until that comes back. For the loop's thread.
 /// </summary>
 internal sealed class PathConnects(Mailbox mailbox)
 {

@@ -10,14 +10,14 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// Does for one service what may keep its caller waiting, and what the service itself decides how long: closing the descriptors that came from
-/// it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
+/// Does for one service what may keep its caller waiting, and what the service itself decides how long: closing the descriptors that came
+/// from it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
 /// </summary>
 /// <remarks>
-/// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that
-/// closes for it (<see cref="Linux.Spawning.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
-/// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last one
-/// does not linger, so that sockets alone never fill a lane.
+/// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that closes for
+/// it (<see cref="Linux.Spawning.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
+/// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last
+/// one does not linger, so that sockets alone never fill a lane.
 /// </remarks>
 /// <param name="onEased">Called on any thread, see <see cref="IsFull"/>.</param>
 /// <param name="onDefect">Told on any thread what work threw; null: nobody is.</param>
@@ -47,10 +47,14 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
     public Func<Action, bool> StartThread { get; init; } = LaneThreads.TryStart;
 
-    /// <summary>No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.</summary>
+    /// <summary>
+    /// No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.
+    /// </summary>
     public Action<Action>? OnStarved { get; init; }
 
-    /// <summary>Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.</summary>
+    /// <summary>
+    /// Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.
+    /// </summary>
     public const int MostWaiting = 256;
 
     /// <summary>
@@ -81,8 +85,8 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     }
 
     /// <summary>
-    /// Closes it on a thread of the lane. Nothing that came from others closes at once for certain: whoever holds another copy, or another end, may
-    /// hold a lock that the end has to wait for, and thousands of record locks take their time.
+    /// Closes it on a thread of the lane. Nothing that came from others closes at once for certain: whoever holds another copy, or another
+    /// end, may hold a lock that the end has to wait for, and thousands of record locks take their time.
     /// </summary>
     public void Close(int numberTaken) => Add(new Work(numberTaken, null));
 

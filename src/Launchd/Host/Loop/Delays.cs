@@ -6,8 +6,8 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Loop;
 
 /// <summary>
-/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer descriptor that is
-/// armed only while somebody waits.
+/// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer
+/// descriptor that is armed only while somebody waits.
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {
@@ -56,7 +56,8 @@ internal sealed unsafe class Delays : IDisposable
         long now = Clock.MonotonicNanoseconds;
         try
         {
-            for (int i = 0; i < MostInATurn && _queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now; i++)
+            for (int i = 0; i < MostInATurn
+                && _queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now; i++)
             {
                 _queue.Dequeue();
                 if (!IsCurrent(next.Owner, next.Version))

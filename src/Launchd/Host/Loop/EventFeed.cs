@@ -3,8 +3,8 @@ using Launchd.Core;
 namespace Launchd.Host.Loop;
 
 /// <summary>
-/// Where everybody says what has happened. Events are handed on one after the other, each when everything that the one before caused was done. Knows
-/// nothing of who takes them, so that whoever has something to say needs nothing else. For the loop's thread.
+/// Where everybody says what has happened. Events are handed on one after the other, each when everything that the one before caused was
+/// done. Knows nothing of who takes them, so that whoever has something to say needs nothing else. For the loop's thread.
 /// </summary>
 internal sealed class EventFeed
 {

@@ -8,7 +8,9 @@ namespace Launchd.Host.Loop;
 /// <summary>How another thread hands work to the loop: a queue and an eventfd that wakes it.</summary>
 internal sealed unsafe class Mailbox : IDisposable
 {
-    /// <summary>What is carried out in one turn of the loop; thousands of answers can come together, and everybody else is to be heard meanwhile.</summary>
+    /// <summary>
+    /// What is carried out in one turn of the loop; thousands of answers can come together, and everybody else is to be heard meanwhile.
+    /// </summary>
     public const int MostInATurn = 64;
 
     private readonly Lock _lock = new();
@@ -41,7 +43,9 @@ internal sealed unsafe class Mailbox : IDisposable
     /// <summary>From any thread: has the loop told of what was thrown there.</summary>
     public void Fail(Exception defect) => Post(() => ExceptionDispatchInfo.Throw(defect));
 
-    /// <summary>On the loop: carries out what was posted, and what is left of it in the next turn. What is posted meanwhile waits for that as well.</summary>
+    /// <summary>
+    /// On the loop: carries out what was posted, and what is left of it in the next turn. What is posted meanwhile waits for that as well.
+    /// </summary>
     public void Deliver()
     {
         ulong count;

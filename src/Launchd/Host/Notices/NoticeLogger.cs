@@ -14,12 +14,18 @@ internal static class NoticeLogger
         {
             case Notice.Spawned e: SupervisorLog.Spawned(logger, Label(e), e.Pid); break;
             case Notice.ExecFailed e: SupervisorLog.SpawnFailed(logger, e.Failure.Text); break;
-            case Notice.Notified e when logger.IsEnabled(LogLevel.Debug): SupervisorLog.Notified(logger, Label(e), string.Join(' ', e.Lines)); break;
-            case Notice.Ready e when logger.IsEnabled(LogLevel.Information): SupervisorLog.Ready(logger, Label(e), Spans.Show(e.After)); break;
+            case Notice.Notified e when logger.IsEnabled(LogLevel.Debug):
+                SupervisorLog.Notified(logger, Label(e), string.Join(' ', e.Lines));
+                break;
+            case Notice.Ready e when logger.IsEnabled(LogLevel.Information):
+                SupervisorLog.Ready(logger, Label(e), Spans.Show(e.After));
+                break;
             case Notice.Draining e: SupervisorLog.Draining(logger, Label(e), e.Reason); break;
             case Notice.Killing e: SupervisorLog.Killing(logger, Label(e), e.Pid); break;
             case Notice.Exited { IsFailure: true } e: SupervisorLog.ExitedBadly(logger, Label(e), e.Pid, e.Status.ToString()); break;
-            case Notice.Exited e when logger.IsEnabled(LogLevel.Information): SupervisorLog.Exited(logger, Label(e), e.Pid, e.Status.ToString()); break;
+            case Notice.Exited e when logger.IsEnabled(LogLevel.Information):
+                SupervisorLog.Exited(logger, Label(e), e.Pid, e.Status.ToString());
+                break;
             case Notice.Restarting { Delay.Ticks: > 0 } e: SupervisorLog.Restarting(logger, $"{e.Of}.{e.Slot}", Spans.Show(e.Delay)); break;
             case Notice.Failed e: SupervisorLog.Failed(logger, $"{e.Of}.{e.Slot}", e.Failure.ToString()); break;
             case Notice.RolloutStarted e: SupervisorLog.RolloutStarted(logger, e.Of.Text, e.Generation); break;
@@ -32,7 +38,9 @@ internal static class NoticeLogger
             case Notice.ActivationPaused e: SupervisorLog.ActivationPaused(logger, e.Of.Text, Spans.Show(e.Pause), e.Reason); break;
             case Notice.ActivationResumed e: SupervisorLog.ActivationResumed(logger, e.Of.Text); break;
             case Notice.Stored { Refusal: { } refusal } e: SupervisorLog.NotStored(logger, e.Name, Label(e), refusal); break;
-            case Notice.DescriptorSent e when logger.IsEnabled(LogLevel.Debug): SupervisorLog.Sent(logger, e.Name, Label(e), e.To, e.Way); break;
+            case Notice.DescriptorSent e when logger.IsEnabled(LogLevel.Debug):
+                SupervisorLog.Sent(logger, e.Name, Label(e), e.To, e.Way);
+                break;
             case Notice.DescriptorDenied e: SupervisorLog.Denied(logger, e.To, e.Name, e.Of.Text, e.Rule); break;
             case Notice.ChannelClosed e: SupervisorLog.ChannelClosed(logger, Label(e), e.Reason); break;
             case Notice.Shutdown e: SupervisorLog.ShuttingDown(logger, e.Reason); break;

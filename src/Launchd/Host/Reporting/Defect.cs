@@ -5,8 +5,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// What nobody foresaw, told to people: never by the text of an exception of the framework, which in the native binary is the name of a resource, but by
-/// what was thrown, and where.
+/// What nobody foresaw, told to people: never by the text of an exception of the framework, which in the native binary is the
+/// name of a resource, but by what was thrown, and where.
 /// </summary>
 internal static class Defect
 {
@@ -19,8 +19,8 @@ internal static class Defect
     public static bool ShowsStacks { get; } = Environment.GetEnvironmentVariable(StackVariable) is { Length: > 0 };
 
     /// <summary>
-    /// Sentences of ours as they are, refusals of the kernel in its words, everything else by its kind and its place. Throws nothing, or the last
-    /// containments would be none.
+    /// Sentences of ours as they are, refusals of the kernel in its words, everything else by its kind and its place. Throws
+    /// nothing, or the last containments would be none.
     /// </summary>
     public static string Describe(Exception defect)
     {

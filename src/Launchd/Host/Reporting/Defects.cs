@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// Hears of everything that was caught by the last containments of the loop: counts it, for <c>status</c>, and logs each place once, or a handler
-/// that fails for ever would fill the log.
+/// Hears of everything that was caught by the last containments of the loop: counts it, for <c>status</c>, and logs each place once,
+/// or a handler that fails for ever would fill the log.
 /// </summary>
 /// <param name="logger">Of the supervisor.</param>
 /// <param name="counters">Of the supervisor.</param>

@@ -15,8 +15,8 @@ internal sealed record ListenerOpened(string Socket, string Address);
 internal sealed record SupervisorStarted(string Reason, int Pid);
 
 /// <summary>
-/// The newest events, and those who follow them. Where there is no more room, the oldest event goes of whoever has most: so what one service
-/// says, however much it is, never pushes out another's, unless that one has as many itself.
+/// The newest events, and those who follow them. Where there is no more room, the oldest event goes of whoever has most: so what one
+/// service says, however much it is, never pushes out another's, unless that one has as many itself.
 /// </summary>
 internal sealed class Journal
 {
@@ -52,7 +52,9 @@ internal sealed class Journal
     /// <summary>How many of a service are not kept any more.</summary>
     public long DroppedOf(ServiceName service) => _shares.GetValueOrDefault(service)?.DroppedCount ?? 0;
 
-    /// <summary>Events by their number, from <paramref name="first"/> to before <paramref name="end"/>, as far as they have happened.</summary>
+    /// <summary>
+    /// Events by their number, from <paramref name="first"/> to before <paramref name="end"/>, as far as they have happened.
+    /// </summary>
     /// <param name="first">From 0.</param>
     /// <param name="end">At least <paramref name="first"/>.</param>
     /// <param name="most">How many of them at a time.</param>

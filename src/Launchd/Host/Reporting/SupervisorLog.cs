@@ -38,7 +38,8 @@ internal static partial class SupervisorLog
     [LoggerMessage(1010, LogLevel.Critical, "the supervisor met an error of its own and goes on, please report it ({kind}): {what}")]
     public static partial void MetDefect(ILogger logger, string kind, string what);
 
-    [LoggerMessage(1020, LogLevel.Warning, "{fault}: nothing that it says is believed, and of what services start only their process groups are known")]
+    [LoggerMessage(1020, LogLevel.Warning,
+        "{fault}: nothing that it says is believed, and of what services start only their process groups are known")]
     public static partial void ForeignProc(ILogger logger, string fault);
 
     [LoggerMessage(1021, LogLevel.Information, "ending {count} processes that services left behind")]
@@ -101,7 +102,8 @@ internal static partial class SupervisorLog
     [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
     public static partial void MainRefused(ILogger logger, string instance, string reason);
 
-    [LoggerMessage(2030, LogLevel.Warning, "process {pid} ({name}) was left by a service, and by which cannot be told: {why}; it is ended with the supervisor")]
+    [LoggerMessage(2030, LogLevel.Warning,
+        "process {pid} ({name}) was left by a service, and by which cannot be told: {why}; it is ended with the supervisor")]
     public static partial void Stray(ILogger logger, int pid, string name, string why);
 
     [LoggerMessage(3001, LogLevel.Information, "'{service}' is activated by '{socket}'")]

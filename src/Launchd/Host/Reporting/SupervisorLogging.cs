@@ -8,9 +8,9 @@ using Microsoft.Extensions.Logging.Console;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// The supervisor's own log: a logger of Microsoft.Extensions.Logging with the formatters of its console provider, but without that provider: it
-/// brings two threads with it (its own, and the runtime's for signals of the terminal), and writes by System.Console, which fails for good if the
-/// second one cannot be made.
+/// The supervisor's own log: a logger of Microsoft.Extensions.Logging with the formatters of its console provider, but without that
+/// provider: it brings two threads with it (its own, and the runtime's for signals of the terminal), and writes by System.Console,
+/// which fails for good if the second one cannot be made.
 /// </summary>
 internal static class SupervisorLogging
 {
