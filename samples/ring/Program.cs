@@ -30,7 +30,8 @@ internal static class Program
         }
         else
         {
-            using NamedDescriptor ring = await client.RequestAsync("source", "ring", new RequestOptions { Wait = TimeSpan.FromSeconds(10) });
+            using NamedDescriptor ring = await client.RequestAsync(
+                "source", "ring", new RequestOptions { Wait = TimeSpan.FromSeconds(10) });
             Console.WriteLine($"{arguments[0]}: the ring came by the way '{ring.Way}'");
             using MemoryMappedFile mapping = ring.TakeMemory();
             Work(mapping, arguments[0], count);

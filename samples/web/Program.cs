@@ -8,7 +8,8 @@ builder.UseLaunchd();
 WebApplication app = builder.Build();
 
 app.MapFallback((HttpRequest request, LaunchdClient launchd) =>
-    $"hello from process {Environment.ProcessId}, {launchd.Service ?? "unsupervised"} generation {launchd.Generation ?? 0}: {request.Path}\n");
+    $"hello from process {Environment.ProcessId}, {launchd.Service ?? "unsupervised"} generation {launchd.Generation ?? 0}: "
+        + $"{request.Path}\n");
 
 // Under way while the program drains: it is finished before the process ends.
 app.MapGet("/slow", async (HttpContext context, IHostApplicationLifetime lifetime) =>

@@ -23,7 +23,9 @@ internal static class Service
         }
     }
 
-    /// <summary>Says what it inherited, leaves a descriptor and a state for the next, and ends when it is asked to, in whichever way.</summary>
+    /// <summary>
+    /// Says what it inherited, leaves a descriptor and a state for the next, and ends when it is asked to, in whichever way.
+    /// </summary>
     private static async Task Remember(LaunchdClient client)
     {
         // The stop signal may come with a drain or without: it must not end the program before it has finished.
@@ -43,7 +45,8 @@ internal static class Service
         await client.StoreAsync("kept", [memory], StoreMode.Replace);
         await client.SaveStateAsync(BitConverter.GetBytes(run));
         IAsyncEnumerable<LaunchdEvent> events = await client.WatchAsync(ending.Token);
-        Console.WriteLine($"run {run} of {who.Service}.{who.Slot} inherited {inherited} got {again[0].Kind} at {again[0].Address} listed {list.Count}");
+        Console.WriteLine(
+            $"run {run} of {who.Service}.{who.Slot} inherited {inherited} got {again[0].Kind} at {again[0].Address} listed {list.Count}");
         _ = client.NotifyReady($"run {run}");
         Console.WriteLine($"told {await client.BarrierAsync()}");
         try

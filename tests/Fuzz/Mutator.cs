@@ -3,8 +3,8 @@ using System.Text;
 namespace Launchd.Fuzz;
 
 /// <summary>
-/// Changes inputs of a corpus a little or much: bits, bytes, numbers, words of the formats, pieces of other inputs. The same seed gives the same
-/// inputs. What it made stays in a small pool of its own and is changed further, so that some come far from where they began.
+/// Changes inputs of a corpus a little or much: bits, bytes, numbers, words of the formats, pieces of other inputs. The same seed gives the
+/// same inputs. What it made stays in a small pool of its own and is changed further, so that some come far from where they began.
 /// </summary>
 internal sealed class Mutator
 {
@@ -15,14 +15,19 @@ internal sealed class Mutator
     [
         .. ((string[])
         [
-            "\0", "\n", "\r\n", "\"", "'", "\"\"\"", "'''", "\\", "\\u", "\\ud800", "\\udc00", "\\u0000", "{", "}", "[", "]", "[[", "]]", ":", ",", "=", "#",
-            "-", "-1", "0", "1", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "4294967296", "2147483648", "1e999", "nan",
+            "\0", "\n", "\r\n", "\"", "'", "\"\"\"", "'''", "\\", "\\u", "\\ud800",
+            "\\udc00", "\\u0000", "{", "}", "[", "]", "[[", "]]", ":", ",", "=", "#",
+            "-", "-1", "0", "1", "9223372036854775807", "-9223372036854775808",
+            "18446744073709551616", "4294967296", "2147483648", "1e999", "nan",
             "${", "$$", "${fd:", "%", "export ", "true", "false", "null", "READY=1\n", "MAINPID=", "FDNAME=", "BARRIER=1", "STATUS=",
-            "EXTEND_TIMEOUT_USEC=", "\"method\":", "\"parameters\":", "org.launchd-cs.Instance.", "org.launchd-cs.Supervisor.", "\"names\":",
-            "services", "sockets", "command", "listen", "environment", "include = [\"*\"]", "1h", "10MiB", "unix:", "tcp://*:1", "tfd:", "events:",
+            "EXTEND_TIMEOUT_USEC=", "\"method\":", "\"parameters\":",
+            "org.launchd-cs.Instance.", "org.launchd-cs.Supervisor.", "\"names\":",
+            "services", "sockets", "command", "listen", "environment",
+            "include = [\"*\"]", "1h", "10MiB", "unix:", "tcp://*:1", "tfd:", "events:",
             "ino:", "sdev:", "Pid:\t", "Max open files", "unlimited", ")", ") S 1 1 1 ", "\ud83d\ude00", "\u202e", "\ufeff", "\u0085",
         ]).Select(Encoding.UTF8.GetBytes),
-        [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0x7f], [16, 0, 0, 0],
+        [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80],
+        [0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0x7f], [16, 0, 0, 0],
     ];
 
     private readonly Random _random;
@@ -36,7 +41,8 @@ internal sealed class Mutator
     }
 
     /// <summary>The files of a folder, in the order of their names.</summary>
-    public static byte[][] ReadCorpus(string folder) => [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)];
+    public static byte[][] ReadCorpus(string folder) =>
+        [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)];
 
     public byte[] Next()
     {
@@ -53,7 +59,8 @@ internal sealed class Mutator
         return next;
     }
 
-    private byte[] Any() => _pool.Count > 0 && _random.Next(4) == 0 ? _pool[_random.Next(_pool.Count)] : _corpus[_random.Next(_corpus.Length)];
+    private byte[] Any() =>
+        _pool.Count > 0 && _random.Next(4) == 0 ? _pool[_random.Next(_pool.Count)] : _corpus[_random.Next(_corpus.Length)];
 
     private void Change(List<byte> bytes)
     {

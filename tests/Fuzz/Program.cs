@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Launchd.Fuzz;
 
 /// <summary>
-/// <c>Fuzz TARGET [--seconds N] [--seed S] [CORPUS]</c> tries mutations of a corpus until the time is over; <c>Fuzz TARGET --replay FILE</c> tries
-/// one input. Exit code 0: nothing was found; 1: something was, and its file is named; 64: used wrongly.
+/// <c>Fuzz TARGET [--seconds N] [--seed S] [CORPUS]</c> tries mutations of a corpus until the time is over; <c>Fuzz TARGET --replay
+/// FILE</c> tries one input. Exit code 0: nothing was found; 1: something was, and its file is named; 64: used wrongly.
 /// </summary>
 internal static class Program
 {

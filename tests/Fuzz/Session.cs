@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace Launchd.Fuzz;
 
-/// <summary>Tries mutations of a corpus on one target for a while, and says what it found. The same seed tries the same inputs in the same order.</summary>
+/// <summary>
+/// Tries mutations of a corpus on one target for a while, and says what it found. The same seed tries the same inputs in the same order.
+/// </summary>
 internal sealed class Session(string name, Action<byte[]> target, string corpus, int seed)
 {
     /// <summary>A trial that takes longer is a finding: the longest input takes a thousandth of it.</summary>
@@ -27,7 +29,8 @@ internal sealed class Session(string name, Action<byte[]> target, string corpus,
         while (_findings < MostFindings && (_count % LookEvery != 0 || Stopwatch.GetElapsedTime(began) < time))
             Try(mutator.Next(), ref most);
         double seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
-        Console.WriteLine($"{name}: {_count} inputs in {seconds:0} s, seed {seed}, at most {most} bytes allocated for one, {_findings} findings");
+        Console.WriteLine(
+            $"{name}: {_count} inputs in {seconds:0} s, seed {seed}, at most {most} bytes allocated for one, {_findings} findings");
         return _findings == 0;
     }
 

@@ -22,7 +22,8 @@ namespace Launchd.Fuzz;
 /// <summary>The readers of what others write, each as a function of bytes that must end without an exception, whatever they are.</summary>
 internal static class Targets
 {
-    public static IReadOnlyDictionary<string, Action<byte[]>> All { get; } = new SortedDictionary<string, Action<byte[]>>(StringComparer.Ordinal)
+    public static IReadOnlyDictionary<string, Action<byte[]>> All { get; } =
+        new SortedDictionary<string, Action<byte[]>>(StringComparer.Ordinal)
     {
         ["channel-answer"] = ChannelAnswer,
         ["channel-request"] = bytes => _ = ChannelRequest.Read(bytes, out _),

@@ -21,6 +21,7 @@ internal readonly record struct Trial(string? Problem, long AllocatedBytes)
             return new Trial(found.ToString(), GC.GetAllocatedBytesForCurrentThread() - before);
         }
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        return new Trial(allocated > MostBytes + (MostBytesForOne * input.Length) ? $"{allocated} bytes are allocated for {input.Length}" : null, allocated);
+        bool isTooMuch = allocated > MostBytes + (MostBytesForOne * input.Length);
+        return new Trial(isTooMuch ? $"{allocated} bytes are allocated for {input.Length}" : null, allocated);
     }
 }

@@ -50,9 +50,11 @@ public sealed partial class GuideTests
     [InlineData("one\n…\nfour", "one\ntwo", false)]
     [InlineData("one", "one\ntwo", false)]
     [InlineData("", "one", false)]
-    public void WhatDoesNotMatterMayDiffer_AndNothingElse(string expected, string seen, bool matches) => Assert.Equal(matches, Matches(expected, seen));
+    public void WhatDoesNotMatterMayDiffer_AndNothingElse(string expected, string seen, bool matches) =>
+        Assert.Equal(matches, Matches(expected, seen));
 
-    private static async Task Follow(string info, string text, Scratch scratch, Dictionary<string, string> environment, List<Command> background)
+    private static async Task Follow(
+        string info, string text, Scratch scratch, Dictionary<string, string> environment, List<Command> background)
     {
         string[] words = info.Split(' ');
         string? path = words.Select(w => w.Split('=')).FirstOrDefault(w => w[0] is "file" or "append")?[1];

@@ -21,7 +21,8 @@ public sealed class InetdWaitTests
             // It drops its privileges before it reads.
             File.SetUnixFileMode(scratch.FolderPath, ReadableByAll);
             File.WriteAllText(scratch.At("greeting"), "by tftp\n");
-            scratch.Write("config.toml", File.ReadAllText(scratch.At("config.toml")).Replace("${ROOT}", scratch.FolderPath, StringComparison.Ordinal));
+            scratch.Write("config.toml",
+                File.ReadAllText(scratch.At("config.toml")).Replace("${ROOT}", scratch.FolderPath, StringComparison.Ordinal));
         });
         IPEndPoint address = await supervisor.Address("tftp");
         for (int life = 1; life <= 2; life++)
@@ -41,7 +42,8 @@ public sealed class InetdWaitTests
         byte[] request = [0, 1, .. Encoding.ASCII.GetBytes(file), 0, .. "octet"u8, 0];
         await client.SendAsync(request, address);
         UdpReceiveResult block = await Deadline.Await(client.ReceiveAsync(), "data", () => "");
-        Assert.Equal((3, 1), (BinaryPrimitives.ReadInt16BigEndian(block.Buffer), BinaryPrimitives.ReadInt16BigEndian(block.Buffer.AsSpan(2))));
+        Assert.Equal(
+            (3, 1), (BinaryPrimitives.ReadInt16BigEndian(block.Buffer), BinaryPrimitives.ReadInt16BigEndian(block.Buffer.AsSpan(2))));
         await client.SendAsync(new byte[] { 0, 4, 0, 1 }, block.RemoteEndPoint);
         return Encoding.ASCII.GetString(block.Buffer.AsSpan(4));
     }

@@ -19,11 +19,13 @@ public sealed class ChannelTests
     [Fact]
     public async Task Describe()
     {
-        await using FakeSupervisor supervisor = FakeSupervisor.Start(("LAUNCHD_SERVICE", "web"), ("LAUNCHD_SLOT", "2"), ("LAUNCHD_GENERATION", "3"));
+        await using FakeSupervisor supervisor = FakeSupervisor.Start(
+            ("LAUNCHD_SERVICE", "web"), ("LAUNCHD_SLOT", "2"), ("LAUNCHD_GENERATION", "3"));
         Task<InstanceDescription> asked = supervisor.Client.DescribeAsync();
         await supervisor.Answer(
             """{"method":"org.launchd-cs.Instance.Describe"}""",
-            """{"parameters":{"service":"web","slot":2,"generation":3,"instance":17,"reason":"restart","predecessor":16,"protocol":2,"version":"0.1.0"}}""");
+            """{"parameters":{"service":"web","slot":2,"generation":3,"instance":17,"reason":"restart","predecessor":16"""
+            + ""","protocol":2,"version":"0.1.0"}}""");
 
         InstanceDescription said = await asked;
 
@@ -56,7 +58,8 @@ public sealed class ChannelTests
         await supervisor.Answer(
             """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","slot":1"""
             + ""","mode":"reopen","access":"write","wait":2000000}}""",
-            """{"error":"org.launchd-cs.Instance.NotPermittedByKernel","parameters":{"call":"openat","errno":13,"cause":"another user"}}""");
+            """{"error":"org.launchd-cs.Instance.NotPermittedByKernel","parameters":"""
+            + """{"call":"openat","errno":13,"cause":"another user"}}""");
 
         LaunchdException refused = await Assert.ThrowsAsync<LaunchdException>(() => asked);
 
@@ -70,14 +73,16 @@ public sealed class ChannelTests
         using FileDescriptor memory = FileDescriptor.CreateMemory("ring", 64);
         using PidFd self = PidFd.Open(Environment.ProcessId);
         var options = new RequestOptions { Mode = RequestMode.Direct };
-        foreach ((ulong inode, bool isRight) in ((ulong, bool)[])[(Kernel.Inode(memory.Number), true), (Kernel.Inode(memory.Number) + 1, false)])
+        ulong right = Kernel.Inode(memory.Number);
+        foreach (ulong inode in (ulong[])[right, right + 1])
         {
             Task<NamedDescriptor> asked = supervisor.Client.RequestAsync("cache", "ring", options);
             await supervisor.Answer(
                 """{"method":"org.launchd-cs.Instance.Request","parameters":{"service":"cache","name":"ring","mode":"direct"}}""",
-                $$$"""{"parameters":{"way":"direct","number":{{{memory.Number}}},"inode":{{{inode}}},"descriptors":[{"name":"ring","index":0}]}}""",
+                $$$"""{"parameters":{"way":"direct","number":{{{memory.Number}}},"inode":{{{inode}}}"""
+                + ""","descriptors":[{"name":"ring","index":0}]}}""",
                 self.Descriptor);
-            if (isRight)
+            if (inode == right)
                 Assert.True(Kernel.IsSameFile(memory.Number, (await asked).Descriptor.Number));
             else
                 Assert.Equal(LaunchdError.Stale, (await Assert.ThrowsAsync<LaunchdException>(() => asked)).Error);
@@ -87,7 +92,8 @@ public sealed class ChannelTests
     [Theory]
     [InlineData("NoSuchService", """{"name":"cash","hint":"cache"}""", LaunchdError.NoSuchService, "cache")]
     [InlineData("NoSuchDescriptor", """{"name":"htp","hint":"http"}""", LaunchdError.NoSuchDescriptor, "http")]
-    [InlineData("Denied", """{"rule":"services.web.request = [\"cache/ring\"]"}""", LaunchdError.Denied, "services.web.request = [\"cache/ring\"]")]
+    [InlineData("Denied", """{"rule":"services.web.request = [\"cache/ring\"]"}""",
+        LaunchdError.Denied, "services.web.request = [\"cache/ring\"]")]
     [InlineData("Stale", """{"name":"ring"}""", LaunchdError.Stale, "ring")]
     [InlineData("NotReady", """{"service":"cache","state":"stopped","text":"no instance"}""", LaunchdError.NotReady, "stopped")]
     [InlineData("LimitReached", """{"limit":"fd_store = 2"}""", LaunchdError.LimitReached, "fd_store = 2")]
@@ -132,7 +138,8 @@ public sealed class ChannelTests
             await supervisor.Say("""{"parameters":{"descriptors":[{"name":"a","index":0}]},"continues":true}""", memory);
             // An event may come in the middle.
             await supervisor.Say("""{"parameters":{"event":"Reload"},"continues":true}""");
-            await supervisor.Say("""{"parameters":{"descriptors":[{"name":"b","index":1},{"name":"b","index":0}]}}""", socket.SafeHandle, memory);
+            await supervisor.Say(
+                """{"parameters":{"descriptors":[{"name":"b","index":1},{"name":"b","index":0}]}}""", socket.SafeHandle, memory);
 
             IReadOnlyList<NamedDescriptor> got = await asked;
 
@@ -156,7 +163,8 @@ public sealed class ChannelTests
         Assert.Equal(("http", "tcp-listener", "127.0.0.1:8080", "socket", null, null), Shown(list[0]));
         Assert.Equal(("ring", "memory", null, "sibling", "cache", 0), Shown(list[1]));
 
-        static (string, string, string?, string, string?, int?) Shown(AvailableDescriptor d) => (d.Name, d.Kind, d.Address, d.Origin, d.Service, d.Slot);
+        static (string, string, string?, string, string?, int?) Shown(AvailableDescriptor d) =>
+            (d.Name, d.Kind, d.Address, d.Origin, d.Service, d.Slot);
     }
 
     [Fact]
@@ -173,7 +181,8 @@ public sealed class ChannelTests
                 await supervisor.Say($$$"""{"parameters":{"descriptors":[{"name":"{{{name}}}","index":0}]}}""", memory);
             }
         });
-        await Parallel.ForEachAsync(Enumerable.Range(1, 500), new ParallelOptions { MaxDegreeOfParallelism = 32 }, async (i, cancellation) =>
+        var atOnce = new ParallelOptions { MaxDegreeOfParallelism = 32 };
+        await Parallel.ForEachAsync(Enumerable.Range(1, 500), atOnce, async (i, cancellation) =>
         {
             IReadOnlyList<NamedDescriptor> got = await supervisor.Client.GetAsync([$"{i}"], cancellation);
             using FileStream stream = Assert.Single(got).TakeStream();
@@ -220,7 +229,8 @@ public sealed class ChannelTests
 
         Assert.Equal(LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => first)).Error);
         Assert.Equal(LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => second)).Error);
-        Assert.Equal(LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.DescribeAsync())).Error);
+        Assert.Equal(
+            LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.DescribeAsync())).Error);
     }
 
     [Theory]
@@ -269,7 +279,8 @@ public sealed class ChannelTests
     public async Task MoreThanAPacketHolds_IsRefusedHere()
     {
         await using FakeSupervisor supervisor = FakeSupervisor.Start();
-        LaunchdException refused = await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.RequestAsync("cache", new string('x', 70_000)));
+        LaunchdException refused =
+            await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.RequestAsync("cache", new string('x', 70_000)));
 
         Assert.Equal((LaunchdError.LimitReached, "packet"), (refused.Error, refused.Detail));
     }
@@ -295,7 +306,8 @@ public sealed class ChannelTests
         await stored;
 
         Task removed = supervisor.Client.UnstoreAsync("clients");
-        await supervisor.Answer("""{"method":"org.launchd-cs.Instance.Unstore","parameters":{"name":"clients"}}""", """{"parameters":{"removed":130}}""");
+        await supervisor.Answer(
+            """{"method":"org.launchd-cs.Instance.Unstore","parameters":{"name":"clients"}}""", """{"parameters":{"removed":130}}""");
         await removed;
     }
 
@@ -311,8 +323,11 @@ public sealed class ChannelTests
         Assert.Equal("""{"method":"org.launchd-cs.Instance.SaveState"}""", text);
         await supervisor.Say(Ok);
         await saved;
-        using (var writing = new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(memory.Duplicate().ReleaseNumber(), true), FileAccess.Write, 0))
+        using (var writing = new FileStream(
+            new Microsoft.Win32.SafeHandles.SafeFileHandle(memory.Duplicate().ReleaseNumber(), true), FileAccess.Write, 0))
+        {
             _ = Assert.ThrowsAny<Exception>(() => writing.WriteByte(0));
+        }
 
         foreach ((string answer, SafeHandle[] with, byte[]? expected) in ((string, SafeHandle[], byte[]?)[])
         [
@@ -428,16 +443,19 @@ public sealed class ChannelTests
             [(1, "ring", memory.Number, 1), (2, "ring", memory.Number + 1, 0), (3, "rang", memory.Number, 0)])
         {
             await supervisor.Say(
-                $$"""{"parameters":{"event":"Wanted","ask":{{ask}},"name":"{{name}}","number":{{number}},"service":"web"},"continues":true}""");
+                $$"""{"parameters":{"event":"Wanted","ask":{{ask}},"name":"{{name}}","number":{{number}},"service":"web"}"""
+                + ""","continues":true}""");
             (string text, DescriptorMessage message) = await supervisor.NextWithDescriptors();
-            Assert.Equal(($$$"""{"method":"org.launchd-cs.Instance.Give","parameters":{"ask":{{{ask}}}},"oneway":true}""", count), (text, message.Count));
+            Assert.Equal(($$$"""{"method":"org.launchd-cs.Instance.Give","parameters":{"ask":{{{ask}}}},"oneway":true}""", count),
+                (text, message.Count));
             message.Dispose();
         }
 
         Task unpublished = supervisor.Client.UnpublishAsync("ring");
         await supervisor.Answer("""{"method":"org.launchd-cs.Instance.Unpublish","parameters":{"name":"ring"}}""", Ok);
         await unpublished;
-        await supervisor.Say($$"""{"parameters":{"event":"Wanted","ask":4,"name":"ring","number":{{memory.Number}},"service":"web"},"continues":true}""");
+        await supervisor.Say(
+            $$"""{"parameters":{"event":"Wanted","ask":4,"name":"ring","number":{{memory.Number}},"service":"web"},"continues":true}""");
         (_, DescriptorMessage refused) = await supervisor.NextWithDescriptors();
         Assert.Equal(0, refused.Count);
     }
@@ -451,7 +469,8 @@ public sealed class ChannelTests
         await supervisor.Client.DisposeAsync().AsTask().WaitAsync(Deadline.Generous);
 
         Assert.Equal(LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => asked)).Error);
-        Assert.Equal(LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.DescribeAsync())).Error);
+        Assert.Equal(
+            LaunchdError.Disconnected, (await Assert.ThrowsAsync<LaunchdException>(() => supervisor.Client.DescribeAsync())).Error);
         await supervisor.DisposeAsync();
     }
 }

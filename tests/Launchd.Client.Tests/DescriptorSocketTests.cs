@@ -231,7 +231,8 @@ public sealed class DescriptorSocketTests : IDisposable
         LaunchdException tooLong = await Assert.ThrowsAsync<LaunchdException>(
             async () => await _first.SendDescriptorsAsync(new byte[1_000_000], []));
         _second.Dispose();
-        LaunchdException gone = await Assert.ThrowsAsync<LaunchdException>(async () => await _first.SendDescriptorsAsync("x"u8.ToArray(), []));
+        LaunchdException gone =
+            await Assert.ThrowsAsync<LaunchdException>(async () => await _first.SendDescriptorsAsync("x"u8.ToArray(), []));
 
         Assert.Equal((LaunchdError.Kernel, EMSGSIZE), (tooLong.Error, tooLong.ErrorNumber));
         Assert.Equal((LaunchdError.Kernel, EPIPE), (gone.Error, gone.ErrorNumber));

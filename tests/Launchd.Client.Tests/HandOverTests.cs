@@ -7,7 +7,9 @@ using Xunit;
 
 namespace Launchd.Client.Tests;
 
-/// <summary>Everything or nothing: whoever dies, loses patience or changes its mind, exactly one of two instances has what is handed over.</summary>
+/// <summary>
+/// Everything or nothing: whoever dies, loses patience or changes its mind, exactly one of two instances has what is handed over.
+/// </summary>
 public sealed class HandOverTests
 {
     private const string Ok = """{"parameters":{}}""";
@@ -112,7 +114,8 @@ public sealed class HandOverTests
         static async Task<bool> Succeeds(Task task)
         {
             await ((Task)task.ContinueWith(_ => { }, TaskScheduler.Default)).WaitAsync(Deadline.Generous);
-            Assert.True(task.Exception?.InnerException is null or LaunchdException { Error: LaunchdError.TakenBack }, task.Exception?.ToString());
+            Assert.True(
+                task.Exception?.InnerException is null or LaunchdException { Error: LaunchdError.TakenBack }, task.Exception?.ToString());
             return task.IsCompletedSuccessfully;
         }
     }
@@ -288,7 +291,8 @@ public sealed class HandOverTests
     }
 
     private static string Received(string name) =>
-        $$"""{"parameters":{"event":"Received","name":"{{name}}","from":1,"descriptors":[{"name":"{{name}}","index":0}]},"continues":true}""";
+        $$"""{"parameters":{"event":"Received","name":"{{name}}","from":1,"descriptors":[{"name":"{{name}}","index":0}]}"""
+        + ""","continues":true}""";
 
     private static async Task<(Task<TakeOver?> Taking, Socket Predecessor)> TakeOverFrom(FakeSupervisor supervisor)
     {

@@ -226,7 +226,8 @@ public sealed class HostingTests : IAsyncDisposable
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             StringBuilder line = new();
             _scopes.ForEachScope((scope, text) => text.Append(scope).Append(" > "), line);

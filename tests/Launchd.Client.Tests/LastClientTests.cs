@@ -90,7 +90,8 @@ public sealed class LastClientTests : IDisposable
     }
 
     private FakeSupervisor Supervisor() =>
-        FakeSupervisor.StartWith([new NamedDescriptor("http", new FileDescriptor(Kernel.Duplicate(_listener.SafeHandle)))], [("LAUNCHD_SERVICE", "web")]);
+        FakeSupervisor.StartWith(
+            [new NamedDescriptor("http", new FileDescriptor(Kernel.Duplicate(_listener.SafeHandle)))], [("LAUNCHD_SERVICE", "web")]);
 
     private async Task<Socket> Accepted()
     {

@@ -12,7 +12,8 @@ public sealed class NamedDescriptorTests
     [Fact]
     public void EachKindIsTold()
     {
-        using var file = new FileStream(Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+        using var file = new FileStream(
+            Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
         using FileDescriptor memory = FileDescriptor.CreateMemory("m", 8);
         using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
         using FileStream device = File.OpenRead("/dev/null");

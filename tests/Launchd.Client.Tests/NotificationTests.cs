@@ -44,7 +44,8 @@ public sealed class NotificationTests : IAsyncDisposable
         Assert.True(_client.ExtendTimeout(TimeSpan.FromSeconds(1.5)));
 
         foreach (string expected in (string[])
-            ["READY=1", "READY=1\nSTATUS=serving", "STATUS=grün ✓", "STOPPING=1", "WATCHDOG=1", "WATCHDOG=trigger", "EXTEND_TIMEOUT_USEC=1500000"])
+            ["READY=1", "READY=1\nSTATUS=serving", "STATUS=grün ✓", "STOPPING=1", "WATCHDOG=1", "WATCHDOG=trigger",
+                "EXTEND_TIMEOUT_USEC=1500000"])
         {
             Assert.Equal(expected, await Next());
         }

@@ -9,7 +9,8 @@ namespace Launchd.Client.Tests;
 /// <summary>The kernel's own cases for pidfd_open(2) and pidfd_getfd(2), restated for the library, and those that it leaves out.</summary>
 public sealed class PidFdTests
 {
-    private const int EPERM = 1, ESRCH = 3, EBADF = 9, EINVAL = 22, O_NONBLOCK = 0x800, F_SETFL = 4, SIGTERM = 15, SIGSTOP = 19, SIGCONT = 18;
+    private const int EPERM = 1, ESRCH = 3, EBADF = 9, EINVAL = 22,
+        O_NONBLOCK = 0x800, F_SETFL = 4, SIGTERM = 15, SIGSTOP = 19, SIGCONT = 18;
     private static readonly string[] Nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
     private static PidFd Self => PidFd.Open(Environment.ProcessId);
@@ -114,7 +115,8 @@ public sealed class PidFdTests
         await using OtherProcess hidden = await OtherProcess.StartAs(Nobody, "hide");
         Assert.Equal("hidden", await hidden.Answer());
 
-        string yama = File.Exists("/proc/sys/kernel/yama/ptrace_scope") ? File.ReadAllText("/proc/sys/kernel/yama/ptrace_scope").Trim() : "none";
+        string yama =
+            File.Exists("/proc/sys/kernel/yama/ptrace_scope") ? File.ReadAllText("/proc/sys/kernel/yama/ptrace_scope").Trim() : "none";
         Assert.True(await Taken(Nobody, owner.Pid) == (yama is "none" or "0" ? 0 : EPERM), $"Yama: {yama}");
         Assert.Equal(EPERM, await Taken(Nobody, hidden.Pid));
         Assert.Equal(EPERM, await Taken(Nobody, Environment.ProcessId));

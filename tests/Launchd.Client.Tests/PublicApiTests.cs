@@ -1,3 +1,4 @@
+using System.Reflection;
 using Launchd.AcceptanceTests.Support;
 using Xunit;
 
@@ -13,14 +14,15 @@ public sealed class PublicApiTests
     public void EveryPublicTypeIsApproved_AndEveryApprovedTypeIsPublic()
     {
         string folder = Path.Combine(Repository.Root, "src", "Launchd.Client");
-        string[] approved = [.. new[] { "PublicAPI.Shipped.txt", "PublicAPI.Unshipped.txt" }.SelectMany(f => File.ReadLines(Path.Combine(folder, f)))];
+        string[] approved =
+            [.. new[] { "PublicAPI.Shipped.txt", "PublicAPI.Unshipped.txt" }.SelectMany(f => File.ReadLines(Path.Combine(folder, f)))];
         Type[] built = [.. typeof(LaunchdClient).Assembly.GetExportedTypes()];
 
         Assert.Equal(built.Select(t => t.FullName!).Order(StringComparer.Ordinal), approved.Where(IsType).Order(StringComparer.Ordinal));
         foreach (Type type in built)
         {
-            foreach (string member in type.GetMembers(System.Reflection.BindingFlags.DeclaredOnly | System.Reflection.BindingFlags.Public
-                | System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.Static).Select(m => Written(type, m.Name)).Where(m => m.Length > 0))
+            const BindingFlags own = BindingFlags.DeclaredOnly | BindingFlags.Public | BindingFlags.Instance | BindingFlags.Static;
+            foreach (string member in type.GetMembers(own).Select(m => Written(type, m.Name)).Where(m => m.Length > 0))
             {
                 Assert.Contains(approved, line => line.Contains($"{type.FullName}.{member}", StringComparison.Ordinal));
             }

@@ -153,5 +153,6 @@ public sealed class ScmRightsTests
         DescriptorQuery.Read(number, out DescriptorKind kind) == Errno.None && kind == DescriptorKind.Process;
 
     private static HashSet<ulong> UnixSockets() =>
-        [.. File.ReadLines("/proc/net/unix").Skip(1).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(f => ulong.Parse(f[6]))];
+        [.. File.ReadLines("/proc/net/unix").Skip(1)
+            .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(f => ulong.Parse(f[6]))];
 }

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Launchd.Probe;
 
-/// <summary>Takes what comes to every inherited FIFO, message queue, netlink or datagram socket, on threads of its own, and says what it was.</summary>
+/// <summary>
+/// Takes what comes to every inherited FIFO, message queue, netlink or datagram socket, on threads of its own, and says what it was.
+/// </summary>
 internal static unsafe class Take
 {
     public static void All()

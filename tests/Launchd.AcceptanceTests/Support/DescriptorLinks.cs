@@ -4,7 +4,8 @@ namespace Launchd.AcceptanceTests.Support;
 internal static class DescriptorLinks
 {
     /// <summary>
-    /// Whether it is a library, of which .NET keeps two descriptors from the moment that it first needs it, under the JIT. Nobody who counts means them.
+    /// Whether it is a library, of which .NET keeps two descriptors from the moment that it first needs it,
+    /// under the JIT. Nobody who counts means them.
     /// </summary>
     public static bool IsLibrary(string descriptor) => IsTo(descriptor, ".dll");
 

@@ -21,7 +21,8 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Task _following;
 
     private Supervisor(
-        Scratch scratch, string file, IEnumerable<string> options, IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? around = null)
+        Scratch scratch, string file, IEnumerable<string> options,
+        IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? around = null)
     {
         _scratch = scratch;
         _environment = new(environment ?? new Dictionary<string, string>())
@@ -146,7 +147,8 @@ internal sealed class Supervisor : IAsyncDisposable
     {
         _ = _run.Signal(SIGTERM);
         await _run.EndWithin(TimeSpan.FromSeconds(20));
-        // Where something else runs the supervisor, such as strace(1), that has ended, and the supervisor goes on; and who follows its events with it.
+        // Where something else runs the supervisor, such as strace(1), that has ended, and the supervisor
+        // goes on; and who follows its events with it.
         foreach ((int pid, _) in _scratch.Processes())
             Kill(pid);
         await _following;

@@ -50,7 +50,9 @@ internal static unsafe partial class Kernel
     public static Errno SetOption(SafeHandle socket, int option, int value)
     {
         using var borrowed = new Borrowed(socket);
-        return ClientLibc.setsockopt(borrowed.Number, ControlMessage.SOL_SOCKET, option, &value, sizeof(int)) == 0 ? Errno.None : Errno.Last;
+        return ClientLibc.setsockopt(borrowed.Number, ControlMessage.SOL_SOCKET, option, &value, sizeof(int)) == 0
+            ? Errno.None
+            : Errno.Last;
     }
 
     [LibraryImport("libc", SetLastError = true)]

@@ -29,12 +29,14 @@ internal sealed class OtherProcess : IAsyncDisposable
     {
         DirectoryInfo folder = Directory.CreateTempSubdirectory("lcs-");
         string path = Path.Combine(folder.FullName, "s");
-        File.SetUnixFileMode(folder.FullName, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherExecute);
+        File.SetUnixFileMode(
+            folder.FullName, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherExecute);
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(path));
         File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite);
         listener.Listen();
-        Command command = Command.Start([.. starter, Repository.DotnetPath, Repository.Built("ClientProbe", "ClientProbe.dll"), path, .. words]);
+        Command command =
+            Command.Start([.. starter, Repository.DotnetPath, Repository.Built("ClientProbe", "ClientProbe.dll"), path, .. words]);
         Task<Socket> accepting = listener.AcceptAsync();
         if (await Task.WhenAny(accepting, command.Exited) != accepting)
             throw new InvalidOperationException($"the probe ended with {await command.Exited}: {command.Errors}");

@@ -175,7 +175,8 @@ public sealed class ChatTests
         await using Crowd crowd = await Crowd.Gather(await Address(supervisor), 30);
         crowd.Talk(4);
         string file = supervisor.Scratch.At("config.toml"), dotnet = File.ReadAllText(file);
-        foreach (string text in (string[])[dotnet.Replace(CommandOf(DotnetServer), CommandOf(PythonServer), StringComparison.Ordinal), dotnet])
+        string python = dotnet.Replace(CommandOf(DotnetServer), CommandOf(PythonServer), StringComparison.Ordinal);
+        foreach (string text in (string[])[python, dotnet])
         {
             await crowd.BeginLines();
             File.WriteAllText(file, text);
@@ -261,14 +262,16 @@ public sealed class ChatTests
             Assert.Equal("""{"parameters":{}}""", Channel.Call("Ready"));
             _ = await _supervisor.Event("draining", "chat");
             (string text, FileDescriptor[] descriptors) = Channel.Read();
-            Assert.StartsWith("""{"parameters":{"event":"Received","name":"org.launchd-cs.HandOver","from":1,""", text, StringComparison.Ordinal);
+            Assert.StartsWith(
+                """{"parameters":{"event":"Received","name":"org.launchd-cs.HandOver","from":1,""", text, StringComparison.Ordinal);
             return new Socket(new SafeSocketHandle(Assert.Single(descriptors).ReleaseNumber(), ownsHandle: true));
         }
 
         public static async Task<JsonElement> State(Socket link)
         {
             using FileDescriptor memory = Assert.Single(await Ask(link, "state"));
-            using FileStream stream = new(new Microsoft.Win32.SafeHandles.SafeFileHandle(memory.ReleaseNumber(), ownsHandle: true), FileAccess.Read);
+            using FileStream stream = new(
+                new Microsoft.Win32.SafeHandles.SafeFileHandle(memory.ReleaseNumber(), ownsHandle: true), FileAccess.Read);
             return JsonSerializer.Deserialize<JsonElement>(stream);
         }
 

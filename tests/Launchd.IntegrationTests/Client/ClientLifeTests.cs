@@ -9,7 +9,10 @@ namespace Launchd.IntegrationTests.Client;
 public sealed class ClientLifeTests
 {
     private const string App = """{"services":["app"]}""";
-    private static readonly Dictionary<string, string> Programs = new() { ["PROBE_DLL"] = Repository.Built("ClientProbe", "ClientProbe.dll") };
+    private static readonly Dictionary<string, string> Programs = new()
+    {
+        ["PROBE_DLL"] = Repository.Built("ClientProbe", "ClientProbe.dll"),
+    };
 
     [Fact]
     public async Task WhatAnInstanceLeaves_TheNextOneFinds()

@@ -61,14 +61,17 @@ internal sealed class Crowd : IAsyncDisposable
         await _guests[0].HearOften("ended there", _ended);
     }
 
-    /// <summary>The end: everybody has got every line since its own coming, once and in the one order, and nobody was disconnected.</summary>
+    /// <summary>
+    /// The end: everybody has got every line since its own coming, once and in the one order, and nobody was disconnected.
+    /// </summary>
     public async Task Part()
     {
         await _talking.CancelAsync();
         int[] said = await Deadline.Await(_talks, "the talkers' last lines", () => $"{LineCount} lines");
         await _guests[^1].Send("the end\n");
         string[][] heard = await Deadline.Await(
-            Task.WhenAll(_guests.Select(g => g.HearEnd($"{_guests[^1].Name}: the end"))), "the last line at everybody", () => string.Join('\n', _guests));
+            Task.WhenAll(_guests.Select(g => g.HearEnd($"{_guests[^1].Name}: the end"))),
+            "the last line at everybody", () => string.Join('\n', _guests));
 
         string[] ledger = heard[0];
         for (int i = 0; i < ledger.Length; i++)
@@ -173,7 +176,8 @@ internal sealed class Crowd : IAsyncDisposable
         public Task Hear(int count) => Until(() => _lines.Count >= count, $"{count} lines at {Name}");
 
         public Task HearOften(string end, int count) =>
-            Until(() => _lines.Count(l => l.EndsWith(end, StringComparison.Ordinal)) >= count, $"{count} lines that end with '{end}' at {Name}");
+            Until(() => _lines.Count(l => l.EndsWith(end, StringComparison.Ordinal)) >= count,
+                $"{count} lines that end with '{end}' at {Name}");
 
         public async Task<string[]> HearEnd(string last)
         {

@@ -88,7 +88,8 @@ public sealed class SampleTests
             start = "manual"
             """, Programs);
         await using (Command compiler = Command.Start(
-            ["gcc", "-Wall", "-Wextra", "-Werror", "-DLAUNCHD_MAIN", "-o", supervisor.Scratch.At("launchd-c"), Programs["SAMPLES"] + "/c/launchd.c"]))
+            ["gcc", "-Wall", "-Wextra", "-Werror", "-DLAUNCHD_MAIN", "-o",
+                supervisor.Scratch.At("launchd-c"), Programs["SAMPLES"] + "/c/launchd.c"]))
         {
             Assert.True(await compiler.Exit() == 0, compiler.Errors.ToString());
         }

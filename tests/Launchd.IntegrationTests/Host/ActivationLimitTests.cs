@@ -27,7 +27,8 @@ public sealed partial class ActivationLimitTests
             trigger_limit = { burst = 5, interval = "1s" }
 
             [services.echo]
-            command = ["/bin/sh", "-c", "test -e good || exit 0; exec \"$$@\"", "sh", "${DOTNET}", "${PROBE}", "--greet", "served ", "--echo"]
+            command = ["/bin/sh", "-c", "test -e good || exit 0; exec \"$$@\"", "sh",
+              "${DOTNET}", "${PROBE}", "--greet", "served ", "--echo"]
             sockets = ["echo"]
             start = "demand"
             """);
@@ -53,7 +54,8 @@ public sealed partial class ActivationLimitTests
             listen = "tcp://127.0.0.1:0"
 
             [services.echo]
-            command = ["/bin/sh", "-c", "test -e good || exit 1; exec \"$$@\"", "sh", "${DOTNET}", "${PROBE}", "--greet", "served ", "--echo"]
+            command = ["/bin/sh", "-c", "test -e good || exit 1; exec \"$$@\"", "sh",
+              "${DOTNET}", "${PROBE}", "--greet", "served ", "--echo"]
             sockets = ["echo"]
             start = "demand"
             backoff = { initial = "10ms", jitter = 0.0 }
@@ -143,7 +145,10 @@ public sealed partial class ActivationLimitTests
         TcpClient first = await Echoing(address);
         for (int i = 0; i < 20; i++)
         {
-            using Socket gone = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) };
+            using Socket gone = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+            {
+                LingerState = new LingerOption(true, 0),
+            };
             await gone.ConnectAsync(address);
         }
         Task<string> answer = Supervisor.Ask(address, "patient");
@@ -311,14 +316,16 @@ public sealed partial class ActivationLimitTests
         await using Command run = Command.Start(
             ["/bin/sh", "-c", $"ulimit -n {limit}; exec \"$@\"", "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
         Assert.Equal(71, await run.Exit());
-        Assert.Contains($"the hard limit of open files, {limit}, is too low to start anything", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
+        Assert.Contains($"the hard limit of open files, {limit}, is too low to start anything",
+            Assert.Single(run.Errors.All()), StringComparison.Ordinal);
     }
 
     /// <summary>Lets a process have so many descriptors more than it has, and returns its former limit.</summary>
     private static ulong[] LeaveDescriptors(int pid, int more)
     {
         ulong[] before = Limit(pid, Nofile, [0, 0], set: false);
-        HashSet<int> open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(p => int.Parse(Path.GetFileName(p), CultureInfo.InvariantCulture))];
+        HashSet<int> open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd")
+            .Select(p => int.Parse(Path.GetFileName(p), CultureInfo.InvariantCulture))];
         int free = 0, limit = 0;
         for (; free <= more; limit++)
             free += open.Contains(limit) ? 0 : 1;

@@ -104,7 +104,8 @@ public sealed class AliveTests
             os.execve(sys.executable, ["python3", "-c", "import signal\nwhile True: signal.pause()"], {})
         begun(1)
         """)]
-    // As before, and nobody looks at it before SIGKILL: its environment is empty, so it takes several looks until it is known to be a stray.
+    // As before, and nobody looks at it before SIGKILL: its environment is empty, so it takes several
+    // looks until it is known to be a stray.
     [InlineData("""
         main = os.getpid()
         if daemon():
@@ -171,7 +172,8 @@ public sealed class AliveTests
         using HeldPipe hold = new(pipe);
         Living.Signal(ending, Living.SIGTERM);
         using ControlSocket control = await ControlSocket.To(supervisor);
-        await control.Until(() => File.ReadAllText($"/proc/{ending}/stat").Contains(") D ", StringComparison.Ordinal), () => "it waits in its end");
+        await control.Until(
+            () => File.ReadAllText($"/proc/{ending}/stat").Contains(") D ", StringComparison.Ordinal), () => "it waits in its end");
 
         Task stopping = control.Call("Stop", """{"services":["app"]}""");
         _ = await supervisor.Event("killing", "app");
@@ -258,7 +260,8 @@ public sealed class AliveTests
             """);
         File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
         await using Command run = Command.Start(
-            ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
+            ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all",
+                "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
             scratch.FolderPath);
         _ = await run.Output.First(line => line.Contains("ready in", StringComparison.Ordinal), "it is up");
         using ControlSocket control = await ControlSocket.To(scratch);

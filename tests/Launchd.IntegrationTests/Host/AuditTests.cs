@@ -7,7 +7,9 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>What a child finds: exactly the descriptors, variables, dispositions and limits of its configuration, and nothing of ours.</summary>
+/// <summary>
+/// What a child finds: exactly the descriptors, variables, dispositions and limits of its configuration, and nothing of ours.
+/// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class AuditTests
 {
@@ -53,7 +55,8 @@ public sealed class AuditTests
 
         Assert.Equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], Inherited(audit).Select(d => d.GetProperty("number").GetInt32()));
         Assert.Equal(
-            ["/dev/null", "pipe", "pipe", "socket", "socket", "socket", "/memfd", supervisor.Scratch.FolderPath, supervisor.Scratch.At("notes"),
+            ["/dev/null", "pipe", "pipe", "socket", "socket", "socket", "/memfd",
+                supervisor.Scratch.FolderPath, supervisor.Scratch.At("notes"),
                 "socket"],
             Inherited(audit).Select(d => Kind(d.GetProperty("target").GetString()!)));
         Assert.True(Descriptor(audit, 7).GetProperty("path_only").GetBoolean());
@@ -215,7 +218,8 @@ public sealed class AuditTests
             [sockets.http]
             listen = "tcp://127.0.0.1:0"
             [services.app]
-            command = ["${DOTNET}", "${PROBE}", "--to", "said", "--audit", "--read-fd", "state", "--store-fd", "state", "--barrier", "--ready"]
+            command = ["${DOTNET}", "${PROBE}", "--to", "said", "--audit",
+              "--read-fd", "state", "--store-fd", "state", "--barrier", "--ready"]
             sockets = ["http"]
             fd_store = 1
             backoff = { initial = "1ms" }
@@ -265,7 +269,8 @@ public sealed class AuditTests
             """));
         await using Command run = Command.Start(
             // By a shell that stays: a runtime that is not compiled in raises its own limit before anything of ours runs.
-            ["/bin/sh", "-c", "ulimit -Sn 500 && ulimit -Hn 4000 && \"$0\" \"$@\"; exit $?", .. Repository.LaunchdCommand, "run", "config.toml",
+            ["/bin/sh", "-c", "ulimit -Sn 500 && ulimit -Hn 4000 && \"$0\" \"$@\"; exit $?",
+                .. Repository.LaunchdCommand, "run", "config.toml",
                 "--exit-with", "app"], scratch.FolderPath);
 
         Assert.Equal(0, await run.Exit());
@@ -276,10 +281,11 @@ public sealed class AuditTests
     [FactWhenRoot]
     public async Task AnotherUsersServiceIsWhollyThatUser()
     {
-        await using Supervisor supervisor = Supervisor.StartText("""
+        const string look = "id -u; id -g; id -G; echo $$USER $$HOME; grep ^Cap /proc/self/status | cut -f2 | sort -u; "
+            + "echo x > /dev/stderr; ls /proc/self/fd";
+        await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]
-            command = ["/bin/sh", "-c",
-              "id -u; id -g; id -G; echo $$USER $$HOME; grep ^Cap /proc/self/status | cut -f2 | sort -u; echo x > /dev/stderr; ls /proc/self/fd"]
+            command = ["/bin/sh", "-c", "{{look}}"]
             output = "file:/tmp/lcs-audit-user"
             error = "log"
             restart = "never"

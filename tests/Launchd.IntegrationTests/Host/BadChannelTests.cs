@@ -38,13 +38,17 @@ public sealed class BadChannelTests
             Assert.Contains("BadRequest", Say(app, "", memory), StringComparison.Ordinal);
             Assert.Contains("BadRequest", Say(app, "{\"method\":\"\\ud800\"}"), StringComparison.Ordinal);
             Assert.Contains("65536 bytes a packet", Say(app, new string(' ', 65_537), memory), StringComparison.Ordinal);
-            Assert.Contains("128 descriptors a packet", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), most), StringComparison.Ordinal);
-            Assert.Contains("fd_store = 2", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), Some.Memory(), Some.Memory(), memory),
+            Assert.Contains(
+                "128 descriptors a packet", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), most), StringComparison.Ordinal);
+            Assert.Contains(
+                "fd_store = 2", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), Some.Memory(), Some.Memory(), memory),
                 StringComparison.Ordinal);
             Assert.Contains("Get takes no descriptors", Say(app, ChannelPeer.Request("Get"), memory, memory), StringComparison.Ordinal);
             Assert.Contains("MethodNotFound", Say(app, """{"method":"org.example.Nothing"}""", memory), StringComparison.Ordinal);
-            Assert.Contains("instance channel", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), memory, app.End), StringComparison.Ordinal);
-            Assert.Contains("\"parameter\":\"ask\"", Say(app, ChannelPeer.Request("Give", """{"ask":1}"""), memory), StringComparison.Ordinal);
+            Assert.Contains(
+                "instance channel", Say(app, ChannelPeer.Request("Store", """{"name":"x"}"""), memory, app.End), StringComparison.Ordinal);
+            Assert.Contains(
+                "\"parameter\":\"ask\"", Say(app, ChannelPeer.Request("Give", """{"ask":1}"""), memory), StringComparison.Ordinal);
             Assert.Contains("\"service\":\"app\"", app.Call("Describe"), StringComparison.Ordinal);
         }
 
@@ -151,14 +155,16 @@ public sealed class BadChannelTests
         _ = third.Call("Get", """{"names":["http"]}""");
         Assert.Contains("taken", third.Call("Request", """{"service":"third","slot":0,"name":"null"}"""), StringComparison.Ordinal);
         _ = third.Call("Request", """{"service":"third","slot":0,"name":"null","mode":"direct"}""");
-        Assert.Contains("EOPNOTSUPP", third.Call("Request", """{"service":"third","slot":0,"name":"null","mode":"reopen"}"""), StringComparison.Ordinal);
+        Assert.Contains("EOPNOTSUPP",
+            third.Call("Request", """{"service":"third","slot":0,"name":"null","mode":"reopen"}"""), StringComparison.Ordinal);
         Assert.Contains("held", third.Call("Request", """{"service":"third","slot":0,"name":"http"}"""), StringComparison.Ordinal);
     }
 
     [FactWhenRoot]
     public async Task OneThatDiesInTheMiddleLeavesNothing()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Two.Replace("fd_store = 2", "share = { late = [\"asking\"] }", StringComparison.Ordinal) + """
+        await using Supervisor supervisor =
+            Supervisor.StartText(Two.Replace("fd_store = 2", "share = { late = [\"asking\"] }", StringComparison.Ordinal) + """
 
             [services.asking]
             command = ["sleep", "2147483647"]
@@ -177,8 +183,8 @@ public sealed class BadChannelTests
         JsonElement answer = JsonElement.Parse(other.Call("Describe"));
 
         Assert.Equal("other", answer.GetProperty("parameters").GetProperty("service").GetString());
-        Assert.DoesNotContain(Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget), t => t?.Contains("/memfd:memory",
-            StringComparison.Ordinal) == true);
+        Assert.DoesNotContain(Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget),
+            t => t?.Contains("/memfd:memory", StringComparison.Ordinal) == true);
         Assert.Equal(0, await supervisor.Stop());
     }
 

@@ -112,7 +112,8 @@ public sealed class BadNotificationTests
         using Sender sender = new(supervisor);
         _ = await control.Call("Status");
         int before = Living.DescriptorCount(pid);
-        (FileDescriptor Ours, FileDescriptor Theirs)[] pairs = [.. Enumerable.Range(0, 4).Select(_ => UnixSocket.Pair(UnixSocketKind.Stream))];
+        (FileDescriptor Ours, FileDescriptor Theirs)[] pairs =
+            [.. Enumerable.Range(0, 4).Select(_ => UnixSocket.Pair(UnixSocketKind.Stream))];
         try
         {
             sender.Send("FDSTORE=1\nFDNAME=kept", pairs[0].Theirs);
@@ -120,7 +121,8 @@ public sealed class BadNotificationTests
             sender.Send("FDSTORE=1\nFDNAME=again", pairs[0].Theirs);
             sender.Send("FDSTORE=1\nFDNAME=unpolled\nFDPOLL=0", pairs[1].Theirs);
             sender.Send("FDSTORE=1\nFDNAME=third", pairs[2].Theirs, pairs[3].Theirs);
-            Happening refused = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") is not null, "a refusal", nth: 2);
+            Happening refused = await supervisor.Events.First(
+                e => e.Kind == "stored" && e.Text("refused") is not null, "a refusal", nth: 2);
 
             Assert.Equal("third", refused.Text("name"));
             Assert.Contains("holds 2", refused.Text("refused"), StringComparison.Ordinal);
@@ -161,7 +163,8 @@ public sealed class BadNotificationTests
 
         sender.Send("FDSTORE=1\nFDNAME=all", channel, memory, epoll.Descriptor);
 
-        _ = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") == "the end of an instance channel cannot be stored", "channel");
+        _ = await supervisor.Events.First(
+            e => e.Kind == "stored" && e.Text("refused") == "the end of an instance channel cannot be stored", "channel");
         _ = await supervisor.Events.First(e => e.Kind == "stored" && e.Text("refused") == "an eventpoll cannot be stored", "epoll");
         Assert.Equal(["all"], await Stored(control));
         Assert.Equal(0, await supervisor.Stop());

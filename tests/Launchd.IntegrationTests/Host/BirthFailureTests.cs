@@ -30,24 +30,28 @@ public sealed class BirthFailureTests
         _ = File.CreateSymbolicLink(place.At("circle"), place.At("circle"));
         using FileStream writer = File.OpenWrite(place.At("busy"));
 
-        await Fails($"command = [\"{place.At(program)}\"]", stage, errno, sentence.Replace("PLACE", place.FolderPath, StringComparison.Ordinal));
+        await Fails(
+            $"command = [\"{place.At(program)}\"]", stage, errno, sentence.Replace("PLACE", place.FolderPath, StringComparison.Ordinal));
     }
 
     [Theory]
     [InlineData("command = [\"no-such-program\"]", "exec", ENOENT, "exec \"no-such-program\": No such file or directory")]
-    [InlineData("command = [\"true\"]\nenvironment = { PATH = \"/no/such:/nor/this\" }", "exec", ENOENT, "exec \"true\": No such file or directory")]
+    [InlineData("command = [\"true\"]\nenvironment = { PATH = \"/no/such:/nor/this\" }",
+        "exec", ENOENT, "exec \"true\": No such file or directory")]
     [InlineData("command = [\"true\"]\nworking_directory = \"/no/such\"", "working directory", ENOENT,
         "working directory /no/such: No such file or directory")]
     [InlineData("command = [\"true\"]\nworking_directory = \"/etc/passwd\"", "working directory", ENOTDIR,
         "working directory /etc/passwd: Not a directory")]
     [InlineData("command = [\"true\"]\noutput = \"file:/no/such/out\"", "output", ENOENT, "output")]
     [InlineData("command = [\"true\"]\ninput = \"file:/no/such/in\"", "input", ENOENT, "input")]
-    [InlineData("command = [\"true\"]\nenvironment_files = [\"/no/such/file\"]", "environment file", ENOENT, "environment file /no/such/file")]
+    [InlineData("command = [\"true\"]\nenvironment_files = [\"/no/such/file\"]",
+        "environment file", ENOENT, "environment file /no/such/file")]
     public Task SurroundingsThatAreNotThere(string keys, string stage, int errno, string sentence) => Fails(keys, stage, errno, sentence);
 
     [FactWhenRoot]
     public Task AUserWhoMayNotExecuteTheProgram() => Fails(
-        "command = [\"/root/program\"]\nuser = \"nobody\"\nworking_directory = \"/\"", "exec", EACCES, "exec \"/root/program\": Permission denied");
+        "command = [\"/root/program\"]\nuser = \"nobody\"\nworking_directory = \"/\"",
+        "exec", EACCES, "exec \"/root/program\": Permission denied");
 
     private static async Task Fails(string keys, string stage, int errno, string sentence)
     {

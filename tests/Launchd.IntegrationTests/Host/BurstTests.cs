@@ -20,7 +20,8 @@ public sealed class BurstTests
         await using Supervisor supervisor = Supervisor.StartText(text.ToString());
         using ControlSocket control = await ControlSocket.To(supervisor);
 
-        // Both are in the supervisor's hands before it looks at the first: the second is answered when the first was carried out, or put off.
+        // Both are in the supervisor's hands before it looks at the first: the second is answered when
+        // the first was carried out, or put off.
         await control.Send("""{"method":"org.launchd-cs.Supervisor.Start","parameters":{"all":true,"wait":false}}""" + "\0"
             + """{"method":"org.launchd-cs.Supervisor.Status"}""" + "\0");
         _ = await control.Read();
@@ -35,5 +36,6 @@ public sealed class BurstTests
     }
 
     private static bool HasProcess(JsonElement service) =>
-        service.GetProperty("instances").EnumerateArray().Any(i => i.TryGetProperty("pid", out JsonElement pid) && pid.ValueKind == JsonValueKind.Number);
+        service.GetProperty("instances").EnumerateArray()
+            .Any(i => i.TryGetProperty("pid", out JsonElement pid) && pid.ValueKind == JsonValueKind.Number);
 }

@@ -61,8 +61,8 @@ internal sealed class ChannelPeer : IDisposable
         Environment(pid).Split('\0').Single(v => v.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
 
     /// <summary>
-    /// The environment with which a program was executed. execve(2) lets the parent of a vfork(2) go on as soon as the old memory is
-    /// given up, a moment before the new one has its environment (fs/exec.c, exec_mmap): the file is empty for so long, and no event ends it.
+    /// The environment with which a program was executed. execve(2) lets the parent of a vfork(2) go on as soon as the old memory is given
+    /// up, a moment before the new one has its environment (fs/exec.c, exec_mmap): the file is empty for so long, and no event ends it.
     /// </summary>
     private static string Environment(int pid)
     {
@@ -86,7 +86,8 @@ internal sealed class ChannelPeer : IDisposable
     public static string Request(string method, string parameters = "{}", string more = "") =>
         $$"""{"method":"{{Interface}}{{method}}","parameters":{{parameters}}{{more}}}""";
 
-    public void Send(string text, params ReadOnlySpan<FileDescriptor> descriptors) => Assert.Equal(SendOutcome.Sent, TrySend(text, descriptors));
+    public void Send(string text, params ReadOnlySpan<FileDescriptor> descriptors) =>
+        Assert.Equal(SendOutcome.Sent, TrySend(text, descriptors));
 
     /// <summary>As the program itself, without waiting for room.</summary>
     public unsafe SendOutcome TrySend(string text, params ReadOnlySpan<FileDescriptor> descriptors)
@@ -101,7 +102,8 @@ internal sealed class ChannelPeer : IDisposable
         fixed (byte* start = bytes.Length == 0 ? new byte[1] : bytes)
         {
             Span<byte> headers = new(control, room.Length * sizeof(nuint));
-            int length = ControlMessage.Write(headers, ControlMessage.SCM_CREDENTIALS, new ReadOnlySpan<byte>(&credentials, sizeof(Libc.ucred)));
+            int length = ControlMessage.Write(
+                headers, ControlMessage.SCM_CREDENTIALS, new ReadOnlySpan<byte>(&credentials, sizeof(Libc.ucred)));
             length += ControlMessage.WriteRights(headers[length..], numbers);
             Libc.iovec vector = new() { iov_base = start, iov_len = (nuint)bytes.Length };
             Libc.msghdr message = new() { msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)length };

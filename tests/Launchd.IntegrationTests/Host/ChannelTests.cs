@@ -30,7 +30,8 @@ public sealed partial class ChannelTests
         string configuration = Configuration().Match(page).Groups[1].Value
             .Replace("127.0.0.1:8080", $"127.0.0.1:{port}", StringComparison.Ordinal)
             .Replace("[\"web\"]\nsockets", "[\"sleep\", \"2147483647\"]\nready_timeout = \"1h\"\nsockets", StringComparison.Ordinal)
-            .Replace("[\"cache\"]\nready", "[\"python3\", \"-c\", \"import os,signal; os.dup2(os.memfd_create('ring'), 5); print('there', flush=True); "
+            .Replace("[\"cache\"]\nready",
+                "[\"python3\", \"-c\", \"import os,signal; os.dup2(os.memfd_create('ring'), 5); print('there', flush=True); "
                 + "signal.pause()\"]\nready_timeout = \"1h\"\nready", StringComparison.Ordinal);
         await using Supervisor supervisor = Supervisor.StartText(configuration);
         using ChannelPeer web = await ChannelPeer.Of(supervisor, "web");
@@ -96,8 +97,10 @@ public sealed partial class ChannelTests
             Assert.Equal("""{"parameters":{"stored":2,"present":0}}""", app.Call("Store", """{"name":"a"}""", first, second));
             Assert.Equal("""{"parameters":{"stored":1,"present":2}}""", app.Call("Store", """{"name":"b"}""", second, third, third));
             Assert.Equal("""{"parameters":{"stored":0,"present":2}}""", app.Call("Store", """{"name":"a","if_absent":true}""", third));
-            Assert.Equal("""{"parameters":{"stored":1,"present":0,"removed":2}}""", app.Call("Store", """{"name":"a","replace":true}""", second));
-            Assert.Contains("fd_store = 4", app.Call("Store", """{"name":"c"}""", first, Some.Memory(), Some.Memory()), StringComparison.Ordinal);
+            Assert.Equal(
+                """{"parameters":{"stored":1,"present":0,"removed":2}}""", app.Call("Store", """{"name":"a","replace":true}""", second));
+            Assert.Contains(
+                "fd_store = 4", app.Call("Store", """{"name":"c"}""", first, Some.Memory(), Some.Memory()), StringComparison.Ordinal);
             Assert.Equal("""{"parameters":{}}""", app.Call("SaveState", "{}", first));
             app.Send(ChannelPeer.Request("Get"));
             (string answer, FileDescriptor[] got) = app.Read();
@@ -200,7 +203,8 @@ public sealed partial class ChannelTests
     }
 
     private static IEnumerable<string?> Names(string answer) =>
-        JsonElement.Parse(answer).GetProperty("parameters").GetProperty("descriptors").EnumerateArray().Select(d => d.GetProperty("name").GetString());
+        JsonElement.Parse(answer).GetProperty("parameters").GetProperty("descriptors")
+            .EnumerateArray().Select(d => d.GetProperty("name").GetString());
 
     [GeneratedRegex("```toml\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex Configuration();

@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Files that are connections (<c>connect</c>): each instance is born with its own. Whoever does not answer keeps that instance waiting, and
-/// nobody else.
+/// Files that are connections (<c>connect</c>): each instance is born with its own. Whoever does not answer
+/// keeps that instance waiting, and nobody else.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class ConnectTests : IDisposable
@@ -139,7 +139,8 @@ public sealed class ConnectTests : IDisposable
 
         Assert.Equal(ECONNREFUSED, failed.Number("errno"));
         Assert.Equal(
-            $"cannot start app: file \"db\": cannot connect to tcp://127.0.0.1:{port}: Connection refused (nobody listens there)", failed.Text("text"));
+            $"cannot start app: file \"db\": cannot connect to tcp://127.0.0.1:{port}: Connection refused (nobody listens there)",
+            failed.Text("text"));
         Assert.Equal(0, await supervisor.Stop());
     }
 

@@ -51,7 +51,8 @@ public sealed class ControlRightsTests
     {
         await using Supervisor supervisor = Start();
         _ = await supervisor.Event("ready", "app");
-        _ = supervisor.Scratch.Write("config.toml", Supervisor.WithRuntimeDirectory(Open + "\nenvironment = { KEY = \"" + Secret + "\", X = [] }\n"));
+        _ = supervisor.Scratch.Write(
+            "config.toml", Supervisor.WithRuntimeDirectory(Open + "\nenvironment = { KEY = \"" + Secret + "\", X = [] }\n"));
 
         (string? error, string text)[] answers = await AsStranger(supervisor, "Reload", "{}", "Plan", "{}");
 
@@ -147,6 +148,7 @@ public sealed class ControlRightsTests
                 supervisor.Scratch.At("run/control.sock"), .. calls]);
         int code = await stranger.Exit();
         Assert.True(code == 0, stranger.Errors.ToString());
-        return [.. stranger.Output.All().Select(l => (JsonElement.Parse(l).TryGetProperty("error", out JsonElement e) ? e.GetString() : null, l))];
+        return [.. stranger.Output.All()
+            .Select(l => (JsonElement.Parse(l).TryGetProperty("error", out JsonElement e) ? e.GetString() : null, l))];
     }
 }

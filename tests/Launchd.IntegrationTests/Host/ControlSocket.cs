@@ -6,7 +6,8 @@ using Launchd.AcceptanceTests.Support;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// A client of the control socket that can also misbehave. Everything has a deadline; a connection that the supervisor closed reads as null.
+/// A client of the control socket that can also misbehave. Everything has a deadline; a connection
+/// that the supervisor closed reads as null.
 /// </summary>
 internal sealed class ControlSocket : IDisposable
 {
@@ -52,7 +53,9 @@ internal sealed class ControlSocket : IDisposable
 
     /// <summary>What was dropped or went wrong of this kind.</summary>
     public async Task<long> Counter(string kind) =>
-        (await Call("Status")).GetProperty("supervisor").GetProperty("counters").TryGetProperty(kind, out JsonElement count) ? count.GetInt64() : 0;
+        (await Call("Status")).GetProperty("supervisor").GetProperty("counters").TryGetProperty(kind, out JsonElement count)
+            ? count.GetInt64()
+            : 0;
 
     /// <summary>
     /// Waits for what no event tells, such as a descriptor that is closed beside the loop: asks the supervisor something until it is so.
@@ -72,7 +75,9 @@ internal sealed class ControlSocket : IDisposable
     public Task Descriptors(int pid, int count) =>
         Until(() => Living.DescriptorCount(pid) == count, () => $"{Living.DescriptorCount(pid)} descriptors, not {count}");
 
-    /// <summary>Waits until a process has no more descriptors open: what is closed beside its loop takes a few numbers for a moment.</summary>
+    /// <summary>
+    /// Waits until a process has no more descriptors open: what is closed beside its loop takes a few numbers for a moment.
+    /// </summary>
     public Task DescriptorsAtMost(int pid, int count) =>
         Until(() => Living.DescriptorCount(pid) <= count, () => $"{Living.DescriptorCount(pid)} descriptors, more than {count}");
 
@@ -124,7 +129,8 @@ internal sealed class ControlSocket : IDisposable
     public void Dispose() => _socket.Dispose();
 
     private static string Request(string method, string parameters, bool more) =>
-        $$"""{"method":"{{(method.Contains('.') ? method : Interface + method)}}","parameters":{{parameters}}{{(more ? ",\"more\":true" : "")}}}""" + "\0";
+        $$"""{"method":"{{(method.Contains('.') ? method : Interface + method)}}","parameters":{{parameters}}"""
+        + (more ? ",\"more\":true}\0" : "}\0");
 
     private static JsonElement Parameters(JsonElement? answer) =>
         answer is { } given && !given.TryGetProperty("error", out _) ? given.GetProperty("parameters") : default;

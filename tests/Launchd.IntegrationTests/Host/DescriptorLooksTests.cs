@@ -40,7 +40,8 @@ public sealed class DescriptorLooksTests : IDisposable
         DescriptorLooks looks = new(_mailbox, _delays);
         int loop = Environment.CurrentManagedThreadId;
 
-        IReadOnlyDictionary<FileDescriptor, (int Number, int Thread)> answers = Ask(looks, d => (d.Number, Environment.CurrentManagedThreadId));
+        IReadOnlyDictionary<FileDescriptor, (int Number, int Thread)> answers = Ask(
+            looks, d => (d.Number, Environment.CurrentManagedThreadId));
 
         Assert.Equal(_open.Select(o => o.Number), _open.Select(o => answers[o].Number));
         Assert.DoesNotContain(answers.Values, a => a.Thread == loop);
@@ -86,7 +87,8 @@ public sealed class DescriptorLooksTests : IDisposable
         Assert.Empty(Ask(none, d => d.Number));
 
         DescriptorLooks looks = new(_mailbox, _delays);
-        IReadOnlyDictionary<FileDescriptor, int> answers = Ask(looks, d => d == _open[2] ? throw new InvalidOperationException("planted") : d.Number);
+        IReadOnlyDictionary<FileDescriptor, int> answers = Ask(
+            looks, d => d == _open[2] ? throw new InvalidOperationException("planted") : d.Number);
 
         Assert.Equal(5, answers.Count);
         Turn(() => told.Count == 1);
@@ -100,7 +102,8 @@ public sealed class DescriptorLooksTests : IDisposable
         {
             ListenAddress endpoint = new ListenAddress.Unix(UnixSocketKind.Stream, $"looks-{Environment.ProcessId}-{i}", IsAbstract: true);
             ListenerRequest request = new() { Endpoints = [endpoint], BacklogCount = 3 + i };
-            listeners.Add(ListenerOpener.Open(request).ValueOr(f => throw new InvalidOperationException(f.ToString())).Listeners[0].Descriptor);
+            listeners.Add(
+                ListenerOpener.Open(request).ValueOr(f => throw new InvalidOperationException(f.ToString())).Listeners[0].Descriptor);
         }
         using System.Net.Sockets.Socket client = new(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
         client.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint($"\0looks-{Environment.ProcessId}-2"));

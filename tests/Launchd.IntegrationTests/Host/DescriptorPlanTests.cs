@@ -18,8 +18,9 @@ using static Tmds.Linux.LibC;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// What happens to open descriptors when another configuration comes: on the real kernel, without a supervisor around it. Beside no test that starts processes:
-/// a child has copies of everything until it executes its program, and a listener of which there is a copy is not closed.
+/// What happens to open descriptors when another configuration comes: on the real kernel, without a supervisor around
+/// it. Beside no test that starts processes: a child has copies of everything until it executes its program, and a
+/// listener of which there is a copy is not closed.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed partial class DescriptorPlanTests : IDisposable
@@ -63,7 +64,8 @@ public sealed partial class DescriptorPlanTests : IDisposable
     public void NamesThatSwapTheirAddressesSwapTheirSockets()
     {
         int port = FreePort();
-        DescriptorTable table = Open($"[sockets.a]\nlisten = \"unix:x\"\n[sockets.b]\nlisten = \"unix:y\"\n[sockets.c]\nlisten = \"tcp://127.0.0.1:{port}\"");
+        DescriptorTable table =
+            Open($"[sockets.a]\nlisten = \"unix:x\"\n[sockets.b]\nlisten = \"unix:y\"\n[sockets.c]\nlisten = \"tcp://127.0.0.1:{port}\"");
         FileDescriptor x = One(table, "a").Descriptor, y = One(table, "b").Descriptor, c = One(table, "c").Descriptor;
 
         Assert.Null(Change($"[sockets.a]\nlisten = \"unix:y\"\n[sockets.b]\nlisten = [\"unix:x\", \"tcp://127.0.0.1:{port}\"]"));
@@ -182,7 +184,8 @@ public sealed partial class DescriptorPlanTests : IDisposable
         taken.Start();
         DescriptorTable table = Open("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"");
         OpenedListener a = One(table, "a");
-        string? refused = Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:new/b\"\nsymlinks = [\"alias\"]\n"
+        string? refused = Change(
+            "[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:new/b\"\nsymlinks = [\"alias\"]\n"
             + $"[sockets.c]\nlisten = \"tcp://{taken.LocalEndpoint}\"");
 
         Assert.StartsWith($"sockets.c: cannot listen on tcp://{taken.LocalEndpoint}: ", refused, StringComparison.Ordinal);
@@ -201,12 +204,14 @@ public sealed partial class DescriptorPlanTests : IDisposable
     [Fact]
     public void ASwitchThatIsRefusedHalfWayTakesBackWhatItDid()
     {
-        DescriptorTable table = Open("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.b]\nlisten = \"unix:b\"\n[sockets.c]\nlisten = \"unix:c\"");
+        DescriptorTable table =
+            Open("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.b]\nlisten = \"unix:b\"\n[sockets.c]\nlisten = \"unix:c\"");
         OpenedListener a = One(table, "a"), b = One(table, "b");
         // Somebody took the path away: its mode cannot be changed.
         File.Delete(_directory["c"]);
 
-        string? refused = Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:b\"\nnon_blocking = true\n"
+        string? refused =
+            Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:b\"\nnon_blocking = true\n"
             + "[sockets.c]\nlisten = \"unix:c\"\nmode = \"0600\"");
 
         Assert.StartsWith("sockets.c: cannot change mode and owner of ", refused, StringComparison.Ordinal);
@@ -239,7 +244,8 @@ public sealed partial class DescriptorPlanTests : IDisposable
     public void NoneOfMillionsOfPairsIsLookedAt(string before, string after)
     {
         const int Count = 200;
-        string Sockets(string name) => string.Concat(Enumerable.Range(0, Count).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:@{_directory["x"]}{i}\"\n"));
+        string Sockets(string name) =>
+            string.Concat(Enumerable.Range(0, Count).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:@{_directory["x"]}{i}\"\n"));
         DescriptorTable table = Open(Sockets(before) + "[files.m]\nmemory = \"4KiB\"");
         HashSet<FileDescriptor> open = [.. table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor)];
         SupervisorDefinition next = Define(Sockets(after) + "[files.m]\nmemory = \"4KiB\"");

@@ -4,7 +4,9 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>As the first process of a pid namespace, which a container is: it reaps everybody's orphans, and its end is the end of all.</summary>
+/// <summary>
+/// As the first process of a pid namespace, which a container is: it reaps everybody's orphans, and its end is the end of all.
+/// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class FirstProcessTests
 {
@@ -13,9 +15,10 @@ public sealed class FirstProcessTests
     [FactWhenRoot]
     public async Task OrphansAreReaped_AndServicesEndWhenItIsAsked()
     {
-        await using Supervisor supervisor = Supervisor.StartTextBy(Unshared, """
+        const string orphans = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); done; (setsid sleep 2147483646 &)";
+        await using Supervisor supervisor = Supervisor.StartTextBy(Unshared, $"""
             [services.app]
-            command = ["/bin/sh", "-c", "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); done; (setsid sleep 2147483646 &); exec sleep 2147483647"]
+            command = ["/bin/sh", "-c", "{orphans}; exec sleep 2147483647"]
             """);
         Happening started = await supervisor.Event("supervisor-started");
         Happening spawned = await supervisor.Event("spawned", "app");
@@ -26,7 +29,8 @@ public sealed class FirstProcessTests
         Assert.True(spawned.Pid < 100, "its number is one of the namespace");
         // The service and the orphan that stays; no ended one is left. Each answer is a turn of the loop.
         await control.Until(
-            () => Living.ChildrenOf(first).Length == 2 && !Living.ZombiesOf(first).Any(), () => "children " + string.Join(' ', Living.ChildrenOf(first)));
+            () => Living.ChildrenOf(first).Length == 2 && !Living.ZombiesOf(first).Any(),
+            () => "children " + string.Join(' ', Living.ChildrenOf(first)));
 
         Living.Signal(first, Living.SIGTERM);
 

@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// A service's user owns a directory that the configuration names, and puts links there: what root opens for the service is no more than that user may
-/// open himself.
+/// A service's user owns a directory that the configuration names, and puts links there: what root opens for the
+/// service is no more than that user may open himself.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed partial class ForeignPathTests
@@ -132,7 +132,8 @@ public sealed partial class ForeignPathTests
         Assert.DoesNotContain("services.app.output", text, StringComparison.Ordinal);
     }
 
-    private static Supervisor Start(string keys, string script = "exec sleep 2147483647", Action<Scratch>? prepare = null) => Supervisor.StartText($"""
+    private static Supervisor Start(string keys, string script = "exec sleep 2147483647", Action<Scratch>? prepare = null) =>
+        Supervisor.StartText($"""
         [services.app]
         command = ["/bin/sh", "-c", "{script.Replace("$", "$$", StringComparison.Ordinal)}"]
         user = "nobody"
@@ -151,7 +152,8 @@ public sealed partial class ForeignPathTests
         Directory.CreateDirectory(scratch.At("closed/inner"));
         File.SetUnixFileMode(scratch.At("closed"), (UnixFileMode)0b111_000_000);
         Assert.Equal(0, Chown(Directory.CreateDirectory(scratch.At("own")).FullName, Nobody, Nobody));
-        foreach ((string name, string target) in ((string, string)[])[("own/link", "secret"), ("own/way", "closed"), ("own/deep", "closed/inner")])
+        foreach ((string name, string target) in ((string, string)[])
+            [("own/link", "secret"), ("own/way", "closed"), ("own/deep", "closed/inner")])
         {
             File.CreateSymbolicLink(scratch.At(name), scratch.At(target));
             Assert.Equal(0, ChownLink(scratch.At(name), Nobody, Nobody));

@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Reloads that change what a service is given, and then fail: the service goes back to its former definition and finds all that it had, whatever the
-/// configuration calls it by now.
+/// Reloads that change what a service is given, and then fail: the service goes back to its former definition and finds all that
+/// it had, whatever the configuration calls it by now.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class FormerDefinitionTests
@@ -27,7 +27,8 @@ public sealed class FormerDefinitionTests
         ["renames the socket"] = (Tables("http", "", ""), Tables("site", "", "")),
         ["gives the socket's name to another"] = (
             Tables("http", "", ""), Tables("site", "", "[sockets.http]\nlisten = \"unix:other.sock\"")),
-        ["gives it a new socket in place"] = (Tables("http", "", ""), Tables("http", "", "").Replace("http.sock\"", "http.sock\"\nnon_blocking = true")),
+        ["gives it a new socket in place"] = (
+            Tables("http", "", ""), Tables("http", "", "").Replace("http.sock\"", "http.sock\"\nnon_blocking = true")),
     };
 
     public static TheoryData<string, string> Cases
@@ -38,7 +39,8 @@ public sealed class FormerDefinitionTests
             foreach (string change in Changes.Keys)
             {
                 cases.Add(change, "replace");
-                // The old instance never leaves its socket, and clients are led to the new one: nothing that a former definition has brings them back.
+                // The old instance never leaves its socket, and clients are led to the new one: nothing that a
+                // former definition has brings them back.
                 if (change != "gives it a new socket in place")
                     cases.Add(change, "overlap");
             }

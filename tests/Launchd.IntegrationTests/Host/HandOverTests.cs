@@ -89,7 +89,8 @@ public sealed class HandOverTests
             for (int i = 0; i < 8; i++)
                 Assert.Equal(Ok, old.Call("HandOver", """{"name":"many"}""", many));
             Assert.Equal(
-                """{"error":"org.launchd-cs.Instance.LimitReached","parameters":{"limit":"1024 descriptors that wait for the successor"}}""",
+                """{"error":"org.launchd-cs.Instance.LimitReached","parameters":"""
+                + """{"limit":"1024 descriptors that wait for the successor"}}""",
                 old.Call("HandOver", """{"name":"one"}""", memory));
             // Without the one that was refused, which is closed beside the loop.
             using ControlSocket control = await ControlSocket.To(supervisor);

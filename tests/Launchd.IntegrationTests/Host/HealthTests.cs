@@ -16,7 +16,9 @@ public sealed class HealthTests
             [services.app]
             command = ["sleep", "2147483647"]
             instances = 2
-            health = { command = ["/bin/sh", "-c", "echo $$LAUNCHD_SLOT $$MAINPID >> asked; [ $$LAUNCHD_SLOT = 0 ]"], interval = "20ms", failures = 3 }
+            health.command = ["/bin/sh", "-c", "echo $$LAUNCHD_SLOT $$MAINPID >> asked; [ $$LAUNCHD_SLOT = 0 ]"]
+            health.interval = "20ms"
+            health.failures = 3
             backoff = { initial = "1ms" }
             """);
         Happening first = await supervisor.Events.First(e => e is { Kind: "spawned" } && e.Number("slot") == 1, "slot 1");
@@ -26,7 +28,8 @@ public sealed class HealthTests
         Assert.Equal(3, File.ReadLines(supervisor.Scratch.At("asked")).Count(l => l == $"1 {first.Pid}"));
         Assert.NotEqual(first.Pid, second.Pid);
         Happening draining = await supervisor.Events.First(e => e is { Kind: "draining" } && e.Pid == first.Pid, "the end of the first");
-        Assert.Contains("failed its health check: 3 times in a row, last 'sh' exited with 1", draining.Text("reason"), StringComparison.Ordinal);
+        Assert.Contains(
+            "failed its health check: 3 times in a row, last 'sh' exited with 1", draining.Text("reason"), StringComparison.Ordinal);
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "draining" && e.Number("slot") == 0);
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -44,7 +47,8 @@ public sealed class HealthTests
 
         Happening draining = await supervisor.Event("draining", "app");
 
-        Assert.Contains($"GET http://{silent.LocalEndpoint}/: did not answer within 50ms", draining.Text("reason"), StringComparison.Ordinal);
+        Assert.Contains(
+            $"GET http://{silent.LocalEndpoint}/: did not answer within 50ms", draining.Text("reason"), StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -55,7 +59,10 @@ public sealed class HealthTests
             [services.app]
             command = ["sleep", "2147483647"]
             restart = "never"
-            health = { command = ["/bin/sh", "-c", "echo begun >> asked; sleep 2147483646 & wait"], interval = "10ms", timeout = "100ms", failures = 1 }
+            health.command = ["/bin/sh", "-c", "echo begun >> asked; sleep 2147483646 & wait"]
+            health.interval = "10ms"
+            health.timeout = "100ms"
+            health.failures = 1
             """);
 
         Happening draining = await supervisor.Event("draining", "app");

@@ -90,7 +90,8 @@ public sealed class HeldTests
             client.connect("sp.sock")
             own = channel.dup()
             print("client", call("Store", [client.fileno()], name="c"), call("Publish", name="c", number=client.fileno()), flush=True)
-            print("channel", call("Store", [own.fileno()], name="c").get("error"), call("Publish", name="c", number=own.fileno()).get("error"), flush=True)
+            print("channel", call("Store", [own.fileno()], name="c").get("error"),
+                call("Publish", name="c", number=own.fileno()).get("error"), flush=True)
             call("Ready")
             signal.pause()
             """);
@@ -128,7 +129,8 @@ public sealed class HeldTests
     public async Task WhatNamesAreStoredTheNextProgramIsExecutedWithThem()
     {
         await using Supervisor supervisor = Start("", """
-            made = [call("Store", [os.eventfd(0)], name="%03d" % i + "n" * 252) for i in range(300)] if "LISTEN_FDS" not in os.environ else []
+            isFirst = "LISTEN_FDS" not in os.environ
+            made = [call("Store", [os.eventfd(0)], name="%03d" % i + "n" * 252) for i in range(300)] if isFirst else []
             print("stored", sum("error" not in m for m in made), "passed", os.environ.get("LISTEN_FDS"), flush=True)
             call("Ready")
             signal.pause()

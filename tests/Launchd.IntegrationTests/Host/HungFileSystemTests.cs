@@ -7,12 +7,14 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>A file system of a server that is gone: whoever asks it for anything waits until somebody ends it, deaf to every signal.</summary>
+/// <summary>
+/// A file system of a server that is gone: whoever asks it for anything waits until somebody ends it, deaf to every signal.
+/// </summary>
 public sealed class HungFileSystemTests
 {
-    // Mounts file systems in the folder of the first word, one for each name of the second, in the namespace that it is started in, and becomes the program
-    // that follows. Their server answers that they are there, and then writes down who is asked for a name, and nothing else. It is no child of what follows.
-    // There are several because in one the kernel asks for one thing after the other.
+    // Mounts file systems in the folder of the first word, one for each name of the second, in the namespace that it is started in, and
+    // becomes the program that follows. Their server answers that they are there, and then writes down who is asked for a name, and nothing
+    // else. It is no child of what follows. There are several because in one the kernel asks for one thing after the other.
     private const string Mount = """
         import ctypes, os, select, struct, sys
         where, names, follows = os.path.abspath(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:]
@@ -99,7 +101,8 @@ public sealed class HungFileSystemTests
     {
         using Scratch place = new();
         string script = place.Write("mount.py", Mount), hung = place.At("hung");
-        await using Supervisor supervisor = Supervisor.StartTextBy(["unshare", "--mount", "--propagation", "private", "python3", script, hung, "program"], $$"""
+        await using Supervisor supervisor = Supervisor.StartTextBy(
+            ["unshare", "--mount", "--propagation", "private", "python3", script, hung, "program"], $$"""
             [sockets.tcp]
             listen = "tcp://127.0.0.1:0"
             [services.app]
@@ -122,8 +125,8 @@ public sealed class HungFileSystemTests
         await AssertEnds(supervisor, server);
     }
 
-    // Threads that wait in the kernel keep the supervisor, whatever it does, until the file system answers; and children that were to become programs keep
-    // themselves, so that the supervisor may be gone before they are.
+    // Threads that wait in the kernel keep the supervisor, whatever it does, until the file system answers; and children that were to
+    // become programs keep themselves, so that the supervisor may be gone before they are.
     private static async Task AssertEnds(Supervisor supervisor, Server server)
     {
         int pid = await supervisor.Pid();

@@ -82,8 +82,11 @@ public sealed class IdleTests
         _ = await supervisor.Event("draining", "echo");
         // From here on it accepts nothing, and is not over before the gate opens.
         Living.Signal(first.Pid, 19);
-        while (!Directory.GetDirectories($"/proc/{first.Pid}/task").All(t => File.ReadAllText(t + "/stat").Contains(") T ", StringComparison.Ordinal)))
+        while (!Directory.GetDirectories($"/proc/{first.Pid}/task")
+            .All(t => File.ReadAllText(t + "/stat").Contains(") T ", StringComparison.Ordinal)))
+        {
             _ = await supervisor.Verb("status");
+        }
         Task<string> answer = Supervisor.Ask(address, "late");
         await File.WriteAllTextAsync(gate, "\n");
 

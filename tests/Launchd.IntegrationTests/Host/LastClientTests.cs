@@ -8,8 +8,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Restarts of a server that closes, when it is told to end, whoever has connected and was not read yet, as most do. It accepts whom it can at
-/// once and reads one after the other.
+/// Restarts of a server that closes, when it is told to end, whoever has connected and was not read yet, as most do. It accepts
+/// whom it can at once and reads one after the other.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class LastClientTests
@@ -64,7 +64,9 @@ public sealed class LastClientTests
     public async Task WhomTheOldOneAcceptedLastIsAnswered(string kind, string update, int number, string place)
     {
         string address = kind == "tcp" ? $"tcp://127.0.0.1:{Supervisor.FreePort()}" : "unix:web.sock";
-        string command = place.Length == 0 ? $"[\"python3\", \"server.py\", \"{number}\"]" : $"[\"sh\", \"-c\", \"python3 server.py {number}; exit\"]";
+        string command = place.Length == 0
+            ? $"[\"python3\", \"server.py\", \"{number}\"]"
+            : $"[\"sh\", \"-c\", \"python3 server.py {number}; exit\"]";
         await using Supervisor supervisor = Supervisor.StartText(
             $$"""
             [sockets.http]
@@ -79,7 +81,8 @@ public sealed class LastClientTests
             rollout = { prove = "20ms" }
             """, scratch => File.WriteAllText(scratch.At("server.py"), Server));
         _ = await supervisor.Event("ready", "web");
-        using Crowd crowd = new(kind == "tcp" ? IPEndPoint.Parse(address["tcp://".Length..]) : new UnixDomainSocketEndPoint(supervisor.Scratch.At("web.sock")));
+        using Crowd crowd = new(
+            kind == "tcp" ? IPEndPoint.Parse(address["tcp://".Length..]) : new UnixDomainSocketEndPoint(supervisor.Scratch.At("web.sock")));
         await crowd.AnsweredBy(1);
 
         for (int generation = 2; generation <= 4; generation++)
@@ -137,9 +140,14 @@ public sealed class LastClientTests
                     _ = client.Send("?"u8);
                     int got = client.Receive(buffer);
                     if (got == 0)
+                    {
                         _lost.Enqueue("closed without an answer");
-                    else if (int.Parse(System.Text.Encoding.ASCII.GetString(buffer, 0, got)) is var generation && _known.TryAdd(generation, true))
+                    }
+                    else if (int.Parse(System.Text.Encoding.ASCII.GetString(buffer, 0, got)) is var generation
+                        && _known.TryAdd(generation, true))
+                    {
                         _generations.Add(generation);
+                    }
                 }
                 catch (SocketException refused)
                 {

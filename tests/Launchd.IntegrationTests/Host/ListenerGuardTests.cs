@@ -10,8 +10,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Listeners that a holder spoils. The holder is the test: it takes a copy of the supervisor's own descriptor by pidfd_getfd(2), which is the
-/// same open file description that a program has.
+/// Listeners that a holder spoils. The holder is the test: it takes a copy of the supervisor's own descriptor by pidfd_getfd(2), which
+/// is the same open file description that a program has.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class ListenerGuardTests
@@ -19,7 +19,8 @@ public sealed class ListenerGuardTests
     private const int SO_LOCK_FILTER = 44;
 
     [FactWhenRoot]
-    public Task APortOfTheKernelsChoiceThatWasShutDownIsMended() => Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
+    public Task APortOfTheKernelsChoiceThatWasShutDownIsMended() =>
+        Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
 
     [FactWhenRoot]
     public Task APortOfTheFileThatWasShutDownIsMended() =>
@@ -29,7 +30,8 @@ public sealed class ListenerGuardTests
     public Task APortThatWasDisconnectedIsMended() => Spoilt("tcp://127.0.0.1:0", Disconnect, "mended");
 
     [FactWhenRoot]
-    public Task AUnixSocketThatWasShutDownIsMadeAnew() => Spoilt("unix:web.sock", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "made anew", replaces: true);
+    public Task AUnixSocketThatWasShutDownIsMadeAnew() =>
+        Spoilt("unix:web.sock", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "made anew", replaces: true);
 
     [FactWhenRoot]
     public Task AFilterIsFoundBeforeTheNextStart() => Spoilt("tcp://127.0.0.1:0", DropAll, "mended", restarts: true);
@@ -45,10 +47,12 @@ public sealed class ListenerGuardTests
         "made anew", restarts: true);
 
     [FactWhenRoot]
-    public Task AQueueThatWasShortenedIsFoundBeforeTheNextStart() => Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
+    public Task AQueueThatWasShortenedIsFoundBeforeTheNextStart() =>
+        Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
     [FactWhenRoot]
-    public Task AUnixQueueThatWasShortenedIsFoundToo() => Spoilt("unix:web.sock", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
+    public Task AUnixQueueThatWasShortenedIsFoundToo() =>
+        Spoilt("unix:web.sock", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
     [Fact]
     public async Task WhoSpoilsAgainAndAgainIsMendedOnceASecond_AndKeepsItsProcess()
@@ -96,7 +100,8 @@ public sealed class ListenerGuardTests
 
     /// <summary>How often the supervisor's loop has slept so far.</summary>
     private static long WakeUpsOf(int pid) => long.Parse(
-        File.ReadLines($"/proc/{pid}/task/{pid}/status").First(l => l.StartsWith("voluntary_ctxt_switches:", StringComparison.Ordinal)).Split(':')[1].Trim());
+        File.ReadLines($"/proc/{pid}/task/{pid}/status")
+            .First(l => l.StartsWith("voluntary_ctxt_switches:", StringComparison.Ordinal)).Split(':')[1].Trim());
 
     private static async Task Spoilt(string listen, Action<int> spoil, string remedy, bool restarts = false, bool replaces = false)
     {

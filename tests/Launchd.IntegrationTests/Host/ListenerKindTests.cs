@@ -115,7 +115,8 @@ public sealed class ListenerKindTests
     [Fact]
     public async Task VsockIsOpened_OrRefusedInWords()
     {
-        OpenResult<OpenedListeners> tried = ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenAddress.Vsock(null, uint.MaxValue)] });
+        OpenResult<OpenedListeners> tried =
+            ListenerOpener.Open(new ListenerRequest { Endpoints = [new ListenAddress.Vsock(null, uint.MaxValue)] });
         if (tried.Failure is null)
             tried.Value.Undo();
         await using Supervisor supervisor = Supervisor.StartText("""
@@ -176,7 +177,8 @@ public sealed class ListenerKindTests
         Assert.Equal([], scratch.Processes());
         Assert.Equal(
             ["app.toml", "file", "live.sock"],
-            Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName).Where(n => n != "run").Order(StringComparer.Ordinal));
+            Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName)
+                .Where(n => n != "run").Order(StringComparer.Ordinal));
     }
 
     public static TheoryData<string, string, string> SaidByCheck => new()
@@ -191,9 +193,11 @@ public sealed class ListenerKindTests
         { "tcp://192.0.2.1:0", "2:10: warning LD1404", "hint: no interface of this machine has the address; free_bind = true" },
         { "tcp://192.0.2.1:0\"\nfree_bind = true #", "ok: 1 service", "" },
         { "tcp://127.0.0.1:{port}", "2:10: warning LD1404", "hint: held by " },
-        { "udp://127.0.0.1:0\"\nbind_to_device = \"lcs-none", "3:18: warning LD1404: sockets.s.bind_to_device", "hint: there is no network interface" },
+        { "udp://127.0.0.1:0\"\nbind_to_device = \"lcs-none", "3:18: warning LD1404: sockets.s.bind_to_device",
+            "hint: there is no network interface" },
         { "tcp://127.0.0.1:0\"\ncongestion = \"none", "3:14: error LD1404: sockets.s.congestion", "hint: available: " },
-        { "unix:app.sock\"\nsymlinks = [\"file\"] #", "3:13: error LD1404: sockets.s.symlinks", "hint: what is there is not a symbolic link" },
+        { "unix:app.sock\"\nsymlinks = [\"file\"] #", "3:13: error LD1404: sockets.s.symlinks",
+            "hint: what is there is not a symbolic link" },
         { "unix:app.sock\"\ngroup = \"no-such", "3:9: error LD1404: sockets.s.group: group \"no-such\": there is no such group", "" },
         { "special:file", "2:10: error LD1404", "hint: it is a regular file, not a character device" },
         { "special:/dev/none", "2:10: error LD1404", "No such file or directory" },
@@ -229,7 +233,8 @@ public sealed class ListenerKindTests
         string all = check.Errors.ToString() + check.Output;
         Assert.Contains(said, all, StringComparison.Ordinal);
         Assert.Contains(hint, all, StringComparison.Ordinal);
-        Assert.Equal(["app.toml", "file", "folder", "live.sock"], Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName).Order());
+        Assert.Equal(["app.toml", "file", "folder", "live.sock"],
+            Directory.GetFileSystemEntries(scratch.FolderPath).Select(Path.GetFileName).Order());
         Assert.Empty(Directory.GetFileSystemEntries(scratch.At("folder")));
 
         await using Command elsewhere = Command.Launchd(["check", "--elsewhere", file], scratch.FolderPath);
@@ -275,7 +280,8 @@ public sealed class ListenerKindTests
         foreach (string path in (string[])[scratch.FolderPath, file])
             File.SetUnixFileMode(path, (UnixFileMode)0b1_111_111_111);
         string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw,-net_bind_service \"$@\"";
-        await using Command check = Command.Start(["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "check", file], scratch.FolderPath);
+        await using Command check = Command.Start(
+            ["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "check", file], scratch.FolderPath);
         Assert.Equal(78, await check.Exit());
         string said = check.Errors.ToString();
         foreach (string place in (string[])["2:10", "3:15", "4:8", "5:12", "7:10", "10:9"])
@@ -301,7 +307,8 @@ public sealed class ListenerKindTests
         string script = $"mount -t tmpfs -o ro none {mounted} && exec \"$@\"";
         foreach ((string verb, int code) in ((string, int)[])[("run", 71), ("check", 78)])
         {
-            await using Command run = Command.Start(["unshare", "-m", "sh", "-c", script, "sh", .. Repository.LaunchdCommand, verb, file], scratch.FolderPath);
+            await using Command run = Command.Start(
+                ["unshare", "-m", "sh", "-c", script, "sh", .. Repository.LaunchdCommand, verb, file], scratch.FolderPath);
             Assert.Equal(code, await run.Exit());
             Assert.Contains("the file system is mounted read-only", run.Errors.ToString(), StringComparison.Ordinal);
         }

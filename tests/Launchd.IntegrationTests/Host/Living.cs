@@ -42,8 +42,9 @@ internal static class Living
     private const int DescriptorsOfAWriter = 4;
 
     /// <summary>
-    /// How many descriptors a process has open; another's can be counted by root alone while it is not dumpable. Not counted are those by which a supervisor
-    /// has its own output written, which begins with the first line that there is, and libraries, which .NET opens when it first needs them.
+    /// How many descriptors a process has open; another's can be counted by root alone while it is not dumpable. Not counted
+    /// are those by which a supervisor has its own output written, which begins with the first line that there is, and
+    /// libraries, which .NET opens when it first needs them.
     /// </summary>
     public static int DescriptorCount(int pid)
     {
@@ -56,7 +57,8 @@ internal static class Living
     public static int PidfdCount(int pid) => Pidfds(Directory.GetFileSystemEntries($"/proc/{pid}/fd")).Count(of => !IsWriter(of));
 
     private static List<string> Pidfds(string[] descriptors) =>
-        [.. descriptors.Where(f => DescriptorLinks.IsTo(f, "pidfd")).Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
+        [.. descriptors.Where(f => DescriptorLinks.IsTo(f, "pidfd"))
+            .Select(f => TextOf(f.Replace("/fd/", "/fdinfo/", StringComparison.Ordinal)))];
 
     private static bool IsWriter(string pidfdInfo) =>
         pidfdInfo.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal)) is { } line
@@ -81,12 +83,14 @@ internal static class Living
 
     /// <summary>Children of all threads, writers of its output aside.</summary>
     public static int[] ChildrenOf(int pid) =>
-        [.. Directory.GetDirectories($"/proc/{pid}/task").SelectMany(thread => TextOf(thread + "/children").Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        [.. Directory.GetDirectories($"/proc/{pid}/task")
+            .SelectMany(thread => TextOf(thread + "/children").Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Select(int.Parse).Where(child => !IsWriter(child))];
 
     /// <summary>Lines of one kind in a file that a probe wrote by <c>--to</c>.</summary>
     public static IReadOnlyList<JsonElement> Said(this Supervisor supervisor, string file, string kind) =>
-        [.. File.ReadLines(supervisor.Scratch.At(file)).Select(l => JsonElement.Parse(l)).Where(l => l.GetProperty("probe").GetString() == kind)];
+        [.. File.ReadLines(supervisor.Scratch.At(file)).Select(l => JsonElement.Parse(l))
+            .Where(l => l.GetProperty("probe").GetString() == kind)];
 
     private static string StateOf(int pid)
     {

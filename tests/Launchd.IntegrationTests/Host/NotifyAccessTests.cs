@@ -64,8 +64,9 @@ public sealed class NotifyAccessTests
     [InlineData("setsid -f")]
     public async Task AWorkerOfAnotherUserIsHeard_AlsoFromASessionOfItsOwn(string around)
     {
+        string worker = $"{around} setpriv --reuid={Somebody} --regid={Somebody} --clear-groups /usr/bin/python3 says.py";
         await using Supervisor supervisor = await Start("", command: $"""
-            ["/bin/sh", "-c", '{around} setpriv --reuid={Somebody} --regid={Somebody} --clear-groups /usr/bin/python3 says.py & wait; exec sleep 2147483647']
+            ["/bin/sh", "-c", '{worker} & wait; exec sleep 2147483647']
             """, Says + "say('READY=1'); signal.pause()");
 
         _ = await supervisor.Event("ready", "app");

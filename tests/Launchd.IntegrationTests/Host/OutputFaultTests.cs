@@ -151,7 +151,8 @@ public sealed class OutputFaultTests
     private static async Task Reopened(Supervisor supervisor, int pid)
     {
         Living.Signal(pid, Living.SIGUSR1);
-        _ = await supervisor.Errors.First(line => line.Contains("log files are opened anew: 1", StringComparison.Ordinal), "the answer to SIGUSR1");
+        _ = await supervisor.Errors.First(
+            line => line.Contains("log files are opened anew: 1", StringComparison.Ordinal), "the answer to SIGUSR1");
     }
 
     private static async Task Logged(ControlSocket control, string text)

@@ -28,7 +28,8 @@ public sealed class ReadinessTests
     /// <summary>All forms, none of which is met.</summary>
     public static TheoryData<string> AllForms => new()
     {
-        "{ descriptor = 3 }", "{ output = \"begun\" }", "{ command = [\"false\"] }", "{ command = [\"sleep\", \"2147483640\"] }", "\"notify\"",
+        "{ descriptor = 3 }", "{ output = \"begun\" }", "{ command = [\"false\"] }",
+        "{ command = [\"sleep\", \"2147483640\"] }", "\"notify\"",
         "{ http = \"http://127.0.0.1:1/\" }", "{ tcp = \"127.0.0.1:1\" }", "{ unix = \"nobody-is-here\" }",
     };
 
@@ -69,7 +70,10 @@ public sealed class ReadinessTests
     {
         using Scratch place = new();
         int port = Supervisor.FreePort();
-        string target = kind switch { "unix" => place.At("asked"), "tcp" => $"127.0.0.1:{port}", _ => $"http://127.0.0.1:{port}/health?deep" };
+        string target = kind switch
+        {
+            "unix" => place.At("asked"), "tcp" => $"127.0.0.1:{port}", _ => $"http://127.0.0.1:{port}/health?deep",
+        };
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]
             command = ["sleep", "2147483647"]
@@ -192,8 +196,11 @@ public sealed class ReadinessTests
         using Socket asked = await listener.AcceptAsync(deadline.Token);
         StringBuilder request = new();
         byte[] buffer = new byte[4096];
-        while (!request.ToString().EndsWith("\r\n\r\n", StringComparison.Ordinal) && await asked.ReceiveAsync(buffer, deadline.Token) is > 0 and int got)
+        while (!request.ToString().EndsWith("\r\n\r\n", StringComparison.Ordinal)
+            && await asked.ReceiveAsync(buffer, deadline.Token) is > 0 and int got)
+        {
             _ = request.Append(Encoding.ASCII.GetString(buffer, 0, got));
+        }
         if (answer.Length > 0)
             _ = await asked.SendAsync(Encoding.ASCII.GetBytes(answer), deadline.Token);
         return request.ToString();

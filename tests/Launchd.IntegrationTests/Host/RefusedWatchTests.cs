@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// epoll(7) takes no descriptor: memory is short, or <c>fs.epoll.max_user_watches</c> of the user is used up. Here it never takes any, because a filter
-/// answers the call in the kernel's place.
+/// epoll(7) takes no descriptor: memory is short, or <c>fs.epoll.max_user_watches</c> of the user is used up. Here it never takes any,
+/// because a filter answers the call in the kernel's place.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class RefusedWatchTests
@@ -50,7 +50,8 @@ public sealed class RefusedWatchTests
         await client.ConnectAsync(await supervisor.Address("door"));
         _ = await supervisor.Event("spawned", "woken");
 
-        string[] said = [.. supervisor.Errors.All().Where(line => line.Contains("the kernel watches no further descriptor", StringComparison.Ordinal))];
+        string[] said =
+            [.. supervisor.Errors.All().Where(line => line.Contains("the kernel watches no further descriptor", StringComparison.Ordinal))];
         // Once of the supervisor's own, and once of the output of programs.
         Assert.Equal(2, said.Length);
         Assert.Equal(errno == ENOSPC, said[0].Contains("raise fs.epoll.max_user_watches", StringComparison.Ordinal));

@@ -60,8 +60,10 @@ public sealed class ReloadTests
     [InlineData("[services.web]\ncommand = [\"sleep\"]\nsockets = [\"htp\"]\n[services.x]\ncomand = [\"y\"]\n", 78, "2 errors")]
     [InlineData("[services.new]\ncommand = [\"there-is-no-such-program\"]\n", 1,
         "services.new: command \"there-is-no-such-program\": there is no such program in ")]
-    [InlineData("[services.new]\ncommand = [\"sleep\"]\nworking_directory = \"/nowhere\"\n", 1, "services.new: working_directory /nowhere: ")]
-    [InlineData("[services.new]\ncommand = [\"sleep\"]\nenvironment_files = [\"/nowhere\"]\n", 1, "services.new: environment_files /nowhere: ")]
+    [InlineData("[services.new]\ncommand = [\"sleep\"]\nworking_directory = \"/nowhere\"\n",
+        1, "services.new: working_directory /nowhere: ")]
+    [InlineData("[services.new]\ncommand = [\"sleep\"]\nenvironment_files = [\"/nowhere\"]\n",
+        1, "services.new: environment_files /nowhere: ")]
     [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[sockets.b]\nlisten = \"tcp://127.0.0.1:TAKEN\"\n", 1,
         "sockets.b: cannot listen on tcp://127.0.0.1:TAKEN: ")]
     [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[files.f]\npath = \"/nowhere\"\n", 1, "files.f: ")]
@@ -85,7 +87,8 @@ public sealed class ReloadTests
         Assert.True(Living.IsAlive(kept.Pid));
         Assert.False(Directory.Exists(supervisor.Scratch.At("made")));
         using ControlSocket control = await ControlSocket.To(supervisor);
-        Assert.Equal("keep", (await control.Call("Status")).GetProperty("services").EnumerateArray().Single().GetProperty("service").GetString());
+        Assert.Equal(
+            "keep", (await control.Call("Status")).GetProperty("services").EnumerateArray().Single().GetProperty("service").GetString());
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -95,7 +98,8 @@ public sealed class ReloadTests
         await using Supervisor supervisor = Supervisor.StartText(Keep);
         _ = await supervisor.Event("ready", "keep");
 
-        (int code, _, string errors) = await supervisor.Change(Keep + "[services.new]\ncommand = [\"sleep\"]\nuser = \"nobody-of-that-name\"\n");
+        (int code, _, string errors) =
+            await supervisor.Change(Keep + "[services.new]\ncommand = [\"sleep\"]\nuser = \"nobody-of-that-name\"\n");
 
         Assert.Equal(1, code);
         Assert.Contains("services.new: user \"nobody-of-that-name\": there is no such user", errors, StringComparison.Ordinal);
@@ -105,7 +109,8 @@ public sealed class ReloadTests
     [Fact]
     public async Task ASocketOfAnotherNameOrAddressStaysForThoseWhoHaveIt()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Web.Replace("tcp://127.0.0.1:0", "unix:one.sock", StringComparison.Ordinal));
+        await using Supervisor supervisor =
+            Supervisor.StartText(Web.Replace("tcp://127.0.0.1:0", "unix:one.sock", StringComparison.Ordinal));
         _ = await supervisor.Event("ready", "web");
         using ControlSocket control = await ControlSocket.To(supervisor);
         int number = await Number(control);
@@ -128,7 +133,8 @@ public sealed class ReloadTests
     [Fact]
     public async Task AServiceThatIsRolledBackIsTriedAgain()
     {
-        string broken = Web.Replace("\"--greet\", \"one\"", "\"--fail-times\", \"1\", \"count\", \"--greet\", \"two\"", StringComparison.Ordinal);
+        string broken = Web.Replace(
+            "\"--greet\", \"one\"", "\"--fail-times\", \"1\", \"count\", \"--greet\", \"two\"", StringComparison.Ordinal);
         await using Supervisor supervisor = Supervisor.StartText(Web);
         _ = await supervisor.Event("ready", "web");
         IPEndPoint address = await supervisor.Address("http");
@@ -152,12 +158,14 @@ public sealed class ReloadTests
     {
         await using Supervisor supervisor = Supervisor.StartText(Keep);
         _ = await supervisor.Event("ready", "keep");
-        supervisor.Scratch.Write("next.toml", Supervisor.WithRuntimeDirectory("name = \"config\"\n" + Keep + "[services.new]\ncommand = [\"sleep\", \"1\"]\n"));
+        supervisor.Scratch.Write(
+            "next.toml", Supervisor.WithRuntimeDirectory("name = \"config\"\n" + Keep + "[services.new]\ncommand = [\"sleep\", \"1\"]\n"));
 
         (int code, string output, string errors) = await supervisor.Verb("check", "next.toml", "--plan");
 
         Assert.True(code == 0, errors);
-        Assert.Equal("  + services.new  will be started\n\n1 to be added, 1 unchanged", output.Trim('\n').Replace("\r", "", StringComparison.Ordinal));
+        Assert.Equal("  + services.new  will be started\n\n1 to be added, 1 unchanged",
+            output.Trim('\n').Replace("\r", "", StringComparison.Ordinal));
         (code, output, _) = await supervisor.Verb("check", "--plan", "--json");
         Assert.Equal(0, code);
         Assert.Empty(JsonElement.Parse(output).GetProperty("changes").EnumerateArray());
@@ -224,16 +232,19 @@ public sealed class ReloadTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    private static async Task<int> Number(ControlSocket control) => (await control.Call("Descriptors")).GetProperty("descriptors").EnumerateArray()
+    private static async Task<int> Number(ControlSocket control) =>
+        (await control.Call("Descriptors")).GetProperty("descriptors").EnumerateArray()
         .Single(d => d.GetProperty("origin").GetString() == "socket").GetProperty("number").GetInt32();
 }
 
 /// <summary>Another configuration for a running supervisor.</summary>
 internal static class Changing
 {
-    public static void Write(this Supervisor supervisor, string text) => supervisor.Scratch.Write("config.toml", Supervisor.WithRuntimeDirectory(text));
+    public static void Write(this Supervisor supervisor, string text) =>
+        supervisor.Scratch.Write("config.toml", Supervisor.WithRuntimeDirectory(text));
 
-    public static async Task<(int Code, string Output, string Errors)> Change(this Supervisor supervisor, string text, params string[] options)
+    public static async Task<(int Code, string Output, string Errors)> Change(
+        this Supervisor supervisor, string text, params string[] options)
     {
         supervisor.Write(text);
         return await supervisor.Verb(["reload", .. options]);

@@ -67,7 +67,8 @@ public sealed class RestartTests
             """);
         _ = await supervisor.Event("failed", "app");
         DateTime[] spawned = [.. supervisor.Events.All().Where(e => e.Kind == "spawned").Select(e => DateTime.Parse(e.Text("time")!))];
-        DateTime[] restarting = [.. supervisor.Events.All().Where(e => e.Kind == "restarting").Select(e => DateTime.Parse(e.Text("time")!))];
+        DateTime[] restarting =
+            [.. supervisor.Events.All().Where(e => e.Kind == "restarting").Select(e => DateTime.Parse(e.Text("time")!))];
 
         Assert.Equal(3, spawned.Length);
         Assert.All(restarting.Zip(spawned.Skip(1)), pair => Assert.True(pair.Second - pair.First >= TimeSpan.FromMilliseconds(200)));

@@ -9,8 +9,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Addresses that a reload takes away while clients come to them without a pause: who could still connect is answered. The server is slow to
-/// accept, so that somebody always waits in the queue, and on SIGTERM it ends at once.
+/// Addresses that a reload takes away while clients come to them without a pause: who could still connect is answered. The server is slow
+/// to accept, so that somebody always waits in the queue, and on SIGTERM it ends at once.
 /// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class RetiredListenerTests
@@ -143,7 +143,8 @@ public sealed class RetiredListenerTests
     public async Task AnAddressToWhichTheFileComesBackWhileItIsLeftIsTheVerySocket(string kind)
     {
         string[] addresses = Addresses(kind);
-        string slow = Web(addresses[0], "overlap").Replace("[services.web]", "[services.web]\nstop_command = [\"sleep\", \"3\"]", StringComparison.Ordinal);
+        string slow = Web(addresses[0], "overlap")
+            .Replace("[services.web]", "[services.web]\nstop_command = [\"sleep\", \"3\"]", StringComparison.Ordinal);
         await using Supervisor supervisor = Supervisor.StartText(slow);
         _ = await supervisor.Event("ready", "web");
         supervisor.Write(slow.Replace(addresses[0], addresses[1], StringComparison.Ordinal));

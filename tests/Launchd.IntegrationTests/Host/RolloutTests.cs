@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>Restarts that overlap, in place and in pools, with real processes: what serves, what is rolled back, what the operator reads.</summary>
+/// <summary>
+/// Restarts that overlap, in place and in pools, with real processes: what serves, what is rolled back, what the operator reads.
+/// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class RolloutTests
 {
@@ -147,7 +149,8 @@ public sealed class RolloutTests
         _ = await supervisor.Event("ready", "app");
         Assert.Equal(0, (await supervisor.Verb("restart", "app", "--no-wait")).Code);
         _ = await supervisor.Event("ready", "app", nth: 2);
-        Assert.Equal(["successor"], (await Instances(supervisor)).Where(i => i.TryGetProperty("role", out _)).Select(i => i.GetProperty("role").GetString()));
+        Assert.Equal(["successor"],
+            (await Instances(supervisor)).Where(i => i.TryGetProperty("role", out _)).Select(i => i.GetProperty("role").GetString()));
 
         Assert.Equal(0, (await supervisor.Verb("stop", "app")).Code);
 
@@ -160,7 +163,8 @@ public sealed class RolloutTests
         Supervisor supervisor = Supervisor.StartText(text.Replace("$STEPS", "$$STEPS", StringComparison.Ordinal)
             .Replace("exec $DOTNET $PROBE", "exec $$DOTNET $$PROBE", StringComparison.Ordinal) + "start = \"manual\"\n");
         Behave(supervisor, steps);
-        _ = supervisor.Events.First(e => e.Kind == "supervisor-started", "start").ContinueWith(_ => supervisor.Verb("start", "app"), TaskScheduler.Default);
+        _ = supervisor.Events.First(e => e.Kind == "supervisor-started", "start")
+            .ContinueWith(_ => supervisor.Verb("start", "app"), TaskScheduler.Default);
         return supervisor;
     }
 

@@ -21,7 +21,8 @@ public sealed partial class RuntimeDirectoryTests
     [FactWhenRoot]
     public async Task OneThatTheFileNamesMayLieInAnotherUsersFolder()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Service, scratch => Assert.Equal(0, Chown(scratch.FolderPath, Daemon, Daemon)));
+        await using Supervisor supervisor = Supervisor.StartText(
+            Service, scratch => Assert.Equal(0, Chown(scratch.FolderPath, Daemon, Daemon)));
         _ = await supervisor.Event("ready", "app");
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -34,7 +35,8 @@ public sealed partial class RuntimeDirectoryTests
         string file = scratch.Write("config.toml", "supervisor.runtime_directory = \"open/run\"\n" + Service);
         await using Command run = Command.Launchd(["run", file], scratch.FolderPath);
         Assert.Equal(77, await run.Exit());
-        Assert.Contains("open may be written by others, who could take its sockets away", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
+        Assert.Contains(
+            "open may be written by others, who could take its sockets away", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
     }
 
     // Whoever wants to be asked in the supervisor's place has only to be there first: the name can be guessed.
@@ -66,12 +68,14 @@ public sealed partial class RuntimeDirectoryTests
     {
         using Scratch scratch = new();
         string file = scratch.Write("config.toml", "supervisor.runtime_directory = \"run\"\n" + Service);
-        string run = Directory.CreateDirectory(scratch.At("run")).FullName, victim = Directory.CreateDirectory(scratch.At("victim")).FullName;
+        string run = Directory.CreateDirectory(scratch.At("run")).FullName,
+            victim = Directory.CreateDirectory(scratch.At("victim")).FullName;
         const UnixFileMode mode = (UnixFileMode)0b1_111_000_000;
         File.SetUnixFileMode(victim, mode);
         string kept = scratch.Write("victim/kept", "kept");
         Assert.Equal(Errno.None, FileStatus.ReadFollow(run, out FileStatus status));
-        string[] places = [$"/dev/shm/launchd-cs-notify-{status.Device}-{status.Inode}", $"/run/launchd-cs-notify-{status.Device}-{status.Inode}"];
+        string[] places =
+            [$"/dev/shm/launchd-cs-notify-{status.Device}-{status.Inode}", $"/run/launchd-cs-notify-{status.Device}-{status.Inode}"];
         foreach (string place in places)
             File.CreateSymbolicLink(place, victim);
         File.CreateSymbolicLink(scratch.At("run/notify"), victim);

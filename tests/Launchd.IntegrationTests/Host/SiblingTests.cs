@@ -28,7 +28,8 @@ public sealed class SiblingTests
         channel = socket.socket(fileno=int(os.environ["LAUNCHD_CHANNEL"]))
         def send(method, parameters={}, descriptors=(), **more):
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-            channel.sendmsg([json.dumps({"method": "org.launchd-cs.Instance." + method, "parameters": parameters, **more}).encode()], rights)
+            message = {"method": "org.launchd-cs.Instance." + method, "parameters": parameters, **more}
+            channel.sendmsg([json.dumps(message).encode()], rights)
         def call(method, parameters={}, descriptors=(), **more):
             send(method, parameters, descriptors, **more)
             return json.loads(channel.recv(70000))
@@ -72,7 +73,8 @@ public sealed class SiblingTests
     [FactWhenRootWithTool("python3")]
     public async Task WithoutBothSidesItIsDenied_AndTheRuleIsTold()
     {
-        await using Supervisor supervisor = Start(Owner.Replace("request = [\"owner/*\"]", "", StringComparison.Ordinal), "channel.recv(1)");
+        await using Supervisor supervisor = Start(
+            Owner.Replace("request = [\"owner/*\"]", "", StringComparison.Ordinal), "channel.recv(1)");
         using ChannelPeer asking = await ChannelPeer.Of(supervisor, "asking");
 
         Assert.Equal(
@@ -80,7 +82,8 @@ public sealed class SiblingTests
             asking.Call("Request", Request));
 
         Happening denied = await supervisor.Event("descriptor-denied", "owner");
-        Assert.Equal(("ring", "asking.0", "services.asking.request = [\"owner/ring\"]"), (denied.Text("name"), denied.Text("to"), denied.Text("rule")));
+        Assert.Equal(("ring", "asking.0", "services.asking.request = [\"owner/ring\"]"),
+            (denied.Text("name"), denied.Text("to"), denied.Text("rule")));
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -184,10 +187,13 @@ public sealed class SiblingTests
         scratch.Write("silent.py", Preamble + Hidden + "\nchannel.recv(1)\n");
         System.IO.File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
         await using Command run = Command.Start(
-            ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
+            ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all",
+                "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
             scratch.FolderPath);
-        _ = await run.Output.First(l => l.Contains("silent.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "silent");
-        _ = await run.Output.First(l => l.Contains("owner.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "owner");
+        _ = await run.Output.First(
+            l => l.Contains("silent.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "silent");
+        _ = await run.Output.First(
+            l => l.Contains("owner.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "owner");
         using ControlSocket control = await ControlSocket.To(scratch);
         JsonElement instance = (await control.Service("asking")).GetProperty("instances")[0];
         using ChannelPeer asking = ChannelPeer.OfProcess(instance.GetProperty("pid").GetInt32());
@@ -226,7 +232,8 @@ public sealed class SiblingTests
     [FactWhenRootWithTool("python3")]
     public async Task AnOperatorFetchesWhatIsHeld_PublishedOrOpen()
     {
-        await using Supervisor supervisor = Start("[sockets.http]\nlisten = \"tcp://127.0.0.1:0\"\n" + Owner.Replace("share", "sockets = [\"http\"]\nshare",
+        await using Supervisor supervisor = Start(
+            "[sockets.http]\nlisten = \"tcp://127.0.0.1:0\"\n" + Owner.Replace("share", "sockets = [\"http\"]\nshare",
             StringComparison.Ordinal), """
             memory = os.memfd_create("ring")
             os.write(memory, b"what stands in it")
@@ -244,7 +251,8 @@ public sealed class SiblingTests
         (code, _, errors) = await supervisor.Verb("fd", "get", "owner/htp", "--", "true");
         Assert.Equal((1, "launchd-cs: 'owner' has no descriptor 'htp'; did you mean 'http'?"), (code, errors.Trim()));
         (code, output, _) = await supervisor.Verb("fds", "--json");
-        JsonElement ring = JsonElement.Parse(output).GetProperty("descriptors").EnumerateArray().Single(d => d.GetProperty("name").GetString() == "ring");
+        JsonElement ring = JsonElement.Parse(output).GetProperty("descriptors")
+            .EnumerateArray().Single(d => d.GetProperty("name").GetString() == "ring");
         Assert.Equal("""["asking"]""", ring.GetProperty("may_ask").GetRawText());
         Assert.Equal("""["owner.0"]""", ring.GetProperty("holders").GetRawText());
         int number = ring.GetProperty("number").GetInt32();
@@ -255,7 +263,8 @@ public sealed class SiblingTests
     }
 
     private static Supervisor Start(string configuration, string owner) =>
-        Supervisor.StartText(configuration.Replace("[\"python3\", \"owner.py\"]", $"[\"python3\", \"-c\", {JsonSerializer.Serialize(Preamble + owner)}]",
+        Supervisor.StartText(
+            configuration.Replace("[\"python3\", \"owner.py\"]", $"[\"python3\", \"-c\", {JsonSerializer.Serialize(Preamble + owner)}]",
             StringComparison.Ordinal).Replace("$", "$$", StringComparison.Ordinal));
 
     private static FileDescriptor One(ChannelPeer asking, string request, string way)

@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// Sockets whose lock somebody holds: by a thread in a call on the socket, whose memory never comes. Whoever asks the kernel for the address, the filter or
-/// the state of such a socket waits, and hears no signal, not even SIGKILL.
+/// Sockets whose lock somebody holds: by a thread in a call on the socket, whose memory never comes. Whoever asks the kernel for the
+/// address, the filter or the state of such a socket waits, and hears no signal, not even SIGKILL.
 /// </summary>
 public sealed partial class SlowDescriptorTests
 {
@@ -21,7 +21,8 @@ public sealed partial class SlowDescriptorTests
             libc.mmap.restype = ctypes.c_void_p
             page = libc.mmap(None, ctypes.c_size_t(1 << 16), 3, 0x22, -1, ctypes.c_size_t(0))
             region = (ctypes.c_uint64 * 4)(page, 1 << 16, 1)
-            if faults < 0 or libc.ioctl(faults, ctypes.c_ulong(0xC018AA3F), interface) or libc.ioctl(faults, ctypes.c_ulong(0xC020AA00), region):
+            if (faults < 0 or libc.ioctl(faults, ctypes.c_ulong(0xC018AA3F), interface)
+                    or libc.ioctl(faults, ctypes.c_ulong(0xC020AA00), region)):
                 raise OSError(ctypes.get_errno(), "userfaultfd")
             return ctypes.c_void_p(page)
         def hold(number):
@@ -39,7 +40,8 @@ public sealed partial class SlowDescriptorTests
             hold(3)
             print("it is locked", flush=True)
             signal.pause()
-            """, "sockets = [\"held\"]\n", "[sockets.held]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.free]\nlisten = \"tcp://127.0.0.1:0\"\n");
+            """, "sockets = [\"held\"]\n",
+            "[sockets.held]\nlisten = \"tcp://127.0.0.1:0\"\n[sockets.free]\nlisten = \"tcp://127.0.0.1:0\"\n");
         await Line(supervisor, "it is locked");
         using ControlSocket control = await ControlSocket.To(supervisor);
 

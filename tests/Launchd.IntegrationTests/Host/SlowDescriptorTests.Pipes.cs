@@ -18,7 +18,8 @@ public sealed partial class SlowDescriptorTests
             some = stuck_pipe(9)
             all_at_once(
                 (notifying, b"BARRIER=1", some[0:1]), (notifying, b"STATUS=x", some[1:2]), (notifying, b"nonsense", some[2:3]),
-                (notifying, bytes(5000), some[3:4]), (notifying, b"FDSTORE=1\nFDNAME=a", some[4:5]), (notifying, b"FDSTOREREMOVE=1\nFDNAME=a", []),
+                (notifying, bytes(5000), some[3:4]), (notifying, b"FDSTORE=1\nFDNAME=a", some[4:5]),
+                (notifying, b"FDSTOREREMOVE=1\nFDNAME=a", []),
                 (channel, describe, some[5:6]), (channel, bytes(65537), some[6:7]), (channel, store % (b"Store", b"b"), some[7:8]),
                 (channel, store % (b"Unstore", b"b"), []), (channel, store % (b"Store", b"kept"), some[8:9]))
             print(call("Describe"), "told", flush=True)
@@ -65,8 +66,8 @@ public sealed partial class SlowDescriptorTests
         }
         else
         {
-            // Until a process of their own has them, whoever ends with them in its table, or in a queue of it, waits for them. They go from a queue into
-            // the table, and from there by another queue into that process.
+            // Until a process of their own has them, whoever ends with them in its table, or in a queue of it, waits for them. They go from
+            // a queue into the table, and from there by another queue into that process.
             await control.Until(
                 () => QueuedIn(pid) == 0 && PipesOf(pid).IsSubsetOf(before) && QueuedIn(pid) == 0,
                 () => $"{QueuedIn(pid)} {string.Join(' ', PipesOf(pid))}");
@@ -99,7 +100,8 @@ public sealed partial class SlowDescriptorTests
     }
 
     private static HashSet<string> PipesOf(int pid) =>
-        [.. Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget ?? "").Where(t => t.StartsWith("pipe:", StringComparison.Ordinal))];
+        [.. Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget ?? "")
+            .Where(t => t.StartsWith("pipe:", StringComparison.Ordinal))];
 
     [FactWhenRootWithTool("python3")]
     public async Task AStrangersFlood_IsRefused_AndTheServiceIsHeard()
@@ -154,15 +156,21 @@ public sealed partial class SlowDescriptorTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    /// <summary>A process that is none of the supervisor's, connected to the notify socket of the first instance; then it is that user's.</summary>
+    /// <summary>
+    /// A process that is none of the supervisor's, connected to the notify socket of the first instance; then it is that user's.
+    /// </summary>
     private static Process Stranger(Supervisor supervisor, int user, string program)
     {
-        string text = Preamble.Replace("channel = socket.socket(fileno=int(os.environ[\"LAUNCHD_CHANNEL\"]))\n", "", StringComparison.Ordinal)
+        string text = Preamble.Replace(
+            "channel = socket.socket(fileno=int(os.environ[\"LAUNCHD_CHANNEL\"]))\n", "", StringComparison.Ordinal)
             .Replace("os.environ[\"NOTIFY_SOCKET\"]", "sys.stdin.readline().strip()", StringComparison.Ordinal)
             + $"if {user}: os.setgroups([]); os.setgid({user}); os.setuid({user})\n"
             // Its /proc is its own user's again.
             + "libc = ctypes.CDLL(None); libc.prctl(4, 1, 0, 0, 0)\n" + program;
-        ProcessStartInfo start = new("python3", ["-c", text]) { RedirectStandardInput = true, RedirectStandardOutput = true, WorkingDirectory = "/" };
+        ProcessStartInfo start = new("python3", ["-c", text])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, WorkingDirectory = "/",
+        };
         Process stranger = Process.Start(start)!;
         stranger.StandardInput.WriteLine(supervisor.Scratch.At("run/notify/1"));
         stranger.StandardInput.Flush();

@@ -42,7 +42,8 @@ public sealed partial class SlowDescriptorTests
         def rights(descriptors):
             return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         def send(method, parameters={}, descriptors=(), **more):
-            channel.sendmsg([json.dumps({"method": "org.launchd-cs.Instance." + method, "parameters": parameters, **more}).encode()], rights(descriptors))
+            message = {"method": "org.launchd-cs.Instance." + method, "parameters": parameters, **more}
+            channel.sendmsg([json.dumps(message).encode()], rights(descriptors))
         def call(method, parameters={}, descriptors=(), **more):
             send(method, parameters, descriptors, **more)
             return json.loads(channel.recv(70000))
@@ -60,7 +61,8 @@ public sealed partial class SlowDescriptorTests
             # Reading ends of one pipe whose lock is held for ever: by a thread that moves into it what never comes.
             def __init__(self, count):
                 reading, self.writing = os.pipe()
-                super().__init__(os.fdopen(os.open("/proc/self/fd/%d" % reading, os.O_RDONLY | os.O_NONBLOCK), "rb", 0) for _ in range(count))
+                super().__init__(os.fdopen(os.open("/proc/self/fd/%d" % reading, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+                    for _ in range(count))
                 self.source, self.silent = socket.socketpair()
                 mover = threading.Thread(target=lambda: os.splice(self.source.fileno(), self.writing, 4096), daemon=True)
                 mover.start()
@@ -88,7 +90,8 @@ public sealed partial class SlowDescriptorTests
             while True:
                 request = os.read(device, 1 << 17)
                 _, code, unique, node = struct.unpack_from("<IIQQ", request)
-                attributes = lambda of: struct.pack("<6Q10I", of, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755 if of == 1 else 0o100644, 1, 0, 0, 0, 4096, 0)
+                mode = lambda of: 0o40755 if of == 1 else 0o100644
+                attributes = lambda of: struct.pack("<6Q10I", of, 0, 0, 0, 0, 0, 0, 0, 0, mode(of), 1, 0, 0, 0, 4096, 0)
                 if code == 26: answer = struct.pack("<IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 9, 65536, 1, 0, 0, 0, *[0] * 7)
                 elif isOpen: continue
                 elif code == 1: answer = struct.pack("<QQQQII", 2, 0, 0, 0, 0, 0) + attributes(2)
@@ -135,7 +138,8 @@ public sealed partial class SlowDescriptorTests
         await AssertPrompt(control);
         // What is closed is in no table any more, though the kernel may wait for the peer inside.
         int pid = await supervisor.Pid();
-        await control.Until(() => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
+        await control.Until(
+            () => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -157,7 +161,8 @@ public sealed partial class SlowDescriptorTests
         await Line(supervisor, "heard");
 
         await AssertPrompt(control);
-        await control.Until(() => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
+        await control.Until(
+            () => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
         Assert.InRange(ThreadCount(pid), 1, threads + 4);
         Assert.DoesNotContain("channel-closed", (await supervisor.Verb("events")).Output, StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
@@ -197,7 +202,8 @@ public sealed partial class SlowDescriptorTests
         await Line(supervisor, "told");
         using ControlSocket control = await ControlSocket.To(supervisor);
         await AssertPrompt(control);
-        Assert.Contains(await Descriptors(control), d => d.GetProperty("kind").GetString() == "file" && d.GetProperty("origin").GetString() == "sibling");
+        Assert.Contains(await Descriptors(control),
+            d => d.GetProperty("kind").GetString() == "file" && d.GetProperty("origin").GetString() == "sibling");
         using ChannelPeer other = await ChannelPeer.Of(supervisor, "other");
 
         other.Send(ChannelPeer.Request("Request", """{"service":"app","name":"file"}"""));
@@ -250,7 +256,8 @@ public sealed partial class SlowDescriptorTests
         string text = $"import os\nos.environ['PEER'] = '{peer?.Port}'\n" + Preamble + program;
         string command = $"[\"python3\", \"-c\", {JsonSerializer.Serialize(text)}]";
         return Supervisor.StartText(sockets + Two.Replace("[\"python3\", \"app.py\"]", command, StringComparison.Ordinal)
-            .Replace("$", "$$", StringComparison.Ordinal).Replace("restart = \"never\"\n", "restart = \"never\"\n" + more, StringComparison.Ordinal));
+            .Replace("$", "$$", StringComparison.Ordinal)
+            .Replace("restart = \"never\"\n", "restart = \"never\"\n" + more, StringComparison.Ordinal));
     }
 
     private static Task<string> Line(Supervisor supervisor, string text) =>

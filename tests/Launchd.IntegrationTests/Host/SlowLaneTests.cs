@@ -12,7 +12,9 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>What may keep its caller waiting, done for one service: bounded, in the background, and not at all once the supervisor ends.</summary>
+/// <summary>
+/// What may keep its caller waiting, done for one service: bounded, in the background, and not at all once the supervisor ends.
+/// </summary>
 public sealed class SlowLaneTests
 {
     [Fact]

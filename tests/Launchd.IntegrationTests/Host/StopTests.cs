@@ -67,8 +67,8 @@ public sealed class StopTests
         Assert.Equal(0, (await supervisor.Event("exited", "app")).Number("code"));
         Assert.Equal("the other ended\n", File.ReadAllText(supervisor.Scratch.At("told")));
 
-        // Nothing is started over and over: a shell that is stopped between vfork(2) and exec waits for its child and never shows as stopped. And what
-        // is started has begun: until its exec it takes a signal by the handler of the shell, and loses it.
+        // Nothing is started over and over: a shell that is stopped between vfork(2) and exec waits for its child and never shows as
+        // stopped. And what is started has begun: until its exec it takes a signal by the handler of the shell, and loses it.
         static string Script(string signal) =>
             $"trap 'kill -{signal} $$!; wait $$!; exit 0' {signal}; "
             + $"(trap 'echo the other ended > told; exit 0' {signal}; sleep 2147483647 & "
@@ -195,7 +195,8 @@ public sealed class StopTests
 
         Assert.Equal(0, await supervisor.Stop());
 
-        IEnumerable<string> ends = supervisor.Events.All().Where(e => e.Kind is "draining" or "exited").Select(e => $"{e.Kind} {e.Service}");
+        IEnumerable<string> ends = supervisor.Events.All()
+            .Where(e => e.Kind is "draining" or "exited").Select(e => $"{e.Kind} {e.Service}");
         Assert.Equal(["draining c", "exited c", "draining b", "exited b", "draining a", "exited a"], ends);
     }
 

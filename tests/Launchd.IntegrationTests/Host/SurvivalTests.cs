@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>What comes from outside, a signal, a limit, a filter of system calls, costs a service or a line, and never the supervisor.</summary>
+/// <summary>
+/// What comes from outside, a signal, a limit, a filter of system calls, costs a service or a line, and never the supervisor.
+/// </summary>
 [Collection(nameof(Supervisors))]
 public sealed class SurvivalTests
 {
@@ -95,7 +97,8 @@ public sealed class SurvivalTests
 
         Living.Signal(pid, SIGHUP);
         _ = await supervisor.Event("reload-refused");
-        _ = await supervisor.Errors.First(l => l.Contains("not reloaded", StringComparison.Ordinal) && l.Contains("no thread", StringComparison.Ordinal),
+        _ = await supervisor.Errors.First(
+            l => l.Contains("not reloaded", StringComparison.Ordinal) && l.Contains("no thread", StringComparison.Ordinal),
             "the log says why");
         (int code, _, string errors) = await supervisor.Verb("reload");
 
@@ -187,11 +190,13 @@ public sealed class SurvivalTests
         using Scratch scratch = new();
         string file = scratch.Write("app.toml", Supervisor.WithRuntimeDirectory(Sleeper));
         foreach ((string[] words, int expected) in ((string[], int)[])[
-            (["status", "--name", "none"], 69), (["check", file], 0), (["--version"], 0), (["check"], 71), (["run"], 71), (["run", "app.toml"], 71),
+            (["status", "--name", "none"], 69), (["check", file], 0), (["--version"], 0),
+            (["check"], 71), (["run"], 71), (["run", "app.toml"], 71),
             (["activate", "-l", "tcp://127.0.0.1:0", "--", "true"], 71)])
         {
             await using Command verb = Command.Start(
-                ["/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"", "sh", .. Repository.LaunchdCommand, .. words], scratch.FolderPath);
+                ["/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"", "sh", .. Repository.LaunchdCommand, .. words],
+                scratch.FolderPath);
             int code = await verb.Exit();
 
             Assert.True(code == expected, $"{string.Join(' ', words)}: {code}\n{verb.Errors}");
@@ -208,7 +213,8 @@ public sealed class SurvivalTests
         foreach ((string verb, int expected) in ((string, int)[])[("run", 71), ("check", 0)])
         {
             await using Command command = Command.Start(
-                ["unshare", "--mount", "/bin/sh", "-c", "umount -l /proc && exec \"$@\"", "sh", .. Repository.LaunchdCommand, verb, file], scratch.FolderPath);
+                ["unshare", "--mount", "/bin/sh", "-c", "umount -l /proc && exec \"$@\"", "sh", .. Repository.LaunchdCommand, verb, file],
+                scratch.FolderPath);
             int code = await command.Exit();
 
             Assert.True(code == expected, $"{verb}: {code}\n{command.Errors}");

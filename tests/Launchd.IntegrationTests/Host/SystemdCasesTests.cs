@@ -255,7 +255,8 @@ public sealed class SystemdCasesTests
             start = "demand"
             """);
         _ = await supervisor.Event("ready", "web");
-        Assert.DoesNotContain(supervisor.Events.All().TakeWhile(e => !(e.Kind == "ready" && e.Service == "web")), e => e.Kind == "ready" && e.Service == "db");
+        Assert.DoesNotContain(supervisor.Events.All().TakeWhile(e => !(e.Kind == "ready" && e.Service == "web")),
+            e => e.Kind == "ready" && e.Service == "db");
         // 'report' requires what starts on demand: it neither waits for it nor starts it.
         _ = await supervisor.Event("ready", "report");
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "spawned" && e.Service == "lazy");

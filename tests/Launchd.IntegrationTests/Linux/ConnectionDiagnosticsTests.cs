@@ -10,7 +10,9 @@ using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 
 namespace Launchd.IntegrationTests.Linux;
 
-/// <summary>Whether a connection is open, for every kind of listener that has connections: in its queue, accepted, and closed again.</summary>
+/// <summary>
+/// Whether a connection is open, for every kind of listener that has connections: in its queue, accepted, and closed again.
+/// </summary>
 public sealed class ConnectionDiagnosticsTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
@@ -71,7 +73,8 @@ public sealed class ConnectionDiagnosticsTests : IDisposable
         "tcp-any" => new ListenAddress.Tcp(IPAddress.IPv6Any, 0, DualStack: true),
         "unix" => new ListenAddress.Unix(UnixSocketKind.Stream, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
         "unix-seqpacket" => new ListenAddress.Unix(UnixSocketKind.SeqPacket, _directory[Guid.NewGuid().ToString("N")], IsAbstract: false),
-        "unix-long" => new ListenAddress.Unix(UnixSocketKind.Stream, _directory[$"{new string('d', 120)}/{Guid.NewGuid():N}"], IsAbstract: false),
+        "unix-long" =>
+            new ListenAddress.Unix(UnixSocketKind.Stream, _directory[$"{new string('d', 120)}/{Guid.NewGuid():N}"], IsAbstract: false),
         _ => new ListenAddress.Unix(UnixSocketKind.Stream, $"lcs-{Guid.NewGuid():N}", IsAbstract: true),
     };
 

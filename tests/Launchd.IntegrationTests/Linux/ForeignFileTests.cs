@@ -10,7 +10,9 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Linux;
 
-/// <summary>What root opens for a service where somebody else decides about the path. Nobody is the service's user, Other a stranger.</summary>
+/// <summary>
+/// What root opens for a service where somebody else decides about the path. Nobody is the service's user, Other a stranger.
+/// </summary>
 public sealed partial class ForeignFileTests : IDisposable
 {
     private const uint Nobody = 65534, Other = 61234;
@@ -187,9 +189,13 @@ public sealed partial class ForeignFileTests : IDisposable
         _ = Link("own/near", "inner", Nobody);
         ListenerRequest request = new() { Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/way/s"], false)] };
         Assert.Contains("a link that user", ListenerOpener.Open(request).Failure?.ToString(), StringComparison.Ordinal);
-        ListenerRequest deep = request with { Endpoints = [new ListenAddress.Fifo(_directory["own/way/deep/f"])], DirectoryMode = 0b111_101_101 };
+        ListenerRequest deep = request with
+        {
+            Endpoints = [new ListenAddress.Fifo(_directory["own/way/deep/f"])], DirectoryMode = 0b111_101_101,
+        };
         Assert.Contains("a link that user", ListenerOpener.Open(deep).Failure?.ToString(), StringComparison.Ordinal);
-        Assert.Contains("a link that user", UnixPath.MakeAlias(_directory["own/way/a"], "/x", 0b111_101_101).Failure?.ToString(), StringComparison.Ordinal);
+        Assert.Contains("a link that user",
+            UnixPath.MakeAlias(_directory["own/way/a"], "/x", 0b111_101_101).Failure?.ToString(), StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(roots));
 
         // What root has made in his tree is root's, and stays usable; only a link gets him out of it.
@@ -197,7 +203,8 @@ public sealed partial class ForeignFileTests : IDisposable
         {
             ListenerOpener.Open(request with
             {
-                Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/made/deep/s"], false)], DirectoryMode = 0b111_101_101,
+                Endpoints = [new ListenAddress.Unix(UnixSocketKind.Stream, _directory["own/made/deep/s"], false)],
+                DirectoryMode = 0b111_101_101,
             }).Value.Undo();
         }
         Assert.Equal((0u, 0b111_101_101), OwnerAndMode(_directory["own/made/deep"]));
@@ -237,7 +244,8 @@ public sealed partial class ForeignFileTests : IDisposable
 
     private static FileRequest Request(string path, OpenAccess access, int? createMode, Credentials? user) => new()
     {
-        Path = path, Access = access, CreateMode = createMode, User = user, Owner = user is null ? PathOwner.Own : new PathOwner(user.Uid, user.Gid),
+        Path = path, Access = access, CreateMode = createMode, User = user,
+        Owner = user is null ? PathOwner.Own : new PathOwner(user.Uid, user.Gid),
     };
 
     private string MakeDirectory(string name, uint owner, int mode = 0b111_101_101)

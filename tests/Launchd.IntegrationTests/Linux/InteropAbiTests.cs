@@ -23,7 +23,8 @@ public sealed class InteropAbiTests
         (typeof(Libc.tcp_info_head), "struct tcp_info", true), (typeof(Libc.nlmsghdr), "struct nlmsghdr", false),
         (typeof(Libc.unix_diag_req), "struct unix_diag_req", false), (typeof(Libc.unix_diag_msg), "struct unix_diag_msg", false),
         (typeof(Libc.rtattr), "struct rtattr", false), (typeof(Libc.unix_diag_rqlen), "struct unix_diag_rqlen", false),
-        (typeof(Libc.inet_diag_sockid), "struct inet_diag_sockid", false), (typeof(Libc.inet_diag_req_v2), "struct inet_diag_req_v2", false),
+        (typeof(Libc.inet_diag_sockid), "struct inet_diag_sockid", false),
+        (typeof(Libc.inet_diag_req_v2), "struct inet_diag_req_v2", false),
         (typeof(Libc.inet_diag_msg), "struct inet_diag_msg", false), (typeof(Libc.unix_diag_vfs), "struct unix_diag_vfs", false),
         (typeof(Libc.vsock_diag_req), "struct vsock_diag_req", false), (typeof(Libc.vsock_diag_msg), "struct vsock_diag_msg", false),
         (typeof(Libc.passwd), "struct passwd", false), (typeof(Libc.group), "struct group", false),
@@ -42,8 +43,10 @@ public sealed class InteropAbiTests
         nameof(Libc.SOCK_DIAG_BY_FAMILY), nameof(Libc.NLMSG_ERROR), nameof(Libc.NLM_F_REQUEST), nameof(Libc.UDIAG_SHOW_VFS),
         nameof(Libc.UDIAG_SHOW_RQLEN), nameof(Libc.UNIX_DIAG_VFS), nameof(Libc.UNIX_DIAG_RQLEN), nameof(Libc.VMADDR_CID_ANY),
             nameof(Libc.MFD_NOEXEC_SEAL),
-        nameof(Libc.NLM_F_DUMP), nameof(Libc.NLMSG_DONE), nameof(Libc.UDIAG_SHOW_NAME), nameof(Libc.UNIX_DIAG_NAME), nameof(Libc.TCP_ESTABLISHED),
-        nameof(Libc.TCP_SYN_RECV), nameof(Libc.TCP_FIN_WAIT1), nameof(Libc.TCP_FIN_WAIT2), nameof(Libc.TCP_CLOSE_WAIT), nameof(Libc.TCP_LAST_ACK),
+        nameof(Libc.NLM_F_DUMP), nameof(Libc.NLMSG_DONE), nameof(Libc.UDIAG_SHOW_NAME),
+        nameof(Libc.UNIX_DIAG_NAME), nameof(Libc.TCP_ESTABLISHED),
+        nameof(Libc.TCP_SYN_RECV), nameof(Libc.TCP_FIN_WAIT1), nameof(Libc.TCP_FIN_WAIT2),
+        nameof(Libc.TCP_CLOSE_WAIT), nameof(Libc.TCP_LAST_ACK),
         nameof(Libc.TCP_CLOSING),
     ];
 
@@ -80,7 +83,10 @@ public sealed class InteropAbiTests
             if (!isHead)
                 text.AppendLine($"_Static_assert(sizeof({theirs}) == {SizeOf(ours)}, \"{theirs}\");");
             foreach (FieldInfo field in ours.GetFields().Where(field => !WithoutOffset.Contains(field.Name)))
-                text.AppendLine($"_Static_assert(offsetof({theirs}, {field.Name}) == {Marshal.OffsetOf(ours, field.Name)}, \"{theirs}.{field.Name}\");");
+            {
+                nint offset = Marshal.OffsetOf(ours, field.Name);
+                text.AppendLine($"_Static_assert(offsetof({theirs}, {field.Name}) == {offset}, \"{theirs}.{field.Name}\");");
+            }
         }
         foreach (string name in Constants)
         {
@@ -95,9 +101,12 @@ public sealed class InteropAbiTests
             text.AppendLine(mayBeMissing ? "#endif" : "");
         }
         text.AppendLine($"_Static_assert(SYS_mq_open == {Libc.SYS_mq_open} && SYS_mq_unlink == {Libc.SYS_mq_unlink}, \"mq\");");
-        text.AppendLine($"_Static_assert(CMSG_SPACE(4) == {ControlMessage.Space(4)} && CMSG_LEN(4) == {ControlMessage.Length(4)}, \"cmsg\");");
-        text.AppendLine($"_Static_assert(CMSG_SPACE(12) == {ControlMessage.Space(12)} && CMSG_LEN(12) == {ControlMessage.Length(12)}, \"cmsg\");");
-        text.AppendLine($"_Static_assert(SCM_RIGHTS == {ControlMessage.SCM_RIGHTS} && SCM_CREDENTIALS == {ControlMessage.SCM_CREDENTIALS}, \"scm\");");
+        text.AppendLine(
+            $"_Static_assert(CMSG_SPACE(4) == {ControlMessage.Space(4)} && CMSG_LEN(4) == {ControlMessage.Length(4)}, \"cmsg\");");
+        text.AppendLine(
+            $"_Static_assert(CMSG_SPACE(12) == {ControlMessage.Space(12)} && CMSG_LEN(12) == {ControlMessage.Length(12)}, \"cmsg\");");
+        text.AppendLine(
+            $"_Static_assert(SCM_RIGHTS == {ControlMessage.SCM_RIGHTS} && SCM_CREDENTIALS == {ControlMessage.SCM_CREDENTIALS}, \"scm\");");
         return text.ToString();
     }
 

@@ -48,12 +48,16 @@ public sealed class ProcessGroupTests
         // It lies across the border of two buffers, and behind one that merely ends like it.
         for (int length = (64 << 10) - 20; length < (64 << 10) + 4; length += 3)
         {
-            await using Command other = Command.Start(["env", "-i", $"A={new string('x', length)}", "B=WANTED=no", "WANTED=yes", "sleep", "2147483647"]);
+            await using Command other =
+                Command.Start(["env", "-i", $"A={new string('x', length)}", "B=WANTED=no", "WANTED=yes", "sleep", "2147483647"]);
             // execve(2) gives the new name, and a moment later the new memory, its environment: no event ends either.
             EnvironmentLook found = EnvironmentLook.Empty;
             string? value = null;
-            while (ProcessFacts.NameOf(other.Pid) != "sleep" || (found = ProcessEnvironment.Find(other.Pid, 1, "WANTED=", out value)) == EnvironmentLook.Empty)
+            while (ProcessFacts.NameOf(other.Pid) != "sleep"
+                || (found = ProcessEnvironment.Find(other.Pid, 1, "WANTED=", out value)) == EnvironmentLook.Empty)
+            {
                 await Task.Yield();
+            }
             Assert.Equal(EnvironmentLook.Found, found);
             Assert.Equal("yes", value);
             Assert.Equal(EnvironmentLook.Absent, ProcessEnvironment.Find(other.Pid, 1, "MISSING=", out _));

@@ -6,8 +6,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Logs;
 
 /// <summary>
-/// A pipe with something in it whose lock a thread holds, as any program can that has one end of it: it copies into the pipe by splice(2) from a socket to
-/// which nothing comes. Whoever reads, writes, asks or closes the pipe meanwhile waits for that, and hears no signal.
+/// A pipe with something in it whose lock a thread holds, as any program can that has one end of it: it copies into the pipe by splice(2)
+/// from a socket to which nothing comes. Whoever reads, writes, asks or closes the pipe meanwhile waits for that, and hears no signal.
 /// </summary>
 internal sealed class HeldPipe : IDisposable
 {

@@ -238,7 +238,8 @@ public sealed class HeldPipeTests
         string[] lines = Encoding.UTF8.GetString(shown).Split('\n');
         Assert.Equal(
             count - harness.Pump.Counters.DisplayLostLines,
-            lines.Where(l => l.StartsWith("web", StringComparison.Ordinal) && !l.EndsWith("first", StringComparison.Ordinal)).Distinct().Count());
+            lines.Where(l => l.StartsWith("web", StringComparison.Ordinal) && !l.EndsWith("first", StringComparison.Ordinal))
+                .Distinct().Count());
         reader.Dispose();
     }
 

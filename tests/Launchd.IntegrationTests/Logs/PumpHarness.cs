@@ -127,7 +127,9 @@ internal sealed class PumpHarness : IDisposable
     /// <summary>Waits until everything asked of the pump before this is done.</summary>
     public void Settle() => Flush(instanceId: -1);
 
-    /// <summary>Keeps the pump's thread in a request until it is disposed; what is asked and written meanwhile waits for it together.</summary>
+    /// <summary>
+    /// Keeps the pump's thread in a request until it is disposed; what is asked and written meanwhile waits for it together.
+    /// </summary>
     public IDisposable Hold()
     {
         var hold = new PumpHold();

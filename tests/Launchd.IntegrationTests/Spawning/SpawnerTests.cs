@@ -98,7 +98,11 @@ public abstract unsafe class SpawnerTests : IDisposable
         using FileDescriptor nothing = OpenNull();
         SpawnRequest request = Shell("[ $LISTEN_PID = $$ ] && echo same; echo \"$LISTEN_FDS\"; exec ls /proc/self/fd") with
         {
-            Descriptors = [new(nothing.Number, 0), new(pipe.WriteEnd.Number, 1), new(nothing.Number, 2), new(nothing.Number, 3), new(nothing.Number, 4)],
+            Descriptors =
+            [
+                new(nothing.Number, 0), new(pipe.WriteEnd.Number, 1), new(nothing.Number, 2), new(nothing.Number, 3),
+                new(nothing.Number, 4),
+            ],
             PidVariables = ["LISTEN_PID"],
             Environment = ["PATH=/usr/bin:/bin", "LISTEN_FDS=2"],
         };
@@ -178,7 +182,8 @@ public abstract unsafe class SpawnerTests : IDisposable
         using Pipe pipe = new();
         SpawnRequest request = Shell("grep -E 'CapEff|CapAmb' /proc/self/status") with
         {
-            Descriptors = WithOutput(pipe), Credentials = new Credentials(65534, 65534, []), AmbientSet = 1UL << 10, BoundingSet = 1UL << 10,
+            Descriptors = WithOutput(pipe), Credentials = new Credentials(65534, 65534, []),
+            AmbientSet = 1UL << 10, BoundingSet = 1UL << 10,
         };
 
         Assert.Equal(["CapEff:\t0000000000000400", "CapAmb:\t0000000000000400"], Run(request, pipe));
@@ -220,7 +225,8 @@ public abstract unsafe class SpawnerTests : IDisposable
         SpawnFailure? failure = _spawner.Start(request, out ProcessHandle? child);
         Assert.Null(failure);
         pipe.WriteEnd.Dispose();
-        using StreamReader reader = new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false),
+        using StreamReader reader =
+            new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false),
             FileAccess.Read));
         string[] lines = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(0, Children.Wait(child!));
@@ -232,7 +238,8 @@ public abstract unsafe class SpawnerTests : IDisposable
 
     private static SpawnRequest Shell(string script) => new()
     {
-        Arguments = ["sh", "-c", script], Candidates = ["/bin/sh"], Environment = ["PATH=/usr/bin:/bin"], Descriptors = [], WorkingDirectory = "/",
+        Arguments = ["sh", "-c", script], Candidates = ["/bin/sh"],
+        Environment = ["PATH=/usr/bin:/bin"], Descriptors = [], WorkingDirectory = "/",
     };
 
     private protected static FileDescriptor OpenNull() => new(TestLibc.open("/dev/null"u8, 2 | 0x80000));

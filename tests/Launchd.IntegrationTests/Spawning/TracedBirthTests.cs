@@ -29,7 +29,8 @@ public sealed class TracedBirthTests
 
         // "PID call(arguments) = result", or in two lines, of which the second is "PID <... call resumed>) = result".
         string[] calls = [.. File.ReadLines(place.At("trace")).Where(l => l.StartsWith($"{spawned.Pid} ", StringComparison.Ordinal))
-            .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]).Where(c => c.Contains('(')).Select(c => c[..c.IndexOf('(')])];
+            .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1])
+            .Where(c => c.Contains('(')).Select(c => c[..c.IndexOf('(')])];
         Assert.Equal(["setgroups", "setresgid", "setresuid", "execve"], calls.Where(c => c != "close_range").Distinct());
         Assert.Contains("close_range", calls);
         Assert.True(Array.LastIndexOf(calls, "close_range") < Array.IndexOf(calls, "setgroups"), string.Join(' ', calls));

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Launchd.IntegrationTests.Support;
 
-/// <summary>A program for seccomp(2), in the machine's own byte order, that answers one system call with an error and lets all others pass.</summary>
+/// <summary>
+/// A program for seccomp(2), in the machine's own byte order, that answers one system call with an error and lets all others pass.
+/// </summary>
 internal sealed class CallFilter
 {
     private const ushort Load = 0x20, JumpIfEqual = 0x15, Answer = 0x06;

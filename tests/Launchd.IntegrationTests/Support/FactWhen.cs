@@ -43,12 +43,16 @@ public sealed class FactWhenKernelAttribute : FactAttribute
     }
 }
 
-/// <summary>A test that needs memory that does not come, userfaultfd(2), for which it needs root, and python3; skipped with the reason otherwise.</summary>
+/// <summary>
+/// A test that needs memory that does not come, userfaultfd(2), for which it needs root, and python3; skipped with the reason otherwise.
+/// </summary>
 public sealed class FactWhenUserFaultsAttribute : FactAttribute
 {
     public FactWhenUserFaultsAttribute()
     {
-        Skip = File.Exists("/proc/sys/vm/unprivileged_userfaultfd") ? new FactWhenRootAndToolAttribute("python3").Skip : "needs a kernel with userfaultfd(2)";
+        Skip = File.Exists("/proc/sys/vm/unprivileged_userfaultfd")
+            ? new FactWhenRootAndToolAttribute("python3").Skip
+            : "needs a kernel with userfaultfd(2)";
     }
 }
 
@@ -93,9 +97,14 @@ public sealed class FactWhenNativeRootAttribute : FactAttribute
 {
     public FactWhenNativeRootAttribute()
     {
-        if (Environment.GetEnvironmentVariable("LAUNCHD_CS") is not { Length: > 0 } program || program.Contains(".dll", StringComparison.Ordinal))
+        if (Environment.GetEnvironmentVariable("LAUNCHD_CS") is not { Length: > 0 } program
+            || program.Contains(".dll", StringComparison.Ordinal))
+        {
             Skip = "needs the native binary in LAUNCHD_CS: under the JIT the runtime's own descriptors come and go";
+        }
         else if (!Environment.IsPrivilegedProcess)
+        {
             Skip = "needs root";
+        }
     }
 }

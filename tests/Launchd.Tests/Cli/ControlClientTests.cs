@@ -56,7 +56,8 @@ public sealed class ControlClientTests
         CliResult result = cli.Run("status");
 
         Assert.Equal(
-            new CliResult(1, "", "launchd-cs: the supervisor's answer cannot be read: it is of another version than this command\n"), result);
+            new CliResult(
+                1, "", "launchd-cs: the supervisor's answer cannot be read: it is of another version than this command\n"), result);
     }
 
     [Fact]

@@ -75,7 +75,8 @@ public sealed class FinderTests
         File.WriteAllText(Path.Combine(cli.WorkingDirectory, "launchd.toml"), "[services.x]\ncommand = [\"x\"]\n");
 
         Assert.Equal(
-            new CliResult(69, "", "launchd-cs: 'launchd' of launchd.toml is not running; start it with 'launchd-cs run'\n"), cli.Run("status"));
+            new CliResult(69, "", "launchd-cs: 'launchd' of launchd.toml is not running; start it with 'launchd-cs run'\n"),
+            cli.Run("status"));
     }
 
     [Fact]
@@ -85,7 +86,8 @@ public sealed class FinderTests
         cli.Supervise(Samples.AllReady, ControlJson.Default.StatusReply, "shop");
 
         Assert.Equal(
-            new CliResult(69, "", "launchd-cs: no supervisor named 'shpo' is running; running: shop; start it with 'launchd-cs run FILE'\n"),
+            new CliResult(
+                69, "", "launchd-cs: no supervisor named 'shpo' is running; running: shop; start it with 'launchd-cs run FILE'\n"),
             cli.Run("status", "--name", "shpo"));
     }
 

@@ -45,13 +45,15 @@ public sealed partial class InterfaceDescriptionTests
     [Fact]
     public void TypesHaveTheFieldsOfTheRecords()
     {
-        Type[] records = [.. typeof(ControlNames).Assembly.GetTypes().Where(t => t.Namespace == "Launchd.Control" && t.GetMethod("<Clone>$") is not null)];
+        Type[] records = [.. typeof(ControlNames).Assembly.GetTypes()
+            .Where(t => t.Namespace == "Launchd.Control" && t.GetMethod("<Clone>$") is not null)];
         string[] messages =
         [
             .. _methods.Values.SelectMany(m => (Type?[])[m.Request, m.Reply]).OfType<Type>().Select(t => t.Name),
             "ControlCall", "ControlAnswer", "ErrorDetail", "InterfaceRequest",
         ];
-        Dictionary<string, string> described = TypeDefinition().Matches(_text).ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
+        Dictionary<string, string> described = TypeDefinition().Matches(_text)
+            .ToDictionary(m => m.Groups[1].Value, m => Normal(m.Groups[2].Value));
 
         Assert.Equal(records.Select(r => r.Name).Except(messages).Order(), described.Keys.Order());
         Assert.All(described, d => Assert.Equal(Fields(records.Single(r => r.Name == d.Key)), d.Value));
@@ -70,7 +72,8 @@ public sealed partial class InterfaceDescriptionTests
         Assert.Contains($"interface {ControlNames.Interface}\n", _text);
     }
 
-    private static string Normal(string fields) => string.Join(", ", fields.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+    private static string Normal(string fields) =>
+        string.Join(", ", fields.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
 
     private static string Fields(Type? message, bool isRequest = false)
     {

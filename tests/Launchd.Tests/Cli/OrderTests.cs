@@ -105,7 +105,8 @@ public sealed class OrderTests
         using CliHarness cli = new() { Columns = 80 };
         cli.Supervise((_, c) =>
         {
-            c.Send(new ServicesReply { Progress = new ServiceProgress("web", 0, "draining", null) }, ControlJson.Default.ServicesReply, continues: true);
+            c.Send(new ServicesReply { Progress = new ServiceProgress("web", 0, "draining", null) },
+                ControlJson.Default.ServicesReply, continues: true);
             cli.Interruption.Cancel();
             return true;
         });
@@ -117,9 +118,11 @@ public sealed class OrderTests
     }
 
     [Theory]
-    [InlineData(77, "launchd-cs: only root and uid 1000 may stop services\n", ControlNames.NotPermitted, "only root and uid 1000 may stop services")]
+    [InlineData(77, "launchd-cs: only root and uid 1000 may stop services\n",
+        ControlNames.NotPermitted, "only root and uid 1000 may stop services")]
     [InlineData(1, "launchd-cs: the supervisor is shutting down and takes no orders\n", ControlNames.ShuttingDown, null)]
-    [InlineData(1, "launchd-cs: the running supervisor does not know this order; it is older than this command\n", ControlNames.MethodNotFound, null)]
+    [InlineData(1, "launchd-cs: the running supervisor does not know this order; it is older than this command\n",
+        ControlNames.MethodNotFound, null)]
     public void ARefusalBecomesASentenceAndACode(int code, string sentence, string error, string? text)
     {
         using CliHarness cli = new();
@@ -138,10 +141,11 @@ public sealed class OrderTests
         Assert.Equal("{}", supervisor.Calls.Single().Parameters!.Value.GetRawText());
     }
 
-    private static FakeSupervisor Ordered(CliHarness cli, ServiceResult[] results, params ServiceProgress[] progress) => cli.Supervise((_, c) =>
-    {
-        foreach (ServiceProgress step in progress)
-            c.Send(new ServicesReply { Progress = step }, ControlJson.Default.ServicesReply, continues: true);
-        return c.Send(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
-    });
+    private static FakeSupervisor Ordered(CliHarness cli, ServiceResult[] results, params ServiceProgress[] progress) =>
+        cli.Supervise((_, c) =>
+        {
+            foreach (ServiceProgress step in progress)
+                c.Send(new ServicesReply { Progress = step }, ControlJson.Default.ServicesReply, continues: true);
+            return c.Send(new ServicesReply { Results = results }, ControlJson.Default.ServicesReply);
+        });
 }

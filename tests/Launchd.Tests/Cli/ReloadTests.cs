@@ -83,7 +83,9 @@ public sealed class ReloadTests
         CliResult result = cli.Run("reload");
 
         Assert.Equal(78, result.Code);
-        Assert.Equal("launchd-cs: the configuration is wrong, nothing was changed\nweb.toml:1:1: error LD1001: bad\n  1 | \\x1b[2Jx\n1 error\n", result.Error);
+        Assert.Equal(
+            "launchd-cs: the configuration is wrong, nothing was changed\nweb.toml:1:1: error LD1001: bad\n  1 | \\x1b[2Jx\n1 error\n",
+            result.Error);
     }
 
     [Fact]

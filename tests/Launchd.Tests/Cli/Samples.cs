@@ -15,7 +15,10 @@ internal static class Samples
                 Service = "cache", State = "backing-off", Wanted = true, Generation = 1, Restarts = 3, Sockets = [],
                 Instances =
                 [
-                    new InstanceStatus { Slot = 0, Generation = 1, State = "backing-off", RetryInMs = 2400, Reason = "exited with code 1 after 12 ms" },
+                    new InstanceStatus
+                    {
+                        Slot = 0, Generation = 1, State = "backing-off", RetryInMs = 2400, Reason = "exited with code 1 after 12 ms",
+                    },
                 ],
             },
             new ServiceStatus
@@ -30,13 +33,19 @@ internal static class Samples
                     },
                 ],
             },
-            new ServiceStatus { Service = "report", State = "stopped", Wanted = false, Generation = 0, Restarts = 0, Sockets = [], Instances = [] },
+            new ServiceStatus
+            {
+                Service = "report", State = "stopped", Wanted = false, Generation = 0, Restarts = 0, Sockets = [], Instances = [],
+            },
             new ServiceStatus
             {
                 Service = "web", State = "starting", Wanted = true, Generation = 3, Restarts = 4, Sockets = ["http", "admin"],
                 Instances =
                 [
-                    new InstanceStatus { Slot = 0, Generation = 2, State = "draining", Pid = 4750, UptimeMs = 7_512_000, StatusText = "finishing 3 requests" },
+                    new InstanceStatus
+                    {
+                        Slot = 0, Generation = 2, State = "draining", Pid = 4750, UptimeMs = 7_512_000, StatusText = "finishing 3 requests",
+                    },
                     new InstanceStatus { Slot = 0, Generation = 3, State = "ready", Pid = 4800, UptimeMs = 12_000 },
                     new InstanceStatus { Slot = 1, Generation = 3, State = "starting", Pid = 4801, UptimeMs = 300 },
                 ],
@@ -44,13 +53,20 @@ internal static class Samples
         ],
         Sockets =
         [
-            new SocketStatus { Socket = "http", Name = "http", Address = "tcp://127.0.0.1:8080", QueueCount = 0, BacklogCount = 4096, Services = ["web"] },
-            new SocketStatus { Socket = "pg", Name = "postgres", Address = "unix:/run/pg.sock", QueueCount = 2, BacklogCount = 128, Services = ["db"] },
+            new SocketStatus
+            {
+                Socket = "http", Name = "http", Address = "tcp://127.0.0.1:8080", QueueCount = 0, BacklogCount = 4096, Services = ["web"],
+            },
+            new SocketStatus
+            {
+                Socket = "pg", Name = "postgres", Address = "unix:/run/pg.sock", QueueCount = 2, BacklogCount = 128, Services = ["db"],
+            },
             new SocketStatus { Socket = "log", Name = "log", Address = "udp://127.0.0.1:514", Services = [] },
         ],
     };
 
-    public static StatusReply AllReady => Status with { Services = [.. Status.Services.Where(s => s.State is "ready" or "stopped")], Sockets = [] };
+    public static StatusReply AllReady =>
+        Status with { Services = [.. Status.Services.Where(s => s.State is "ready" or "stopped")], Sockets = [] };
 
     private static SupervisorStatus Supervisor => new()
     {

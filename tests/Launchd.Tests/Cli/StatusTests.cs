@@ -96,7 +96,8 @@ public sealed class StatusTests
         Assert.Single(result.Output.TrimEnd().Split('\n'));
         StatusReply read = JsonSerializer.Deserialize(result.Output, ControlJson.Default.StatusReply)!;
         Assert.Equal(
-            JsonSerializer.Serialize(Samples.Status, ControlJson.Default.StatusReply), JsonSerializer.Serialize(read, ControlJson.Default.StatusReply));
+            JsonSerializer.Serialize(Samples.Status, ControlJson.Default.StatusReply),
+            JsonSerializer.Serialize(read, ControlJson.Default.StatusReply));
     }
 
     [Fact]
@@ -119,7 +120,8 @@ public sealed class StatusTests
         using CliHarness cli = new();
         ServiceStatus echo = new()
         {
-            Service = "echo", State = state, Wanted = true, Listening = isListening, Generation = 0, Restarts = 0, Sockets = ["echo"], Instances = [],
+            Service = "echo", State = state, Wanted = true, Listening = isListening,
+            Generation = 0, Restarts = 0, Sockets = ["echo"], Instances = [],
         };
         cli.Supervise(Samples.AllReady with { Services = [echo] }, ControlJson.Default.StatusReply);
 
@@ -171,7 +173,8 @@ public sealed class StatusTests
     public void AFieldOfANewerSupervisor_IsNoError()
     {
         using CliHarness cli = new();
-        string text = JsonSerializer.Serialize(new ControlAnswer(JsonSerializer.SerializeToElement(Samples.AllReady, ControlJson.Default.StatusReply)),
+        string text = JsonSerializer.Serialize(
+            new ControlAnswer(JsonSerializer.SerializeToElement(Samples.AllReady, ControlJson.Default.StatusReply)),
             ControlJson.Default.ControlAnswer).Replace("\"version\":", "\"colour\":\"green\",\"version\":", StringComparison.Ordinal);
         cli.Supervise((_, c) => c.SendText(text + "\0"));
 

@@ -17,7 +17,8 @@ public sealed class StreamTests
     [
         """{"time":"2026-01-31T12:00:00.100000Z","event":"supervisor-started","reason":"fresh"}""",
         """{"time":"2026-01-31T12:00:00.123456Z","event":"spawned","service":"web","slot":0,"generation":3,"pid":4711}""",
-        """{"time":"2026-01-31T12:00:00.500000Z","event":"exited","service":"web","slot":0,"generation":3,"signal":"SIGSEGV","core":true}""",
+        """{"time":"2026-01-31T12:00:00.500000Z","event":"exited","service":"web","slot":0,"generation":3"""
+            + ""","signal":"SIGSEGV","core":true}""",
         """{"time":"2026-01-31T12:00:00.500001Z","event":"restarting","service":"web","slot":0,"delay_ms":400}""",
         """{"time":"2026-01-31T12:00:01.000000Z","event":"exec-failed","service":"cache","slot":1,"stage":"exec","errno":2}""",
         """{"time":"2026-01-31T12:00:02.000000Z","event":"reloaded","added":["a","b"],"changed":[],"removed":["\u001b[31mc"]}""",
@@ -116,10 +117,14 @@ public sealed class StreamTests
             [
                 new DescriptorStatus
                 {
-                    Name = "http", Kind = "tcp-listener", Address = "127.0.0.1:8080", Origin = "socket", Holders = ["web.0", "web.1"], QueueCount = 3,
+                    Name = "http", Kind = "tcp-listener", Address = "127.0.0.1:8080",
+                    Origin = "socket", Holders = ["web.0", "web.1"], QueueCount = 3,
                     Number = 12, Flags = ["listening", "non-blocking"],
                 },
-                new DescriptorStatus { Name = "ring", Kind = "memory", Address = "64 MiB", Origin = "stored", Holders = [], Generation = 2, Number = 101 },
+                new DescriptorStatus
+                {
+                    Name = "ring", Kind = "memory", Address = "64 MiB", Origin = "stored", Holders = [], Generation = 2, Number = 101,
+                },
             ]),
             ControlJson.Default.DescriptorsReply);
 
@@ -155,7 +160,8 @@ public sealed class StreamTests
 
             """, result.Output);
         Assert.Equal(1, result.Code);
-        Assert.StartsWith("""[{"name":"pidfd_getfd","level":"Good",""", cli.Run("doctor", "--json").Output, StringComparison.OrdinalIgnoreCase);
+        Assert.StartsWith(
+            """[{"name":"pidfd_getfd","level":"Good",""", cli.Run("doctor", "--json").Output, StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>A writer whose reader has closed the pipe.</summary>

@@ -60,11 +60,13 @@ public sealed class TextTests
     [InlineData(2_345, "2.3 s")]
     [InlineData(48_900, "48 s")]
     [InlineData(60_000, "1m 0s")]
-    public void ElapsedTimeHasAFigureAndAUnit(long milliseconds, string expected) => Assert.Equal(expected, DurationText.Elapsed(milliseconds));
+    public void ElapsedTimeHasAFigureAndAUnit(long milliseconds, string expected) =>
+        Assert.Equal(expected, DurationText.Elapsed(milliseconds));
 
     [Theory]
     [InlineData(400, "400ms")]
     [InlineData(2_400, "2s")]
     [InlineData(0, "0s")]
-    public void CountdownsAreExactBelowASecond(long milliseconds, string expected) => Assert.Equal(expected, DurationText.Countdown(milliseconds));
+    public void CountdownsAreExactBelowASecond(long milliseconds, string expected) =>
+        Assert.Equal(expected, DurationText.Countdown(milliseconds));
 }

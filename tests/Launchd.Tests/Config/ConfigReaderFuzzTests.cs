@@ -29,7 +29,8 @@ public sealed class ConfigReaderFuzzTests
         Random random = new(seed);
         string[] corpus =
         [
-            .. Regex.Matches(ConfigurationDocumentTests.Document, "```toml\n(.*?)```", RegexOptions.Singleline).Select(m => m.Groups[1].Value),
+            .. Regex.Matches(ConfigurationDocumentTests.Document, "```toml\n(.*?)```", RegexOptions.Singleline)
+                .Select(m => m.Groups[1].Value),
             .. ((IEnumerable<object[]>)TomlTreeReaderTests.Valid).Select(row => (string)row[0]),
             .. ((IEnumerable<object[]>)TomlTreeReaderTests.Invalid).Select(row => (string)row[0]),
         ];
@@ -62,7 +63,8 @@ public sealed class ConfigReaderFuzzTests
             string text = Encoding.UTF8.GetString(Mutate(random, corpus)).Replace("\uFEFF", "", StringComparison.Ordinal);
             DiagnosticBag diagnostics = new();
             TomlTreeReader.Read(new SourceText("/t.toml", "t.toml", text), diagnostics);
-            Assert.True(SyntaxTreeOracle.IsValid(text) == !diagnostics.HasErrors, $"input {i}: {Convert.ToBase64String(Encoding.UTF8.GetBytes(text))}");
+            Assert.True(SyntaxTreeOracle.IsValid(text) == !diagnostics.HasErrors,
+                $"input {i}: {Convert.ToBase64String(Encoding.UTF8.GetBytes(text))}");
         }
     }
 

@@ -20,7 +20,8 @@ public sealed class ConfigReaderTests
 
         Assert.Equal(
             (StartKind.Boot, 1, RestartKind.Always, UpdateKind.Replace, NotifyAccess.Main, TimeSpan.FromSeconds(30), true),
-            (service.Start, service.InstanceCount, service.Restart, service.Update, service.NotifyAccess, service.ReadyTimeout, service.ListenEnvironment));
+            (service.Start, service.InstanceCount, service.Restart, service.Update,
+                service.NotifyAccess, service.ReadyTimeout, service.ListenEnvironment));
         Assert.Same(Readiness.Spawned.Value, service.Ready);
         Assert.Same(StopPolicy.Default, service.Stop);
         Assert.Same(BackoffPolicy.Default, service.Backoff);
@@ -33,7 +34,8 @@ public sealed class ConfigReaderTests
     {
         SupervisorDefinition definition = Reading.Define("");
 
-        Assert.Equal(("web", "/run/launchd-cs/web", Reading.FilePath), (definition.Name, definition.RuntimeDirectory, definition.ConfigPath));
+        Assert.Equal(
+            ("web", "/run/launchd-cs/web", Reading.FilePath), (definition.Name, definition.RuntimeDirectory, definition.ConfigPath));
         Assert.Equal("/run/user/7/launchd-cs/web", Reading.Define("", 7, ("XDG_RUNTIME_DIR", "/run/user/7")).RuntimeDirectory);
         Assert.Equal("/tmp/launchd-cs-7/web", Reading.Define("", 7, ("XDG_RUNTIME_DIR", "relative")).RuntimeDirectory);
         Assert.Equal("/etc/shop/rt", Reading.Define("[supervisor]\nruntime_directory = \"rt\"").RuntimeDirectory);
@@ -94,9 +96,12 @@ public sealed class ConfigReaderTests
     public void TheEnvironmentIsBuiltFromWhatPassesAndWhatIsWritten()
     {
         SupervisorDefinition definition = Reading.Define(
-            "[services.web]\ncommand = [\"web\"]\npass_environment = [\"LC_*\"]\nenvironment = { PORT = 8080, LANG = \"C\", FD = \"${service}-${slot}\" }", 0,
+            "[services.web]\ncommand = [\"web\"]\npass_environment = [\"LC_*\"]\n"
+                + "environment = { PORT = 8080, LANG = \"C\", FD = \"${service}-${slot}\" }",
+            0,
             ("HOME", "/root"), ("LANG", "de"), ("LC_TIME", "fr"), ("SECRET", "s"));
-        IEnumerable<string> variables = definition.Services[0].Execution.Environment.Select(v => $"{v.Name}={Placeholders.Resolve(v.Value, n => n)}");
+        IEnumerable<string> variables =
+            definition.Services[0].Execution.Environment.Select(v => $"{v.Name}={Placeholders.Resolve(v.Value, n => n)}");
 
         Assert.Equal(
             ["FD=service-slot", "HOME=/root", "LANG=C", "LC_TIME=fr", "PATH=" + ExecutionReader.DefaultSearchPath, "PORT=8080"],
@@ -126,7 +131,8 @@ public sealed class ConfigReaderTests
         Assert.Equal("/etc/shop/bin/a", definition.Services[0].Command[0]);
         Assert.Equal(new OutputTarget.File("/etc/shop/out.log"), definition.Services[0].Output);
         Assert.Equal("/etc/shop/conf.d", definition.Services[1].Execution.WorkingDirectory);
-        Assert.Equal([new("/etc/shop/conf.d/b.env", false), new("/opt/x", true)], definition.Services[1].Execution.EnvironmentFiles.AsEnumerable());
+        Assert.Equal(
+            [new("/etc/shop/conf.d/b.env", false), new("/opt/x", true)], definition.Services[1].Execution.EnvironmentFiles.AsEnumerable());
     }
 
     [Fact]
@@ -148,9 +154,11 @@ public sealed class ConfigReaderTests
         string rest = "[sockets.http]\nlisten = \"tcp://127.0.0.1:80\"\nname = \"web\"\n[files.log]\npath = \"/l\"";
         string keys = "sockets = [\"http\"]\nfiles = [\"log\"]\n";
 
-        Assert.Equal(Placeholders.Store("fd:web"), Reading.Service(keys + "environment = { FD = \"${fd:web}\" }", rest).Execution.Environment[^1].Value);
+        Assert.Equal(Placeholders.Store("fd:web"),
+            Reading.Service(keys + "environment = { FD = \"${fd:web}\" }", rest).Execution.Environment[^1].Value);
         Assert.Contains(
-            "LD1305 services.web.environment: the service gets no descriptor 'htp'", Reading.ProblemsOf(keys + "environment = { FD = \"${fd:htp}\" }", rest),
+            "LD1305 services.web.environment: the service gets no descriptor 'htp'",
+            Reading.ProblemsOf(keys + "environment = { FD = \"${fd:htp}\" }", rest),
             StringComparison.Ordinal);
     }
 
@@ -166,7 +174,8 @@ public sealed class ConfigReaderTests
     [Fact]
     public void LimitsTakeNumbersSizesPairsAndInfinity()
     {
-        ServiceDefinition service = Reading.Service("limits = { nofile = 65536, core = 0, memlock = \"64KiB:infinity\", stack = \"8MiB\" }");
+        ServiceDefinition service =
+            Reading.Service("limits = { nofile = 65536, core = 0, memlock = \"64KiB:infinity\", stack = \"8MiB\" }");
 
         Assert.Equal(
             [
@@ -196,7 +205,10 @@ public sealed class ConfigReaderTests
 
         Assert.Equal(
             [
-                new FileDefinition.Opened { Key = "audit", FilePath = "/etc/shop/audit.log", Access = Model.FileAccess.Append, CreateMode = 0b110_100_000 },
+                new FileDefinition.Opened
+                {
+                    Key = "audit", FilePath = "/etc/shop/audit.log", Access = Model.FileAccess.Append, CreateMode = 0b110_100_000,
+                },
                 new FileDefinition.Memory { Key = "ring", SizeBytes = 64 << 20, SealShrink = true, SealGrow = true },
                 new FileDefinition.Directory { Key = "content", DirectoryPath = "/srv/www" },
                 new FileDefinition.Connected { Key = "db", Target = new ListenAddress.Unix(UnixSocketKind.Stream, "/run/db", false) },
@@ -226,7 +238,8 @@ public sealed class ConfigReaderTests
         Assert.Equal(
             new SocketOptions
             {
-                NoDelay = true, KeepAlive = new KeepAlive(TimeSpan.FromSeconds(60), null, 3), DeferAccept = TimeSpan.FromSeconds(2), ReceiveBufferBytes = 65536,
+                NoDelay = true, KeepAlive = new KeepAlive(TimeSpan.FromSeconds(60), null, 3),
+                DeferAccept = TimeSpan.FromSeconds(2), ReceiveBufferBytes = 65536,
                 NonBlocking = true,
             },
             listener.Options);
@@ -250,7 +263,8 @@ public sealed class ConfigReaderTests
     public void ATableOfTwoFilesNamesBothPlaces()
     {
         MemoryFiles files = new MemoryFiles()
-            .Add(Reading.FilePath, "include = [\"b.toml\"]\n[services.web]\ncommand = [\"a\"]").Add("/etc/shop/b.toml", "\n[services.web]\ncommand = [\"b\"]");
+            .Add(Reading.FilePath, "include = [\"b.toml\"]\n[services.web]\ncommand = [\"a\"]")
+            .Add("/etc/shop/b.toml", "\n[services.web]\ncommand = [\"b\"]");
         Diagnostic diagnostic = Assert.Single(ConfigReader.Read(Reading.Source(files)).Diagnostics);
 
         Assert.Equal("b.toml:2:11", diagnostic.Span.ToString());
@@ -270,9 +284,11 @@ public sealed class ConfigReaderTests
     [Fact]
     public void ServicesShareWhatTheyHaveInCommon()
     {
-        const string keys = "command = [\"/bin/sleep\", \"infinity\"]\numask = \"0027\"\nenvironment = { A = \"1\" }\nlimits = { nofile = 9 }\n"
+        const string keys =
+            "command = [\"/bin/sleep\", \"infinity\"]\numask = \"0027\"\nenvironment = { A = \"1\" }\nlimits = { nofile = 9 }\n"
             + "backoff = { initial = \"1s\" }\nstop_timeout = \"5s\"\nstart_limit = { burst = 9 }\n";
-        ImmutableArray<ServiceDefinition> services = Reading.Define($"[services.a]\n{keys}[services.b]\n{keys}[services.c]\n{keys}nice = 5\n").Services;
+        ImmutableArray<ServiceDefinition> services =
+            Reading.Define($"[services.a]\n{keys}[services.b]\n{keys}[services.c]\n{keys}nice = 5\n").Services;
 
         Assert.Same(services[0].Execution, services[1].Execution);
         Assert.NotSame(services[0].Execution, services[2].Execution);
@@ -302,5 +318,6 @@ public sealed class ConfigReaderTests
     [InlineData("[services.a]\n", "1 error")]
     [InlineData("x = 1\n[services.a]\n", "2 errors")]
     [InlineData("[services.a]\n[sockets.s]\nlisten = \"tcp://*:1\"\n", "1 error, 1 warning")]
-    public void TheSummaryOfAWrongFileCounts(string text, string summary) => Assert.Equal(summary, ConfigSummary.Of(Reading.Read(text).Diagnostics));
+    public void TheSummaryOfAWrongFileCounts(string text, string summary) =>
+        Assert.Equal(summary, ConfigSummary.Of(Reading.Read(text).Diagnostics));
 }

@@ -24,7 +24,8 @@ public sealed class ConfigurationDocumentTests
     {
         string[] known =
         [
-            .. KnownKeys.Root.Where(k => k is "name" or "include"), .. KnownKeys.Supervisor, .. KnownKeys.Socket, .. KnownKeys.File, .. KnownKeys.Service,
+            .. KnownKeys.Root.Where(k => k is "name" or "include"), .. KnownKeys.Supervisor,
+            .. KnownKeys.Socket, .. KnownKeys.File, .. KnownKeys.Service,
         ];
         string[] rows = [.. Regex.Matches(Document, "^\\| `([a-z0-9_]+)` \\|", RegexOptions.Multiline).Select(m => m.Groups[1].Value)];
 
@@ -43,7 +44,8 @@ public sealed class ConfigurationDocumentTests
     {
         string section = Document[Document.IndexOf("## `[services.NAME]`", StringComparison.Ordinal)..];
         string[] examples =
-            [.. Regex.Matches(section, "^\\| `[a-z_]+` \\|.*\\| `([^`]* = [^`]*)` \\|$", RegexOptions.Multiline).Select(m => m.Groups[1].Value)];
+            [.. Regex.Matches(section, "^\\| `[a-z_]+` \\|.*\\| `([^`]* = [^`]*)` \\|$", RegexOptions.Multiline)
+                .Select(m => m.Groups[1].Value)];
 
         Assert.InRange(examples.Length, 50, 70);
         foreach (string example in examples.Where(e => !e.StartsWith("command", StringComparison.Ordinal)))

@@ -22,7 +22,8 @@ public sealed class CrossCheckTests
     [Fact]
     public void ALongCycleIsToldByItsEnds()
     {
-        string text = string.Concat(Enumerable.Range(0, 5000).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\nafter = [\"s{(i + 1) % 5000}\"]\n"));
+        string text =
+            string.Concat(Enumerable.Range(0, 5000).Select(i => $"[services.s{i}]\ncommand = [\"x\"]\nafter = [\"s{(i + 1) % 5000}\"]\n"));
 
         string path = Reading.Headers(Reading.Read(text));
 
@@ -33,7 +34,8 @@ public sealed class CrossCheckTests
 
     [Fact]
     public void ACircleOfWantsIsNoCycle() => Assert.Equal(
-        "", Reading.Headers(Reading.Read("[services.a]\ncommand = [\"x\"]\nwants = [\"b\", \"a\"]\n[services.b]\ncommand = [\"x\"]\nrequires = [\"a\"]\n")));
+        "", Reading.Headers(Reading.Read(
+            "[services.a]\ncommand = [\"x\"]\nwants = [\"b\", \"a\"]\n[services.b]\ncommand = [\"x\"]\nrequires = [\"a\"]\n")));
 
     [Fact]
     public void AChainOfTenThousandServicesIsNoCycle()
@@ -48,10 +50,13 @@ public sealed class CrossCheckTests
     [InlineData("requires = [\"wbe\"]", "LD1301 services.web.requires: there is no service 'wbe'")]
     [InlineData("files = [\"x\"]", "LD1301 services.web.files: there is no file 'x'")]
     [InlineData("start = \"connection\"", "LD1306 services.web.start: is started by traffic, but has no socket")]
-    [InlineData("input = \"socket\"", "LD1306 services.web.input: 'socket' needs exactly one socket with one address, or start = \"connection\"")]
+    [InlineData("input = \"socket\"",
+        "LD1306 services.web.input: 'socket' needs exactly one socket with one address, or start = \"connection\"")]
     [InlineData("output = \"socket\"", "LD1306 services.web.output: 'socket' needs input = \"socket\" or start = \"connection\"")]
-    [InlineData("ready = \"notify\"\nnotify_access = \"none\"", "LD1213 services.web.notify_access: 'none' leaves no way to send what 'ready' waits for")]
-    [InlineData("ready = { descriptor = 3 }\nfd_store = 1", "LD1309 services.web.ready: descriptor 3 is one of those that the service is passed")]
+    [InlineData("ready = \"notify\"\nnotify_access = \"none\"",
+        "LD1213 services.web.notify_access: 'none' leaves no way to send what 'ready' waits for")]
+    [InlineData("ready = { descriptor = 3 }\nfd_store = 1",
+        "LD1309 services.web.ready: descriptor 3 is one of those that the service is passed")]
     [InlineData("ready = { descriptor = 3, tcp = \"127.0.0.1:1\" }", "LD1213 services.web.ready.tcp: cannot stand beside 'descriptor'")]
     [InlineData("ready = { output = \"(a)\\\\1\" }", "LD1202 services.web.ready.output: cannot be matched in bounded time")]
     [InlineData("stop_signal = \"SIGTREM\"", "LD1202 services.web.stop_signal: there is no signal 'SIGTREM'")]
@@ -64,8 +69,10 @@ public sealed class CrossCheckTests
     [Theory]
     [InlineData("listen = \"unix:/s\"\nno_delay = true", "LD1310 sockets.x.no_delay: has no effect without an address of tcp://")]
     [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path or a queue")]
-    [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2", "LD1310 sockets.x.shards: only tcp:// and udp:// addresses can be split into shards")]
-    [InlineData("listen = \"tcp://*:1\"\nmax_connections = 3", "LD1310 sockets.x.max_connections: has no effect without a service with start = \"connection\"")]
+    [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2",
+        "LD1310 sockets.x.shards: only tcp:// and udp:// addresses can be split into shards")]
+    [InlineData("listen = \"tcp://*:1\"\nmax_connections = 3",
+        "LD1310 sockets.x.max_connections: has no effect without a service with start = \"connection\"")]
     [InlineData("listen = [\"unix:/s\", \"fifo:/s\"]", "LD1303 sockets.x.listen: fifo:/s is taken already by sockets.x")]
     [InlineData("listen = [\"tcp://*:0\", \"tcp://*:0\"]", "")]
     public void ASocketThatCannotBeWhatItSaysIsReported(string keys, string problem) =>
@@ -75,7 +82,8 @@ public sealed class CrossCheckTests
     public void AReferenceToATableOfABrokenFileIsNoError()
     {
         MemoryFiles files = new MemoryFiles()
-            .Add(Reading.FilePath, "include = [\"s.toml\"]\n[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]").Add("/etc/shop/s.toml", Http + "broken");
+            .Add(Reading.FilePath, "include = [\"s.toml\"]\n[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]")
+            .Add("/etc/shop/s.toml", Http + "broken");
 
         Assert.Equal([DiagnosticCode.BadSyntax], ConfigReader.Read(Reading.Source(files)).Diagnostics.Select(d => d.Code));
     }
@@ -96,7 +104,8 @@ public sealed class CrossCheckTests
     {
         Launchd.Model.SupervisorDefinition definition = Reading.Define(
             Http + "[files.log]\npath = \"/l\"\n"
-            + "[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]\nfiles = [\"log\"]\nrequires = [\"db\"]\n[services.db]\ncommand = [\"d\"]\n");
+            + "[services.web]\ncommand = [\"w\"]\nsockets = [\"http\"]\nfiles = [\"log\"]\nrequires = [\"db\"]\n"
+            + "[services.db]\ncommand = [\"d\"]\n");
 
         Assert.Equal(
             """

@@ -30,7 +30,9 @@ public sealed class DefinitionDifferenceTests
 
         """;
 
-    /// <summary>For each key of a service a line that makes it another than in <see cref="Base"/>. A new key has to be given one here.</summary>
+    /// <summary>
+    /// For each key of a service a line that makes it another than in <see cref="Base"/>. A new key has to be given one here.
+    /// </summary>
     public static TheoryData<string, string> ServiceKeys => new()
     {
         { "command", "command = [\"web\", \"-v\"]" },
@@ -91,7 +93,8 @@ public sealed class DefinitionDifferenceTests
     /// <summary>The same for sockets, on one of TCP or one with a path.</summary>
     public static TheoryData<string, string> SocketKeys => new()
     {
-        { "listen", "listen = \"tcp://127.0.0.1:7\"" }, { "name", "name = \"n\"" }, { "backlog", "backlog = 7" }, { "mode", "mode = \"0600\"" },
+        { "listen", "listen = \"tcp://127.0.0.1:7\"" }, { "name", "name = \"n\"" },
+        { "backlog", "backlog = 7" }, { "mode", "mode = \"0600\"" },
         { "user", "user = \"nobody\"" }, { "group", "group = \"nogroup\"" }, { "directory_mode", "directory_mode = \"0700\"" },
         { "symlinks", "symlinks = [\"/run/other\"]" }, { "remove_on_stop", "remove_on_stop = false" }, { "shards", "shards = 2" },
         { "ipv6_only", "ipv6_only = true" }, { "free_bind", "free_bind = true" }, { "transparent", "transparent = true" },
@@ -116,7 +119,8 @@ public sealed class DefinitionDifferenceTests
     public void AKeyOfAServiceIsFound(string key, string line)
     {
         string name = line[..line.IndexOf(' ', StringComparison.Ordinal)];
-        string text = string.Join('\n', Base.Split('\n').Where(l => !l.StartsWith("command = [\"web", StringComparison.Ordinal) || name != "command")
+        string text = string.Join(
+            '\n', Base.Split('\n').Where(l => !l.StartsWith("command = [\"web", StringComparison.Ordinal) || name != "command")
             .Where(l => !l.StartsWith("sockets = ", StringComparison.Ordinal) || name != "sockets")
             .Where(l => !l.StartsWith("files = ", StringComparison.Ordinal) || name != "files")) + line;
         ConfigResult next = Reading.Read(text, 0, ("SHELL", "/bin/sh"));
@@ -124,17 +128,20 @@ public sealed class DefinitionDifferenceTests
             return;
         Assert.True(next.Definition is not null, next.Print());
 
-        DefinitionChange change = Assert.Single(DefinitionDifference.Between(Reading.Define(Base, 0, ("SHELL", "/bin/sh")), next.Definition!)
+        DefinitionChange change = Assert.Single(
+            DefinitionDifference.Between(Reading.Define(Base, 0, ("SHELL", "/bin/sh")), next.Definition!)
             .Changes, c => c.Path == "services.web");
 
-        Assert.Contains(change.Keys, k => k.Key == key || k.Key.StartsWith(key.Replace("pass_", "", StringComparison.Ordinal) + ".", StringComparison.Ordinal));
+        Assert.Contains(change.Keys,
+            k => k.Key == key || k.Key.StartsWith(key.Replace("pass_", "", StringComparison.Ordinal) + ".", StringComparison.Ordinal));
     }
 
     [Theory]
     [MemberData(nameof(SocketKeys))]
     public void AKeyOfASocketIsFound(string key, string line)
     {
-        string socket = key is "mode" or "user" or "group" or "directory_mode" or "symlinks" or "pass_credentials" or "pass_pidfd" or "pass_rights"
+        string socket =
+            key is "mode" or "user" or "group" or "directory_mode" or "symlinks" or "pass_credentials" or "pass_pidfd" or "pass_rights"
             or "remove_on_stop" ? "listen = \"unix:/run/two\"\n" : "listen = \"tcp://[::1]:1\"\n";
         ListenerDefinition old = Listener(socket), next = Listener((key == "listen" ? "" : socket) + line);
 
@@ -165,7 +172,8 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void OfManySocketsEachIsFoundThatAnotherNameTakesOver()
     {
-        string Sockets(string name) => string.Concat(Enumerable.Range(0, 300).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:/run/{i}\"\n"));
+        string Sockets(string name) =>
+            string.Concat(Enumerable.Range(0, 300).Select(i => $"[sockets.{name}{i}]\nlisten = \"unix:/run/{i}\"\n"));
         SupervisorDefinition old = Reading.Define(Sockets("a")), next = Reading.Define(Sockets("b"));
 
         DefinitionDifference difference = DefinitionDifference.Between(old, next);
@@ -188,7 +196,8 @@ public sealed class DefinitionDifferenceTests
     {
         DefinitionDifference difference = DefinitionDifference.Between(
             Reading.Define("[services.a]\ncommand = [\"a\"]\n[services.b]\ncommand = [\"b\"]"),
-            Reading.Define("[services.b]\ncommand = [\"b\"]\n[services.c]\ncommand = [\"c\"]\n[services.d]\ncommand = [\"d\"]\nstart = \"manual\""));
+            Reading.Define(
+                "[services.b]\ncommand = [\"b\"]\n[services.c]\ncommand = [\"c\"]\n[services.d]\ncommand = [\"d\"]\nstart = \"manual\""));
 
         Assert.Equal(
             ["services.c Added Starts", "services.d Added StaysStopped", "services.a Removed Stops"],
@@ -205,7 +214,8 @@ public sealed class DefinitionDifferenceTests
     public void AServiceIsStartedAnewWhereItIsGivenAnotherSocket(string listen, string line, string effect, bool isConcerned)
     {
         SupervisorDefinition old = Reading.Define(Base);
-        SupervisorDefinition next = Reading.Define(Base.Replace("listen = \"tcp://127.0.0.1:1\"", $"listen = \"{listen}\"\n{line}", StringComparison.Ordinal));
+        SupervisorDefinition next =
+            Reading.Define(Base.Replace("listen = \"tcp://127.0.0.1:1\"", $"listen = \"{listen}\"\n{line}", StringComparison.Ordinal));
 
         DefinitionDifference difference = DefinitionDifference.Between(old, next);
 
@@ -218,7 +228,8 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void AnAddressUnderAnotherNameIsTheSameSocket()
     {
-        string renamed = Base.Replace("sockets.http]", "sockets.www]", StringComparison.Ordinal).Replace("[\"http\"]", "[\"www\"]", StringComparison.Ordinal);
+        string renamed = Base.Replace("sockets.http]", "sockets.www]", StringComparison.Ordinal)
+            .Replace("[\"http\"]", "[\"www\"]", StringComparison.Ordinal);
 
         DefinitionChange change = Change(renamed, "sockets.www");
 
@@ -267,7 +278,8 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void TextsAreSpelledAsInTheFile()
     {
-        KeyChange command = Assert.Single(Change(Base.Replace("command = [\"web\"]", "command = [\"web\", \"--at\", \"${slot}\", \"a b\", \"$${slot}\"]",
+        KeyChange command =
+            Assert.Single(Change(Base.Replace("command = [\"web\"]", "command = [\"web\", \"--at\", \"${slot}\", \"a b\", \"$${slot}\"]",
             StringComparison.Ordinal), "services.web").Keys);
 
         Assert.Equal(("web", "web --at ${slot} \"a b\" $${slot}"), (command.From, command.To));

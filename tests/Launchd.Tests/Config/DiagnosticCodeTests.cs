@@ -41,9 +41,11 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.RepeatedEntry] = Web + "sockets = [\"http\", \"http\"]\n" + Http,
         [DiagnosticCode.UnknownReference] = Web + "sockets = [\"htpp\"]\n",
         [DiagnosticCode.DependencyCycle] = Web + "after = [\"web\"]",
-        [DiagnosticCode.DuplicateAddress] = Web + "sockets = [\"http\", \"two\"]\n" + Http + "[sockets.two]\nlisten = \"tcp://127.0.0.1:80\"",
+        [DiagnosticCode.DuplicateAddress] = Web + "sockets = [\"http\", \"two\"]\n"
+            + Http + "[sockets.two]\nlisten = \"tcp://127.0.0.1:80\"",
         [DiagnosticCode.SharedTrigger] =
-            Web + "start = \"demand\"\nsockets = [\"http\"]\n[services.b]\ncommand = [\"b\"]\nstart = \"demand\"\nsockets = [\"http\"]\n" + Http,
+            Web + "start = \"demand\"\nsockets = [\"http\"]\n[services.b]\ncommand = [\"b\"]\nstart = \"demand\"\nsockets = [\"http\"]\n"
+                + Http,
         [DiagnosticCode.UnknownDescriptor] = "[services.web]\ncommand = [\"web\", \"${fd:http}\"]",
         [DiagnosticCode.NeedsSocket] = Web + "start = \"demand\"",
         [DiagnosticCode.NeedsConnections] =
@@ -62,7 +64,8 @@ public sealed class DiagnosticCodeTests
     };
 
     /// <summary>Not of the reading: what a machine has not, which is found out on one (<c>ListenerKindTests</c>).</summary>
-    private static readonly DiagnosticCode[] OfTheMachine = [DiagnosticCode.NotHere, DiagnosticCode.NotPermitted, DiagnosticCode.OthersDecide];
+    private static readonly DiagnosticCode[] OfTheMachine =
+        [DiagnosticCode.NotHere, DiagnosticCode.NotPermitted, DiagnosticCode.OthersDecide];
 
     public static TheoryData<int> CodesOfTheReading => new(Enum.GetValues<DiagnosticCode>().Except(OfTheMachine).Select(c => (int)c));
 

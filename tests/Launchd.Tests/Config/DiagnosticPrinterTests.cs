@@ -8,7 +8,9 @@ public sealed class DiagnosticPrinterTests
     [Fact]
     public void AnErrorShowsItsPlaceItsLineAndACaretUnderTheValue()
     {
-        string text = "name = \"shop\"\n\n[services.web]\ncommand = [\"web\"]\nsockets = [\"http\"]\n[sockets.http]\nlisten = \"tcp://127.0.0.1:99999\"\n";
+        string text =
+            "name = \"shop\"\n\n[services.web]\ncommand = [\"web\"]\nsockets = [\"http\"]\n"
+            + "[sockets.http]\nlisten = \"tcp://127.0.0.1:99999\"\n";
 
         Assert.Equal(
             """
@@ -38,15 +40,19 @@ public sealed class DiagnosticPrinterTests
     public void AllErrorsOfAllFilesAreToldAtOnceInOrderOfPlace()
     {
         MemoryFiles files = new MemoryFiles()
-            .Add(Reading.FilePath, "include = [\"conf.d/*.toml\"]\n[services.web]\nrestart = \"sometimes\"\ncommand = [\"web\"]\nwatchdog = 5\n")
+            .Add(Reading.FilePath,
+                "include = [\"conf.d/*.toml\"]\n[services.web]\nrestart = \"sometimes\"\ncommand = [\"web\"]\nwatchdog = 5\n")
             .Add("/etc/shop/conf.d/a.toml", "[services.worker]\ncommand = \"worker\"\n");
 
         string[] headers = [.. ConfigReader.Read(Reading.Source(files)).Print().Split('\n').Where(l => l.Contains("error LD"))];
 
         Assert.Equal(3, headers.Length);
-        Assert.StartsWith("conf.d/a.toml:2:11: error LD1201: services.worker.command: must be a list of strings", headers[0], StringComparison.Ordinal);
-        Assert.StartsWith("web.toml:3:11: error LD1204: services.web.restart: 'sometimes' is not one of", headers[1], StringComparison.Ordinal);
-        Assert.StartsWith("web.toml:5:12: error LD1201: services.web.watchdog: must be a string, not an integer", headers[2], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "conf.d/a.toml:2:11: error LD1201: services.worker.command: must be a list of strings", headers[0], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "web.toml:3:11: error LD1204: services.web.restart: 'sometimes' is not one of", headers[1], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "web.toml:5:12: error LD1201: services.web.watchdog: must be a string, not an integer", headers[2], StringComparison.Ordinal);
     }
 
     [Fact]

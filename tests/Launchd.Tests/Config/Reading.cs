@@ -27,7 +27,8 @@ internal sealed class MemoryFiles : IConfigFiles
             : ConfigFileContent.Failed("does not exist");
 
     public IReadOnlyList<string> List(string absolutePattern) =>
-        [.. _files.Keys.Where(path => System.IO.Enumeration.FileSystemName.MatchesSimpleExpression(absolutePattern, path, ignoreCase: false))];
+        [.. _files.Keys.Where(
+            path => System.IO.Enumeration.FileSystemName.MatchesSimpleExpression(absolutePattern, path, ignoreCase: false))];
 
     public string? FindDistrust(string absolutePath) => Distrusts.GetValueOrDefault(absolutePath);
 }

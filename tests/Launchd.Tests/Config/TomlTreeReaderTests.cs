@@ -13,9 +13,12 @@ public sealed class TomlTreeReaderTests
 {
     /// <summary>Valid texts that exercise every way to write a table and a value.</summary>
     public static readonly TheoryData<string> Valid = new(
-        "", "# only a comment", "a = 1", "a = 1\r\nb = 2\r\n", "a.b.c = 1\na.b.d = 2", "\"q.x\".'y' = 1", "1.2 = 3", "[a]\n[a.b]\n[a.b.c]\nx = 1",
-        "[a.b.c]\nx = 1\n[a]\ny = 2\n[a.b]\nz = 3", "[fruit]\napple.color = 'red'\napple.taste.sweet = true\n[fruit.apple.texture]\nsmooth = true",
-        "[[s.b.l]]\na = 1\n[s.z]\nq = 1\n[[s.b.l]]\na = 2", "[[a]]\n[a.b]\nx = 1\n[[a]]\n[a.b]\nx = 2", "[[a]]\n[[a.b]]\n[[a.b]]\n[[a]]\n[[a.b]]",
+        "", "# only a comment", "a = 1", "a = 1\r\nb = 2\r\n", "a.b.c = 1\na.b.d = 2",
+        "\"q.x\".'y' = 1", "1.2 = 3", "[a]\n[a.b]\n[a.b.c]\nx = 1",
+        "[a.b.c]\nx = 1\n[a]\ny = 2\n[a.b]\nz = 3",
+        "[fruit]\napple.color = 'red'\napple.taste.sweet = true\n[fruit.apple.texture]\nsmooth = true",
+        "[[s.b.l]]\na = 1\n[s.z]\nq = 1\n[[s.b.l]]\na = 2",
+        "[[a]]\n[a.b]\nx = 1\n[[a]]\n[a.b]\nx = 2", "[[a]]\n[[a.b]]\n[[a.b]]\n[[a]]\n[[a.b]]",
         "a = [1, 2, 3,]\nb = [\n  1, # one\n  2\n]\nc = [[], [[1]], [{}]]", "t = { a = 1, b.c = 'x', d = { e = [] } }",
         "t = {\n  a = 1, # first\n  b = 2,\n}", "s = \"a\\u00e9\\n\\\"\"\nl = 'C:\\x'\nm = \"\"\"\none\\\n   two\"\"\"\nn = '''\nraw\\'''",
         "i = [0, -7, +5, 1_000, 0xff, 0o17, 0b11, 9223372036854775807, -9223372036854775808]", "f = [1.5, -2e3, inf, -inf, nan, 6.02_2]",
@@ -23,7 +26,8 @@ public sealed class TomlTreeReaderTests
 
     /// <summary>Texts that break one rule each.</summary>
     public static readonly TheoryData<string> Invalid = new(
-        "a", "a =", "= 1", "a = 1 b = 2", "a = 1\na = 2", "a.b = 1\na = 2", "a = 1\na.b = 2", "[a]\n[a]", "[a]\nb = 1\n[a.b]", "a = {}\n[a]", "a = {}\n[a.b]",
+        "a", "a =", "= 1", "a = 1 b = 2", "a = 1\na = 2", "a.b = 1\na = 2",
+        "a = 1\na.b = 2", "[a]\n[a]", "[a]\nb = 1\n[a.b]", "a = {}\n[a]", "a = {}\n[a.b]",
         "a = { b = 1 }\na.c = 2", "a = []\n[[a]]", "[[a]]\n[a]", "[a]\n[[a]]", "a.b = 1\n[a]",
         "[a.b.c]\nz = 9\n[a]\nb.c.t = 1", "[a.b.c.d]\nz = 9\n[a]\nb.c.d.k = 1",
         "[a", "[[a]", "[[a] ]", "[]", "[a.]", "a. = 1", "a = [1", "a = [1 2]", "a = [,]", "a = { b = 1",
@@ -132,7 +136,8 @@ public sealed class TomlTreeReaderTests
                 text.Append(']');
                 break;
             default:
-                text.Append(value.Kind).Append(':').Append(value.Kind == TomlKind.Float ? value.Real.ToString() : $"{value.Text}{value.Number}");
+                text.Append(value.Kind).Append(':')
+                    .Append(value.Kind == TomlKind.Float ? value.Real.ToString() : $"{value.Text}{value.Number}");
                 break;
         }
     }
@@ -257,5 +262,6 @@ internal static class SyntaxTreeOracle
 
     private static string[] PathOf(KeySyntax key) => [NameOf(key.Key!), .. key.DotKeys.Select(d => NameOf(d.Key!))];
 
-    private static string NameOf(BareKeyOrStringValueSyntax key) => key is BareKeySyntax bare ? bare.Key!.Text! : ((StringValueSyntax)key).Value!;
+    private static string NameOf(BareKeyOrStringValueSyntax key) =>
+        key is BareKeySyntax bare ? bare.Key!.Text! : ((StringValueSyntax)key).Value!;
 }

@@ -203,7 +203,8 @@ internal sealed class World
                 _last[e.Instance.Service.Text] = e.Instance;
                 break;
             case Effect.Spawn e when SpawnsFail:
-                results.Enqueue(new Event.SpawnFailed(e.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
+                results.Enqueue(
+                    new Event.SpawnFailed(e.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
                 break;
             case Effect.Spawn e when IsShort:
                 Failure.SpawnFailed shortage = new("output", 24, "output: pipe: Too many open files") { IsShortage = true };

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Launchd.Tests.Core;
 
-/// <summary>Who needs whom, in shapes that a stack or a naive walk does not survive: circles of <c>wants</c>, and the whole of a long chain.</summary>
+/// <summary>
+/// Who needs whom, in shapes that a stack or a naive walk does not survive: circles of <c>wants</c>, and the whole of a long chain.
+/// </summary>
 public sealed class GraphTests
 {
     private const int Long = 20_000;
@@ -54,7 +56,8 @@ public sealed class GraphTests
     [Fact]
     public void InACircle_WhatFailedGetsAnotherChance()
     {
-        World world = new(A.Service("a") with { Wants = Names("b"), Restart = RestartKind.Never }, A.Service("b") with { Wants = Names("a") });
+        World world = new(
+            A.Service("a") with { Wants = Names("b"), Restart = RestartKind.Never }, A.Service("b") with { Wants = Names("a") });
         world.Boot().Exit("a", 1);
         Assert.IsType<SlotPhase.Failed>(world.Phase("a"));
 
@@ -114,13 +117,19 @@ public sealed class GraphTests
     private static bool HasFailedByAnother(ServiceState service) =>
         service.IsHindered || service.Slots[0].Phase is SlotPhase.Failed { Failure: Failure.DependencyFailed };
 
-    private static Event.Requested Order(long number, Verb verb, string service) => new(new RequestId(number), verb, [new ServiceName(service)]);
+    private static Event.Requested Order(long number, Verb verb, string service) =>
+        new(new RequestId(number), verb, [new ServiceName(service)]);
 
     private static ServiceDefinition[] Circle(string kind) => kind switch
     {
         "itself" => [A.Service("a") with { Wants = Names("a") }],
         "each other" => [A.Service("a") with { Wants = Names("b") }, A.Service("b") with { Wants = Names("a") }],
-        "around three" => [A.Service("a") with { Wants = Names("b") }, A.Service("b") with { Wants = Names("c") }, A.Service("c") with { Wants = Names("a") }],
+        "around three" =>
+        [
+            A.Service("a") with { Wants = Names("b") },
+            A.Service("b") with { Wants = Names("c") },
+            A.Service("c") with { Wants = Names("a") },
+        ],
         _ => [A.Service("b") with { Wants = Names("a") }, A.Service("a", "b")],
     };
 
@@ -131,5 +140,6 @@ public sealed class GraphTests
             Restart = RestartKind.Never,
         })];
 
-    private static System.Collections.Immutable.ImmutableArray<ServiceName> Names(params string[] names) => [.. names.Select(n => new ServiceName(n))];
+    private static System.Collections.Immutable.ImmutableArray<ServiceName> Names(params string[] names) =>
+        [.. names.Select(n => new ServiceName(n))];
 }

@@ -78,8 +78,8 @@ public sealed class LifeTests
     [Fact]
     public void ASilentWatchdog_IsAborted_AndAPingDefersIt()
     {
-        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10) }).Boot().Say("web", "READY=1").Pass(TimeSpan.FromSeconds(9)).Say("web",
-            "WATCHDOG=1");
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10) }).Boot()
+            .Say("web", "READY=1").Pass(TimeSpan.FromSeconds(9)).Say("web", "WATCHDOG=1");
         world.Fire(TimerKind.Watchdog);
         Assert.IsType<SlotPhase.Ready>(world.Phase("web"));
         world.Fire(TimerKind.Watchdog);
@@ -93,14 +93,16 @@ public sealed class LifeTests
     public void WhoLivesOnAfterAnAbort_IsAbortedOnceMore_WithinItsStopTimeout(double timeout, double pause, double rest)
     {
         StopPolicy stop = Web.Stop with { Timeout = TimeSpan.FromSeconds(timeout) };
-        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot().Say("web", "READY=1").Fire(TimerKind.Watchdog);
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot()
+            .Say("web", "READY=1").Fire(TimerKind.Watchdog);
         TimerKey key = world.Timers.Keys.Single();
         Assert.Equal(world.Now + TimeSpan.FromSeconds(pause), world.Timers[key]);
 
         world.Fire(TimerKind.Stop);
 
         Assert.Equal([SignalNumber.Abrt, SignalNumber.Abrt], world.Effects.OfType<Effect.Signal>().Select(s => s.Number));
-        Assert.Equal(rest >= 0 ? world.Now + TimeSpan.FromSeconds(rest) : null, world.Timers.TryGetValue(key, out Moment due) ? due : (Moment?)null);
+        Assert.Equal(
+            rest >= 0 ? world.Now + TimeSpan.FromSeconds(rest) : null, world.Timers.TryGetValue(key, out Moment due) ? due : (Moment?)null);
         if (rest >= 0)
             Assert.Equal(SignalNumber.Kill, world.Fire(TimerKind.Stop).Effects.OfType<Effect.Signal>().Last().Number);
         Assert.DoesNotContain(world.Exit("web", signal: 6).Timers.Keys, k => k.Kind == TimerKind.Stop);
@@ -133,7 +135,8 @@ public sealed class LifeTests
     private static World Aborted(TimeSpan timeout, out Moment end)
     {
         StopPolicy stop = Web.Stop with { Timeout = timeout };
-        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot().Say("web", "READY=1").Fire(TimerKind.Watchdog);
+        World world = new World(Web with { Watchdog = TimeSpan.FromSeconds(10), Stop = stop }).Boot()
+            .Say("web", "READY=1").Fire(TimerKind.Watchdog);
         end = world.Now + timeout;
         return world;
     }
@@ -223,7 +226,8 @@ public sealed class LifeTests
     [Fact]
     public void TheStoreGoesAlongToTheNextInstance_AndEndsWithTheWish()
     {
-        World world = new World(Web with { FdStoreCount = 1 }).Boot().Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1),
+        World world = new World(Web with { FdStoreCount = 1 }).Boot()
+            .Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1),
             new DescriptorId(2));
         Assert.Contains(world.Effects, e => e is Effect.CloseDescriptor { Descriptor.Number: 2 });
         world.Exit("web", 1).Fire(TimerKind.Backoff);

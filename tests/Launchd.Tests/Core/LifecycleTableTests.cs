@@ -75,7 +75,8 @@ public sealed class LifecycleTableTests
         ("Requested reload", _ => Asks(Verb.Reload)),
         ("Requested signal", _ => Asks(Verb.Signal)),
         ("Reloaded, the same", w => new Event.Reloaded(Definition(w, w.State("web").Definition), new RequestId(50))),
-        ("Reloaded, changed", w => new Event.Reloaded(Definition(w, w.State("web").Definition with { Command = ["next"] }), new RequestId(50))),
+        ("Reloaded, changed", w => new Event.Reloaded(
+            Definition(w, w.State("web").Definition with { Command = ["next"] }), new RequestId(50))),
         ("Reloaded, gone", w => new Event.Reloaded(Definition(w), new RequestId(50))),
         ("HealthFailed", w => new Event.HealthFailed(Web(w), "no answer")),
         ("DrainProgress", w => new Event.DrainProgress(Web(w), 3)),
@@ -167,7 +168,8 @@ public sealed class LifecycleTableTests
     private static string Name(SlotPhase phase) => phase switch
     {
         SlotPhase.Stopping s =>
-            $"Stopping: {s.Stage}, then {(s.Cause is StopCause.Wish ? "rest" : s.Cause is StopCause.Replace ? "another" : "as the policy says")}",
+            $"Stopping: {s.Stage}, then "
+                + (s.Cause is StopCause.Wish ? "rest" : s.Cause is StopCause.Replace ? "another" : "as the policy says"),
         SlotPhase.Failed f => $"Failed: {f.Failure.GetType().Name}",
         _ => phase.GetType().Name,
     };
@@ -191,7 +193,8 @@ public sealed class LifecycleTableTests
         return Asked(world, Verb.Stop);
     }
 
-    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files) => new(db ?? Db(), Web() with { Files = files });
+    private static World Fresh(ServiceDefinition? db = null, params ImmutableArray<string> files) =>
+        new(db ?? Db(), Web() with { Files = files });
 
     private static ServiceDefinition Web() => A.Service("web", "db") with
     {
@@ -204,7 +207,8 @@ public sealed class LifecycleTableTests
 
     private static ServiceDefinition Db() => A.Service("db");
 
-    private static SupervisorDefinition Definition(World world, params ServiceDefinition[] web) => A.Definition([world.State("db").Definition, .. web]);
+    private static SupervisorDefinition Definition(World world, params ServiceDefinition[] web) =>
+        A.Definition([world.State("db").Definition, .. web]);
 
     private static World Asked(World world, Verb verb)
     {
@@ -221,7 +225,9 @@ public sealed class LifecycleTableTests
     }
 
     private static InstanceId Web(World world) =>
-        world.Spawned("web") > 0 || world.Phase("web") is SlotPhase.Preparing ? world.Last("web") : new InstanceId(new ServiceName("web"), 12345);
+        world.Spawned("web") > 0 || world.Phase("web") is SlotPhase.Preparing
+            ? world.Last("web")
+            : new InstanceId(new ServiceName("web"), 12345);
 
     private static Event.Notified Said(World world, string text, params ImmutableArray<DescriptorId> descriptors) =>
         new(Web(world), A.Message(text), 1, 0, descriptors);
@@ -247,7 +253,8 @@ public sealed class LifecycleTableTests
 
         What each event does to a slot in each phase, for a service `web` with `ready = "notify"`, `restart = "on-failure"`, a watchdog,
         a reload signal and one place in its fd store, which requires a service `db` (ready, except in *Waiting*). A test writes this
-        file from the running core (`LAUNCHD_WRITE_DOCS=1 dotnet test tests/Launchd.Tests --filter LifecycleTable`) and fails when it differs.
+        file from the running core (`LAUNCHD_WRITE_DOCS=1 dotnet test tests/Launchd.Tests --filter LifecycleTable`) and fails when it
+        differs.
 
         - An order of an operator goes before the policy: `start` and `restart` of an instance that is ending bring another after it,
           `stop` brings none. `stop` reaches all that require the service; `start` all that it requires or wants.
@@ -255,7 +262,8 @@ public sealed class LifecycleTableTests
           slot itself changes only when it takes over.
         - A restart of a service does not restart what requires it; those that wait go on waiting.
         - What holds listeners is told to end only when nobody waits any more in one that it alone accepts from and that the configuration
-          has no more, and when it has heard whom it accepted last (*Stopping: emptying*): almost always within 30 ms, and at the latest after the stop timeout.
+          has no more, and when it has heard whom it accepted last (*Stopping: emptying*): almost always within 30 ms, and at the latest
+          after the stop timeout.
         - One stop timeout holds for the main process and for what it leaves behind; a stop command has one of its own before it.
         - SIGKILL comes at the end of that time. What even that does not end within ten seconds hangs inside the kernel and is given up.
         - A service whose step in the supervisor failed is *faulted*: it neither runs nor listens until an operator starts or stops it.

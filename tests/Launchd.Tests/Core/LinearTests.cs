@@ -111,16 +111,19 @@ public sealed class LinearTests(ITestOutputHelper output)
         return (supervisor.LookCount - looks, GC.GetAllocatedBytesForCurrentThread() - bytes);
     }
 
-    private static Event.Requested Order(long number, Verb verb, ImmutableArray<ServiceName> services) => new(new RequestId(number), verb, services);
+    private static Event.Requested Order(long number, Verb verb, ImmutableArray<ServiceName> services) =>
+        new(new RequestId(number), verb, services);
 
     private static ServiceDefinition[] Services(string shape, int count) => [.. Enumerable.Range(0, count).Select(i => shape switch
     {
         "chain" => A.Service(Name(i), i == 0 ? [] : [Name(i - 1)]),
-        "chain on demand" => (i == 0 ? A.Service(Name(i)) : A.Demand(Name(i))) with { Requires = i == 0 ? [] : [new ServiceName(Name(i - 1))] },
+        "chain on demand" =>
+            (i == 0 ? A.Service(Name(i)) : A.Demand(Name(i))) with { Requires = i == 0 ? [] : [new ServiceName(Name(i - 1))] },
         "fan out" => A.Service(Name(i), i == 0 ? [] : [Name(0)]),
         "fan in" => A.Service(Name(i), i < count - 1 ? [] : [.. Enumerable.Range(0, i).Select(Name)]),
         "circle" => A.Service(Name(i)) with { Wants = [new ServiceName(Name((i + 1) % count))] },
-        // Each requires two, those two again, and so on: from the top to the bottom there are more ways than there are services in the world.
+        // Each requires two, those two again, and so on: from the top to the bottom there are more
+        // ways than there are services in the world.
         _ => A.Service(Name(i), i < 2 ? [] : i % 2 == 0 ? [Name(i - 1), Name(i - 2)] : [Name(i - 2), Name(i - 3)]),
     } with
     {

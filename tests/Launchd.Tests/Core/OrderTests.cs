@@ -152,7 +152,8 @@ public sealed class OrderTests
     [Fact]
     public void ADemandServiceThatKeepsFailing_RestsAndListensAgain()
     {
-        World world = new World(A.Demand("lazy") with { Restart = RestartKind.Never, StartLimit = new RateLimit(2, TimeSpan.FromMinutes(1)) }).Boot();
+        World world =
+            new World(A.Demand("lazy") with { Restart = RestartKind.Never, StartLimit = new RateLimit(2, TimeSpan.FromMinutes(1)) }).Boot();
         Event client = new Event.ListenerReadable(new ServiceName("lazy"), 0);
         world.Do(client).Exit("lazy", 1).Do(client).Exit("lazy", 1).Do(client);
         Assert.Equal(2, world.Spawned("lazy"));
@@ -210,14 +211,16 @@ public sealed class OrderTests
     [InlineData("OnFailure", 7, null)]
     public void ExitWith_EndsWithItsServiceAndItsCode_IfThePolicyWantsNoOther(string policy, int code, int? expected)
     {
-        World world = new World(A.Definition(A.Service("web") with { Restart = Enum.Parse<RestartKind>(policy) }), exitWith: "web").Boot().Exit("web", code);
+        World world = new World(A.Definition(A.Service("web") with { Restart = Enum.Parse<RestartKind>(policy) }), exitWith: "web").Boot()
+            .Exit("web", code);
         Assert.Equal(expected, world.ExitCode);
     }
 
     [Fact]
     public void ExitWith_ADeathBySignal_Is128AndItsNumber()
     {
-        World world = new World(A.Definition(A.Service("web") with { Restart = RestartKind.Never }), exitWith: "web").Boot().Exit("web", signal: 9);
+        World world =
+            new World(A.Definition(A.Service("web") with { Restart = RestartKind.Never }), exitWith: "web").Boot().Exit("web", signal: 9);
         Assert.Equal(137, world.ExitCode);
     }
 

@@ -56,7 +56,8 @@ public sealed class PreparingTests
         world.Fire(TimerKind.Prepare);
 
         Assert.Equal(
-            "cannot start web: file \"db\": cannot connect to tcp://127.0.0.1:5432: no answer within 5s", world.State("web").LastFailure?.ToString());
+            "cannot start web: file \"db\": cannot connect to tcp://127.0.0.1:5432: no answer within 5s",
+            world.State("web").LastFailure?.ToString());
         Assert.Equal(1, Released(world));
         world.Do(new Event.Prepared(world.Last("web")));
         Assert.Equal(0, world.Spawned("web"));
@@ -65,7 +66,8 @@ public sealed class PreparingTests
     [Fact]
     public void AStopMeanwhile_IsDoneAtOnce_EvenBeforeWhatDependsOnIt()
     {
-        World world = new World(Web, A.Service("web2") with { After = [new ServiceName("web")] }).Boot().Prepare("web").Say("web", "READY=1");
+        World world = new World(Web, A.Service("web2") with { After = [new ServiceName("web")] }).Boot()
+            .Prepare("web").Say("web", "READY=1");
         world.Exit("web", 1).Fire(TimerKind.Backoff);
         Assert.IsType<SlotPhase.Preparing>(world.Phase("web"));
 
@@ -85,14 +87,16 @@ public sealed class PreparingTests
         World world = new World(A.Connection("each") with { Files = ["db"] }).Boot();
         world.Do(new Event.ConnectionAccepted(new ServiceName("each"), new ConnectionId(7), "10.0.0.1"));
 
-        world.Do(new Event.SpawnFailed(world.Last("each"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
+        world.Do(new Event.SpawnFailed(
+            world.Last("each"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
 
         Assert.DoesNotContain(new Effect.CloseConnection(new ConnectionId(7)), world.Effects);
         world.Fire(TimerKind.Activation);
         Assert.Equal(new ConnectionId(7), world.Effects.OfType<Effect.Prepare>().Last().Connection);
 
         World counted = new World(Web with { Restart = RestartKind.Always, StartLimit = new RateLimit(1, TimeSpan.FromMinutes(1)) }).Boot();
-        counted.Do(new Event.SpawnFailed(counted.Last("web"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
+        counted.Do(new Event.SpawnFailed(
+            counted.Last("web"), new Failure.SpawnFailed("file", 24, "socket: Too many open files") { IsShortage = true }));
         Assert.IsType<SlotPhase.BackingOff>(counted.Phase("web"));
     }
 

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Launchd.Tests.Core;
 
-/// <summary>Instances exchanged for others: by overlap, in place, in pools; what fails, and who asks for something else meanwhile.</summary>
+/// <summary>
+/// Instances exchanged for others: by overlap, in place, in pools; what fails, and who asks for something else meanwhile.
+/// </summary>
 public sealed class RolloutTests
 {
     [Fact]
@@ -15,7 +17,8 @@ public sealed class RolloutTests
         InstanceId old = world.Holder("web");
         RequestId restart = world.Ask(Verb.Restart, "web");
         InstanceId next = world.Last("web");
-        Assert.Equal((next, old), (world.State("web").Slots[0].Instance!.Successor, world.State("web").SuccessorOf(0)!.Instance!.Predecessor));
+        Assert.Equal(
+            (next, old), (world.State("web").Slots[0].Instance!.Successor, world.State("web").SuccessorOf(0)!.Instance!.Predecessor));
         Assert.Contains(new Effect.TellHandOver(old, next), world.Effects);
 
         world.Say(next, "READY=1");
@@ -173,7 +176,8 @@ public sealed class RolloutTests
             world.Say("web", "READY=1");
         }
         Assert.Equal(2, world.Effects.OfType<Effect.Signal>().Count(s => s.Number == SignalNumber.Kill));
-        Assert.Equal([1L, 2L], world.Effects.OfType<Effect.Signal>().Where(s => s.Number == SignalNumber.Kill).Select(s => s.Instance.Number));
+        Assert.Equal(
+            [1L, 2L], world.Effects.OfType<Effect.Signal>().Where(s => s.Number == SignalNumber.Kill).Select(s => s.Instance.Number));
     }
 
     [Fact]

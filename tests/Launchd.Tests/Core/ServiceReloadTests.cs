@@ -153,6 +153,7 @@ public sealed class ServiceReloadTests
 
         world.Do(new Event.CommandEnded(world.Last("web"), CommandKind.Reload, Succeeded: true));
 
-        Assert.Equal([(false, "it has no 'reload' in the configuration"), (true, null)], world.Answer(reload)!.Value.Select(o => (o.Succeeded, o.Text)));
+        Assert.Equal([(false, "it has no 'reload' in the configuration"), (true, null)],
+            world.Answer(reload)!.Value.Select(o => (o.Succeeded, o.Text)));
     }
 }

@@ -27,7 +27,8 @@ public sealed class SharingTests
     public void BothSidesMustAgree_AndOnlyTheMissingHalfIsTold()
     {
         ServiceDefinition silent = A.Service("cache"), asking = A.Service("web") with { Request = [new RequestRule("cache", "r*")] };
-        ServiceDefinition sharing = silent with { Share = [new ShareRule("ring", ["web"])] }, open = silent with { Share = [new ShareRule("*", ["*"])] };
+        ServiceDefinition sharing = silent with { Share = [new ShareRule("ring", ["web"])] },
+            open = silent with { Share = [new ShareRule("*", ["*"])] };
 
         Assert.Null(SharingPolicy.WhyDenied(asking, sharing, "ring"));
         Assert.Null(SharingPolicy.WhyDenied(asking, open, "rope"));
@@ -35,7 +36,8 @@ public sealed class SharingTests
         Assert.Equal("services.cache.share = { \"rope\" = [\"web\"] }", SharingPolicy.WhyDenied(asking, sharing, "rope"));
         Assert.Equal("services.web.request = [\"cache/ring\"]", SharingPolicy.WhyDenied(A.Service("web"), sharing, "ring"));
         Assert.Equal(
-            "services.cache.share = { \"log\" = [\"web\"] } and services.web.request = [\"cache/log\"]", SharingPolicy.WhyDenied(asking, sharing, "log"));
+            "services.cache.share = { \"log\" = [\"web\"] } and services.web.request = [\"cache/log\"]",
+            SharingPolicy.WhyDenied(asking, sharing, "log"));
         Assert.NotNull(SharingPolicy.WhyDenied(A.Service("other") with { Request = [new RequestRule("cache", "*")] }, sharing, "ring"));
         Assert.True(SharingPolicy.Knows(asking, silent) && !SharingPolicy.Knows(silent, asking));
     }

@@ -4,7 +4,9 @@ using Xunit;
 
 namespace Launchd.Tests.Core;
 
-/// <summary>The supervisor itself has no descriptor, memory or process left: nobody is sent away for it, and no service is given up.</summary>
+/// <summary>
+/// The supervisor itself has no descriptor, memory or process left: nobody is sent away for it, and no service is given up.
+/// </summary>
 public sealed class ShortageTests
 {
     private static readonly ServiceName Each = new("each");

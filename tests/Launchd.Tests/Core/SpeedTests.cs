@@ -35,8 +35,8 @@ public sealed class SpeedTests(ITestOutputHelper output)
     [InlineData(4000)]
     public void BootAndStartAndStop_OfManyServices(int count)
     {
-        SupervisorDefinition definition = A.Definition([.. Enumerable.Range(0, count).Select(i => A.Service($"s{i}") with { Start = StartKind.Manual,
-            Ready = Readiness.Notify.Value })]);
+        SupervisorDefinition definition = A.Definition([.. Enumerable.Range(0, count)
+            .Select(i => A.Service($"s{i}") with { Start = StartKind.Manual, Ready = Readiness.Notify.Value })]);
         Busy busy = new(definition);
         busy.Send(Event.Booted.Value);
         Stopwatch watch = Stopwatch.StartNew();

@@ -86,7 +86,8 @@ public sealed class StoreTests
         InstanceId app = core.Step(Event.Booted.Value, new Moment(1)).OfType<Effect.Spawn>().Single().Instance;
         _ = core.Step(new Event.Spawned(app, 100), new Moment(2));
         _ = core.Step(new Event.StateSaved(app, new DescriptorId(1)), new Moment(3));
-        _ = core.Step(new Event.StoreAsked(app, new StoreOrder { Call = 1, Name = "a", Descriptors = Ids([2]), Duplicates = [] }), new Moment(4));
+        _ = core.Step(
+            new Event.StoreAsked(app, new StoreOrder { Call = 1, Name = "a", Descriptors = Ids([2]), Duplicates = [] }), new Moment(4));
         _ = core.Step(new Event.Reloaded(A.Definition(), Request: null), new Moment(5));
 
         IReadOnlyList<Effect> effects = [.. core.Step(new Event.MainExited(app, new ExitStatus(0), HasLeftovers: false), new Moment(6))];
@@ -107,7 +108,8 @@ public sealed class StoreTests
         for (int i = 0; i < 300; i++)
         {
             StoreOrder order = new() { Call = i, Name = longest, Descriptors = Ids([i + 1]), Duplicates = [] };
-            refusals.Add(core.Step(new Event.StoreAsked(app, order), new Moment(3 + i)).OfType<Effect.AnswerStore>().Single().Answer.Refusal);
+            refusals.Add(
+                core.Step(new Event.StoreAsked(app, order), new Moment(3 + i)).OfType<Effect.AnswerStore>().Single().Answer.Refusal);
         }
 
         int kept = core.Find(new ServiceName("app"))!.Stored.Length;
@@ -148,7 +150,8 @@ public sealed class StoreTests
 
     private static (int, int) Counts((StoreAnswer Answer, long[] Closed) stored) => (stored.Answer.StoredCount, stored.Answer.PresentCount);
 
-    private static long[] Closed(IReadOnlyList<Effect> effects) => [.. effects.OfType<Effect.CloseDescriptor>().Select(e => e.Descriptor.Number)];
+    private static long[] Closed(IReadOnlyList<Effect> effects) =>
+        [.. effects.OfType<Effect.CloseDescriptor>().Select(e => e.Descriptor.Number)];
 
     private static ImmutableArray<DescriptorId> Ids(long[] numbers) => [.. numbers.Select(n => new DescriptorId(n))];
 }

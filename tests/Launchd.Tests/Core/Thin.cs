@@ -4,7 +4,8 @@ using Launchd.Core.Instances;
 namespace Launchd.Tests.Core;
 
 /// <summary>
-/// A host as thin as can be, so that the core is what is measured: spawns succeed at once, and what is told to end ends when the test says so.
+/// A host as thin as can be, so that the core is what is measured: spawns succeed at once, and what
+/// is told to end ends when the test says so.
 /// </summary>
 internal sealed class Thin(Supervisor supervisor)
 {
@@ -56,7 +57,8 @@ internal sealed class Thin(Supervisor supervisor)
         switch (effect)
         {
             case Effect.Spawn spawn when spawn.Instance.Service.Text == Fails:
-                _results.Enqueue(new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
+                _results.Enqueue(
+                    new Event.SpawnFailed(spawn.Instance, new Failure.SpawnFailed("exec", 2, "exec program: No such file or directory")));
                 break;
             case Effect.Spawn spawn:
                 _results.Enqueue(new Event.Spawned(spawn.Instance, 1000));

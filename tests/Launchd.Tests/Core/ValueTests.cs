@@ -9,7 +9,10 @@ namespace Launchd.Tests.Core;
 
 public sealed class ValueTests
 {
-    private static readonly BackoffPolicy Policy = new() { Initial = TimeSpan.FromMilliseconds(100), Factor = 2, Max = TimeSpan.FromSeconds(1), Jitter = 0.5 };
+    private static readonly BackoffPolicy Policy = new()
+    {
+        Initial = TimeSpan.FromMilliseconds(100), Factor = 2, Max = TimeSpan.FromSeconds(1), Jitter = 0.5,
+    };
 
     [Theory]
     [InlineData(0, 0.5, 100)]
@@ -59,7 +62,8 @@ public sealed class ValueTests
     [InlineData(90_000, "1m30s")]
     [InlineData(3_600_000, "1h")]
     [InlineData(5_400_000, "1h30m")]
-    public void Spans_AreWrittenAsPeopleDo(double milliseconds, string text) => Assert.Equal(text, Spans.Show(TimeSpan.FromMilliseconds(milliseconds)));
+    public void Spans_AreWrittenAsPeopleDo(double milliseconds, string text) =>
+        Assert.Equal(text, Spans.Show(TimeSpan.FromMilliseconds(milliseconds)));
 
     [Fact]
     public void SpansNearTheNextUnit_AreNotRoundedAcrossIt()
@@ -88,9 +92,11 @@ public sealed class ValueTests
         Assert.Equal("was not ready within 30s", new Failure.NotReadyInTime(TimeSpan.FromSeconds(30)).ToString());
         Assert.Equal("sent no WATCHDOG=1 for 10s", new Failure.WatchdogSilent(TimeSpan.FromSeconds(10)).ToString());
         Assert.Equal("exited with 1 before it was ready", new Failure.ExitedEarly(new ExitStatus(1)).ToString());
-        Assert.Equal("started 5 times within 1m, not tried again; last: exited with 1", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1),
-            exited).ToString());
-        Assert.Equal("started 5 times within 1m, not tried again", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), Last: null).ToString());
+        Assert.Equal(
+            "started 5 times within 1m, not tried again; last: exited with 1",
+            new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), exited).ToString());
+        Assert.Equal(
+            "started 5 times within 1m, not tried again", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), Last: null).ToString());
         Assert.Equal("requires db, which failed", new Failure.DependencyFailed(new ServiceName("db")).ToString());
         Assert.Contains("4711", new Failure.CannotBeKilled(4711).ToString(), StringComparison.Ordinal);
         Assert.EndsWith("oops", new Failure.Faulted("oops").ToString(), StringComparison.Ordinal);

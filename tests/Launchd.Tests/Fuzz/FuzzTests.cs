@@ -4,7 +4,9 @@ using Xunit;
 
 namespace Launchd.Tests.Fuzz;
 
-/// <summary>Every reader of what others write: its corpus, in which is kept what found something, and some thousand mutations of it.</summary>
+/// <summary>
+/// Every reader of what others write: its corpus, in which is kept what found something, and some thousand mutations of it.
+/// </summary>
 public sealed class FuzzTests
 {
     private const int Inputs = 3000;
@@ -32,7 +34,8 @@ public sealed class FuzzTests
 
     [Fact]
     public void EveryCorpusHasItsTarget() =>
-        Assert.Equal(Targets.All.Keys, Directory.GetDirectories(Path.Combine(SourceTree.Root, "tests", "Fuzz", "Corpus")).Select(Path.GetFileName).Order());
+        Assert.Equal(Targets.All.Keys,
+            Directory.GetDirectories(Path.Combine(SourceTree.Root, "tests", "Fuzz", "Corpus")).Select(Path.GetFileName).Order());
 
     [Fact]
     public void TheSameSeedGivesTheSameInputs()

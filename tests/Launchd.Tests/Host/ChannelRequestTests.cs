@@ -16,7 +16,8 @@ public sealed class ChannelRequestTests
             """);
 
         Assert.Equal(ChannelMethod.Request, request.Rule!.Method);
-        Assert.Equal(("cache", "ring", 2, "reopen", "write", 5L), (request.Service, request.Name, request.Slot, request.Mode, request.Access, request.Wait));
+        Assert.Equal(("cache", "ring", 2, "reopen", "write", 5L),
+            (request.Service, request.Name, request.Slot, request.Mode, request.Access, request.Wait));
         Assert.True(request is { IsOneway: true, IsMore: true });
         Assert.Equal(["a", "b"], Good(Of("Get", """{"names":["a","b"]}""")).Names);
         ChannelRequest store = Good(Of("Store", """{"name":"x","replace":true,"poll":false}"""));
@@ -79,7 +80,8 @@ public sealed class ChannelRequestTests
         }
     }
 
-    private static string Of(string method, string parameters) => $$"""{"method":"org.launchd-cs.Instance.{{method}}","parameters":{{parameters}}}""";
+    private static string Of(string method, string parameters) =>
+        $$"""{"method":"org.launchd-cs.Instance.{{method}}","parameters":{{parameters}}}""";
 
     private static ChannelRequest Good(string packet)
     {

@@ -27,7 +27,8 @@ public sealed partial class ControlPlacesTests
     [Fact]
     public void WhoWaitsForNothingGoesFirst_ThenWhoFollows()
     {
-        List<Place> present = [.. Many(Root, ControlPlaces.OfOwners - 3, PlaceRank.Waits), new(Root, PlaceRank.Follows), new(Root, PlaceRank.Unread),
+        List<Place> present =
+            [.. Many(Root, ControlPlaces.OfOwners - 3, PlaceRank.Waits), new(Root, PlaceRank.Follows), new(Root, PlaceRank.Unread),
             new(Root, PlaceRank.Half)];
 
         foreach (int last in (int[])[63, 62, 61])
@@ -96,7 +97,8 @@ public sealed partial class ControlPlacesTests
         present.Add(new Place(peer, rank));
     }
 
-    private static IEnumerable<Place> Many(ControlPeer peer, int count, PlaceRank rank) => Enumerable.Range(0, count).Select(_ => new Place(peer, rank));
+    private static IEnumerable<Place> Many(ControlPeer peer, int count, PlaceRank rank) =>
+        Enumerable.Range(0, count).Select(_ => new Place(peer, rank));
 
     [GeneratedRegex(@"^method (\w+)\(", RegexOptions.Multiline)]
     private static partial Regex MethodLine();

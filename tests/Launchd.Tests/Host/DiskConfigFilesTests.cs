@@ -81,7 +81,8 @@ public sealed class DiskConfigFilesTests : IDisposable
     public void ADirectoryThatOthersMayWriteIsNotTrusted_UnlessItIsSticky()
     {
         string path = Write("a.toml");
-        File.SetUnixFileMode(_directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherWrite);
+        File.SetUnixFileMode(
+            _directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherWrite);
         Assert.Equal($"'{_directory}' may be written by others (mode 0702)", Files().FindDistrust(path));
 
         File.SetUnixFileMode(_directory, File.GetUnixFileMode(_directory) | UnixFileMode.StickyBit);

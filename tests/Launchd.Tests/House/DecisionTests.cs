@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Launchd.Tests.House;
 
-/// <summary>docs/adr: each decision says of what standing it is and since when, and the index says the same; links lead somewhere.</summary>
+/// <summary>
+/// docs/adr: each decision says of what standing it is and since when, and the index says the same; links lead somewhere.
+/// </summary>
 public sealed partial class DecisionTests
 {
     private static readonly string Folder = Path.Combine(SourceTree.Root, "docs", "adr");
@@ -32,7 +34,8 @@ public sealed partial class DecisionTests
 
     [Fact]
     public void WhatIsRightIsNotReported() =>
-        Assert.Empty(Wrong("0007-a.md", "# 7. A title\n\nStatus: accepted, 2026-11-22.\n", "| 7 | [A title](0007-a.md) | accepted, 2026-11-22 |"));
+        Assert.Empty(
+            Wrong("0007-a.md", "# 7. A title\n\nStatus: accepted, 2026-11-22.\n", "| 7 | [A title](0007-a.md) | accepted, 2026-11-22 |"));
 
     private static IEnumerable<string> Wrong(string file, string page, string index)
     {

@@ -4,15 +4,16 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// The text of an exception of the framework is no sentence for people: in the native binary it is the name of a resource. Our own exceptions, whose texts
-/// are sentences, may be shown; of all others <c>Defect</c> and <c>FileFault</c> say what they are.
+/// The text of an exception of the framework is no sentence for people: in the native binary it is the name of a resource. Our own
+/// exceptions, whose texts are sentences, may be shown; of all others <c>Defect</c> and <c>FileFault</c> say what they are.
 /// </summary>
 public sealed partial class ExceptionTextTests
 {
     /// <summary>Where exceptions are put into words, and nowhere else.</summary>
     private static readonly string[] Exempt = ["src/Launchd/Host/Reporting/Defect.cs", "src/Launchd/Linux/Paths/FileFault.cs"];
 
-    private static readonly string[] Own = ["CliException", "StartRefusedException", "SystemCallException", "BrokenPipeException", "OutputFailedException"];
+    private static readonly string[] Own =
+        ["CliException", "StartRefusedException", "SystemCallException", "BrokenPipeException", "OutputFailedException"];
 
     [Fact]
     public void NoTextOfAnExceptionReachesPeople()
@@ -89,5 +90,6 @@ public sealed partial class ExceptionTextTests
     }
 
     // Before any block a semicolon ends an expression body, and a comma an arm of a switch; within a list of parameters it does neither.
-    private static bool IsArm(string code, int start, int at) => code[at] == ';' || code.AsSpan(start, at - start).TrimStart().StartsWith("=>");
+    private static bool IsArm(string code, int start, int at) =>
+        code[at] == ';' || code.AsSpan(start, at - start).TrimStart().StartsWith("=>");
 }

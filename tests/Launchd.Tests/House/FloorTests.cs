@@ -5,8 +5,8 @@ namespace Launchd.Tests.House;
 
 /// <summary>
 /// Which folder of <c>src/Launchd</c> may know which other. Two pillars stand side by side and know nothing of each other: decisions
-/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Both speak of the same addresses, which know neither. Two
-/// projects cannot enforce that, so this test does.
+/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Both speak of the same addresses, which know
+/// neither. Two projects cannot enforce that, so this test does.
 /// </summary>
 public sealed partial class FloorTests
 {
@@ -80,7 +80,8 @@ public sealed partial class FloorTests
         Assert.Empty(Violations(new SourceFile("src/Launchd/" + path, text)));
 
     /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.ProcessHandle</c>.</summary>
-    [GeneratedRegex(@"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
+    [GeneratedRegex(
+        @"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
     private static partial Regex FloorMention();
 
     private static IEnumerable<string> Violations(SourceFile file)

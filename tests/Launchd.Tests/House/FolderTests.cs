@@ -4,8 +4,8 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// Within a floor that is named here the folders stand one above the other: none knows, directly or through others, a folder that knows it. So each can be
-/// read and changed with only those below it in mind. The compiler allows cycles within a project, so this test does not.
+/// Within a floor that is named here the folders stand one above the other: none knows, directly or through others, a folder that knows it.
+/// So each can be read and changed with only those below it in mind. The compiler allows cycles within a project, so this test does not.
 /// </summary>
 public sealed partial class FolderTests
 {
@@ -42,7 +42,8 @@ public sealed partial class FolderTests
     [InlineData("using static Launchd.Host.B.InB;", "using X = Launchd.Host.A.InA;", "")]
     [InlineData("private B.InB _b;", "private readonly Host.A.InA _a;", "")]
     [InlineData("private Launchd.Host.B.InB _b;", "List<A.InA> _all;", "")]
-    public void ACycleIsFound(string a, string b, string c) => Assert.All(TopNames, top => Assert.NotEmpty(Cycles(Three(top, Of(top, a, b, c)))));
+    public void ACycleIsFound(string a, string b, string c) =>
+        Assert.All(TopNames, top => Assert.NotEmpty(Cycles(Three(top, Of(top, a, b, c)))));
 
     [Theory]
     [InlineData("using Launchd.Host.B;", "using Launchd.Host.C;", "")]
@@ -52,12 +53,14 @@ public sealed partial class FolderTests
     [InlineData("using Launchd.Host.B;", "int count = A.Count;", "")]
     [InlineData("using Launchd.Host.B;", "int count = this.A.InA;", "")]
     [InlineData("A.InA own;", "", "")]
-    public void NoCycleIsNotReported(string a, string b, string c) => Assert.All(TopNames, top => Assert.Empty(Cycles(Three(top, Of(top, a, b, c)))));
+    public void NoCycleIsNotReported(string a, string b, string c) =>
+        Assert.All(TopNames, top => Assert.Empty(Cycles(Three(top, Of(top, a, b, c)))));
 
     /// <summary>Several have folders of the same names, Loop among them.</summary>
     [Fact]
     public void AFolderOfTheOtherIsNoUse() =>
-        Assert.Empty(Cycles(Three("Host", "using Launchd.Host.B;", "using Launchd.Linux.A;", "using Launchd.Linux.B; int x = Linux.A.InA.X;")));
+        Assert.Empty(
+            Cycles(Three("Host", "using Launchd.Host.B;", "using Launchd.Linux.A;", "using Launchd.Linux.B; int x = Linux.A.InA.X;")));
 
     [Fact]
     public void ASourceInNoFolderIsFound() => Assert.Empty(FolderOf(new SourceFile("src/Launchd/Linux/X.cs", "namespace Launchd.Linux;")));
@@ -70,7 +73,8 @@ public sealed partial class FolderTests
 
     /// <summary>A folder's whole name, as in a <c>using</c>; or a name before a type's, as in <c>Channel.ChannelServer</c>.</summary>
     [GeneratedRegex(
-        @"\bLaunchd\.(?<top>Host|Linux|Config|Cli)\.(?<folder>\w+)|(?<![\w.])((?<top>Host|Linux|Config|Cli)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
+        @"\bLaunchd\.(?<top>Host|Linux|Config|Cli)\.(?<folder>\w+)"
+        + @"|(?<![\w.])((?<top>Host|Linux|Config|Cli)\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)")]
     private static partial Regex Mention();
 
     /// <summary>The examples name the host; so they are tried with each.</summary>
@@ -79,16 +83,19 @@ public sealed partial class FolderTests
     private static SourceFile[] Three(string top, params string[] texts) =>
     [
         .. texts.Select((text, i) => (Text: text, Folder: "ABC"[i])).Select(t => new SourceFile(
-            $"{Sources}{top}/{t.Folder}/In{t.Folder}.cs", $"{t.Text}\nnamespace Launchd.{top}.{t.Folder};\ninternal sealed class In{t.Folder};\n")),
+            $"{Sources}{top}/{t.Folder}/In{t.Folder}.cs",
+            $"{t.Text}\nnamespace Launchd.{top}.{t.Folder};\ninternal sealed class In{t.Folder};\n")),
     ];
 
     private static string TopOf(SourceFile file) => file.FilePath[Sources.Length..].Split('/')[0];
 
-    private static string FolderOf(SourceFile file) => file.FilePath[Sources.Length..].Split('/') is [_, string folder, _, ..] ? folder : "";
+    private static string FolderOf(SourceFile file) =>
+        file.FilePath[Sources.Length..].Split('/') is [_, string folder, _, ..] ? folder : "";
 
     /// <summary>The types of each folder: a property may have a folder's name, and what is asked of it is no use of the folder.</summary>
     private static ILookup<string, string> TypesOf(SourceFile[] files) =>
-        files.SelectMany(f => f.Types().Select(t => (Folder: FolderOf(f), t.Name))).ToLookup(t => t.Folder, t => t.Name, StringComparer.Ordinal);
+        files.SelectMany(f => f.Types().Select(t => (Folder: FolderOf(f), t.Name)))
+            .ToLookup(t => t.Folder, t => t.Name, StringComparer.Ordinal);
 
     private static IEnumerable<Use> Uses(SourceFile file, ILookup<string, string> types)
     {

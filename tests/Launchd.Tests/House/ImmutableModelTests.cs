@@ -10,8 +10,8 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// Definitions are values: nothing in the model, or among the addresses that it names, changes once Config has made it. Every type is a sealed
-/// record, a readonly record struct, an enum, a static class, or the abstract head of a closed family.
+/// Definitions are values: nothing in the model, or among the addresses that it names, changes once Config has made it. Every type is a
+/// sealed record, a readonly record struct, an enum, a static class, or the abstract head of a closed family.
 /// </summary>
 public sealed class ImmutableModelTests
 {

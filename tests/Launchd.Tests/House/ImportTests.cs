@@ -4,8 +4,8 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// What the C library does for us is imported in one place of each project, <c>Interop</c>, and no function twice there: so its signature, and whether it
-/// sets errno, is said once.
+/// What the C library does for us is imported in one place of each project, <c>Interop</c>, and no function twice there: so its
+/// signature, and whether it sets errno, is said once.
 /// </summary>
 public sealed partial class ImportTests
 {
@@ -33,15 +33,23 @@ public sealed partial class ImportTests
     [InlineData("[LibraryImport(\"libc\", EntryPoint = \"syscall\")]\n    public static partial nint other(nint number);")]
     [InlineData("[LibraryImport(\"libc\")]\n    public static partial nint send(int fd, void* at, nuint count);")]
     public void AnotherSignatureOfTheSameFunctionIsAnotherImport(string other) => Assert.Empty(Wrong("src/A", [
-        new SourceFile("src/A/Interop/X.cs", "[LibraryImport(\"libc\")]\n    public static partial nint send(int fd, ref byte at, nuint count);\n" + other)]));
+        new SourceFile("src/A/Interop/X.cs",
+            "[LibraryImport(\"libc\")]\n    public static partial nint send(int fd, ref byte at, nuint count);\n" + other)]));
 
     private static IEnumerable<string> Wrong(string project, SourceFile[] files)
     {
         (SourceFile File, int Line, string Signature)[] imports = [.. files.SelectMany(Imports)];
-        foreach ((SourceFile file, int line, _) in imports.Where(i => !i.File.FilePath.StartsWith(project + "/Interop/", StringComparison.Ordinal)))
+        foreach ((SourceFile file, int line, _) in imports.Where(
+            i => !i.File.FilePath.StartsWith(project + "/Interop/", StringComparison.Ordinal)))
+        {
             yield return file.At(line, "imports belong into Interop");
-        foreach (IGrouping<string, (SourceFile File, int Line, string Signature)> same in imports.GroupBy(i => i.Signature).Where(g => g.Count() > 1))
-            yield return same.Last().File.At(same.Last().Line, $"{same.Key} is imported already: {same.First().File.At(same.First().Line, "there")}");
+        }
+        foreach (IGrouping<string, (SourceFile File, int Line, string Signature)> same in imports.GroupBy(i => i.Signature)
+            .Where(g => g.Count() > 1))
+        {
+            yield return same.Last().File.At(
+                same.Last().Line, $"{same.Key} is imported already: {same.First().File.At(same.First().Line, "there")}");
+        }
     }
 
     /// <summary>Each with its line and its types, as <c>close(int)</c>.</summary>

@@ -9,8 +9,8 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// Each class of the host takes the few others that it uses. One that takes the whole of them can reach everything, and what it uses shows nowhere any more;
-/// so only the composition knows the whole.
+/// Each class of the host takes the few others that it uses. One that takes the whole of them can reach everything, and what it uses shows
+/// nowhere any more; so only the composition knows the whole.
 /// </summary>
 public sealed class NoLocatorTests
 {
@@ -40,12 +40,16 @@ public sealed class NoLocatorTests
     public void AClassThatTakesAPartIsAllowed() => Assert.Empty(Violations(typeof(Good)));
 
     // What a lambda of the composition's caller has captured is no class of anybody.
-    private static bool IsGenerated(Type type) => type.IsDefined(typeof(CompilerGeneratedAttribute)) || (type.DeclaringType is { } outer && IsGenerated(outer));
+    private static bool IsGenerated(Type type) =>
+        type.IsDefined(typeof(CompilerGeneratedAttribute)) || (type.DeclaringType is { } outer && IsGenerated(outer));
 
     private static IEnumerable<string> Violations(Type type)
     {
-        foreach (ParameterInfo parameter in type.GetConstructors(All).SelectMany(c => c.GetParameters()).Where(p => Mentions(p.ParameterType)))
+        foreach (ParameterInfo parameter in type.GetConstructors(All)
+            .SelectMany(c => c.GetParameters()).Where(p => Mentions(p.ParameterType)))
+        {
             yield return $"{type.Name} is made from {parameter.ParameterType.Name} {parameter.Name}: take what it uses";
+        }
         foreach (FieldInfo field in type.GetFields(All).Where(f => Mentions(f.FieldType)))
             yield return $"{type.Name} has {field.FieldType.Name} {field.Name}: take what it uses";
     }

@@ -4,8 +4,9 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// What nothing of the daemon uses is not kept: it is read and changed with the rest, and only tests would notice that it is wrong. The compiler finds what is
-/// private; this test goes by names, so a name that something else has as well, and what a record has of its parameters, escapes it.
+/// What nothing of the daemon uses is not kept: it is read and changed with the rest, and only tests would notice that it
+/// is wrong. The compiler finds what is private; this test goes by names, so a name that something else has as well, and
+/// what a record has of its parameters, escapes it.
 /// </summary>
 public sealed partial class NoUncalledTests
 {
@@ -48,7 +49,8 @@ public sealed partial class NoUncalledTests
     [InlineData("    public int Size; // not Size")]
     [InlineData("    /// <see cref=\"Size\"/>\n    public int Size => 1;")]
     [InlineData("internal sealed class Size;")]
-    public void WhatNothingUsesIsFound(string text) => Assert.Equal(["Size"], Unused([new("src/Launchd/Host/A.cs", text)]).Select(u => u.Name));
+    public void WhatNothingUsesIsFound(string text) =>
+        Assert.Equal(["Size"], Unused([new("src/Launchd/Host/A.cs", text)]).Select(u => u.Name));
 
     [Theory]
     [InlineData("    public int Size() => 1;", "x.Size();")]
@@ -61,7 +63,8 @@ public sealed partial class NoUncalledTests
         Assert.Empty(Unused([new("src/Launchd/Host/A.cs", text), new("src/Launchd/Host/B.cs", other)]));
 
     /// <summary>A public member, not one that another type has told it to have.</summary>
-    [GeneratedRegex(@"^ +public (?!.*\b(override|operator|class|struct|interface|enum|record)\b)[^={;\n]*?(?<name>\w+)(<[\w, ]+>)?\s*(\(|\{|=|;|$)",
+    [GeneratedRegex(
+        @"^ +public (?!.*\b(override|operator|class|struct|interface|enum|record)\b)[^={;\n]*?(?<name>\w+)(<[\w, ]+>)?\s*(\(|\{|=|;|$)",
         RegexOptions.Multiline)]
     private static partial Regex Member();
 
@@ -77,7 +80,8 @@ public sealed partial class NoUncalledTests
         if (file.FilePath.StartsWith("src/Launchd/Interop/", StringComparison.Ordinal))
             return [];
         string code = file.Code;
-        return Member().Matches(code).Select(m => m.Groups["name"]).Select(n => (Name: n.Value, Line: code.AsSpan(0, n.Index).Count('\n') + 1))
+        return Member().Matches(code).Select(m => m.Groups["name"])
+            .Select(n => (Name: n.Value, Line: code.AsSpan(0, n.Index).Count('\n') + 1))
             .Concat(file.Types().Select(t => (t.Name, t.Line)))
             .Select(d => (d.Name, file.At(d.Line, $"nothing in src/Launchd uses '{d.Name}'")));
     }

@@ -3,8 +3,8 @@ using Xunit;
 namespace Launchd.Tests.House;
 
 /// <summary>
-/// One name means one thing in all that we ship: who reads or searches for a type's name finds one type, and no file needs an alias to say which it means.
-/// Types that lie in another are exempt, because they are spoken of with its name before theirs.
+/// One name means one thing in all that we ship: who reads or searches for a type's name finds one type, and no file needs an alias to say
+/// which it means. Types that lie in another are exempt, because they are spoken of with its name before theirs.
 /// </summary>
 public sealed class OneNameTests
 {
@@ -47,5 +47,6 @@ public sealed class OneNameTests
 
     // The compiler allows several declarations in one project and namespace only where each says that it is a part.
     private static bool IsOne(IReadOnlyList<(SourceFile File, DeclaredType Type)> declared) =>
-        declared.All(d => d.Type.IsPartial) && declared.Select(d => (d.File.FilePath.Split('/')[1], d.File.Namespace)).Distinct().Count() == 1;
+        declared.All(d => d.Type.IsPartial)
+            && declared.Select(d => (d.File.FilePath.Split('/')[1], d.File.Namespace)).Distinct().Count() == 1;
 }

@@ -61,7 +61,8 @@ internal sealed partial record SourceFile(string FilePath, string Text)
     [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]
     private static partial Regex NamespaceLine();
 
-    [GeneratedRegex(@"^(?<before>[a-z][\w ]*)\b(class|struct|interface|enum|record|delegate [\w<>?,\[\]. ]+) (?<name>\w+)", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^(?<before>[a-z][\w ]*)\b(class|struct|interface|enum|record|delegate [\w<>?,\[\]. ]+) (?<name>\w+)",
+        RegexOptions.Multiline)]
     private static partial Regex Declaration();
 
     private static IEnumerable<(int Number, string Text)> NumberedLines(string text) => text.Split('\n').Select((line, i) => (i + 1, line));

@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Launchd.Tests.House;
 
-/// <summary>docs/testing.md says which test restates which case of systemd; a test that is renamed or lost would leave a claim without proof.</summary>
+/// <summary>
+/// docs/testing.md says which test restates which case of systemd; a test that is renamed or lost would leave a claim without proof.
+/// </summary>
 public sealed partial class TestingDocumentTests
 {
     [Fact]
@@ -19,7 +21,8 @@ public sealed partial class TestingDocumentTests
     [Fact]
     public void EveryTestThatTheTablesOfSecurityName_IsThere()
     {
-        string[] rows = [.. File.ReadAllLines(Path.Combine(SourceTree.Root, "docs", "security.md")).Where(l => l.Contains("Tests.", StringComparison.Ordinal))];
+        string[] rows = [.. File.ReadAllLines(Path.Combine(SourceTree.Root, "docs", "security.md"))
+            .Where(l => l.Contains("Tests.", StringComparison.Ordinal))];
         SourceFile[] tests = [.. SourceTree.Files("tests")];
         Assert.True(rows.Length > 25, "the tables of the document are not where they were");
         Assert.Empty(rows.SelectMany(row => Missing($"| a threat | {row.Split('|')[^2]} | shown |", tests)));

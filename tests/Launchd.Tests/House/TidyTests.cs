@@ -12,7 +12,8 @@ public sealed partial class TidyTests
     /// <summary>Files above the limit, each with its reason.</summary>
     private static readonly Dictionary<string, string> LongFiles = new()
     {
-        ["src/Launchd/Host/Operators/ControlMethods.cs"] = "the control interface, method by method: one table and what stands behind each row",
+        ["src/Launchd/Host/Operators/ControlMethods.cs"] =
+            "the control interface, method by method: one table and what stands behind each row",
         ["tests/Launchd.Client.Tests/ChannelTests.cs"] = "one protocol or one path from start to end, read best in one place",
         ["src/Launchd/Core/Rollouts/Rollout.cs"] = "the one place that decides how many instances live, with its whole way back",
     };
@@ -73,7 +74,8 @@ public sealed partial class TidyTests
         Assert.NotEmpty(Marks(new SourceFile("src/A.cs", first + second)));
 
     [Fact]
-    public void ASourcePathIsFound() => Assert.NotEmpty(SourcePaths(new SourceFile("tests/A.cs", "void F([Caller" + "FilePath] string path)")));
+    public void ASourcePathIsFound() =>
+        Assert.NotEmpty(SourcePaths(new SourceFile("tests/A.cs", "void F([Caller" + "FilePath] string path)")));
 
     [Fact]
     public void LongLinesAndLongFilesAreFound()

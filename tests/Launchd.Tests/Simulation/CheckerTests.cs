@@ -73,9 +73,12 @@ public sealed class CheckerTests
                 if (happened is not Event.Reloaded { Next: var next } reloaded)
                     return happened;
                 // The first service that is in both stays what it was.
-                ServiceDefinition? old = before?.Services.FirstOrDefault(b => next.Services.Any(s => s.Name == b.Name && s.Start == b.Start));
+                ServiceDefinition? old =
+                    before?.Services.FirstOrDefault(b => next.Services.Any(s => s.Name == b.Name && s.Start == b.Start));
                 before = next;
-                return old is null ? happened : reloaded with { Next = next with { Services = [.. next.Services.Select(s => s.Name == old.Name ? old : s)] } };
+                return old is null
+                    ? happened
+                    : reloaded with { Next = next with { Services = [.. next.Services.Select(s => s.Name == old.Name ? old : s)] } };
             }
 
             if (Simulation.Run(seed, distort: PassOver).Broken is { } broken && broken.StartsWith("9: ", StringComparison.Ordinal)
@@ -92,7 +95,8 @@ public sealed class CheckerTests
     {
         // The supervisor's policy allows one more, the checker's none.
         ServiceDefinition web = A.Overlapping("web");
-        RolloutChecker checker = Watching(web, web with { Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 1 } }, out World world);
+        RolloutChecker checker = Watching(
+            web, web with { Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 1 } }, out World world);
         world.Ask(Verb.Restart, "web");
 
         BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [], world.Now));
@@ -103,8 +107,12 @@ public sealed class CheckerTests
     [Fact]
     public void FewerThanMayBeMissing_IsFound()
     {
-        ServiceDefinition web = A.Overlapping("web", instances: 3) with { Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 2 } };
-        RolloutChecker checker = Watching(web, web with { Rollout = new RolloutPolicy { SurgeCount = 1, UnavailableCount = 1 } }, out World world);
+        ServiceDefinition web = A.Overlapping("web", instances: 3) with
+        {
+            Rollout = new RolloutPolicy { SurgeCount = 0, UnavailableCount = 2 },
+        };
+        RolloutChecker checker = Watching(
+            web, web with { Rollout = new RolloutPolicy { SurgeCount = 1, UnavailableCount = 1 } }, out World world);
         int before = world.Effects.Count;
         world.Ask(Verb.Restart, "web");
 
@@ -118,7 +126,8 @@ public sealed class CheckerTests
     public void APlaceThatIsTakenBeforeTheProof_IsFound()
     {
         ServiceDefinition web = A.Overlapping("web");
-        RolloutChecker checker = Watching(web, web with { Rollout = web.Rollout with { Prove = TimeSpan.FromMinutes(1) } }, out World world);
+        RolloutChecker checker = Watching(
+            web, web with { Rollout = web.Rollout with { Prove = TimeSpan.FromMinutes(1) } }, out World world);
         world.Ask(Verb.Restart, "web");
         world.Say("web", "READY=1");
         checker.Check(Event.Booted.Value, [], world.Now);
@@ -137,11 +146,13 @@ public sealed class CheckerTests
         World world = new World(A.Service("web") with { Sockets = ["http"] }).Boot();
         QueueChecker checker = new(world.Supervisor);
         InstanceId web = world.Last("web");
-        checker.Check(Event.Booted.Value, [new Effect.Spawn(web, 0, 1, world.State("web").Definition, StartReason.Boot, Connection: null, [])], world.Now);
+        checker.Check(Event.Booted.Value,
+            [new Effect.Spawn(web, 0, 1, world.State("web").Definition, StartReason.Boot, Connection: null, [])], world.Now);
         checker.Check(Event.Booted.Value, [new Effect.LookAtQueues(web, HearsOut: true)], world.Now);
 
         BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(
-            new Event.QueuesSeen(web, AreEmpty: false), [new Effect.TellDrain(web, Deadline: null, Successor: null)], world.Now + TimeSpan.FromSeconds(29)));
+            new Event.QueuesSeen(web, AreEmpty: false),
+            [new Effect.TellDrain(web, Deadline: null, Successor: null)], world.Now + TimeSpan.FromSeconds(29)));
 
         Assert.StartsWith("17: told to end while clients wait", found.Message, StringComparison.Ordinal);
     }
@@ -166,7 +177,8 @@ public sealed class CheckerTests
 
         checker.Check(Event.Booted.Value, [restart], new Moment(1));
         checker.Check(Event.Booted.Value, [restart], new Moment(9_999_999_999));
-        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [restart], new Moment(10_000_000_000)));
+        BrokenPropertyException found =
+            Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [restart], new Moment(10_000_000_000)));
 
         Assert.StartsWith("7", found.Message, StringComparison.Ordinal);
     }
@@ -186,7 +198,8 @@ public sealed class CheckerTests
         Effect stop = new Effect.Report(new Notice.Draining(world.Last("lazy"), 0, 1, 1, "nobody used it for 10s"));
         Event cause = after == "UseSeen" ? new Event.UseSeen(lazy, IsUsed: false) : new Event.ListenerUsed(lazy);
 
-        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(cause, [stop], world.Now + TimeSpan.FromSeconds(9)));
+        BrokenPropertyException found =
+            Assert.Throws<BrokenPropertyException>(() => checker.Check(cause, [stop], world.Now + TimeSpan.FromSeconds(9)));
 
         Assert.StartsWith(expected, found.Message, StringComparison.Ordinal);
     }
@@ -198,7 +211,8 @@ public sealed class CheckerTests
         Supervisor supervisor = new(definition, seed: 1);
         DependencyChecker checker = new(new Known(definition), supervisor);
         Effect[] effects = [.. supervisor.Step(Event.Booted.Value, new Moment(1))];
-        Effect.Spawn tooEarly = new(new InstanceId(new ServiceName("web"), 99), 0, 1, definition.Services[1], StartReason.Boot, Connection: null, []);
+        Effect.Spawn tooEarly = new(
+            new InstanceId(new ServiceName("web"), 99), 0, 1, definition.Services[1], StartReason.Boot, Connection: null, []);
 
         checker.Check(Event.Booted.Value, effects, new Moment(1));
         Assert.Throws<BrokenPropertyException>(() => checker.Check(Event.Booted.Value, [tooEarly], new Moment(1)));

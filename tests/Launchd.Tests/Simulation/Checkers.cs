@@ -36,7 +36,9 @@ internal sealed class Checkers
 
     /// <param name="definition">The first configuration.</param>
     /// <param name="supervisor">Which is looked at.</param>
-    /// <param name="misjudge">Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.</param>
+    /// <param name="misjudge">
+    /// Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.
+    /// </param>
     public Checkers(SupervisorDefinition definition, Supervisor supervisor, Func<ServiceDefinition, bool, bool>? misjudge = null)
     {
         _supervisor = supervisor;
@@ -104,9 +106,15 @@ internal sealed class Checkers
         if (service.Rollout is not null || service.Reborn is not null || !service.Beside.IsEmpty)
             return false;
         if (service.IsPerConnection)
-            return service.Slots.All(s => s.Phase is SlotPhase.Ready) && (service.IsWatching || service.IsHindered || !service.Slots.IsEmpty);
+        {
+            return service.Slots.All(s => s.Phase is SlotPhase.Ready)
+                && (service.IsWatching || service.IsHindered || !service.Slots.IsEmpty);
+        }
         if (service.IsOnDemand && !service.IsActivated)
-            return (service.IsWatching || service.IsHindered) && service.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+        {
+            return (service.IsWatching || service.IsHindered)
+                && service.Slots.All(s => s.Phase is SlotPhase.Idle or SlotPhase.Ended or SlotPhase.Failed);
+        }
         // One that nobody uses any more stops in the end.
         if (service.IsOnDemand && service.Definition.IdleTimeout is not null)
             return false;

@@ -23,8 +23,11 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
                 // Ordered before it was born, and told now.
                 bool isReplaced = service.Reborn is not null || (happened is Event.Spawned born && born.Instance == slot.Instance?.Id)
                     || (service.IsPerConnection && happened is Event.Requested { Verb: Verb.Restart } or Event.Reloaded);
-                if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id) && stopping.Cause is StopCause.Wish && !isReplaced)
+                if (slot.Phase is SlotPhase.Stopping stopping && _stopping.Add(stopping.Instance.Id)
+                    && stopping.Cause is StopCause.Wish && !isReplaced)
+                {
                     CheckStop(service, stopping);
+                }
             }
             if (ListensNow(service))
                 _listenedBefore.Add(service.Definition.Name);
@@ -58,11 +61,13 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
             ServiceState state = supervisor.Find(other.Name)!;
             bool isFirst = service.Definition.After.Contains(other.Name) || service.Definition.Requires.Contains(other.Name)
                 || other.Before.Contains(service.Definition.Name);
-            bool isJustExchanged = effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance.Service == other.Name);
+            bool isJustExchanged = effects.OfType<Effect.Report>()
+                .Any(r => r.Notice is Notice.Draining e && e.Instance.Service == other.Name);
             if (isFirst && !isJustExchanged && state.IsWanted
                 && !state.IsSetAside && !Listens(state) && !IsFull(state) && !(state.IsOnDemand && !state.IsActivated))
             {
-                That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting or SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.BackingOff),
+                That(!state.Slots.Any(s => s.Phase is SlotPhase.Idle or SlotPhase.Waiting
+                    or SlotPhase.Preparing or SlotPhase.Starting or SlotPhase.BackingOff),
                     $"{service.Definition.Name} is spawned before what comes first is done", other.Name);
             }
         }
@@ -71,14 +76,18 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
     private void CheckStop(ServiceState service, SlotPhase.Stopping stopping)
     {
         bool isShutdown = supervisor.Frame.Shutdown is not null;
-        if (supervisor.Frame.Shutdown is { IsImmediate: true } || (service.IsWanted && !isShutdown) || stopping.Stage == StopStage.Leftovers)
+        if (supervisor.Frame.Shutdown is { IsImmediate: true }
+            || (service.IsWanted && !isShutdown) || stopping.Stage == StopStage.Leftovers)
+        {
             return;
+        }
         ServiceName name = service.Definition.Name;
         foreach (ServiceState then in supervisor.Services)
         {
             ServiceDefinition other = Of(then.Definition.Name);
             bool isThen = other.After.Contains(name) || other.Requires.Contains(name) || Of(name).Before.Contains(then.Definition.Name);
-            That(!isThen || !then.HasLiveInstance || (then.IsWanted && !isShutdown), $"{name} is stopped before {then.Definition.Name}, which comes after it");
+            That(!isThen || !then.HasLiveInstance || (then.IsWanted && !isShutdown),
+                $"{name} is stopped before {then.Definition.Name}, which comes after it");
         }
     }
 
@@ -87,7 +96,8 @@ internal sealed class DependencyChecker(Known known, Supervisor supervisor) : Ch
     /// <summary>It listened before the step or does after it: what else the same event brings comes later.</summary>
     private bool Listens(ServiceState state) => _listenedBefore.Contains(state.Definition.Name) || ListensNow(state);
 
-    private static bool ListensNow(ServiceState state) => state.IsWatching || (state.PausedUntil is not null && (state.IsOnDemand || state.IsPerConnection));
+    private static bool ListensNow(ServiceState state) =>
+        state.IsWatching || (state.PausedUntil is not null && (state.IsOnDemand || state.IsPerConnection));
 
     private static bool IsFull(ServiceState state) => state.IsPerConnection && state.HasLiveInstance;
 }

@@ -10,7 +10,10 @@ namespace Launchd.Tests.Simulation;
 /// <summary>Two orders, in every order and between any two events of a rollout: every property holds, and everything ends.</summary>
 public sealed class ExhaustiveRolloutTests(ITestOutputHelper output)
 {
-    private static readonly ServiceDefinition Web = A.Overlapping("web") with { Stop = new StopPolicy { Timeout = TimeSpan.FromSeconds(1) } };
+    private static readonly ServiceDefinition Web = A.Overlapping("web") with
+    {
+        Stop = new StopPolicy { Timeout = TimeSpan.FromSeconds(1) },
+    };
     private static readonly ServiceDefinition Db = A.Service("db") with { Ready = Readiness.Notify.Value };
     private static readonly SupervisorDefinition[] Configurations =
     [

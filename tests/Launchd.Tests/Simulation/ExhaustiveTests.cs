@@ -75,7 +75,10 @@ public sealed class ExhaustiveTests(ITestOutputHelper output)
 
     private static ServiceDefinition[] Services(string kind)
     {
-        ServiceDefinition db = A.Service("db") with { Ready = Readiness.Notify.Value, StartLimit = new RateLimit(2, TimeSpan.FromSeconds(60)) };
+        ServiceDefinition db = A.Service("db") with
+        {
+            Ready = Readiness.Notify.Value, StartLimit = new RateLimit(2, TimeSpan.FromSeconds(60)),
+        };
         ServiceDefinition web = A.Service("web", "db") with { Restart = RestartKind.OnFailure };
         return kind == "demand" ? [db with { Start = StartKind.Demand, Sockets = ["db"], Restart = RestartKind.Never }, web] : [db, web];
     }

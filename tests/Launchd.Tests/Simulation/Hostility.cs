@@ -8,10 +8,11 @@ using Launchd.Model;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// What a hostile program, client or operator brings about: floods, messages for the limits, and events about instances, services, timers and
-/// orders that never were, are over, or are another's. Only what a host can be made to hand on: a result of an effect cannot be forged.
+/// What a hostile program, client or operator brings about: floods, messages for the limits, and events about instances, services, timers
+/// and orders that never were, are over, or are another's. Only what a host can be made to hand on: a result of an effect cannot be forged.
 /// </summary>
-internal sealed class Hostility(Scenario scenario, SeededRandom random, SimulatedHost host, Supervisor supervisor, Action<ServiceName> scales)
+internal sealed class Hostility(
+    Scenario scenario, SeededRandom random, SimulatedHost host, Supervisor supervisor, Action<ServiceName> scales)
 {
     private static readonly ServiceName Nobody = new("nobody");
     private readonly List<InstanceId> _seen = [];
@@ -28,7 +29,8 @@ internal sealed class Hostility(Scenario scenario, SeededRandom random, Simulate
         }
     }
 
-    private Event.Notified? Flood() => AnyLive() is { } target ? new Event.Notified(target, Nasty(), 1, 0, Some(random.Between(0, 2))) : null;
+    private Event.Notified? Flood() =>
+        AnyLive() is { } target ? new Event.Notified(target, Nasty(), 1, 0, Some(random.Between(0, 2))) : null;
 
     private Event? Act()
     {
@@ -46,15 +48,18 @@ internal sealed class Hostility(Scenario scenario, SeededRandom random, Simulate
             8 => new Event.TimerFired(new TimerKey(AnyTimer(), stranger.Service, stranger.Number)),
             9 or 10 => Order(service),
             11 => new Event.ClientLeft(new RequestId(random.Between(900_000, 900_010))),
-            12 => random.Pick<Event>(new Event.ReadinessMet(stranger), new Event.Prepared(stranger), new Event.QueuesSeen(stranger, AreEmpty: true)),
-            13 => random.Pick<Event>(new Event.ListenerReadable(Nobody, 0), new Event.ListenerUsed(Nobody), new Event.UseSeen(Nobody, IsUsed: false)),
+            12 => random.Pick<Event>(
+                new Event.ReadinessMet(stranger), new Event.Prepared(stranger), new Event.QueuesSeen(stranger, AreEmpty: true)),
+            13 => random.Pick<Event>(
+                new Event.ListenerReadable(Nobody, 0), new Event.ListenerUsed(Nobody), new Event.UseSeen(Nobody, IsUsed: false)),
             14 => new Event.ConnectionAccepted(Nobody, new ConnectionId(++_descriptors), "10.0.0.66"),
             15 => new Event.AcceptFailed(Nobody, IsShortage: true),
             16 => StoreOverChannel(random.Chance(30) ? stranger : AnyLive() ?? stranger),
             17 => new Event.UnstoreAsked(random.Chance(50) ? stranger : AnyLive() ?? stranger, ++_calls, random.Pick("a", "nothing")),
             18 => new Event.StateSaved(random.Chance(30) ? stranger : AnyLive() ?? stranger, new DescriptorId(++_descriptors)),
             19 => new Event.DescriptorHungUp(random.Chance(50) ? Nobody : service, new DescriptorId(-1)),
-            20 => new Event.DrainProgress(random.Chance(50) ? stranger : AnyLive() ?? stranger, random.Pick(int.MinValue, -1, int.MaxValue)),
+            20 => new Event.DrainProgress(
+                random.Chance(50) ? stranger : AnyLive() ?? stranger, random.Pick(int.MinValue, -1, int.MaxValue)),
             _ => new Event.CommandEnded(stranger, random.Pick(CommandKind.Stop, CommandKind.Reload), random.Chance(50)),
         };
     }
@@ -67,7 +72,10 @@ internal sealed class Hostility(Scenario scenario, SeededRandom random, Simulate
             [], [Nobody], [service, Nobody, service], [Nobody, Nobody], [service, service]);
         if (verb == Verb.Scale && services.Contains(service))
             scales(service);
-        return new Event.Requested(new RequestId(++_orders), verb, services) { Count = verb == Verb.Scale ? random.Pick(int.MinValue, 0, 1) : null };
+        return new Event.Requested(new RequestId(++_orders), verb, services)
+        {
+            Count = verb == Verb.Scale ? random.Pick(int.MinValue, 0, 1) : null,
+        };
     }
 
     private Event.StoreAsked StoreOverChannel(InstanceId instance)
@@ -87,16 +95,19 @@ internal sealed class Hostility(Scenario scenario, SeededRandom random, Simulate
     private Notification Nasty() => Message(random.Pick(
         "READY=1\nSTOPPING=1\nRELOADING=1\nWATCHDOG=trigger", "MAINPID=1\nMAINPIDFD=1", "FDSTOREREMOVE=1\nFDSTORE=1\nFDNAME=a",
         "STATUS=" + new string('x', 4000),
-        "WATCHDOG_USEC=99999999999999999999\nEXTEND_TIMEOUT_USEC=-1", "RELOADING=1\nMONOTONIC_USEC=9223372036854775807", "READY=1\nREADY=0\nREADY=2",
+        "WATCHDOG_USEC=99999999999999999999\nEXTEND_TIMEOUT_USEC=-1",
+        "RELOADING=1\nMONOTONIC_USEC=9223372036854775807", "READY=1\nREADY=0\nREADY=2",
         "X=1", "NOTIFYACCESS=all", "WATCHDOG=1", "RESTART_RESET=1", "FDNAME=:\nFDSTORE=1"));
 
-    private Notification Store() => Message(random.Pick("FDSTORE=1\nFDNAME=a", "FDSTORE=1", "FDSTORE=1\nFDPOLL=0\nFDNAME=" + new string('n', 255)));
+    private Notification Store() =>
+        Message(random.Pick("FDSTORE=1\nFDNAME=a", "FDSTORE=1", "FDSTORE=1\nFDPOLL=0\nFDNAME=" + new string('n', 255)));
 
     private static Notification Message(string text) => Notification.Parse(Encoding.UTF8.GetBytes(text))!;
 
     private ImmutableArray<DescriptorId> Some(int count) => [.. Enumerable.Range(0, count).Select(_ => new DescriptorId(++_descriptors))];
 
-    private TimerKind AnyTimer() => random.Pick(TimerKind.Prepare, TimerKind.Ready, TimerKind.Reload, TimerKind.Stop, TimerKind.Queue, TimerKind.Watchdog,
+    private TimerKind AnyTimer() =>
+        random.Pick(TimerKind.Prepare, TimerKind.Ready, TimerKind.Reload, TimerKind.Stop, TimerKind.Queue, TimerKind.Watchdog,
         TimerKind.Prove, TimerKind.Backoff);
 
     /// <summary>An instance that never was, was another service's, or is over.</summary>

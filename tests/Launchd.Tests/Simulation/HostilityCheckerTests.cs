@@ -9,7 +9,8 @@ namespace Launchd.Tests.Simulation;
 /// <summary>The checkers of hostile inputs and of circles are able to fail: each is shown what it must not let pass.</summary>
 public sealed class HostilityCheckerTests
 {
-    private static readonly Event Stranger = new Event.MainExited(new InstanceId(new ServiceName("web"), 99), new ExitStatus(0), HasLeftovers: false);
+    private static readonly Event Stranger = new Event.MainExited(
+        new InstanceId(new ServiceName("web"), 99), new ExitStatus(0), HasLeftovers: false);
 
     [Fact]
     public void AStrangerThatChangesAService_IsFound()
@@ -61,7 +62,8 @@ public sealed class HostilityCheckerTests
         BoundChecker checker = new(new Known(A.Definition(A.Service("web"))), world.Supervisor);
         Event said = new Event.Notified(world.Last("web"), A.Message("X=1"), 1, 0, []);
 
-        Broken("21: one message has too much done", () => checker.Check(said, [.. Enumerable.Repeat(new Effect.Release(world.Last("web")), 100)], world.Now));
+        Broken("21: one message has too much done",
+            () => checker.Check(said, [.. Enumerable.Repeat(new Effect.Release(world.Last("web")), 100)], world.Now));
     }
 
     [Fact]

@@ -25,7 +25,8 @@ internal sealed class IdleChecker(Supervisor supervisor) : Checker("16")
                 case Effect.Spawn e: _lastUse[e.Instance.Service] = now; break;
                 case Effect.WatchUse e: _watched.Add(e.Service); break;
                 case Effect.UnwatchUse e: That(_watched.Remove(e.Service), "use is unwatched that was not watched", e.Service); break;
-                case Effect.Report { Notice: Notice.Draining draining } when draining.Reason.StartsWith("nobody used it", StringComparison.Ordinal):
+                case Effect.Report { Notice: Notice.Draining draining }
+                    when draining.Reason.StartsWith("nobody used it", StringComparison.Ordinal):
                     CheckStop(happened, draining.Instance.Service, now);
                     break;
             }
@@ -34,13 +35,15 @@ internal sealed class IdleChecker(Supervisor supervisor) : Checker("16")
         {
             ServiceName name = service.Definition.Name;
             That(_watched.Contains(name) == service.IdleUntil is not null, "use is watched without a window, or not within one", name);
-            That(service.IdleUntil is null || (service.IsWanted && service.HasLiveInstance), "a window is open for what does not run", name);
+            That(service.IdleUntil is null || (service.IsWanted && service.HasLiveInstance),
+                "a window is open for what does not run", name);
             if (_stoppedIdle.Contains(name) && !service.HasLiveInstance)
             {
                 _stoppedIdle.Remove(name);
                 bool listens = service.IsWatching || service.PausedUntil is not null || service.IsHindered || service.IsSetAside
                     || !service.IsWanted || !service.IsOnDemand
-                    || supervisor.Frame.Shutdown is not null || service.Slots.Any(s => s.Phase is SlotPhase.Waiting or SlotPhase.BackingOff);
+                    || supervisor.Frame.Shutdown is not null
+                    || service.Slots.Any(s => s.Phase is SlotPhase.Waiting or SlotPhase.BackingOff);
                 That(listens, "it was stopped because nobody used it, and does not listen", name);
             }
         }
@@ -48,7 +51,8 @@ internal sealed class IdleChecker(Supervisor supervisor) : Checker("16")
 
     private void CheckStop(Event happened, ServiceName service, Moment now)
     {
-        That(happened is Event.UseSeen { IsUsed: false } seen && seen.Service == service, "it is stopped as unused without a look", service);
+        That(happened is Event.UseSeen { IsUsed: false } seen && seen.Service == service,
+            "it is stopped as unused without a look", service);
         TimeSpan timeout = supervisor.Find(service)!.Definition.IdleTimeout!.Value;
         That(now - _lastUse[service] >= timeout, "it is stopped as unused within its idle time", service);
         _stoppedIdle.Add(service);

@@ -7,8 +7,8 @@ namespace Launchd.Tests.Simulation;
 /// <summary>
 /// Property 1: a configured listener is open from its first opening until it is taken out; what every instance is started with is open; and
 /// what nobody has and nobody may get is closed. Whoever is started, or prepared, has a provision: the host still keeps what its very
-/// definition was given. The tables are naive ones of the checker's own, which give up a former definition, and close a retired listener, as the host
-/// does: when the supervisor says that nothing will be started by it, and when no instance has it.
+/// definition was given. The tables are naive ones of the checker's own, which give up a former definition, and close a retired listener,
+/// as the host does: when the supervisor says that nothing will be started by it, and when no instance has it.
 /// </summary>
 internal sealed class ListenerLifeChecker : Checker
 {
@@ -91,7 +91,8 @@ internal sealed class ListenerLifeChecker : Checker
     {
         That(_provided.ContainsKey(spawn.Definition), "started by a definition of which nothing is kept", spawn.Instance);
         int[] listeners = _provided[spawn.Definition];
-        That(listeners.All(n => _retired.Contains(n) || _open.Values.Any(o => o.Number == n)), "started with a listener that is closed", spawn.Instance);
+        That(listeners.All(n => _retired.Contains(n) || _open.Values.Any(o => o.Number == n)),
+            "started with a listener that is closed", spawn.Instance);
         return listeners;
     }
 
@@ -105,7 +106,8 @@ internal sealed class ListenerLifeChecker : Checker
 }
 
 /// <summary>
-/// Property 17: an instance that holds listeners is told to end only when its queues were seen empty, or when its time to empty them is over.
+/// Property 17: an instance that holds listeners is told to end only when its queues were seen
+/// empty, or when its time to empty them is over.
 /// </summary>
 internal sealed class QueueChecker(Supervisor supervisor) : Checker("17")
 {
@@ -145,7 +147,8 @@ internal sealed class QueueChecker(Supervisor supervisor) : Checker("17")
     private void Ask(InstanceId id, Moment now)
     {
         // A quiet reload may have given it another stop timeout than it was started with.
-        TimeSpan patience = supervisor.Services.SelectMany(s => s.Slots.Concat(s.Beside)).First(s => s.Instance?.Id == id).Instance!.Definition.Stop.Timeout;
+        TimeSpan patience = supervisor.Services.SelectMany(s => s.Slots.Concat(s.Beside))
+            .First(s => s.Instance?.Id == id).Instance!.Definition.Stop.Timeout;
         _ = _asked.TryAdd(id, (now, patience > TimeSpan.Zero ? patience : Limits.QueuePatience, AreEmpty: false));
     }
 

@@ -8,8 +8,8 @@ using Xunit;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// One life with a hundred thousand services: a chain, a fan out of one, a fan into one and a circle of wishes, each of a quarter of them. The
-/// checkers of the simulation look at every service after every step, so they are of no use here; the outcome of each act is checked.
+/// One life with a hundred thousand services: a chain, a fan out of one, a fan into one and a circle of wishes, each of a quarter of them.
+/// The checkers of the simulation look at every service after every step, so they are of no use here; the outcome of each act is checked.
 /// </summary>
 public sealed class MultitudeTests
 {
@@ -72,7 +72,8 @@ public sealed class MultitudeTests
 
     private static int Ready(Supervisor supervisor) => supervisor.Services.Count(s => s.Slots[0].Phase is SlotPhase.Ready);
 
-    private static Event.Requested Order(long number, Verb verb, int service) => new(new RequestId(number), verb, [new ServiceName(Name(service))]);
+    private static Event.Requested Order(long number, Verb verb, int service) =>
+        new(new RequestId(number), verb, [new ServiceName(Name(service))]);
 
     private static string Name(int number) => $"s{number}";
 }

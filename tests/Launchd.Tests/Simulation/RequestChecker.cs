@@ -21,7 +21,8 @@ internal sealed class RequestChecker(Supervisor supervisor) : Checker("8")
         foreach (Effect.Reply reply in effects.OfType<Effect.Reply>())
         {
             That(_open.Remove(reply.Request, out ImmutableArray<ServiceName>? services), "an answer that nobody waits for", reply.Request);
-            That(services is null || reply.Outcomes.Select(o => o.Service).SequenceEqual(services), "an answer about other services", reply.Request);
+            That(services is null || reply.Outcomes.Select(o => o.Service).SequenceEqual(services),
+                "an answer about other services", reply.Request);
             foreach (Outcome outcome in reply.Outcomes)
                 That(outcome.Succeeded || outcome.Text is not null, "a failure without a reason", outcome);
         }

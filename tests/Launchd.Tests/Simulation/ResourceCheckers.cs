@@ -56,14 +56,15 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
         foreach (ServiceState service in supervisor.Services)
         {
             That(service.Stored.SequenceEqual(_kept[service.Definition.Name]), "the store is not what was kept", service.Definition.Name);
-            That(service.Stored.IsEmpty || service.Definition.FdStoreKeep == FdStoreKeep.Always, "the store outlives the service", service.Definition.Name);
+            That(service.Stored.IsEmpty || service.Definition.FdStoreKeep == FdStoreKeep.Always,
+                "the store outlives the service", service.Definition.Name);
         }
     }
 }
 
 /// <summary>
-/// Every accepted connection begins an instance or is closed, at once; it is spawned with or closed once; one that is given back for want of
-/// a process is too in the end, and before any other of its service. No source has more than its share.
+/// Every accepted connection begins an instance or is closed, at once; it is spawned with or closed once; one that is given back for want
+/// of a process is too in the end, and before any other of its service. No source has more than its share.
 /// </summary>
 internal sealed class ConnectionChecker(Known known) : Checker("connections")
 {
@@ -122,7 +123,8 @@ internal sealed class ConnectionChecker(Known known) : Checker("connections")
 
     private void Begin(Start start, ConnectionId connection)
     {
-        That(_open.TryGetValue(connection, out (ServiceName Service, string Source) taken), "a connection out of nowhere begins an instance", start);
+        That(_open.TryGetValue(connection, out (ServiceName Service, string Source) taken),
+            "a connection out of nowhere begins an instance", start);
         _begun.Add(start.Instance, (connection, taken.Source));
         int most = known.MaxPerSource(taken.Service);
         int alive = _begun.Count(b => b.Key.Service == taken.Service && b.Value.Source == taken.Source);
@@ -148,7 +150,9 @@ internal sealed class CommandChecker() : Checker("commands")
             switch (effect)
             {
                 case Effect.RunCommand e: That(_commands.Add((e.Instance, e.Kind)), "a command runs twice", e); break;
-                case Effect.EndCommand e: That(_commands.Remove((e.Instance, e.Kind)) || !isCertain, "a command is ended that does not run", e); break;
+                case Effect.EndCommand e:
+                    That(_commands.Remove((e.Instance, e.Kind)) || !isCertain, "a command is ended that does not run", e);
+                    break;
                 case Effect.StartProbe e: That(_probes.Add(e.Instance), "a probe runs twice", e); break;
                 case Effect.EndProbe e: That(_probes.Remove(e.Instance), "a probe is ended that does not run", e); break;
                 case Effect.Release e:
@@ -179,7 +183,10 @@ internal sealed class ListenerChecker(Supervisor supervisor) : Checker("listener
                 That(happened is Event.ListenerReadable, "accepts without a client", accept);
         }
         foreach (ServiceState service in supervisor.Services)
-            That(service.IsWatching == _watched.Contains(service.Definition.Name), "the state and the watching differ", service.Definition.Name);
+        {
+            That(service.IsWatching == _watched.Contains(service.Definition.Name),
+                "the state and the watching differ", service.Definition.Name);
+        }
     }
 
     public override void CheckEnd() => That(_watched.Count == 0, "a listener is watched at the end");

@@ -20,7 +20,8 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
         {
             ServiceName name = service.Definition.Name;
             Glance after = new(service);
-            if (_before.TryGetValue(name, out Glance? before) && isCertain && !service.IsPerConnection && service.IsWanted && before.State.IsWanted
+            if (_before.TryGetValue(name, out Glance? before) && isCertain
+                && !service.IsPerConnection && service.IsWanted && before.State.IsWanted
                 && supervisor.Frame.Shutdown is null)
             {
                 CheckOne(before, after, happened, effects, now);
@@ -39,7 +40,8 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
             and not SlotPhase.Starting { EndsFor: not null });
         bool isScaled = service.Slots.Length != before.State.Slots.Length;
         That(isScaled || alive <= service.Slots.Length + known.Surge(name), $"{alive} of {name} live, more than slots and surge");
-        InstanceId[] lost = [.. before.Ready.Where(id => !after.Ready.Contains(id) && id != Subject(happened) && WasExchanged(effects, id))];
+        InstanceId[] lost =
+            [.. before.Ready.Where(id => !after.Ready.Contains(id) && id != Subject(happened) && WasExchanged(effects, id))];
         if (happened is not (Event.Requested or Event.ClientLeft))
             CheckRolledBack(before, after, effects);
         if (lost.Length == 0 || isScaled)
@@ -57,7 +59,8 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
         ServiceState service = supervisor.Find(id.Service)!;
         StopCause? cause = service.Slots.Concat(service.Beside).Select(s => s.Phase).OfType<SlotPhase.Stopping>().FirstOrDefault(s =>
             s.Instance.Id == id)?.Cause;
-        return cause is StopCause.Replace or StopCause.Retire && effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance == id);
+        return cause is StopCause.Replace or StopCause.Retire
+            && effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.Draining e && e.Instance == id);
     }
 
     /// <summary>The instance that an event is about: what follows from it is that instance's own doing.</summary>
@@ -81,15 +84,19 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
             bool mayRest = slot is { Role: SlotRole.Holder, Phase: SlotPhase.Ready, Instance.Definition.Restart: not RestartKind.Always };
             if (!failed || mayRest)
                 continue;
-            That(effects.OfType<Effect.Report>().Any(r => r.Notice is Notice.RolledBack e && e.Of == id.Service && e.Generation == rollout.Generation),
+            That(effects.OfType<Effect.Report>()
+                .Any(r => r.Notice is Notice.RolledBack e && e.Of == id.Service && e.Generation == rollout.Generation),
                 "a new instance failed before its proof, and nothing is rolled back", id);
         }
     }
 
     private void CheckProof(Glance before, SlotState slot, Moment now)
     {
-        if (slot.Phase is not SlotPhase.Ready { Instance: { Predecessor: { } old } instance } || before.Holders.GetValueOrDefault(slot.Slot) != old)
+        if (slot.Phase is not SlotPhase.Ready { Instance: { Predecessor: { } old } instance }
+            || before.Holders.GetValueOrDefault(slot.Slot) != old)
+        {
             return;
+        }
         TimeSpan shortest = before.State.Rollout is { IsBack: false } ? known.Prove(instance.Id.Service) : TimeSpan.Zero;
         That(!before.Ready.Contains(old) || now - instance.ReadyAt!.Value >= shortest, "a place was taken before the proof", instance.Id);
     }

@@ -4,7 +4,9 @@ using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;
 
-/// <summary>A random configuration: one to six services of all kinds, with dependencies that form no circle unless <see cref="Shapes"/> adds one.</summary>
+/// <summary>
+/// A random configuration: one to six services of all kinds, with dependencies that form no circle unless <see cref="Shapes"/> adds one.
+/// </summary>
 internal sealed class Scenario
 {
     private const int MostServices = 6;
@@ -56,7 +58,8 @@ internal sealed class Scenario
     /// Gives some services that start by themselves a listener, moves some listeners to another address from one configuration to the next,
     /// and takes some from their service. As a reload does, a service whose listener moved gets an object of its own.
     /// </summary>
-    private static SupervisorDefinition[] WithListeners(List<SupervisorDefinition> all, List<ListenerDefinition> listeners, SeededRandom random)
+    private static SupervisorDefinition[] WithListeners(
+        List<SupervisorDefinition> all, List<ListenerDefinition> listeners, SeededRandom random)
     {
         Dictionary<string, ListenerDefinition> known = listeners.ToDictionary(l => l.Key);
         Dictionary<ServiceDefinition, ServiceDefinition> next = [];
@@ -67,7 +70,10 @@ internal sealed class Scenario
             HashSet<string> moved = [];
             foreach (string key in known.Keys.Where(_ => i > 0 && random.Chance(25)).ToArray())
             {
-                known[key] = known[key] with { Addresses = [new ListenAddress.Unix(UnixSocketKind.Stream, $"/{key}/{i}", IsAbstract: false)] };
+                known[key] = known[key] with
+                {
+                    Addresses = [new ListenAddress.Unix(UnixSocketKind.Stream, $"/{key}/{i}", IsAbstract: false)],
+                };
                 moved.Add(key);
             }
             List<ServiceDefinition> services = [];
@@ -91,7 +97,8 @@ internal sealed class Scenario
         return complete;
     }
 
-    private static SupervisorDefinition Compose(SeededRandom random, List<ListenerDefinition> listeners, IEnumerable<ServiceDefinition> services) => new()
+    private static SupervisorDefinition Compose(
+        SeededRandom random, List<ListenerDefinition> listeners, IEnumerable<ServiceDefinition> services) => new()
     {
         Name = "simulated",
         ConfigPath = "/simulated.toml",
@@ -102,8 +109,11 @@ internal sealed class Scenario
         Services = [.. services],
     };
 
-    /// <summary>Another configuration: of each service kept, changed or taken out, and new ones; what was named and is gone is named no more.</summary>
-    private static List<ServiceDefinition> Varied(SeededRandom random, ImmutableArray<ServiceDefinition> before, List<ListenerDefinition> listeners)
+    /// <summary>
+    /// Another configuration: of each service kept, changed or taken out, and new ones; what was named and is gone is named no more.
+    /// </summary>
+    private static List<ServiceDefinition> Varied(
+        SeededRandom random, ImmutableArray<ServiceDefinition> before, List<ListenerDefinition> listeners)
     {
         List<ServiceDefinition> next = [];
         for (int i = 0; i < MostServices; i++)
@@ -170,7 +180,9 @@ internal sealed class Scenario
             Execution = new Execution { Environment = [], WorkingDirectory = "/" },
             Update = random.Pick(UpdateKind.Overlap, UpdateKind.Replace),
             Rollout = Rollout(random),
-            Health = random.Chance(15) ? new HealthCheck(new ProbeTarget.Unix("/health"), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1), 3) : null,
+            Health = random.Chance(15)
+                ? new HealthCheck(new ProbeTarget.Unix("/health"), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1), 3)
+                : null,
             Start = start,
             Sockets = start is StartKind.Demand or StartKind.Connection ? [key] : [],
             InstanceCount = start == StartKind.Connection ? 1 : random.Pick(1, 1, 2, 3),

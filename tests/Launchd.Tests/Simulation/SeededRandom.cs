@@ -5,7 +5,9 @@ internal sealed class SeededRandom(ulong seed)
 {
     private ulong _state = seed;
 
-    /// <summary>Another, which follows from where this one is and leaves it there: for choices that are not to change what older seeds mean.</summary>
+    /// <summary>
+    /// Another, which follows from where this one is and leaves it there: for choices that are not to change what older seeds mean.
+    /// </summary>
     public SeededRandom Fork() => new(_state ^ 0xA5A5_5A5A_C3C3_3C3C);
 
     public ulong Next()

@@ -3,12 +3,16 @@ using Launchd.Model;
 
 namespace Launchd.Tests.Simulation;
 
-/// <summary>Adds to drawn configurations what a file may say of its services' order at worst: circles of wishes, long chains, wide fans.</summary>
+/// <summary>
+/// Adds to drawn configurations what a file may say of its services' order at worst: circles of wishes, long chains, wide fans.
+/// </summary>
 internal static class Shapes
 {
     private const int MostExtras = 12;
 
-    /// <summary>A service that is the same object in two configurations is so afterwards as well, if nothing different was added to it.</summary>
+    /// <summary>
+    /// A service that is the same object in two configurations is so afterwards as well, if nothing different was added to it.
+    /// </summary>
     public static List<SupervisorDefinition> Entangle(List<SupervisorDefinition> all, SeededRandom random)
     {
         int kind = random.Between(0, 19);
@@ -30,7 +34,8 @@ internal static class Shapes
             List<ServiceDefinition> services = [];
             foreach (ServiceDefinition service in all[i].Services)
             {
-                ServiceName[] wanted = [.. wishes.Where(w => w.From == service.Name.Text && names.Contains(w.To)).Select(w => new ServiceName(w.To))];
+                ServiceName[] wanted =
+                    [.. wishes.Where(w => w.From == service.Name.Text && names.Contains(w.To)).Select(w => new ServiceName(w.To))];
                 if (!made.TryGetValue(service, out ServiceDefinition? known) || !known.Wants.SequenceEqual(service.Wants.Union(wanted)))
                     made[service] = known = wanted.Length == 0 ? service : service with { Wants = [.. service.Wants.Union(wanted)] };
                 services.Add(known);
@@ -59,8 +64,10 @@ internal static class Shapes
     private static ServiceDefinition[] Fan(SeededRandom random, bool isIn)
     {
         int count = random.Between(3, MostExtras);
-        return [.. Enumerable.Range(0, count).Select(i => Extra(random, i, isIn ? (i == count - 1 ? [.. Enumerable.Range(0, i).Select(Name)] : [])
-            : i == 0 ? [] : [Name(0)]))];
+        return [.. Enumerable.Range(0, count)
+            .Select(i => Extra(random, i, isIn
+                ? (i == count - 1 ? [.. Enumerable.Range(0, i).Select(Name)] : [])
+                : i == 0 ? [] : [Name(0)]))];
     }
 
     private static ServiceDefinition Extra(SeededRandom random, int number, ImmutableArray<ServiceName> requires) => new()

@@ -10,7 +10,7 @@ namespace Launchd.Tests.Simulation;
 /// A host without a kernel: carries out effects on a virtual clock. Events wait in a queue; a wake-up takes all that is due and
 /// delivers it in the order of the supervisor's rules, equals in an order drawn from the seed.
 /// </summary>
-internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, SeededRandom queues, SeededRandom? births)
+internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom random, SeededRandom queues, SeededRandom? births)
 {
     /// <summary>A birth that hangs is given up after so long.</summary>
     private const int Longest = 10_000;
@@ -27,7 +27,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
     // How many looks it takes until nobody waits any more for an instance that is to end.
     private readonly Dictionary<InstanceId, int> _queueLooks = [];
     private readonly Dictionary<ServiceName, SimulatedClients> _clients = scenario.All.SelectMany(d => d.Services)
-        .Where(s => s.Start is StartKind.Demand or StartKind.Connection).Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new SimulatedClients());
+        .Where(s => s.Start is StartKind.Demand or StartKind.Connection)
+        .Select(s => s.Name).Distinct().ToDictionary(s => s, _ => new SimulatedClients());
     private long _order, _lastPid = 100, _lastDescriptor, _lastConnection, _version;
 
     /// <summary>When the kind of an event decides, and not chance.</summary>
@@ -146,7 +147,9 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         Give(effect.Instance, () => Live(process, service));
     }
 
-    /// <summary>What became of a birth is known at once, or only when other things have happened: a file system may take its time.</summary>
+    /// <summary>
+    /// What became of a birth is known at once, or only when other things have happened: a file system may take its time.
+    /// </summary>
     private void Give(InstanceId unborn, Func<Event> outcome)
     {
         if (births?.Chance(IsCalm ? 90 : 50) != false)
@@ -223,9 +226,14 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         if (!process.IsMainAlive && !act.SurvivesExit)
             return null;
         if (act.MeetsReadiness)
-            return process.Service.Ready is Readiness.Descriptor || _probes.Contains(process.Id) ? new Event.ReadinessMet(process.Id) : null;
+        {
+            return process.Service.Ready is Readiness.Descriptor || _probes.Contains(process.Id)
+                ? new Event.ReadinessMet(process.Id)
+                : null;
+        }
         Notification? message = Notification.Parse(Encoding.UTF8.GetBytes(act.Text));
-        ImmutableArray<DescriptorId> descriptors = [.. Enumerable.Range(0, act.DescriptorCount).Select(_ => new DescriptorId(++_lastDescriptor))];
+        ImmutableArray<DescriptorId> descriptors =
+            [.. Enumerable.Range(0, act.DescriptorCount).Select(_ => new DescriptorId(++_lastDescriptor))];
         return new Event.Notified(process.Id, message!, process.Pid, 0, descriptors);
     }
 
@@ -292,7 +300,8 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         SeededRandom choices = random.Fork();
         if (choices.Chance(30))
             return;
-        string announcement = choices.Pick("RELOADING=1", $"RELOADING=1\nMONOTONIC_USEC={Now.Nanoseconds / 1000}", "RELOADING=1\nMONOTONIC_USEC=1");
+        string announcement = choices.Pick(
+            "RELOADING=1", $"RELOADING=1\nMONOTONIC_USEC={Now.Nanoseconds / 1000}", "RELOADING=1\nMONOTONIC_USEC=1");
         int announced = choices.Pick(0, 200, 3000);
         Add(announced, Turn.Notification, () => Says(process, announcement));
         if (IsCalm || choices.Chance(70))
@@ -350,43 +359,6 @@ internal sealed class SimulatedHost(Scenario scenario, SeededRandom random, Seed
         Entry entry = new(Turn.Timer, () => _timers.GetValueOrDefault(effect.Key) == version && _timers.Remove(effect.Key)
             ? new Event.TimerFired(effect.Key) : null);
         _queue.Enqueue(entry, (Math.Max(effect.Due.Nanoseconds, Now.Nanoseconds), _order++));
-    }
-
-    private void Watch(ServiceName service, bool isWatched)
-    {
-        _clients[service].IsWatched = isWatched;
-        Poll();
-    }
-
-    /// <summary>Level-triggered, as epoll is: as long as somebody waits at a watched listener, each turn says so.</summary>
-    public void Poll()
-    {
-        foreach ((ServiceName service, SimulatedClients clients) in _clients)
-        {
-            if (!clients.IsWatched || clients.Waiting == 0 || clients.IsTold)
-                continue;
-            clients.IsTold = true;
-            Add(1, Turn.Request, () => Tell(service, clients));
-        }
-    }
-
-    private static Event.ListenerReadable? Tell(ServiceName service, SimulatedClients clients)
-    {
-        clients.IsTold = false;
-        return clients.IsWatched && clients.Waiting > 0 ? new Event.ListenerReadable(service, 0) : null;
-    }
-
-    private void Accept(Effect.Accept effect)
-    {
-        SimulatedClients clients = _clients[effect.Service];
-        bool isShort = !IsCalm && random.Chance(10);
-        if (isShort || clients.Waiting == 0 || (!IsCalm && random.Chance(5)))
-        {
-            Results.Enqueue(new Event.AcceptFailed(effect.Service, isShort));
-            return;
-        }
-        clients.Waiting--;
-        Results.Enqueue(new Event.ConnectionAccepted(effect.Service, new ConnectionId(++_lastConnection), random.Pick("10.0.0.1", "10.0.0.2", "10.0.0.3")));
     }
 
     private void Keep(Effect.Keep effect)

@@ -42,7 +42,8 @@ internal sealed class Simulation
     // Services whose last rollout that was asked for has failed.
     private readonly HashSet<ServiceName> _wentBack = [];
 
-    private Simulation(ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<ServiceDefinition, bool, bool>? misjudge,
+    private Simulation(
+        ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<ServiceDefinition, bool, bool>? misjudge,
         Queue<string>? trace)
     {
         _random = new SeededRandom(seed);
@@ -53,7 +54,8 @@ internal sealed class Simulation
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
         _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);
-        _hostility = seed >= FirstHostile ? new Hostility(_scenario, new SeededRandom(seed * 37), _host, _supervisor, s => _scaled.Add(s)) : null;
+        _hostility =
+            seed >= FirstHostile ? new Hostility(_scenario, new SeededRandom(seed * 37), _host, _supervisor, s => _scaled.Add(s)) : null;
         _mutate = mutate;
         _distort = distort;
         _trace = trace;
@@ -63,7 +65,9 @@ internal sealed class Simulation
     /// <param name="seed">Decides everything.</param>
     /// <param name="mutate">Plants a fault: what the checkers see instead of an effect; null: it is lost.</param>
     /// <param name="distort">Plants a fault: what the supervisor sees instead of what happened.</param>
-    /// <param name="misjudge">Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.</param>
+    /// <param name="misjudge">
+    /// Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.
+    /// </param>
     /// <param name="trace">Takes every line.</param>
     /// <returns>Null, or what broke, with the last lines before.</returns>
     public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Func<Event, Event>? distort = null,
@@ -137,8 +141,8 @@ internal sealed class Simulation
 
     private void CheckConverged(ServiceState? state, ServiceDefinition service, ServiceName[] manual)
     {
-        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it. An instance that
-        // is not well is exchanged for one like it.
+        // A rollout that failed in the days of chaos leaves what serves as it is; it is not tried again before somebody asks for it. An
+        // instance that is not well is exchanged for one like it.
         if (_wentBack.Contains(service.Name))
             return;
         if (state is null || !ReferenceEquals(state.Definition, service))
@@ -146,13 +150,16 @@ internal sealed class Simulation
         // What an operator stopped stays stopped, and what was started as manual goes on: a reload is no order.
         if (service.Start == StartKind.Manual || manual.Contains(service.Name) || service.Requires.Any(manual.Contains))
             return;
-        bool runs = service.Start == StartKind.Boot ? state.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed)
+        bool runs = service.Start == StartKind.Boot
+            ? state.Slots.All(s => s.Phase is SlotPhase.Ready or SlotPhase.Ended or SlotPhase.Failed)
             : state.IsActivated || state.IsWatching || state.IsHindered || state.PausedUntil is not null || !state.Slots.IsEmpty;
-        bool isWhole = service.Start == StartKind.Connection || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
+        bool isWhole = service.Start == StartKind.Connection
+            || _scaled.Contains(service.Name) || state.Slots.Length == service.InstanceCount;
         if (!state.IsWanted || !runs || !isWhole
             || (!state.IsPerConnection && state.Slots.Any(s => s.Phase is SlotPhase.Live && !ReferenceEquals(s.Definition, service))))
         {
-            throw new BrokenPropertyException($"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
+            throw new BrokenPropertyException(
+                $"9: {service.Name} is not as a fresh start would have it ({state.IsWanted}, {runs}, {isWhole})");
         }
     }
 
@@ -244,7 +251,8 @@ internal sealed class Simulation
             if (notice is Notice.RolloutStarted { Reason: not StartReason.Restart } started)
                 _wentBack.Remove(started.Of);
         }
-        _wentBack.UnionWith(_supervisor.Services.Where(s => s is { Rollout: null, LastRollout.Text: not null }).Select(s => s.Definition.Name));
+        _wentBack.UnionWith(
+            _supervisor.Services.Where(s => s is { Rollout: null, LastRollout.Text: not null }).Select(s => s.Definition.Name));
     }
 
     private void Remember(Event happened, Effect[] effects)
@@ -262,12 +270,13 @@ internal sealed class Simulation
     private string Tail()
     {
         IEnumerable<string> lines = _tail.SelectMany(t => t.Item3.Select(TraceText.Of).Prepend(TraceText.Of(t.Item1, t.Item2)));
-        return string.Join('\n', lines.TakeLast(40)) + "\n\n" + string.Join('\n', _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe))
-            + "\n" + _checkers.Restless();
+        IEnumerable<string> services = _scenario.All.SelectMany(a => a.Services).Distinct().Select(Describe);
+        return $"{string.Join('\n', lines.TakeLast(40))}\n\n{string.Join('\n', services)}\n{_checkers.Restless()}";
     }
 
     private static string Describe(ServiceDefinition s) =>
-        $"{s.Name}: {s.Start} x{s.InstanceCount} {s.Ready.GetType().Name} {s.Restart} limit {s.StartLimit.Burst}/{s.StartLimit.Interval.TotalSeconds}s"
+        $"{s.Name}: {s.Start} x{s.InstanceCount} {s.Ready.GetType().Name} {s.Restart}"
+        + $" limit {s.StartLimit.Burst}/{s.StartLimit.Interval.TotalSeconds}s"
         + $" requires ({string.Join(' ', s.Requires)}) wants ({string.Join(' ', s.Wants)})"
         + $" after ({string.Join(' ', s.After)}) before ({string.Join(' ', s.Before)})"
         + $" {s.Update} +{s.Rollout.SurgeCount} -{s.Rollout.UnavailableCount} {s.Rollout.Prove.TotalSeconds}s {s.Rollout.OnFailure}"
@@ -300,11 +309,13 @@ internal sealed class Simulation
         _asked.Add(id);
         if (_scenario.All.Length > 1 && _random.Chance(25))
             return Switch(id);
-        Verb verb = _random.Pick(Verb.Start, Verb.Start, Verb.Stop, Verb.Stop, Verb.Restart, Verb.Restart, Verb.Restart, Verb.Reload, Verb.Signal, Verb.Scale);
+        Verb verb = _random.Pick(
+            Verb.Start, Verb.Start, Verb.Stop, Verb.Stop, Verb.Restart, Verb.Restart, Verb.Restart, Verb.Reload, Verb.Signal, Verb.Scale);
         ImmutableArray<ServiceName> services = [.. _scenario.Definition.Services.Where(_ => _random.Chance(40)).Select(s => s.Name)];
         if (verb == Verb.Scale)
             _scaled.UnionWith(services);
-        return new Event.Requested(id, verb, services, verb == Verb.Signal ? _random.Pick(SignalNumber.Hup, SignalNumber.Term, SignalNumber.Kill) : null)
+        return new Event.Requested(
+            id, verb, services, verb == Verb.Signal ? _random.Pick(SignalNumber.Hup, SignalNumber.Term, SignalNumber.Kill) : null)
         {
             Count = verb == Verb.Scale ? _random.Between(1, 4) : null,
             Update = verb == Verb.Restart && _random.Chance(10) ? _random.Pick(UpdateKind.Overlap, UpdateKind.Replace) : null,
@@ -321,7 +332,8 @@ internal sealed class Simulation
         return new Event.Reloaded(next, _random.Chance(80) ? id : Unasked(id)) { Quiet = quiet };
     }
 
-    private static bool HasSameListeners(SupervisorDefinition before, ServiceDefinition old, SupervisorDefinition next, ServiceDefinition service) =>
+    private static bool HasSameListeners(
+        SupervisorDefinition before, ServiceDefinition old, SupervisorDefinition next, ServiceDefinition service) =>
         old.Sockets.SequenceEqual(service.Sockets) && service.Sockets.All(key =>
             before.Listeners.First(l => l.Key == key).Addresses.SequenceEqual(next.Listeners.First(l => l.Key == key).Addresses));
 
@@ -333,7 +345,8 @@ internal sealed class Simulation
 
     private Event? Arrive()
     {
-        _host.Arrive(_scenario.Definition.Services[_random.Between(0, _scenario.Definition.Services.Length - 1)].Name, _random.Between(1, 5));
+        _host.Arrive(
+            _scenario.Definition.Services[_random.Between(0, _scenario.Definition.Services.Length - 1)].Name, _random.Between(1, 5));
         return null;
     }
 

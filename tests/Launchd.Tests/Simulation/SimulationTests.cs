@@ -27,7 +27,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
             return;
         }
         int count = int.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_SEEDS"), out int asked) ? asked : StandardCount;
-        ulong first = ulong.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_FIRST_SEED"), out ulong from) ? from : Simulation.FirstSlow;
+        ulong first =
+            ulong.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_FIRST_SEED"), out ulong from) ? from : Simulation.FirstSlow;
         ConcurrentBag<SimulationResult> broken = [];
         long steps = 0;
         int done = 0;
@@ -46,7 +47,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
                 loop.Stop();
         });
         output.WriteLine($"{count} seeds, {steps} events");
-        string kinds = string.Join('\n', broken.GroupBy(b => b.Broken!.Split('(')[0]).Select(g => $"{g.Count()} x {g.Key} e.g. seed {g.Min(b => b.Seed)}"));
+        string kinds = string.Join(
+            '\n', broken.GroupBy(b => b.Broken!.Split('(')[0]).Select(g => $"{g.Count()} x {g.Key} e.g. seed {g.Min(b => b.Seed)}"));
         Assert.True(broken.IsEmpty, kinds + "\n\n" + broken.MinBy(b => b.Steps));
     }
 

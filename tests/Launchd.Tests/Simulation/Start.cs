@@ -4,7 +4,8 @@ using Launchd.Model;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>The order that began an instance: its preparation, or its spawn where it needs none.</summary>
-internal readonly record struct Start(InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection)
+internal readonly record struct Start(
+    InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection)
 {
     /// <summary>Null: the effect is something else, such as the spawn of what was prepared.</summary>
     public static Start? Of(Event happened, Effect effect) => effect switch
@@ -15,7 +16,8 @@ internal readonly record struct Start(InstanceId Instance, int Slot, ServiceDefi
         _ => null,
     };
 
-    public static IEnumerable<Start> In(Event happened, IReadOnlyList<Effect> effects) => effects.Select(e => Of(happened, e)).OfType<Start>();
+    public static IEnumerable<Start> In(Event happened, IReadOnlyList<Effect> effects) =>
+        effects.Select(e => Of(happened, e)).OfType<Start>();
 
     public override string ToString() => $"{Instance} slot {Slot} {Reason}";
 }

@@ -65,6 +65,7 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
         }
         List<Moment> starts = _starts[key];
         starts.Add(now);
-        That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst, $"more than {limit.Burst} starts within {limit.Interval}", start);
+        That(limit.IsUnlimited || starts.Count(s => now - s < limit.Interval) <= limit.Burst,
+            $"more than {limit.Burst} starts within {limit.Interval}", start);
     }
 }

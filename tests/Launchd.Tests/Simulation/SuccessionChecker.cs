@@ -4,9 +4,9 @@ using Launchd.Core.Slots;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place, or one whose place was taken out
-/// of the pool and who was told so, with whom the line ends; who waits for a predecessor has one that lives, or that lived and may still be followed by
-/// another; and is told when there is none any more.
+/// Property 18: whoever's place was taken, and has not been told otherwise, reaches whoever holds that place, or one whose place was taken
+/// out of the pool and who was told so, with whom the line ends; who waits for a predecessor has one that lives, or that lived and may
+/// still be followed by another; and is told when there is none any more.
 /// </summary>
 internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
 {
@@ -41,14 +41,18 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
                 case Effect.Report { Notice: Notice.Draining { Reason: "it said that it stops" } e }: _successors.Remove(e.Instance); break;
                 case Effect.TellPredecessorEnded e:
                     That(_waiting.Remove(e.Instance) || e.Instance == born, "an end is told to one that waits for nobody", e);
-                    That(!_successors.Any(s => s.Value == e.Instance && MayHandOver(s.Key)), "an end is told to one that may still be handed something", e);
+                    That(!_successors.Any(s => s.Value == e.Instance && MayHandOver(s.Key)),
+                        "an end is told to one that may still be handed something", e);
                     break;
                 case Effect.Release e:
                     _successors.Remove(e.Instance);
                     _waiting.Remove(e.Instance);
                     // One that never came to take the place is nobody's successor: who holds it goes on as if none had been announced.
-                    foreach (InstanceId holder in _successors.Where(s => s.Value == e.Instance && IsHolder(s.Key)).Select(s => s.Key).ToArray())
+                    foreach (InstanceId holder in _successors.Where(s => s.Value == e.Instance && IsHolder(s.Key))
+                        .Select(s => s.Key).ToArray())
+                    {
                         _successors.Remove(holder);
+                    }
                     break;
             }
         }
@@ -96,7 +100,8 @@ internal sealed class SuccessionChecker(Supervisor supervisor) : Checker("18")
         _succeededByNobody.Contains(id) || (!_successors.ContainsKey(id) && Live(id) is SlotPhase.Stopping { Stage: StopStage.Emptying });
 
     private bool MayHandOver(InstanceId id) =>
-        Live(id) is { } phase && phase is not SlotPhase.Stopping { Status: not null } and not SlotPhase.Stopping { Stage: StopStage.Killed };
+        Live(id) is { } phase
+            && phase is not SlotPhase.Stopping { Status: not null } and not SlotPhase.Stopping { Stage: StopStage.Killed };
 
     private bool IsAlive(InstanceId id) => Live(id) is { } phase && phase is not SlotPhase.Stopping { Status: not null };
 

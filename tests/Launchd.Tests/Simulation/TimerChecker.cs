@@ -26,7 +26,10 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
             That(waits is null || waits == due, "a timer is armed for another moment than its state says", key);
         }
         foreach (TimerKey key in awaited.Keys)
-            That(_armed.ContainsKey(key) || happened is Event.MachineFaulted || IsLost(key), "a state waits for a timer that is not armed", key);
+        {
+            That(_armed.ContainsKey(key) || happened is Event.MachineFaulted || IsLost(key),
+                "a state waits for a timer that is not armed", key);
+        }
     }
 
     public override void CheckEnd() => That(_armed.Count == 0, "a timer is armed at the end", _armed.Keys.FirstOrDefault());
@@ -56,8 +59,12 @@ internal sealed class TimerChecker(Supervisor supervisor) : Checker("6")
                     case SlotPhase.Preparing { Deadline: var due } preparing: awaited.Add(Key(TimerKind.Prepare, preparing), due); break;
                     case SlotPhase.Starting { Deadline: { } due } starting: awaited.Add(Key(TimerKind.Ready, starting), due); break;
                     case SlotPhase.Stopping { Deadline: { } due } stopping: awaited.Add(Key(TimerKind.Stop, stopping), due); break;
-                    case SlotPhase.Ready { Instance.WatchdogPeriod: not null } ready: awaited.Add(Key(TimerKind.Watchdog, ready), null); break;
-                    case SlotPhase.BackingOff { Until: var end }: awaited.Add(new TimerKey(TimerKind.Backoff, service.Definition.Name, slot.Slot), end); break;
+                    case SlotPhase.Ready { Instance.WatchdogPeriod: not null } ready:
+                        awaited.Add(Key(TimerKind.Watchdog, ready), null);
+                        break;
+                    case SlotPhase.BackingOff { Until: var end }:
+                        awaited.Add(new TimerKey(TimerKind.Backoff, service.Definition.Name, slot.Slot), end);
+                        break;
                 }
             }
         }

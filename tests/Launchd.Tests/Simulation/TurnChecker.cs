@@ -3,8 +3,8 @@ using Launchd.Core;
 namespace Launchd.Tests.Simulation;
 
 /// <summary>
-/// Property 19: between two turns of the host no more is started than the budget, connections that were accepted aside; who was put off has a
-/// turn asked for, once, and not while there was room.
+/// Property 19: between two turns of the host no more is started than the budget, connections that were accepted aside; who was put off
+/// has a turn asked for, once, and not while there was room.
 /// </summary>
 internal sealed class TurnChecker(Supervisor supervisor) : Checker("19")
 {
@@ -27,6 +27,7 @@ internal sealed class TurnChecker(Supervisor supervisor) : Checker("19")
         }
         bool hasPutOff = !supervisor.Frame.PutOff.IsEmpty;
         That(!hasPutOff || _isAwaited, "somebody was put off for ever");
-        That(!hasPutOff || _started == supervisor.Frame.StartsPerTurn || happened is Event.MachineFaulted, "somebody was put off while there was room");
+        That(!hasPutOff || _started == supervisor.Frame.StartsPerTurn || happened is Event.MachineFaulted,
+            "somebody was put off while there was room");
     }
 }
