@@ -6,7 +6,8 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Launchd.Client.Hosting;
 
 /// <summary>
-/// Puts <see cref="PatientListener"/> between Kestrel and its transports, and tells it of requests before the application sees them.
+/// Puts <see cref="PatientListener"/> between Kestrel and its transports, and tells the listener of each
+/// first request before the application sees it.
 /// </summary>
 internal sealed class FirstRequests : IStartupFilter
 {

@@ -3,14 +3,14 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 namespace Launchd.Client.Hosting;
 
 /// <summary>
-/// Gives inherited listeners to Kestrel, which owns them from then on. It accepts asynchronously only, so disposing them leaves them
-/// alive for whoever else holds them.
+/// Gives inherited listeners to Kestrel, which owns them from then on. It accepts asynchronously only, so disposing a listener here
+/// leaves it alive for every other process that holds it.
 /// </summary>
 internal static class KestrelListeners
 {
     public static void Add(KestrelServerOptions kestrel, LaunchdClient client, LaunchdHostingOptions options)
     {
-        // Run by hand, in development: Kestrel listens where its own configuration says.
+        // A program that is run by hand, in development, inherits nothing: Kestrel listens where its own configuration says.
         if (client.Inherited.Count == 0 && !client.IsSupervised)
             return;
         if (options.Listeners.Count == 0)

@@ -10,8 +10,8 @@ public static class LaunchdHostingExtensions
 {
     /// <summary>
     /// Kestrel takes the inherited sockets; the supervisor is told READY when everything has started, and STOPPING; a drain ends the host,
-    /// but not before it has heard whom it accepted last; a reload reads its configuration again, the watchdog gets its pulse.
-    /// <see cref="LaunchdClient"/> can be injected. Logging is left as it is.
+    /// but not before the clients that were accepted last have been served; a reload reads the host's configuration again, the watchdog
+    /// gets its pulse. <see cref="LaunchdClient"/> can be injected. Logging is left as it is.
     /// </summary>
     /// <typeparam name="TBuilder">A builder of a web application or of another host.</typeparam>
     /// <param name="builder">Call it once, before the builder builds.</param>
@@ -38,7 +38,7 @@ public static class LaunchdHostingExtensions
         ArgumentNullException.ThrowIfNull(clientTaken);
         var options = new LaunchdHostingOptions();
         configure?.Invoke(options);
-        // By a factory: the container disposes only what it has made.
+        // Registered by a factory, because the container disposes only objects that it has made itself.
         _ = services.AddSingleton(_ => clientTaken);
         _ = services.AddSingleton(options);
         services.TryAddSingleton(TimeProvider.System);

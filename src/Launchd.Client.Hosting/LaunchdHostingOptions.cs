@@ -17,9 +17,9 @@ public sealed class LaunchdHostingOptions
     public bool Watchdog { get; set; } = true;
 
     /// <summary>
-    /// When Kestrel stops, it waits for the requests of those whom it accepted last, up to a second after the last of them, instead of
-    /// closing their connections unread; default true. For applications that <see cref="LaunchdHostingExtensions.UseLaunchd"/> finds
-    /// Kestrel in already, as those of WebApplication.CreateBuilder are.
+    /// When Kestrel stops, it waits for the requests of the clients that it accepted last, up to a second after the last accept, instead of
+    /// closing their connections unread; default true. Only for applications that have Kestrel before
+    /// <see cref="LaunchdHostingExtensions.UseLaunchd"/> is called, such as those of WebApplication.CreateBuilder.
     /// </summary>
     public bool HearLastClients { get; set; } = true;
 

@@ -22,7 +22,7 @@ internal sealed partial class LaunchdLifetime(
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>After every service has started, Kestrel too: the sockets are accepted from.</summary>
+    /// <summary>Called when every hosted service has started, Kestrel too: from now on the sockets are accepted from.</summary>
     public Task StartedAsync(CancellationToken cancellationToken)
     {
         if (client.HasChannel && (options.StopOnDrain || options.ReloadConfiguration))
@@ -76,7 +76,7 @@ internal sealed partial class LaunchdLifetime(
         }
         catch (LaunchdException refused)
         {
-            // The next one may pass; if none does, the supervisor draws its conclusion.
+            // The next pulse may pass; if none does, the supervisor takes the program for hung.
             LogPulseRefused(refused);
         }
     }
@@ -119,7 +119,7 @@ internal sealed partial class LaunchdLifetime(
         }
         catch (Exception mistake) when (mistake is IOException or FormatException or InvalidDataException)
         {
-            // What was read before still holds; whoever asked for the reload finds the reason in the log.
+            // The configuration that was read before still holds; the operator who asked for the reload finds the reason in the log.
             LogReloadFailed(mistake);
         }
         _ = client.NotifyReady();

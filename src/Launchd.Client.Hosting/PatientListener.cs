@@ -3,13 +3,14 @@ using Microsoft.AspNetCore.Connections;
 
 namespace Launchd.Client.Hosting;
 
-/// <summary>A listener of Kestrel that knows who has been accepted and not been heard yet.</summary>
+/// <summary>A listener of Kestrel that counts the clients that were accepted and have not sent a request yet.</summary>
 /// <param name="innerTaken">Accepts.</param>
 /// <param name="time">Measures the patience.</param>
 internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvider time) : IConnectionListener
 {
     /// <summary>
-    /// How long after the last one was accepted anybody is waited for: who wants something says so at once, unless it connects in advance.
+    /// How long after the last accept the listener waits for first requests: a client sends its request
+    /// at once, unless it connects in advance.
     /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
@@ -19,7 +20,8 @@ internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvid
     private bool _isAccepting;
     private bool _isUnbound;
 
-    // One for the listener itself until it is unbound: only then can it become zero, and there is one who makes it so.
+    // The listener itself counts as one until it is unbound: so the count becomes zero only
+    // afterwards, and exactly one caller makes it zero.
     private int _unheard = 1;
 
     public EndPoint EndPoint => innerTaken.EndPoint;
@@ -48,8 +50,8 @@ internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvid
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         await innerTaken.UnbindAsync(cancellationToken).ConfigureAwait(false);
-        // Who was accepted before may be on the way through the thread pool. A host that has lost its
-        // patience is not kept from closing the rest.
+        // A connection that was accepted before may still be on its way through the thread pool. When the
+        // host's patience is over, it closes the rest.
         if (Volatile.Read(ref _isAccepting))
             await _acceptedLast.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!Interlocked.Exchange(ref _isUnbound, true))
@@ -62,7 +64,7 @@ internal sealed class PatientListener(IConnectionListener innerTaken, TimeProvid
 
     public ValueTask DisposeAsync() => innerTaken.DisposeAsync();
 
-    /// <summary>One less is waited for.</summary>
+    /// <summary>One client less is waited for: it has sent its request, or ended.</summary>
     public void Hear()
     {
         if (Interlocked.Decrement(ref _unheard) == 0)

@@ -6,7 +6,7 @@ namespace Launchd.Client.Hosting;
 /// <summary>
 /// Kestrel stops by closing its listeners, and then every connection from which it has not read a request: also the one that it accepted a
 /// moment ago and whose request is on its way, or in the socket already. Where another process goes on accepting, nothing else is lost in a
-/// restart. So a listener that is unbound says so only when those who came last have been heard.
+/// restart. So a listener reports that it is unbound only when the clients that it accepted last have sent their first requests.
 /// </summary>
 /// <param name="inner">Makes the listeners.</param>
 /// <param name="time">Measures the patience.</param>

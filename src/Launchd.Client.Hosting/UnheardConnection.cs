@@ -1,6 +1,6 @@
 namespace Launchd.Client.Hosting;
 
-/// <summary>Stands among the features of a connection: its listener waits for its first request, or for its end.</summary>
+/// <summary>A feature of a connection as long as its listener waits for its first request, or for its end.</summary>
 internal sealed class UnheardConnection
 {
     private readonly CancellationTokenRegistration _closing;

@@ -36,7 +36,7 @@ public enum DescriptorKind
 /// <summary>Asks the kernel what a descriptor is, without changing anything.</summary>
 internal static unsafe class DescriptorQuery
 {
-    /// <summary>Of a number of this process; an error (EBADF) if it is not open.</summary>
+    /// <summary>Tells the kind of a descriptor number of this process; EBADF: the number is not open.</summary>
     public static Errno Read(int number, out DescriptorKind kind)
     {
         kind = DescriptorKind.Other;
@@ -68,8 +68,8 @@ internal static unsafe class DescriptorQuery
     }
 
     /// <summary>
-    /// The number that the kernel gives a process but once between two boots: the inode of its pidfd, on pidfs (Linux 6.9). 0 if this
-    /// kernel has none.
+    /// A number that the kernel gives no second process before the next boot: the inode of its pidfd, on
+    /// pidfs (Linux 6.9). 0 if this kernel has none.
     /// </summary>
     public static ulong ProcessId64(int pidfd)
     {
@@ -102,7 +102,7 @@ internal static unsafe class DescriptorQuery
         }
     }
 
-    // Before pidfs a pidfd was an anonymous inode like many others; only its link tells.
+    // On kernels without pidfs a pidfd is an anonymous inode like many others; only its link in /proc tells.
     private static bool IsPidFd(int number)
     {
         ClientLibc.statfs_result system = default;

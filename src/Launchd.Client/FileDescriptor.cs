@@ -20,7 +20,7 @@ public sealed class FileDescriptor : SafeHandle
         SetHandle(numberTaken);
     }
 
-    /// <summary>One that another closes, because close(2) may keep its caller waiting.</summary>
+    /// <summary>Takes ownership, but leaves closing to <paramref name="closer"/>, because close(2) may keep its caller waiting.</summary>
     internal FileDescriptor(int numberTaken, IDescriptorCloser? closer)
         : this(numberTaken)
     {
@@ -74,7 +74,7 @@ public sealed class FileDescriptor : SafeHandle
         return number;
     }
 
-    /// <summary>Whose it is has become clear: another closes it, in place of the one who received it.</summary>
+    /// <summary>Sets who closes it once it is known which service the descriptor came from; until then its receiver does.</summary>
     internal void CloseBy(IDescriptorCloser closer) => _closer = closer;
 
     /// <inheritdoc/>

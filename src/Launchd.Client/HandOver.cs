@@ -30,7 +30,9 @@ public sealed class HandOver : IDisposable
     /// <param name="patience">
     /// How long the successor may take for all of it; null: 5 s. What it has not confirmed by then it will not get.
     /// </param>
-    /// <param name="cancellation">The same as the end of the patience, told by an exception if the successor has not confirmed.</param>
+    /// <param name="cancellation">
+    /// Acts as the end of the patience; if the successor has not confirmed by then, an exception says so.
+    /// </param>
     /// <returns>
     /// True: the successor has confirmed, everything is its own. False: it ended or did not confirm; everything is still this instance's
     /// own, as it was, and the next <see cref="LaunchdClient.BeginHandOverAsync"/> finds the next successor.
@@ -78,7 +80,7 @@ public sealed class HandOver : IDisposable
         HandOverLink link, ReadOnlyMemory<byte> state, IReadOnlyList<SafeHandle> descriptors, CancellationToken cancellation)
     {
         using FileDescriptor memory = SealedMemory.Write(state.Span);
-        // The successor has asked for the first packet before this object was made.
+        // The successor asked for the first packet before this object was made, so the state can be sent at once.
         bool isAsked = await link.SendAsync(HandOverLink.State, [memory], cancellation).ConfigureAwait(false);
         foreach (SafeHandle[] some in descriptors.Chunk(ChannelConnection.MostPacketDescriptors))
         {

@@ -16,7 +16,7 @@ internal static class InheritedDescriptors
         ListenFds = "LISTEN_FDS", ListenNames = "LISTEN_FDNAMES";
     private const string ChannelNumber = "LAUNCHD_CHANNEL", ChannelPid = "LAUNCHD_PID";
 
-    /// <summary>What is unset once it was read, so that no child takes it for its own.</summary>
+    /// <summary>Variables that are unset once they were read, so that no child takes them for its own.</summary>
     public static readonly string[] Variables = [ListenPid, ListenPidFdId, ListenFds, ListenNames, ChannelNumber, ChannelPid];
 
     /// <summary>The announced descriptors in their order; none if the variables are another process's.</summary>
@@ -35,7 +35,8 @@ internal static class InheritedDescriptors
         string[]? names = environment(ListenNames)?.Split(':');
         if (names is not null && names.Length != count)
             throw LaunchdException.Environment(ListenNames, $"has {names.Length} names for {count} descriptors", Errno.EINVAL);
-        // All of them first, none is owned if one is missing: what is at those numbers then is not ours to close.
+        // All numbers are checked before any is owned: if one is missing, the announcement is wrong, and whatever
+        // is open at the others is not ours to close.
         for (int i = 0; i < count; i++)
         {
             if (CloseOnExec(first + i) is var refused && refused != Errno.None)
@@ -80,7 +81,7 @@ internal static class InheritedDescriptors
             return true;
         if (!ulong.TryParse(idText, NumberStyles.None, CultureInfo.InvariantCulture, out ulong id))
             throw LaunchdException.Environment(ListenPidFdId, $"is '{idText}', not a number", Errno.EINVAL);
-        // Where this kernel has no such numbers, the pid has to do.
+        // Where the kernel gives processes no such number, the pid has to do.
         ulong own = OwnId();
         return own == 0 || own == id;
     }

@@ -13,7 +13,7 @@ public sealed class InstanceDescription
     /// <summary>The place in the pool, from 0.</summary>
     public required int Slot { get; init; }
 
-    /// <summary>The roll-out that it belongs to, from 1.</summary>
+    /// <summary>The number of the roll-out that the instance belongs to, from 1.</summary>
     public required int Generation { get; init; }
 
     /// <summary>The number of this run, which is never used again.</summary>
@@ -47,10 +47,10 @@ public sealed class AvailableDescriptor
     /// <summary>What it is, in the supervisor's words, such as <c>tcp-listener</c> or <c>memory</c>.</summary>
     public required string Kind { get; init; }
 
-    /// <summary>Where it listens or lies; null if that is nowhere.</summary>
+    /// <summary>The address or path; null if it has none.</summary>
     public required string? Address { get; init; }
 
-    /// <summary>Whence: <c>socket</c>, <c>file</c>, <c>stored</c> or <c>sibling</c>.</summary>
+    /// <summary>Where it comes from: <c>socket</c>, <c>file</c>, <c>stored</c> or <c>sibling</c>.</summary>
     public required string Origin { get; init; }
 
     /// <summary>For a sibling's: whose it is.</summary>

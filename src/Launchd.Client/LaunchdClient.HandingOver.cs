@@ -28,11 +28,12 @@ public sealed partial class LaunchdClient
         try
         {
             await EnsureWatchingAsync(cancellation).ConfigureAwait(false);
-            // The stop signal may be faster than the drain that was told before it. What came before this answer has been read with it.
+            // The stop signal may be faster than the drain that was told before it. When this answer is there, every event
+            // that was sent before it has been read as well.
             _ = await DescribeAsync(cancellation).ConfigureAwait(false);
             while (true)
             {
-                // Without a drain nothing says that another will come.
+                // Before a drain nothing says that another successor will come.
                 DrainAsked? drain = _events.LastDrain;
                 if (drain is { Successor: null })
                     return null;
@@ -73,7 +74,7 @@ public sealed partial class LaunchdClient
         if (_channel is null)
             return null;
         await EnsureWatchingAsync(cancellation).ConfigureAwait(false);
-        // Who watches is told of every change; what it was at the beginning stands in the description.
+        // Events tell of changes only; whether there is a predecessor at the beginning stands in the description.
         InstanceDescription self = await DescribeAsync(cancellation).ConfigureAwait(false);
         if (self.Predecessor is null)
             _events.EndHandOvers();
@@ -87,7 +88,7 @@ public sealed partial class LaunchdClient
     }
 
     /// <summary>
-    /// Offers the successor that lives now a conversation. Null: there is none, it ended without having asked, or all has changed.
+    /// Offers the present successor a link. Null: there is no successor, it ended without having asked, or another one came.
     /// </summary>
     private async Task<HandOverLink?> OfferAsync(Task<bool> changed, CancellationToken cancellation)
     {
@@ -105,11 +106,11 @@ public sealed partial class LaunchdClient
         }
         catch (LaunchdException refused) when (refused.Error == LaunchdError.NotReady)
         {
-            // Nobody is there.
+            // No successor lives at this moment.
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            // Another one is there, or the word that there will be none.
+            // Another successor is there, or the event says that there will be none.
         }
         finally
         {
@@ -122,7 +123,7 @@ public sealed partial class LaunchdClient
         return isAsked ? link : null;
     }
 
-    /// <summary>Waits for another successor, or the word that there will be none. False: no more events come.</summary>
+    /// <summary>Waits for the event that another successor is there, or that there will be none. False: no more events come.</summary>
     private static async Task<bool> HasChangedAsync(System.Threading.Channels.Channel<LaunchdEvent> watcher, CancellationToken cancellation)
     {
         await foreach (LaunchdEvent happened in watcher.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))

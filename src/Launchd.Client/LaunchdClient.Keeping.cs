@@ -4,7 +4,7 @@ using Launchd.Client.Channel;
 
 namespace Launchd.Client;
 
-/// <summary>What a program leaves for those after it: descriptors in the store, a state, and live connections for its successor.</summary>
+/// <summary>What a program leaves for later instances: descriptors in the store, a state, and live connections for its successor.</summary>
 public sealed partial class LaunchdClient
 {
     /// <summary>
@@ -13,7 +13,7 @@ public sealed partial class LaunchdClient
     /// </summary>
     /// <param name="name">Printable, without a colon, at most 255 bytes.</param>
     /// <param name="descriptors">Borrowed: the supervisor keeps its own. More than 128 go in several requests.</param>
-    /// <param name="mode">What happens to those of the same name.</param>
+    /// <param name="mode">What happens to stored descriptors of the same name.</param>
     /// <param name="cancellation">See <see cref="RequestAsync"/>.</param>
     /// <exception cref="LaunchdException">
     /// <see cref="LaunchdError.LimitReached"/>: the store is full; <see cref="LaunchdError.NoChannel"/>: nobody keeps anything here, or
@@ -33,12 +33,12 @@ public sealed partial class LaunchdClient
         foreach (SafeHandle[] some in descriptors.Chunk(ChannelConnection.MostPacketDescriptors))
         {
             await CallAsync("Store", json => WriteStore(json, name, now), some, cancellation).ConfigureAwait(false);
-            // What the first request replaced must not go again with the second.
+            // Only the first request replaces: the second must not replace the descriptors of the first.
             now = now == StoreMode.Replace ? StoreMode.Add : now;
         }
     }
 
-    /// <summary>Takes everything of a name out of the store; those inherited or got from it stay open.</summary>
+    /// <summary>Takes everything of a name out of the store; descriptors that were inherited or got from it before stay open.</summary>
     /// <param name="name">As it was stored.</param>
     /// <param name="cancellation">See <see cref="RequestAsync"/>.</param>
     /// <exception cref="LaunchdException">
@@ -133,7 +133,7 @@ public sealed partial class LaunchdClient
         _ = await BarrierAsync(cancellation).ConfigureAwait(false);
     }
 
-    // sd_pid_notify_with_fds(3): what is not such a name would be stored under another, or end the line.
+    // sd_pid_notify_with_fds(3): other names would be stored under another name, or would end the line.
     private static string CheckedName(string name) =>
         name.Length <= 255 && name.All(c => c is >= ' ' and <= '~' and not ':')
             ? name

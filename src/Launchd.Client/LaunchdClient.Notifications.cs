@@ -9,10 +9,10 @@ namespace Launchd.Client;
 /// <summary>What a program tells: sd_notify(3), one datagram each, and the barrier that waits until they were read.</summary>
 public sealed partial class LaunchdClient
 {
-    // More is cut by the supervisor anyway.
+    // The supervisor would cut a longer text anyway.
     private const int MostStatusLength = 1_024;
 
-    /// <summary>The program serves: whoever waited for it goes on. Also ends a reload.</summary>
+    /// <summary>The program serves: services and operators that waited for it go on. Also ends a reload.</summary>
     /// <param name="status">A line for people; null leaves the former one.</param>
     /// <returns>Whether somebody was told: false without a supervisor.</returns>
     public bool NotifyReady(string? status = null) =>
@@ -80,7 +80,7 @@ public sealed partial class LaunchdClient
                 if (!_notifier.Send("BARRIER=1", writing))
                     return false;
             }
-            // The supervisor closes the last writing end when its turn comes.
+            // The supervisor closes the last writing end when it has read all notifications before this one.
             await DescriptorPoller.HungUp(reading, cancellation).ConfigureAwait(false);
         }
         return true;
@@ -104,7 +104,7 @@ public sealed partial class LaunchdClient
             : throw LaunchdException.Kernel("pipe2", Errno.Last);
     }
 
-    // A line's end would begin another key.
+    // The end of a line would begin another key.
     private static string OneLine(string text)
     {
         ArgumentNullException.ThrowIfNull(text);

@@ -60,7 +60,7 @@ public sealed partial class LaunchdClient
     /// <param name="name">What it published.</param>
     /// <param name="options">Which instance, in which way, how long to wait; null: the defaults.</param>
     /// <param name="cancellation">
-    /// A request that is not out yet is not made; the answer to one that is out is closed when it comes. Nothing leaks.
+    /// A request that was not sent yet is not sent; if it was, its answer is closed when it comes. Nothing leaks.
     /// </param>
     /// <exception cref="LaunchdException">
     /// The supervisor's refusal, such as <see cref="LaunchdError.Denied"/> with the rule that would allow it, or
@@ -98,7 +98,7 @@ public sealed partial class LaunchdClient
         int number;
         using (var borrowed = new Borrowed(descriptor))
             number = borrowed.Number;
-        // Where the kernel keeps the supervisor from taking it, the supervisor asks for it as an event.
+        // Where the kernel does not let the supervisor take the descriptor, the supervisor asks this program for it by an event.
         await EnsureWatchingAsync(cancellation).ConfigureAwait(false);
         _events.Published(name, descriptor);
         try
@@ -156,7 +156,8 @@ public sealed partial class LaunchdClient
         Slot = entry.TryGetProperty("slot", out JsonElement slot) && slot.TryGetInt32(out int number) ? number : null,
     };
 
-    // The number is the owner's, and may have come to mean something else: what was taken must be what was published.
+    // The number is one of the owner's table and may refer to something else by now, so the descriptor that
+    // was taken is compared with the published one.
     private static NamedDescriptor TakeDirectly(ChannelPacket answer, string name)
     {
         using var owner = new PidFd(answer.Take(0));
@@ -199,7 +200,7 @@ public sealed partial class LaunchdClient
             json.WriteNumber("wait", (long)options.Wait.TotalMicroseconds);
     }
 
-    /// <summary>Subscribes once for all; a failed attempt is made again by the next who needs it.</summary>
+    /// <summary>Subscribes to events once for all callers; after a failure the next caller tries again.</summary>
     private Task EnsureWatchingAsync(CancellationToken cancellation)
     {
         lock (_gate)

@@ -37,7 +37,7 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
         WatchdogPeriod = WatchdogOf(environment);
     }
 
-    /// <summary>Whether anybody listens: a supervisor of whichever kind.</summary>
+    /// <summary>Whether there is a supervisor, of whichever kind.</summary>
     public bool IsSupervised => _notifier is not null || _channel is not null;
 
     /// <summary>Whether there is a channel to launchd-cs, which requests need.</summary>
@@ -122,7 +122,7 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
     private static int? Number(string? text) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : null;
 
-    // sd_watchdog_enabled(3): without WATCHDOG_PID it is for whoever reads it.
+    // sd_watchdog_enabled(3): without WATCHDOG_PID the period is for any process that reads it.
     private static TimeSpan? WatchdogOf(Func<string, string?> environment)
     {
         if (environment("WATCHDOG_PID") is { Length: > 0 } pid && Number(pid) != Environment.ProcessId)
@@ -137,7 +137,8 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
         ?? throw new LaunchdException(
             LaunchdError.NoChannel, "there is no channel to launchd-cs: LAUNCHD_CHANNEL is not set for this process");
 
-    // Called by the channel's reader, which must not wait: the answer goes out by itself. If it cannot, the asker is told in time.
+    // Called by the channel's reader, which must not wait: so the answer is sent by a task. If that fails, the
+    // supervisor tells the asking sibling after a while.
     private void Give(long ask, SafeHandle? wanted)
     {
         if (_channel is { } channel)
@@ -153,11 +154,11 @@ public sealed partial class LaunchdClient : IDisposable, IAsyncDisposable
         }
         catch (LaunchdException)
         {
-            // The channel has ended: whoever asks for anything else is told so.
+            // The channel has ended: the next request of the program is told so.
         }
         catch (ObjectDisposedException)
         {
-            // The owner closed it in this moment. The supervisor's patience ends by itself.
+            // The program closed the descriptor at this moment. The supervisor waits for the answer only for a limited time.
         }
     }
 }

@@ -21,7 +21,7 @@ public enum LaunchdError
     /// <summary>The owner is not there, or has not published it yet.</summary>
     NotReady,
 
-    /// <summary>The supervisor wanted to, and the kernel forbade it; <see cref="LaunchdException.Detail"/> is the cause.</summary>
+    /// <summary>The supervisor tried, and the kernel refused; <see cref="LaunchdException.Detail"/> is the cause.</summary>
     NotPermittedByKernel,
 
     /// <summary>A limit was reached; <see cref="LaunchdException.Detail"/> names it.</summary>
@@ -36,7 +36,7 @@ public enum LaunchdError
     /// <summary>The supervisor is older than this library and does not know the method.</summary>
     NotImplemented,
 
-    /// <summary>There is no channel: not started by launchd-cs, or for another process.</summary>
+    /// <summary>There is no channel: the program was not started by launchd-cs, or the channel is for another process.</summary>
     NoChannel,
 
     /// <summary>The supervisor has closed the channel.</summary>

@@ -53,7 +53,7 @@ public sealed class HandOverAsked : LaunchdEvent
     public long Successor { get; }
 }
 
-/// <summary>The predecessor is over and nobody follows it: nothing more will be handed over to this instance.</summary>
+/// <summary>The predecessor has ended, and no other is there: nothing more will be handed over to this instance.</summary>
 public sealed class PredecessorEnded : LaunchdEvent
 {
     internal PredecessorEnded(long predecessor)

@@ -7,8 +7,9 @@ using Microsoft.Win32.SafeHandles;
 namespace Launchd.Client;
 
 /// <summary>
-/// A descriptor that came from outside, with its name: inherited, asked for, or handed over. Owns it until it is taken as what the
-/// program needs; what the kernel says it is, is compared before. Taking is safe from several threads: one gets it, the others are told.
+/// A descriptor that came from outside, with its name: inherited, asked for, or handed over. Owns the descriptor until the
+/// program takes it as a socket, a file and so on, which is allowed only if the kernel says that it is one. Taking is safe from
+/// several threads: one gets it, the others get an exception.
 /// </summary>
 public sealed class NamedDescriptor : IDisposable
 {
@@ -50,7 +51,7 @@ public sealed class NamedDescriptor : IDisposable
     /// <summary>
     /// Gives a socket away: the caller owns it. A listening one is switched to O_NONBLOCK, which all its holders see and
     /// which .NET's asynchronous calls would do as well: without it, disposing the <see cref="Socket"/> during a
-    /// synchronous <see cref="Socket.Accept()"/> would end the listener for all of them. Of one that has O_NONBLOCK
+    /// synchronous <see cref="Socket.Accept()"/> would end the listener for all of them. On a listener that has O_NONBLOCK
     /// already the synchronous calls wait in .NET as well.
     /// </summary>
     /// <exception cref="LaunchdException">It is no socket (<see cref="LaunchdError.WrongKind"/>).</exception>
@@ -59,7 +60,7 @@ public sealed class NamedDescriptor : IDisposable
     {
         Expect("a socket", DescriptorKind.Socket, DescriptorKind.Listener);
         var socket = new Socket(new SafeSocketHandle(Take().ReleaseNumber(), ownsHandle: true));
-        // .NET takes a socket that does not block for one with a call under way, and refuses synchronous ones.
+        // If the descriptor is non-blocking, .NET believes that an asynchronous call is under way and refuses synchronous ones.
         if (Kind == DescriptorKind.Listener || !IsBlocking(socket.SafeHandle))
             SharedListener.Protect(socket);
         return socket;
@@ -81,7 +82,7 @@ public sealed class NamedDescriptor : IDisposable
     {
         Expect("a stream", DescriptorKind.File, DescriptorKind.Memory, DescriptorKind.Pipe, DescriptorKind.Device);
         FileAccess access = Access(Descriptor);
-        // No buffer of ours: what one holder wrote is there for the others when the call returns.
+        // No buffer in this process: what is written is there for other holders of the file when the call returns.
         return new FileStream(TakeFile(), access, bufferSize: 0);
     }
 

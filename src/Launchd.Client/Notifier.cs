@@ -13,7 +13,7 @@ internal sealed unsafe class Notifier : IDisposable
     /// <summary>What supervisors read of one notification.</summary>
     public const int MostBytes = 4096;
 
-    // As long as sd_notify_barrier's default: then the supervisor does not live.
+    // The default of sd_notify_barrier(3). A supervisor that reads nothing for so long does not live.
     private const int PatienceMilliseconds = 5_000;
 
     private readonly byte[] _address;
@@ -100,7 +100,7 @@ internal sealed unsafe class Notifier : IDisposable
         }
     }
 
-    // Whoever read there is gone, and its path perhaps taken over by another: worth one new connection, not more.
+    // The process that read there is gone, and another may have taken over the path: worth one new connection, not more.
     private static bool IsGone(Errno refused) =>
         refused == Errno.ECONNREFUSED || refused == Errno.ENOENT || refused == Errno.ENOTCONN
             || refused == Errno.ECONNRESET || refused == Errno.EPIPE;

@@ -13,10 +13,10 @@ public enum RequestMode
     Reopen,
 }
 
-/// <summary>What may be said about a request for a sibling's descriptor; see <see cref="LaunchdClient.RequestAsync"/>.</summary>
+/// <summary>The options of a request for a sibling's descriptor; see <see cref="LaunchdClient.RequestAsync"/>.</summary>
 public sealed class RequestOptions
 {
-    /// <summary>Which instance of a pool; null, the default: the best that has it.</summary>
+    /// <summary>Which instance of a pool; null, the default: the supervisor picks the best of those that have it.</summary>
     public int? Slot { get; init; }
 
     /// <summary>In which way; default <see cref="RequestMode.Duplicate"/>.</summary>

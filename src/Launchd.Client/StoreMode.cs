@@ -1,6 +1,6 @@
 namespace Launchd.Client;
 
-/// <summary>What happens when the fd store has something of the name already.</summary>
+/// <summary>What happens when the fd store has descriptors of that name already.</summary>
 public enum StoreMode
 {
     /// <summary>Both are kept under the one name.</summary>

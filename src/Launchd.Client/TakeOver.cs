@@ -5,7 +5,7 @@ namespace Launchd.Client;
 
 /// <summary>
 /// What the predecessor hands over; <see cref="LaunchdClient.TakeOverAsync"/>. Until <see cref="ConfirmAsync"/> it is the predecessor's,
-/// which goes on by itself if this is disposed or the process ends. Owns the descriptors that are not taken from it.
+/// which goes on serving if this object is disposed or this process ends. Owns the descriptors that are not taken from it.
 /// </summary>
 public sealed class TakeOver : IDisposable
 {
@@ -27,14 +27,17 @@ public sealed class TakeOver : IDisposable
     /// <summary>In the predecessor's order; if <see cref="IsComplete"/> is false, the first of them.</summary>
     public IReadOnlyList<NamedDescriptor> Descriptors => _descriptors;
 
-    /// <summary>False: the predecessor died in the middle. What came is nobody else's; the rest went with it.</summary>
+    /// <summary>
+    /// False: the predecessor died in the middle. The descriptors that came belong to this instance alone;
+    /// the rest was closed with the predecessor.
+    /// </summary>
     public bool IsComplete { get; }
 
     /// <summary>
-    /// Makes everything this instance's own. Call it when all is ready to go on, and not before: until then a successor that cannot make
-    /// anything of it may just end. Do not read from or write to the descriptors before.
+    /// Makes everything this instance's own. Call it when all is ready to go on, and not before: until then a successor that cannot use
+    /// what it got may just end, and the predecessor goes on. Do not read from or write to the descriptors before.
     /// </summary>
-    /// <param name="cancellation">Before the word is out it is not given.</param>
+    /// <param name="cancellation">Before the confirmation was sent, it is not sent.</param>
     /// <exception cref="LaunchdException">
     /// <see cref="LaunchdError.TakenBack"/>: the predecessor has lost its patience and goes on by itself. Dispose this;
     /// <see cref="LaunchdClient.TakeOverAsync"/> waits for its next attempt.
@@ -43,7 +46,7 @@ public sealed class TakeOver : IDisposable
     {
         if (_isConfirmed)
             return;
-        // What cannot be told because the predecessor has died need not be told.
+        // A predecessor that has died needs no confirmation.
         bool isTold = !IsComplete || await _link.SendAsync(HandOverLink.Taken, [], cancellation).ConfigureAwait(false);
         if (!isTold && await _link.ExpectAsync(HandOverLink.Kept, cancellation).ConfigureAwait(false))
             throw new LaunchdException(LaunchdError.TakenBack, "the predecessor did not wait any longer and goes on by itself");
@@ -58,7 +61,7 @@ public sealed class TakeOver : IDisposable
             descriptor.Dispose();
     }
 
-    /// <summary>Null: the predecessor has kept everything, or died before anything of use was here.</summary>
+    /// <summary>Receives everything. Null: the predecessor has kept everything, or died before anything useful had come.</summary>
     internal static async Task<TakeOver?> ReceiveAsync(HandOverLink linkTaken, CancellationToken cancellation)
     {
         byte[]? state = null;
@@ -68,7 +71,7 @@ public sealed class TakeOver : IDisposable
         {
             while (true)
             {
-                // If nobody reads it, the reason can still be read.
+                // If the predecessor does not read any more, the next receive tells why.
                 _ = await linkTaken.SendAsync(HandOverLink.Next, [], cancellation).ConfigureAwait(false);
                 (ReadOnlyMemory<byte> word, ReceivedDescriptors received) =
                     await linkTaken.ReceiveAsync(cancellation).ConfigureAwait(false);

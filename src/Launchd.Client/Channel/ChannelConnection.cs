@@ -39,7 +39,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
     /// <param name="parameters">Writes the members of the parameters.</param>
     /// <param name="descriptors">Borrowed until this is done.</param>
     /// <param name="subscribes">Asks for <c>more</c>: the first packet is the answer, the rest are events.</param>
-    /// <param name="cancellation">Before the request is out it is not made; afterwards its answer is thrown away.</param>
+    /// <param name="cancellation">Before the request was sent, it is not sent; afterwards its answer is thrown away.</param>
     /// <exception cref="LaunchdException">An error of the supervisor, or the channel's end.</exception>
     public async Task<ChannelAnswer> CallAsync(
         string method, Action<Utf8JsonWriter>? parameters, SafeHandle[] descriptors, bool subscribes, CancellationToken cancellation)
@@ -56,7 +56,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
             }
             catch
             {
-                // A packet goes whole or not at all: no answer will come.
+                // A packet is sent whole or not at all, so this one was not sent and no answer will come.
                 lock (_gate)
                 {
                     if (place.List is not null)
@@ -83,7 +83,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>Tells something that has no answer; only a channel that is closed or full refuses it.</summary>
+    /// <summary>Sends a message that has no answer; it is refused only when the channel is closed or full.</summary>
     public async Task TellAsync(string method, Action<Utf8JsonWriter>? parameters, SafeHandle[] descriptors, CancellationToken cancellation)
     {
         ReadOnlyMemory<byte> packet = Encode(method, parameters, subscribes: false, isOneWay: true);
@@ -98,7 +98,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>Tells all who wait, and closes; the reader ends by itself soon after.</summary>
+    /// <summary>Fails all calls that wait, and closes the channel; the reader ends by itself soon after.</summary>
     public void Dispose()
     {
         End(new LaunchdException(LaunchdError.Disconnected, "the client was disposed"));
@@ -175,7 +175,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
             while (true)
             {
                 ReceivedPart part = await DescriptorSocket.ReceiveAsync(_socket, buffer, _closing.Token).ConfigureAwait(false);
-                // No packet is empty: nothing and no descriptor is the end.
+                // No packet is empty: no bytes and no descriptors mean the end of the channel.
                 if (part.Length == 0 && part.Beside.Descriptors.Count == 0 && !part.IsCut)
                 {
                     end = Gone();
@@ -210,7 +210,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
         PendingCall? call;
         lock (_gate)
         {
-            // After the end nobody waits any more.
+            // After the channel's end no call waits any more.
             call = _pending.First?.Value;
             if (call is not null && (!packet.Continues || call.EndsWithFirst))
                 _pending.RemoveFirst();
@@ -247,7 +247,7 @@ internal sealed class ChannelConnection : IDisposable, IAsyncDisposable
 
         public bool EndsWithFirst => endsWithFirst;
 
-        /// <summary>Owns the packet; hands all over when it is the last.</summary>
+        /// <summary>Takes ownership of the packet; the last packet completes the call with all of them.</summary>
         public void Add(ChannelPacket packet)
         {
             _packets.Add(packet);

@@ -48,7 +48,7 @@ internal sealed class ChannelPacket : IDisposable
         }
         catch (JsonException)
         {
-            // Told by the null.
+            // The null result says so.
         }
         partTaken.Beside.Descriptors.Dispose();
         return null;
@@ -66,7 +66,7 @@ internal sealed class ChannelPacket : IDisposable
             : [];
 
     /// <summary>The descriptor that an entry's <c>index</c> names, with what the entry says of it. The caller owns it.</summary>
-    /// <exception cref="LaunchdException">The index names none, or one that was taken.</exception>
+    /// <exception cref="LaunchdException">There is no descriptor of that index, or it was taken before.</exception>
     public NamedDescriptor Take(JsonElement entry)
     {
         int index = TryGet(entry, "index", out JsonElement at)
@@ -85,7 +85,7 @@ internal sealed class ChannelPacket : IDisposable
     public static string? TextOf(JsonElement entry, string key) =>
         TryGet(entry, key, out JsonElement value) ? StringOf(value) : null;
 
-    // JSON can spell half of a surrogate pair, in a name or in a value, which is no text (InvalidOperationException).
+    // JSON can spell half of a surrogate pair, in a name or in a value; reading that as text throws InvalidOperationException.
     private static bool TryGet(JsonElement element, string key, out JsonElement value)
     {
         try

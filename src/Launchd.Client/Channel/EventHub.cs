@@ -18,13 +18,13 @@ internal sealed class EventHub
     private LaunchdException? _end;
     private DrainAsked? _lastDrain;
 
-    /// <summary>Sends what a sibling wants, or nothing to refuse; borrowed.</summary>
+    /// <summary>Sends the supervisor the descriptor that a sibling asked for, borrowed; null: refuses.</summary>
     public required Action<long, SafeHandle?> Give { get; init; }
 
-    /// <summary>The newest; null: none was told to who watches.</summary>
+    /// <summary>The newest request to drain; null: none has come since somebody watches.</summary>
     public DrainAsked? LastDrain => Volatile.Read(ref _lastDrain);
 
-    /// <summary>Keeps the handle from its finalizer as long as it is published.</summary>
+    /// <summary>Keeps the handle of a published descriptor from its finalizer.</summary>
     public void Published(string name, SafeHandle descriptor)
     {
         lock (_gate)
@@ -37,7 +37,7 @@ internal sealed class EventHub
             _ = _published.Remove(name);
     }
 
-    /// <summary>Owns the packet.</summary>
+    /// <summary>Passes an event on; takes ownership of the packet.</summary>
     public void Take(ChannelPacket packet)
     {
         switch (packet.EventName)
@@ -69,7 +69,7 @@ internal sealed class EventHub
         EndHandOvers();
     }
 
-    /// <summary>Nobody is left who could hand anything over; what came before can still be read.</summary>
+    /// <summary>The predecessor has ended and can hand over nothing more; descriptors that came before can still be read.</summary>
     public void EndHandOvers()
     {
         _ = _handedOver.Writer.TryComplete();
@@ -79,7 +79,7 @@ internal sealed class EventHub
     /// <summary>
     /// The successor's end of the next hand-over that a predecessor offers; the caller owns it. Null: there will be none.
     /// </summary>
-    /// <exception cref="LaunchdException">The channel has ended: nobody knows.</exception>
+    /// <exception cref="LaunchdException">The channel has ended, so that nobody knows whether one will be offered.</exception>
     public async Task<FileDescriptor?> NextLinkAsync(CancellationToken cancellation)
     {
         while (await _links.Reader.WaitToReadAsync(cancellation).ConfigureAwait(false))
@@ -134,7 +134,7 @@ internal sealed class EventHub
         }
     }
 
-    /// <summary>Closes what nobody took.</summary>
+    /// <summary>Closes the handed-over descriptors that no reader took.</summary>
     public void CloseHandedOver()
     {
         while (_handedOver.Reader.TryRead(out HandedOver one))
@@ -180,7 +180,7 @@ internal sealed class EventHub
             one.Descriptor?.Dispose();
     }
 
-    // Only the very number that was published: a name may have come to mean another meanwhile.
+    // Sends only the very number that the supervisor names: another descriptor may have been published under the name meanwhile.
     private void Answer(ChannelPacket packet)
     {
         if (packet.Number("ask") is not { } ask)
@@ -197,6 +197,6 @@ internal sealed class EventHub
         Give(ask, wanted);
     }
 
-    /// <summary>One descriptor of a predecessor; none: some were lost.</summary>
+    /// <summary>One descriptor of a predecessor; null: descriptors were lost on the way.</summary>
     private readonly record struct HandedOver(NamedDescriptor? Descriptor);
 }

@@ -22,7 +22,7 @@ namespace Launchd.Client.Channel;
 /// </summary>
 internal sealed class HandOverLink(FileDescriptor endTaken) : IDisposable
 {
-    /// <summary>Of the descriptor that is handed over to begin with.</summary>
+    /// <summary>Name of the descriptor that begins a hand-over: the successor's end of this link.</summary>
     public const string Name = "org.launchd-cs.HandOver";
 
     public static ReadOnlyMemory<byte> Next { get; } = "next"u8.ToArray();
@@ -34,7 +34,7 @@ internal sealed class HandOverLink(FileDescriptor endTaken) : IDisposable
 
     private readonly byte[] _buffer = new byte[16];
 
-    /// <summary>The predecessor's end, and the one that is handed over; the caller owns both.</summary>
+    /// <summary>Makes the predecessor's end and the successor's end, which is then handed over; the caller owns both.</summary>
     /// <exception cref="LaunchdException">The kernel refused.</exception>
     public static unsafe (HandOverLink Ours, FileDescriptor Theirs) CreatePair()
     {
@@ -83,7 +83,7 @@ internal sealed class HandOverLink(FileDescriptor endTaken) : IDisposable
     /// <summary>The predecessor changes its mind. False: too late, the successor has taken everything.</summary>
     public bool TryKeep()
     {
-        // From here on nothing comes into the queue (unix(7): the peer gets EPIPE); what is there already counts.
+        // From here on the successor can put nothing more into the queue (unix(7): it gets EPIPE); what is there already counts.
         using (var borrowed = new Borrowed(endTaken))
             _ = ClientLibc.shutdown(borrowed.Number, ClientLibc.SHUT_RD);
         while (MessageCalls.TryReceive(endTaken, _buffer, out ReceivedPart part) == Errno.None && part.Length > 0)

@@ -6,7 +6,7 @@ namespace Launchd.Client.Channel;
 /// <summary>An opaque state in memory that can be passed on and that nobody can change any more.</summary>
 internal static class SealedMemory
 {
-    /// <summary>The caller owns it.</summary>
+    /// <summary>Writes a state into new sealed memory, which the caller owns.</summary>
     /// <exception cref="LaunchdException">The kernel refused.</exception>
     public static FileDescriptor Write(ReadOnlySpan<byte> state)
     {

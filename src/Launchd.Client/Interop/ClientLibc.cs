@@ -33,7 +33,7 @@ internal static unsafe partial class ClientLibc
     public const int CLOCK_MONOTONIC = 1;
     public const long PID_FS_MAGIC = 0x50494446;
 
-    // Newer than the split of the tables: the same on every architecture.
+    // System calls of 2019 and later have the same number on every architecture.
     public const nint SYS_pidfd_send_signal = 424, SYS_pidfd_open = 434, SYS_pidfd_getfd = 438;
 
     [LibraryImport("libc", SetLastError = true)]

@@ -20,7 +20,7 @@ internal static class ControlMessage
     /// <summary>Size of <c>struct ucred</c>: pid, uid, gid.</summary>
     public const int CredentialsBytes = 3 * sizeof(int);
 
-    // Longest label that SELinux and Smack give in practice; a longer one sets MSG_CTRUNC, which is survived.
+    // Longest label that SELinux and Smack give in practice; a longer one only sets MSG_CTRUNC.
     private const int SecurityLabelBytes = 256;
 
     /// <summary>Size of the aligned header, 16 on 64-bit.</summary>
@@ -67,7 +67,7 @@ internal static class ControlMessage
     /// before anyone looks at MSG_CTRUNC. The caller owns what is in the result.
     /// </summary>
     /// <param name="control">What was received.</param>
-    /// <param name="closer">Closes the descriptors when their owners are disposed; null: those who dispose them.</param>
+    /// <param name="closer">Closes the descriptors when their owners are disposed; null: the thread that disposes them does.</param>
     public static ReceivedControl Take(ReadOnlySpan<byte> control, IDescriptorCloser? closer = null)
     {
         var taken = new ReceivedControl();
@@ -138,7 +138,9 @@ internal static class ControlMessage
     }
 }
 
-/// <summary>What came beside the bytes of one message. Whoever holds it owns <see cref="Descriptors"/> and <see cref="Pidfd"/>.</summary>
+/// <summary>
+/// Everything that came beside the bytes of one message. The holder owns <see cref="Descriptors"/> and <see cref="Pidfd"/>.
+/// </summary>
 internal struct ReceivedControl
 {
     /// <summary>All headers, known or not.</summary>

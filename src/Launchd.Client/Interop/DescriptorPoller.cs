@@ -91,7 +91,7 @@ internal sealed unsafe class DescriptorPoller
         }
     }
 
-    /// <summary>One wait. Whoever takes it out of the table ends it: the event or the cancellation.</summary>
+    /// <summary>One wait. The event or the cancellation ends it, whichever takes it out of the table first.</summary>
     private sealed class Waiter(DescriptorPoller owner, long key, FileDescriptor duplicateTaken)
         : TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)
     {

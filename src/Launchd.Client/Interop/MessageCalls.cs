@@ -36,7 +36,7 @@ internal static unsafe class MessageCalls
                 part = default;
                 return refused;
             }
-            // Into owners first: what the kernel has installed is open, whatever the flags say.
+            // Every descriptor gets an owner before anything else: the kernel has opened it, whatever the flags say.
             ReceivedControl beside = ControlMessage.Take(new ReadOnlySpan<byte>(control, (int)message.msg_controllen));
             bool isCut = (message.msg_flags & (ClientLibc.MSG_CTRUNC | ClientLibc.MSG_TRUNC)) != 0 || beside.HasDenied;
             if (isCut)

@@ -12,7 +12,7 @@ internal static unsafe class MonotonicClock
         return now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
     }
 
-    /// <summary>So many microseconds; those that no <see cref="TimeSpan"/> can hold are its limits, negative ones zero.</summary>
+    /// <summary>So many microseconds as a <see cref="TimeSpan"/>; too many are its greatest value, negative ones zero.</summary>
     public static TimeSpan Span(long microseconds) =>
         microseconds >= TimeSpan.MaxValue.Ticks / TimeSpan.TicksPerMicrosecond ? TimeSpan.MaxValue
         : new TimeSpan(Math.Max(0, microseconds) * TimeSpan.TicksPerMicrosecond);

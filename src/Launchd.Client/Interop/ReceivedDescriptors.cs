@@ -32,7 +32,7 @@ internal readonly struct ReceivedDescriptors : IDisposable
     public ReceivedDescriptors With(ReadOnlySpan<FileDescriptor> moreTaken) =>
         moreTaken.IsEmpty ? this : new ReceivedDescriptors([.. _owners ?? [], .. moreTaken]);
 
-    /// <summary>Another closes those that were not taken yet.</summary>
+    /// <summary>Leaves closing the descriptors that were not taken yet to <paramref name="closer"/>.</summary>
     public void CloseBy(IDescriptorCloser closer)
     {
         foreach (FileDescriptor? owner in _owners ?? [])
