@@ -28,7 +28,7 @@ internal sealed class Draft
         Graph = graph;
         Frame = state.Frame;
         Walk = new GraphWalk(state.Services.Length);
-        // Before the first step, which is to find out what it changes.
+        // Counted before the first step, so that this step can find out what it changes.
         _standings = new Standings(graph);
         _standings.CatchUp(this);
         ForgetUnsettled();
@@ -37,7 +37,7 @@ internal sealed class Draft
     public DependencyGraph Graph { get; }
     public GraphWalk Walk { get; }
 
-    /// <summary>With all that this step has changed so far.</summary>
+    /// <summary>What services are to their neighbours, with all that this step has changed so far.</summary>
     public Standings Standings
     {
         get
@@ -57,7 +57,7 @@ internal sealed class Draft
     public IReadOnlyList<int> Touched => _touched;
 
     /// <summary>
-    /// How often services were looked at since this object was made: the measure of what a step costs that no machine changes.
+    /// How often services were looked at since this object was made: a measure of a step's cost that is the same on every machine.
     /// </summary>
     public long LookCount { get; private set; }
 
@@ -149,14 +149,14 @@ internal sealed class Draft
 
     public SlotState SetPhase(int service, SlotState slot, SlotPhase phase) => SetSlot(service, slot with { Phase = phase });
 
-    /// <summary>Takes away what stood beside a slot: it is over.</summary>
+    /// <summary>Takes away the state of an instance that lived beside a slot and is over.</summary>
     public void RemoveBeside(int service, SlotState gone)
     {
         ServiceState state = this[service];
         this[service] = state with { Beside = state.Beside.RemoveAt(IndexBeside(state, gone.Key)) };
     }
 
-    /// <summary>The slot that holds an instance, or beside which it lives; null: it is over, or never was.</summary>
+    /// <summary>The slot that holds an instance, or beside which it lives; null: the instance is over, or never was.</summary>
     public (int Service, SlotState Slot, SlotPhase.Live Phase)? Find(InstanceId instance)
     {
         int service = Graph.Find(instance.Service);
@@ -175,7 +175,9 @@ internal sealed class Draft
         return null;
     }
 
-    /// <summary>0 (inclusive) to 1, from the one seeded generator (splitmix64), whose state is part of the supervisor's.</summary>
+    /// <summary>
+    /// A number from 0 (inclusive) to 1 of the one seeded generator (splitmix64), whose state is part of the supervisor's.
+    /// </summary>
     public double NextRandom()
     {
         unchecked
@@ -215,7 +217,7 @@ internal sealed class Draft
 
     private static int IndexOf(ServiceState state, int slot)
     {
-        // Pools keep slot i at place i; only connections leave gaps.
+        // Pools keep slot i at place i; only services that serve connections leave gaps.
         if (slot < state.Slots.Length && state.Slots[slot].Slot == slot)
             return slot;
         for (int i = 0; i < state.Slots.Length; i++)

@@ -22,17 +22,17 @@ internal abstract record Effect
     /// <param name="Slot">Its place.</param>
     /// <param name="Definition">Of its generation.</param>
     /// <param name="Reason">Why it is to start.</param>
-    /// <param name="Connection">The client's, which goes on waiting in the host's hands; null: none.</param>
+    /// <param name="Connection">The client's connection, which the host keeps meanwhile; null: none.</param>
     internal sealed record Prepare(
         InstanceId Instance, int Slot, ServiceDefinition Definition, StartReason Reason, ConnectionId? Connection) : Effect;
 
     /// <summary>Start the program of an instance.</summary>
     /// <param name="Instance">Its id from now on.</param>
-    /// <param name="Slot">Its place, which another of its service may hold at the same time.</param>
-    /// <param name="Generation">To which it belongs.</param>
+    /// <param name="Slot">Its place, which another instance of the service may hold at the same time.</param>
+    /// <param name="Generation">The generation to which the instance belongs.</param>
     /// <param name="Definition">Of that generation: not always the newest.</param>
     /// <param name="Reason">What the program may be told.</param>
-    /// <param name="Connection">Which it serves; null: none.</param>
+    /// <param name="Connection">The connection that the instance serves; null: none.</param>
     /// <param name="Stored">The service's fd store.</param>
     internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, ServiceDefinition Definition, StartReason Reason,
         ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
@@ -57,26 +57,28 @@ internal abstract record Effect
     internal sealed record EndHealth(InstanceId Instance) : Effect;
 
     /// <summary>Tell an instance on its channel that it is to finish.</summary>
-    /// <param name="Instance">It was sent the stop signal in the same step.</param>
-    /// <param name="Deadline">It is killed then; null: no limit.</param>
-    /// <param name="Successor">Which has taken its place; null: nobody does.</param>
+    /// <param name="Instance">The instance, which was sent the stop signal in the same step.</param>
+    /// <param name="Deadline">When the instance is killed; null: no limit.</param>
+    /// <param name="Successor">The instance that has taken its place; null: there is none.</param>
     internal sealed record TellDrain(InstanceId Instance, Moment? Deadline, InstanceId? Successor) : Effect;
 
     /// <summary>Tell an instance on its channel that another is being started in its place, to which it may hand over.</summary>
     internal sealed record TellHandOver(InstanceId Instance, InstanceId Successor) : Effect;
 
-    /// <summary>Tell an instance on its channel that nobody is left who could hand anything over to it.</summary>
-    /// <param name="Instance">It holds its slot.</param>
-    /// <param name="Predecessor">Which was the last.</param>
+    /// <summary>
+    /// Tell an instance on its channel that its last predecessor has ended, so that nothing more can be handed over to it.
+    /// </summary>
+    /// <param name="Instance">The instance that holds the slot.</param>
+    /// <param name="Predecessor">The last predecessor.</param>
     internal sealed record TellPredecessorEnded(InstanceId Instance, InstanceId Predecessor) : Effect;
 
     /// <summary>Tell an instance on its channel to read its configuration again.</summary>
     internal sealed record TellReload(InstanceId Instance) : Effect;
 
-    /// <summary>Close all that the host holds for an instance that is over, a connection it never got included.</summary>
+    /// <summary>Close all that the host holds for an instance that is over, also a connection that the instance never got.</summary>
     internal sealed record Release(InstanceId Instance) : Effect;
 
-    /// <summary>Replaces a timer of the same key.</summary>
+    /// <summary>Have <see cref="Event.TimerFired"/> come at a moment; replaces a timer of the same key.</summary>
     internal sealed record ArmTimer(TimerKey Key, Moment Due) : Effect;
 
     internal sealed record DisarmTimer(TimerKey Key) : Effect;
@@ -86,27 +88,27 @@ internal abstract record Effect
 
     internal sealed record UnwatchListeners(ServiceName Service) : Effect;
 
-    /// <summary>Tell once when somebody comes to one of the service's listeners; what waits there already counts.</summary>
+    /// <summary>Tell once when a client comes to one of the service's listeners; a client that waits there already counts.</summary>
     internal sealed record WatchUse(ServiceName Service) : Effect;
 
     internal sealed record UnwatchUse(ServiceName Service) : Effect;
 
-    /// <summary>Look whether anybody uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
+    /// <summary>Look whether any client uses the service's listeners now; ends with <see cref="Event.UseSeen"/>.</summary>
     internal sealed record LookForUse(ServiceName Service) : Effect;
 
     /// <summary>
-    /// What is being born is to end: if it is not born soon, its birth is given up and has failed; else
-    /// <see cref="Event.Spawned"/> follows as ever.
+    /// An instance that is being born is to end: if it is not born soon, its birth is given up and has failed; else
+    /// <see cref="Event.Spawned"/> follows as usual.
     /// </summary>
     internal sealed record EndBirth(InstanceId Instance) : Effect;
 
     /// <summary>
-    /// An instance is to end: of the listeners that the configuration has no more, keep new clients from those that nobody else will accept
-    /// from, and look whether somebody waits in one. Ends with <see cref="Event.QueuesSeen"/>, at once or at any time later.
+    /// An instance is to end. Of the listeners that the configuration no longer has, keep new clients from those that no other instance
+    /// accepts from, and look whether clients wait in one. Ends with <see cref="Event.QueuesSeen"/>, at once or at any time later.
     /// </summary>
-    /// <param name="Instance">Which is to end.</param>
+    /// <param name="Instance">The instance that is to end.</param>
     /// <param name="HearsOut">
-    /// Then keep it from accepting, because others will, and look whether those whom it accepted last have been heard.
+    /// Then also keep the instance from accepting, because others will, and look whether the clients that it accepted last have been heard.
     /// </param>
     internal sealed record LookAtQueues(InstanceId Instance, bool HearsOut) : Effect;
 
@@ -130,11 +132,11 @@ internal abstract record Effect
     /// <summary>Answer an operator.</summary>
     internal sealed record Reply(RequestId Request, ImmutableArray<Outcome> Outcomes) : Effect;
 
-    /// <summary>Tell those who follow: log, events, an operator's progress.</summary>
+    /// <summary>Tell what happened: to the log, to those who follow events, to an operator who waits for an order.</summary>
     internal sealed record Report(Notice Notice) : Effect;
 
     /// <summary>
-    /// Look at everything else that has happened, once, and then say so by <see cref="Event.TurnBegan"/>; not ordered again before that.
+    /// Handle everything else that has happened, once, and then say so by <see cref="Event.TurnBegan"/>; not ordered again before that.
     /// </summary>
     internal sealed record AwaitTurn : Effect
     {

@@ -19,23 +19,23 @@ internal abstract record Event
         public static readonly Booted Value = new();
     }
 
-    /// <summary>Of <see cref="Effect.AwaitTurn"/>: everything that had happened by then was told.</summary>
+    /// <summary>Result of <see cref="Effect.AwaitTurn"/>: the core was told everything that had happened by then.</summary>
     internal sealed record TurnBegan : Event
     {
         public static readonly TurnBegan Value = new();
     }
 
-    /// <summary>Of <see cref="Effect.Prepare"/>: all that the instance is to be born with is there.</summary>
+    /// <summary>Result of <see cref="Effect.Prepare"/>: all connections that the instance is to be born with are there.</summary>
     internal sealed record Prepared(InstanceId Instance) : Event;
 
     /// <summary>Result of <see cref="Effect.Spawn"/>: the program was executed.</summary>
     internal sealed record Spawned(InstanceId Instance, int Pid) : Event;
 
     /// <summary>Result of <see cref="Effect.Spawn"/>, or of <see cref="Effect.Prepare"/>: there is no process.</summary>
-    /// <param name="Instance">For which there is none.</param>
+    /// <param name="Instance">The instance that has no process.</param>
     /// <param name="Failure">Why.</param>
     /// <param name="Connection">
-    /// Given back after a shortage: the core closes it or has it spawned with again. Null: none, or it is closed.
+    /// The client's connection, given back after a shortage: the core closes it or spawns with it again. Null: none, or it is closed.
     /// </param>
     internal sealed record SpawnFailed(InstanceId Instance, Failure.SpawnFailed Failure, ConnectionId? Connection = null) : Event;
 
@@ -45,20 +45,20 @@ internal abstract record Event
     /// <param name="HasLeftovers">Whether other processes of the instance still run; <see cref="LeftoversEnded"/> follows then.</param>
     internal sealed record MainExited(InstanceId Instance, ExitStatus Status, bool HasLeftovers) : Event;
 
-    /// <summary>The last process of an instance whose main process had ended before.</summary>
+    /// <summary>The last process of an instance has ended; its main process had ended before.</summary>
     internal sealed record LeftoversEnded(InstanceId Instance) : Event;
 
     /// <summary>What still lives of an instance a while after SIGKILL.</summary>
-    /// <param name="Instance">That was killed.</param>
+    /// <param name="Instance">The instance that was killed.</param>
     /// <param name="Text">One sentence for the operator: which process, and why it lives as far as that can be told.</param>
     internal sealed record RemainsSeen(InstanceId Instance, string Text) : Event;
 
     /// <summary>A notification of an instance from a sender that may speak for it.</summary>
-    /// <param name="Instance">By whose socket it came.</param>
+    /// <param name="Instance">The instance by whose socket the notification came.</param>
     /// <param name="Message">What it says.</param>
     /// <param name="Pid">Sender, as the kernel says.</param>
     /// <param name="Uid">Sender's user.</param>
-    /// <param name="Descriptors">What came with it: the core answers each with Keep or Close.</param>
+    /// <param name="Descriptors">The descriptors that came with it: the core answers each with Keep or CloseDescriptor.</param>
     internal sealed record Notified(
         InstanceId Instance, Notification Message, int Pid, uint Uid, ImmutableArray<DescriptorId> Descriptors) : Event
     {
@@ -84,10 +84,10 @@ internal abstract record Event
     internal sealed record TimerFired(TimerKey Key) : Event;
 
     /// <summary>A stop or reload command of an instance ended.</summary>
-    /// <param name="Instance">Beside which it ran.</param>
+    /// <param name="Instance">The instance beside which the command ran.</param>
     /// <param name="Kind">Which of them.</param>
     /// <param name="Succeeded">It exited with 0.</param>
-    /// <param name="Reason">Else why not, without a subject: "exited with 3".</param>
+    /// <param name="Reason">If it did not, why, without a subject: "exited with 3".</param>
     internal sealed record CommandEnded(InstanceId Instance, CommandKind Kind, bool Succeeded, string? Reason = null) : Event;
 
     /// <summary>An operator's order; answered by <see cref="Effect.Reply"/>.</summary>
@@ -101,15 +101,15 @@ internal abstract record Event
         public UpdateKind? Update { get; init; }
     }
 
-    /// <summary>Nobody waits for the reply any more; the order itself stands.</summary>
+    /// <summary>The operator waits for the reply no more; the order itself stands.</summary>
     internal sealed record ClientLeft(RequestId Request) : Event;
 
     /// <summary>Something waits in a listener that is watched for a service.</summary>
     internal sealed record ListenerReadable(ServiceName Service, int ListenerIndex) : Event;
 
     /// <summary>Result of <see cref="Effect.Accept"/>.</summary>
-    /// <param name="Service">For whom.</param>
-    /// <param name="Connection">Held by the host until it is spawned with or closed.</param>
+    /// <param name="Service">The service for which it was accepted.</param>
+    /// <param name="Connection">Held by the host until an instance is spawned with it, or it is closed.</param>
     /// <param name="Source">IP address or Unix uid of the peer, for the limit per source.</param>
     internal sealed record ConnectionAccepted(ServiceName Service, ConnectionId Connection, string Source) : Event;
 
@@ -118,7 +118,7 @@ internal abstract record Event
     /// </summary>
     internal sealed record AcceptFailed(ServiceName Service, bool IsShortage) : Event;
 
-    /// <summary>Somebody came to a listener of a running demand service; told once for each <see cref="Effect.WatchUse"/>.</summary>
+    /// <summary>A client came to a listener of a running demand service; told once for each <see cref="Effect.WatchUse"/>.</summary>
     internal sealed record ListenerUsed(ServiceName Service) : Event;
 
     /// <summary>Result of <see cref="Effect.LookForUse"/>.</summary>
@@ -129,7 +129,8 @@ internal abstract record Event
     /// <summary>Result of <see cref="Effect.LookAtQueues"/>.</summary>
     /// <param name="Instance">Which is to end.</param>
     /// <param name="AreEmpty">
-    /// Nobody waits any more in a listener that only it accepts from, nobody comes to it, and whom it has accepted it has heard.
+    /// No client waits in a listener from which only this instance accepts, none can come to it, and
+    /// all that it has accepted have been heard.
     /// </param>
     internal sealed record QueuesSeen(InstanceId Instance, bool AreEmpty) : Event;
 
@@ -152,13 +153,13 @@ internal abstract record Event
     internal sealed record Reloaded(SupervisorDefinition Next, RequestId? Request) : Event
     {
         /// <summary>
-        /// Changed only in what a running program does not see (policies, order, description, count): taken over as it is.
+        /// Services that changed only in what a running program does not see (policies, order, description, count): their instances run on.
         /// </summary>
         public ImmutableArray<ServiceName> Quiet { get; init; } = [];
     }
 
     /// <summary>The health check of a ready instance failed as often as its definition allows.</summary>
-    /// <param name="Instance">Which is to be replaced.</param>
+    /// <param name="Instance">The instance that is to be replaced.</param>
     /// <param name="Reason">One sentence without a subject: "was refused by 127.0.0.1:8080 3 times".</param>
     internal sealed record HealthFailed(InstanceId Instance, string Reason) : Event;
 
@@ -168,13 +169,13 @@ internal abstract record Event
     /// <summary>An instance's program begins to read events from its channel, or its channel is closed.</summary>
     internal sealed record ChannelWatched(InstanceId Instance, bool IsWatched) : Event;
 
-    /// <summary>A step threw: this service is set aside.</summary>
+    /// <summary>A step about this service threw an exception: the service is set aside.</summary>
     internal sealed record MachineFaulted(ServiceName Service, string Text) : Event;
 }
 
 /// <summary>
-/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: it is how a reload
-/// of the configuration waits for its outcome.
+/// What an operator may ask of services. <see cref="Verb.Configure"/> is never asked for: a reload of the
+/// configuration waits for its outcome as such an order.
 /// </summary>
 internal enum Verb { Start, Stop, Restart, Reload, Signal, Scale, Configure }
 
@@ -188,16 +189,16 @@ internal sealed record StoreOrder
     public required long Call { get; init; }
     public required string Name { get; init; }
 
-    /// <summary>The core answers each with Keep or Close.</summary>
+    /// <summary>Descriptors to be stored: the core answers each with Keep or CloseDescriptor.</summary>
     public required ImmutableArray<DescriptorId> Descriptors { get; init; }
 
     /// <summary>Those of them that the store has already, or that stand twice in the order.</summary>
     public ImmutableArray<DescriptorId> Duplicates { get; init; } = [];
 
-    /// <summary>Those of the name that are there go first.</summary>
+    /// <summary>Descriptors that are in the store under the name are removed first.</summary>
     public bool Replaces { get; init; }
 
-    /// <summary>Nothing is stored when there is one of the name.</summary>
+    /// <summary>Nothing is stored when the store has a descriptor of the name.</summary>
     public bool OnlyIfAbsent { get; init; }
     public bool IsPolled { get; init; } = true;
 }

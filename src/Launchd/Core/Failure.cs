@@ -14,8 +14,8 @@ internal abstract record Failure
     internal sealed record SpawnFailed(string Stage, int ErrorNumber, string Text) : Failure
     {
         /// <summary>
-        /// The supervisor had no descriptor, memory or process left for it. That is not the service's fault, and goes by: it does not count
-        /// towards its start limit, and a client is not sent away for it.
+        /// The supervisor had no descriptor, memory or process left for the spawn. That is not the service's fault, and passes: so it does
+        /// not count towards the service's start limit, and no client is sent away for it.
         /// </summary>
         public bool IsShortage { get; init; }
 
@@ -46,9 +46,9 @@ internal abstract record Failure
         public override string ToString() => $"failed its health check: {Reason}";
     }
 
-    /// <summary>Ended, or said that it will, while a rollout still waited whether it is good.</summary>
+    /// <summary>The instance ended, or said that it will, before its rollout had counted it as good.</summary>
     /// <param name="Status">Null: it has not ended yet.</param>
-    /// <param name="After">Since it was ready; null: it never was.</param>
+    /// <param name="After">How long after it was ready; null: it never was.</param>
     internal sealed record EndedWhileProving(ExitStatus? Status, TimeSpan? After) : Failure
     {
         public override string ToString() =>

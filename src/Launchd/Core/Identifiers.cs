@@ -26,7 +26,7 @@ internal readonly record struct TimerKey(TimerKind Kind, ServiceName Service, lo
 /// <summary>What a timer is for.</summary>
 internal enum TimerKind
 {
-    /// <summary>What an instance is to be born with must be there by then.</summary>
+    /// <summary>The connections that an instance is to be born with must be there by then.</summary>
     Prepare,
 
     /// <summary>A starting instance must be ready by then.</summary>

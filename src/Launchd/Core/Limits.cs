@@ -22,7 +22,8 @@ internal static class Limits
     public const int PacketDescriptorCount = 128;
 
     /// <summary>
-    /// Answers and events that wait for one program to read, beside what the kernel's queue holds; then its channel is closed.
+    /// Answers and events that may wait until one program reads them, beside those in the kernel's
+    /// queue; with one more its channel is closed.
     /// </summary>
     public const int UnreadPacketCount = 64;
 
@@ -30,8 +31,8 @@ internal static class Limits
     public const int PublishedCount = 256;
 
     /// <summary>
-    /// Of what a service has published, event counters, timers and the like: to know them again the supervisor must hold them. So many
-    /// of all instances of a service, and of all services.
+    /// Published descriptors without an inode of their own (event counters, timers and the like): to know one again, the supervisor must
+    /// hold a copy. So many copies for all instances of a service, and likewise a bound for all services.
     /// </summary>
     public const int ReferencesPerServiceCount = 64;
     public const int ReferenceCount = 1024;
@@ -64,7 +65,9 @@ internal static class Limits
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long a program is not read because of what it sent before it loses its channel.</summary>
+    /// <summary>
+    /// How long the supervisor may have to hold back reading from a program, because of what it sent, before the program loses its channel.
+    /// </summary>
     public static readonly TimeSpan HeldUpPatience = TimeSpan.FromSeconds(5);
 
     /// <summary>Requests of operators that may wait for their outcome at a time.</summary>
@@ -79,13 +82,15 @@ internal static class Limits
     /// <summary>Former instances of one slot that may be draining at a time; one more, and the oldest is killed.</summary>
     public const int RetiringPerSlotCount = 8;
 
-    /// <summary>First pause between two looks at the queues of an instance that is to end; doubled four times.</summary>
+    /// <summary>First pause between two looks at the queues of an instance that is to end; doubled up to four times.</summary>
     public static readonly TimeSpan QueuePause = TimeSpan.FromMilliseconds(10);
 
     /// <summary>How long queues may take to get empty where a service has no stop timeout.</summary>
     public static readonly TimeSpan QueuePatience = TimeSpan.FromSeconds(30);
 
-    /// <summary>Between the two SIGABRT of a silent watchdog; half of a stop timeout that is shorter than twice this.</summary>
+    /// <summary>
+    /// Pause between the two SIGABRT after a silent watchdog; half of the stop timeout where that is shorter than twice this.
+    /// </summary>
     public static readonly TimeSpan AbortPause = TimeSpan.FromSeconds(1);
 
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>

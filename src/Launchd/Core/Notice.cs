@@ -14,7 +14,7 @@ internal abstract record Notice
     {
     }
 
-    /// <summary>The service it is about; null for the supervisor's own.</summary>
+    /// <summary>The service that the notice is about; null: it is about the supervisor.</summary>
     public virtual ServiceName? Service => null;
 
     /// <summary>About one instance.</summary>
@@ -109,7 +109,7 @@ internal abstract record Notice
     }
 
     /// <summary>A sibling was sent a descriptor.</summary>
-    /// <param name="Instance">Whose it is.</param>
+    /// <param name="Instance">The owner of the descriptor.</param>
     /// <param name="Slot">Of the owner.</param>
     /// <param name="Generation">Of the owner.</param>
     /// <param name="Pid">Of the owner.</param>

@@ -14,7 +14,7 @@ internal static class Spans
         var s => $"{(long)s.TotalHours}h{s.Minutes}m",
     };
 
-    /// <summary>To what is shown of it, before its unit is chosen: 59.9999 seconds are a minute.</summary>
+    /// <summary>Rounds to the digits that are shown before the unit is chosen: 59.9999 seconds are a minute.</summary>
     private static TimeSpan Rounded(TimeSpan span)
     {
         TimeSpan unit = TimeSpan.FromMicroseconds(1);

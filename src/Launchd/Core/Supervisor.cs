@@ -56,13 +56,16 @@ internal sealed class Supervisor
         _draft = new Draft(_state, graph);
     }
 
-    /// <summary>As of the last step; in the order of the configuration, and behind them what a reload took out and still ends.</summary>
+    /// <summary>
+    /// The services as of the last step, in the order of the configuration, and behind them those
+    /// that a reload took out and that still end.
+    /// </summary>
     public IReadOnlyList<ServiceState> Services =>
         _state.ForgottenCount == 0 ? _state.Services : [.. _state.Services.Where(s => !s.IsForgotten)];
 
     public SupervisorFrame Frame => _state.Frame;
 
-    /// <summary>Services whose state the last step may have changed, those that it forgot included. Valid until the next step.</summary>
+    /// <summary>Services whose state the last step may have changed, also those that it forgot. Valid until the next step.</summary>
     public IReadOnlyList<ServiceName> Changed => _changed;
 
     /// <summary>How often steps looked at services since the last reload; tests judge by it what a step costs.</summary>
@@ -71,9 +74,9 @@ internal sealed class Supervisor
     public ServiceState? Find(ServiceName name) => _draft.Graph.Find(name) is >= 0 and int service ? _state.Services[service] : null;
 
     /// <summary>
-    /// Whether an instance may yet be started by this very definition: by that of the configuration, by a former one to which a rollout may
-    /// go back, or by that of an instance that is being born, or that has not been told to end: the next rollout would go back to it. What
-    /// is not wanted and does not run would begin with what the configuration says then.
+    /// Whether an instance may still be started by this very definition. Such are: the configuration's; a former one, to which a rollout
+    /// may go back; that of an instance which is being born, or has not been told to end, because the next rollout would go back to it. A
+    /// service that neither is wanted nor runs will start by the configuration of that time.
     /// </summary>
     public bool MayStartBy(ServiceDefinition definition)
     {
@@ -221,7 +224,7 @@ internal sealed class Supervisor
             Shutdown.NoteFailure(d, service);
         }
         Turns.Settle(d);
-        // Before the end of the supervisor: nobody is left without an answer.
+        // Before the supervisor ends, every operator who waits gets an answer.
         if (!d.Frame.Requests.IsEmpty)
             Requests.Settle(d);
         Shutdown.Settle(d);

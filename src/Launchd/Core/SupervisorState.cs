@@ -7,12 +7,12 @@ namespace Launchd.Core;
 /// <summary>The core's whole state: one value that can be written down between two steps.</summary>
 internal sealed class SupervisorState
 {
-    /// <summary>By service number.</summary>
+    /// <summary>The services by their numbers.</summary>
     public required ServiceState[] Services { get; init; }
 
     public required SupervisorFrame Frame { get; set; }
 
-    /// <summary>How many services a reload took out of which something may still be left.</summary>
+    /// <summary>How many services a reload took out that have not been renumbered away yet; something of them may still run.</summary>
     public int LeavingCount { get; set; }
 
     /// <summary>How many of them were forgotten since the services were numbered.</summary>
@@ -44,9 +44,9 @@ internal sealed record SupervisorFrame
     public ImmutableArray<PendingRequest> Requests { get; init; } = [];
 }
 
-/// <param name="ExitCode">Of the supervisor in the end.</param>
-/// <param name="IsImmediate">What still runs was killed.</param>
-/// <param name="IsOver">The end was ordered; nothing more happens.</param>
+/// <param name="ExitCode">The exit code of the supervisor.</param>
+/// <param name="IsImmediate">Everything that still ran was killed.</param>
+/// <param name="IsOver">The supervisor's exit was ordered; nothing more happens.</param>
 /// <param name="FirstOpen">All services with a lower number have ended.</param>
 internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver, int FirstOpen = 0);
 
@@ -57,12 +57,12 @@ internal sealed record PendingRequest
     public required Verb Verb { get; init; }
     public required Moment AskedAt { get; init; }
 
-    /// <summary>The services that it names, in its order: so are they answered.</summary>
+    /// <summary>The services that the order names, in its order, in which they are answered.</summary>
     public required ImmutableArray<ServiceName> Asked { get; init; }
 
     /// <summary>Services whose outcome is still open.</summary>
     public required ImmutableHashSet<int> Open { get; init; }
 
-    /// <summary>The newest first.</summary>
+    /// <summary>Outcomes that are known, the newest first.</summary>
     public required ImmutableStack<Outcome> Settled { get; init; }
 }

@@ -13,10 +13,10 @@ internal static class Dependencies
     public static ServiceName FailedOne(Draft d, int service) =>
         d[d.Graph.Requires[service].First(r => HasFailed(d, r))].Definition.Name;
 
-    /// <summary>Whether nothing that depends on it and is to end as well still runs.</summary>
+    /// <summary>Whether a service may stop: no service that depends on it and is to end as well still runs.</summary>
     public static bool MayStop(Draft d, int service) => !d.Standings.IsHeld(service, d.IsShuttingDown);
 
-    /// <summary>Whether it has no instance and will get none by itself.</summary>
+    /// <summary>Whether a service has no instance and will get none by itself.</summary>
     public static bool HasFailed(Draft d, int service) => d.Standings.Has(service, Standing.Failed);
 
     /// <summary>What a service is to its neighbours.</summary>
@@ -26,7 +26,7 @@ internal static class Dependencies
     {
         bool isLive = state.HasLiveInstance, isBarred = verdict == DependencyVerdict.Failed;
         bool listens = Listens(state, verdict);
-        // What it requires is no longer failed, so that its own look in this very step will find it waiting or started.
+        // What the service requires has no longer failed, so that its own look in this very step will start it or let it wait.
         bool triesAgain = state.IsWanted && !state.IsSetAside && !isBarred;
         bool isMet = listens || IsServed(state, isLive, triesAgain), hasFailed = HasFailed(state, listens, isLive, triesAgain, isBarred);
         Standing standing = isMet ? 0 : Standing.Unmet;
@@ -72,8 +72,8 @@ internal static class Dependencies
     }
 
     /// <summary>
-    /// Clients may come, and wait in the queue at worst, whatever became of the last run. It follows from what the service is, not from
-    /// whether its listeners are watched yet: its own look in this step, which begins or ends the watching, may still be to come.
+    /// Whether clients may come, at worst to wait in the queue, whatever became of the last run. This follows from the service's state and
+    /// not from whether its listeners are watched: the look that begins or ends the watching may still come in this step.
     /// </summary>
     private static bool Listens(ServiceState state, DependencyVerdict verdict)
     {
@@ -83,7 +83,9 @@ internal static class Dependencies
             || (state.IsPerConnection ? verdict == DependencyVerdict.Met : !state.IsActivated && verdict != DependencyVerdict.Failed);
     }
 
-    /// <summary>What starts only when asked has failed if nobody can ask, because of what it requires itself.</summary>
+    /// <summary>
+    /// A service that starts only on demand counts as failed if it cannot listen, because a service that it requires has failed.
+    /// </summary>
     private static bool CannotListen(ServiceState state, bool isBarred) =>
         isBarred && (state.IsOnDemand || state.IsPerConnection) && state.IsWanted && !state.IsActivated;
 }

@@ -5,7 +5,7 @@ using Launchd.Model;
 
 namespace Launchd.Core.Graph;
 
-/// <summary>Who needs whom, by service number, worked out once for a definition.</summary>
+/// <summary>Which services need which, by service number, worked out once for a definition.</summary>
 internal sealed class DependencyGraph
 {
     private readonly FrozenDictionary<ServiceName, int> _numbers;
@@ -13,8 +13,8 @@ internal sealed class DependencyGraph
 
     private readonly SupervisorDefinition _definition;
 
-    /// <param name="definition">Whose services are numbered in its order.</param>
-    /// <param name="former">That it follows; null: it is the first.</param>
+    /// <param name="definition">Its services are numbered in its order.</param>
+    /// <param name="former">The graph of the configuration before; null: this is the first.</param>
     /// <param name="returning">Services that had been taken out and are there again before they have ended; null: none.</param>
     public DependencyGraph(SupervisorDefinition definition, DependencyGraph? former = null, IReadOnlySet<ServiceName>? returning = null)
     {
@@ -54,16 +54,20 @@ internal sealed class DependencyGraph
     /// <summary>As the configuration has them; a service whose rollout failed may run by another definition.</summary>
     public ImmutableArray<ServiceDefinition> Services { get; }
 
-    /// <summary>What the former configuration said of it; null: it had no such service.</summary>
+    /// <summary>What the former configuration said of each service; null: it had no such service.</summary>
     public ServiceDefinition?[] Former { get; }
 
-    /// <summary>Must be ready before this one starts; started along.</summary>
+    /// <summary>The services that must be ready before a service starts, and are started with it.</summary>
     public int[][] Requires { get; }
 
-    /// <summary>Started along: what is required, and then what is only wanted. Here alone there may be circles.</summary>
+    /// <summary>
+    /// The services that are started with a service: those it requires, then those it only wants. Here alone there may be circles.
+    /// </summary>
     public int[][] Needs { get; }
 
-    /// <summary>Come before this one, if they run at all: <c>requires</c>, <c>after</c>, and <c>before</c> of the others.</summary>
+    /// <summary>
+    /// The services that come before a service, if they run at all: <c>requires</c>, <c>after</c>, and <c>before</c> of the others.
+    /// </summary>
     public int[][] First { get; }
 
     /// <summary>The reverse of <see cref="First"/>.</summary>
@@ -72,7 +76,7 @@ internal sealed class DependencyGraph
     /// <summary>The reverse of <see cref="Requires"/>.</summary>
     public int[][] RequiredBy { get; }
 
-    /// <summary>Services, and what there is between them.</summary>
+    /// <summary>The number of services and of edges between them.</summary>
     public int Size { get; }
 
     /// <summary>The bounds of activation, of the service's first listener that sets them.</summary>
@@ -84,10 +88,10 @@ internal sealed class DependencyGraph
     /// <summary>The number of a service; -1: no such service.</summary>
     public int Find(ServiceName name) => _forgotten.Contains(name) ? -1 : _numbers.GetValueOrDefault(name, -1);
 
-    /// <summary>Nobody is to find this service any more.</summary>
+    /// <summary>Takes a service out: <see cref="Find"/> does not find it any more.</summary>
     public void Forget(ServiceName name) => _forgotten.Add(name);
 
-    /// <summary>The same without what was forgotten.</summary>
+    /// <summary>The same graph without the services that were forgotten.</summary>
     public DependencyGraph Known() => new(_definition with { Services = [.. Services.Where(s => !_forgotten.Contains(s.Name))] }, this);
 
     private int[] Numbers(ImmutableArray<ServiceName> names) =>

@@ -6,17 +6,18 @@ namespace Launchd.Core.Graph;
 /// </summary>
 internal sealed class GraphWalk(int serviceCount)
 {
-    // By service: the walk that found it last. Nothing has to be cleared, whatever became of a walk.
+    // By service: the number of the walk that found it last. So nothing has to be cleared after a walk, not even after one that threw.
     private readonly long[] _foundIn = new long[serviceCount];
     private readonly Stack<(int Service, int Next)> _path = [];
     private long _walk;
 
     /// <summary>
-    /// A service and all that can be reached from it, the farthest first: but for circles, each comes after all that it leads to.
+    /// A service and all that can be reached from it, the farthest first: except in circles, a service comes
+    /// after all services to which its edges lead.
     /// </summary>
     /// <param name="first">Where the walk begins; it is always part of the answer.</param>
-    /// <param name="edges">By service: where they lead.</param>
-    /// <param name="enters">Whether a service is gone to at all, and so beyond it. Must not walk itself.</param>
+    /// <param name="edges">By service: the services to which its edges lead.</param>
+    /// <param name="enters">Whether the walk enters a service, and so goes beyond it. Must not begin a walk itself.</param>
     public List<int> From(int first, int[][] edges, Func<int, bool> enters)
     {
         List<int> found = [];

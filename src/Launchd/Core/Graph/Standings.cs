@@ -4,19 +4,19 @@ namespace Launchd.Core.Graph;
 [Flags]
 internal enum Standing : byte
 {
-    /// <summary>Who requires it may not start.</summary>
+    /// <summary>Services that require it may not start.</summary>
     Unmet = 1,
 
-    /// <summary>It has no instance and will get none by itself: who requires it fails.</summary>
+    /// <summary>It has no instance and will get none by itself: services that require it fail.</summary>
     Failed = 2,
 
-    /// <summary>Who comes after it has to wait.</summary>
+    /// <summary>Services that come after it have to wait.</summary>
     HoldsUp = 4,
 
-    /// <summary>Something of it runs, so at the end of the supervisor whoever comes first waits for it.</summary>
+    /// <summary>Something of it runs: at the end of the supervisor, services that come before it wait for it.</summary>
     Live = 8,
 
-    /// <summary>The same, and nobody wants it any more: whoever comes first waits for it at any time.</summary>
+    /// <summary>Something of it runs though it is not wanted any more: services that come before it wait for it at any time.</summary>
     Leaves = 16,
 }
 
@@ -44,7 +44,7 @@ internal sealed class Standings
             Mark(service);
     }
 
-    /// <summary>The service has changed, or what it changed to was forgotten again.</summary>
+    /// <summary>Notes that a service has changed, or that a step which changed it was dropped.</summary>
     public void Mark(int service)
     {
         if (_isStale[service])
@@ -70,7 +70,8 @@ internal sealed class Standings
     public bool Has(int service, Standing standing) => (_standings[service] & standing) != 0;
 
     /// <summary>
-    /// What the services that come first say about a start: something required has failed; or all that comes first is done.
+    /// Whether a service may start, by the services that come first: one that it requires has failed,
+    /// or one is still to come, or all are done.
     /// </summary>
     public DependencyVerdict Verdict(int service) => _neighbours[service] switch
     {
@@ -80,8 +81,8 @@ internal sealed class Standings
     };
 
     /// <summary>Whether something that comes after it, and is to end before it, still runs.</summary>
-    /// <param name="service">Which is to end.</param>
-    /// <param name="atTheEnd">Of the supervisor: all are to end.</param>
+    /// <param name="service">The service that is to end.</param>
+    /// <param name="atTheEnd">Whether the supervisor ends, and so all services are to end.</param>
     public bool IsHeld(int service, bool atTheEnd) => (atTheEnd ? _neighbours[service].LiveAfter : _neighbours[service].LeavingAfter) > 0;
 
     private void Tell(Draft d, int service, Standing now, Standing changed)
@@ -110,8 +111,8 @@ internal sealed class Standings
         }
     }
 
-    // If it is the first such neighbour now, or there is none any more, the service is looked at
-    // again: it may start, or have failed itself.
+    // Only the first neighbour of a kind and the last one to cease decide something: then the service is looked at again,
+    // because it may start now, or have failed itself.
     private void Count(Draft d, int service, ref int count, Standing which, Standing now, Standing changed)
     {
         if ((changed & which) == 0)
@@ -124,7 +125,7 @@ internal sealed class Standings
         Mark(service);
     }
 
-    /// <summary>How many of a service's neighbours are what decides something for it.</summary>
+    /// <summary>How many of a service's neighbours are in a standing that decides something for it.</summary>
     private struct Neighbours
     {
         public int UnmetRequired;

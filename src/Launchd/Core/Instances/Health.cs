@@ -17,7 +17,7 @@ internal static class Health
         bool isNew = ready.Instance.ProvenAt is not null;
         if (state.Rollout is not null && !isNew && slot.Role == SlotRole.Holder)
             return; // a rollout under way exchanges it anyhow, or has it checked again when it is over
-        // By what its successor is started: after a rollout that left this one, not by what it runs by itself.
+        // Judged by the definition of the successor: after a rollout that left this instance as it was, that is another than its own.
         bool mayOverlap =
             state.Definition is { Update: Model.UpdateKind.Overlap, Restart: not Model.RestartKind.Never, StartLimit: var limit }
             && !StartWindow.IsFull(slot.Starts, limit, d.Now);
@@ -27,7 +27,7 @@ internal static class Health
             Rollout.Begin(d, service, state.Definition, StartReason.Restart, onlySlot: slot.Slot);
     }
 
-    /// <summary>Has a holder checked again that stayed although it was not well.</summary>
+    /// <summary>Has the health of a holder checked again that was found unhealthy and stayed all the same.</summary>
     public static void Resume(Draft d, int service, SlotState slot)
     {
         if (slot.Phase is not SlotPhase.Ready { Instance: { IsChecked: false, Definition.Health: not null } } ready)

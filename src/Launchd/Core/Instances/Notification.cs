@@ -20,13 +20,13 @@ internal sealed record Notification
     public bool IsStoreRemove { get; private init; }
     public bool IsBarrier { get; private init; }
 
-    /// <summary>Attached is one pidfd of the new main process.</summary>
+    /// <summary>A pidfd of the new main process is attached to the datagram.</summary>
     public bool HasMainPidDescriptor { get; private init; }
 
     /// <summary>Stored descriptors are watched for hang-up, unless <c>FDPOLL=0</c>.</summary>
     public bool IsPolled { get; private init; } = true;
 
-    /// <summary>Empty clears it; null: not mentioned.</summary>
+    /// <summary>The new status text; empty: it is cleared; null: not mentioned.</summary>
     public string? Status { get; private init; }
     public string? DescriptorName { get; private init; }
     public int? MainPid { get; private init; }

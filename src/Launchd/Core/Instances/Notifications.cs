@@ -84,7 +84,7 @@ internal static class Notifications
                 d.Arm(TimerKind.Ready, starting.Instance.Id.Service, starting.Instance.Id.Number, later);
                 break;
             case SlotPhase.Stopping { Stage: not StopStage.Killed } stopping when Stopping.EndOf(stopping) is { } end && later > end:
-                // Who asks for time after SIGABRT has survived it on purpose: it is not sent again.
+                // A program that asks for time after SIGABRT has survived the signal on purpose: it is not sent again.
                 StopStage stage = stopping.Stage == StopStage.Aborted ? StopStage.Signalled : stopping.Stage;
                 SlotPhase.Stopping extended = stopping with { Stage = stage, Deadline = later };
                 Stopping.SetDeadline(d, service, slot, extended);

@@ -6,14 +6,17 @@ namespace Launchd.Core.Instances;
 /// <content>The end of one whose watchdog is silent.</content>
 internal static partial class Stopping
 {
-    /// <summary>A silent watchdog wants a core file of what hangs, as systemd's does; everything else is asked to end.</summary>
+    /// <summary>
+    /// After a silent watchdog the program gets SIGABRT, which makes a core file of what hangs, as under
+    /// systemd; for any other cause, the stop signal.
+    /// </summary>
     private static bool IsAbort(StopCause cause) =>
         cause is StopCause.Failed { Failure: Failure.WatchdogSilent or Failure.WatchdogTriggered };
 
     /// <summary>
-    /// A second SIGABRT: a runtime that takes the first for a fault of the program's own hands (as .NET's does) puts the default in its
-    /// handler's place, upon which the program would have to meet the fault again; but nothing ever comes again, and it lives on. One that
-    /// is writing a core file does not notice it. Both have the one stop timeout.
+    /// Sends a second SIGABRT. A runtime such as .NET's takes the first for a fault of the program itself: it restores the default action
+    /// and lets the program go on, to meet the fault again. A signal from outside does not come again by itself, so the program would live
+    /// on. A program that is writing a core file does not notice the second. Both signals have the one stop timeout.
     /// </summary>
     private static void AbortAgain(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
@@ -22,7 +25,8 @@ internal static partial class Stopping
     }
 
     /// <summary>
-    /// When SIGKILL comes, or what else ends the stage; null: no limit. What is aborted a second time before has its deadline for that.
+    /// The end of the stop timeout, when the next stage begins (mostly SIGKILL); null: no limit. While a second SIGABRT is still to come,
+    /// the deadline of the stage is the moment of that signal, and this is a later one.
     /// </summary>
     public static Moment? EndOf(SlotPhase.Stopping stopping)
     {

@@ -7,13 +7,15 @@ using Launchd.Model;
 namespace Launchd.Core.Instances;
 
 /// <summary>
-/// The end of an instance, which always comes: emptying of queues that nobody else will accept from, stop command, stop signal to the main
-/// process (which may end its own children in order), the same to what is left once it has gone, SIGKILL to all, and at last giving up on
-/// what not even that ends.
+/// The end of an instance, which always comes: emptying of the queues that only this instance accepts from, stop command, stop signal to
+/// the main process (which may end its own children in order), the same signal to the processes that are left once it has ended, SIGKILL to
+/// all, and at last giving up on a process that survives even SIGKILL.
 /// </summary>
 internal static partial class Stopping
 {
-    /// <summary>Begins, or sharpens what began: an operator's restart replaces what the policy would do, a wish replaces both.</summary>
+    /// <summary>
+    /// Begins an end, or sharpens its cause: an operator's restart replaces what the policy would do, a wish replaces both.
+    /// </summary>
     public static void Begin(Draft d, int service, SlotState slot, StopCause cause)
     {
         if (slot.Phase is SlotPhase.Stopping stopping)
@@ -39,7 +41,7 @@ internal static partial class Stopping
         if (slot.Phase is not SlotPhase.Live live)
             return;
         ServiceDefinition definition = live.Instance.Definition;
-        // Only one whose place was taken ends with a successor: with all others ends what would have succeeded them.
+        // Only an instance whose place was taken has a successor when it ends: any other takes its would-be successor with it.
         InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
         Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now, Successor = successor };
         Rollout.NoteEnd(d, service, slot, live, cause);
@@ -108,8 +110,8 @@ internal static partial class Stopping
     }
 
     /// <summary>
-    /// Ends an instance of which nothing is certain any more, because a step about it was lost: what is armed and what was sent
-    /// may both be wrong, so every stage begins anew, with SIGKILL and the grace that follows it as the certain end.
+    /// Ends an instance of which nothing is certain any more, because a step about it was lost: timers and signals of that step may be
+    /// missing, so the end begins anew, and SIGKILL with the grace after it makes it certain.
     /// </summary>
     public static void SetAside(Draft d, int service, SlotState slot, Failure failure)
     {
@@ -126,7 +128,7 @@ internal static partial class Stopping
         }
         if (live is SlotPhase.Starting { IsBeingSpawned: true } unborn)
         {
-            // The step that was lost may have been the one that told of its birth.
+            // The lost step may have been the one that told of the instance's birth.
             Kill(d, service, slot,
                 new SlotPhase.Stopping(EndWatching(d, service, slot, unborn), cause, StopStage.Signalled, Deadline: null, Status: null));
             return;
@@ -213,7 +215,7 @@ internal static partial class Stopping
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
         if (stopping?.Stage is StopStage.Signalled or StopStage.Aborted)
         {
-            // One time to stop for the whole instance: what the main process used of it is gone for the others too.
+            // The whole instance has one stop timeout: time that the main process used is gone for its other processes too.
             SlotPhase.Stopping rest = stopping with
             {
                 Instance = instance, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status,
@@ -239,12 +241,11 @@ internal static partial class Stopping
             d.SetPhase(service, slot, stopping with { Remains = seen.Text });
     }
 
-    // A service that nobody wants goes on serving for as long as it likes: its clients would wait in
-    // vain. A command may ask the program itself.
+    // Not for an unwanted service, whose clients would wait in vain; not with a stop command, which may itself connect.
     private static bool HearsOut(Draft d, int service, Instance instance) =>
         (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
 
-    /// <summary>Its queues are empty, or their time is over.</summary>
+    /// <summary>The instance's queues are empty, or their time is over: tells it to end.</summary>
     private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)
     {
         LeaveStage(d, emptying);
@@ -331,7 +332,7 @@ internal static partial class Stopping
             Shutdown.NoteEnd(d, service, status);
     }
 
-    /// <summary>What was being prepared is not wanted any more: there is no process to wait for.</summary>
+    /// <summary>An instance that is still being prepared is not wanted any more: there is no process to wait for.</summary>
     private static void Abandon(Draft d, int service, SlotState slot, SlotPhase.Preparing preparing, StopCause cause)
     {
         ServiceMachine.EndPreparing(d, preparing);
@@ -350,12 +351,12 @@ internal static partial class Stopping
         ServiceMachine.Follow(d, service, slot, instance, status, cause);
     }
 
-    /// <summary>Its service is not wanted any more: it is told that there will be no successor, for which it may be waiting.</summary>
+    /// <summary>The service is not wanted any more: its instance, which may wait for a successor, hears that none will come.</summary>
     private static (SlotState Slot, SlotPhase.Stopping Stopping) EndSuccession(
         Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
     {
         SlotPhase.Stopping alone = stopping with { Instance = stopping.Instance with { Successor = null } };
-        // One that still empties its queues is told when it is told to end, and one that was killed not at all.
+        // An instance that still empties its queues hears of it when it is told to end; a killed one need not hear of it.
         if (stopping.Stage is not (StopStage.Emptying or StopStage.Killed))
             d.Do(new Effect.TellDrain(stopping.Instance.Id, EndOf(stopping), Successor: null));
         return (d.SetPhase(service, slot, alone), alone);

@@ -16,7 +16,9 @@ namespace Launchd.Core.Instances;
 /// </summary>
 internal static class Succession
 {
-    /// <summary>Whose successor has died, the newest of them: a new holder of the slot succeeds it. Null: nobody waits for one.</summary>
+    /// <summary>
+    /// The newest instance whose successor has died: a new holder of the slot succeeds it. Null: no instance waits for a successor.
+    /// </summary>
     public static InstanceId? Orphan(Draft d, int service, int slot)
     {
         Instance? newest = null;
@@ -30,14 +32,15 @@ internal static class Succession
         return newest?.Id;
     }
 
-    /// <summary>It runs: both neighbours know it from now on.</summary>
-    /// <returns>The instance as it is to be from now on; its slot still has the former.</returns>
+    /// <summary>An instance runs: its predecessor and its successor know it from now on.</summary>
+    /// <returns>The instance with its neighbours, which is to be put into the slot.</returns>
     public static Instance NoteSpawn(Draft d, int service, SlotState slot, Instance instance)
     {
-        // Its place may be gone since it was ordered: then it ends at once, and takes nothing over.
+        // The instance's place may be gone since the spawn was ordered: then the instance ends at once, and takes nothing over.
         if (d[service].IsPerConnection || slot.Role == SlotRole.Retiring)
             return instance;
-        // Looked up now and not when it was ordered: what it is born with may have taken a while, and who was there then may have ended.
+        // The predecessor is looked up now and not when the spawn was ordered: preparing may have taken a while, in
+        // which the instance that was there may have ended.
         InstanceId? before = slot.Role == SlotRole.Holder ? Orphan(d, service, slot.Slot) : ServingHolder(d, service, slot.Slot);
         if (before is { } found)
             Follow(d, found, instance.Id);
@@ -56,8 +59,8 @@ internal static class Succession
     /// <summary>A successor holds the place now.</summary>
     /// <param name="d">The step; in it the successor is the holder already.</param>
     /// <param name="service">Its number.</param>
-    /// <param name="successor">Which.</param>
-    /// <param name="former">Who held it; null: nobody did.</param>
+    /// <param name="successor">The new holder.</param>
+    /// <param name="former">The former holder; null: there was none.</param>
     public static void NotePromotion(Draft d, int service, InstanceId successor, InstanceId? former)
     {
         if (Find(d, successor) is not (SlotState slot, SlotPhase.Live phase))
@@ -100,7 +103,7 @@ internal static class Succession
         }
     }
 
-    /// <summary>Its main process has ended, or is given up.</summary>
+    /// <summary>The main process of an instance has ended, or is given up: the instance leaves the chain.</summary>
     /// <returns>The instance without neighbours.</returns>
     public static Instance Leave(Draft d, int service, Instance gone)
     {
@@ -139,7 +142,7 @@ internal static class Succession
         d.Do(new Effect.TellHandOver(before, successor));
     }
 
-    /// <summary>Null: its process is over.</summary>
+    /// <summary>Finds an instance with a process. Null: the process is over.</summary>
     private static (SlotState Slot, SlotPhase.Live Phase)? Find(Draft d, InstanceId id) =>
         d.Find(id) is (_, SlotState slot, SlotPhase.Live phase) && Runs(phase) ? (slot, phase) : null;
 
@@ -153,7 +156,7 @@ internal static class Succession
         return null;
     }
 
-    /// <summary>It has a process that may still speak.</summary>
+    /// <summary>Whether the instance has a process that may still speak.</summary>
     private static bool Runs(SlotPhase.Live phase) =>
         phase is not SlotPhase.Preparing and not SlotPhase.Starting { Instance.Pid: 0 } and not SlotPhase.Stopping { Status: not null }
         and not SlotPhase.Stopping { Stage: StopStage.Killed };

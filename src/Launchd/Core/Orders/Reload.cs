@@ -8,8 +8,8 @@ using Launchd.Model;
 namespace Launchd.Core.Orders;
 
 /// <summary>
-/// Another configuration. Services get other numbers, so the whole state is written anew: first those of the new configuration in its
-/// order, then what was taken out and still runs. What is the same keeps running untouched; what has changed rolls out.
+/// Another configuration. Services get other numbers, so the whole state is written anew: first the services of the new configuration in
+/// its order, then those that were taken out and still run. An unchanged service keeps running untouched; a changed one rolls out.
 /// </summary>
 internal static class Reload
 {
@@ -33,8 +33,8 @@ internal static class Reload
     }
 
     /// <summary>
-    /// Forgets the services of which this step left nothing. They keep their numbers until all that leave are gone: to number all services
-    /// anew at the end of each would take as long as there are services, for each of them.
+    /// Forgets the services of which nothing runs after this step. Their numbers stay taken until all leaving services are gone: numbering
+    /// all services anew costs time in proportion to their number, which is not spent for each that leaves.
     /// </summary>
     public static (SupervisorState State, Draft Draft) Forget(SupervisorState state, Draft step, Moment now)
     {
@@ -60,7 +60,7 @@ internal static class Reload
     private static bool IsGone(ServiceState service) =>
         service is { IsLeaving: true, IsForgotten: false, IsWatching: false, IsWanted: false, HasLiveInstance: false };
 
-    /// <summary>What follows from the difference.</summary>
+    /// <summary>Does what follows from the difference between the two configurations.</summary>
     public static void Apply(Draft d, Event.Reloaded reloaded)
     {
         if (d.IsShuttingDown)
@@ -74,7 +74,7 @@ internal static class Reload
         NoteOtherKinds(d);
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
-            // What waited for another, to start or to stop, may not depend on it any more.
+            // A service that waited for another, to start or to stop, may not depend on it any more.
             d.Unsettle(service);
             if (d[service].IsLeaving)
             {
@@ -133,7 +133,8 @@ internal static class Reload
     }
 
     /// <summary>
-    /// Nothing of an unwanted service runs: if a rollout had gone back to what it was, it is what the configuration says again.
+    /// Nothing of an unwanted service runs any more: even if a failed rollout had gone back to the former
+    /// definition, the configuration's holds again.
     /// </summary>
     public static void ForgetFormer(Draft d, int service)
     {
@@ -144,8 +145,8 @@ internal static class Reload
     }
 
     /// <summary>
-    /// Before anything is wanted: a service that is looked at earlier may need one whose kind of start is another now, which must not begin
-    /// with slots of its former kind.
+    /// Notes services whose kind of start has changed, before any service is started: one that comes earlier may need one of these,
+    /// which must not begin with slots of its former kind.
     /// </summary>
     private static void NoteOtherKinds(Draft d)
     {
@@ -157,7 +158,7 @@ internal static class Reload
         }
     }
 
-    /// <summary>New, or back while its last instances still end.</summary>
+    /// <summary>Adds a service that is new, or that is back while its last instances still end.</summary>
     private static void Add(Draft d, int service)
     {
         ServiceDefinition next = d.Graph.Services[service];
@@ -178,14 +179,14 @@ internal static class Reload
         if (state.Reborn is not null || next.Start != before.Start)
         {
             d[service] = state with { Reborn = next, Rollout = null };
-            // At once if it can be, so that who waits for what this one needs sees that start as well.
+            // At once if nothing of it runs, so that services which wait for what this one needs see that start in the same step.
             if (!d[service].HasLiveInstance)
                 Rebear(d, service);
             return;
         }
         if (state.IsWatching)
         {
-            // The same keys may mean other sockets now.
+            // The same keys in the configuration may mean other sockets now.
             d.Do(new Effect.UnwatchListeners(next.Name));
             d.Do(new Effect.WatchListeners(next.Name));
         }
@@ -194,7 +195,8 @@ internal static class Reload
             d.Do(new Effect.UnwatchUse(next.Name));
             d.Do(new Effect.WatchUse(next.Name));
         }
-        // After a failed rollout something else runs than the configuration said: then every change is a change of the program.
+        // After a failed rollout the instances run by another definition than the former configuration's: then
+        // every change counts as a change of the program.
         isQuiet &= ReferenceEquals(state.Definition, d.Graph.Former[service]);
         if (isQuiet || !state.IsWanted || state.IsSetAside)
             Adopt(d, service, next, isQuiet);
@@ -202,14 +204,14 @@ internal static class Reload
             Pool.Renew(d, service, next.Update);
         else
             Rollout.Begin(d, service, next, StartReason.Reload);
-        // What the file said, not what runs: that may have gone back to another definition since.
+        // Compared with the former file and not with what runs, which a failed rollout may have taken back to an older definition.
         if (next.InstanceCount != d.Graph.Former[service]!.InstanceCount)
             Pool.Scale(d, service, next.InstanceCount);
     }
 
     /// <summary>
-    /// The service is what the configuration says from now on; after a quiet change its instances are so as well. Others keep what they
-    /// were started by: they are to end, or are exchanged if they are wanted again before.
+    /// The service has the definition of the configuration from now on; after a quiet change its instances have it too. Otherwise instances
+    /// keep the definition by which they were started: they are to end, or are exchanged if the service is wanted again before.
     /// </summary>
     private static void Adopt(Draft d, int service, ServiceDefinition next, bool isQuiet)
     {
@@ -224,7 +226,8 @@ internal static class Reload
                 Definition = isGoal ? next : rollout.Definition,
                 Former = ReferenceEquals(rollout.Former, before) ? next : rollout.Former,
             };
-            // A rollout keeps the bounds that it began with, but nothing more is started beside a program that from now on bears no other.
+            // A rollout keeps the bounds that it began with; but no more instances are started beside others
+            // when the program no longer allows that.
             if (isGoal && next.Update == UpdateKind.Replace && before.Update != UpdateKind.Replace)
                 rollout = Rollout.WithoutSurge(rollout);
         }
@@ -242,7 +245,7 @@ internal static class Reload
     private static SlotState Adopt(Draft d, SlotState slot, ServiceDefinition before, ServiceDefinition next, bool isQuiet)
     {
         slot = ReferenceEquals(slot.Definition, before) ? slot with { Definition = next } : slot;
-        // What starts or ends is in the middle of what its own definition set going.
+        // An instance that is starting or ending keeps its own definition, whose timers and commands are under way.
         if (!isQuiet || slot.Phase is not SlotPhase.Ready ready || !ReferenceEquals(ready.Instance.Definition, before))
             return slot;
         bool isChecked = ready.Instance.IsChecked;
@@ -254,7 +257,7 @@ internal static class Reload
         return slot with { Phase = ready with { Instance = ready.Instance with { Definition = next, IsChecked = isChecked } } };
     }
 
-    /// <summary>What a running service requires from now on has to run as well.</summary>
+    /// <summary>Starts the services that a running service requires by the new configuration.</summary>
     private static void WantRequired(Draft d)
     {
         for (int service = 0; service < d.Graph.Services.Length; service++)

@@ -52,8 +52,8 @@ internal static class Requests
     /// <summary>Answers an order as soon as the outcome of all its services is known.</summary>
     /// <param name="d">The step.</param>
     /// <param name="request">The order.</param>
-    /// <param name="verb">What it is.</param>
-    /// <param name="services">Which it names.</param>
+    /// <param name="verb">What is ordered.</param>
+    /// <param name="services">The services that the order names.</param>
     /// <param name="settled">Outcomes that are known already.</param>
     public static void Await(Draft d, RequestId request, Verb verb, ImmutableArray<int> services, params ImmutableArray<Outcome> settled)
     {
@@ -126,7 +126,7 @@ internal static class Requests
             WantOne(d, needed, needed == service ? reason : StartReason.Boot);
     }
 
-    /// <summary>What is needed and not wanted yet, or gave up, gets another chance.</summary>
+    /// <summary>Whether a needed service is not wanted yet, or has failed and gets another chance.</summary>
     private static bool IsMissing(Draft d, int needed) =>
         !d[needed].IsLeaving && (!d[needed].IsWanted || Dependencies.HasFailed(d, needed));
 
@@ -136,7 +136,7 @@ internal static class Requests
             Activation.Resume(d, service);
         if (d[service].Reborn is not null)
         {
-            // Its slots are still those of another kind; what it begins with once they have ended is known already.
+            // The service's slots are still those of its former kind of start; with what it begins once they have ended is decided already.
             d[service] = d[service] with { IsWanted = true, IsSetAside = false };
             return;
         }
@@ -156,7 +156,9 @@ internal static class Requests
             Refresh(d, service, slot, reason);
     }
 
-    /// <summary>Whether it was to be stopped, but its turn has not come: wanted again, it just runs on.</summary>
+    /// <summary>
+    /// Whether an instance was to be stopped, but its turn has not come: if its service is wanted again, it just runs on.
+    /// </summary>
     private static bool GoesOn(SlotState slot) => slot.Phase is SlotPhase.Live and not SlotPhase.Stopping { Cause: StopCause.Wish };
 
     private static void Refresh(Draft d, int service, SlotState slot, StartReason reason)
@@ -201,7 +203,7 @@ internal static class Requests
     {
         bool wasRunning = d[service] is { IsWanted: true, IsSetAside: false };
         Want(d, service);
-        // What is to be reborn is exchanged already, and its slots are still those of another kind.
+        // A service that is to be reborn is being exchanged already, and its slots are still those of its former kind of start.
         if (!wasRunning || d.IsShuttingDown || d[service] is { IsLeaving: true } or { Reborn: not null })
             return;
         ServiceDefinition definition = d.Graph.Services[service];
@@ -217,7 +219,7 @@ internal static class Requests
         int reached = 0;
         foreach (SlotState slot in state.Slots.Concat(state.Beside.Where(b => b.Role == SlotRole.Successor)))
         {
-            // A main process that was reaped has no pid any more that a signal could mean.
+            // The pid of a main process that was reaped may be another process's by now, which a signal must not reach.
             if (slot.Phase is SlotPhase.Stopping { Status: not null } || slot.Instance is not { Pid: > 0 } instance)
                 continue;
             d.Do(new Effect.Signal(instance.Id, number, KillScope.Process));

@@ -19,25 +19,27 @@ internal enum ReloadStage
 
 /// <summary>A reload that one instance still owes.</summary>
 /// <param name="Stage">How far it is.</param>
-/// <param name="AskedAt">What it said before is of no account.</param>
-/// <param name="Deadline">It is waited for until then; null: as long as it takes.</param>
+/// <param name="AskedAt">When it was told; messages of the instance from before do not count.</param>
+/// <param name="Deadline">Until when the order waits for the instance; null: as long as it takes.</param>
 internal sealed record InstanceReload(ReloadStage Stage, Moment AskedAt, Moment? Deadline);
 
 /// <summary>What became of a reload of all ready instances so far; it is over when none of them owes one.</summary>
-/// <param name="Failure">The first that went wrong; null: none.</param>
-/// <param name="Failed">The instance with which it did.</param>
-/// <param name="IsUnconfirmed">One at least was told and did not say that it has done so.</param>
+/// <param name="Failure">The first failure; null: none.</param>
+/// <param name="Failed">The instance that failed first.</param>
+/// <param name="IsUnconfirmed">At least one instance was told to reload and did not say that it has done so.</param>
 internal sealed record ReloadResult(string? Failure, InstanceId? Failed, bool IsUnconfirmed);
 
 /// <summary>
-/// <c>reload-service</c>: a running program reads its own configuration again. It is told as its definition says, by a signal or a
-/// command, and where that says nothing by the event <c>Reload</c> of its channel, if it reads that. Whether it has reloaded, a
-/// reload command says by its end, and a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and <c>READY=1</c>; one that
-/// does not say the first within a moment says nothing.
+/// <c>reload-service</c>: a running program reads its own configuration again. The program is told as its definition says, by a signal or a
+/// command; without either, by the event <c>Reload</c> of its channel, if it reads events. That it has reloaded is known from the end of a
+/// reload command, and from a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and then <c>READY=1</c>; if <c>RELOADING=1</c>
+/// does not come within a moment, the program is taken for one that does not report reloads.
 /// </summary>
 internal static class ServiceReload
 {
-    /// <summary>Tells all ready instances; what becomes of it the order waits for. Null, or why it cannot be.</summary>
+    /// <summary>
+    /// Tells all ready instances to reload; the operator's order waits for the outcome. Returns null, or why the service cannot reload.
+    /// </summary>
     public static string? Begin(Draft d, int service)
     {
         ServiceState state = d[service];
@@ -65,7 +67,7 @@ internal static class ServiceReload
         return state.Beside.Any(s => s.Instance?.Reload is not null);
     }
 
-    /// <summary>What an instance says may be what its reload waits for.</summary>
+    /// <summary>An instance has sent a notification, which may be the one that its reload waits for.</summary>
     public static SlotState NoteSaid(Draft d, int service, SlotState slot, Notification message)
     {
         if (slot.Phase is not SlotPhase.Ready { Instance: { Reload: { Stage: not ReloadStage.Command } reload } instance })
@@ -130,7 +132,7 @@ internal static class ServiceReload
         return slot;
     }
 
-    /// <summary>An instance that ends owes nothing any more; whoever waits is told.</summary>
+    /// <summary>An instance that ends owes no reload any more; the order that waits for it is told.</summary>
     public static Instance Abandon(Draft d, int service, int slot, Instance instance)
     {
         if (instance.Reload is not { } reload)
@@ -142,7 +144,7 @@ internal static class ServiceReload
         return instance with { Reload = null };
     }
 
-    /// <summary>Whether an instance can be told over its channel.</summary>
+    /// <summary>Notes whether an instance can be told over its channel, and so whether the service can be reloaded by it.</summary>
     public static void Apply(Draft d, Event.ChannelWatched watched)
     {
         if (d.Find(watched.Instance) is (int service, SlotState slot, SlotPhase.Live live)
@@ -172,7 +174,9 @@ internal static class ServiceReload
         }
     }
 
-    /// <summary>Whoever speaks of its readiness may say that it reloads; of others it is only known that they were told.</summary>
+    /// <summary>
+    /// Only programs with <c>ready = "notify"</c> can say that they reload; of others it is only known that they were told.
+    /// </summary>
     private static void AwaitAnnouncement(Draft d, int service, SlotState slot)
     {
         if (slot.Instance!.Definition.Ready is Readiness.Notify)

@@ -21,7 +21,7 @@ internal static class Shutdown
             KillAll(d);
     }
 
-    /// <summary><c>run --exit-with</c>: that service came to its end.</summary>
+    /// <summary>A service came to its end; for the one of <c>run --exit-with</c> the supervisor ends too.</summary>
     public static void NoteEnd(Draft d, int service, ExitStatus status)
     {
         if (d.Frame.ExitWith != service || d.IsShuttingDown)
@@ -29,13 +29,13 @@ internal static class Shutdown
         bool goesOn = d[service].Slots.Any(s => s.Phase is SlotPhase.Live or SlotPhase.BackingOff or SlotPhase.Waiting);
         if (goesOn)
             return;
-        // A program that was never ready and then ends well when it is told to has failed all the same.
+        // A program that was never ready has failed, even if it then exits with 0 because it was told to end.
         bool isFailure = status.ShellCode == 0
             && d[service].Slots.Any(s => s.Phase is SlotPhase.Failed { Failure: not Failure.StartLimitReached });
         Begin(d, $"{d[service].Definition.Name} {status}", isFailure ? 1 : status.ShellCode, d.Frame.ShutdownTimeout);
     }
 
-    /// <summary><c>run --exit-with</c>: that service can never run.</summary>
+    /// <summary>A service can never run; for the one of <c>run --exit-with</c> the supervisor ends too.</summary>
     public static void NoteFailure(Draft d, int service)
     {
         if (d.Frame.ExitWith != service || d.IsShuttingDown

@@ -6,7 +6,7 @@ namespace Launchd.Core.Orders;
 /// <summary>The outcome of an order for one service, once it is known.</summary>
 internal static class Verdict
 {
-    /// <summary>Null: not known yet.</summary>
+    /// <summary>The outcome for one service; null: not known yet.</summary>
     public static Outcome? Of(Draft d, int service, PendingRequest pending)
     {
         ServiceState state = d[service];
@@ -61,7 +61,7 @@ internal static class Verdict
     }
 
     /// <summary>
-    /// Whether all that the order set going has come to its end: for a start the slots, else what drains because of it as well.
+    /// Whether all that the order set going is over: for a start, in the slots; for other orders also the draining instances beside them.
     /// </summary>
     private static bool IsOver(ServiceState state, PendingRequest pending)
     {

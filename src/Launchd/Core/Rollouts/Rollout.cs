@@ -22,13 +22,13 @@ namespace Launchd.Core.Rollouts;
 /// </summary>
 internal static class Rollout
 {
-    /// <summary>Begins, or goes on with another goal.</summary>
+    /// <summary>Begins a rollout, or gives the one under way another goal.</summary>
     /// <param name="d">The step.</param>
     /// <param name="service">A pool, wanted.</param>
-    /// <param name="next">What the new generation runs by.</param>
+    /// <param name="next">The definition by which the new generation runs.</param>
     /// <param name="reason">Told to the new instances.</param>
     /// <param name="update">An operator's choice; null: as <paramref name="next"/> says.</param>
-    /// <param name="onlySlot">Whose instance is to be exchanged; null: all.</param>
+    /// <param name="onlySlot">The slot whose instance is to be exchanged; null: all.</param>
     public static void Begin(
         Draft d, int service, ServiceDefinition next, StartReason reason, UpdateKind? update = null, int? onlySlot = null)
     {
@@ -38,7 +38,7 @@ internal static class Rollout
         bool isOverlap = (update ?? next.Update) == UpdateKind.Overlap;
         RolloutPolicy policy = next.Rollout;
         int surge = isOverlap ? Math.Max(policy.SurgeCount, update is null ? 0 : 1) : 0;
-        // With neither nothing could ever be exchanged.
+        // With neither surge nor a slot that may be empty nothing could ever be exchanged.
         int unavailable = Math.Max(policy.UnavailableCount, surge == 0 ? 1 : 0);
         // The last slot of a service that is only restarted in place: nothing is left that a proof could protect.
         bool isPlain = surge == 0 && state.Slots.Length == 1 && ReferenceEquals(next, formerDefinition);
@@ -64,12 +64,12 @@ internal static class Rollout
             },
         };
         d.Report(new Notice.RolloutStarted(next.Name, generation, former, reason));
-        // At once, so that who waits for this service sees it wait as well.
+        // At once, so that services which wait for this one see in the same step that it waits as well.
         foreach (SlotState slot in d[service].Slots)
             TakeOver(d, service, d[service].Rollout!, slot);
     }
 
-    /// <summary>Forgets it: nobody wants the service any more, or nothing about it is certain.</summary>
+    /// <summary>Forgets the rollout: the service is not wanted any more, or nothing about it is certain.</summary>
     public static void Drop(Draft d, int service)
     {
         if (d[service].Rollout is not null)
@@ -96,7 +96,7 @@ internal static class Rollout
             Finish(d, service, now);
     }
 
-    /// <summary>Until when a new instance that is ready must stay so; null: it has nothing to prove.</summary>
+    /// <summary>Until when a ready instance of the new generation must stay ready; null: it has nothing to prove.</summary>
     public static Moment? ProvenAt(Draft d, int service, Instance instance) =>
         d[service].Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout && rollout.Generation == instance.Generation
             ? d.Now + rollout.Prove
@@ -112,7 +112,7 @@ internal static class Rollout
             d.SetPhase(service, slot, ready with { Instance = ready.Instance with { ProvenAt = null } });
     }
 
-    /// <summary>An instance begins to end, or has ended, for this cause.</summary>
+    /// <summary>An instance begins to end, or has ended, for a cause that may be the rollout's failure.</summary>
     public static void NoteEnd(Draft d, int service, SlotState slot, SlotPhase.Live live, StopCause cause, ExitStatus? status = null)
     {
         if (d[service].Rollout is null)
@@ -131,7 +131,9 @@ internal static class Rollout
             NoteFailure(d, service, slot, live, failure);
     }
 
-    /// <summary>Something went wrong with an instance; of interest only if it is new and has not proven itself.</summary>
+    /// <summary>
+    /// Something went wrong with an instance; that matters only if it is of the new generation and has not proven itself.
+    /// </summary>
     public static void NoteFailure(Draft d, int service, SlotState slot, SlotPhase.Live live, Failure failure)
     {
         bool isProven = live is SlotPhase.Ready { Instance.ProvenAt: null };
@@ -142,7 +144,7 @@ internal static class Rollout
         }
     }
 
-    /// <summary>Has what stands beside a slot finish; too many of one slot, and the oldest has had its time.</summary>
+    /// <summary>Has an instance beside a slot finish its work; if too many of one slot do so, the oldest is killed.</summary>
     public static void Retire(Draft d, int service, SlotState retiring, string why)
     {
         Stopping.Begin(d, service, retiring, new StopCause.Retire(why));
@@ -162,16 +164,19 @@ internal static class Rollout
             Stopping.Kill(d, service, oldest!);
     }
 
-    /// <summary>Whether a slot has to wait until what lives beside it has ended, because its program bears no other beside it.</summary>
+    /// <summary>
+    /// Whether a slot has to wait until the instances beside it have ended, because its program must not run twice at a time.
+    /// </summary>
     public static bool IsCrowded(ServiceState state, SlotState slot) =>
         !state.Beside.IsEmpty && slot.Definition.Update == UpdateKind.Replace && state.Beside.Any(b => b.Slot == slot.Slot);
 
-    /// <summary>A slot's holder leaves it and finishes beside it.</summary>
+    /// <summary>A slot's holder leaves the slot and finishes its work beside it.</summary>
     public static SlotState StepAside(SlotState holder, SlotPhase.Live live) =>
         holder with { Role = SlotRole.Retiring, Key = live.Instance.Id.Number };
 
     /// <summary>
-    /// An operator's order begins the count of the start limit anew; an instance that is not well counts as one that failed.
+    /// An operator's order begins the count of the start limit anew; the exchange of an unhealthy
+    /// instance counts as a restart after a failure.
     /// </summary>
     public static ImmutableArray<Moment> StartsAfter(SlotState slot, StartReason reason) =>
         reason == StartReason.Restart ? slot.Starts : [];
@@ -190,7 +195,9 @@ internal static class Rollout
         d[service] = d[service] with { Rollout = rollout, LastFailure = failure, LastFailedInstance = instance };
     }
 
-    /// <summary>A slot of the new generation that its policy gave up, proven before or not, would be waited for in vain.</summary>
+    /// <summary>
+    /// Fails the rollout if the restart policy gave up a slot of the new generation, proven or not: it would be waited for in vain.
+    /// </summary>
     private static void NoteGivenUpSlots(Draft d, int service)
     {
         foreach (SlotState slot in d[service].Slots)
@@ -211,7 +218,7 @@ internal static class Rollout
         RetireSuccessors(d, service, $"generation {rollout.Generation} is given up");
         if (ReferenceEquals(rollout.Definition, rollout.Former))
         {
-            // The programs are the same: what has been exchanged is as good as what has not.
+            // Both generations run the same program: exchanged instances are as good as the others, so nothing need be taken back.
             bool hasNew = d[service].Slots.Any(s => s.Generation == rollout.Generation);
             d[service] = d[service] with { Generation = hasNew ? rollout.Generation : rollout.FormerGeneration };
             Finish(d, service, rollout);
@@ -232,7 +239,7 @@ internal static class Rollout
         };
     }
 
-    /// <summary>The same, but each slot is exchanged in its place.</summary>
+    /// <summary>The same rollout, but each slot is exchanged in its place.</summary>
     public static RolloutState WithoutSurge(RolloutState rollout) =>
         rollout with { SurgeCount = 0, UnavailableCount = Math.Max(1, rollout.UnavailableCount) };
 
@@ -261,7 +268,7 @@ internal static class Rollout
         }
     }
 
-    /// <summary>Those that failed by themselves and already end.</summary>
+    /// <summary>Lets go of successors that failed by themselves and already end.</summary>
     private static void ReleaseFailedSuccessors(Draft d, int service)
     {
         foreach (SlotState beside in d[service].Beside)
@@ -273,7 +280,7 @@ internal static class Rollout
         }
     }
 
-    /// <summary>A successor that may takes its place; a slot at rest needs none.</summary>
+    /// <summary>Lets a successor that has proven itself take the holder's place; a holder at rest needs no proof.</summary>
     private static void TakeOver(Draft d, int service, RolloutState rollout, SlotState holder)
     {
         SlotState? successor = d[service].SuccessorOf(holder.Slot);
@@ -299,7 +306,8 @@ internal static class Rollout
         SlotState retiring = former is null ? holder : StepAside(holder, former);
         d.RemoveBeside(service, successor);
         state = d[service];
-        // Of one that was started because the holder was not well, the holder's count goes on: it may have been started again meanwhile.
+        // If the successor was started because the holder was unhealthy, the holder's count of starts goes on; the
+        // holder may have been started again meanwhile.
         ImmutableArray<Moment> starts = instance.Reason != StartReason.Restart ? successor.Starts
             : StartWindow.Join(
                 holder.Starts, successor.Starts, StartWindow.Either(holder.Definition.StartLimit, successor.Definition.StartLimit));
@@ -329,7 +337,7 @@ internal static class Rollout
         });
     }
 
-    /// <summary>Begins with as many holders of other generations as the bounds allow now.</summary>
+    /// <summary>Begins to exchange as many holders of other generations as the bounds allow now.</summary>
     private static void Advance(Draft d, int service, RolloutState rollout)
     {
         ServiceState state = d[service];
@@ -370,12 +378,12 @@ internal static class Rollout
     {
         SlotPhase.Ready ready => ready.Instance.ProvenAt is not null,
         SlotPhase.Ended => false,
-        // After a failure they wait for their policy, not for the rollout.
+        // After a failure these slots wait for their restart policy, not for the rollout.
         SlotPhase.BackingOff or SlotPhase.Failed => rollout.Failure is null,
         _ => true,
     };
 
-    /// <summary>What it requires has failed: its own running instances stay as they are.</summary>
+    /// <summary>A service that this one requires has failed: the rollout fails, and instances that run stay as they are.</summary>
     private static void Hinder(Draft d, int service)
     {
         RolloutState rollout = d[service].Rollout!;
@@ -390,7 +398,7 @@ internal static class Rollout
         };
     }
 
-    /// <summary>Stop, then start in the same place.</summary>
+    /// <summary>Stops the instance of a slot, upon which the next one is started in the same place.</summary>
     private static void Exchange(Draft d, int service, RolloutState rollout, SlotState slot) =>
         Stopping.Begin(d, service,
             d.SetSlot(service, slot with { Generation = rollout.Generation, Definition = rollout.Definition }), StopCause.Replace.Value);

@@ -3,16 +3,16 @@ using Launchd.Model;
 
 namespace Launchd.Core.Rollouts;
 
-/// <summary>A generation that takes over from another: what is to become, within which bounds, and what went wrong so far.</summary>
+/// <summary>A generation that takes over from another: the goal, the bounds, and what went wrong so far.</summary>
 internal sealed record RolloutState
 {
-    /// <summary>Which takes over.</summary>
+    /// <summary>The generation that takes over.</summary>
     public required int Generation { get; init; }
 
-    /// <summary>Of that generation.</summary>
+    /// <summary>The definition of that generation.</summary>
     public required ServiceDefinition Definition { get; init; }
 
-    /// <summary>Which serves on if the new one fails: the last that was rolled out whole.</summary>
+    /// <summary>The generation that serves on if the new one fails: the last that was rolled out whole.</summary>
     public required int FormerGeneration { get; init; }
 
     /// <summary>The very object of <see cref="Definition"/> if only instances are exchanged.</summary>
@@ -29,10 +29,10 @@ internal sealed record RolloutState
     public required StartReason Reason { get; init; }
     public required Moment BeganAt { get; init; }
 
-    /// <summary>The one slot that it is about; null: all.</summary>
+    /// <summary>The only slot that is exchanged; null: all are.</summary>
     public int? OnlySlot { get; init; }
 
-    /// <summary>It failed and turned round: the former generation is the one that takes over.</summary>
+    /// <summary>The rollout failed and turned round: now the former generation takes over.</summary>
     public bool IsBack { get; init; }
 
     /// <summary>The first thing that went wrong.</summary>
@@ -40,15 +40,15 @@ internal sealed record RolloutState
     public InstanceId? FailedInstance { get; init; }
     public int? FailedSlot { get; init; }
 
-    /// <summary>Slots whose holder stays, because what was to take its place failed.</summary>
+    /// <summary>Slots whose holder stays, because the instance that was to take its place failed.</summary>
     public ImmutableArray<int> GivenUp { get; init; } = [];
 
     public bool LeavesOut(int slot) => (OnlySlot is { } only && only != slot) || GivenUp.Contains(slot);
 }
 
 /// <summary>What became of a rollout.</summary>
-/// <param name="EndedAt">Orders given before it are answered with it.</param>
+/// <param name="EndedAt">When it ended; orders that were given before are answered with this result.</param>
 /// <param name="Text">Null: it succeeded; else why not, and what serves instead.</param>
 /// <param name="Failed">The instance that failed; null: none, or none ever lived.</param>
-/// <param name="FailedSlot">Its place.</param>
+/// <param name="FailedSlot">The slot of that instance.</param>
 internal sealed record RolloutResult(Moment EndedAt, string? Text, InstanceId? Failed, int? FailedSlot);

@@ -6,12 +6,12 @@ using Launchd.Model;
 namespace Launchd.Core.Sharing;
 
 /// <summary>
-/// The fd store of a service: by id here, the descriptors themselves are the host's. Descriptors come with <c>FDSTORE=1</c>, of which as
-/// many are kept as fit, or over the instance channel, where an order is carried out whole or not at all and is answered.
+/// The fd store of a service. The core knows ids; the host holds the descriptors. Of descriptors that come with <c>FDSTORE=1</c> as many
+/// are kept as fit; an order over the instance channel is carried out whole or not at all, and is answered.
 /// </summary>
 internal static class DescriptorStore
 {
-    /// <summary>What is stored without <c>FDNAME=</c>, as systemd has it.</summary>
+    /// <summary>The name of a descriptor that is stored without <c>FDNAME=</c>, as under systemd.</summary>
     public const string UnnamedName = "stored";
 
     /// <summary>Answers every descriptor that came with a notification: kept or closed.</summary>

@@ -3,12 +3,14 @@ using Launchd.Model;
 namespace Launchd.Core.Sharing;
 
 /// <summary>
-/// Who may have whose descriptors: the owner's <c>share</c> and the asking service's <c>request</c> must both say so. What neither file
-/// nor pattern names is denied.
+/// Which service may have which descriptors of another: the owner's <c>share</c> and the asking service's
+/// <c>request</c> must both allow it. Everything else is denied.
 /// </summary>
 internal static class SharingPolicy
 {
-    /// <summary>Null: allowed. Else what the configuration would have to say, only the half that it lacks.</summary>
+    /// <summary>
+    /// Null: the request is allowed. Else the rules that the configuration lacks: of the owner, of the asking service, or of both.
+    /// </summary>
     public static string? WhyDenied(ServiceDefinition asking, ServiceDefinition owner, string name)
     {
         bool isShared = IsShared(owner, asking.Name, name);
@@ -23,7 +25,7 @@ internal static class SharingPolicy
     public static bool IsAllowed(ServiceDefinition asking, ServiceDefinition owner, string name) =>
         IsShared(owner, asking.Name, name) && IsRequested(asking, owner.Name, name);
 
-    /// <summary>Whether the one may ever ask the other for anything.</summary>
+    /// <summary>Whether the one service may ask the other for any descriptor at all.</summary>
     public static bool Knows(ServiceDefinition asking, ServiceDefinition owner)
     {
         foreach (RequestRule rule in asking.Request)

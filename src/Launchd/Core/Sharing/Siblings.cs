@@ -3,19 +3,19 @@ using Launchd.Model;
 namespace Launchd.Core.Sharing;
 
 /// <summary>
-/// What an instance has said that siblings may ask of it. The number is one of its own table; <see cref="Id"/> is never used again.
+/// A descriptor that an instance offers to siblings. The number is one of the owner's table; <see cref="Id"/> is never used again.
 /// </summary>
 internal sealed record Publication(long Id, InstanceId Owner, int Slot, int Generation, string Name, int Number);
 
 /// <summary>A sibling's request that waits for a publication. <paramref name="Slot"/> null: of any slot.</summary>
 internal sealed record WaitingRequest(long Id, InstanceId Asking, ServiceName Service, int? Slot, string Name);
 
-/// <summary>How much of an instance's life is before it: of several that published a name, the one that is furthest up is asked.</summary>
+/// <summary>How far an instance is in its life: of several that published a name, the one with the highest rank is asked.</summary>
 internal enum SiblingRank { Draining, Starting, Ready }
 
 /// <summary>
-/// What instances have published, and who waits for what. Pure: it knows no descriptor, and who may have what is decided by
-/// <see cref="SharingPolicy"/>.
+/// What instances have published, and which requests wait for a publication. Knows no descriptors; which service may have
+/// which is decided by <see cref="SharingPolicy"/>.
 /// </summary>
 internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
 {
@@ -24,7 +24,8 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
     private long _count;
 
     /// <summary>
-    /// Records a publication; one of the same owner and name is over. Null: the owner has published as many as <see cref="Limits"/> allows.
+    /// Records a publication, which replaces one of the same owner and name. Null: the owner has
+    /// published as many as <see cref="Limits"/> allows.
     /// </summary>
     public Publication? Publish(InstanceId owner, int slot, int generation, string name, int number, out Publication? replaced)
     {
@@ -40,7 +41,7 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
         return published;
     }
 
-    /// <summary>Null: nothing of that name was published by it.</summary>
+    /// <summary>Takes back a publication. Null: the owner has not published anything under that name.</summary>
     public Publication? Unpublish(InstanceId owner, string name)
     {
         Publication? found = Of(owner.Service).FirstOrDefault(p => p.Owner == owner && p.Name == name);
@@ -49,7 +50,7 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
         return found;
     }
 
-    /// <summary>An instance is over: what it had published, and what it waited for, is over too.</summary>
+    /// <summary>An instance is over: removes its publications and the requests for which it waits.</summary>
     public IReadOnlyList<Publication> Forget(InstanceId over, out IReadOnlyList<WaitingRequest> unanswered)
     {
         unanswered = _waiting.Count == 0 ? [] : [.. _waiting.Where(w => w.Asking == over)];
@@ -65,8 +66,8 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
         _published.TryGetValue(service, out List<Publication>? ofService) ? ofService : [];
 
     /// <summary>
-    /// The best that has published the name: ready before starting before draining, then the newest generation, then the lowest slot.
-    /// Whoever asks gets its own only when it names its own slot.
+    /// The best instance that has published the name: ready before starting before draining, then the newest generation, then the lowest
+    /// slot. An instance gets its own publication only when it names its own slot.
     /// </summary>
     public Publication? Find(InstanceId asking, ServiceName service, int? slot, string name)
     {
@@ -92,10 +93,10 @@ internal sealed class Siblings(Func<InstanceId, SiblingRank> rankOf)
         return waiting;
     }
 
-    /// <summary>False: it was answered, or its asker is gone.</summary>
+    /// <summary>False: the request was answered, or the asking instance is over.</summary>
     public bool StopWaiting(WaitingRequest waiting) => _waiting.Remove(waiting);
 
-    /// <summary>Takes those off the list whose wait this publication ends, in the order in which they came.</summary>
+    /// <summary>Takes the requests off the list that wait for this publication, in the order in which they came.</summary>
     public IReadOnlyList<WaitingRequest> TakeWaiting(Publication published)
     {
         if (_waiting.Count == 0)

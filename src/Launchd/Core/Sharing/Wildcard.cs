@@ -3,7 +3,7 @@ namespace Launchd.Core.Sharing;
 /// <summary>Shell patterns of names: <c>*</c> is any text, <c>?</c> any one character, everything else itself.</summary>
 internal static class Wildcard
 {
-    /// <summary>Time in proportion to both lengths; nothing is allocated.</summary>
+    /// <summary>Takes time in proportion to the product of both lengths; allocates nothing.</summary>
     public static bool Matches(ReadOnlySpan<char> pattern, ReadOnlySpan<char> name)
     {
         int p = 0, n = 0, star = -1, resume = 0;
@@ -21,7 +21,7 @@ internal static class Wildcard
             }
             else if (star >= 0)
             {
-                // The last star takes one character more.
+                // No match from here: the last star takes one character more.
                 p = star + 1;
                 n = ++resume;
             }

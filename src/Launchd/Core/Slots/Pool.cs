@@ -5,7 +5,7 @@ using Launchd.Model;
 
 namespace Launchd.Core.Slots;
 
-/// <summary>The slots of a service as a whole: how many there are, and what their next instances run by.</summary>
+/// <summary>The slots of a service as a whole: how many there are, and by which definition their next instances run.</summary>
 internal static class Pool
 {
     /// <summary>
@@ -27,8 +27,8 @@ internal static class Pool
     }
 
     /// <summary>
-    /// Wanted again before its turn to stop had come, an instance just runs on; if the configuration has changed meanwhile it is exchanged
-    /// like any other.
+    /// An instance whose service is wanted again before its turn to stop had come just runs on; if the configuration has changed
+    /// meanwhile, the instance is exchanged like any other.
     /// </summary>
     public static void CatchUp(Draft d, int service)
     {
@@ -44,7 +44,7 @@ internal static class Pool
 
     /// <summary>Another number of slots: new ones start as the others did, the highest ones finish what they have.</summary>
     /// <param name="d">The step.</param>
-    /// <param name="service">Of any kind; one that serves connections has no pool, and its order is answered with what it is.</param>
+    /// <param name="service">Of any kind; a service that serves connections has no pool, so an order to scale it changes nothing.</param>
     /// <param name="count">1 to 1,000.</param>
     public static void Scale(Draft d, int service, int count)
     {
@@ -60,8 +60,8 @@ internal static class Pool
     }
 
     /// <summary>
-    /// A service that serves each connection with an instance of its own: with overlap those that run finish their connection, and the
-    /// next connection gets the next generation.
+    /// A service that serves each connection with an instance of its own: with overlap, running instances finish their connection, and the
+    /// next connection gets an instance of the next generation.
     /// </summary>
     public static void Renew(Draft d, int service, UpdateKind update)
     {

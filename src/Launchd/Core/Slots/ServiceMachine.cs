@@ -7,8 +7,8 @@ using Launchd.Model;
 namespace Launchd.Core.Slots;
 
 /// <summary>
-/// The life of a service's slots: from a wish to a process, from its exit to the next attempt. Static functions over a
-/// <see cref="Draft"/>; they keep nothing of their own. What ends an instance stands in <see cref="Stopping"/>.
+/// The life of a service's slots: from a wish to a process, from its exit to the next attempt. Static functions over a <see cref="Draft"/>;
+/// they keep nothing of their own. The end of an instance is in <see cref="Stopping"/>.
 /// </summary>
 internal static class ServiceMachine
 {
@@ -18,11 +18,11 @@ internal static class ServiceMachine
     /// <summary>Gives a slot a new instance, of the generation that is the slot's next.</summary>
     /// <param name="d">The step.</param>
     /// <param name="service">Its number.</param>
-    /// <param name="slot">At rest; or one that is to stand beside a slot and has no key yet.</param>
+    /// <param name="slot">A slot at rest; or the state of a new instance beside a slot, which has no key yet.</param>
     /// <param name="reason">Why.</param>
-    /// <param name="connection">Which it serves; null: none.</param>
+    /// <param name="connection">The connection that the instance serves; null: none.</param>
     /// <param name="source">Of the connection.</param>
-    /// <param name="predecessor">Whose place it is to take while that still lives; null: it is born into the place.</param>
+    /// <param name="predecessor">The instance whose place it is to take later; null: it gets the slot at once.</param>
     public static InstanceId Start(
         Draft d, int service, SlotState slot, StartReason reason, ConnectionId? connection = null, string? source = null,
         InstanceId? predecessor = null)
@@ -227,7 +227,7 @@ internal static class ServiceMachine
         d.Report(new Notice.Ready(instance.Id, slot.Slot, instance.Generation, instance.Pid, d.Now - instance.StartedAt));
     }
 
-    /// <summary>Takes back what waits for readiness.</summary>
+    /// <summary>Ends the waiting for readiness: the timer, and the probe.</summary>
     public static void EndStarting(Draft d, SlotPhase.Starting starting)
     {
         InstanceId id = starting.Instance.Id;
@@ -283,7 +283,7 @@ internal static class ServiceMachine
                     slot with { Phase = new SlotPhase.Waiting(reason), Attempt = 0, Starts = Rollout.StartsAfter(slot, reason) });
                 return;
             case StopCause.Unused:
-                // Not idle: that would be started at once, because clients may have come to the listener while it stopped.
+                // Not idle: an idle slot would be started at once if clients have come to the listener while the instance stopped.
                 d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
                 d.Report(new Notice.Stopped(state.Definition.Name, slot.Slot, instance.Generation));
                 return;
@@ -334,7 +334,8 @@ internal static class ServiceMachine
             return;
         }
         bool isShort = failure is Failure.SpawnFailed { IsShortage: true };
-        // Clients wait for a demand service, and nothing of it has run yet that could not be run again.
+        // After a shortage nothing of the program has run, so that even a program that must not be restarted
+        // may be tried again: clients wait for it.
         bool mayRetry = definition.Restart != RestartKind.Never || (isShort && state.IsOnDemand);
         if (failure is not null && (!mayRetry || failure is Failure.Faulted))
         {

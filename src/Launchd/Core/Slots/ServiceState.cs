@@ -12,25 +12,25 @@ internal sealed record Instance
     public required InstanceId Id { get; init; }
     public required int Generation { get; init; }
 
-    /// <summary>Of its generation: an instance lives and ends by the rules it was born with.</summary>
+    /// <summary>The definition of its generation: an instance lives and ends by the rules it was born with.</summary>
     public required ServiceDefinition Definition { get; init; }
 
-    /// <summary>The instance that is to take its place, or has taken it; null: nobody is to. See <see cref="Succession"/>.</summary>
+    /// <summary>The instance that is to take its place, or has taken it; null: there is none. See <see cref="Succession"/>.</summary>
     public InstanceId? Successor { get; init; }
 
     /// <summary>The instance whose place it takes or has taken; null: none lives. See <see cref="Succession"/>.</summary>
     public InstanceId? Predecessor { get; init; }
 
-    /// <summary>A rollout counts it as good from then on, if it still is ready; null: nothing is to be proven (any more).</summary>
+    /// <summary>When a rollout counts the instance as good, if it is still ready then; null: it has nothing to prove (any more).</summary>
     public Moment? ProvenAt { get; init; }
 
     /// <summary>Whether its health check runs.</summary>
     public bool IsChecked { get; init; }
 
-    /// <summary>Since when it is to finish; null: nobody asked it to.</summary>
+    /// <summary>When the instance was asked to finish; null: it was not.</summary>
     public Moment? DrainingSince { get; init; }
 
-    /// <summary>What it still has to do before it ends, by its own account; null: it said nothing.</summary>
+    /// <summary>How much it still has to do before it ends, as the program says; null: it said nothing.</summary>
     public int? RemainingCount { get; init; }
 
     /// <summary>0 until spawned.</summary>
@@ -53,14 +53,14 @@ internal sealed record Instance
     public TimeSpan? WatchdogPeriod { get; init; }
     public Moment LastPing { get; init; }
 
-    /// <summary>For <c>start = "connection"</c>.</summary>
+    /// <summary>The source of its connection, for <c>start = "connection"</c>.</summary>
     public string? Source { get; init; }
 }
 
 /// <summary>What an instance is to its slot.</summary>
 internal enum SlotRole
 {
-    /// <summary>It, and no other, fills the slot.</summary>
+    /// <summary>The one instance that fills the slot.</summary>
     Holder,
 
     /// <summary>Started beside the holder, to take its place once it has proven itself.</summary>
@@ -71,14 +71,14 @@ internal enum SlotRole
 }
 
 /// <summary>
-/// A place in a pool, which successive instances fill; and, with another role, an instance that lives beside the one that fills it.
+/// A place in a pool, which one instance after the other fills; with another role than holder, an instance that lives beside that one.
 /// </summary>
 internal sealed record SlotState
 {
     public required int Slot { get; init; }
     public SlotRole Role { get; init; }
 
-    /// <summary>The number of the instance for what stands beside a slot; 0 for the slot itself.</summary>
+    /// <summary>For an instance beside a slot: its number; 0 for the slot itself.</summary>
     public long Key { get; init; }
 
     /// <summary>Of the next instance; the present one has its own.</summary>
@@ -111,19 +111,19 @@ internal sealed record HeldConnection(ConnectionId Connection, string Source);
 /// <summary>All that is known of one service.</summary>
 internal sealed record ServiceState
 {
-    /// <summary>Of <see cref="Generation"/>: what the service is meant to be, if its last rollout did not fail.</summary>
+    /// <summary>The definition of <see cref="Generation"/>: the configuration's, unless the last rollout failed and went back.</summary>
     public required ServiceDefinition Definition { get; init; }
 
-    /// <summary>Whether it is meant to run (or to listen).</summary>
+    /// <summary>Whether the service is meant to run (or to listen).</summary>
     public bool IsWanted { get; init; }
 
-    /// <summary>For demand: somebody asked and the slots are wanted, not only the listener.</summary>
+    /// <summary>For a demand service: a client came, so that the slots are wanted and not only the listener.</summary>
     public bool IsActivated { get; init; }
 
     /// <summary>Whether its listeners are watched.</summary>
     public bool IsWatching { get; init; }
 
-    /// <summary>Activation rests until then, because its limit was reached.</summary>
+    /// <summary>Activation pauses until then, because its limit was reached.</summary>
     public Moment? PausedUntil { get; init; }
 
     /// <summary>Activations within the trigger limit's interval: the count, and when the interval began.</summary>
@@ -131,57 +131,60 @@ internal sealed record ServiceState
     public Moment TriggerSince { get; init; }
 
     /// <summary>
-    /// For a running demand service with <c>idle_timeout</c>: the end of the window within which somebody must come. Null: no window.
+    /// For a running demand service with <c>idle_timeout</c>: the end of the window within which a client must come. Null: no window.
     /// </summary>
     public Moment? IdleUntil { get; init; }
 
-    /// <summary>Whether somebody came within that window.</summary>
+    /// <summary>Whether a client came within that window.</summary>
     public bool WasUsed { get; init; }
 
     /// <summary>
-    /// Attempts in a row to accept, or to start something for who was accepted, that failed for want of descriptors or memory.
+    /// Attempts in a row to accept a client, or to start an instance for it, that failed for want of descriptors or memory.
     /// </summary>
     public int ShortageCount { get; init; }
 
     /// <summary>
-    /// To be served before anybody else when activation resumes, in this order. No more than were being prepared at the same time.
+    /// Accepted clients that are served first when activation resumes, in this order; at most as many
+    /// as there were instances in preparation.
     /// </summary>
     public ImmutableArray<HeldConnection> Held { get; init; } = [];
 
-    /// <summary>It would listen, but what it requires has failed.</summary>
+    /// <summary>The service would listen, but a service that it requires has failed.</summary>
     public bool IsHindered { get; init; }
 
-    /// <summary>A step about it threw: nothing of it runs or listens before an operator starts or stops it.</summary>
+    /// <summary>A step about the service threw: nothing of it runs or listens before an operator starts or stops it.</summary>
     public bool IsSetAside { get; init; }
 
-    /// <summary>Which is being rolled out or has been; counted from 1, 0: never started.</summary>
+    /// <summary>The generation that is being rolled out or was last; counted from 1, 0: never started.</summary>
     public int Generation { get; init; }
 
     /// <summary>The highest number that a generation ever had: after a failed rollout more than <see cref="Generation"/>.</summary>
     public int NewestGeneration { get; init; }
 
-    /// <summary>Slot i at place i; connections leave gaps.</summary>
+    /// <summary>The slots; slot i is at place i, except that services which serve connections leave gaps.</summary>
     public ImmutableArray<SlotState> Slots { get; init; } = [];
 
-    /// <summary>Live instances that fill no slot: successors, and what retires.</summary>
+    /// <summary>Live instances that fill no slot: successors, and retiring ones.</summary>
     public ImmutableArray<SlotState> Beside { get; init; } = [];
 
-    /// <summary>Null: nothing is being replaced.</summary>
+    /// <summary>The rollout under way; null: none.</summary>
     public RolloutState? Rollout { get; init; }
 
-    /// <summary>What became of the last one.</summary>
+    /// <summary>What became of the last rollout.</summary>
     public RolloutResult? LastRollout { get; init; }
 
     /// <summary>What became of the last <c>reload-service</c>, or has so far.</summary>
     public ReloadResult? Reload { get; init; }
 
-    /// <summary>A reload took it out of the configuration: it ends and is forgotten.</summary>
+    /// <summary>A reload took the service out of the configuration: it ends and is then forgotten.</summary>
     public bool IsLeaving { get; init; }
 
-    /// <summary>Nothing is left of it and nobody knows it any more; its number stays taken while others are leaving.</summary>
+    /// <summary>Nothing of the service is left and it is not found any more; its number stays taken while others are leaving.</summary>
     public bool IsForgotten { get; init; }
 
-    /// <summary>It becomes this once nothing of it is left, because no rollout leads there (another kind of start).</summary>
+    /// <summary>
+    /// The definition that the service gets once nothing of it runs, because no rollout leads there (another kind of start).
+    /// </summary>
     public ServiceDefinition? Reborn { get; init; }
 
     /// <summary>The fd store, oldest first.</summary>

@@ -17,27 +17,27 @@ internal abstract record SlotPhase
     {
     }
 
-    /// <summary>Not wanted, or (demand) nobody asks.</summary>
+    /// <summary>Not wanted, or (demand service) no client has come.</summary>
     internal sealed record Idle : SlotPhase
     {
         public static readonly Idle Value = new();
     }
 
-    /// <summary>Ended by itself without a failure, and the policy wants no other.</summary>
+    /// <summary>The instance ended by itself without a failure, and the policy wants no other.</summary>
     internal sealed record Ended(ExitStatus Status) : SlotPhase;
 
-    /// <summary>Wanted; what it requires is not ready yet.</summary>
+    /// <summary>Wanted; a service that comes first is not ready yet.</summary>
     internal sealed record Waiting(StartReason Reason) : SlotPhase;
 
     /// <summary>There is an instance: its process lives, is being spawned, or is about to be.</summary>
     internal abstract record Live(Instance Instance) : SlotPhase
     {
-        /// <summary>Its spawn was ordered, and nobody knows yet what became of it: with that comes another look.</summary>
+        /// <summary>The spawn was ordered and its result is not known yet; when it is, the service is looked at again.</summary>
         public bool IsBeingSpawned => this is Starting { Instance.Pid: 0 };
     }
 
     /// <summary>
-    /// What it is to be born with is not there yet: its own connections. Nothing of it runs, so it ends as soon as it is to.
+    /// The connections that the instance is to be born with are not there yet. Nothing of it runs, so it can end at once.
     /// </summary>
     /// <param name="Instance">Its pid is 0.</param>
     /// <param name="Connection">The client's connection that waits for it; null: none.</param>
@@ -48,27 +48,29 @@ internal abstract record SlotPhase
     /// <param name="Deadline">Must be ready by then; null: no limit.</param>
     internal sealed record Starting(Instance Instance, Moment? Deadline) : Live(Instance)
     {
-        /// <summary>It is to end once it is born, because nobody can be told before; null: it is not.</summary>
+        /// <summary>Why the instance is to end once it is born, since an unborn one cannot be told; null: it is not to end.</summary>
         public StopCause? EndsFor { get; init; }
     }
 
     internal sealed record Ready(Instance Instance) : Live(Instance);
 
     /// <param name="Instance">Its main process may have ended already (<see cref="StopStage.Leftovers"/>).</param>
-    /// <param name="Cause">Why, and so what follows.</param>
+    /// <param name="Cause">Why it ends, which decides what follows.</param>
     /// <param name="Stage">How far the escalation went.</param>
     /// <param name="Deadline">The next stage comes then; null: no limit.</param>
     /// <param name="Status">How the main process ended, once it has.</param>
     internal sealed record Stopping(Instance Instance, StopCause Cause, StopStage Stage, Moment? Deadline, ExitStatus? Status)
         : Live(Instance)
     {
-        /// <summary>In <see cref="StopStage.Emptying"/>: when its queues are looked at again; null: the look is under way.</summary>
+        /// <summary>
+        /// In <see cref="StopStage.Emptying"/>: when the instance's queues are looked at again; null: a look is under way.
+        /// </summary>
         public Moment? LookAt { get; init; }
 
-        /// <summary>How often they were seen with clients in them.</summary>
+        /// <summary>How often clients were seen in the queues.</summary>
         public int LookCount { get; init; }
 
-        /// <summary>After SIGKILL: what was seen to live on. Null: nobody has looked.</summary>
+        /// <summary>After SIGKILL: which processes live on. Null: the host has not looked.</summary>
         public string? Remains { get; init; }
     }
 
@@ -77,31 +79,31 @@ internal abstract record SlotPhase
     internal sealed record Failed(Failure Failure) : SlotPhase;
 }
 
-/// <summary>Why an instance is stopped, and so what comes after it. A closed family.</summary>
+/// <summary>Why an instance is stopped, which decides what comes after it. A closed family.</summary>
 internal abstract record StopCause
 {
     private StopCause()
     {
     }
 
-    /// <summary>Nobody wants it any more.</summary>
+    /// <summary>Its service is not wanted any more.</summary>
     internal sealed record Wish : StopCause
     {
         public static readonly Wish Value = new();
     }
 
-    /// <summary>Another shall take its place at once.</summary>
+    /// <summary>Another instance shall take its place at once.</summary>
     internal sealed record Replace : StopCause
     {
         public static readonly Replace Value = new();
     }
 
-    /// <summary>Nobody used it for so long: it rests until somebody comes.</summary>
+    /// <summary>No client used the service for so long: it rests until one comes.</summary>
     internal sealed record Unused(TimeSpan For) : StopCause;
 
     internal sealed record Failed(Failure Failure) : StopCause;
 
-    /// <summary>Another has taken its place, or its place is gone: nothing follows.</summary>
+    /// <summary>Another instance has taken its place, or its place is gone: nothing follows.</summary>
     /// <param name="Why">For people: "generation 4 has taken its place".</param>
     internal sealed record Retire(string Why) : StopCause;
 
@@ -113,7 +115,7 @@ internal abstract record StopCause
 internal enum StopStage
 {
     /// <summary>
-    /// It does not know yet that it is to end: first it accepts those who wait in listeners that nobody will accept from after it.
+    /// The instance is not told yet: first it accepts the clients in listeners from which no instance will accept after it.
     /// </summary>
     Emptying,
 

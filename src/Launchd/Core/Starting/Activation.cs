@@ -6,7 +6,7 @@ using Launchd.Model;
 namespace Launchd.Core.Starting;
 
 /// <summary>
-/// Starting on the first connection or datagram (demand) and once for each connection. Over the limit activation pauses and
+/// Starts a service on the first connection or datagram (demand), or an instance for each connection. Over the limit activation pauses, and
 /// resumes by itself; the listener stays open through everything.
 /// </summary>
 internal static class Activation
@@ -50,7 +50,7 @@ internal static class Activation
     }
 
     /// <summary>
-    /// There was no room for a process: who was accepted for it waits for the end of the pause, as those in the queue do.
+    /// There was no room for a process: the client that was accepted for it waits for the end of the pause, like the clients in the queue.
     /// </summary>
     public static void Hold(Draft d, int service, HeldConnection held)
     {
@@ -81,7 +81,9 @@ internal static class Activation
             PauseForShortage(d, service);
     }
 
-    /// <summary>The client waits in the queue. What is short comes back when something ends, so the pauses grow and cost nothing.</summary>
+    /// <summary>
+    /// Clients wait in the queue. A shortage ends when some process ends, so trying rarely costs nothing: the pauses grow.
+    /// </summary>
     private static void PauseForShortage(Draft d, int service)
     {
         int before = d[service].ShortageCount;
@@ -89,7 +91,7 @@ internal static class Activation
         Pause(d, service, ShortagePause(before), "the system is short of descriptors, memory or processes");
     }
 
-    /// <summary>After so many attempts in a row.</summary>
+    /// <summary>The pause after so many attempts in a row that failed for a shortage.</summary>
     public static TimeSpan ShortagePause(int before)
     {
         TimeSpan pause = Limits.ShortagePause * Math.Pow(2, Math.Min(before, 6));
@@ -154,7 +156,7 @@ internal static class Activation
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
         foreach (SlotState slot in d[service].Slots)
         {
-            // What failed for another reason keeps showing it; the starts so far leave the window by themselves.
+            // A slot that failed for another reason keeps showing it; old starts leave the window of the start limit by themselves.
             if (slot.Phase is SlotPhase.Failed { Failure: Failure.StartLimitReached })
                 d.SetPhase(service, slot, SlotPhase.Idle.Value);
         }
@@ -168,7 +170,10 @@ internal static class Activation
         d[service] = d[service] with { PausedUntil = null, TriggerCount = 0 };
     }
 
-    /// <summary>A demand service whose requirement failed would only fail again at each client: those wait in the queue instead.</summary>
+    /// <summary>
+    /// A demand service whose requirement has failed is not watched: it would only fail again for each
+    /// client, which waits in the queue instead.
+    /// </summary>
     private static bool ShouldWatch(Draft d, int service)
     {
         ServiceState state = d[service];

@@ -54,8 +54,8 @@ internal static class Idling
     }
 
     /// <summary>
-    /// Whoever comes from now on waits in the listener: it is watched again when the last instance has ended, and a service that is told
-    /// to end and still takes one more serves it.
+    /// No client is lost: one that comes from now on waits in the listener, which is watched again when the last instance has ended; an
+    /// instance that was told to end and still accepts a client serves it.
     /// </summary>
     public static void Apply(Draft d, Event.UseSeen seen)
     {

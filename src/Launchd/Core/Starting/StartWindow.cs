@@ -7,8 +7,7 @@ namespace Launchd.Core.Starting;
 internal static class StartWindow
 {
     /// <summary>
-    /// The window after one more start, however many orders led to one: no more is kept than decides, and
-    /// one in case this start proves to be none.
+    /// The window after one more start. No more starts are kept than can decide, and one more in case the newest proves to be no start.
     /// </summary>
     public static ImmutableArray<Moment> Add(ImmutableArray<Moment> starts, RateLimit limit, Moment now)
     {
@@ -19,8 +18,8 @@ internal static class StartWindow
     }
 
     /// <summary>
-    /// The starts of two windows, in order, and of them no more than <see cref="Add"/> keeps. What both hold at the same moment is
-    /// the same start, and several at one moment are several.
+    /// The starts of two windows in order, no more of them than <see cref="Add"/> keeps. A moment that is in both windows is one
+    /// start; a moment that is twice in one window is two.
     /// </summary>
     public static ImmutableArray<Moment> Join(ImmutableArray<Moment> one, ImmutableArray<Moment> other, RateLimit limit)
     {
@@ -41,8 +40,8 @@ internal static class StartWindow
     }
 
     /// <summary>
-    /// What a window has to be kept for while a slot may be started by either of two definitions, such as its own and that which a rollout
-    /// that left it has brought: the longer interval and the larger burst. What is unlimited asks for nothing.
+    /// The limit for which a window is kept while a slot may be started by either of two definitions, for instance its own and that of a
+    /// rollout which left it out: the longer interval and the larger burst. An unlimited definition needs no window.
     /// </summary>
     public static RateLimit Either(RateLimit one, RateLimit other)
     {

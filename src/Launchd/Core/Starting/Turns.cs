@@ -3,9 +3,9 @@ using System.Collections.Immutable;
 namespace Launchd.Core.Starting;
 
 /// <summary>
-/// How much is started before the host has looked at everything else: a birth holds the loop, and a burst of them would keep notifications,
-/// operators and clients waiting. What is over the budget of a turn is put off, and started in the turns after it, in the order of the
-/// configuration. A connection that was accepted, and what was prepared, is not put off: of those a turn brings only a few.
+/// Limits how many instances are started before the host has handled everything else: a birth holds up the loop, and a burst of births
+/// would keep notifications, operators and clients waiting. Starts beyond the budget of a turn are put off to the next turns, in the order
+/// of the configuration. A start for an accepted connection, or of a prepared instance, is not put off: a turn brings only a few of them.
 /// </summary>
 internal static class Turns
 {
@@ -39,7 +39,7 @@ internal static class Turns
         return d.TakeUnsettled();
     }
 
-    /// <summary>Whoever had no turn in this one has it in the next.</summary>
+    /// <summary>Asks for another turn if services were put off in this one.</summary>
     public static void Settle(Draft d)
     {
         if (!d.Frame.PutOff.IsEmpty)
