@@ -61,7 +61,7 @@ internal static unsafe partial class Libc
         public uint idiag_inode;
     }
 
-    /// <summary>Of <c>struct tcp_info</c> what it counts, since Linux 4.6.</summary>
+    /// <summary>The counters of <c>struct tcp_info</c> that are read here, since Linux 4.6.</summary>
     [StructLayout(LayoutKind.Explicit)]
     public struct tcp_info_counts
     {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Launchd.Interop;
 
-// memfd_create(2), fcntl(2), sendfile(2): what Tmds.LibC (2020) does not know yet, or not at all.
+// memfd_create(2), fcntl(2), sendfile(2): constants that Tmds.LibC (2020) lacks.
 internal static unsafe partial class Libc
 {
     /// <summary>Linux 6.3; not executable, and nobody can make it so. Implies MFD_ALLOW_SEALING.</summary>

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Launchd.Interop;
 
 /// <summary>
-/// Numbers of the system calls that are made by number, mostly by a child before exec, or a thread beside the runtime,
-/// syscalls(2): they differ between architectures.
+/// Numbers of the system calls that are made by number (syscalls(2)), mostly by a child before exec or by a thread that must not
+/// use the runtime. They differ between architectures.
 /// </summary>
 internal static class SystemCallNumbers
 {

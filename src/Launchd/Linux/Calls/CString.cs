@@ -6,7 +6,7 @@ namespace Launchd.Linux.Calls;
 /// <summary>Text as C has it: UTF-8 bytes and a NUL.</summary>
 internal static unsafe class CString
 {
-    /// <summary>The bytes with the final NUL. A NUL inside would cut the text short without a word, so it is refused.</summary>
+    /// <summary>The bytes with the final NUL. A NUL inside would silently cut the text short, so it is refused.</summary>
     public static byte[] From(string text)
     {
         if (text.Contains('\0'))

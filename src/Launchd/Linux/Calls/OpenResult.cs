@@ -11,8 +11,8 @@ namespace Launchd.Linux.Calls;
 internal sealed record OpenFailure(string Call, string Subject, Errno Errno, string? Known = null)
 {
     /// <summary>
-    /// Finds out what <see cref="Known"/> does not say, such as who has the port. It walks through tables of the whole machine, so
-    /// the loop has the sentence written by another thread.
+    /// Finds out what <see cref="Known"/> does not say, such as which process has the port. This walks through tables of the whole machine
+    /// and takes time, so the loop leaves it to another thread.
     /// </summary>
     public Func<string?>? Look { get; init; }
 

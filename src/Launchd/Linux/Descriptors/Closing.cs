@@ -5,10 +5,10 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// What may keep the caller of close(2) or open(2) waiting, when the descriptor came from somebody else. close(2) of the last copy is the
-/// end of the file, and the end of a file can be work: a socket sends what is unsent (SO_LINGER, and so does one that waits unread in the
-/// queue of a Unix socket), a pipe waits for whoever holds its lock, a user-space or network file system is asked for its leave, gigabytes
-/// are given back. Every copy costs a walk along the record locks of the file.
+/// Which descriptors of other processes may keep the caller of close(2) or open(2) waiting. close(2) of the last copy ends the open
+/// file, and that can be work: a socket sends its unsent data (SO_LINGER; also a socket that lies unread in the queue of a Unix
+/// socket), a pipe waits for the process that holds its lock, a user-space or network file system is asked, gigabytes are freed.
+/// Closing any copy costs a walk along the record locks of the file.
 /// </summary>
 internal static unsafe class Closing
 {
@@ -16,8 +16,8 @@ internal static unsafe class Closing
     private const uint MemoryDevices = 1;
 
     /// <summary>
-    /// Whether opening it anew takes no time that counts. Only what is known to be so, and never a pipe:
-    /// whoever splices into it holds its lock.
+    /// Whether opening the file anew surely takes no time that counts. Never true for a pipe: a
+    /// process that splices into it holds its lock.
     /// </summary>
     public static bool IsQuick(int number)
     {
@@ -58,6 +58,7 @@ internal static unsafe class Closing
         return getsockopt(number, SOL_SOCKET, SO_LINGER, linger, &length) == 0 && linger[0] != 0 && linger[1] != 0;
     }
 
-    // On a disk of this machine, or in its memory. Everything else has a device number that stands for no device; so have some local ones.
+    // Whether the file is on a disk of this machine, whose device number has a major part, or is anonymous memory. Network file systems
+    // have numbers without a device; so have some local ones, which do not count as local here.
     private static bool IsLocal(int number, uint deviceMajor) => deviceMajor != 0 || fcntl(number, Interop.Libc.F_GET_SEALS) >= 0;
 }

@@ -7,8 +7,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// What a descriptor means, to be told again later without holding it: device, inode and kind; for files the time of birth, because an
-/// inode's number is used again; for sockets the cookie, which never is; and the access mode.
+/// The identity of an open file, by which a descriptor is recognised later without holding a copy: device, inode and kind; for files the
+/// time of birth, because inode numbers are used again; for sockets the cookie, which never is; and the access mode.
 /// </summary>
 internal readonly record struct DescriptorIdentity(
     ulong Device, ulong Inode, FileKind Kind, int AccessMode, long BirthSeconds, uint BirthNanoseconds, ulong Cookie)

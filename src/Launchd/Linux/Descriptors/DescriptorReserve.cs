@@ -4,8 +4,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// One descriptor kept for the day when none is left (EMFILE, ENFILE): lent to whoever must be heard even then, an operator above all.
-/// Owns it while it is not lent.
+/// One descriptor kept for the time when no other is left (EMFILE, ENFILE): its place is lent to a client that must be heard even then,
+/// above all an operator. Owns the descriptor while it is not lent.
 /// </summary>
 internal sealed class DescriptorReserve : IDisposable
 {
@@ -13,7 +13,7 @@ internal sealed class DescriptorReserve : IDisposable
 
     public DescriptorReserve() => TakeBack();
 
-    /// <summary>Frees the place of one descriptor. False: it is lent already.</summary>
+    /// <summary>Frees the place of one descriptor. False: the place is lent already.</summary>
     public bool Lend()
     {
         if (_held is null)

@@ -3,18 +3,18 @@ using Launchd.Client;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// Descriptors of which it must be known quickly whether a new one means the same open file description as one of them. Those of one file,
-/// and all event counters and the like, share an identity; they stand in the order in which kcmp(2) puts open file descriptions, so that a
-/// look takes as many calls as there are digits. Borrows them.
+/// A set of borrowed descriptors that tells quickly whether a new descriptor has the same open file description as one of them. Descriptors
+/// of one file share an identity, as do all event counters and the like; among these the set keeps the order that kcmp(2) gives to open
+/// file descriptions, so that a search needs only a logarithmic number of calls.
 /// </summary>
 internal sealed class DescriptorSet
 {
-    // Where the kernel has no kcmp(2) each is compared by itself, and no more than so many.
+    // Where the kernel has no kcmp(2), descriptors are compared one by one, and no more than so many.
     private const int MostCompared = 64;
 
     private readonly Dictionary<DescriptorIdentity, List<FileDescriptor>> _byIdentity = [];
 
-    /// <summary>The one that means the same open file description; null: there is none, or the kernel does not tell.</summary>
+    /// <summary>The descriptor in the set with the same open file description; null: there is none, or the kernel does not tell.</summary>
     public FileDescriptor? Find(DescriptorIdentity identity, FileDescriptor wanted)
     {
         if (!_byIdentity.TryGetValue(identity, out List<FileDescriptor>? same))
@@ -23,7 +23,7 @@ internal sealed class DescriptorSet
         return isThere ? same[at] : null;
     }
 
-    /// <summary>False: one that means the same is in it already.</summary>
+    /// <summary>False: a descriptor with the same open file description is in the set already.</summary>
     public bool Add(DescriptorIdentity identity, FileDescriptor descriptor)
     {
         if (!_byIdentity.TryGetValue(identity, out List<FileDescriptor>? same))

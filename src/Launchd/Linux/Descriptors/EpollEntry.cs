@@ -8,32 +8,34 @@ namespace Launchd.Linux.Descriptors;
 /// <summary>A descriptor that an epoll set of another process waits for, as proc_pid_fdinfo(5) tells.</summary>
 /// <param name="Number">The number under which it was added: the process may have closed it since.</param>
 /// <param name="Events">EPOLLIN and so on, with what the kernel adds.</param>
-/// <param name="Data">What the process gets with its events.</param>
+/// <param name="Data">The value that the process gets with the events.</param>
 /// <param name="Inode">Of the file behind the descriptor.</param>
-/// <param name="Device">On which that is, as the kernel has it: 12 bits of major and 20 of minor number.</param>
+/// <param name="Device">The device of that file in the kernel's form: 12 bits of major and 20 of minor number.</param>
 internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong Data, ulong Inode, uint Device)
 {
-    /// <summary>Higher ones are left alone: a table that long is made for the change, at our cost.</summary>
+    /// <summary>
+    /// Entries with higher numbers are left alone: the change needs a descriptor table of that length, for which the supervisor pays.
+    /// </summary>
     private const int HighestNumber = (1 << 16) - 1;
 
     private const int ChunkBytes = 64 << 10;
 
-    /// <summary>A hundred thousand descriptors in one set.</summary>
+    /// <summary>Most bytes that are read: room for a hundred thousand entries of one set.</summary>
     private const int MostBytes = 8 << 20;
 
-    /// <summary>It waits for something to come, or will again when the process has seen to what came last.</summary>
+    /// <summary>The set waits for input on the descriptor, or will again when the process has handled the last event.</summary>
     public bool IsAwake => (Events & (Libc.EPOLLIN | Libc.EPOLLRDNORM | Libc.EPOLLONESHOT)) != 0;
 
-    /// <summary>Only adding and taking away is allowed, epoll_ctl(2).</summary>
+    /// <summary>The entry can only be added and taken away, not changed, epoll_ctl(2).</summary>
     public bool IsExclusive => (Events & Libc.EPOLLEXCLUSIVE) != 0;
 
     /// <summary>
-    /// Those entries of a set that are wanted and can be changed. May wait for as long as the process reads from its set, which it can
-    /// make as long as it likes: for a thread that may be kept.
+    /// The entries of a set that are wanted and can be changed. May wait as long as the process reads from its set, for which there is no
+    /// bound: so only for a thread that may be kept waiting.
     /// </summary>
-    /// <param name="pid">Whose set. If it has ended, or may not be looked at, there are none.</param>
+    /// <param name="pid">The process with the set. If it has ended, or may not be looked at, the result is empty.</param>
     /// <param name="set">The number of the set in that process.</param>
-    /// <param name="isWanted">Which files.</param>
+    /// <param name="isWanted">Picks entries by their file.</param>
     /// <param name="most">Further ones are left out.</param>
     public static List<EpollEntry> Read(int pid, int set, Predicate<EpollEntry> isWanted, int most)
     {
@@ -52,7 +54,7 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
                 break;
             total += (int)got;
             ReadOnlySpan<byte> rest = Scan(buffer.AsSpan(0, kept + (int)got), isWanted, most, found);
-            // No line is that long; if one were, the rest of it is none either.
+            // No line of the kernel is that long; of one that were, the rest would be no line either.
             kept = rest.Length == ChunkBytes ? 0 : rest.Length;
             rest[..kept].CopyTo(buffer);
         }

@@ -7,8 +7,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// The memory of <c>SaveState</c>, made such that it cannot grow any more: it outlives the program that made it, which must not be able to
-/// fill the machine by it. What is sealed against that stays as it is, what is small is copied, what is large is sealed here.
+/// The memory of <c>SaveState</c>, made unable to grow: it outlives its program, which must not be able to fill the machine's memory by it.
+/// A memfd that is sealed against growing is kept as it is, a small one is copied, a large one is sealed here.
 /// </summary>
 internal static unsafe class KeptState
 {
@@ -17,9 +17,9 @@ internal static unsafe class KeptState
     // A copy is made on the loop: this much takes less than a millisecond.
     private const long MostCopiedBytes = 1 << 20;
 
-    /// <summary>What is kept, for the caller to own. Null: refused, with the error of the channel.</summary>
+    /// <summary>The memfd to keep, which the caller owns. Null: refused.</summary>
     /// <param name="memory">A memfd, borrowed; what is returned may be a duplicate of it.</param>
-    /// <param name="mostBytes">What it may have, and may have set aside.</param>
+    /// <param name="mostBytes">Most bytes in the file, and most that may be allocated for it.</param>
     /// <param name="fault">What is wrong with it; null: it is too large.</param>
     public static FileDescriptor? Take(FileDescriptor memory, long mostBytes, out string? fault)
     {
@@ -28,7 +28,7 @@ internal static unsafe class KeptState
         bool isBounded = seals >= 0 && (seals & Bounds) == Bounds;
         if (!TryMeasure(memory, out long size, out long allocated) || (isBounded ? Math.Max(size, allocated) : size) > mostBytes)
             return null;
-        // Sealed first and measured then: between the two it may have grown.
+        // Measured again after sealing: before, the program could still make it grow.
         if (!isBounded && size > MostCopiedBytes)
         {
             isBounded = fcntl(memory.Number, F_ADD_SEALS, Bounds) == 0;
@@ -53,7 +53,7 @@ internal static unsafe class KeptState
             nint sent = Libc.sendfile(copy.Number, memory.Number, &at, (nuint)(size - at));
             if (sent > 0)
                 continue;
-            // No byte: it became shorter while it was read.
+            // No bytes came: the program made the file shorter while it was copied.
             refused = sent < 0 ? Errno.Last : Errno.EIO;
             copy.Dispose();
             copy = null;
@@ -74,7 +74,7 @@ internal static unsafe class KeptState
         return start >= 0 && end > start ? link[(start + 1)..end] : "state";
     }
 
-    // What is set aside beyond the end of the file (fallocate(2), FALLOC_FL_KEEP_SIZE) takes memory as well.
+    // Memory that is allocated beyond the end of the file (fallocate(2), FALLOC_FL_KEEP_SIZE) counts as well.
     private static bool TryMeasure(FileDescriptor memory, out long size, out long allocated)
     {
         statx found;

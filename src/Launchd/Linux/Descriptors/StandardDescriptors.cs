@@ -6,8 +6,9 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Descriptors;
 
 /// <summary>
-/// Descriptors 0, 1 and 2, which whoever started us may have closed. Then the next things that are opened would get these numbers, and what
-/// is written to the standard output would go there: the runtime opens things of its own before any code of ours runs.
+/// Descriptors 0, 1 and 2, which the program that started the supervisor may have closed. Then the next files that
+/// are opened would get these numbers, and what is written to the standard output would go there: the runtime opens
+/// things of its own before any code of ours runs.
 /// </summary>
 internal static class StandardDescriptors
 {
@@ -15,7 +16,9 @@ internal static class StandardDescriptors
     private const int F_GETFD = 1, F_SETFD = 2, FD_CLOEXEC = 1;
     private const int O_RDWR = 2;
 
-    /// <summary>Whether all three came from whoever started us: what was opened since then is close-on-exec, and so did not.</summary>
+    /// <summary>
+    /// Whether all three were inherited: a descriptor that this process has opened is close-on-exec, which tells it apart.
+    /// </summary>
     public static bool AreOpen
     {
         get
@@ -30,7 +33,8 @@ internal static class StandardDescriptors
     }
 
     /// <summary>
-    /// Puts /dev/null in the place of those that are missing. Only right before execve(2): it may take descriptors of the runtime away.
+    /// Puts /dev/null in the place of missing standard descriptors. Only right before execve(2): the runtime may have opened
+    /// some of these numbers for itself, and loses them.
     /// </summary>
     /// <exception cref="SystemCallException">/dev/null cannot be opened.</exception>
     public static void Open()

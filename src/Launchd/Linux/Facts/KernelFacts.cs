@@ -20,8 +20,8 @@ internal enum FindingState { Ok, Limited, Missing }
 internal sealed record KernelFinding(string Name, FindingState State, string Text, string Consequence);
 
 /// <summary>
-/// What this kernel and this container allow, for <c>doctor</c>. Each probe is a few calls on descriptors of its own; nothing is changed,
-/// nothing waits.
+/// What this kernel and this container allow, for <c>doctor</c>. Each probe makes a few calls on descriptors
+/// of its own, changes nothing and never waits.
 /// </summary>
 internal static class KernelFacts
 {
@@ -61,12 +61,12 @@ internal static class KernelFacts
         RuntimeDirectory(runtimeDirectory),
     ];
 
-    /// <summary>What the supervisor does otherwise because a call is refused here, a sentence each, for its log.</summary>
-    /// <param name="isSupervisor">Orphans were asked for already.</param>
+    /// <summary>What the supervisor does in another way because a call is refused here, one sentence each, for its log.</summary>
+    /// <param name="isSupervisor">Whether this process has asked for orphans already.</param>
     public static IEnumerable<string> Lacks(bool isSupervisor)
     {
         KernelFinding open = KernelProbes.PidfdOpen();
-        // Without a pidfd there is nothing to send a signal to, and that is said already.
+        // Without pidfds sending signals by them cannot be tried, and the first finding says so already.
         KernelFinding[] findings = [open, .. open.State == FindingState.Ok ? [KernelProbes.PidfdSendSignal()] : (KernelFinding[])[],
             KernelProbes.Subreaper(isSupervisor), KernelProbes.CloseRange()];
         return findings.Where(f => f.State != FindingState.Ok).Select(f => $"{f.Name} is refused here ({f.Text}): {f.Consequence}");

@@ -27,7 +27,7 @@ internal static unsafe class KernelProbes
                 + "needs Linux 5.3 and a container policy that allows it");
     }
 
-    /// <summary>To this very process, and no signal at all.</summary>
+    /// <summary>Tries pidfd_send_signal(2) on this very process, with no signal.</summary>
     public static KernelFinding PidfdSendSignal()
     {
         using FileDescriptor? pidfd = OpenOwnPidfd(out Errno refused);
@@ -40,8 +40,8 @@ internal static unsafe class KernelProbes
                     + "a container policy forbids the call");
     }
 
-    /// <summary>Whether orphans can come to us.</summary>
-    /// <param name="isAsked">Whether it was asked for already, and so must be the case.</param>
+    /// <summary>Whether orphans of services can come to the supervisor.</summary>
+    /// <param name="isAsked">Whether this process has asked for orphans already, and so must get them.</param>
     public static KernelFinding Subreaper(bool isAsked)
     {
         const string name = "subreaper";
@@ -56,7 +56,7 @@ internal static unsafe class KernelProbes
                 + "a container policy forbids the call");
     }
 
-    /// <summary>A descriptor of this very process: what a policy forbids altogether is refused here too.</summary>
+    /// <summary>Tries to take a descriptor of this very process: a policy that forbids the call altogether refuses this too.</summary>
     public static KernelFinding PidfdGetfd()
     {
         using FileDescriptor? pidfd = OpenOwnPidfd(out Errno refused);
@@ -78,7 +78,7 @@ internal static unsafe class KernelProbes
     public static KernelFinding PidfdInodes()
     {
         using FileDescriptor? pidfd = OpenOwnPidfd(out _);
-        // Since pidfs, pidfds live on a file system of their own; before, they shared one inode with eventfds and the like.
+        // On kernels with pidfs, pidfds live on a file system of their own; before, they shared one inode with eventfds and the like.
         int number = eventfd(0, EFD_CLOEXEC);
         using FileDescriptor? anonymous = number < 0 ? null : new FileDescriptor(number);
         bool isUnique = pidfd is not null && anonymous is not null
@@ -89,7 +89,7 @@ internal static unsafe class KernelProbes
             : new("pidfd-inodes", FindingState.Limited, "shared by all processes", "LISTEN_PIDFDID is not set; needs Linux 6.9");
     }
 
-    /// <summary>On a range far above everything that is open.</summary>
+    /// <summary>Tries close_range(2) on a range far above all open descriptors.</summary>
     public static KernelFinding CloseRange()
     {
         const uint first = uint.MaxValue - 1;
@@ -99,7 +99,8 @@ internal static unsafe class KernelProbes
             return new("close-range", FindingState.Limited, refused.Text,
                 "needs Linux 5.9; starting a service closes descriptors one by one");
         }
-        // Trying CLOSE_RANGE_UNSHARE would give this thread a table of its own; it came with the call itself, the other flag later.
+        // CLOSE_RANGE_UNSHARE is not tried: it would give this thread a table of its own, and is as old
+        // as the call. The other flag came later.
         int cloexec = Call(CloseRangeNumber, first, uint.MaxValue, CloseRangeCloexec, out _);
         return new("close-range", FindingState.Ok, cloexec < 0 ? "with unshare" : "with unshare and close-on-exec",
             "a service inherits nothing but what it is given");

@@ -5,7 +5,8 @@ using Launchd.Linux.Sockets;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// What can be done about a port that is refused: it takes looks at the machine, at who has the port and what it lets us have.
+/// What can be done about a refused port. To tell, it looks at the machine: which process has the
+/// port, and which ports this process may bind.
 /// </summary>
 internal static class BindRemedy
 {

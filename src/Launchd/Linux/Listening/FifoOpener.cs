@@ -8,8 +8,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// FIFOs, fifo(7), opened for reading and writing at once: our own writing end keeps readers from ever seeing end-of-file. One that is
-/// there already must have the asked mode and owner, and is not ours to remove.
+/// FIFOs, fifo(7), opened for reading and writing at once: our own writing end keeps readers from ever seeing end-of-file. A FIFO that is
+/// there already must have the asked mode and owner, and is not removed by the supervisor.
 /// </summary>
 internal static class FifoOpener
 {
@@ -21,7 +21,7 @@ internal static class FifoOpener
             return failure;
         using ParentDirectory held = parent;
 
-        // Narrow until owner and mode are set.
+        // Made with narrow permissions until owner and mode are set.
         Errno refused = Files.MakeFifo(parent.Directory, parent.Name, request.Mode & 0b110_000_000);
         bool isMade = refused == Errno.None;
         if (!isMade && refused != Errno.EEXIST)
@@ -51,7 +51,7 @@ internal static class FifoOpener
     private static OpenResult<OpenedListener> OpenExisting(
         ParentDirectory parent, ListenAddress.Fifo endpoint, ListenerRequest request, bool isMade, string subject)
     {
-        // The node first: opening what is not a FIFO may have effects of its own.
+        // The node is looked at first: opening a file that is not a FIFO may have effects of its own.
         using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
         if (node is null)
             return new OpenFailure("open", subject, refused, Remedy.ForPath(refused));

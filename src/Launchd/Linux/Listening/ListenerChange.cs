@@ -9,8 +9,9 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// Changes the settings of an open listener without opening it anew. What the kernel decides at socket(2) or bind(2), what belongs to all
-/// holders (O_NONBLOCK), and buffer sizes that are taken back (socket(7): a size once set stays set) need a new socket.
+/// Changes the settings of an open listener without opening it anew. Some settings need a new socket: those that the
+/// kernel takes at socket(2) or bind(2), O_NONBLOCK, which belongs to all holders, and a buffer size that is no longer
+/// configured (socket(7): a size once set stays set).
 /// </summary>
 internal static unsafe class ListenerChange
 {
@@ -25,7 +26,7 @@ internal static unsafe class ListenerChange
         old.BacklogCount != next.BacklogCount || old.Mode != next.Mode || old.Owner != next.Owner || old.Options != next.Options
         || (old.ShardCount > 0) != (next.ShardCount > 0);
 
-    /// <summary>Brings a listener from one request's settings to another's. To take it back, call it with the two exchanged.</summary>
+    /// <summary>Brings a listener from one request's settings to another's. A second call with the two exchanged takes it back.</summary>
     public static OpenFailure? Apply(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
         if (endpoint is ListenAddress.MessageQueue or ListenAddress.Special)
@@ -54,7 +55,7 @@ internal static unsafe class ListenerChange
         bool isInternet = family is Libc.AF_INET or Libc.AF_INET6;
         bool isDualStack = endpoint is ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true }
             && family == Libc.AF_INET6;
-        // Only what differs; what is taken back gets the value that the kernel gives to a new socket.
+        // Only options that differ; an option that is no longer configured gets the value that the kernel gives to a new socket.
         SocketOptions changed = new()
         {
             Mark = Changed(was.Mark, to.Mark, 0),
@@ -128,7 +129,7 @@ internal static unsafe class ListenerChange
 
     private static int? Changed(int? was, int? to, int kernels) => was == to ? null : to ?? kernels;
 
-    // A part that is not named is the kernel's, which tcp(7) takes from the system's settings.
+    // A part that is not configured has the kernel's value, which comes from the system's settings (tcp(7)).
     private static KeepAlive Filled(KeepAlive wanted) => new(
         wanted.Idle ?? TimeSpan.FromSeconds(System("tcp_keepalive_time", 7200)),
         wanted.Interval ?? TimeSpan.FromSeconds(System("tcp_keepalive_intvl", 75)),

@@ -9,8 +9,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// Tells the connections that were accepted from one listener among the sockets of a program, and whether they have been heard. Made where
-/// the listener is held, and owns a duplicate of it; used on any thread.
+/// Finds, among the sockets of a program, the connections that were accepted from one listener, and tells whether the program has read from
+/// them. Owns a duplicate of the listener, so that it can be used on any thread.
 /// </summary>
 internal sealed unsafe class ListenerClients : IDisposable
 {
@@ -26,7 +26,7 @@ internal sealed unsafe class ListenerClients : IDisposable
 
     public FileDescriptor Listener { get; }
 
-    /// <summary>Null: it takes no connections, or there is no descriptor left for a duplicate.</summary>
+    /// <summary>Null: the listener takes no connections, or there is no descriptor left for a duplicate.</summary>
     /// <param name="listener">Borrowed for the call.</param>
     public static ListenerClients? Of(FileDescriptor listener)
     {
@@ -35,26 +35,26 @@ internal sealed unsafe class ListenerClients : IDisposable
             ? new ListenerClients(duplicate, bound, status) : null;
     }
 
-    /// <summary>Whether an epoll set waits for the listener there.</summary>
+    /// <summary>Whether an entry of an epoll set is this listener.</summary>
     public bool Is(EpollEntry entry) =>
         entry.Inode == _status.Inode && entry.Device == unchecked((uint)(_status.Device >> 32 << 20 | (_status.Device & 0xfffff)));
 
     /// <summary>
-    /// Whether a socket was accepted from the listener, and is open still: it has the address of the listener as its own.
+    /// Whether a socket was accepted from the listener, and its connection is still open: such a socket has the address of the listener.
     /// </summary>
     /// <param name="socket">Borrowed.</param>
     public bool Contain(FileDescriptor socket)
     {
         if (SocketAddress.OfSocket(socket) is not { } own || own.Family != _bound.Family || ConnectionDiagnostics.TakesConnections(socket))
             return false;
-        // A listener for all addresses has none that they could have.
+        // The address of a listener for all addresses is that of no connection, so only the ports are compared.
         bool isSame = own.RemotePort is { } port ? port == _bound.RemotePort : own.Bytes.SequenceEqual(_bound.Bytes);
         return isSame && SocketAddress.OfPeer(socket) is not null;
     }
 
     /// <summary>
-    /// Whether a connection waits to be read for the first time: something lies unread in it, by TCP all that ever came; or, by TCP, nobody
-    /// has said anything yet. A program that speaks first and is not answered waits for nobody.
+    /// Whether a connection waits to be read for the first time: it has unread data (of TCP: everything that ever came is unread), or (TCP)
+    /// neither side has sent anything yet. Not if the program has spoken first and the client has not answered.
     /// </summary>
     /// <param name="connection">Borrowed.</param>
     public static bool IsUnheard(FileDescriptor connection)

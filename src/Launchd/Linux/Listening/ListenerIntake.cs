@@ -6,18 +6,18 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// Keeps new clients from a listener while its holders still accept those who came before, so that its queue gets empty. Nobody who
-/// is in the queue, or of whom the kernel has heard, is turned away. Descriptors are borrowed.
+/// Keeps new clients from a listener while its holders still accept the clients that came before, so that its queue gets empty. No client
+/// that is in the queue, or has begun to connect, is turned away. Descriptors are borrowed.
 /// </summary>
 internal static unsafe class ListenerIntake
 {
     /// <summary>
-    /// New clients of a TCP socket are not answered (when it is closed they are refused, when it goes on they come in by their next
-    /// attempt), a path leads nowhere, and of other kinds the queue has one place.
+    /// Stops the intake. New clients of a TCP socket are not answered: when it is closed they are refused, when it goes on their next
+    /// attempt succeeds. The path of a Unix socket leads nowhere. The queue of any other kind has one place.
     /// </summary>
     /// <param name="listener">Open.</param>
     /// <param name="endpoint">Where it is bound.</param>
-    /// <returns>The name that its path has for that time; null: it has none, or it leads to another socket already.</returns>
+    /// <returns>The name that the path has in the meantime; null: there is no path, or it leads to another socket already.</returns>
     public static OwnedPath? Stop(OpenedListener listener, ListenAddress endpoint)
     {
         switch (endpoint)
@@ -43,7 +43,7 @@ internal static unsafe class ListenerIntake
     /// <param name="listener">Open.</param>
     /// <param name="endpoint">Where it is bound.</param>
     /// <param name="backlogCount">As configured.</param>
-    /// <param name="aside">What Stop returned. Its place may be another's by now: then it is unlinked.</param>
+    /// <param name="aside">What <see cref="Stop"/> returned. If another socket has the path by now, this name is unlinked.</param>
     public static void Resume(OpenedListener listener, ListenAddress endpoint, int backlogCount, OwnedPath? aside)
     {
         if (endpoint is ListenAddress.Tcp or ListenAddress.Udp)
@@ -55,22 +55,22 @@ internal static unsafe class ListenerIntake
     }
 
     /// <summary>
-    /// An abstract name cannot be taken away, and its queue keeps one place: shut down, it lets nobody in any more, and its holders still
-    /// accept who is in the queue. There is no way back.
+    /// Shuts down a Unix socket with an abstract name, which cannot be renamed and whose queue keeps one place: no new client gets in, and
+    /// the holders still accept the clients in the queue. There is no way back.
     /// </summary>
     /// <returns>Whether this did anything.</returns>
     public static bool End(OpenedListener listener, ListenAddress endpoint) =>
         endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented
             && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
 
-    /// <summary>Whether nobody waits in its queue, even if it was shut down. True where the kernel does not tell.</summary>
+    /// <summary>Whether no client waits in the queue, even of a listener that was shut down. True where the kernel does not tell.</summary>
     public static bool IsQueueEmpty(OpenedListener listener) => ListenerState.ReadQueue(listener.Descriptor) is not { QueueCount: > 0 };
 
-    /// <summary>Whether nobody waits in it.</summary>
-    /// <param name="listener">Whose intake has stopped.</param>
+    /// <summary>Whether no client waits in the listener.</summary>
+    /// <param name="listener">The listener whose intake has stopped.</param>
     /// <param name="endpoint">Where it is bound.</param>
     /// <param name="countsHandshakes">
-    /// Whether a client that is just connecting counts as well. The kernel tells them by address alone.
+    /// Whether a client that is just connecting counts as well. The kernel tells these by address alone, not by socket.
     /// </param>
     public static bool IsEmpty(OpenedListener listener, ListenAddress endpoint, bool countsHandshakes)
     {

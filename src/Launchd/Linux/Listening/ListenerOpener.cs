@@ -19,20 +19,20 @@ internal sealed record OpenedListener
     /// <summary>As it is bound, with the port that the kernel picked: <c>tcp://127.0.0.1:41234</c>.</summary>
     public required string Address { get; init; }
 
-    /// <summary>Which of the request's endpoints it is.</summary>
+    /// <summary>The index of its endpoint in the request.</summary>
     public int EndpointIndex { get; init; }
 
     /// <summary>Its number among the shards of that endpoint, from 0.</summary>
     public int ShardIndex { get; init; }
 
-    /// <summary>What was made for it; null when nothing was.</summary>
+    /// <summary>The path that was made for it; null: none was made.</summary>
     public OwnedPath? Path { get; init; }
 }
 
 /// <summary>All that one request opened: the listeners in the order of the endpoints, shards of one endpoint together.</summary>
 internal sealed record OpenedListeners(ImmutableArray<OpenedListener> Listeners, ImmutableArray<OwnedPath> Aliases)
 {
-    /// <summary>Unlinks what is still ours and closes everything: undoes the opening.</summary>
+    /// <summary>Undoes the opening: unlinks paths that are still ours and closes everything.</summary>
     public void Undo()
     {
         foreach (OwnedPath alias in Aliases)
@@ -100,7 +100,7 @@ internal static class ListenerOpener
             if (!one.TryGet(out OpenedListener? listener, out OpenFailure? failure))
                 return failure;
             opened.Add(listener with { EndpointIndex = index, ShardIndex = shard });
-            // The others go to the port that the kernel picked for the first.
+            // The other shards are bound to the port that the kernel picked for the first.
             int port = SocketAddress.OfSocket(listener.Descriptor)?.Port ?? 0;
             endpoint = endpoint switch
             {
@@ -139,7 +139,7 @@ internal static class ListenerOpener
         IPAddress host, int port, bool isDualStack, int type, ListenAddress endpoint, ListenerRequest request)
     {
         OpenResult<OpenedListener> opened = OpenFamily(host, port, isDualStack, type, endpoint, request);
-        // Any address of both families: where there is no IPv6, IPv4 alone is all there is.
+        // For the any-address of both families: where there is no IPv6, IPv4 alone serves.
         bool isV6Missing = opened.Failure is { Call: "socket" or "bind", Errno: var refused }
             && (refused == Errno.EAFNOSUPPORT || refused == Errno.EADDRNOTAVAIL);
         return isDualStack && isV6Missing ? OpenFamily(IPAddress.Any, port, isDualStack: false, type, endpoint, request) : opened;
@@ -273,7 +273,7 @@ internal static class ListenerOpener
     {
         if (listen(socket.Number, backlogCount) == 0)
             return null;
-        // With SO_REUSEADDR two sockets may be bound to one port; the second is refused here.
+        // With SO_REUSEADDR two sockets may be bound to one port; listen(2) refuses the second.
         Errno refused = Errno.Last;
         return new OpenFailure("listen", subject, refused, port == 0 ? null : BindRemedy.For(refused, port, "tcp"));
     }

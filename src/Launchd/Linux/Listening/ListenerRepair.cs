@@ -27,7 +27,7 @@ internal enum ListenerFault
 
 /// <summary>
 /// Looks whether a listener still is what was opened, and mends it in place where the kernel allows that. O_NONBLOCK is not looked at: it
-/// may be a holder's choice, and is never flipped. Descriptors are borrowed.
+/// may be a holder's choice, and the supervisor never changes it. Descriptors are borrowed.
 /// </summary>
 internal static unsafe class ListenerRepair
 {
@@ -50,11 +50,12 @@ internal static unsafe class ListenerRepair
     }
 
     /// <summary>
-    /// Mends what was found, and what it hid, on the same open socket, so that every holder is well again. False: it has to be made anew.
+    /// Mends the fault, and further faults that it hid, on the same open socket, so that it serves every holder
+    /// again. False: the socket has to be made anew.
     /// </summary>
     public static bool TryMend(OpenedListener listener, ListenAddress endpoint, ListenerFault fault, int backlogCount)
     {
-        // Each kind once: what is there again right after its cure is a holder's doing since then, and no reason for another remedy.
+        // Each kind of fault is mended once: if it is there again right after its cure, a holder has done it anew.
         for (int cured = 0; fault != ListenerFault.None && (cured & (1 << (int)fault)) == 0; fault = Look(listener, endpoint, backlogCount))
         {
             if (!TryCure(listener, endpoint, fault, backlogCount))
@@ -72,7 +73,7 @@ internal static unsafe class ListenerRepair
         _ => endpoint,
     };
 
-    /// <summary>The port in its address; 0 for what has none.</summary>
+    /// <summary>The port in the listener's address; 0 if it has none.</summary>
     public static int PortOf(OpenedListener listener) =>
         int.TryParse(listener.Address.AsSpan(listener.Address.LastIndexOf(':') + 1), out int port) ? port : 0;
 
@@ -91,8 +92,8 @@ internal static unsafe class ListenerRepair
             case ListenerFault.ShutDown when endpoint is not ListenAddress.Tcp || IsElsewhere(listener, endpoint):
                 return false;
             case ListenerFault.ShutDown:
-                // Where the kernel had picked the port, the socket lost it and is bound again; else this
-                // is refused with EINVAL, as it should.
+                // A socket whose port the kernel had picked has lost the port and is bound again; any other is bound still,
+                // and this call fails with EINVAL, as it should.
                 _ = SocketAddress.OfSocket(socket)?.Bind(socket);
                 return listen(socket.Number, backlogCount) == 0 && !IsElsewhere(listener, endpoint);
             default:
@@ -107,7 +108,7 @@ internal static unsafe class ListenerRepair
     {
         if (ListenerState.ReadQueue(listener) is not { BacklogCount: var actual } || actual >= backlogCount)
             return false;
-        // The kernel cuts what is asked for (listen(2)); the file is looked at only if that may be the reason.
+        // The kernel cuts the asked length (listen(2)); the file with its limit is read only if that may be the reason.
         return !int.TryParse(Files.ReadText("/proc/sys/net/core/somaxconn")?.Trim(), out int most) || actual < Math.Min(backlogCount, most);
     }
 }

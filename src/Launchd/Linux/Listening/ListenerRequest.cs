@@ -25,6 +25,6 @@ internal sealed record ListenerRequest
     /// <summary>0: one socket. N: N sockets on the same port with SO_REUSEPORT (TCP and UDP).</summary>
     public int ShardCount { get; init; }
 
-    /// <summary>Without any O_NONBLOCK is set: what no definition asks for is read by our own loop.</summary>
+    /// <summary>Without options O_NONBLOCK is set: a socket that no definition asks for is one of the supervisor's own loop.</summary>
     public SocketOptions Options { get; init; } = new() { NonBlocking = true };
 }

@@ -27,7 +27,9 @@ internal static unsafe class ListenerState
     private const string AnonymousPrefix = "anon_inode:";
 
     /// <param name="descriptor">Of any kind.</param>
-    /// <param name="unixQueues">Of <see cref="UnixDiagnostics.ReadQueues"/>, for who looks at many; null: each is asked about.</param>
+    /// <param name="unixQueues">
+    /// Of <see cref="UnixDiagnostics.ReadQueues"/>, for a caller that looks at many descriptors; null: the kernel is asked about each.
+    /// </param>
     public static DescriptorState Read(
         FileDescriptor descriptor, IReadOnlyDictionary<uint, (int QueueCount, int BacklogCount)>? unixQueues = null)
     {
@@ -53,8 +55,8 @@ internal static unsafe class ListenerState
     }
 
     /// <summary>
-    /// The same without what the kernel tells only under the lock of a socket, which another holder may keep: no flags and no queue of a
-    /// socket, and no address of one of the internet or of vsock.
+    /// Reads the state without any lock of a socket, which another holder may keep for long: so without flags and queue of a socket,
+    /// and without the address of an internet or vsock socket.
     /// </summary>
     /// <param name="descriptor">Of any kind.</param>
     /// <param name="hasAddress">Whether the address is told; if not, <see cref="AddressOf"/> tells it.</param>
@@ -76,7 +78,7 @@ internal static unsafe class ListenerState
         return bound.Length > 0 ? bound : SocketAddress.OfPeer(socket)?.ToString() ?? "";
     }
 
-    /// <summary>Waiting connections and room for them; null for what does not listen or where the kernel does not tell.</summary>
+    /// <summary>Waiting connections and room for them; null: the descriptor does not listen, or the kernel does not tell.</summary>
     /// <param name="listener">Of any kind.</param>
     /// <param name="unixQueues">As for <see cref="Read"/>.</param>
     public static (int QueueCount, int BacklogCount)? ReadQueue(
@@ -95,12 +97,12 @@ internal static unsafe class ListenerState
     }
 
     /// <summary>
-    /// False for a listener that a holder has shut down (<c>shutdown</c> or <c>connect(AF_UNSPEC)</c>): nobody can accept from it any more.
-    /// TCP with a port of our choice can listen(2) again; a Unix socket has to be made anew.
+    /// False for a listener that a holder has shut down (<c>shutdown</c> or <c>connect(AF_UNSPEC)</c>): no client can be accepted from it
+    /// any more. TCP with a port of our choice can listen(2) again; a Unix socket has to be made anew.
     /// </summary>
     public static bool IsAlive(FileDescriptor listener)
     {
-        // A listener that is well never reports hang-up, whatever waits in its queue.
+        // An intact listener never reports hang-up, whatever waits in its queue.
         var look = new pollfd { fd = listener.Number, events = POLLRDHUP };
         int ready = poll(&look, 1, 0);
         if (ready > 0 && (look.revents & (POLLHUP | POLLRDHUP)) != 0)
@@ -108,7 +110,7 @@ internal static unsafe class ListenerState
         return !TryReadTcp(listener, out Libc.tcp_info_head info) || info.tcpi_state == Libc.TCP_LISTEN;
     }
 
-    /// <summary>Whether a connection or a message waits in it.</summary>
+    /// <summary>Whether a connection or a message waits in the listener.</summary>
     public static bool IsReadable(FileDescriptor listener)
     {
         var look = new pollfd { fd = listener.Number, events = POLLIN };

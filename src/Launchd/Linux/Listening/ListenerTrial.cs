@@ -10,9 +10,9 @@ namespace Launchd.Linux.Listening;
 
 /// <summary>One thing that keeps a listener from being opened here.</summary>
 /// <param name="Option">The key of the socket that is refused; null: the address itself.</param>
-/// <param name="Index">Which of the request's endpoints it is about; of its aliases, where they are.</param>
-/// <param name="Failure">What the opening would say.</param>
-/// <param name="MayPass">It may be otherwise in a moment: an interface comes up, whoever has the address ends.</param>
+/// <param name="Index">The index of the endpoint in the request, or of the alias.</param>
+/// <param name="Failure">The failure with which opening it would end.</param>
+/// <param name="MayPass">Whether it may pass by itself: an interface comes up, or the process with the address ends.</param>
 internal sealed record OpenProblem(string? Option, int Index, OpenFailure Failure, bool MayPass);
 
 /// <summary>
@@ -31,10 +31,10 @@ internal sealed class ListenerTrial
         _looksForHolders = looksForHolders;
     }
 
-    /// <summary>Everything that is in the way, in the order of the endpoints.</summary>
+    /// <summary>All problems, in the order of the endpoints.</summary>
     /// <param name="request">What would be opened.</param>
     /// <param name="looksForHolders">
-    /// Whether an address that somebody has already is a problem; not where a supervisor runs with it.
+    /// Whether an address that is taken counts as a problem; not if a supervisor runs with this configuration and has it itself.
     /// </param>
     public static IReadOnlyList<OpenProblem> Run(ListenerRequest request, bool looksForHolders)
     {
@@ -84,7 +84,7 @@ internal sealed class ListenerTrial
             family, type, 0, _request.Options, subject, family == Libc.AF_INET6 ? "IPv6" : "IPv4");
         if (isDualStack && made.Failure is { } missing && missing.Errno == Errno.EAFNOSUPPORT)
         {
-            // Where there is no IPv6, any address is any of IPv4.
+            // Where there is no IPv6, the any-address of both families is that of IPv4.
             TryInternet(index, SocketAddress.Internet(System.Net.IPAddress.Any, port), isDualStack: false, isTcp, port, subject);
             return;
         }

@@ -7,7 +7,9 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Listening;
 
-/// <summary>POSIX message queues, mq_overview(7). One that is there already is used as it is and is not ours to remove.</summary>
+/// <summary>
+/// POSIX message queues, mq_overview(7). A queue that is there already is used as it is and is not removed by the supervisor.
+/// </summary>
 internal static unsafe class MessageQueueOpener
 {
     public static OpenResult<OpenedListener> Open(ListenAddress.MessageQueue endpoint, ListenerRequest request)

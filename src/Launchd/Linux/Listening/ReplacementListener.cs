@@ -9,10 +9,10 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// A second socket where sockets of ours are open, opened while they still serve, so that no client meets a closed door. An internet port
-/// is shared for the time of the change by SO_REUSEPORT, which the kernel (socket(7)) also takes on sockets that are bound already; a path
-/// is bound beside its place and changes places with the old one in <see cref="Take"/>. Owns the new socket until <see cref="Finish"/>
-/// or <see cref="Undo"/>; the old ones are borrowed.
+/// A second socket at an address of open listeners, opened while they still serve, so that no client is ever refused. An internet port
+/// is shared for the time of the change by SO_REUSEPORT, which the kernel (socket(7)) also takes on sockets that are bound already; a
+/// path is bound beside its place and changes places with the old one in <see cref="Take"/>. Owns the new socket until
+/// <see cref="Finish"/> or <see cref="Undo"/>; the old ones are borrowed.
 /// </summary>
 internal sealed unsafe class ReplacementListener
 {
@@ -33,19 +33,19 @@ internal sealed unsafe class ReplacementListener
         _former = former;
     }
 
-    /// <summary>As it is held once it is taken.</summary>
+    /// <summary>The listener as it is once it has taken the place.</summary>
     public OpenedListener Listener => _path is null ? _opened : _opened with
     {
         Address = _opened.Address.Replace(_opened.Path!.Path, _path, StringComparison.Ordinal), Path = _opened.Path with { Path = _path },
     };
 
     /// <summary>Opens at an address that overlaps with sockets of ours.</summary>
-    /// <param name="endpoint">With the port itself where the kernel had picked it.</param>
-    /// <param name="request">Settings, mode, owner; what else it names is of no concern.</param>
+    /// <param name="endpoint">The address, with the real port where the kernel had picked it.</param>
+    /// <param name="request">Settings, mode and owner; its other fields are not used.</param>
     /// <param name="former">
     /// The socket at just this address, from which clients are turned away to the new one; null: there is none.
     /// </param>
-    /// <param name="beside">Others of ours with the same port, borrowed.</param>
+    /// <param name="beside">Other listeners of the supervisor with the same port, borrowed.</param>
     public static OpenResult<ReplacementListener> Open(
         ListenAddress endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
     {
@@ -76,10 +76,12 @@ internal sealed unsafe class ReplacementListener
     }
 
     /// <summary>
-    /// From now on new clients come to the new socket; those who wait in the old one's queue wait for its holders. <see cref="Undo"/> takes
-    /// it back; after <see cref="Finish"/> the listener is the caller's.
+    /// From now on new clients come to the new socket; clients in the old socket's queue wait for its holders. <see cref="Undo"/> takes it
+    /// back; after <see cref="Finish"/> the listener is the caller's.
     /// </summary>
-    /// <param name="isAlone">Whether the new socket has the port to itself in the end: then clients are led to it past the old one.</param>
+    /// <param name="isAlone">
+    /// Whether the new socket will be the only one at the port: then the kernel is told to give it all new clients, past the old one.
+    /// </param>
     public OpenFailure? Take(bool isAlone)
     {
         if (_path is not null)
@@ -91,9 +93,7 @@ internal sealed unsafe class ReplacementListener
         return null;
     }
 
-    /// <summary>
-    /// There is no way back any more: what lies at the name beside the path now, the old socket's node, leads nobody anywhere.
-    /// </summary>
+    /// <summary>Makes the change final: unlinks the name beside the path, where the old socket's node lies now.</summary>
     public void Finish()
     {
         if (_isExchanged && ParentDirectory.Open(_opened.Path!.Path, directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
@@ -103,14 +103,14 @@ internal sealed unsafe class ReplacementListener
         }
     }
 
-    /// <summary>The old socket is closed: nobody has to be led any more.</summary>
+    /// <summary>The old socket is closed: new clients need not be led past it any more.</summary>
     public static void EndSteering(FileDescriptor listener)
     {
-        // ENOENT: there was no program. A program that names a socket which is gone is passed over by the kernel in any case.
+        // ENOENT: there was no program. The kernel ignores a program that picks a socket which is gone, in any case.
         _ = Set(listener, SO_DETACH_REUSEPORT_BPF, 0);
     }
 
-    /// <summary>Closes it and leaves everything as it was.</summary>
+    /// <summary>Closes the new socket and leaves everything as it was.</summary>
     public void Undo()
     {
         if (_isExchanged)
@@ -150,7 +150,8 @@ internal sealed unsafe class ReplacementListener
             return taken;
         Errno refused = Rename(beside, _path!, Libc.RENAME_EXCHANGE);
         _isExchanged = refused == Errno.None;
-        // Somebody took the path away meanwhile, or the file system cannot exchange: the new socket takes the place, whatever is there.
+        // The path was removed meanwhile, or the file system cannot exchange two names: the new socket
+        // takes the place of whatever is there.
         if (refused == Errno.ENOENT || refused == Errno.EINVAL || refused == Errno.ENOSYS)
             refused = Rename(beside, _path!, 0);
         if (refused != Errno.None)
@@ -159,7 +160,7 @@ internal sealed unsafe class ReplacementListener
         return null;
     }
 
-    // Both lie in one directory, which is held, so that nobody leads the change elsewhere.
+    // Both names lie in one directory, which is held open, so that nobody can redirect the renaming elsewhere.
     private static Errno Rename(string from, string to, uint flags)
     {
         if (!ParentDirectory.Open(to, directoryMode: null, to).TryGet(out ParentDirectory? parent, out OpenFailure? failure))
@@ -168,7 +169,7 @@ internal sealed unsafe class ReplacementListener
         return Files.Rename(parent.Directory, Path.GetFileName(from), parent.Name, flags);
     }
 
-    // "The second of the group", which the new socket is, having joined the old one alone.
+    // The program picks the second socket of the group: that is the new one, because it joined the old one alone.
     private static Errno Steer(FileDescriptor newcomer) =>
         PacketFilter.Attach(newcomer, SO_ATTACH_REUSEPORT_CBPF, [PacketFilter.Answer(1)]);
 

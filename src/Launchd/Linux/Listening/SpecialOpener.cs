@@ -29,7 +29,9 @@ internal static class SpecialOpener
         return new OpenFailure("fcntl", subject, refused);
     }
 
-    /// <summary>Whether it is there and of a kind that may be opened; null: it is. Opening a device can have effects of its own.</summary>
+    /// <summary>
+    /// Looks whether the file is there and of a kind that may be opened; null: it is. Opening a device can have effects of its own.
+    /// </summary>
     public static OpenFailure? Look(ListenAddress.Special endpoint)
     {
         if (!Find(endpoint, $"cannot open {endpoint}").TryGet(out FileDescriptor? node, out OpenFailure? failure))

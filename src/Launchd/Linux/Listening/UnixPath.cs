@@ -8,12 +8,12 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Listening;
 
-/// <summary>What a listener left in the file system or among the message queues.</summary>
+/// <summary>What a listener has made in the file system or among the message queues.</summary>
 internal enum PathKind { Socket, Fifo, MessageQueue, Alias }
 
 /// <summary>
-/// A path that we made, and by which it is known to be ours still. Plain data: it may be written down and handed over. While the socket is
-/// open its inode number cannot be used again, so remove the path before closing the descriptor.
+/// A path that the supervisor made, with the inode by which it is known to be still the same. Plain data. While the socket is open its
+/// inode number cannot be used again, so remove the path before closing the descriptor.
 /// </summary>
 internal sealed record OwnedPath(PathKind Kind, string Path, ulong Device, ulong Inode);
 
@@ -24,8 +24,8 @@ internal enum RemoveOutcome { Removed, AlreadyGone, NotOurs, Refused }
 internal static class UnixPath
 {
     /// <summary>
-    /// Binds a fresh socket to an absolute path. A socket there to which nobody listens any more is replaced; anything else is refused.
-    /// On failure nothing is left behind.
+    /// Binds a fresh socket to an absolute path. A socket at the path on which no process listens any more is replaced; anything
+    /// else is refused. On failure nothing is left behind.
     /// </summary>
     public static OpenResult<OwnedPath> Bind(FileDescriptor socket, UnixSocketKind kind, string path, ListenerRequest request,
         string subject)
@@ -40,7 +40,7 @@ internal static class UnixPath
         return bound;
     }
 
-    /// <summary>Gives a path that we made another mode and owner; refused when it is not that one any more.</summary>
+    /// <summary>Gives a path of the supervisor another mode and owner; refused when it is not the same file any more.</summary>
     public static OpenFailure? Change(OwnedPath owned, int mode, PathOwner owner)
     {
         string subject = $"cannot change mode and owner of {owned.Path}";
@@ -62,7 +62,7 @@ internal static class UnixPath
         return refused == Errno.None ? null : new OpenFailure("fchownat", subject, refused, Remedy.ForOwner(refused));
     }
 
-    /// <summary>Unlinks a path while it still is what we made.</summary>
+    /// <summary>Unlinks a path if it still is the file that the supervisor made.</summary>
     public static RemoveOutcome RemoveIfOurs(OwnedPath owned, out Errno refused)
     {
         if (owned.Kind == PathKind.MessageQueue)
@@ -107,7 +107,7 @@ internal static class UnixPath
     }
 
     /// <summary>
-    /// Gives a path that still is what we made another name in its directory, if that is free. Null: it has its name still.
+    /// Gives the path another name in its directory, if it still is the supervisor's and the name is free. Null: it was not renamed.
     /// </summary>
     public static OwnedPath? Rename(OwnedPath owned, string name)
     {
@@ -122,8 +122,8 @@ internal static class UnixPath
     }
 
     /// <summary>
-    /// Makes a symbolic link. One that already says the same is kept and becomes ours, one that leads nowhere is replaced; anything else
-    /// is refused.
+    /// Makes a symbolic link. A link with the same target is kept and counts as made here, a link that leads
+    /// nowhere is replaced; anything else is refused.
     /// </summary>
     public static OpenResult<OwnedPath> MakeAlias(string alias, string target, int directoryMode)
     {
@@ -149,7 +149,7 @@ internal static class UnixPath
     {
         if (ParentDirectory.Look(path, subject) is { } noParent)
             return noParent;
-        // Past the length of an address the name is given relative to the open directory, whose own name takes up to 18 bytes.
+        // A path that is too long for an address is given relative to the open directory, whose own name takes up to 18 bytes.
         if (SocketAddress.UnixPath(path) is null && CString.ByteCount(Path.GetFileName(path)) > SocketAddress.LongestUnixPathBytes - 18)
             return new OpenFailure("bind", subject, Errno.ENAMETOOLONG, "the last component is limited to about 85 bytes here");
         Errno refused = FileStatus.ReadNoFollow(AT_FDCWD, path, out FileStatus status);
@@ -180,7 +180,7 @@ internal static class UnixPath
 
     private static OpenFailure? Link(ParentDirectory parent, string alias, string target, string subject)
     {
-        // Twice: the second round is for the place that the first has cleared.
+        // At most twice: the first round may remove a stale socket, the second then takes its place.
         for (bool isCleared = false; ; isCleared = true)
         {
             Errno refused = Files.MakeSymlink(target, parent.Directory, parent.Name);
@@ -204,8 +204,8 @@ internal static class UnixPath
     private static OpenResult<OwnedPath> BindIn(
         ParentDirectory parent, FileDescriptor socket, UnixSocketKind kind, string path, ListenerRequest request, string subject)
     {
-        // unix(7), inode(7): the path gets the mode that the unbound socket has, less the umask. So it is never more open than asked,
-        // and what the umask took is given back below.
+        // unix(7), inode(7): the path gets the mode that the unbound socket has, less the umask. So the path is never more open than
+        // asked; the bits that the umask took are set below.
         Errno refused = Files.SetMode(socket, request.Mode);
         if (refused != Errno.None)
             return new OpenFailure("fchmod", subject, refused);
@@ -233,7 +233,7 @@ internal static class UnixPath
         if (node is null)
             return new OpenFailure("open", subject, refused, "the path vanished after it was bound");
         refused = FileStatus.Read(node, out FileStatus status);
-        // What others may replace may also be a link to a socket of somebody else's.
+        // In a directory that others may write to, the path may be a link to a socket of somebody else.
         bool isForeign = parent.IsOpenToOthers && (status.Uid != Libc.geteuid() || status.LinkCount != 1);
         if (refused != Errno.None || status.Kind != FileKind.Socket || isForeign)
         {
@@ -253,7 +253,7 @@ internal static class UnixPath
         return new OpenFailure(call, subject, refused, Remedy.ForOwner(refused));
     }
 
-    // Null when the place is free now.
+    // Removes a stale socket at the path. Null: the path is free now.
     private static OpenFailure? RemoveStale(ParentDirectory parent, UnixSocketKind kind, string path, string subject)
     {
         using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);

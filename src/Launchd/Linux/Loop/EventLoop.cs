@@ -17,24 +17,28 @@ internal enum IoReadiness
     HungUp = 4,
 
     /// <summary>
-    /// To wait for: also tell, as <see cref="HungUp"/>, of a half that was shut down, which for a listening Unix socket is its end.
+    /// For <see cref="EventLoop.Watch"/>: also report, as <see cref="HungUp"/>, a half that was shut down,
+    /// which for a listening Unix socket is its end.
     /// </summary>
     HalfHungUp = 16,
 
-    /// <summary>To ask for: told once, then never again before <see cref="EventLoop.Change"/>, hang-ups included.</summary>
+    /// <summary>
+    /// For <see cref="EventLoop.Watch"/>: report once, then nothing, not even hang-ups, before <see cref="EventLoop.Change"/>.
+    /// </summary>
     Once = 8,
 }
 
 /// <summary>
-/// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are called in
-/// the order of their priority within one wake-up, lowest first; one whose descriptor was unwatched meanwhile is not called. A descriptor
-/// that the kernel does not take, because memory or the user's watches are used up, is asked by poll(2) ten times a second until it does.
+/// epoll(7), level-triggered: watch, unwatch, wait. The handler of a descriptor is called on the thread that waits. Handlers are
+/// called in the order of their priority within one wake-up, lowest first; a handler whose descriptor was unwatched meanwhile is not
+/// called. A descriptor that the kernel does not take into its set, because memory or the user's watches are used up, is asked by
+/// poll(2) ten times a second until the kernel takes it.
 /// </summary>
 internal sealed unsafe class EventLoop : IDisposable
 {
     private const int BatchCount = 64;
 
-    /// <summary>Of a batch, what is left to descriptors that are asked.</summary>
+    /// <summary>Places in a batch that are kept for descriptors that are asked by poll(2).</summary>
     private const int AskedShareCount = 16;
     private const long AskingNanoseconds = 100_000_000;
 
@@ -54,7 +58,7 @@ internal sealed unsafe class EventLoop : IDisposable
     private Registration?[] _watches = new Registration?[64];
     private readonly List<Registration> _resting = [];
 
-    /// <summary>The kernel did not take them: asked in this order, and whoever had its turn goes to the end.</summary>
+    /// <summary>Descriptors that the kernel did not take: asked in this order; one that had its turn goes to the end.</summary>
     private readonly List<Registration> _asked = [];
     private Libc.poll_entry[] _questions = [];
     private long _askedAt;
@@ -62,13 +66,15 @@ internal sealed unsafe class EventLoop : IDisposable
     private readonly bool _isNested;
 
     /// <summary>
-    /// Told what a handler threw. That costs the descriptor its turn and, if it goes on, a rest of a second each time, so that one who
-    /// always fails does not keep the loop busy; it is never forgotten. Null: it is thrown on.
+    /// Called with what a handler threw. The descriptor loses this turn and, if its handler throws several times in a
+    /// row, rests for a second each time, so that a handler that always fails does not keep the loop busy; but it
+    /// stays watched. Null: the exception is thrown on.
     /// </summary>
     public Action<Exception>? OnDefect { get; set; }
 
     /// <summary>
-    /// Told why the kernel does not take a descriptor, which is asked instead: once, and again when all that were asked have been taken.
+    /// Called with the reason when the kernel does not take a descriptor, which is then asked: once, and
+    /// again only after the kernel has taken all.
     /// </summary>
     public Action<Errno>? OnAsking
     {
@@ -82,7 +88,8 @@ internal sealed unsafe class EventLoop : IDisposable
     }
 
     /// <param name="isNested">
-    /// Waited for by another loop (<see cref="Descriptor"/>), so that it cannot ask: what the kernel does not take is refused.
+    /// Whether another loop waits for this one (<see cref="Descriptor"/>). Then it cannot ask by poll(2), and
+    /// refuses descriptors that the kernel does not take.
     /// </param>
     public EventLoop(bool isNested = false)
     {
@@ -91,13 +98,13 @@ internal sealed unsafe class EventLoop : IDisposable
         _epoll = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("epoll_create1", "the event loop", Errno.Last);
     }
 
-    /// <summary>For people: what it means that descriptors are asked.</summary>
+    /// <summary>A sentence for people: what it means that descriptors are asked by poll(2).</summary>
     /// <param name="refused">As <see cref="OnAsking"/> is told.</param>
     public static string DescribeAsking(Errno refused) =>
         $"the kernel watches no further descriptor: {refused}{(refused == Errno.ENOSPC ? ": raise fs.epoll.max_user_watches" : "")}; "
         + "what it does not watch is asked ten times a second";
 
-    /// <summary>How often it has waited: the number of the turn that is under way.</summary>
+    /// <summary>How often the loop has waited: the number of the turn that is under way.</summary>
     public long TurnCount { get; private set; }
 
     /// <summary>
@@ -105,7 +112,7 @@ internal sealed unsafe class EventLoop : IDisposable
     /// </summary>
     public FileDescriptor Descriptor => _epoll;
 
-    /// <summary>To a handler: how many descriptors are handled in this wake-up.</summary>
+    /// <summary>For handlers: how many descriptors are handled in this wake-up.</summary>
     public int ReadyCount { get; private set; }
 
     /// <summary>Calls a handler whenever the descriptor is ready. Borrows the descriptor until <see cref="Unwatch"/>.</summary>
@@ -148,7 +155,7 @@ internal sealed unsafe class EventLoop : IDisposable
             watch.What = what;
             watch.IsSpent = false;
         }
-        // One that rests or is asked is not in the set: ENOENT, and it comes there with what was written down.
+        // A descriptor that rests or is asked is not in the kernel's set (ENOENT); it will be added with what is recorded here.
         Control(Libc.EPOLL_CTL_MOD, number, what);
     }
 
@@ -249,7 +256,9 @@ internal sealed unsafe class EventLoop : IDisposable
         _resting.Add(watch);
     }
 
-    /// <summary>Watches again whose rest is over. Returns the time until the next one's is, or the asked one.</summary>
+    /// <summary>
+    /// Watches descriptors again whose rest is over. Returns the time until the next rest is over, or the asked time if that is shorter.
+    /// </summary>
     private long EndRests(long timeout)
     {
         long now = Clock.MonotonicNanoseconds;
@@ -268,7 +277,8 @@ internal sealed unsafe class EventLoop : IDisposable
     private static long Sooner(long timeout, long other) => timeout < 0 ? other : Math.Min(timeout, other);
 
     /// <summary>
-    /// Has the kernel take what it did not take before, as far as it does, and asks the rest. Returns how many of the batch are ready.
+    /// Adds descriptors to the kernel's set that it did not take before, as far as it takes them, and asks the rest by
+    /// poll(2). Returns how many of the batch are ready.
     /// </summary>
     private int Ask(int count)
     {
@@ -276,7 +286,7 @@ internal sealed unsafe class EventLoop : IDisposable
         if (now - _askedAt < AskingNanoseconds)
             return count;
         _askedAt = now;
-        // One that was told once is taken when it is waited for anew.
+        // A descriptor that was to be reported once and was, is added only when it is waited for anew.
         while (_asked.Find(w => !w.IsSpent) is { } first && Control(Libc.EPOLL_CTL_ADD, first.Number, first.What) == Errno.None)
         {
             first.IsAsked = false;
@@ -336,13 +346,13 @@ internal sealed unsafe class EventLoop : IDisposable
         public bool IsOver { get; set; }
         public IoReadiness What { get; set; }
 
-        /// <summary>The kernel does not take it.</summary>
+        /// <summary>Whether the kernel does not take the descriptor, so that it is asked by poll(2).</summary>
         public bool IsAsked { get; set; }
 
-        /// <summary>While it is asked: it was to be told once, and was.</summary>
+        /// <summary>While it is asked: it was to be reported once, and was.</summary>
         public bool IsSpent { get; set; }
 
-        /// <summary>In a row.</summary>
+        /// <summary>How often the handler has thrown in a row.</summary>
         public int Failures { get; set; }
         public long RestsUntil { get; set; }
     }

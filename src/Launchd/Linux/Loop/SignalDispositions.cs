@@ -4,8 +4,8 @@ using static Launchd.Interop.SystemCallNumbers;
 namespace Launchd.Linux.Loop;
 
 /// <summary>
-/// What this process does with each signal, as rt_sigaction(2) tells. An ignored signal stays ignored over execve(2), so whatever the
-/// program ignored that started us would be ignored in every service as well, without anybody having said so.
+/// What this process does with each signal, as rt_sigaction(2) tells. An ignored signal stays ignored over execve(2), so a signal that the
+/// program which started the supervisor ignored would be ignored in every service as well, without anybody having asked for it.
 /// </summary>
 internal static unsafe class SignalDispositions
 {
@@ -17,14 +17,15 @@ internal static unsafe class SignalDispositions
     private const int ActionBytes = 4 * sizeof(ulong);
 
     /// <summary>
-    /// What the runtime may handle only later (SIGINT, SIGQUIT, SIGCHLD, SIGCONT, SIGWINCH), and what libc keeps for
-    /// itself, which posix_spawn(3) has ignored in a helper.
+    /// Signals that are always reset: those for which the runtime may set a handler only later (SIGINT, SIGQUIT, SIGCHLD, SIGCONT,
+    /// SIGWINCH), and those that libc keeps for itself, which posix_spawn(3) leaves ignored in a helper.
     /// </summary>
     private const ulong Always = 1UL << (2 - 1) | 1UL << (3 - 1) | 1UL << (17 - 1) | 1UL << (18 - 1) | 1UL << (28 - 1) | 3UL << (32 - 1);
 
     /// <summary>
-    /// Signals that a child has to set to their defaults before its mask is lifted, in ascending order: until execve(2) does it, a handler
-    /// of ours would run in the child, in our memory. SIGPIPE, which each service decides, is not among them.
+    /// Signals that a child has to set to their defaults before its mask is lifted, in ascending order: before execve(2)
+    /// resets them, a handler of the supervisor would run in the child, in the supervisor's memory. SIGPIPE, for which
+    /// each service has a setting, is not among them.
     /// </summary>
     public static int[] ToReset { get; } = ListToReset();
 
@@ -61,7 +62,7 @@ internal static unsafe class SignalDispositions
     private static int[] ListToReset() =>
         [.. Enumerable.Range(1, Count).Where(s => s != Pipe && ((Always >> (s - 1) & 1) != 0 || HandlerOf(s) != SIG_DFL))];
 
-    // By number: libc refuses to tell of the two or three signals that it keeps for itself.
+    // Called by number: libc's function refuses the two or three signals that libc keeps for itself.
     private static nint HandlerOf(int signal)
     {
         if (signal is Kill or Stop)

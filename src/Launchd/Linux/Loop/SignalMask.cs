@@ -25,32 +25,34 @@ internal static unsafe class SignalMask
     private const int Ill = 4, Trap = 5, Abrt = 6, Bus = 7, Fpe = 8, Kill = 9,
         Segv = 11, Cont = 18, Stop = 19, Tstp = 20, Urg = 23, Winch = 28;
 
-    /// <summary>What libc keeps for itself (timers, cancellation, set-user-id) begins here, and ends where SIGRTMIN is.</summary>
+    /// <summary>The signals that libc keeps for itself (timers, cancellation, set-user-id) begin here and end before SIGRTMIN.</summary>
     private const int FirstOfLibc = 32;
 
     /// <summary>
-    /// Not blocked: what says that this process itself is broken, what nobody can block, what harms
-    /// nobody, and Ctrl-Z, which is the operator's.
+    /// Signals that are not blocked: those of a fault of this process itself, those that cannot be blocked, those that do no harm by
+    /// default, and that of Ctrl-Z, which the operator may use.
     /// </summary>
     private const ulong Left =
         1UL << (Ill - 1) | 1UL << (Trap - 1) | 1UL << (Abrt - 1) | 1UL << (Bus - 1) | 1UL << (Fpe - 1) | 1UL << (Segv - 1)
         | 1UL << (Kill - 1) | 1UL << (Stop - 1) | 1UL << (Cont - 1) | 1UL << (Tstp - 1) | 1UL << (Urg - 1) | 1UL << (Winch - 1);
 
-    /// <summary>Heard by the loop. Neither libc's own nor SIGRTMIN, by which the runtime interrupts its threads, are among them.</summary>
+    /// <summary>
+    /// Signals that the loop reads. Not among them: libc's own, and SIGRTMIN, by which the runtime interrupts its threads.
+    /// </summary>
     private static readonly ulong Heard = ~(Left | Between(FirstOfLibc, Libc.__libc_current_sigrtmin()));
 
     /// <summary>Makes sure that all threads block the supervisor's signals; may replace this process's image by itself.</summary>
     /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
     public static void Enter()
     {
-        // What whoever started us ignored would be ignored in services too; and with an ignored SIGCHLD the kernel would
-        // reap our children, NOTES of wait(2). After exec, what is ignored here is blocked; only a Ctrl-Z that was
-        // ignored needs a word to stay without effect.
+        // A signal that was ignored when the supervisor was started would be ignored in services too; and with SIGCHLD ignored the
+        // kernel would reap the supervisor's children (wait(2), NOTES). After the exec these signals are blocked anyway; only
+        // Ctrl-Z is not, and has to stay ignored if it was.
         ulong ignored = SignalDispositions.EndIgnoring();
         // Every new thread of libc lifts the signal of cancellation for itself, so that one cannot be blocked.
         SignalDispositions.Ignore(FirstOfLibc);
         ulong set = Heard | (ignored & 1UL << (Tstp - 1)), old = 0;
-        // By number: libc would leave out its own.
+        // Called by number: libc's function would leave out libc's own signals.
         _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, (nint)(&set), (nint)(&old), sizeof(ulong), 0, 0);
         if ((old & Heard) == Heard && StandardDescriptors.AreOpen)
             return;

@@ -1,8 +1,8 @@
 namespace Launchd.Linux.Loop;
 
 /// <summary>
-/// The one place where threads are made. The limits of processes (RLIMIT_NPROC, pids.max) count threads too, and other people's doing can
-/// reach them at any time, so a thread that cannot be made is an answer and no exception.
+/// The one place where threads are made. The limits of processes (RLIMIT_NPROC, pids.max) count threads too, and other processes of the
+/// user can use them up at any time; so a thread that cannot be made is an answer and no exception.
 /// </summary>
 internal static class Worker
 {
@@ -13,9 +13,7 @@ internal static class Worker
     /// <summary>Starts a background thread, which does not keep the process alive. Null: the system gives none.</summary>
     /// <param name="name">Seen in /proc/PID/task/TID/comm, at most 15 bytes of it.</param>
     /// <param name="stackBytes">Address space for its stack.</param>
-    /// <param name="work">
-    /// What throws out of it ends the process: whoever gives work knows what its failure means, and catches it there.
-    /// </param>
+    /// <param name="work">An exception that leaves it ends the process: so the work itself must catch what it can explain.</param>
     public static Thread? TryStart(string name, int stackBytes, ThreadStart work)
     {
         try

@@ -8,8 +8,8 @@ namespace Launchd.Linux.Paths;
 
 /// <summary>
 /// Opens files with the rights of another user, as root may: on a thread of its own, whose user, group and groups for file access are that
-/// user's (setfsuid(2), credentials(7)) and which ends with the call. Nothing has to be taken back, and no other thread is ever anybody but
-/// root. That user cannot signal or trace the thread meanwhile: for those its user is root still.
+/// user's (setfsuid(2), credentials(7)) and which ends with the call. So nothing has to be set back, and every other thread stays root.
+/// That user cannot signal or trace the thread meanwhile, because for signals and tracing it is root's still.
 /// </summary>
 internal static unsafe class BorrowedRights
 {
@@ -30,7 +30,7 @@ internal static unsafe class BorrowedRights
     /// <param name="name">Of the file.</param>
     /// <param name="flags">Of open(2).</param>
     /// <param name="mode">Of a file that is made.</param>
-    /// <param name="resolve">Of openat2(2); 0: names are followed as open(2) does.</param>
+    /// <param name="resolve">As for openat2(2); 0: names are followed as open(2) does.</param>
     /// <param name="refused">The reason.</param>
     public static FileDescriptor? Open(
         Credentials who, FileDescriptor? directory, string name, int flags, int mode, ulong resolve, out Errno refused)
@@ -47,7 +47,7 @@ internal static unsafe class BorrowedRights
                 How = (nint)(&how), Result = -1, Errno = Errno.EAGAIN.Value,
             };
             nint pointer = (nint)(&order);
-            // Bound and compiled here: the other thread is to ask nothing of the runtime.
+            // The functions are bound and compiled here, because the other thread must not need the runtime for that.
             _ = Libc.syscall(SystemCallNumbers.getpid, 0, 0, 0, 0, 0, 0) + *Libc.__errno_location();
             try
             {
@@ -79,7 +79,7 @@ internal static unsafe class BorrowedRights
             return;
         do
         {
-            // A filter of system calls may know the older one only.
+            // openat(2) is called unless openat2(2) is needed: a filter of system calls may allow only the older one.
             OpenHow* how = (OpenHow*)order->How;
             order->Result = how->Resolve == 0
                 ? Libc.syscall(SystemCallNumbers.openat, order->Directory, order->Path, (nint)how->Flags, (nint)how->Mode, 0, 0)
@@ -89,7 +89,7 @@ internal static unsafe class BorrowedRights
         while (order->Result < 0 && order->Errno == Errno.EINTR.Value);
     }
 
-    /// <summary>What the thread is told, and its answer.</summary>
+    /// <summary>What the thread is to open, and its answer.</summary>
     private struct Order
     {
         public uint Uid;

@@ -18,13 +18,13 @@ internal static class FileFault
     {
         SystemCallException call => call.Errno,
         Win32Exception native => new Errno(native.NativeErrorCode),
-        // What was refused stands in the exception within, where there is one.
+        // The kernel's error is in the inner exception, where there is one.
         UnauthorizedAccessException => fault.InnerException is IOException { HResult: > 0 } refused
             ? new Errno(refused.HResult)
             : Errno.EACCES,
         FileNotFoundException or DirectoryNotFoundException => Errno.ENOENT,
         PathTooLongException => Errno.ENAMETOOLONG,
-        // On Unix the framework puts the error number there; its own numbers are negative.
+        // On Unix the framework puts the error number into HResult; its own numbers are negative.
         IOException { HResult: > 0 } io => new Errno(io.HResult),
         OutOfMemoryException => Errno.ENOMEM,
         _ => null,

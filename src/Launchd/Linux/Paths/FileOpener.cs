@@ -22,15 +22,16 @@ internal sealed record FileRequest
     public PathOwner Owner { get; init; } = PathOwner.Own;
 
     /// <summary>
-    /// For whom it is opened, with whose rights root is content where somebody else decides about the path. Null: nobody in particular.
+    /// The user for whom it is opened: where others than root decide about the path, root opens the file with this user's
+    /// rights alone. Null: for no user in particular.
     /// </summary>
     public Credentials? User { get; init; }
 
-    /// <summary>For this process's own reading, which must not wait.</summary>
+    /// <summary>Whether the descriptor is non-blocking: for files that this process reads itself and must not wait for.</summary>
     public bool IsNonBlocking { get; init; }
 }
 
-/// <summary>Which changes of anonymous memory are ruled out for everybody, memfd_create(2).</summary>
+/// <summary>Changes of anonymous memory that are forbidden to everybody, memfd_create(2).</summary>
 [Flags]
 internal enum MemorySeals { None = 0, Shrink = 1, Grow = 2, Write = 4 }
 
@@ -43,7 +44,7 @@ internal static unsafe class FileOpener
     private const int OutputMode = 0b110_100_000;
     public const int CreateAttemptCount = 8;
 
-    /// <summary>A regular file, device or FIFO. The descriptor blocks, as a program expects that opens the file itself.</summary>
+    /// <summary>A regular file, device or FIFO. The descriptor is blocking, as if the program had opened the file itself.</summary>
     public static OpenResult<FileDescriptor> Open(FileRequest request)
     {
         string subject = $"cannot open {request.Path}";
@@ -52,7 +53,8 @@ internal static unsafe class FileOpener
             return foreign.TryGet(out FileDescriptor? opened, out OpenFailure? failure) ? Finish(opened, request, subject) : failure;
         FileDescriptor? file = null;
         Errno refused = Errno.ENOENT;
-        // Two steps, because only O_EXCL tells who made the file; in between another may make it or remove it.
+        // First only opens, then only makes the file, because only O_EXCL tells who made it; in between
+        // another process may make or remove it.
         for (int attempt = 0; attempt < CreateAttemptCount && file is null && refused == Errno.ENOENT; attempt++)
         {
             if (request.CreateMode is { } mode)
@@ -123,7 +125,8 @@ internal static unsafe class FileOpener
         return CreateIn(parent.Directory, parent.Name, request, flags, mode, subject);
     }
 
-    // Made closed to others, given to its owner, then opened up: no umask and no moment in between counts.
+    // The file is made with narrow permissions, given to its owner, and then gets the asked mode: so the umask does not
+    // matter, and the file is never more open than asked.
     internal static OpenResult<FileDescriptor> CreateIn(
         FileDescriptor directory, string name, FileRequest request, int flags, int mode, string subject)
     {
@@ -159,7 +162,7 @@ internal static unsafe class FileOpener
         fixed (byte* text = CString.From(name))
         {
             int number = memfd_create(text, MFD_CLOEXEC | MFD_ALLOW_SEALING | Libc.MFD_NOEXEC_SEAL);
-            // EINVAL: older than Linux 6.3.
+            // EINVAL: the kernel is older than Linux 6.3.
             if (number < 0 && Errno.Last == Errno.EINVAL)
                 number = memfd_create(text, MFD_CLOEXEC | MFD_ALLOW_SEALING);
             refused = number < 0 ? Errno.Last : Errno.None;

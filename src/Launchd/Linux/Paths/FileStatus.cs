@@ -13,15 +13,15 @@ internal enum FileKind { Unknown = 0, Fifo = 1, CharacterDevice = 2, Directory =
 internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device, ulong Inode, uint Uid, uint Gid, long SizeBytes,
     ulong DeviceNumber)
 {
-    /// <summary>Fields of what is open are told from memory: a file system that is asked may take its time to answer.</summary>
+    /// <summary>The kernel answers from its memory: asking the file system may take long.</summary>
     public const int AT_STATX_DONT_SYNC = 0x4000;
 
-    /// <summary>Names that it has: more than one means that it is somewhere else as well.</summary>
+    /// <summary>The number of names of the file: with more than one it is somewhere else as well.</summary>
     public uint LinkCount { get; init; }
 
     public bool IsSameFile(FileStatus other) => Device == other.Device && Inode == other.Inode;
 
-    /// <summary>In words, with an article.</summary>
+    /// <summary>The kind in words, with an article.</summary>
     public string KindText => Kind switch
     {
         FileKind.Fifo => "a FIFO",
@@ -34,7 +34,7 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
         _ => "an anonymous file",
     };
 
-    /// <summary>Of what is open, from memory: a file system that is asked may take its time to answer.</summary>
+    /// <summary>The status of an open file, from the kernel's memory: asking the file system may take long.</summary>
     public static Errno Read(FileDescriptor descriptor, out FileStatus status) =>
         Read(descriptor.Number, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, out status);
 

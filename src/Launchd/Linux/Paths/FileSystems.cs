@@ -5,14 +5,14 @@ using Launchd.Interop;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Which file systems hold files of somebody, and which are the kernel's own: in those (proc, sysfs, debugfs, cgroups, bpf, anonymous
-/// inodes…) what a file says, and about whom, depends on who opens it. So a file there is never opened by one for another.
+/// Which file systems store files, and which are interfaces of the kernel (proc, sysfs, debugfs, cgroups, bpf, anonymous inodes…), where
+/// the content of a file depends on the process that opens it. So the supervisor never opens a file of the latter for a service.
 /// </summary>
 internal static unsafe class FileSystems
 {
-    // By f_type of statfs(2). What is not in the list is refused: a new kind of the kernel's own must not be let
-    // through unseen. What a server says (networks, FUSE, which is also the root of many virtual machines) is its own,
-    // whoever asks: it can keep one waiting, and no more.
+    // By f_type of statfs(2). A type that is not in the list is refused, so that no new interface of the kernel gets through. A
+    // file system with a server (networks, FUSE, also the root of many virtual machines) gives everybody the server's own
+    // content: it can make a process wait, but do no other harm.
     private static readonly FrozenSet<uint> Storage = FrozenSet.Create<uint>(
         0xEF53 /* ext2, ext3, ext4 */, 0x58465342 /* xfs */, 0x9123683E /* btrfs */,
         0xF2F52010 /* f2fs */, 0x2FC12FC1 /* zfs */, 0xCA451A4E /* bcachefs */,
@@ -26,9 +26,7 @@ internal static unsafe class FileSystems
         0x01021997 /* 9p */, 0x5346414F /* afs */, 0x6B414653 /* kafs */,
         0x01161970 /* gfs2 */, 0x7461636F /* ocfs2 */, 0x0BD00BD0 /* lustre */, 0x786F4256 /* vboxsf */, 0x65735546 /* fuse, virtiofs */);
 
-    /// <summary>
-    /// Whether what is open lies on a file system that holds files of somebody. Asks that file system, which may take its time.
-    /// </summary>
+    /// <summary>Whether an open file lies on a file system that stores files. Asks that file system, which may take long.</summary>
     public static bool IsStorage(FileDescriptor descriptor) => TypeOf(descriptor) is { } type && Storage.Contains(type);
 
     /// <summary><c>f_type</c> of statfs(2): the first word, of which 32 bits count. Null: the kernel does not tell.</summary>

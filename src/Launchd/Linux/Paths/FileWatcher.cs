@@ -4,15 +4,15 @@ using Launchd.Interop;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Tells of changed files, and of those below directories, whatever is made there later: inotify(7). What editors leave for a moment and
-/// what compilers write is passed over. Borrows nothing; owns its descriptor.
+/// Tells of changes to files and to everything below directories, also what is made there later: inotify(7). Temporary files of editors and
+/// files that compilers write are ignored. Borrows nothing; owns its descriptor.
 /// </summary>
 internal sealed class FileWatcher : IDisposable
 {
     private const uint Interesting = Libc.IN_CLOSE_WRITE | Libc.IN_MOVED_FROM | Libc.IN_MOVED_TO | Libc.IN_CREATE | Libc.IN_DELETE
         | Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF | Libc.IN_ONLYDIR | Libc.IN_EXCL_UNLINK;
 
-    // What a program writes while it is built or started would start it again and again.
+    // Files that are written while a program is built or started would restart it again and again.
     private static readonly string[] BuiltDirectories = ["node_modules", "__pycache__", "obj", "target"];
 
     private readonly Dictionary<int, Watched> _watched = [];
@@ -31,7 +31,7 @@ internal sealed class FileWatcher : IDisposable
     /// <summary>How many directories are watched.</summary>
     public int DirectoryCount => _watched.Count;
 
-    /// <summary>Begins with files and directories that exist.</summary>
+    /// <summary>Begins to watch files and directories that exist.</summary>
     /// <param name="paths">Absolute.</param>
     /// <param name="problem">A sentence with the remedy, when the result is null.</param>
     public static FileWatcher? Open(IEnumerable<string> paths, out string? problem)
@@ -49,7 +49,10 @@ internal sealed class FileWatcher : IDisposable
         return null;
     }
 
-    /// <summary>Reads what came. The last path that counts (editors write elsewhere and rename), or null. Never waits.</summary>
+    /// <summary>
+    /// Reads the events that came. Returns the last changed path that counts (editors write another
+    /// file and rename it), or null. Never waits.
+    /// </summary>
     public string? Read()
     {
         string? changed = null;
@@ -59,7 +62,7 @@ internal sealed class FileWatcher : IDisposable
 
     public void Dispose() => _inotify.Dispose();
 
-    /// <summary>Names that editors use while they save.</summary>
+    /// <summary>Whether a name is one that editors use while they save.</summary>
     public static bool IsPassing(string name) =>
         name.EndsWith('~') || name.StartsWith(".#", StringComparison.Ordinal) || (name.StartsWith('#') && name.EndsWith('#'))
         || name is "4913" || name.EndsWith(".tmp", StringComparison.Ordinal) || name.EndsWith(".pyc", StringComparison.Ordinal)
@@ -80,7 +83,7 @@ internal sealed class FileWatcher : IDisposable
             return AddTree(path);
         if (!File.Exists(path))
             return $"cannot watch {path}: there is no such file or directory";
-        // Editors put another file in its place, so its directory tells.
+        // Editors put another file in the place of a watched one, so the directory is watched.
         string directory = Path.GetDirectoryName(path)!;
         return Add(directory, Path.GetFileName(path));
     }
@@ -102,7 +105,7 @@ internal sealed class FileWatcher : IDisposable
             }
             catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
             {
-                // It was removed meanwhile, or is not ours to read: its parent tells what can be told.
+                // The directory was removed meanwhile, or must not be read: the watch on its parent has to do.
             }
         }
         return null;
@@ -149,7 +152,7 @@ internal sealed class FileWatcher : IDisposable
             return of.Names is null ? TakeDirectory(path, mask) : null;
         if (IsPassing(name))
             return null;
-        // A file that was just made is empty; the end of the writing follows. A link has no such end.
+        // A new file is still empty, and an event for the end of writing follows; for a new link no other event follows.
         return mask == Libc.IN_CREATE && new FileInfo(path).LinkTarget is null ? null : path;
     }
 
@@ -163,7 +166,7 @@ internal sealed class FileWatcher : IDisposable
             return path;
         }
         _ = AddTree(path);
-        // Files may have come before the watch did.
+        // Files may have been made in the directory before it was watched.
         return HasFiles(path) ? path : null;
     }
 
@@ -179,7 +182,7 @@ internal sealed class FileWatcher : IDisposable
         }
     }
 
-    /// <summary>The kernel lost events: whatever there is now is watched, and something is taken to have changed.</summary>
+    /// <summary>The kernel lost events: watches everything that is there now, and reports a change.</summary>
     private string Rescan()
     {
         foreach (string root in _roots)
@@ -187,7 +190,7 @@ internal sealed class FileWatcher : IDisposable
         return _roots[0];
     }
 
-    /// <summary>What was moved away keeps its watches, under a name that is not true any more.</summary>
+    /// <summary>Ends the watches below a directory that was moved away: they would go on under a name that is wrong now.</summary>
     private void Forget(string directory)
     {
         foreach ((int watch, Watched of) in _watched.ToArray())

@@ -92,14 +92,16 @@ internal static unsafe class Files
     public static FileDescriptor? OpenOrMake(FileDescriptor directory, string name, int mode, out Errno refused) =>
         Open(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode, out refused);
 
-    /// <summary>The same, to append to. Never waits: a FIFO without a reader is refused.</summary>
+    /// <summary>
+    /// A file to append to, which is made if it is missing; a link is not followed. Never waits: a FIFO without a reader is refused.
+    /// </summary>
     public static FileDescriptor? OpenToAppend(FileDescriptor directory, string name, int mode, out Errno refused) =>
         Open(directory, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode, out refused);
 
-    /// <summary>Null: there is none, or it may not be read.</summary>
+    /// <summary>A directory to read. Null: there is none, or it may not be read.</summary>
     public static FileDescriptor? OpenDirectory(string path) => Open(null, path, O_RDONLY | O_DIRECTORY, 0, out _);
 
-    /// <summary>The names in a directory of /proc that are numbers, as they come.</summary>
+    /// <summary>The names in a directory of /proc that are numbers, in the kernel's order.</summary>
     public static IEnumerable<int> Numbers(FileDescriptor directory)
     {
         byte[] buffer = new byte[8192];
@@ -152,7 +154,7 @@ internal static unsafe class Files
             return Check(fchmodat(AT_FDCWD, path, (ushort)mode, 0));
     }
 
-    /// <summary>Owner of any descriptor, O_PATH too; what is null stays as it is.</summary>
+    /// <summary>Sets the owner of the file behind any descriptor, also of O_PATH; a part that is null stays as it is.</summary>
     public static Errno SetOwner(FileDescriptor node, PathOwner owner)
     {
         if (owner.IsOwn)
@@ -183,11 +185,13 @@ internal static unsafe class Files
         return file is not null && ReadBytes(file, maxBytes, out _) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
     }
 
-    /// <summary>Opens a file for reading without ever waiting: not for the other end of a FIFO, not for a carrier.</summary>
+    /// <summary>
+    /// Opens a file for reading without ever waiting, neither for the other end of a FIFO nor for the carrier of a terminal.
+    /// </summary>
     public static FileDescriptor? OpenToRead(string path, out Errno refused) =>
         Open(null, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, out refused);
 
-    /// <summary>What is in a file from its position on, at most so many bytes of it. Null: it cannot be read.</summary>
+    /// <summary>The content of a file from its position on, at most so many bytes. Null: it cannot be read.</summary>
     public static byte[]? ReadBytes(FileDescriptor file, int maxBytes, out Errno refused)
     {
         refused = Errno.None;
@@ -216,7 +220,7 @@ internal static unsafe class Files
 
     /// <summary>Another number for the same open file description, close-on-exec. Null with the reason.</summary>
     /// <param name="descriptor">Borrowed.</param>
-    /// <param name="closer">Closes it in the end; null: whoever disposes it.</param>
+    /// <param name="closer">Closes the duplicate in the end; null: the thread that disposes it does.</param>
     /// <param name="refused">The reason.</param>
     public static FileDescriptor? Duplicate(FileDescriptor descriptor, IDescriptorCloser? closer, out Errno refused)
     {

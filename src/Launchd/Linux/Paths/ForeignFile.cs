@@ -5,9 +5,9 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Files that root opens where somebody else decides about the path (<see cref="PathWalk"/>). What belongs to him who leads there is
-/// opened, for it is his own; anything else with the rights of the service alone, as if its program had opened it, or not at all. Devices,
-/// and files of the kernel's own, which depend on who opens them, are not opened there.
+/// Opens files for root where another user decides about the path (<see cref="PathWalk"/>). A file that belongs to that user is opened; any
+/// other only with the rights of the service, as if its program had opened it, or not at all. Devices and the kernel's own files, whose
+/// content depends on the process that opens them, are not opened on such paths.
 /// </summary>
 internal static class ForeignFile
 {
@@ -24,7 +24,7 @@ internal static class ForeignFile
                 : Make(walk, request, flags, subject);
             if (result.TryGet(out FileDescriptor? file, out failure))
                 return file;
-            // In between another may make it or remove it.
+            // Between the two attempts another process may have made or removed the file.
             if (request.CreateMode is null || (failure.Errno != Errno.EEXIST && failure.Errno != Errno.ENOENT))
                 break;
         }
@@ -55,7 +55,7 @@ internal static class ForeignFile
 
     private static OpenResult<FileDescriptor> OpenNode(PathWalk walk, FileDescriptor node, FileRequest request, int flags, string subject)
     {
-        // What a stranger made in a directory for all is none of the service's, though it is his own.
+        // A file that another user made in a directory for all is not one of the service, though it belongs to the user who decides.
         bool isStrangers = walk.IsEntryOnly && BorrowedRights.AreLess(request.User) && request.User!.Uid != walk.Decider;
         bool mayOpen = walk.Decider is null || (walk.IsDecidersOwn && !isStrangers && WhyNot(node, walk.NodeStatus) is null);
         if (!mayOpen)
@@ -76,13 +76,14 @@ internal static class ForeignFile
             : OpenAsUser(walk, request, flags, subject);
     }
 
-    /// <summary>As the service's program would open it by itself, from where somebody else begins to decide.</summary>
+    /// <summary>Opens the rest of the path, from where another user begins to decide, as the service's program would open it.</summary>
     private static OpenResult<FileDescriptor> OpenAsUser(PathWalk walk, FileRequest request, int flags, string subject)
     {
         if (!BorrowedRights.AreLess(request.User) || walk.Foreign is not { } start)
             return Refuse(walk, subject);
         Credentials user = request.User!;
-        // Looked at before it is opened: opening can have effects of its own, and this thread's terminal and process are the supervisor's.
+        // The file is looked at before it is opened: opening can have effects of its own, which would
+        // concern the supervisor's process and terminal.
         const ulong resolve = BorrowedRights.RESOLVE_NO_MAGICLINKS;
         using FileDescriptor? node = BorrowedRights.Open(user, start.Directory, start.Path, O_PATH, 0, resolve, out Errno refused);
         FileDescriptor? file = null;
@@ -106,7 +107,7 @@ internal static class ForeignFile
 
     private static OpenFailure Refuse(PathWalk walk, string subject) => new("open", subject, Errno.EPERM, walk.Explain());
 
-    /// <summary>Null: whoever opens it, it is the same. Else what it is.</summary>
+    /// <summary>Why root must not open the file for a service. Null: it is the same file for every process that opens it.</summary>
     private static string? WhyNot(FileDescriptor node, FileStatus status)
     {
         // null, zero, full, random, urandom (null(4), random(4)); not mem, kmem, port, kmsg.

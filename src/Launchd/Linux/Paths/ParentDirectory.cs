@@ -6,9 +6,9 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// The directory in which a path lies, held open so that what is done there cannot be led elsewhere, and the path's last component.
-/// Symbolic links are followed up to the directory, never in the last component; by root only where they lead to a directory of whoever
-/// made them (<see cref="PathWalk"/>). Remembers which directories it had to make.
+/// The directory in which a path lies, held open so that nobody can redirect what is done there, and the path's last component. Symbolic
+/// links are followed up to the directory, never in the last component; root follows another user's link only to a directory of that user
+/// (<see cref="PathWalk"/>). Remembers which directories were made.
 /// </summary>
 internal sealed class ParentDirectory : IDisposable
 {
@@ -27,11 +27,12 @@ internal sealed class ParentDirectory : IDisposable
     public string Name { get; }
 
     /// <summary>
-    /// To root: somebody else may put entries into the directory, so what lies there may be his. Always false to any other user.
+    /// For root: whether another user may put entries into the directory, so that the file there may be
+    /// that user's. Always false for any other user.
     /// </summary>
     public bool IsOpenToOthers { get; private init; }
 
-    /// <summary>Whose directory it is then, as a user's number; null: root's own, in which others may write.</summary>
+    /// <summary>The user whose directory it is then; null: it is root's own, in which others may write.</summary>
     public uint? Decider { get; private init; }
 
     /// <summary>Opens the directory of an absolute path.</summary>
@@ -85,7 +86,7 @@ internal sealed class ParentDirectory : IDisposable
         return new OpenFailure("open", subject, refused, Remedy.ForDirectory(path, refused));
     }
 
-    /// <summary>Whether something could be made at a path, its directories included; null: it could.</summary>
+    /// <summary>Looks whether a file could be made at a path, with its missing directories; null: it could.</summary>
     public static unsafe OpenFailure? Look(string path, string subject)
     {
         string parent = DirectoryOf(path), nearest = parent;
@@ -106,7 +107,7 @@ internal sealed class ParentDirectory : IDisposable
         }
         fixed (byte* text = CString.From(nearest))
         {
-            // As what this process really may do: with its effective user and capabilities (access(2)).
+            // Asks for what this process may really do, with its effective user and capabilities (access(2)).
             if (faccessat(AT_FDCWD, text, W_OK | X_OK, AT_EACCESS) == 0)
                 return null;
         }
@@ -139,7 +140,7 @@ internal sealed class ParentDirectory : IDisposable
         {
             FileDescriptor parent = current;
             bool isMade = false;
-            // Root has looked already: what is there now was put there since, and is not followed.
+            // Root has walked the path already: a link that is there now was put there since, and is not followed.
             bool isRoot = Libc.geteuid() == 0;
             current = isRoot ? null : Files.Open(parent, component, O_PATH | O_DIRECTORY, 0, out refused);
             if (current is null && (isRoot || refused == Errno.ENOENT))
@@ -154,7 +155,8 @@ internal sealed class ParentDirectory : IDisposable
         return current;
     }
 
-    // Narrow first and widened afterwards, so that no umask and no moment makes it more open than asked.
+    // The directory is made with narrow permissions that are widened afterwards: so the umask does not
+    // matter, and it is never more open than asked.
     private static FileDescriptor? MakeOne(FileDescriptor parent, string name, int mode, out bool isMade, out Errno refused)
     {
         refused = Files.MakeDirectory(parent, name, mode & 0b111_000_000);
@@ -164,7 +166,7 @@ internal sealed class ParentDirectory : IDisposable
         FileDescriptor? directory = Files.Open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, out refused);
         if (directory is null)
             return null;
-        // Somebody else may have been first, or have put another in its place.
+        // Another process may have made it first, or may have put another directory in its place.
         refused = FileStatus.Read(directory, out FileStatus status);
         if (refused == Errno.None && status.Uid != Libc.geteuid())
             refused = Errno.EPERM;

@@ -1,6 +1,6 @@
 namespace Launchd.Linux.Paths;
 
-/// <summary>Owner of what is made. Null: as the process has it.</summary>
+/// <summary>The owner of a file that is made. Null: the process's own user or group.</summary>
 internal readonly record struct PathOwner(uint? Uid, uint? Gid)
 {
     public static readonly PathOwner Own;

@@ -4,20 +4,21 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// Who decides where a path leads: root alone, or from some place on somebody else, because a directory belongs to him or may be written by
-/// him. Symbolic links are followed, and what is found is held open, so that it stays what was looked at. Nothing is read, made or changed.
+/// Finds out who decides where a path leads: root alone, or from some place on another user, because a directory belongs to that
+/// user or may be written by that user. Symbolic links are followed. The files that were found are held open, so that nobody can
+/// exchange them afterwards. Nothing is read, made or changed.
 /// </summary>
 /// <remarks>
-/// What stands in a directory of root's that others may write (<c>/tmp</c>) is its owner's doing: in a sticky one nobody else
-/// can replace it, and a hard link gives away that it is none. <c>..</c> and links count as any other step. Owners that a
-/// user namespace does not know are the system's: root's.
+/// For an entry in a directory of root that others may write (<c>/tmp</c>) its owner decides: in a sticky directory nobody else
+/// can replace it, and a hard link to another's file shows by the link count. <c>..</c> and links count as any other step.
+/// Owners that a user namespace does not know count as root.
 /// </remarks>
 internal sealed class PathWalk : IDisposable
 {
-    /// <summary>In <see cref="Decider"/>: it cannot be told who.</summary>
+    /// <summary>A value of <see cref="Decider"/>: it cannot be told which user.</summary>
     public const uint Anybody = uint.MaxValue;
 
-    // More than the kernel would need for any sensible path, and little enough for whoever makes links on purpose.
+    // More than any sensible path needs, and few enough that a user who makes links on purpose gains nothing.
     private const int MostSteps = 256, MostLinks = 40;
     private const int OthersMayWrite = 0b000_010_010, AnybodyMayWrite = 0b000_000_010,
         GroupMayWrite = 0b000_010_000, Sticky = 0b001_000_000_000;
@@ -31,64 +32,70 @@ internal sealed class PathWalk : IDisposable
 
     private PathWalk(Credentials? user) => _user = user;
 
-    /// <summary>Who, as a user's number; null: root alone.</summary>
+    /// <summary>The user who decides where the path leads; null: root alone.</summary>
     public uint? Decider { get; private set; }
 
-    /// <summary>The directory, link or file from which on somebody else decides.</summary>
+    /// <summary>The directory, link or file from which on that user decides.</summary>
     public string? DecidedAt { get; private set; }
 
     /// <summary>
-    /// He decides because the entry is his, in a directory of root's where all may make some; not because the directory is his.
+    /// The user decides only because an entry is theirs, in a directory of root where all may make entries; the directory is not theirs.
     /// </summary>
     public bool IsEntryOnly { get; private set; }
 
-    /// <summary>The first link on the way that is somebody else's doing, and what it says. Null: there is none.</summary>
+    /// <summary>The first link on the way that is under the control of another user, and its target. Null: there is none.</summary>
     public (string Path, string Target)? Link { get; private set; }
 
-    /// <summary>The last component may be there, or be another, in a moment: others than root may make entries in its directory.</summary>
+    /// <summary>
+    /// Others than root may make entries in the directory of the last component, which so may appear or be exchanged at any moment.
+    /// </summary>
     public bool IsOpenToOthers { get; private set; }
 
     /// <summary>Root alone decides, so that the path may be used as it is.</summary>
     public bool IsRoots => Decider is null && !IsOpenToOthers;
 
-    /// <summary>None: the last component was looked for; else why it was not.</summary>
+    /// <summary><see cref="Errno.None"/>: the walk came to the last component, which may be missing; else why it did not.</summary>
     public Errno Refused { get; private set; }
 
     /// <summary>The directory of the last component, links followed. Null: the path is <c>/</c>, or <see cref="Refused"/>.</summary>
     public FileDescriptor? Parent { get; private set; }
     public FileStatus ParentStatus { get; private set; }
 
-    /// <summary>The last component in <see cref="Parent"/>. Where a directory before it is missing, that one.</summary>
+    /// <summary>The last component in <see cref="Parent"/>; if a directory before it is missing, the name of that directory.</summary>
     public string Name { get; private set; } = "";
 
     /// <summary>The components behind <see cref="Name"/>, if that is missing and not the last.</summary>
     public IEnumerable<string> Missing => _rest;
 
-    /// <summary>What the path leads to, O_PATH. Null: it is not there.</summary>
+    /// <summary>The file to which the path leads, O_PATH. Null: it is missing.</summary>
     public FileDescriptor? Node { get; private set; }
     public FileStatus NodeStatus { get; private set; }
 
     /// <summary>The last component of the path itself was a link.</summary>
     public bool EndsInLink { get; private set; }
 
-    /// <summary>Where somebody else begins to decide, and the rest of the path from there. Null: nowhere.</summary>
+    /// <summary>
+    /// The directory where another user begins to decide, and the rest of the path from there. Null: no other user decides.
+    /// </summary>
     public (FileDescriptor Directory, string Path)? Foreign { get; private set; }
 
-    /// <summary>Whether root may make the last component: nobody led root there, or only into a directory of his own.</summary>
+    /// <summary>Whether root may make the last component: no user led root there, or only into a directory of that user.</summary>
     public bool MayMake => Decider is null || IsWithoutLeading(ParentStatus);
 
-    /// <summary>Whether root may make something in the directory that was found.</summary>
+    /// <summary>Whether root may make entries in the directory that was found.</summary>
     public bool MayMakeInside => Decider is null || IsWithoutLeading(NodeStatus);
 
-    /// <summary>Nobody but root is the owner of what was found, or may put entries into it.</summary>
+    /// <summary>Whether what was found belongs to root, and nobody else may put entries into it.</summary>
     public bool IsNodeRoots => IsRoot(NodeStatus.Uid) && (NodeStatus.Mode & OthersMayWrite) == 0;
 
-    /// <summary>Whether what was found belongs to whoever leads there, who so gives nothing away but his own.</summary>
+    /// <summary>Whether what was found belongs to the user who decides, so that the path gives away no file of others.</summary>
     public bool IsDecidersOwn => Decider is null || NodeStatus.Uid == Decider;
 
     /// <summary>Walks an absolute path with this process's own rights.</summary>
     /// <param name="path">Absolute.</param>
-    /// <param name="user">For whom it is: where a directory of root's lets this user write, he decides. Null: for nobody.</param>
+    /// <param name="user">
+    /// The user for whom it is: where a directory of root lets this user write, the user decides. Null: for no user.
+    /// </param>
     public static PathWalk Along(string path, Credentials? user)
     {
         PathWalk walk = new(user is { Uid: 0 } ? null : user);
@@ -104,7 +111,7 @@ internal sealed class PathWalk : IDisposable
         return taken;
     }
 
-    /// <summary>Why what root may do there is not enough, for the brackets of a failure.</summary>
+    /// <summary>Why root may not do what was asked on this path, for the brackets of a failure.</summary>
     public string Explain()
     {
         string who = Decider == Anybody ? "others than root" : $"user {Decider}";
@@ -182,11 +189,13 @@ internal sealed class PathWalk : IDisposable
         (Node, NodeStatus, _current) = (_current, ParentStatus, null);
     }
 
-    /// <summary>False: it cannot be followed. A link of text leaves no node, and its components are next.</summary>
+    /// <summary>
+    /// Follows a link. False: it cannot be followed. A link with a text leaves no node; the components of the text come next.
+    /// </summary>
     private bool Follow(ref FileDescriptor? node, ref FileStatus status, ref string walked, string name, int count)
     {
         string? target = count > MostLinks ? null : Files.ReadLink(node, "");
-        // What stands in a link of /proc is no path, proc_pid_fd(5): the kernel knows where it leads.
+        // The text of a link in /proc is no path, proc_pid_fd(5): only the kernel knows where it leads.
         bool isMagic = target is not null && FileSystems.TypeOf(node!) == ProcMagic;
         node!.Dispose();
         node = null;
@@ -231,7 +240,7 @@ internal sealed class PathWalk : IDisposable
         return Refused == Errno.None;
     }
 
-    /// <summary>Who put that entry into the present directory.</summary>
+    /// <summary>Judges who decides about an entry of the present directory.</summary>
     private void Judge(FileStatus? entry, string walked, string name)
     {
         FileStatus directory = ParentStatus;
@@ -266,7 +275,7 @@ internal sealed class PathWalk : IDisposable
             Foreign = (here, string.Join('/', _rest.Prepend(name)));
     }
 
-    // Without a link nobody gets out of his own tree, where root may have made a directory.
+    // Without a link the path stays in the user's own tree, in which root itself may have made a directory.
     private bool IsWithoutLeading(FileStatus directory) => directory.Uid == Decider || (Link is null && IsRoot(directory.Uid));
 
     private static bool MayWrite(Credentials user, FileStatus directory) => (directory.Mode & AnybodyMayWrite) != 0
@@ -274,7 +283,8 @@ internal sealed class PathWalk : IDisposable
 
     private static bool IsRoot(uint uid) => uid == 0 || uid == Outside;
 
-    // user_namespaces(7): whoever is not in the map of ours is shown by one number, which may be a user of ours as well.
+    // user_namespaces(7): users who are not in the map of this namespace are all shown by one number,
+    // which may be a user of the namespace as well.
     private static uint? UidOfOutside()
     {
         string? map = Files.ReadText("/proc/self/uid_map"), shown = Files.ReadText("/proc/sys/kernel/overflowuid", 64);

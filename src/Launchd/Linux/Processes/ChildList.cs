@@ -7,21 +7,23 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Processes;
 
 /// <summary>
-/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop alone. Of our own orphans the list
-/// is exact, since nobody but the loop reaps them; of another process a child may be missed that comes or ends meanwhile.
+/// Children of processes, as the kernel lists them for each thread (proc_tid_children(5)). For the loop's thread alone. The supervisor's
+/// own list is exact, since only the loop reaps children; in that of another process a child may be missed that is born or ends meanwhile.
 /// </summary>
 internal static unsafe class ChildList
 {
-    // seq_file(9) gives at most a page at a time: what is shorter by more than one number is the end.
+    // seq_file(9) gives at most a page at a time: a read that is shorter by more than one number is the last.
     private const int LeastFullRead = 4096 - 12;
 
     private static readonly byte[] Buffer = new byte[64 << 10];
 
-    // A child is in the list of the thread that gave birth to it, an orphan in that of the first thread. Such threads never end.
+    // A child is in the list of the thread that gave birth to it, an orphan in that of the first thread. Threads that give birth never end.
     private static readonly Lock Parents = new();
     private static Own[] _own = [new Own(Libc.getpid())];
 
-    /// <summary>Adds our own children, oldest first, ended ones that were not reaped included. False: they cannot be read now.</summary>
+    /// <summary>
+    /// Adds this process's own children, oldest first, with ended ones that were not reaped. False: the lists cannot be read now.
+    /// </summary>
     public static bool AddOwn(List<int> children)
     {
         bool isComplete = ProcFile.IsOwn;
@@ -34,7 +36,7 @@ internal static unsafe class ChildList
     public static void AddParent()
     {
         Own own = new(Libc.gettid());
-        // Now, because later there may be no descriptor left.
+        // Opened now, because later there may be no descriptor left.
         _ = own.Open();
         lock (Parents)
             Volatile.Write(ref _own, [.. _own, own]);
@@ -109,13 +111,13 @@ internal static unsafe class ChildList
     }
 
     /// <summary>
-    /// The list of one of our own threads, opened once and read from its start each time: opening it took a tenth of a restart.
+    /// The list of one thread of this process, opened once and read from its start each time, because opening it took a tenth of a restart.
     /// </summary>
     private sealed class Own(int thread)
     {
         private FileDescriptor? _list;
 
-        /// <summary>Null: it cannot be read now. A supervisor without descriptors today may have some tomorrow.</summary>
+        /// <summary>Null: it cannot be opened now. When there is no descriptor left, the next call tries again.</summary>
         public FileDescriptor? Open() => _list ??= Files.OpenToRead($"/proc/self/task/{thread}/children", out _);
     }
 }

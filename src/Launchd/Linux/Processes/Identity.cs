@@ -22,8 +22,8 @@ internal readonly record struct LookupResult<T>(T? Value, Errno Errno)
 }
 
 /// <summary>
-/// Users and groups by name or number. The lookups may wait for a directory service, and they are the C library's: call them at start
-/// or on the thread that may block.
+/// Users and groups by name or number. The lookups may wait for a directory service, and they are the C library's: call
+/// them at the start or on a thread that may block.
 /// </summary>
 internal static unsafe class Identity
 {
@@ -114,7 +114,7 @@ internal static unsafe class Identity
                 result = Libc.getgrouplist(user, gid, start, &count);
             if (result >= 0)
                 return groups[..count];
-            // getgrouplist(3): the count that would fit is told, on some systems too small again.
+            // getgrouplist(3): the count that would fit is returned, on some systems too small again.
             room = Math.Max(count, checked(room * 2));
             if (room > LargestGroupCount)
                 throw new SystemCallException("getgrouplist", userName, Errno.EOVERFLOW);
@@ -133,7 +133,7 @@ internal static unsafe class Identity
             if (groups[i] == group)
                 return true;
         }
-        // More groups than there is room for: nobody knows.
+        // The process has more groups than there is room for, so it cannot be told; the kernel will decide.
         return count < 0;
     }
 
@@ -143,7 +143,7 @@ internal static unsafe class Identity
     private static bool ShouldRetry(int error, int size) =>
         (error == Range && size < LargestBufferBytes) || error == Errno.EINTR.Value;
 
-    // getpwnam(3), ERRORS: "no entry" comes as 0 or as one of several numbers, by the directory service behind it.
+    // getpwnam(3), ERRORS: "no entry" comes as 0 or as one of several numbers, depending on the directory service.
     private static Errno Meaning(int error) =>
         new Errno(error) is var errno
         && (error == 0 || errno == Errno.ENOENT || errno == Errno.ESRCH || errno == Errno.EBADF || errno == Errno.EPERM) ? Errno.ENOENT

@@ -6,8 +6,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Processes;
 
 /// <summary>
-/// Files of /proc about other processes, for the loop alone. Opening one works even while this process has all the descriptors that it may
-/// have, because a number is kept back for it: a shortage must not blind the supervisor to what its services leave behind.
+/// Files of /proc about other processes, for the loop's thread alone. Opening one works even while this process has all the descriptors
+/// that it may have, because a number is kept back for it: a shortage must not blind the supervisor to what its services leave behind.
 /// </summary>
 internal readonly unsafe ref struct ProcFile
 {
@@ -22,8 +22,8 @@ internal readonly unsafe ref struct ProcFile
     }
 
     /// <summary>
-    /// Whether /proc speaks of the pid namespace in which we are: in another one every number in it means another process, and nothing
-    /// that it says may be believed. Looked at anew until it is so.
+    /// Whether /proc is that of the supervisor's own pid namespace: in another one's every number means another process, and nothing
+    /// may be believed. Asked again each time until it is so.
     /// </summary>
     public static bool IsOwn => _isOwn
         || (_isOwn = Files.ReadLink(null, "/proc/self") == Libc.getpid().ToString(CultureInfo.InvariantCulture));
@@ -32,7 +32,7 @@ internal readonly unsafe ref struct ProcFile
     public static string? Fault => IsOwn ? null
         : Files.ReadLink(null, "/proc/self") is null ? "/proc is not mounted" : "/proc is that of another pid namespace";
 
-    /// <summary>Takes the number that is kept back, if it is not taken already.</summary>
+    /// <summary>Opens the descriptor whose number is kept back, if it is not open already.</summary>
     public static void Reserve() => _spare ??= Files.Open(null, "/dev/null", 0, 0, out _);
 
     public static ProcFile Open(string path, out Errno refused)
@@ -49,7 +49,7 @@ internal readonly unsafe ref struct ProcFile
 
     public bool IsOpen => _file is not null;
 
-    /// <summary>Borrowed. Only while <see cref="IsOpen"/>.</summary>
+    /// <summary>The open file, borrowed. Only while <see cref="IsOpen"/>.</summary>
     public FileDescriptor File => _file!;
 
     /// <summary>

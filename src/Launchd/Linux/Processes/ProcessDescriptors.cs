@@ -12,11 +12,11 @@ namespace Launchd.Linux.Processes;
 internal static unsafe class ProcessDescriptors
 {
     /// <summary>
-    /// A duplicate of a process's descriptor, close-on-exec. Null with the reason: EBADF, there is none of that number; ESRCH, the process
-    /// has ended; EPERM, the kernel does not allow it: <see cref="Explain"/>.
+    /// A duplicate of a process's descriptor, close-on-exec. Null with the reason: EBADF, the process has no such descriptor; ESRCH, the
+    /// process has ended; EPERM, the kernel does not allow it: <see cref="Explain"/>.
     /// </summary>
-    /// <param name="process">Whose.</param>
-    /// <param name="number">In its table.</param>
+    /// <param name="process">The owner.</param>
+    /// <param name="number">The number in the owner's table.</param>
     /// <param name="closer">Closes the duplicate in the end; null: whoever disposes it.</param>
     /// <param name="refused">The reason.</param>
     public static FileDescriptor? Take(ProcessHandle process, int number, IDescriptorCloser? closer, out Errno refused)
@@ -27,8 +27,8 @@ internal static unsafe class ProcessDescriptors
     }
 
     /// <summary>
-    /// What a process has open, as proc_pid_fd(5) shows it. Ends early where the process does; nothing if it belongs to somebody else. No
-    /// file is looked at, only the names of links: so a file system that does not answer keeps nobody waiting.
+    /// What a process has open, as proc_pid_fd(5) shows it. Ends early if the process ends; empty if it belongs to another user. Only the
+    /// texts of links are read and no file is touched, so a file system that does not answer causes no waiting.
     /// </summary>
     public static IEnumerable<(int Number, string Link)> Links(int pid)
     {
@@ -43,13 +43,13 @@ internal static unsafe class ProcessDescriptors
     }
 
     /// <summary>
-    /// A new open file description of what a descriptor means, with its own offset: proc_pid_fd(5). Never with more rights than the
-    /// descriptor has, nor with more than its owner. Null with the reason: EACCES, the descriptor or its owner has not that access; ENXIO,
-    /// it is a socket; EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
+    /// A new open file description of the file behind a descriptor, with its own offset: proc_pid_fd(5). Never with more rights than the
+    /// descriptor or its owner has. Null with the reason: EACCES, the descriptor or its owner lacks that access; ENXIO, it is a socket;
+    /// EOPNOTSUPP, it is neither a regular file nor memory, or lies where the kernel itself answers.
     /// </summary>
     /// <param name="descriptor">Borrowed.</param>
     /// <param name="forWriting">For reading too where the descriptor can.</param>
-    /// <param name="owner">Whose rights count; null: this process's own.</param>
+    /// <param name="owner">The user whose rights count; null: this process's own.</param>
     /// <param name="closer">As with <see cref="Take"/>.</param>
     /// <param name="refused">The reason.</param>
     /// <remarks>Waits for the file system to answer: see <see cref="Closing.IsQuick"/>. So not on the loop.</remarks>
@@ -61,8 +61,8 @@ internal static unsafe class ProcessDescriptors
         if (refused != Errno.None)
             return null;
         int mode = forWriting ? flags & (O_ACCMODE | O_APPEND) : O_RDONLY;
-        // What is opened is what was looked at: a descriptor of our own, which nobody else can change.
-        // A lease on the file is not waited for.
+        // The link of the supervisor's own descriptor is opened, which nobody else can exchange. With O_NONBLOCK the
+        // call does not wait for a lease on the file.
         mode |= O_NONBLOCK | O_NOCTTY;
         FileDescriptor? opened = BorrowedRights.AreLess(owner)
             ? BorrowedRights.Open(owner!, null, Files.ProcPath(descriptor), mode, 0, 0, out refused)
@@ -77,8 +77,8 @@ internal static unsafe class ProcessDescriptors
         return null;
     }
 
-    // A pipe opened anew may be its other end; a terminal, a device and a file of the kernel's own depend on
-    // who opens them: that would be the supervisor.
+    // Opening a pipe anew may give its other end; a terminal, a device and a file of the kernel depend on the process
+    // that opens them, which would be the supervisor.
     private static Errno WhyNotReopened(FileDescriptor descriptor, int flags, bool forWriting)
     {
         if (FileStatus.Read(descriptor, out FileStatus status) is { Value: not 0 } hidden)
@@ -87,7 +87,7 @@ internal static unsafe class ProcessDescriptors
             return Errno.ENXIO;
         if (status.Kind != FileKind.Regular)
             return Errno.EOPNOTSUPP;
-        // With O_PATH, and with both bits of the access mode set (open(2), NOTES), it is open for neither.
+        // With O_PATH, or with both bits of the access mode set (open(2), NOTES), a descriptor is open neither for reading nor for writing.
         int has = (flags & O_PATH) != 0 ? O_ACCMODE : flags & O_ACCMODE;
         if (has != O_RDWR && has != (forWriting ? O_WRONLY : O_RDONLY))
             return Errno.EACCES;
@@ -95,10 +95,10 @@ internal static unsafe class ProcessDescriptors
     }
 
     /// <summary>
-    /// Whose rights a process has: its user, its groups. One that has changed its user, or has executed a set-user-id program, is
-    /// whom it was started as or has become, whichever is not root. Null: it has ended, or does not tell.
+    /// The user and groups whose rights a process has. For a process that has changed its user, or has executed a set-user-id program, this
+    /// is the former or the present user, whichever is not root. Null: the process has ended, or its status cannot be read.
     /// </summary>
-    /// <param name="pid">Of a child that is not reaped meanwhile.</param>
+    /// <param name="pid">A child that is not reaped meanwhile.</param>
     public static Credentials? RightsOf(int pid)
     {
         string? status = Files.ReadText($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/status");
@@ -134,7 +134,7 @@ internal static unsafe class ProcessDescriptors
         return cause + "; or let the owner watch its channel and give the descriptor itself";
     }
 
-    // What is refused for this very process is refused by a filter, not for the owner's sake.
+    // A call that is refused for this very process is refused by a filter, and not to protect the owner.
     private static string? Forbids(Errno refused)
     {
         using ProcessHandle? self = ProcessHandle.TryOpen(Libc.getpid());

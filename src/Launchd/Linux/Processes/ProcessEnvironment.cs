@@ -21,17 +21,19 @@ internal enum EnvironmentLook
     Unknown,
 }
 
-/// <summary>Variables with which other processes were started (proc_pid_environ(5)), for the loop alone.</summary>
+/// <summary>Variables with which other processes were started (proc_pid_environ(5)), for the loop's thread alone.</summary>
 internal static class ProcessEnvironment
 {
-    // What lies behind is not looked at: a program may make its environment as large as it likes.
+    // The rest of a longer environment is not read: a program may make it as large as it likes.
     private const int MostBytes = 8 << 20;
 
     private static readonly byte[] Buffer = new byte[64 << 10];
 
     /// <summary>Looks for a variable of at most 4 KiB, name and all.</summary>
     /// <param name="pid">The process.</param>
-    /// <param name="threadCount">More than one: if its first thread has ended, another one's is read.</param>
+    /// <param name="threadCount">
+    /// If more than one, and the first thread has ended, the environment is read by way of another thread.
+    /// </param>
     /// <param name="name">With the sign of equality.</param>
     /// <param name="value">Null unless it was found.</param>
     public static EnvironmentLook Find(int pid, int threadCount, string name, out string? value)
@@ -54,7 +56,7 @@ internal static class ProcessEnvironment
         return EnvironmentLook.Empty;
     }
 
-    // A buffer at a time: shells hand the environment on in an order of their own, and it may be megabytes.
+    // Read in pieces: the variable may stand anywhere, because shells reorder the environment, which may have megabytes.
     private static EnvironmentLook FindIn(string path, string name, out string? value)
     {
         value = null;
@@ -67,7 +69,7 @@ internal static class ProcessEnvironment
                 : refused == Errno.ENOENT || refused == Errno.ESRCH ? EnvironmentLook.Empty : EnvironmentLook.Unknown;
         }
         ReadOnlySpan<byte> wanted = Encoding.UTF8.GetBytes('\0' + name);
-        // As if a NUL stood before the first variable, as one does before every other.
+        // Puts a NUL before the first variable, as there is one before every other.
         Buffer[0] = 0;
         int kept = 1, total = 0;
         while (true)

@@ -14,17 +14,18 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
     /// <summary>Ticks from the boot to its start: with the number it names one process for good.</summary>
     public ulong StartTime { get; private init; }
 
-    /// <summary>As waitid(2) would tell it; 0 where we may not know.</summary>
+    /// <summary>The status as waitid(2) would tell it; 0 where this process may not know it.</summary>
     public int ExitCode { get; private init; }
 
     /// <summary>
-    /// Its first thread is on its way to its end (PF_EXITING in the kernel's include/linux/sched.h), which may last: it starts nobody any
-    /// more, and whom it has started has another parent only when it is over.
+    /// The first thread of the process is ending (PF_EXITING in the kernel's include/linux/sched.h), which may take long: it starts no
+    /// process any more, but its children get another parent only when it has ended.
     /// </summary>
     public bool IsEnding { get; private init; }
 
     /// <summary>
-    /// It has ended: a zombie, or dead altogether. One whose first thread alone has ended looks like a zombie, and is none.
+    /// Whether the process has ended: a zombie, or dead altogether. A process of which only the first thread
+    /// has ended looks like a zombie, but is none.
     /// </summary>
     public bool HasEnded => State == 'X' || (State == 'Z' && ThreadCount <= 1);
 
@@ -38,7 +39,7 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
         return Parse(text[..file.Read(text)]);
     }
 
-    /// <summary>What stands in <c>/proc/PID/stat</c>; null: something else.</summary>
+    /// <summary>Reads the text of <c>/proc/PID/stat</c>; null: it is of another form.</summary>
     public static ProcessFacts? Parse(ReadOnlySpan<byte> text)
     {
         // The name in brackets is the program's own and may hold anything, brackets too.
@@ -53,7 +54,7 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
         {
             rest = rest[1..];
             int length = rest.IndexOf((byte)' ') is >= 0 and int at ? at : rest.Length;
-            // -1 stands for nothing in some, which are of no interest here.
+            // Some fields may be -1; they are not used here.
             fields[number] = Utf8Parser.TryParse(rest[..length], out ulong value, out _) ? value : 0;
             rest = rest[length..];
         }

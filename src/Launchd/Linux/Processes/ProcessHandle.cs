@@ -8,11 +8,12 @@ namespace Launchd.Linux.Processes;
 /// A process by its descriptor, which never means another process after this one was reaped (pidfd_open(2)). Owns the descriptor.
 /// </summary>
 /// <remarks>
-/// Where a filter of system calls takes these calls away, a process is known by its number and the moment of its start, and is looked at
-/// before each signal: between the look and the signal another could take the number, if it is no child of ours and ends just then.
+/// Where a filter of system calls forbids these calls, a process is known by its number and the moment of its start, which
+/// are compared before each signal. Between the comparison and the signal another process could get the number, if this one
+/// is no child of the supervisor and ends just then.
 /// </remarks>
 /// <param name="pid">Its number.</param>
-/// <param name="descriptorTaken">Invalid where it is known by its start.</param>
+/// <param name="descriptorTaken">Invalid if the process is known by its start.</param>
 /// <param name="start">As <see cref="ProcessFacts.StartTime"/> tells; null: known by the descriptor.</param>
 internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTaken, ulong? start = null) : IDisposable
 {
@@ -23,7 +24,7 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
     public FileDescriptor Descriptor => descriptorTaken;
     public bool HasDescriptor => start is null;
 
-    /// <summary>Any process that can be seen. Null: there is none of this number, or no descriptor is left.</summary>
+    /// <summary>Opens any process that can be seen. Null: no process has this number, or no descriptor is left.</summary>
     public static ProcessHandle? TryOpen(int pid)
     {
         int number = Libc.pidfd_open(pid, 0);
@@ -35,26 +36,27 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
     }
 
     /// <summary>
-    /// Whether a descriptor of a stranger's is a pidfd, or at most a directory of /proc. By calls that take no lock which others could
-    /// hold, and ask no file system (which fstatfs(2) does).
+    /// Whether a descriptor from another process is a pidfd, or at most a directory of /proc. The calls take no lock that others could
+    /// hold, and ask no file system (as fstatfs(2) would).
     /// </summary>
     public static bool Is(FileDescriptor descriptor)
     {
         Errno refused = Libc.pidfd_send_signal(descriptor.Number, 0, null, 0) == 0 ? Errno.None : Errno.Last;
-        // EBADF: it is none. EPERM may as well be a filter of system calls; the link of what has no path is the kernel's own word.
+        // EBADF: it is no pidfd. EPERM may come from a filter of system calls; then the link in /proc tells, whose
+        // text is the kernel's for files without a path.
         return refused == Errno.None || refused == Errno.ESRCH
             || (refused == Errno.EPERM && Files.ReadLink(null, Files.ProcPath(descriptor)) is { } link && !link.StartsWith('/')
                 && link.Contains("pidfd", StringComparison.Ordinal));
     }
 
-    /// <summary><see cref="Errno.ESRCH"/>: it was reaped already.</summary>
+    /// <summary>Sends a signal to the process. <see cref="Errno.ESRCH"/>: it was reaped already.</summary>
     public Errno Signal(int signal)
     {
         if (HasDescriptor)
         {
             if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, 0) == 0)
                 return Errno.None;
-            // EPERM may also mean that this very process may not be signalled, and then kill(2) says so too.
+            // EPERM may come from a filter, or mean that the process must not be signalled; then kill(2) below says so too.
             if (Errno.Last is var refused && !IsFilter(refused))
                 return refused;
         }
@@ -69,7 +71,7 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
     /// 6.9). 0 sends nothing and tells whether there is one.
     /// </summary>
     /// <returns>
-    /// <see cref="Errno.ESRCH"/>: nobody is in it, not even a zombie. <see cref="Errno.EINVAL"/>: the
+    /// <see cref="Errno.ESRCH"/>: no process is in the group, not even a zombie. <see cref="Errno.EINVAL"/>: the
     /// kernel is older, or the call is filtered away.
     /// </returns>
     public Errno SignalGroup(int signal)
@@ -78,11 +80,11 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
             return Errno.EINVAL;
         if (Libc.pidfd_send_signal(descriptorTaken.Number, signal, null, Libc.PIDFD_SIGNAL_PROCESS_GROUP) == 0)
             return Errno.None;
-        // EPERM may also mean that nobody in it may be signalled: whoever tries it another way is told so once more.
+        // EPERM may also mean that no process of the group may be signalled; a caller that tries another way is then told so again.
         return IsFilter(Errno.Last) ? Errno.EINVAL : Errno.Last;
     }
 
-    /// <summary>Whether the process of a pidfd was not reaped yet.</summary>
+    /// <summary>Whether the process of a pidfd still exists, at least as a zombie.</summary>
     public static bool IsThere(FileDescriptor pidfd) => Libc.pidfd_send_signal(pidfd.Number, 0, null, 0) == 0 || Errno.Last != Errno.ESRCH;
 
     public void Dispose() => descriptorTaken.Dispose();
@@ -93,12 +95,12 @@ internal sealed unsafe class ProcessHandle(int pid, FileDescriptor descriptorTak
         {
             if (start is not null)
                 return ProcessFacts.Read(pid)?.StartTime == start;
-            // Readable: it has ended.
+            // A pidfd is readable when its process has ended.
             Libc.poll_entry end = new() { fd = descriptorTaken.Number, events = Libc.POLLIN };
             return Libc.poll(ref end, 1, 0) == 0;
         }
     }
 
-    // Neither call refuses with these for a reason of its own, but for EPERM of the second.
+    // Errors by which a filter refuses. The calls have no other reason for them, except EPERM of pidfd_send_signal(2).
     private static bool IsFilter(Errno refused) => refused == Errno.EPERM || refused == Errno.ENOSYS;
 }

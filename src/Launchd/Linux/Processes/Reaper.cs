@@ -16,8 +16,8 @@ internal static unsafe class Reaper
 {
     private const int SIGTRAP = 5;
 
-    /// <summary>The next child that has ended, whichever thread it is a child of; false: none has.</summary>
-    /// <param name="reaped">Which, and how.</param>
+    /// <summary>Reaps the next child that has ended, of whichever thread; false: no child has ended.</summary>
+    /// <param name="reaped">Which child ended, and how.</param>
     /// <param name="onStop">Told of a traced child that has stopped: its pid, how, and the signal.</param>
     public static bool TryReap(out Reaped reaped, Action<int, int, int> onStop)
     {
@@ -52,15 +52,16 @@ internal static unsafe class Reaper
     }
 
     /// <summary>
-    /// A child that made its parent its tracer (PTRACE_TRACEME, as programs do that want no debugger) stops at each signal and waits for
-    /// us. It goes on as if it had no tracer, and gets the signal for which it stopped. Its tracer is the thread whose child it is.
+    /// Lets a traced child go on that has stopped. A child that made its parent its tracer (PTRACE_TRACEME, as programs do that
+    /// want no debugger) stops at each signal until the tracer lets it go. It goes on as if it had no tracer, and gets the
+    /// signal. The tracer is the thread whose child it is.
     /// </summary>
-    /// <returns>False: it is not traced by this thread.</returns>
+    /// <returns>False: the child is not traced by this thread.</returns>
     public static bool LetGo(int pid, int how, int signal)
     {
         byte* stopped = stackalloc byte[Libc.SignalInfoBytes];
-        // A group stop holds without a tracer as well and must not be sent again. The SIGTRAP that execve(2) sends to whom is traced comes
-        // from the process itself, and without a tracer it would not have been sent.
+        // The signal of a group stop has taken effect already and must not be sent again. The SIGTRAP that execve(2) raises exists only for
+        // traced processes and is dropped; it is told by its sender, the process itself.
         bool isOfExec = signal == SIGTRAP && Libc.ptrace(Libc.PTRACE_GETSIGINFO, pid, 0, (nint)stopped) == 0
             && *(int*)(stopped + 8) == 0 && *(int*)(stopped + 16) == pid;
         bool isSignal = how == Libc.CLD_TRAPPED && signal is > 0 and <= 64 && !isOfExec;

@@ -13,7 +13,7 @@ internal static unsafe class Successor
 
     /// <summary>
     /// Puts a descriptor at a number and executes a program, which is looked for in PATH as execvp(3) does. Returns only when that fails:
-    /// ENOENT, there is no such program; else the reason of the last one tried.
+    /// ENOENT, there is no such program; else why the last candidate failed.
     /// </summary>
     /// <param name="arguments">The program first.</param>
     /// <param name="environment"><c>NAME=VALUE</c>, all of it.</param>
@@ -31,7 +31,7 @@ internal static unsafe class Successor
         {
             return Errno.Last;
         }
-        // The runtime ignores it, and that would be inherited.
+        // The runtime ignores SIGPIPE, and the program would inherit that.
         _ = Libc.signal(SIGPIPE, 0);
         string program = arguments[0];
         string path = System.Environment.GetEnvironmentVariable("PATH") is { Length: > 0 } given ? given : "/usr/local/bin:/usr/bin:/bin";
@@ -51,7 +51,7 @@ internal static unsafe class Successor
 
     private static byte** Block(IReadOnlyList<string> texts)
     {
-        // Lives as long as this image: an execution ends it, and a failed one ends the process.
+        // Never freed: an execution replaces this memory, and after a failed one the process ends.
         byte** block = (byte**)NativeMemory.AllocZeroed((nuint)texts.Count + 1, (nuint)sizeof(byte*));
         for (int i = 0; i < texts.Count; i++)
         {

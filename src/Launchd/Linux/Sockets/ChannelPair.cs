@@ -4,8 +4,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Sockets;
 
 /// <summary>
-/// The two ends of an instance channel, unix(7). Both are close-on-exec and blocking: the program's end as a simple client expects it; on
-/// ours every call says MSG_DONTWAIT.
+/// The two ends of an instance channel, unix(7). Both are close-on-exec and blocking: a simple client expects that of the program's
+/// end; on the supervisor's end every call has MSG_DONTWAIT.
 /// </summary>
 internal static unsafe class ChannelPair
 {
@@ -26,7 +26,7 @@ internal static unsafe class ChannelPair
         if (!isOpen)
             return false;
         int on = 1, bytes = SendBufferBytes;
-        // With credentials every message has a header, so that one of no bytes is told from the end.
+        // With SO_PASSCRED every message has a header, which tells a message of no bytes from the end of the channel.
         if (setsockopt(ours.Number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) == 0
             && setsockopt(ours.Number, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(int)) == 0)
         {
@@ -39,9 +39,9 @@ internal static unsafe class ChannelPair
     }
 
     /// <summary>
-    /// Whether a descriptor is an end of a channel of this process: its credentials are those of who made the pair, nothing else makes
-    /// pairs of this type here, and nobody has named its peer, which is ours. A client of a listener has the listener's credentials, which
-    /// may be ours as well, but the peer of a client has the listener's name.
+    /// Whether a descriptor is an end of a channel of this process: it has the credentials of this process, which makes no
+    /// other pairs of this type, and its peer has no name. A client of one of this process's listeners has these
+    /// credentials as well, but its peer has the listener's name.
     /// </summary>
     public static bool IsEnd(FileDescriptor descriptor)
     {

@@ -12,15 +12,15 @@ namespace Launchd.Linux.Sockets;
 /// <summary>How far a connection is.</summary>
 internal enum ConnectStage
 {
-    /// <summary>It is there.</summary>
+    /// <summary>The connection is made.</summary>
     Connected,
 
-    /// <summary>The far end has not answered yet: its descriptor becomes writable when that is decided.</summary>
+    /// <summary>The far end has not answered yet: the descriptor becomes writable when it has, or has refused.</summary>
     Awaited,
 
     /// <summary>
-    /// Nothing but a thread that waits in connect(2) hears how it goes on: a path has to be looked up, on a file system that may not
-    /// answer, or the far end's queue is full. <see cref="Connecting.ConnectOnThread"/>.
+    /// Only a thread that waits in connect(2) can go on (<see cref="Connecting.ConnectOnThread"/>): a path has to be looked up, on a file
+    /// system that may not answer, or the far end's queue is full.
     /// </summary>
     NeedsThread,
 }
@@ -45,7 +45,7 @@ internal sealed unsafe class Connecting : IDisposable
         _subject = subject;
     }
 
-    /// <summary>Of a Unix socket in the file system; null: it is none.</summary>
+    /// <summary>The path of a Unix socket in the file system; null: the target is none.</summary>
     public string? Path { get; }
 
     public ConnectStage Stage { get; private set; }
@@ -83,7 +83,9 @@ internal sealed unsafe class Connecting : IDisposable
         return failure;
     }
 
-    /// <summary>What became of an awaited connection whose descriptor is writable (connect(2): SO_ERROR says). Null: it is there.</summary>
+    /// <summary>
+    /// The outcome of an awaited connection whose descriptor is writable, as SO_ERROR says (connect(2)). Null: it is made.
+    /// </summary>
     public OpenFailure? Decide()
     {
         int error = 0;
@@ -96,8 +98,8 @@ internal sealed unsafe class Connecting : IDisposable
     /// Looks the path up, and waits for room in a full queue. For a thread that may wait. unix(7): a non-blocking connect to such a
     /// queue fails at once; with a send time-out it waits.
     /// </summary>
-    /// <param name="patience">For room. A file system takes the time that it takes.</param>
-    /// <returns>Null: it is there. A time-out is ETIMEDOUT.</returns>
+    /// <param name="patience">How long to wait for room. The look-up of the path has no bound.</param>
+    /// <returns>Null: the connection is made. A time-out is ETIMEDOUT.</returns>
     public OpenFailure? ConnectOnThread(TimeSpan patience)
     {
         SocketAddress? address = _address;
@@ -158,7 +160,7 @@ internal sealed unsafe class Connecting : IDisposable
         return null;
     }
 
-    // As a program expects that connects by itself.
+    // Makes the descriptor blocking, as if the program had connected by itself.
     private OpenFailure? Settle()
     {
         Errno refused = Files.SetNonBlocking(_socket, isNonBlocking: false);

@@ -8,23 +8,24 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Sockets;
 
 /// <summary>
-/// Whether connections that came by a listener are still open, as sock_diag(7) tells of this network namespace. Unix sockets that nobody
-/// has accepted yet are not told; that the listener is readable tells of them. Listeners are borrowed.
+/// Whether connections that were accepted from a listener are still open, as sock_diag(7) tells of this network namespace. Unix connections
+/// that were not accepted yet are not told; for them the listener is readable. Listeners are borrowed.
 /// </summary>
 internal static unsafe class ConnectionDiagnostics
 {
     private const uint Served = 1u << Libc.TCP_ESTABLISHED | Handshakes | 1u << Libc.TCP_CLOSE_WAIT;
 
-    // As users know it, and as the kernel names those that have no socket of their own yet.
+    // The state of a handshake, and the kernel's internal one for handshakes without a socket of their own.
     private const uint Handshakes = 1u << Libc.TCP_SYN_RECV | 1u << Libc.TCP_NEW_SYN_RECV;
 
-    // The server has closed its half or all of it: a connection only as long as it still reads, that is, has the socket open.
+    // States after the server has closed its half or all of the connection: they count only as long as
+    // it still has the socket open and reads.
     private const uint HalfClosed = 1u << Libc.TCP_FIN_WAIT1 | 1u << Libc.TCP_FIN_WAIT2 | 1u << Libc.TCP_CLOSING | 1u << Libc.TCP_LAST_ACK;
 
-    /// <summary>Whether it is one that accept(2) is for; false also for one that was shut down.</summary>
+    /// <summary>Whether clients can be accepted from the socket; false also for a listener that was shut down.</summary>
     public static bool TakesConnections(FileDescriptor listener) => Option(listener, SO_ACCEPTCONN) == 1;
 
-    /// <summary>Null: the kernel was built without what tells it. False for what takes no connections.</summary>
+    /// <summary>Null: the kernel was built without the diagnostics. False for a socket that takes no connections.</summary>
     public static bool? HasConnections(FileDescriptor listener)
     {
         if (!TakesConnections(listener))
@@ -39,14 +40,14 @@ internal static unsafe class ConnectionDiagnostics
     }
 
     /// <summary>
-    /// Whether somebody is just connecting to its address by TCP: the kernel has answered and waits for the last word. False where it does
-    /// not tell.
+    /// Whether a client is just connecting to the listener's address by TCP: the kernel has answered and waits for the client's
+    /// last packet. False where the kernel does not tell.
     /// </summary>
     public static bool HasHandshakes(FileDescriptor listener)
     {
         if (OfInternet(listener, Handshakes) == true)
             return true;
-        // One that takes both protocols: a handshake by the older one has the older family.
+        // For a listener of both protocols: a handshake by IPv4 has the family of IPv4.
         return SocketAddress.OfSocket(listener) is { Family: Libc.AF_INET6 } bound && bound.Host.Equals(IPAddress.IPv6Any)
             && OfInternet(listener, Handshakes, Libc.AF_INET) == true;
     }
@@ -69,7 +70,7 @@ internal static unsafe class ConnectionDiagnostics
             if (body.Length < sizeof(Libc.inet_diag_msg))
                 return false;
             Libc.inet_diag_msg socket = MemoryMarshal.Read<Libc.inet_diag_msg>(body);
-            // The kernel passes over other ports already; an old one may not.
+            // The kernel leaves out other ports already; an old kernel may not.
             bool isIts = socket.id.idiag_sport == question.id.idiag_sport
                 && (isAny || new ReadOnlySpan<byte>(socket.id.idiag_src, address.Length).SequenceEqual(address));
             return isIts && ((1u << socket.idiag_state & Served) != 0 || socket.idiag_inode != 0);

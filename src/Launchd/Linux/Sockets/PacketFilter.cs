@@ -12,7 +12,7 @@ internal static unsafe class PacketFilter
     private const uint TcpFlags = 13;
     private const uint Syn = 0x02, Ack = 0x10;
 
-    /// <summary>Drops what asks for a connection. What belongs to one, be it half open yet, passes.</summary>
+    /// <summary>Drops packets that ask for a new connection. Packets of a connection, even of a half-open one, pass.</summary>
     public static ReadOnlySpan<Instruction> NoNewConnections => (Instruction[])
     [
         new Instruction(LoadByte, 0, 0, TcpFlags), new Instruction(And, 0, 0, Syn | Ack),
@@ -26,7 +26,7 @@ internal static unsafe class PacketFilter
     /// <summary>Ends the program: how many bytes of the packet pass, or which socket of a group gets it.</summary>
     public static Instruction Answer(uint value) => new(Return, 0, 0, value);
 
-    /// <param name="socket">Borrowed. What was attached before is gone.</param>
+    /// <param name="socket">Borrowed. A program that was attached before is replaced.</param>
     /// <param name="option">SO_ATTACH_FILTER or SO_ATTACH_REUSEPORT_CBPF.</param>
     /// <param name="program">Not empty.</param>
     /// <returns>EPERM: a holder has locked the socket's filter.</returns>
@@ -45,7 +45,7 @@ internal static unsafe class PacketFilter
     public static void Detach(FileDescriptor socket)
     {
         int none = 0;
-        // ENOENT: there was none.
+        // ENOENT: there was no filter.
         _ = setsockopt(socket.Number, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(int));
     }
 

@@ -10,7 +10,7 @@ namespace Launchd.Linux.Sockets;
 /// <param name="Command">What /proc/PID/comm says.</param>
 internal sealed record PortHolder(int Pid, string Command)
 {
-    // Bounds of the search: a look at a machine with very many processes ends without an answer.
+    // Bounds of the search: on a machine with very many processes it ends without an answer.
     private const int MaxProcessCount = 8192;
     private const int MaxDescriptorCount = 200_000;
     private const int MaxTableBytes = 4 * 1024 * 1024;
@@ -90,7 +90,7 @@ internal sealed record PortHolder(int Pid, string Command)
 
     private static bool Holds(int pid, string wanted, ref int descriptorCount)
     {
-        // A process that ended, or belongs to somebody else, is passed over: the answer says then that it may not be seen.
+        // A process that ended, or belongs to somebody else, is passed over: the answer then says that the process could not be seen.
         foreach ((_, string link) in ProcessDescriptors.Links(pid))
         {
             if (++descriptorCount > MaxDescriptorCount)

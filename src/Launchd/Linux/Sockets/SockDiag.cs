@@ -11,15 +11,15 @@ internal static unsafe class SockDiag
     private const int BufferBytes = 32 * 1024;
 
     /// <summary>
-    /// Looks at one socket of the answer: the message with its attributes. True: it is what was looked for, no more is needed.
+    /// Looks at one socket of the answer: the message with its attributes. True: it is the one that was looked for, and the search ends.
     /// </summary>
     public delegate bool Looks(ReadOnlySpan<byte> body);
 
     /// <summary>
-    /// Whether one of the sockets in the answer is what was looked for. Null: refused, or the kernel was built without it.
+    /// Whether one of the sockets in the answer is the one that is looked for. Null: refused, or the kernel was built without this.
     /// </summary>
     /// <param name="question">One of the request structures.</param>
-    /// <param name="isDump">About all sockets, not about one.</param>
+    /// <param name="isDump">Whether the question is about all sockets, not about one.</param>
     /// <param name="looks">Called for each.</param>
     public static bool? Ask<T>(in T question, bool isDump, Looks looks)
         where T : unmanaged
@@ -41,12 +41,12 @@ internal static unsafe class SockDiag
             if (Libc.write(netlink.Number, bytes, (nuint)request.Length) < 0)
                 return null;
         }
-        // Asked for each of thousands: what lies on the stack keeps the collector asleep.
+        // On the stack, because this is asked for each of thousands of sockets and should cause no garbage.
         int size = isDump ? BufferBytes : BufferBytes / 8;
         byte* buffer = stackalloc byte[size];
         while (true)
         {
-            // The kernel answers in the context of the one who asks and reads: so there is no waiting.
+            // The kernel writes the answer inside these calls of the asking thread: so there is no waiting.
             var vector = new Libc.iovec { iov_base = buffer, iov_len = (nuint)size };
             var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1 };
             nint length = Libc.recvmsg(netlink.Number, &message, MSG_DONTWAIT);
@@ -82,7 +82,7 @@ internal static unsafe class SockDiag
         return [];
     }
 
-    /// <summary>True when the answer is over, or one matched: of one packet of it.</summary>
+    /// <summary>Reads one packet of the answer. True: the answer is over, or a socket matched.</summary>
     public static bool IsOver(ReadOnlySpan<byte> messages, Looks looks, bool isDump, out bool? verdict)
     {
         verdict = false;

@@ -57,8 +57,8 @@ internal sealed unsafe class SocketAddress
     }
 
     /// <summary>
-    /// As programs started for a connection read it in REMOTE_ADDR: an IP address, which is an IPv4 one also where it came to an IPv6
-    /// socket; <c>vsock:CID</c>; path or <c>@name</c>, with what is not printable ASCII as <c>\ooo</c>. Null: it has none.
+    /// The value of REMOTE_ADDR for programs that are started for a connection: an IP address (that of an IPv4 client is IPv4 also at an
+    /// IPv6 socket); <c>vsock:CID</c>; path or <c>@name</c>, with what is not printable ASCII as <c>\ooo</c>. Null: it has none.
     /// </summary>
     public string? RemoteHost => Family switch
     {
@@ -68,7 +68,7 @@ internal sealed unsafe class SocketAddress
         _ => null,
     };
 
-    /// <summary>For REMOTE_PORT; null where there are no ports.</summary>
+    /// <summary>The value of REMOTE_PORT; null where there are no ports.</summary>
     public uint? RemotePort => Family switch
     {
         Libc.AF_INET or Libc.AF_INET6 => (uint)Port,
@@ -142,7 +142,7 @@ internal sealed unsafe class SocketAddress
             return connect(socket.Number, (sockaddr*)start, (uint)_bytes.Length) < 0 ? Errno.Last : Errno.None;
     }
 
-    /// <summary>Host and port, path, or what the family has; no scheme.</summary>
+    /// <summary>Host and port, path, or whatever the family has, without a scheme.</summary>
     public override string ToString() => Family switch
     {
         Libc.AF_INET or Libc.AF_INET6 => new IPEndPoint(Host, Port).ToString(),
@@ -154,7 +154,7 @@ internal sealed unsafe class SocketAddress
 
     private static IPAddress Unmapped(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 
-    // Whoever connects chooses his name, and an abstract one may hold any bytes, NUL and line feeds among them.
+    // The client chooses its name, and an abstract one may hold any bytes, NUL and line feeds among them.
     private string? EscapedName()
     {
         if (_bytes.Length <= FamilyBytes)

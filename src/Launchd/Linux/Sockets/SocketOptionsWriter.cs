@@ -9,8 +9,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Sockets;
 
 /// <summary>
-/// Sets the options of a <see cref="SocketOptions"/> on one socket, each at its moment; a refusal names option, error and remedy. The
-/// first refusal stops the rest, unless somebody wants to be told of all of them.
+/// Sets the options of a <see cref="SocketOptions"/> on one socket, each at its moment; a refusal names option, error and remedy. The first
+/// refusal stops the rest, unless the caller wants to be told of all of them.
 /// </summary>
 internal ref struct SocketOptionsWriter
 {
@@ -140,14 +140,14 @@ internal ref struct SocketOptionsWriter
             Set(SOL_SOCKET, Libc.SO_PASSRIGHTS, 0, "pass_rights", "needs Linux 6.16");
     }
 
-    /// <summary>An option of ours, set whatever the options say.</summary>
+    /// <summary>Sets an option that does not come from the configured options.</summary>
     public unsafe void Set(int level, int option, int value, string name, string? remedy)
     {
         if (Failure is null && setsockopt(_socket.Number, level, option, &value, sizeof(int)) < 0)
             Refuse(name, value.ToString(), Errno.Last, remedy);
     }
 
-    /// <summary>As large as the kernel lets this process; less than asked is no error here.</summary>
+    /// <summary>Makes the receive buffer as large as the kernel lets this process; less than asked is no error here.</summary>
     public static unsafe void RaiseReceiveBuffer(FileDescriptor socket, int bytes)
     {
         if (setsockopt(socket.Number, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(int)) < 0)

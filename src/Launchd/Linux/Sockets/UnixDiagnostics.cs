@@ -45,7 +45,7 @@ internal static unsafe class UnixDiagnostics
         return isTold is null ? null : queues;
     }
 
-    /// <summary>How many wait, and may; null: the answer does not say.</summary>
+    /// <summary>How many connections wait, and how many may; null: the answer does not say.</summary>
     public static Libc.unix_diag_rqlen? QueueOf(ReadOnlySpan<byte> body)
     {
         ReadOnlySpan<byte> value = SockDiag.Attribute(body, sizeof(Libc.unix_diag_msg), Libc.UNIX_DIAG_RQLEN);
@@ -53,8 +53,8 @@ internal static unsafe class UnixDiagnostics
     }
 
     /// <summary>
-    /// Device and inode of a socket's path, which a name that was bound by a detour does not tell; else its abstract name. An accepted
-    /// socket has those of its listener (unix(7)); its peer has none.
+    /// Device and inode of a socket's path, because the bound name may lead through /proc; else its abstract name. An accepted socket
+    /// has those of its listener (unix(7)); its peer has none.
     /// </summary>
     public static byte[]? PlaceOf(ReadOnlySpan<byte> body)
     {
@@ -64,7 +64,8 @@ internal static unsafe class UnixDiagnostics
     }
 
     /// <summary>
-    /// Of a socket that this process has open; null: it has none, or the kernel does not tell (<paramref name="isTold"/>).
+    /// The place of a socket that this process has open; null: the socket has none, or the kernel
+    /// does not tell (<paramref name="isTold"/>).
     /// </summary>
     public static byte[]? PlaceOf(FileDescriptor socket, out bool isTold)
     {

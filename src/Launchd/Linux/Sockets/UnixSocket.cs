@@ -33,8 +33,9 @@ internal static unsafe class UnixSocket
     }
 
     /// <summary>
-    /// Takes the next connection, close-on-exec and non-blocking. Null with <see cref="Errno.EAGAIN"/> when there is none; a connection
-    /// that was aborted in the queue is passed over. EMFILE and ENFILE leave it in the queue: back off, epoll will not fall silent.
+    /// Takes the next connection, close-on-exec and non-blocking. Null with <see cref="Errno.EAGAIN"/> when there is none; a
+    /// connection that was aborted in the queue is passed over. EMFILE and ENFILE leave the connection in the queue: the
+    /// caller must pause, because epoll goes on reporting it.
     /// </summary>
     public static FileDescriptor? Accept(FileDescriptor listener, out Errno refused)
     {
@@ -55,7 +56,9 @@ internal static unsafe class UnixSocket
     /// </summary>
     /// <param name="socket">Borrowed.</param>
     /// <param name="buffer">For the bytes.</param>
-    /// <param name="closer">Closes the descriptors in the end; null: those who dispose them, which may take long for a stranger's.</param>
+    /// <param name="closer">
+    /// Closes the descriptors in the end; null: the thread that disposes them does, which may take long for descriptors of other processes.
+    /// </param>
     [SkipLocalsInit]
     public static Received Receive(FileDescriptor socket, Span<byte> buffer, IDescriptorCloser? closer = null)
     {
@@ -75,7 +78,7 @@ internal static unsafe class UnixSocket
             if (length < 0)
                 return Received.Refused(Errno.Last);
 
-            // Into owners first: what the kernel has installed is open, whatever the flags say.
+            // Every descriptor gets an owner before anything else: the kernel has opened it, whatever the flags say.
             ReceivedControl beside = ControlMessage.Take(new ReadOnlySpan<byte>(control, (int)message.msg_controllen), closer);
             bool isTruncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || beside.HasDenied;
             if (isTruncated)
@@ -85,7 +88,7 @@ internal static unsafe class UnixSocket
         }
     }
 
-    /// <summary>Nothing more can be sent to the socket; what is in its queue stays (shutdown(2)).</summary>
+    /// <summary>Ends receiving: nothing more can be sent to the socket; what is in its queue stays (shutdown(2)).</summary>
     public static void EndReading(FileDescriptor socket) => _ = shutdown(socket.Number, SHUT_RD);
 
     /// <summary>
@@ -118,8 +121,8 @@ internal static unsafe class UnixSocket
     }
 
     /// <summary>
-    /// Whether descriptors may be sent to a socket, and to those that a listening one accepts: EPERM for who sends some. False:
-    /// this kernel lets all come (SO_PASSRIGHTS, Linux 6.16).
+    /// Sets whether descriptors may be sent to a socket, and to those accepted from a listener; if not, the sender gets EPERM. False:
+    /// this kernel cannot forbid it (SO_PASSRIGHTS, Linux 6.16).
     /// </summary>
     public static bool TryPassRights(FileDescriptor socket, bool isAllowed)
     {
@@ -154,7 +157,7 @@ internal enum ReceiveOutcome
     /// <summary>The peer is gone and everything it sent has been read.</summary>
     EndOfStream,
 
-    /// <summary>ECONNRESET: the peer went without reading all that was sent to it. Not the end: its last messages follow.</summary>
+    /// <summary>ECONNRESET: the peer closed without reading all that was sent to it. Not the end: its last messages follow.</summary>
     Reset,
 
     /// <summary>Refused for the reason in <see cref="Received.Errno"/>.</summary>
@@ -191,7 +194,7 @@ internal readonly struct Received : IDisposable
     public uint Uid => _beside.Uid;
     public uint Gid => _beside.Gid;
 
-    /// <summary>Owned by this result; take what is kept.</summary>
+    /// <summary>The descriptors, owned by this result until they are taken.</summary>
     public ReceivedDescriptors Descriptors => _beside.Descriptors;
 
     /// <summary>The sender's pidfd where SO_PASSPIDFD is on, owned by this result.</summary>

@@ -14,7 +14,7 @@ namespace Launchd.Linux.Spawning;
 /// </summary>
 internal sealed unsafe class BirthAudit(string file)
 {
-    /// <summary>The variable that names the file; not set, nobody looks.</summary>
+    /// <summary>The variable that names the file; without it no child is looked at.</summary>
     public const string Variable = "LAUNCHD_AUDIT_BIRTHS";
 
     private const int O_WRONLY_CREAT_APPEND = 1 | 0x40 | 0x400;
@@ -23,10 +23,10 @@ internal sealed unsafe class BirthAudit(string file)
         Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file ? new BirthAudit(file) : null;
 
     /// <summary>Waits for the child's stop at its execve(2), compares, and lets it go on.</summary>
-    /// <param name="child">It was born on this thread.</param>
-    /// <param name="request">What it should be.</param>
+    /// <param name="child">The child, which was born on this thread.</param>
+    /// <param name="request">What the child should be.</param>
     /// <param name="awaitStop">
-    /// Returns when it has stopped, or ended, as another thread tells that waits for all children. Null: nobody does.
+    /// Returns when the child has stopped or ended, as known to the thread that waits for all children. Null: there is no such thread.
     /// </param>
     public void Look(ProcessHandle child, SpawnRequest request, Action? awaitStop)
     {
@@ -51,7 +51,7 @@ internal sealed unsafe class BirthAudit(string file)
             expected[mapping.Target] = Files.ReadLink(null, $"/proc/self/fd/{mapping.Source}") ?? "?";
         if (found.SequenceEqual(expected))
             return $"clean {pid}";
-        // SIGKILL does not wait for the look, and the dead have no descriptors.
+        // SIGKILL may come before the look, and a dead process has no descriptors.
         bool hasEnded = ProcessFacts.Read(pid) is not { HasEnded: false };
         return hasEnded ? $"ended {pid}" : $"unclean {pid} {request.Arguments[0]}: expected {Show(expected)}, found {Show(found)}";
     }

@@ -8,13 +8,13 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// Closes descriptors in processes that are made for it and do nothing else. close(2) of the last copy can wait for as long as a stranger
-/// likes without hearing any signal: for the lock of a pipe, of a socket, for a server of files. A thread that waits so is not ended by
-/// SIGKILL, and neither is its process; a process of its own keeps nobody. From any thread.
+/// Closes descriptors in processes that are made only for that. close(2) of the last copy can wait as long as another process likes, deaf
+/// to every signal: for the lock of a pipe or a socket, for a file server. Not even SIGKILL ends a thread that waits so, nor the process of
+/// that thread; a separate process keeps nobody from ending. From any thread.
 /// </summary>
 /// <remarks>
-/// How none of ours is ever the last copy: the descriptors are sent into a socket (unix(7)) and closed here while they lie in it; only then
-/// the process is born that receives them and ends. What ends does not linger either (SO_LINGER).
+/// The supervisor's copy is never the last: the descriptors are sent into a socket (unix(7)) and closed here while they lie in its queue;
+/// only then the process is born that receives them and ends. Sockets do not linger when they are closed so (SO_LINGER).
 /// </remarks>
 internal sealed unsafe class Closers : IDisposable
 {
@@ -26,7 +26,7 @@ internal sealed unsafe class Closers : IDisposable
 
     /// <param name="nothingTaken">A harmless descriptor (/dev/null).</param>
     /// <remarks>
-    /// Made before there are many descriptors: a process that closes gets a copy of all whose number is below that of the gate.
+    /// To be made before there are many descriptors: a closing process gets a copy of all descriptors below the number of the gate.
     /// </remarks>
     public Closers(FileDescriptor nothingTaken)
     {
@@ -35,17 +35,17 @@ internal sealed unsafe class Closers : IDisposable
     }
 
     /// <summary>
-    /// Closes them, and waits until that is done, but so that it can be killed. False: no process can be made; none of them is closed.
+    /// Closes descriptors and waits until they are closed, in a way that SIGKILL can end. False: no process can be made; none is closed.
     /// </summary>
     /// <param name="numbers">
-    /// At most <see cref="ControlMessage.MaxDescriptorCount"/>; not used any more by the caller unless it is false.
+    /// At most <see cref="ControlMessage.MaxDescriptorCount"/>; the caller must not use them any more, unless the result is false.
     /// </param>
-    /// <param name="handed">Called when they are in that process, so that nothing of ours can be the last that has them.</param>
+    /// <param name="handed">Called when the descriptors are in that process, so that no copy of this process can be the last.</param>
     public bool TryClose(ReadOnlySpan<int> numbers, Action? handed = null)
     {
         if (Send(numbers) is not { } sent)
             return false;
-        // Where no process could be made after all, the queue is closed with its socket, here.
+        // If no process could be made after all, the descriptors are closed here, together with the socket in whose queue they lie.
         using (sent)
         using (ProcessHandle? closer = Start(sent))
         {
@@ -55,7 +55,7 @@ internal sealed unsafe class Closers : IDisposable
         return true;
     }
 
-    /// <summary>Closes it when everything else is done, at the end of the supervisor, and does not wait for that.</summary>
+    /// <summary>Closes a descriptor as the last act of the supervisor, without waiting for it.</summary>
     public void CloseLast(int numberTaken)
     {
         lock (_last)
@@ -67,7 +67,7 @@ internal sealed unsafe class Closers : IDisposable
         Span<int> left = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_last);
         for (int at = 0; at < left.Length; at += ControlMessage.MaxDescriptorCount)
         {
-            // What cannot be handed over is left to the kernel.
+            // Descriptors that cannot be handed over are closed by the kernel when this process ends.
             if (Send(left[at..Math.Min(left.Length, at + ControlMessage.MaxDescriptorCount)]) is not { } sent)
                 continue;
             ProcessHandle? closer = Start(sent);
@@ -80,7 +80,7 @@ internal sealed unsafe class Closers : IDisposable
     }
 
     /// <summary>
-    /// Puts them into the queue of a socket, which the caller owns, and closes them; they are open as long as it is. Null: refused.
+    /// Puts descriptors into the queue of a socket, which the caller owns, and closes them here; the queue keeps them open. Null: refused.
     /// </summary>
     private static FileDescriptor? Send(ReadOnlySpan<int> numbers)
     {
@@ -99,7 +99,9 @@ internal sealed unsafe class Closers : IDisposable
         return far;
     }
 
-    /// <summary>A process that receives what is in the queue and ends. Null: it could not be made, or did not come so far.</summary>
+    /// <summary>
+    /// Starts a process that receives what is in the queue and ends. Null: it could not be made, or ended before it had received.
+    /// </summary>
     private ProcessHandle? Start(FileDescriptor queue)
     {
         // Below this frame the child has the stack to itself, and lives until it has received.
@@ -136,7 +138,7 @@ internal sealed unsafe class Closers : IDisposable
         }
     }
 
-    // No signal tells of its end, and nobody else reaps it (waitid(2)). This wait ends with the process that waits.
+    // No signal tells of this process's end, and no other thread reaps it (waitid(2)). SIGKILL to the supervisor ends this wait.
     private static void Reap(ProcessHandle? closer)
     {
         if (closer is null)

@@ -11,16 +11,18 @@ internal static unsafe class EpollChange
     private const int StackBytes = 256 << 10;
 
     /// <summary>
-    /// Changes what a set waits for at an entry, without the process's doing. A set knows a descriptor by its number and its open file
-    /// description together (epoll(7)), so the change is made by a thread with a table of its own, in which the description has that very
-    /// number. Waits as <see cref="EpollEntry.Read"/> does; what that thread holds meanwhile is the set and the descriptor alone.
+    /// Changes what another process's set waits for at an entry, without the help of that process. A set knows a descriptor
+    /// by its number and its open file description together (epoll(7)), so the change is made by a thread with a table of
+    /// its own, in which the description has that very number. May wait as <see cref="EpollEntry.Read"/> does; that thread
+    /// holds only the set and the descriptor meanwhile.
     /// </summary>
-    /// <param name="entry">As it was read.</param>
+    /// <param name="entry">The entry as it was read.</param>
     /// <param name="set">A duplicate of the set. Borrowed.</param>
     /// <param name="descriptor">The same open file description as stands in the set. Borrowed.</param>
     /// <param name="events">What the set waits for from then on; 0: only for errors and hang-ups.</param>
     /// <returns>
-    /// ENOENT: the set does not have it, or not any more; EBADF: the number is above our limit; EAGAIN: no thread could be made.
+    /// ENOENT: the set has no such entry, or not any more; EBADF: the number is above the limit of this
+    /// process; EAGAIN: no thread could be made.
     /// </returns>
     public static Errno Make(EpollEntry entry, FileDescriptor set, FileDescriptor descriptor, uint events)
     {
@@ -34,8 +36,8 @@ internal static unsafe class EpollChange
         return new Errno(leaving.Header->Errno != 0 ? leaving.Header->Errno : changing.Header->Errno);
     }
 
-    // After the first plan this thread has other descriptors than the runtime believes: no other call, no allocation, nothing that a
-    // compiler must be asked for. With the second it has lost all but two, and ends.
+    // After the first plan this thread has a descriptor table that the runtime does not know of: so it must make no other call, allocate
+    // nothing and need no compiling. The second plan leaves it two descriptors, and then it ends.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void InOwnTable(PlanHeader* leaving, PlanHeader* changing)
     {

@@ -10,15 +10,15 @@ namespace Launchd.Linux.Spawning;
 
 /// <summary>
 /// The birth of one child as data: an array of system calls in native memory with all strings beside it, laid out before the
-/// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that is to do something beside
-/// the runtime has its plan as well.
+/// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that must work
+/// without the runtime carries out such a plan as well.
 /// </summary>
 internal sealed unsafe class ExecPlan : IDisposable
 {
     private const int PidDigits = 20;
     private const int LeastBytes = 64 << 10;
 
-    /// <summary>No program starts another with descriptors above that which it does not mean to give.</summary>
+    /// <summary>Programs that start the supervisor leave no descriptors above this number open by accident.</summary>
     private const int HighestInherited = 4095;
 
     private byte* _memory;
@@ -28,15 +28,13 @@ internal sealed unsafe class ExecPlan : IDisposable
 
     public PlanHeader* Header { get; private set; }
 
-    /// <summary>
-    /// The child stops before the first instruction of its program, ptrace(2), so that it can be looked at: for tests only.
-    /// </summary>
+    /// <summary>Whether the child stops before the first instruction of its program, ptrace(2), so that a test can look at it.</summary>
     public bool StopsAtExec { get; init; }
 
     /// <summary>The pidfds of this kernel have inodes that are never used again (pidfs, Linux 6.9).</summary>
     public static bool HasPidfdInodes { get; set; }
 
-    /// <summary>Lays out a plan that harms nobody, to be carried out by this process itself once.</summary>
+    /// <summary>Lays out a plan without effects, which this process itself carries out once so that all code is compiled.</summary>
     public void LayRehearsal()
     {
         Reserve(4096);
@@ -106,12 +104,12 @@ internal sealed unsafe class ExecPlan : IDisposable
         Header->Steps = Allocate<Step>(most);
     }
 
-    /// <summary>Everything that was laid out, as it stands, for a helper that has it at another address.</summary>
+    /// <summary>The memory of the plan, for a helper process that has it at another address.</summary>
     public PlanImage Image =>
         new() { Magic = PlanImage.Version, Base = (nint)_memory, Length = (nint)_used, Header = (nint)((byte*)Header - _memory) };
 
-    /// <summary>Lays a plan out. What it refers to in native memory is valid until the next call.</summary>
-    /// <param name="request">What the child shall be.</param>
+    /// <summary>Lays a plan out. Its native memory is valid until the next call.</summary>
+    /// <param name="request">The child to be born.</param>
     /// <param name="sources">Descriptors of the parent, in the order of the request's mappings: none of them lies where an earlier
     /// one is put.</param>
     /// <param name="closeAbove">
@@ -226,7 +224,7 @@ internal sealed unsafe class ExecPlan : IDisposable
         {
             for (int capability = 0; capability < 64; capability++)
             {
-                // A kernel refuses the numbers that it does not know with EINVAL, and those cannot be held either.
+                // The kernel refuses numbers of capabilities that it does not know with EINVAL; no process can have those.
                 if ((kept >> capability & 1) == 0)
                 {
                     Add(capability <= 40 ? StepKind.Call : StepKind.TryCall,
@@ -242,11 +240,11 @@ internal sealed unsafe class ExecPlan : IDisposable
         {
             uint* groups = Allocate<uint>(Math.Max(1, who.Groups.Count));
             who.Groups.ToArray().CopyTo(new Span<uint>(groups, who.Groups.Count));
-            // Raw calls: libc's own would change every thread of the parent, whose memory this is (nptl(7)).
+            // Raw system calls: libc's functions would change every thread of the parent, whose memory the child shares (nptl(7)).
             Add(StepKind.Call, SpawnStage.Groups, setgroups, who.Groups.Count, (nint)groups);
             Add(StepKind.Call, SpawnStage.Group, setresgid, (nint)who.Gid, (nint)who.Gid, (nint)who.Gid);
-            // With the user's rights, so that his link leads nowhere he may not go; still with root's real
-            // user, so that he cannot stop it (kill(2)).
+            // The directory is entered with the user's rights, so that a link of the user leads only where the user may go; the real user
+            // is still root, so that the user cannot stop the child meanwhile (kill(2)).
             Add(StepKind.Call, SpawnStage.User, setresuid, -1, (nint)who.Uid, -1);
             if (request.EntersAsUser)
                 Add(StepKind.Call, SpawnStage.WorkingDirectory, chdir, (nint)Text(request.WorkingDirectory));
@@ -328,7 +326,7 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (bytes <= _capacity)
             return;
         Free();
-        // Memory of its own, not of the heap: its addresses are above all numbers that a step may hold, and so known for addresses.
+        // Mapped memory, not the heap: all its addresses are greater than any number in a step, so that addresses can be told from numbers.
         nuint rounded = (bytes + LeastBytes - 1) / LeastBytes * LeastBytes;
         byte* memory = (byte*)Libc.mmap(null, rounded, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
         if ((nint)memory == -1)

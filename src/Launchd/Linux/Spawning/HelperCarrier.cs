@@ -10,7 +10,7 @@ namespace Launchd.Linux.Spawning;
 
 /// <summary>
 /// The supervisor's side of <see cref="SpawnCarrier.Exec"/>: posix_spawn(3) of this program, with the plan in a memfd and a pipe for the
-/// report, and then waits until the helper has become the child or has failed. For one thread at a time, as the other carrier.
+/// report, and then waits until the helper has become the child or has failed. For one thread at a time, like the other carrier.
 /// </summary>
 internal sealed unsafe class HelperCarrier(ExecPlan plan)
 {
@@ -22,7 +22,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
 
     private const int ReportBytes = 1 + (2 * sizeof(int));
 
-    // The image that runs, whatever stands under its name by now.
+    // The program that runs now, whatever file is under its name by now.
     private static readonly byte[] Image = "/proc/self/exe\0"u8.ToArray();
 
     private readonly byte[][] _environment =
@@ -116,7 +116,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         _ = Libc.posix_spawnattr_destroy(attributes);
         if (refused != 0)
             return new Errno(refused);
-        // Ours and not reaped, so the number is still its own.
+        // The helper is a child that was not reaped, so the number is still its own.
         helper = ProcessHandle.TryOpen(pid);
         return helper is null ? Errno.Last : Errno.None;
     }
@@ -142,7 +142,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
         return refused;
     }
 
-    // Without native code the image is the runtime's host, which has to be told what to run.
+    // Without native code the image is the runtime's host, which needs the program as its first argument.
     private static IEnumerable<string> Words(int memory)
     {
         string self = Environment.ProcessPath ?? "launchd-cs";

@@ -1,6 +1,6 @@
 namespace Launchd.Linux.Spawning;
 
-/// <summary>What parent and child share; the child writes the last two when it fails.</summary>
+/// <summary>What parent and child share; the child writes the last two fields when it fails.</summary>
 internal unsafe struct PlanHeader
 {
     public Step* Steps;
@@ -8,7 +8,8 @@ internal unsafe struct PlanHeader
     public nint ExitNumber;
 
     /// <summary>
-    /// Where the last two are written as well, by <see cref="WriteNumber"/>, when the parent does not see this memory; 0: nowhere.
+    /// The descriptor to which the child writes the last two as well, by <see cref="WriteNumber"/>, when the
+    /// parent does not share this memory; 0: none.
     /// </summary>
     public int Report;
     public nint WriteNumber;

@@ -4,8 +4,8 @@ using Launchd.Interop;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// The helper's side of <see cref="SpawnCarrier.Exec"/>: a process of this program that becomes one child. It finds the plan in a
-/// descriptor, says that it runs, and carries the plan out as a clone would; what fails is told through the same pipe.
+/// The helper's side of <see cref="SpawnCarrier.Exec"/>: a process of this program that becomes one child. It reads the plan from a
+/// descriptor, reports that it runs, and carries the plan out as a clone would; a failure is reported through the same pipe.
 /// </summary>
 internal static unsafe class PlanHelper
 {
@@ -18,7 +18,7 @@ internal static unsafe class PlanHelper
     private const int NotAPlan = 64;
     private const int F_SETFD = 2, FD_CLOEXEC = 1;
 
-    /// <summary>Comes back only if there is no plan.</summary>
+    /// <summary>Carries out the plan; comes back only if there is none.</summary>
     public static int Run(string number)
     {
         if (!int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor))

@@ -5,13 +5,13 @@ using Launchd.Interop;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// The head of a plan on its way to a helper; behind it comes the plan's memory as it stood in the supervisor. What in it is an address
-/// is known by its value: the memory lies above all numbers that a step may hold.
+/// The head of a plan on its way to a helper; behind it comes the plan's memory as it stood in the supervisor. Addresses in it are told by
+/// their value: the memory lies above all numbers that a step may hold.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct PlanImage
 {
-    /// <summary>Changes with the meaning of a step, so that another build of the program does not carry it out.</summary>
+    /// <summary>Changes when the meaning of a step does, so that another version of the program does not carry the plan out.</summary>
     public const long Version = 0x6c63732d706c6e31;
 
     private const int MostBytes = 64 << 20;
@@ -19,15 +19,16 @@ internal unsafe struct PlanImage
 
     public long Magic;
 
-    /// <summary>Where the memory began.</summary>
+    /// <summary>The address of the memory in the supervisor.</summary>
     public nint Base;
     public nint Length;
 
-    /// <summary>From its beginning.</summary>
+    /// <summary>Distance of the header from the beginning of the memory.</summary>
     public nint Header;
 
     /// <summary>
-    /// Reads a plan and makes it valid at its new place, which is never freed: the process has no other purpose. Null: it is none.
+    /// Reads a plan and makes it valid at its new place, which is never freed: the process has no
+    /// other purpose. Null: there is no valid plan.
     /// </summary>
     public static PlanHeader* Read(int descriptor)
     {

@@ -27,7 +27,7 @@ internal sealed record SpawnRequest
     public bool EntersAsUser { get; init; }
     public int Umask { get; init; } = 0b000_010_010;
 
-    /// <summary>Null: stay who we are.</summary>
+    /// <summary>The child's user and groups; null: those of the supervisor.</summary>
     public Credentials? Credentials { get; init; }
     public IReadOnlyList<(int Resource, ulong Soft, ulong Hard)> Limits { get; init; } = [];
     public int? Nice { get; init; }
@@ -38,7 +38,7 @@ internal sealed record SpawnRequest
     public ulong AmbientSet { get; init; }
     public bool NoNewPrivileges { get; init; }
 
-    /// <summary>0: none.</summary>
+    /// <summary>The signal that the child gets when the supervisor ends; 0: none.</summary>
     public int ParentDeathSignal { get; init; }
     public bool IgnoreSigpipe { get; init; } = true;
 }

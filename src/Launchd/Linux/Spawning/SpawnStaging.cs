@@ -6,8 +6,9 @@ using Launchd.Linux.Calls;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// A run of numbers in our table that are kept taken by a harmless descriptor. What a child is to have is put there, and the child copies
-/// only what lies below the end of it: so a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
+/// A run of descriptor numbers that are kept taken by a harmless descriptor. The descriptors for a child are put there,
+/// and the child copies only the part of the table up to the end of the run: so a birth costs the same whether the
+/// supervisor holds ten descriptors or ten thousand.
 /// </summary>
 internal sealed class SpawnStaging : IDisposable
 {
@@ -32,7 +33,7 @@ internal sealed class SpawnStaging : IDisposable
     /// <summary>Puts a copy of a descriptor into a place, close-on-exec.</summary>
     public Errno Put(int source, int place) => Libc.dup3(source, Start + place, Libc.O_CLOEXEC) < 0 ? Errno.Last : Errno.None;
 
-    /// <summary>Takes what is in the first places out of them.</summary>
+    /// <summary>Puts the harmless descriptor back into the first places.</summary>
     public void Clear(int count)
     {
         for (int place = 0; place < count; place++)
@@ -47,7 +48,8 @@ internal sealed class SpawnStaging : IDisposable
 
     private int Reserve()
     {
-        // F_DUPFD gives the first free number from the asked one on: where it is another one, the run is broken and begins anew there.
+        // F_DUPFD gives the first free number from the asked one on: if that is another number, the
+        // run is interrupted and begins anew there.
         int start = First, held = 0;
         while (held < Count)
         {

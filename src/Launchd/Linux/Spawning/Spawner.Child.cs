@@ -8,8 +8,8 @@ namespace Launchd.Linux.Spawning;
 internal sealed unsafe partial class Spawner
 {
     // Rules for everything below that runs in the child: it shares the parent's memory while the parent stands still. No allocation, no
-    // exception, no lock, no generic or virtual call, no static that needs a class constructor; raw system calls only. A collection
-    // in another thread goes on meanwhile, because each call is an ordinary transition.
+    // exception, no lock, no generic or virtual call, no static that needs a class constructor; raw system calls only. A garbage collection
+    // in another thread can go on meanwhile, because each call is an ordinary transition to native code.
     [UnmanagedCallersOnly]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Child(void* shared)
@@ -100,8 +100,8 @@ internal sealed unsafe partial class Spawner
         }
     }
 
-    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered. Of a single one the
-    // reason is told as it is; of a search through several directories that one of them was none says nothing.
+    // As execvp(3): a candidate that is missing or forbidden is not the end of the list, and EACCES is remembered. For a single candidate
+    // its error is reported; in a search through several directories ENOTDIR of one of them means nothing.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Execute(Step* step)
     {

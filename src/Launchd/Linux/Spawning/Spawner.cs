@@ -12,13 +12,13 @@ internal readonly record struct SpawnFailure(SpawnStage Stage, Errno Errno);
 
 /// <summary>
 /// Gives birth to children: clone(2) with shared memory and a still parent (as vfork), further down the parent's stack, into one small
-/// method that carries out an <see cref="ExecPlan"/>. One belongs to one thread at a time, and a parent-death signal to the thread that
-/// made the child (prctl(2)): whoever gives birth to such must live as long as they are to.
+/// method that carries out an <see cref="ExecPlan"/>. A spawner belongs to one thread at a time. A child's parent-death signal comes when
+/// the thread ends that made the child (prctl(2)): so a thread that gives birth must live as long as its children.
 /// </summary>
 internal sealed unsafe partial class Spawner : IDisposable
 {
     /// <summary>
-    /// Left free between the parent's frames and the child's: what the parent calls before it has left <see cref="CloneOnce"/>.
+    /// Space between the parent's frames and the child's, for what the parent still calls before it has left <see cref="CloneOnce"/>.
     /// </summary>
     private const int StackGapBytes = 64 << 10;
 
@@ -32,7 +32,7 @@ internal sealed unsafe partial class Spawner : IDisposable
 
     /// <param name="placeholderTaken">A harmless descriptor (/dev/null): keeps the numbers of the staging range taken.</param>
     /// <param name="carrier">Null: <see cref="SpawnCarrier.Clone"/> if a test of it succeeds, else the other.</param>
-    /// <param name="audit">Looks at each child before its program begins; for tests. Null: none does.</param>
+    /// <param name="audit">Looks at each child before its program begins, for tests. Null: no child is looked at.</param>
     public Spawner(FileDescriptor placeholderTaken, SpawnCarrier? carrier = null, BirthAudit? audit = null)
     {
         _audit = audit;
@@ -56,9 +56,9 @@ internal sealed unsafe partial class Spawner : IDisposable
             _helper = new HelperCarrier(_plan);
     }
 
-    /// <summary>Another for another thread, which gives birth in the same way.</summary>
+    /// <summary>Makes a spawner for another thread, with the same carrier.</summary>
     /// <param name="placeholderTaken">
-    /// As for the first one, and made before there are many descriptors. Null: it has no staging range, and each birth
+    /// As for the first one, and made before there are many descriptors. Null: it has no staging range, and a birth
     /// costs the more the more descriptors are open.
     /// </param>
     /// <exception cref="SystemCallException">EMFILE: there are not enough numbers for the range.</exception>
@@ -81,8 +81,8 @@ internal sealed unsafe partial class Spawner : IDisposable
     /// <param name="request">Descriptors are borrowed.</param>
     /// <param name="child">Owned by the caller; null on failure.</param>
     /// <param name="seen">
-    /// Gets the child's pid before it does anything, for another thread that may hear of its end
-    /// before this call returns. Null: nobody does.
+    /// Gets the child's pid before the child does anything, for a thread that may hear of the child's end before this
+    /// call returns. Null: there is no such thread.
     /// </param>
     /// <param name="awaitStop">As for <see cref="BirthAudit.Look"/>.</param>
     /// <returns>Null: the program runs, or has already ended.</returns>
@@ -94,7 +94,9 @@ internal sealed unsafe partial class Spawner : IDisposable
         return failure;
     }
 
-    /// <summary>Copies every descriptor to a number above all targets, close-on-exec; -1 stands for those that were not reached.</summary>
+    /// <summary>
+    /// Copies every descriptor to a number above all targets, close-on-exec; -1 stands for descriptors that were not reached.
+    /// </summary>
     public static Errno LiftAbove(IReadOnlyList<DescriptorMapping> descriptors, Span<int> sources)
     {
         sources.Fill(-1);
@@ -142,8 +144,8 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>
-    /// Runs the plan on this thread: a helper does that was started for nothing else. Comes back if the
-    /// plan does not exec, and its exit is none.
+    /// Carries out the plan on this thread, in a helper that was started only for that. Comes back only if the
+    /// plan neither executes a program nor exits.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void CarryOut(PlanHeader* plan)
@@ -153,7 +155,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     }
 
     /// <summary>
-    /// Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Its status.
+    /// Waits for a child that has ended, or is about to, and reaps it: nobody else may take it for one of the services. Returns its status.
     /// </summary>
     public static int Reap(ProcessHandle child)
     {
@@ -166,7 +168,7 @@ internal sealed unsafe partial class Spawner : IDisposable
                 continue;
             if (by == Libc.P_PID)
                 break;
-            // Refused by a filter, or by a kernel before 5.4. It is our child and not reaped, so the number is its own still.
+            // Refused by a filter, or by a kernel before 5.4. The child was not reaped, so the number is still its own.
             (by, which) = (Libc.P_PID, child.Pid);
         }
         return *(int*)(info + 24);
@@ -193,20 +195,20 @@ internal sealed unsafe partial class Spawner : IDisposable
         return new SpawnFailure(plan->Stage, new Errno(plan->Errno));
     }
 
-    // To the runtime, parent and child are one thread, and the child's calls stand in that thread's chain of frames until this method
-    // has returned. A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's
-    // frames lie below ours, and nothing may be called here that could reach down to them. With frames in a wrong order it misses
-    // what this thread holds, under the JIT, and frees it.
+    // To the runtime, parent and child are one thread, and the child's calls stand in that thread's chain of frames until this method has
+    // returned. A collection in another thread walks along that chain, which leads from lower to higher addresses: so the child's frames
+    // lie below ours, and nothing may be called here that could reach down to them. With frames in the wrong order the collection misses
+    // objects that this thread holds, and frees them (under the JIT).
     /// <summary>
-    /// Has a child of this thread, whichever it is, carry out a plan: -1 with the reason, or its pid and, close-on-exec, its pidfd.
+    /// Makes a child of this thread that carries out a plan. Returns -1 with the reason, or the child's pid and, close-on-exec, its pidfd.
     /// </summary>
     /// <param name="flags">
-    /// Of clone(2), with the signal that its end sends; 0 in the signal's place: none, and only <c>__WALL</c> reaps it.
+    /// Flags of clone(2) with the signal that is sent at the child's end; without a signal only <c>__WALL</c> reaps the child.
     /// </param>
     /// <param name="plan">Ends in an exec or an exit, and asks for a parent-death signal only on a thread that never ends.</param>
     /// <param name="pidfd">-1: there is no child.</param>
-    /// <param name="errno">Why not.</param>
-    /// <param name="seen">Gets the pid before the child does anything. Null: nobody wants it.</param>
+    /// <param name="errno">Why there is no child.</param>
+    /// <param name="seen">Gets the pid before the child does anything. Null: not needed.</param>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static int CloneOnce(int flags, PlanHeader* plan, out int pidfd, out Errno errno, int* seen = null)
     {
@@ -214,11 +216,11 @@ internal sealed unsafe partial class Spawner : IDisposable
         *all = ulong.MaxValue;
         int born = -1;
         byte* top = (byte*)((nint)all & ~(nint)15) - StackGapBytes;
-        // No signal may reach the child while it still has the parent's handlers. By number: libc would
-        // lift the signals that it keeps for itself.
+        // No signal may reach the child while it still has the parent's handlers. Called by number: libc's function would leave
+        // the signals unblocked that libc keeps for itself.
         _ = Libc.syscall(SystemCallNumbers.rt_sigprocmask, Libc.SIG_SETMASK, (nint)all, (nint)old, sizeof(ulong), 0, 0);
-        // Written by the child, before it runs, into the memory that is ours as well: by the parent it would
-        // be written where the pidfd is (clone(2)).
+        // The pid is written by the child into the shared memory before it runs: the parent's flag would
+        // write it to where the pidfd goes (clone(2)).
         int tells = seen == null ? 0 : Libc.CLONE_CHILD_SETTID;
         int pid = Libc.clone(&Child, top, Libc.CLONE_VM | Libc.CLONE_VFORK | Libc.CLONE_PIDFD | tells | flags, plan, &born, null, seen);
         errno = pid < 0 ? new Errno(*Libc.__errno_location()) : Errno.None;
@@ -234,7 +236,7 @@ internal sealed unsafe partial class Spawner : IDisposable
         CarryOut(_plan.Header);
     }
 
-    // A filter of system calls, or a kernel that is not one, may refuse these flags, or not do what they mean.
+    // A filter of system calls, or an emulated kernel, may refuse these flags, or not do what they mean.
     private bool CloneWorks()
     {
         byte* digits = _plan.LaySelfTest(_staging!.Start + SpawnStaging.Count);
@@ -248,8 +250,8 @@ internal sealed unsafe partial class Spawner : IDisposable
         }
     }
 
-    // The fast way: the child shares the parent's table until its first call, which copies only what lies below the end of what is
-    // staged. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
+    // The fast way: the child shares the parent's descriptor table until its first call, which copies only the part up to the end of the
+    // staged descriptors. So a birth costs the same whether the supervisor holds ten descriptors or ten thousand.
     private static bool IsStageable(IReadOnlyList<DescriptorMapping> descriptors)
     {
         if (descriptors.Count > SpawnStaging.Count)

@@ -16,8 +16,8 @@ internal enum StepKind
     Repeat,
 
     /// <summary>
-    /// Close what lies from A0 to A1 with one call, and where that is refused, up to A2 one by one (number A3): what is above came from
-    /// nobody but us, and everything of ours is close-on-exec.
+    /// Close what lies from A0 to A1 with one call, and where that is refused, up to A2 one by one (number A3): descriptors above that were
+    /// opened by the supervisor itself, and are all close-on-exec.
     /// </summary>
     CloseRange,
 

@@ -7,17 +7,18 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Spawning;
 
 /// <summary>
-/// A process that writes to one descriptor for us, one order after the other. A write into a pipe waits, deaf even to SIGKILL, for whoever
-/// holds the pipe's lock, and a thread that waits so keeps its whole process from ending: this one is a process of its own, which has our
-/// memory and nothing else of ours, and ends with us, or as soon as it can. The end of a pipe waits for the same lock, so it has copies of
-/// all that leads there: none of ours is the last. Used by one thread at a time.
+/// A process that writes to one descriptor for the supervisor, one order after the other. A write into a pipe waits, deaf even
+/// to SIGKILL, for the process that holds the pipe's lock, and a thread that waits so keeps its whole process from ending. So
+/// this is a separate process, which shares only the supervisor's memory and ends with it, or as soon as it can. Closing the
+/// last copy of a pipe waits for the same lock; so this process has copies of all descriptors of the pipe, and the
+/// supervisor's are never the last. Used by one thread at a time.
 /// </summary>
 internal sealed unsafe class WriterProcess : IDisposable
 {
-    /// <summary>Written by one order.</summary>
+    /// <summary>Most bytes that one order writes.</summary>
     public const int MostBytes = 64 << 10;
 
-    /// <summary>Before Linux 5.9 they are closed one by one.</summary>
+    /// <summary>Highest descriptor that is closed on kernels before Linux 5.9, where descriptors are closed one by one.</summary>
     private const int HighestOfOldKernels = 4095;
 
     private const int StackBytes = 256 << 10;
@@ -42,7 +43,8 @@ internal sealed unsafe class WriterProcess : IDisposable
     /// <summary>Starts one. Null: it cannot be made.</summary>
     /// <param name="target">Borrowed; open for writing, without waiting.</param>
     /// <param name="kept">
-    /// The numbers of two others, above the standard ones, that lead to the same pipe: it gets copies. They may be the same.
+    /// The numbers of two other descriptors of the same pipe, above the standard ones, of which the
+    /// process gets copies. They may be the same.
     /// </param>
     public static WriterProcess? TryStart(FileDescriptor target, (int, int) kept)
     {
@@ -57,7 +59,7 @@ internal sealed unsafe class WriterProcess : IDisposable
             return null;
         }
         WriterProcess writer = new(copy, orders, answers, kept);
-        // The thread that is the process's parent stands still as long as it lives, and dies with ours.
+        // The thread that is the parent stands still as long as the process lives, and ends with the supervisor.
         if (Worker.TryStart("log writer", StackBytes, writer.Bear) is not null)
             return writer;
         writer.Dispose();
@@ -67,8 +69,8 @@ internal sealed unsafe class WriterProcess : IDisposable
 
     /// <summary>As write(2), at most <see cref="MostBytes"/>. EIO: there is no process any more.</summary>
     /// <param name="bytes">What to write.</param>
-    /// <param name="givingUp">Readable: nobody waits for the answer any longer.</param>
-    /// <param name="error">EAGAIN also after giving up: whether it was written is not known.</param>
+    /// <param name="givingUp">When it becomes readable, the answer is not waited for any longer.</param>
+    /// <param name="error">EAGAIN also after giving up: then it is not known whether the bytes were written.</param>
     public int Write(ReadOnlySpan<byte> bytes, FileDescriptor givingUp, out Errno error)
     {
         int length = Math.Min(bytes.Length, MostBytes);
@@ -103,7 +105,7 @@ internal sealed unsafe class WriterProcess : IDisposable
         }
     }
 
-    /// <summary>It ends, when it has written what it was ordered to.</summary>
+    /// <summary>Lets the process end when it has carried out its order.</summary>
     public void Dispose()
     {
         lock (_lock)
@@ -149,7 +151,8 @@ internal sealed unsafe class WriterProcess : IDisposable
         _orders.Dispose();
     }
 
-    // In the child's own table: the orders at 0, the target at 1, the answers at 2, what it keeps for us where it is, and nothing else.
+    // The child's own table has the orders at 0, the target at 1, the answers at 2, the two kept
+    // descriptors at their own numbers, and nothing else.
     private void Lay(Memory* memory, int first, int second)
     {
         "log writer\0"u8.CopyTo(new Span<byte>(memory->Name, 16));
