@@ -5,9 +5,9 @@ using Launchd.Linux.Calls;
 namespace Launchd.Logs;
 
 /// <summary>
-/// Puts pipes in the place of the supervisor's own descriptors 1 and 2, whose reading ends the log pump carries to the originals: so
-/// whatever writes to them (what is said of an interactive start, the runtime's last words) never meets a full disk, a closed terminal or a
-/// reader that stopped. The write ends are non-blocking. Owns the originals' duplicates and the two writers.
+/// Puts pipes in the place of the supervisor's own descriptors 1 and 2, and the log pump copies what comes out of the pipes to the
+/// originals: so code that writes to 1 and 2 (messages of an interactive start, the runtime's last words) never meets a full disk, a closed
+/// terminal or a reader that stopped. The write ends are non-blocking. Owns the originals' duplicates and the two writers.
 /// </summary>
 internal sealed class ConsoleRedirect : IDisposable
 {
@@ -26,7 +26,7 @@ internal sealed class ConsoleRedirect : IDisposable
         Output = OutputWriter.Open(originalOutput);
         Error = OutputWriter.Open(originalError);
 
-        // The same pipe or terminal behind both: one queue, so that lines of the two cannot end up inside each other.
+        // If both are the same pipe or terminal, they share one queue, so that lines of the two cannot be mixed up.
         if (Error.Identity == Output.Identity && !Error.Identity.IsRegularFile)
         {
             Error.Dispose();

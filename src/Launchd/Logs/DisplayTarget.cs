@@ -3,10 +3,11 @@ using Launchd.Client;
 namespace Launchd.Logs;
 
 /// <summary>
-/// The supervisor's own output as the end of a queue. The lane that writes waits for its reader, and nobody for the lane.
+/// The supervisor's own output as the end of a queue. The lane that writes waits for the output's
+/// reader; no other thread waits for the lane.
 /// </summary>
 /// <param name="writer">Borrowed; used by the lane alone.</param>
-/// <param name="givingUp">Borrowed; readable from the moment on when nothing is waited for any more.</param>
+/// <param name="givingUp">Borrowed; becomes readable when the lane must not wait any more.</param>
 /// <param name="byProcess">A pipe is written to by a process of its own (<see cref="Launchd.Linux.Spawning.WriterProcess"/>).</param>
 internal sealed class DisplayTarget(OutputWriter writer, FileDescriptor givingUp, bool byProcess) : ILineTarget
 {

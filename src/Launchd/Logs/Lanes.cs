@@ -6,41 +6,41 @@ namespace Launchd.Logs;
 /// <summary>Something that has work for a lane now and then. It is never worked on in two lanes at once.</summary>
 internal abstract class LaneWork
 {
-    /// <summary>Where a work stands with its lanes, which alone change it.</summary>
+    /// <summary>The state of a work, which only its lanes change.</summary>
     internal enum Standing
     {
         Idle,
         Queued,
         Running,
 
-        /// <summary>There came more to do while it ran.</summary>
+        /// <summary>It runs, and there is more to do since it began.</summary>
         RunningAgain,
     }
 
     internal Standing Stands { get; set; }
 
-    /// <summary>Does what there is to do, on a lane's thread. May wait for as long as the kernel likes.</summary>
+    /// <summary>Does the work, on a lane's thread. May wait as long as the kernel likes.</summary>
     internal abstract void Work();
 }
 
 /// <summary>
 /// Threads for calls that may never come back (a file on a file server that is gone, a pipe whose lock somebody holds). A lane sleeps while
-/// there is nothing to do. One that hangs is passed over: whoever waits gets another, up to a fixed number. From any thread.
+/// there is nothing to do. If a lane hangs, work that waits gets another lane, up to a fixed number of lanes. From any thread.
 /// </summary>
-/// <param name="name">Of the threads, in /proc/PID/task/TID/comm.</param>
-/// <param name="most">So many lanes at most; beyond it work waits until one comes back.</param>
-/// <param name="onDefect">Told, on the lane, what a work threw.</param>
+/// <param name="name">The name of the threads, in /proc/PID/task/TID/comm.</param>
+/// <param name="most">Most lanes; with so many hanging, work waits until one comes back.</param>
+/// <param name="onDefect">Called on the lane with an exception of a work.</param>
 internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
 {
     /// <summary>How long a lane may be at one work before it counts as hanging, in milliseconds.</summary>
     public const int PatienceMilliseconds = 100;
 
-    /// <summary>Of each size.</summary>
+    /// <summary>Most buffers of each size that are kept.</summary>
     private const int KeptBuffers = 2;
 
     private const int StackBytes = 256 << 10;
 
-    /// <summary>So many may run, and stay to wait for work, without any of them hanging.</summary>
+    /// <summary>So many lanes may run at the same time, and stay to wait for work, even if none of them hangs.</summary>
     private const int Willing = 2;
 
     private readonly object _lock = new();
@@ -51,15 +51,15 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
     private volatile bool _hasWaiting;
 
     /// <summary>
-    /// For what waits to be worked on. The runtime's shared pool keeps a buffer for the thread that gave it
-    /// back, which is never the one that takes it.
+    /// Buffers for bytes that wait for a lane. Not the runtime's shared pool, which keeps a buffer for the thread that gave it
+    /// back: here that is never the thread that takes one.
     /// </summary>
     public ArrayPool<byte> Buffers { get; } = ArrayPool<byte>.Create(LineQueue.MostBytes, KeptBuffers);
 
-    /// <summary>Somebody waits for a lane: <see cref="Look"/> is to be called before long.</summary>
+    /// <summary>Whether work waits for a lane, so that <see cref="Look"/> has to be called before long.</summary>
     public bool HasWaiting => _hasWaiting;
 
-    /// <summary>Has it worked on, once more if it is being worked on now.</summary>
+    /// <summary>Has a work done by a lane; once more if a lane is doing it now.</summary>
     public void Schedule(LaneWork work)
     {
         lock (_lock)
@@ -74,7 +74,7 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
         }
     }
 
-    /// <summary>Gives whoever still waits another lane, if all that there are hang.</summary>
+    /// <summary>Gives waiting work another lane, if all present lanes hang.</summary>
     public void Look()
     {
         lock (_lock)
@@ -113,7 +113,7 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
             return;
         Lane lane = new() { Since = Environment.TickCount64 };
         _lanes.Add(lane);
-        // Without a thread it waits until a lane is free, or the limit of threads is no longer reached.
+        // If no thread can be made, the work waits until a lane is free, or a thread can be made.
         if (Worker.TryStart(name, StackBytes, () => Run(lane)) is null)
             _lanes.Remove(lane);
     }
@@ -178,7 +178,7 @@ internal sealed class Lanes(string name, int most, Action<Exception> onDefect)
     private sealed class Lane
     {
         /// <summary>
-        /// When it began what it is at, in milliseconds of <see cref="Environment.TickCount64"/>; the far future: nothing.
+        /// When the lane began its present work, in milliseconds of <see cref="Environment.TickCount64"/>; without work: the far future.
         /// </summary>
         public long Since { get; set; }
     }

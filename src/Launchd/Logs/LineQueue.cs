@@ -1,12 +1,12 @@
 namespace Launchd.Logs;
 
 /// <summary>
-/// Lines on their way from the pump to a file or the supervisor's own output. The pump writes them itself at the end of a turn, for as long
-/// as the target has never hung (<see cref="WriteOut"/>); from then on a lane does. What does not find room is dropped and counted. All
-/// members but <see cref="Work"/> are for the pump's thread, which alone puts lines in.
+/// Lines on their way from the pump to a file or the supervisor's own output. The pump writes them itself at the end of a turn
+/// (<see cref="WriteOut"/>) until the target hangs for the first time; from then on a lane does. Lines that find no room are dropped and
+/// counted. All members but <see cref="Work"/> are for the pump's thread, which alone puts lines in.
 /// </summary>
 /// <param name="target">Belongs to the lanes from now on, which dispose it.</param>
-/// <param name="lanes">Who writes.</param>
+/// <param name="lanes">Threads that write when the pump does not.</param>
 /// <param name="onLost">From any thread: so many lines of a service (null: of the supervisor) are lost.</param>
 /// <param name="onRoom">On a lane: there is room again, after <see cref="IsFull"/> was true.</param>
 internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?, long> onLost, Action? onRoom = null) : LaneWork
@@ -17,19 +17,19 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>Most bytes that wait while the pump writes itself: the lines of one read, with their labels.</summary>
     private const int MostOfARead = 4 << 20;
 
-    /// <summary>With so many waiting it is better to read no more, as long as the target takes something.</summary>
+    /// <summary>If so many bytes wait, sources should not be read any more, as long as the target takes something.</summary>
     public const int FullBytes = 256 << 10;
 
     /// <summary>A target that took nothing for so long hangs, and is not waited for: in milliseconds.</summary>
     public const int PatienceMilliseconds = 1000;
 
-    /// <summary>What a lane may need to be given a processor, in milliseconds.</summary>
+    /// <summary>How long a lane may have to wait for a processor, in milliseconds.</summary>
     private const int BusyMilliseconds = 250;
 
     /// <summary>Pause between two looks at what the target is doing.</summary>
     private const int LookMilliseconds = 10;
 
-    /// <summary>Written at once, so that each piece counts as progress.</summary>
+    /// <summary>Bytes of one write: each write counts as progress.</summary>
     private const int PieceBytes = 64 << 10;
 
     private readonly object _lock = new();
@@ -43,7 +43,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     private long _movedAt;
     private bool _isBusy, _isRoomAsked, _isStalled, _isClosing;
 
-    // Another thread than the pump's writes, or is about to: a lane, or one that was passed over.
+    // Whether another thread than the pump's writes, or is about to: a lane, or a former pump's thread that hangs.
     private bool _isLent;
     private bool _isLeftToLanes;
     private bool _isOwed;
@@ -55,7 +55,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         init => _isLeftToLanes = value;
     }
 
-    /// <summary>How the log calls it.</summary>
+    /// <summary>The target's name in the supervisor's log.</summary>
     public string Label { get; init; } = "the supervisor's own output";
 
     /// <summary>Called when bytes wait and no thread writes them: the pump then has to call <see cref="WriteOut"/>.</summary>
@@ -169,7 +169,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     /// <summary>A thread hangs in a write and keeps the target until it returns; after that, lanes write to the target.</summary>
     public void LeaveToLanes() => Volatile.Write(ref _isLeftToLanes, true);
 
-    /// <summary>What was put in until now goes to the old file, what comes after this to the new one.</summary>
+    /// <summary>Lines that were put in until now go to the old file, later ones to the new file.</summary>
     public void Reopen()
     {
         lock (_lock)
@@ -350,7 +350,9 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         return lines.Length <= room ? lines.Length : lines[..room].LastIndexOf((byte)'\n') + 1;
     }
 
-    /// <summary>A target that is only slower than its sources gets its time, one that stands still gets it once.</summary>
+    /// <summary>
+    /// Waits for room in the queue: each time for a target that is only slow, but only once for a target that stands still.
+    /// </summary>
     private int WaitForRoom(ReadOnlySpan<byte> lines)
     {
         long start = Environment.TickCount64;

@@ -6,7 +6,7 @@ namespace Launchd.Logs;
 /// <summary>Where and when a remembered line was written.</summary>
 /// <param name="Sequence">Counts all lines of the pump: orders the lines of several slots.</param>
 /// <param name="UnixMicroseconds">UTC.</param>
-/// <param name="InstanceId">Who wrote it.</param>
+/// <param name="InstanceId">The instance that wrote it.</param>
 internal readonly record struct LineStamp(long Sequence, long UnixMicroseconds, long InstanceId);
 
 /// <summary>
@@ -110,7 +110,7 @@ internal sealed class LineRing
         _data.AsSpan(0, target.Length - straight).CopyTo(target[straight..]);
     }
 
-    /// <summary>What stands before each line.</summary>
+    /// <summary>The header before each line in the memory.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     private struct Head
     {

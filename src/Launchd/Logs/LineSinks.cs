@@ -43,12 +43,12 @@ internal sealed class LineSinks
 
     private static ReadOnlySpan<byte> CutMark => "[...]"u8;
 
-    /// <summary>Who writes log files.</summary>
+    /// <summary>The lanes that write log files.</summary>
     public Lanes FileLanes { get; }
 
     public LogHistory History { get; } = new();
 
-    /// <summary>Before the lines of one read: they all carry this moment.</summary>
+    /// <summary>Called before the lines of one read, which all get the same time.</summary>
     public void BeginBatch() =>
         _now = (_options.Time.GetUtcNow().UtcTicks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
 
@@ -68,14 +68,14 @@ internal sealed class LineSinks
             Match(input, text);
     }
 
-    /// <summary>After the lines of one read.</summary>
+    /// <summary>Called after the lines of one read.</summary>
     public void EndBatch(ServiceInput input)
     {
         WriteFileBatch(input, input.File);
         WriteDisplayBatch(input);
     }
 
-    /// <summary>After a turn of the loop: what followers wait for goes to the main loop.</summary>
+    /// <summary>Called after a turn of the loop: sends the lines for followers to the main loop.</summary>
     public void EndTurn()
     {
         foreach (LogFollower follower in _followers)
@@ -123,7 +123,8 @@ internal sealed class LineSinks
     }
 
     /// <summary>
-    /// Waits until the files are written, until a moment of <see cref="Environment.TickCount64"/>, and lets them go. False: some are not.
+    /// Waits until all files are written, at most until a moment of <see cref="Environment.TickCount64"/>,
+    /// and closes them. False: some are not written.
     /// </summary>
     public bool DrainFiles(long end)
     {
@@ -137,7 +138,7 @@ internal sealed class LineSinks
         return drained;
     }
 
-    /// <summary>Starts with what is remembered, so that nothing is missing or double between that and what comes.</summary>
+    /// <summary>Starts with the remembered lines, so that no line is missing or double between these and new ones.</summary>
     public void AddFollower(LogFollower follower, IReadOnlyCollection<string>? services, int lines)
     {
         foreach (LogLine line in History.Tail(services, lines))
@@ -181,7 +182,7 @@ internal sealed class LineSinks
         _display?.Add(input.Source.Service, ref _displayBatch, length);
     }
 
-    /// <summary>The bytes as they came; a line in pieces gets the same marks as on the display.</summary>
+    /// <summary>Writes the bytes as they came; a line in pieces gets the same marks as on the display.</summary>
     private void AddToFile(ServiceInput input, SharedLogFile shared, ReadOnlySpan<byte> line, LineCut cut)
     {
         int most = TimeBytes + 1 + line.Length + (2 * (CutMark.Length + 1)) + 1;

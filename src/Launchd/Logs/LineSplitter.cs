@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Launchd.Logs;
 
-/// <summary>At which ends a piece was cut out of a line that was too long.</summary>
+/// <summary>At which of its ends a piece of a too long line was cut.</summary>
 [Flags]
 internal enum LineCut
 {
@@ -141,7 +141,8 @@ internal sealed class LineSplitter(int longestBytes = LineSplitter.LongestBytes)
         if (!IsContinuation(next))
             return piece.Length;
 
-        // The sequence that `next` belongs to starts at most three bytes before; what has no start there is not UTF-8, so cut anywhere.
+        // The sequence that `next` belongs to starts at most three bytes before; if there is no start, the
+        // bytes are not UTF-8 and may be cut anywhere.
         for (int back = 1; back <= 3; back++)
         {
             byte at = piece[^back];

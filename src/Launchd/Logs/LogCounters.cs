@@ -15,7 +15,7 @@ internal sealed class LogCounters
     private long _passedOver;
     private long _turns;
 
-    /// <summary>Read from services.</summary>
+    /// <summary>Bytes that were read from services.</summary>
     public long ReadBytes => Volatile.Read(ref _readBytes);
 
     /// <summary>Turns of the pump's loop: stands still while nothing happens.</summary>
@@ -39,13 +39,13 @@ internal sealed class LogCounters
 
     public void CountFollowerLoss(long lines) => Volatile.Write(ref _followerLostLines, _followerLostLines + lines);
 
-    /// <summary>How often it began that the kernel did not watch pipes, so that they are asked in intervals.</summary>
+    /// <summary>How often the pump had to begin asking pipes in intervals, because the kernel did not watch them.</summary>
     public long Askings => Volatile.Read(ref _askings);
 
     /// <summary>How often a pipe was passed over because its lock was held.</summary>
     public long PassedOver => Volatile.Read(ref _passedOver);
 
-    // From the pump and from lanes.
+    // Called by the pump and by lanes.
     public void CountFault() => Interlocked.Increment(ref _faults);
 
     public void CountAsking() => Interlocked.Increment(ref _askings);

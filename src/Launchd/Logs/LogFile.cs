@@ -30,7 +30,7 @@ internal sealed class LogFile : ILineTarget
     private long _lost;
     private TimeSpan _pause;
     private long _failedAt;
-    // What a file that could not be renamed may grow beyond its limit before the next attempt.
+    // How far a file that could not be renamed may grow beyond its limit before the next attempt.
     private long _extraRoom;
 
     public LogFile(LogPolicy policy, TimeProvider time, Action<PumpNotice> notice)
@@ -40,7 +40,7 @@ internal sealed class LogFile : ILineTarget
         _notice = notice;
     }
 
-    /// <summary>A reload may change it; the path stays.</summary>
+    /// <summary>The limits of the file; a reload may change them, but not the path.</summary>
     public LogPolicy Policy
     {
         get => Volatile.Read(ref _policy);
@@ -64,7 +64,7 @@ internal sealed class LogFile : ILineTarget
         return LostLines - before;
     }
 
-    /// <summary>Appends complete lines, each with its newline. What the disk does not take is dropped and counted.</summary>
+    /// <summary>Appends complete lines, each with its newline. Lines that the disk does not take are dropped and counted.</summary>
     public void Append(ReadOnlySpan<byte> lines)
     {
         if (_pause > TimeSpan.Zero && _time.GetElapsedTime(_failedAt) < _pause)
@@ -95,7 +95,9 @@ internal sealed class LogFile : ILineTarget
         Recovered();
     }
 
-    /// <summary>Opens the path anew with the next line: somebody else has renamed the file (logrotate and SIGUSR1).</summary>
+    /// <summary>
+    /// Opens the path anew with the next line: another program has renamed the file (logrotate, which then sends SIGUSR1).
+    /// </summary>
     public void Reopen()
     {
         _file?.Dispose();
@@ -163,7 +165,7 @@ internal sealed class LogFile : ILineTarget
 
     private OpenResult<ParentDirectory> FindPlace() => ParentDirectory.Open(Policy.FilePath, directoryMode: null, "cannot open the log");
 
-    // Whoever may write the directory may have linked a file of somebody else's there, who would then find our lines in it.
+    // A user who may write to the directory may have made a hard link to another's file there, into which the supervisor must not write.
     private static bool IsHarmless(FileDescriptor file, ParentDirectory place) => FileStatus.Read(file, out FileStatus status) == Errno.None
         && status is { Kind: FileKind.Regular or FileKind.Fifo, LinkCount: 1 } && (status.Uid == 0 || status.Uid == place.Decider);
 
@@ -202,7 +204,9 @@ internal sealed class LogFile : ILineTarget
         return true;
     }
 
-    /// <summary>Renames the chain and opens a new file. If a name cannot be changed, the file grows on by once its limit.</summary>
+    /// <summary>
+    /// Renames the chain and opens a new file. If a file cannot be renamed, the present one may grow by its limit once more.
+    /// </summary>
     private bool TryRotate(ReadOnlySpan<byte> lines)
     {
         Errno error = FindPlace().TryGet(out ParentDirectory? place, out OpenFailure? failure) ? Rotate(place) : failure.Errno;
@@ -249,7 +253,7 @@ internal sealed class LogFile : ILineTarget
         if (first)
             _notice(new PumpNotice.LogFileFailed(Policy.FilePath, error, explanation));
 
-        // After EIO or ESTALE the description may be beyond help, and the next attempt finds the path as it is then.
+        // After EIO or ESTALE the open file may be of no more use; the next attempt opens the path anew.
         if (!_endsInsideLine)
         {
             _file?.Dispose();

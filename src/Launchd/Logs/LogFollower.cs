@@ -3,9 +3,9 @@ using Launchd.Control;
 namespace Launchd.Logs;
 
 /// <summary>
-/// Somebody who sees lines as they come. At most one batch is on its way: the next is sent after <see cref="Continue"/>, so whoever is
-/// slow makes nothing grow but this queue of <see cref="MostLines"/> lines and <see cref="MostBytes"/>; beyond it the oldest are dropped
-/// and counted. The public members are for the main loop's thread, the internal ones for the pump's.
+/// A client that gets lines as they come. At most one batch is on its way: the next is sent after <see cref="Continue"/>, so a slow client
+/// lets nothing grow but this queue of <see cref="MostLines"/> lines and <see cref="MostBytes"/>; beyond it the oldest are dropped and
+/// counted. The public members are for the main loop's thread, the internal ones for the pump's.
 /// </summary>
 internal sealed class LogFollower : IDisposable
 {
@@ -20,7 +20,7 @@ internal sealed class LogFollower : IDisposable
     private long _lost;
     private bool _mayDeliver = true;
 
-    // Written by the main loop's thread only, as is everything that reads it.
+    // Read and written only on the main loop's thread.
     private bool _closed;
 
     public LogFollower(LogPump pump, IReadOnlyCollection<string>? services, Action<LogLine[], long> deliver)
@@ -33,7 +33,7 @@ internal sealed class LogFollower : IDisposable
     /// <summary>Asks for the next batch, when the former has been passed on.</summary>
     public void Continue() => _pump.Enqueue(() => _mayDeliver = true);
 
-    /// <summary>Ends it: nothing is delivered any more.</summary>
+    /// <summary>Ends the following: nothing is delivered any more.</summary>
     public void Dispose()
     {
         if (_closed)
@@ -59,7 +59,7 @@ internal sealed class LogFollower : IDisposable
         return displaced;
     }
 
-    /// <summary>At the end of a turn: the batch to post to the main loop, if there is one and it may go.</summary>
+    /// <summary>Called at the end of a turn: the batch to post to the main loop, if lines wait and the former batch was taken.</summary>
     internal Action? TakeBatch()
     {
         if (!_mayDeliver || (_waiting.Count == 0 && _lost == 0))

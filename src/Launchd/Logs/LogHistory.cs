@@ -48,7 +48,7 @@ internal sealed class LogHistory
         return [.. lines];
     }
 
-    /// <summary>Frees what a service wrote that the configuration no longer has.</summary>
+    /// <summary>Frees the lines of a service that the configuration no longer has.</summary>
     public void Forget(string service)
     {
         foreach ((string Service, int Slot) key in _rings.Keys.Where(k => k.Service == service).ToArray())

@@ -6,14 +6,14 @@ using Launchd.Linux.Calls;
 namespace Launchd.Logs;
 
 /// <summary>
-/// Carries the output of services from their pipes to the supervisor's output, to files and to whoever asks, on a thread of its own with a
-/// loop of its own; what may hang is done by lanes (<see cref="Lanes"/>) or passed over (<see cref="PumpSeat"/>). A full disk or a stuck
-/// terminal delays lines, never the main loop. Public members are called by the main loop and return at once; they are carried out in the
-/// order of the calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
+/// Carries the output of services from their pipes to the supervisor's output, to files and to clients that ask, on a thread of its own
+/// with a loop of its own. Calls that may hang are made by lanes (<see cref="Lanes"/>), or another thread takes the pump's place when one
+/// hangs (<see cref="PumpSeat"/>). A full disk or a stuck terminal delays lines, never the main loop. Public members are called by the main
+/// loop and return at once; they are carried out in the order of the calls. Answers come back through <see cref="LogPumpOptions.Post"/>.
 /// </summary>
 internal sealed class LogPump : IDisposable
 {
-    /// <summary>Of the supervisor's own log, not yet taken over by the pump's thread.</summary>
+    /// <summary>Most bytes of the supervisor's own log that the pump's thread has not taken yet.</summary>
     private const int MostWaitingBytes = 1 << 20;
 
     private readonly LogPumpOptions _options;
@@ -28,7 +28,7 @@ internal sealed class LogPump : IDisposable
         _loop = new PumpLoop(options, Counters);
     }
 
-    /// <summary>Starts one. Null: there is no thread for it.</summary>
+    /// <summary>Starts a pump. Null: no thread can be made.</summary>
     /// <exception cref="SystemCallException">The kernel gave no epoll or eventfd.</exception>
     public static LogPump? TryStart(LogPumpOptions options)
     {
@@ -41,7 +41,7 @@ internal sealed class LogPump : IDisposable
 
     public LogCounters Counters { get; } = new();
 
-    /// <summary>The pump's thread for /proc/self/task; 0 until it runs.</summary>
+    /// <summary>The number of the pump's thread in /proc/self/task; 0 until it runs.</summary>
     public int ThreadNumber => _loop.ThreadNumber;
 
     /// <summary>Takes over the read end of a pipe, which becomes non-blocking.</summary>
@@ -54,8 +54,8 @@ internal sealed class LogPump : IDisposable
     }
 
     /// <summary>
-    /// Takes over the read end of the pipe into which an instance writes a line when it is ready: <paramref name="onReady"/> is posted once
-    /// then, the pipe closed. It counts as one of the instance's streams.
+    /// Takes over the read end of the pipe into which an instance writes a line when it is ready: then <paramref name="onReady"/> is
+    /// posted, once, and the pipe is closed. It counts as one of the instance's streams.
     /// </summary>
     public void WatchReady(OutputSource source, FileDescriptor readEndTaken, Action onReady)
     {
@@ -68,19 +68,19 @@ internal sealed class LogPump : IDisposable
     /// <summary>Takes over the read end of a pipe whose lines go to <paramref name="target"/> unchanged.</summary>
     public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Enqueue(() => _loop.AddOwn(readEndTaken, target));
 
-    /// <summary>Names that will be shown, so that their prefixes align from the first line on.</summary>
+    /// <summary>Tells the names of services that will be shown, so that prefixes align from the first line on.</summary>
     public void KnowServices(IEnumerable<(string Service, int InstanceCount)> services)
     {
         int width = services.Select(s => OutputStyle.Label(s.Service, Math.Max(0, s.InstanceCount - 1)).Length).DefaultIfEmpty().Max();
         Enqueue(() => _loop.WidenPrefixes(width));
     }
 
-    /// <summary>Shows lines of the supervisor itself between those of services, as they are. Ends in a newline.</summary>
+    /// <summary>Shows lines of the supervisor itself between those of services, unchanged. They must end in a newline.</summary>
     public void Print(byte[] lines) => Enqueue(() => _loop.QueueOf(_options.Display)?.Add(null, lines));
 
     /// <summary>
-    /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes,
-    /// the newest are dropped, and it is said how many.
+    /// Has whole lines of the supervisor's log written, from any thread. If more come than the pump's thread takes, the
+    /// newest are dropped, and a line says how many.
     /// </summary>
     public void Say(OutputWriter target, byte[] lines)
     {
@@ -171,7 +171,7 @@ internal sealed class LogPump : IDisposable
             Enqueue(() => _loop.DrainAndEnd(patience));
         }
 
-        // It may hang after all; its threads are background ones and do not keep the process.
+        // The pump may hang all the same; its threads are background threads and do not keep the process alive.
         return _loop.Wait(patience + TimeSpan.FromSeconds(1)) && _loop.IsDrained;
     }
 

@@ -6,7 +6,7 @@ internal sealed record LogPumpOptions
     /// <summary>Hands an action to the main loop; called from the pump's threads.</summary>
     public required Action<Action> Post { get; init; }
 
-    /// <summary>Words for what nobody foresaw.</summary>
+    /// <summary>Describes an unforeseen exception in words.</summary>
     public Func<Exception, string> Describe { get; init; } = static defect => defect.GetType().Name;
 
     /// <summary>On the main loop: a stream of an instance has ended, all its lines are processed.</summary>
@@ -16,12 +16,12 @@ internal sealed record LogPumpOptions
     public Action<PumpNotice>? Noticed { get; init; }
 
     /// <summary>
-    /// Where lines of services are shown; null: nowhere. A lane of the pump uses it, the giver disposes it afterwards.
+    /// Where lines of services are shown; null: nowhere. A lane of the pump uses it; the caller disposes it after the pump's end.
     /// </summary>
     public OutputWriter? Display { get; init; }
 
     /// <summary>
-    /// Pipes of the supervisor's own output are written to by processes made for it, where clones are what they should be.
+    /// Whether pipes of the supervisor's own output are written to by separate processes, where clone(2) works as it should.
     /// </summary>
     public bool WritesByProcess { get; init; }
 

@@ -5,10 +5,9 @@ using Launchd.Config.Values;
 namespace Launchd.Logs;
 
 /// <summary>
-/// Waits for a line of one instance in which a pattern matches. No clock is asked: a line that is skipped because the machine was busy, or
-/// because the code was compiled just then, would leave a service that said it is ready waiting for ever. Besides, the engine
-/// misses matches when it has a limit of time (.NET 10, patterns of many states). What bounds the work is <see cref="LinePattern"/> and the
-/// length of a line.
+/// Waits for a line of one instance in which a pattern matches. Without a time limit: if a line were skipped because the machine was busy,
+/// or because the code was just being compiled, a service that has said it is ready would wait for ever. Besides, with a time limit the
+/// engine misses matches (.NET 10, patterns of many states). The work is bounded by <see cref="LinePattern"/> and the length of a line.
 /// </summary>
 internal sealed class OutputMatcher
 {
@@ -26,10 +25,10 @@ internal sealed class OutputMatcher
 
     public long InstanceId { get; }
 
-    /// <summary>It has matched; the pump forgets it.</summary>
+    /// <summary>Whether a line has matched, so that the pump forgets this matcher.</summary>
     public bool IsDone { get; private set; }
 
-    /// <summary>The first matching line returns what is to be posted, once.</summary>
+    /// <summary>Tries a line. For the first that matches it returns the action to post.</summary>
     public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch)
     {
         if (IsDone)

@@ -2,7 +2,7 @@ using Launchd.Model;
 
 namespace Launchd.Logs;
 
-/// <summary>Whose output comes out of a pipe.</summary>
+/// <summary>The instance whose output comes out of a pipe, and the stream.</summary>
 internal sealed record OutputSource
 {
     public required long InstanceId { get; init; }

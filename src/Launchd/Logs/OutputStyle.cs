@@ -33,7 +33,7 @@ internal sealed record OutputStyle(bool Colour, string Bar)
     public static string Label(string service, int slot) => service + "." + slot.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>
-    /// The same colour for the same name in every run: chosen by a hash that is ours (FNV-1a), not the runtime's random one.
+    /// The same colour for the same name in every run: chosen by a hash of this program (FNV-1a), since the runtime's is random.
     /// </summary>
     public static int ColourOf(string service)
     {

@@ -18,7 +18,7 @@ internal sealed class OutputWriter : IDisposable
     /// <summary>Most bytes that wait.</summary>
     public const int QueueBytes = 256 * 1024;
 
-    /// <summary>Enough is queued to be worth a write of its own.</summary>
+    /// <summary>So many queued bytes are worth a write of their own.</summary>
     private const int FlushBytes = 64 * 1024;
 
     /// <summary>pipe(7): a pipe that polls as writable takes this much without waiting.</summary>
@@ -35,7 +35,8 @@ internal sealed class OutputWriter : IDisposable
     private int _end;
     private byte _lastWritten = (byte)'\n';
 
-    // Lines dropped and not announced yet; and what announcements in the queue stand for, in case the queue itself is dropped.
+    // Lines that were dropped and not announced yet, and lines that announcements in the queue stand
+    // for, in case the queue itself is dropped.
     private long _lost;
     private long _announced;
     private int _announcements;
@@ -54,19 +55,19 @@ internal sealed class OutputWriter : IDisposable
 
     private enum Way { Opened, Polled, Socket, Plain }
 
-    /// <summary>Whoever has the other end can keep a writer waiting, deaf to signals.</summary>
+    /// <summary>Whether it is a pipe: a process with the other end can keep a writer waiting, deaf to signals.</summary>
     public bool IsPipe => Identity.Type == Libc.S_IFIFO;
 
     /// <summary>Whether lines are seen by a person.</summary>
     public bool IsTerminal { get; }
 
-    /// <summary>What it writes to.</summary>
+    /// <summary>The pipe, terminal or file to which it writes.</summary>
     public FileIdentity Identity { get; }
 
     /// <summary>For epoll: the number to watch for writability while <see cref="IsBlocked"/>.</summary>
     public int Number => _target.Number;
 
-    /// <summary>Bytes wait and the last write would have blocked.</summary>
+    /// <summary>Whether bytes wait because the last write would have blocked.</summary>
     public bool IsBlocked { get; private set; }
 
     /// <summary>Lines dropped since the start.</summary>
@@ -75,7 +76,7 @@ internal sealed class OutputWriter : IDisposable
     /// <summary>Why the last write failed; <see cref="Errno.None"/> when it did not.</summary>
     public Errno LastError { get; private set; }
 
-    /// <summary>A writer to the description behind <paramref name="original"/>, which stays the caller's.</summary>
+    /// <summary>Opens a writer to the file behind <paramref name="original"/>, which stays the caller's.</summary>
     public static OutputWriter Open(FileDescriptor original)
     {
         FileIdentity identity = PumpCalls.Identify(original.Number) ?? default;
@@ -86,7 +87,8 @@ internal sealed class OutputWriter : IDisposable
             if (PumpCalls.Open(path, Libc.O_WRONLY | Libc.O_NONBLOCK, mode: 0, out _) is { } own)
                 return new OutputWriter(own, Way.Opened, identity, isTerminal, original.Number);
 
-            // No /proc, not permitted (a terminal of another user after su), a FIFO without a reader, a pty whose master is gone.
+            // Opening anew can fail: without /proc, for a terminal of another user after su, for a FIFO without a reader, for a pty whose
+            // master is gone. Then poll(2) is asked before each write.
             return new OutputWriter(Copy(original), Way.Polled, identity, isTerminal, original.Number);
         }
         return new OutputWriter(
@@ -149,7 +151,7 @@ internal sealed class OutputWriter : IDisposable
     }
 
     /// <summary>
-    /// Writes without queueing, as far as the other side takes it. What is left begins with a whole line, or with the rest of one.
+    /// Writes without queueing, as far as the other side takes it. Returns the rest, which begins with a whole line or with the end of one.
     /// </summary>
     private ReadOnlySpan<byte> WriteThrough(ReadOnlySpan<byte> lines)
     {
@@ -198,25 +200,27 @@ internal sealed class OutputWriter : IDisposable
         }
     }
 
-    /// <summary>Lines that were dropped, and counted, before they came here: a line says where they are missing.</summary>
+    /// <summary>Notes lines that were dropped and counted before they came here, so that a line says where they are missing.</summary>
     public void Miss(long lines) => _lost += lines;
 
-    /// <summary>A write takes everything at once, or fails: a regular file, or a device of the kernel's own.</summary>
+    /// <summary>Whether a write takes everything at once or fails: a regular file, or a device of the kernel's own.</summary>
     public bool NeverWaits => Identity.IsRegularFile || (Identity.Type == Libc.S_IFCHR && !IsTerminal);
 
-    /// <summary>Another descriptor leads to the same place, and stays the caller's. Before anything is written.</summary>
+    /// <summary>Names another descriptor of the same place, which stays the caller's. To be called before anything is written.</summary>
     public void StandFor(FileDescriptor other) => _other = other.Number;
 
-    /// <summary>From now on a process of its own writes, if one can be made, so that a hanging write keeps nobody from ending.</summary>
-    /// <param name="givingUp">Borrowed; readable: its answer is not waited for any longer.</param>
+    /// <summary>
+    /// From now on a separate process writes, if one can be made, so that a hanging write does not keep the supervisor from ending.
+    /// </summary>
+    /// <param name="givingUp">Borrowed; when it becomes readable, the process's answer is not waited for any longer.</param>
     public void WriteByProcess(FileDescriptor givingUp)
     {
         _givingUp = givingUp;
         _process = _way == Way.Opened ? WriterProcess.TryStart(_target, (_original, _other)) : null;
     }
 
-    /// <summary>Writes what waits, however long the other side takes. False: told to give up.</summary>
-    /// <param name="givingUp">Readable: told to.</param>
+    /// <summary>Writes the queued lines, however long the other side takes. False: it was told to give up.</summary>
+    /// <param name="givingUp">Becomes readable as the order to give up.</param>
     public bool Drain(FileDescriptor givingUp)
     {
         Flush();
@@ -245,7 +249,7 @@ internal sealed class OutputWriter : IDisposable
             int count = _process.Write(bytes, _givingUp!, out error);
             if (error != Errno.EIO)
                 return count;
-            // Somebody ended it.
+            // The process was killed.
             _process.Dispose();
             _process = null;
         }
@@ -290,7 +294,7 @@ internal sealed class OutputWriter : IDisposable
         _lost = 0;
     }
 
-    /// <summary>The other side is gone or full: what waits is lost, the next line tries again.</summary>
+    /// <summary>The other side is gone or full: the queued lines are lost, and the next line tries again.</summary>
     private void Discard(Errno error)
     {
         long lines = _queue.AsSpan(_start, _end - _start).Count((byte)'\n') - _announcements;

@@ -5,7 +5,7 @@ using Launchd.Interop;
 
 namespace Launchd.Logs;
 
-/// <summary>What one descriptor is and where: two with equal identity are the same pipe, terminal or file.</summary>
+/// <summary>The kind and place of a file: two descriptors with equal identity are of the same pipe, terminal or file.</summary>
 /// <param name="Type">The <c>S_IFMT</c> bits of its mode, inode(7).</param>
 /// <param name="Device">Of the file system; for a device file, the device itself.</param>
 /// <param name="Inode">Number within it.</param>
@@ -69,7 +69,9 @@ internal static unsafe class PumpCalls
         return Libc.poll(ref entry, 1, milliseconds) > 0;
     }
 
-    /// <summary>Waits until a write would go through, or the other descriptor is readable. True: that one is.</summary>
+    /// <summary>
+    /// Waits until a write would go through, or the other descriptor is readable. True: the other descriptor is readable.
+    /// </summary>
     public static bool WaitWritable(int number, int other)
     {
         Span<Libc.poll_entry> entries =

@@ -13,31 +13,31 @@ internal abstract class PumpInput : ILineSink
         Splitter = new LineSplitter(longestBytes);
     }
 
-    /// <summary>Never used again.</summary>
+    /// <summary>A number that is never used again.</summary>
     public ulong Id { get; }
 
     public FileDescriptor ReadEnd { get; }
 
-    /// <summary>Whose output it is; 0: the supervisor's.</summary>
+    /// <summary>The instance whose output it is; 0: the supervisor.</summary>
     public virtual long InstanceId => 0;
 
-    /// <summary>Of the service; null: it has none.</summary>
+    /// <summary>The name of its service; null: it has none.</summary>
     public virtual string? Service => null;
 
     public virtual string Label => "launchd-cs";
 
     public virtual string Stream => "own";
 
-    /// <summary>Another thread reads it at present, or hangs in that: the pump must not touch the descriptor.</summary>
+    /// <summary>Whether another thread reads it now, or hangs in the read: the pump must not touch the descriptor then.</summary>
     public bool IsAway { get; set; }
 
-    /// <summary>Read by lanes alone, because the pipe of a program of the same service hung before. Null: by the pump.</summary>
+    /// <summary>Reads it by lanes, because the pipe of a program of the same service has hung before. Null: the pump reads it.</summary>
     public InputReader? Reader { get; set; }
 
-    /// <summary>Reads by the lanes that are left before it is closed; negative: it is not to be closed.</summary>
+    /// <summary>How many more reads by lanes come before it is closed; negative: it is not to be closed.</summary>
     public int LastReads { get; set; } = -1;
 
-    /// <summary>What it had to say was said.</summary>
+    /// <summary>Whether nothing more is expected from it.</summary>
     public virtual bool IsDone => false;
 
     /// <summary>When an unterminated line is passed on after all, in milliseconds of <see cref="Environment.TickCount64"/>.</summary>
@@ -54,7 +54,7 @@ internal abstract class PumpInput : ILineSink
 
     public abstract void Take(ReadOnlySpan<byte> line, LineCut cut);
 
-    /// <summary>It is over: gives back all but the descriptor.</summary>
+    /// <summary>The input has ended: gives back everything but the descriptor.</summary>
     public virtual void Leave()
     {
     }
@@ -138,7 +138,7 @@ internal sealed class OwnInput(ulong id, FileDescriptor readEndTaken, LineQueue 
 
 /// <summary>The pipe into which a program writes a line when it is ready.</summary>
 /// <param name="id">As of the base.</param>
-/// <param name="source">Whose it is; without a file.</param>
+/// <param name="source">The instance and its stream, without a log file.</param>
 /// <param name="readEndTaken">Non-blocking.</param>
 /// <param name="onReady">Called once, on the pump.</param>
 internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor readEndTaken, Action onReady)
@@ -156,7 +156,7 @@ internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor r
 
     public override bool IsDone => _isDone;
 
-    // Only the newline counts: what stands before it is nobody's line, and nothing of it is kept.
+    // Only the newline counts: the bytes before it are no output, and are not kept.
     public override void Receive(ReadOnlySpan<byte> data)
     {
         if (_isDone || !data.Contains((byte)'\n'))
@@ -172,7 +172,7 @@ internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor r
 
 /// <summary>Reads one pipe on a lane, once each time that it is asked to.</summary>
 /// <param name="input">Nothing but its descriptor is used.</param>
-/// <param name="onRead">On the lane: the buffer, and how much of it was filled or why it was not.</param>
+/// <param name="onRead">Called on the lane with the buffer, and how much of it was filled or why nothing was.</param>
 internal sealed class InputReader(PumpInput input, Action<byte[], int, Errno> onRead) : LaneWork
 {
     private readonly byte[] _buffer = new byte[PumpLoop.BufferBytes];

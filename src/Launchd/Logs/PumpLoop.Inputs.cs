@@ -46,8 +46,8 @@ internal sealed partial class PumpLoop
     }
 
     /// <summary>
-    /// Reads what the instance's pipes hold now; what is written meanwhile does not prolong it. Pipes that hang, or did
-    /// before, are read by lanes, and nobody waits for them.
+    /// Reads what an instance's pipes hold now; output that is written meanwhile does not prolong it. Pipes that hang, or did before,
+    /// are read by lanes, for which the pump does not wait.
     /// </summary>
     public void FlushInstance(long instanceId, bool close)
     {
@@ -66,7 +66,7 @@ internal sealed partial class PumpLoop
         }
     }
 
-    /// <summary>Reads again what waited for room in a file's queue.</summary>
+    /// <summary>Reads sources again that waited for room in a file's queue.</summary>
     public void Resume()
     {
         foreach (PumpInput input in _paused)
@@ -93,7 +93,7 @@ internal sealed partial class PumpLoop
             return;
         if (input is ServiceInput { File.Queue.IsFull: true })
         {
-            // Told once more if it is hung up, and then no more.
+            // A hang-up of the pipe is reported once more, and then no more.
             _loop.Change(input.ReadEnd, IoReadiness.Once);
             if (!_paused.Contains(input))
                 _paused.Add(input);
@@ -118,7 +118,9 @@ internal sealed partial class PumpLoop
         }
     }
 
-    /// <summary>One read. Returns the bytes; 0 when there are none now, or none will come and the input has been closed.</summary>
+    /// <summary>
+    /// Reads once. Returns the number of bytes; 0 when there are none now, or when none will come and the input has been closed.
+    /// </summary>
     private int Read(PumpInput input, int mostBytes, out bool ended)
     {
         byte[] buffer = _buffer;
@@ -291,7 +293,7 @@ internal sealed partial class PumpLoop
 
 
     /// <summary>
-    /// Waits for it no more. Closing is not enough: another process may hold the description, which would go on reporting, epoll(7).
+    /// Ends the watching of an input. Closing is not enough: another process may hold a copy, and epoll(7) would go on reporting.
     /// </summary>
     private void Forget(PumpInput input) => _loop.Unwatch(input.ReadEnd);
 

@@ -5,16 +5,16 @@ namespace Launchd.Logs;
 /// <content>Sources whose pipe keeps its reader waiting: passed over by the pump, read and closed by lanes from then on.</content>
 internal sealed partial class PumpLoop
 {
-    /// <summary>Pipes of services that hung before, and hang again, at the same time; beyond it their output waits in the pipes.</summary>
+    /// <summary>Most pipes that may hang in lanes at the same time; the output of further ones waits in the pipes.</summary>
     private const int MostReaders = 128;
 
-    /// <summary>What a closing source that lanes read is read for yet: as much as the largest pipe holds.</summary>
+    /// <summary>Reads of a source that is being closed and that lanes read: enough for the largest pipe.</summary>
     private const int LastReads = 16;
 
     private readonly HashSet<string> _hungServices = new(StringComparer.Ordinal);
     private readonly Lanes _readers;
 
-    /// <summary>By the thread that has taken the seat: the former one hangs in a call on this source.</summary>
+    /// <summary>Called by the thread that has taken the seat, because the former one hangs in a call on this source.</summary>
     private void PassOver(PumpInput input)
     {
         _buffer = new byte[BufferBytes];
@@ -26,7 +26,8 @@ internal sealed partial class PumpLoop
         Forget(input);
         if (input.Service is not { } service || !_hungServices.Add(service))
             return;
-        // What hung once may hang again, and so may its siblings: no pipe of this service costs the pump a second wait.
+        // A pipe that hung once may hang again, and so may other pipes of the service: lanes read all of them, so
+        // that no service costs the pump a second wait.
         foreach (PumpInput other in _inputs.Values)
         {
             if (other.Service == service && other.Reader is null)
@@ -49,10 +50,10 @@ internal sealed partial class PumpLoop
         _readers.Schedule(input.Reader!);
     }
 
-    /// <summary>A thread has come back from a read: of a lane, or of one that was passed over.</summary>
-    /// <param name="input">Nobody else touched it since.</param>
+    /// <summary>A thread has come back from a read: a lane, or a former pump's thread that hung in it.</summary>
+    /// <param name="input">The source, which no other thread has touched meanwhile.</param>
     /// <param name="buffer">Not used by the reader before the next read.</param>
-    /// <param name="count">Of bytes.</param>
+    /// <param name="count">The number of bytes.</param>
     /// <param name="error">EAGAIN: there was nothing.</param>
     private void Return(PumpInput input, byte[] buffer, int count, Errno error)
     {
@@ -81,14 +82,14 @@ internal sealed partial class PumpLoop
             WatchAgain(input);
     }
 
-    // In a method of its own, so that what the request holds is not made for each read.
+    // In a method of its own, so that the request's closure is not allocated for each read.
     private PassedOverException HandOver(PumpInput input, byte[] buffer, int count, Errno error)
     {
         Enqueue(() => Return(input, buffer, count, error));
         return new PassedOverException();
     }
 
-    /// <summary>The last thing that is done with it: the end of a pipe waits for the pipe's lock as well.</summary>
+    /// <summary>Closes a source, if need be by a lane: closing a pipe waits for the pipe's lock as well.</summary>
     private void Close(PumpInput input)
     {
         if (input.Reader is not null)

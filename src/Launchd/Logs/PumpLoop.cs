@@ -6,45 +6,46 @@ using Launchd.Linux.Loop;
 namespace Launchd.Logs;
 
 /// <summary>
-/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, then read each
-/// ready source once (at most its share, so that none starves another). Nothing that a source does ends the loop: the source is closed and
-/// the fault is counted. What is read goes into queues, which are written out between sources and at the end of a turn, here or by lanes.
+/// What <see cref="LogPump"/> runs, on one thread at a time (<see cref="PumpSeat"/>). One turn: wait, carry out requests, then
+/// read each ready source once (at most its share, so that none starves another). Nothing that a source does ends the loop:
+/// the source is closed and the fault is counted. Output that was read goes into queues, which are written out between sources
+/// and at the end of a turn, by this thread or by lanes.
 /// </summary>
 /// <remarks>
-/// A thread can be passed over inside <see cref="PumpSeat.Enter"/> and <see cref="PumpSeat.TryLeave"/> alone, and the next one begins a new
-/// turn with the request that was being carried out: so a request must do no harm if it is begun twice.
+/// Another thread can take this one's place only between <see cref="PumpSeat.Enter"/> and <see cref="PumpSeat.TryLeave"/>, and begins a new
+/// turn with the request that was under way: so a request must do no harm if it is begun twice.
 /// </remarks>
 internal sealed partial class PumpLoop : IDisposable
 {
-    /// <summary>At most read at once.</summary>
+    /// <summary>Most bytes of one read.</summary>
     public const int BufferBytes = 64 * 1024;
     private const int SmallestShareBytes = 4 * 1024;
 
     /// <summary>What all sources together may deliver in one turn: some milliseconds of work.</summary>
     private const int TurnBytes = 1024 * 1024;
 
-    /// <summary>Between two looks at what nobody wakes us for.</summary>
+    /// <summary>Pause between two looks at things for which nothing wakes the pump.</summary>
     private const int PollMilliseconds = 100;
 
-    /// <summary>Turns in a row that may fail as a whole.</summary>
+    /// <summary>Most turns in a row that may fail as a whole before the pump rests between turns.</summary>
     private const int MostFailures = 100;
 
-    /// <summary>Between two turns, once so many have failed.</summary>
+    /// <summary>Pause between two turns, once so many have failed.</summary>
     private const int RestMilliseconds = 1000;
 
     /// <summary>How long a queue of the supervisor's own output waits for a reader that is alive but slower than the writers.</summary>
     private const int ReaderMilliseconds = 10;
 
-    /// <summary>The same for a file, which is slow at times and yet loses nothing.</summary>
+    /// <summary>How long a file's queue waits: a file may be slow at times, and should still lose nothing.</summary>
     private const int FileMilliseconds = LineQueue.PatienceMilliseconds;
 
-    /// <summary>What lanes are reading is waited for so long in the end.</summary>
+    /// <summary>How long the end of the pump waits for reads of lanes.</summary>
     private const int LastReadsMilliseconds = 300;
 
-    /// <summary>poll(2) passes over it: nothing is left to do but wait.</summary>
+    /// <summary>A number that poll(2) ignores: there is nothing to do but wait.</summary>
     private const int NoDescriptor = -1;
 
-    /// <summary>One for each of the two ends of the supervisor's own output, and as many again for what hangs.</summary>
+    /// <summary>Lanes for the supervisor's own output: one for each of its two streams, and as many again for lanes that hang.</summary>
     private const int MostDisplayLanes = 4;
 
     private readonly LogPumpOptions _options;
@@ -86,15 +87,15 @@ internal sealed partial class PumpLoop : IDisposable
 
     public int ThreadNumber => _seat.Holder;
 
-    /// <summary>After the end: everything was written.</summary>
+    /// <summary>Whether everything was written; known after the end.</summary>
     public bool IsDrained { get; private set; }
 
     public bool HasEnded => _seat.IsEmpty;
 
-    /// <summary>Starts the thread. False: there is none.</summary>
+    /// <summary>Starts the thread. False: no thread can be made.</summary>
     public bool TryBegin() => _seat.TryBegin();
 
-    /// <summary>Waits for the end. False: it hangs.</summary>
+    /// <summary>Waits for the pump's end. False: it hangs.</summary>
     public bool Wait(TimeSpan patience) => _seat.Wait(patience);
 
     /// <summary>From any thread.</summary>
@@ -109,7 +110,7 @@ internal sealed partial class PumpLoop : IDisposable
         Signal(_wake);
     }
 
-    /// <summary>The queue of one of the supervisor's own outputs. On the pump, or before it runs.</summary>
+    /// <summary>The queue of one of the supervisor's own outputs. To be called on the pump, or before it runs.</summary>
     public LineQueue? QueueOf(OutputWriter? writer)
     {
         if (writer is null)
@@ -129,10 +130,10 @@ internal sealed partial class PumpLoop : IDisposable
         return queue;
     }
 
-    /// <summary>This queue is written out before the turn ends.</summary>
+    /// <summary>Has a queue written out before the turn ends.</summary>
     public void Owe(LineQueue queue) => _owed.Add(queue);
 
-    /// <summary>Writes out what was put into queues. Where this thread may be passed over: see above.</summary>
+    /// <summary>Writes out the queues. May hang, so that another thread takes over: see the remarks of the class.</summary>
     public void WriteOut()
     {
         while (_owed.Count > 0)
@@ -143,14 +144,14 @@ internal sealed partial class PumpLoop : IDisposable
         }
     }
 
-    /// <summary>The same, before the turn ends, if it is worth it.</summary>
+    /// <summary>Writes out queues before the turn ends, if they have enough to be worth it.</summary>
     private void WriteOutLarge()
     {
         if (_owed.Exists(q => q.IsLarge))
             WriteOut();
     }
 
-    /// <summary>The last request.</summary>
+    /// <summary>The last request: writes everything, and ends the pump.</summary>
     public void DrainAndEnd(TimeSpan patience)
     {
         long now = Environment.TickCount64, most = (long)patience.TotalMilliseconds;
@@ -158,7 +159,7 @@ internal sealed partial class PumpLoop : IDisposable
         EndIfRead();
     }
 
-    /// <summary>Ends, if told to, once lanes have read the last of what they read, or hang in it.</summary>
+    /// <summary>Ends the pump, if it was told to, once the last reads of lanes are done, or hang.</summary>
     private void EndIfRead()
     {
         if (_ending is not (long end, long lastReads))
@@ -186,7 +187,7 @@ internal sealed partial class PumpLoop : IDisposable
         IsDrained = drained && _inputs.Count == 0;
     }
 
-    /// <summary>After the end of <see cref="Run"/>.</summary>
+    /// <summary>To be called after the end of <see cref="Run"/>.</summary>
     public void Dispose()
     {
         foreach (PumpInput input in _inputs.Values.Where(i => !i.IsAway))
@@ -204,7 +205,7 @@ internal sealed partial class PumpLoop : IDisposable
         }
         catch (Exception)
         {
-            // The main loop is going down and takes nothing any more; there is nobody left to tell.
+            // The main loop is ending and takes nothing any more: the notice is only counted.
             _counters.CountFault();
         }
     }
@@ -216,7 +217,7 @@ internal sealed partial class PumpLoop : IDisposable
             Post(() => noticed(notice));
     }
 
-    /// <summary>From any thread: something was thrown that nobody foresaw.</summary>
+    /// <summary>Reports an unforeseen exception; from any thread.</summary>
     public void Fault(Exception fault)
     {
         try
@@ -225,7 +226,7 @@ internal sealed partial class PumpLoop : IDisposable
         }
         catch (Exception)
         {
-            // No memory even to say so: it is counted, and the thread goes on.
+            // There is no memory even to report it: it is counted, and the thread goes on.
             _counters.CountFault();
         }
     }
@@ -255,8 +256,9 @@ internal sealed partial class PumpLoop : IDisposable
             }
             catch (Exception fault)
             {
-                // Not one source's fault, those are contained below: a defect, or no memory. If turn after turn fails, going on at once
-                // would only burn the processor and flood the main loop; but who ended here would leave all services without a reader.
+                // Faults of single sources are contained further below; so this is a defect, or there is no memory. If turn
+                // after turn fails, going on at once would only burn the processor and flood the main loop; but ending the
+                // pump would leave all services without a reader.
                 Fault(fault);
                 isAfresh = true;
                 if (++failures >= MostFailures)
@@ -267,8 +269,8 @@ internal sealed partial class PumpLoop : IDisposable
     }
 
     /// <summary>
-    /// A turn was cut off: what it had read is not passed on yet, requests may be left, and of sources that lanes read
-    /// the kernel may have told, which it does once.
+    /// Takes up a turn of another thread that was cut off: bytes may be read and not passed on, requests may be left, and the kernel may
+    /// have reported sources that lanes read, which it does only once.
     /// </summary>
     private void BeginAfresh()
     {
@@ -356,8 +358,8 @@ internal sealed partial class PumpLoop : IDisposable
         Notice(new PumpNotice.TargetHangs(queue.Label));
     }
 
-    /// <param name="End">Until when what waits is written.</param>
-    /// <param name="LastReads">Until when lanes are waited for that read.</param>
+    /// <param name="End">Until when queues are written.</param>
+    /// <param name="LastReads">Until when the pump waits for reads of lanes.</param>
     private sealed record Ending(long End, long LastReads);
 
     private static FileDescriptor MakeEvent()

@@ -13,7 +13,7 @@ internal abstract record PumpNotice
     /// <summary>A service's log file cannot be opened or written; lines are dropped and counted until it can.</summary>
     /// <param name="FilePath">As configured.</param>
     /// <param name="Error">Why.</param>
-    /// <param name="Explanation">What keeps root from it; null: the error says it all.</param>
+    /// <param name="Explanation">Why even root may not write it; null: the error says it all.</param>
     internal sealed record LogFileFailed(string FilePath, Errno Error, string? Explanation = null) : PumpNotice
     {
         public override string ToString() =>
@@ -21,13 +21,13 @@ internal abstract record PumpNotice
             + "lines are dropped until it can be written";
     }
 
-    /// <summary>It can be written again. <paramref name="LostLines"/>: of this file, since the start.</summary>
+    /// <summary>A log file can be written again. <paramref name="LostLines"/>: lines that this file lost since the start.</summary>
     internal sealed record LogFileRecovered(string FilePath, long LostLines) : PumpNotice
     {
         public override string ToString() => $"{FilePath} can be written again; {LostLines} lines were lost since the start";
     }
 
-    /// <summary>It cannot be renamed: it grows beyond its limit.</summary>
+    /// <summary>A log file cannot be renamed for rotation, so it grows beyond its limit.</summary>
     internal sealed record RotationFailed(string FilePath, Errno Error) : PumpNotice
     {
         public override string ToString() => $"cannot rename {FilePath}: {Error}; it grows beyond its limit";
@@ -46,7 +46,8 @@ internal abstract record PumpNotice
     }
 
     /// <summary>
-    /// The pipe of an instance cannot be read: whoever holds its lock keeps the reader waiting. Its output comes when he lets go.
+    /// The pipe of an instance cannot be read: a program that holds the pipe's lock keeps the reader
+    /// waiting. The output comes when it lets go.
     /// </summary>
     internal sealed record SourceHangs(string Label, string Stream) : PumpNotice
     {
@@ -55,7 +56,7 @@ internal abstract record PumpNotice
             + "(splice(2)); what it wrote is shown when it lets go";
     }
 
-    /// <summary>A write hangs, and is waited for by nobody but the thread that made it.</summary>
+    /// <summary>A write hangs; only the thread that made it waits for it.</summary>
     internal sealed record TargetHangs(string Label) : PumpNotice
     {
         public override string ToString() => $"writing to {Label} takes long: its lines wait, and are lost if there are too many";

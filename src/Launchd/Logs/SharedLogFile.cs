@@ -1,8 +1,8 @@
 namespace Launchd.Logs;
 
 /// <summary>A log file and its queue, which all slots and streams with one path share. For the pump's thread.</summary>
-/// <param name="file">The lanes' own, but for its policy.</param>
-/// <param name="queue">What goes to it.</param>
+/// <param name="file">The file, which belongs to the lanes, except its policy.</param>
+/// <param name="queue">Lines on their way to the file.</param>
 internal sealed class SharedLogFile(LogFile file, LineQueue queue)
 {
     public LogFile File => file;

@@ -3,8 +3,9 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// The threads of all lanes. One that has nothing more to do for its lane waits a while for another lane: a reload can give thousands of
-/// lanes a moment's work each, and so many threads would take more time, to make and for the collector to look through, than what they do.
+/// The threads of all lanes. A thread that has nothing more to do for its lane waits a while for work of another lane: a
+/// reload can give thousands of lanes a moment's work each, and making so many threads, and having the garbage collector
+/// look through them, would cost more than the work.
 /// </summary>
 internal static class LaneThreads
 {
@@ -15,7 +16,7 @@ internal static class LaneThreads
     private static readonly Queue<Action> Waiting = new();
     private static int _resting;
 
-    /// <summary>Has work done on a thread. False: there can be none.</summary>
+    /// <summary>Has work done on a thread. False: no thread can be made.</summary>
     public static bool TryStart(Action work)
     {
         lock (Gate)
@@ -45,7 +46,7 @@ internal static class LaneThreads
         lock (Gate)
         {
             _resting++;
-            // One that is woken may find that another was quicker.
+            // A thread that is woken may find that another one was quicker.
             while (!Waiting.TryDequeue(out next))
             {
                 if (!Monitor.Wait(Gate, Rest) && Waiting.Count == 0)

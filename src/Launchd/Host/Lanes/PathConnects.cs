@@ -5,22 +5,21 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// Connects to Unix sockets by their paths, on threads: the kernel looks the path up inside connect(2), and where a file
-/// system does not answer whoever waits for that hears nothing any more. A path that keeps a thread for too long is asked no
-/// more until that comes back. For the loop's thread.
+/// Connects to Unix sockets by their paths, on threads: the kernel looks the path up inside connect(2), and waits without end where a file
+/// system does not answer. While a path keeps a thread for too long, no further connection to it is tried. For the loop's thread.
 /// </summary>
 internal sealed class PathConnects(Mailbox mailbox)
 {
     /// <summary>Said of a path for which <see cref="IsHung"/> is true.</summary>
     public const string Silence = "its file system does not answer";
 
-    /// <summary>Beyond the time in which a full queue may find room.</summary>
+    /// <summary>How long a connection may take: longer than a full queue is waited for.</summary>
     private static readonly TimeSpan Patience = Limits.ConnectPatience + TimeSpan.FromSeconds(1);
 
-    // By path: when those that are under way began, in order.
+    // By path: when the connections that are under way began, in order.
     private readonly Dictionary<string, List<long>> _underWay = new(StringComparer.Ordinal);
 
-    /// <summary>Somebody has waited for this path for so long that nobody else is to begin.</summary>
+    /// <summary>Whether a connection to this path has taken so long that no other is to be begun.</summary>
     public bool IsHung(string path) =>
         _underWay.TryGetValue(path, out List<long>? begun) && Environment.TickCount64 - begun[0] > (long)Patience.TotalMilliseconds;
 

@@ -10,25 +10,29 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// Does for one service what may keep its caller waiting, and what the service itself decides how long: closing the descriptors that came
-/// from it, opening its files anew. Each service has a lane of its own, so one whose descriptors never close holds up itself alone.
+/// Does for one service work that may take as long as the service likes: closing descriptors that came from it, opening its files anew.
+/// Each service has a lane of its own, so a service whose descriptors never close holds up only itself.
 /// </summary>
 /// <remarks>
 /// Bounded: at most <see cref="MostThreads"/> threads at a time (<see cref="LaneThreads"/>), each with at most one process that closes for
 /// it (<see cref="Linux.Spawning.Closers"/>), and while <see cref="MostWaiting"/> pieces of work wait nothing more is read from the service
-/// (<see cref="IsFull"/>). Where there can be no process, all but one of the threads close sockets as their option SO_LINGER asks; the last
-/// one does not linger, so that sockets alone never fill a lane.
+/// (<see cref="IsFull"/>). Where no process can be made, all threads but one close sockets as the option SO_LINGER asks; the last one turns
+/// lingering off, so that sockets alone never block a lane.
 /// </remarks>
 /// <param name="onEased">Called on any thread, see <see cref="IsFull"/>.</param>
-/// <param name="onDefect">Told on any thread what work threw; null: nobody is.</param>
+/// <param name="onDefect">Called on any thread with an exception that work threw; may be null.</param>
 internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = null) : IDescriptorCloser
 {
     private const int MostThreads = 4;
 
-    /// <summary>Descriptors for one process. One that never closes keeps those that are behind it in its process, and no others.</summary>
+    /// <summary>
+    /// Most descriptors for one process. A descriptor that never closes holds up those behind it in its process, and no others.
+    /// </summary>
     private const int MostTogether = 32;
 
-    /// <summary>How long the end of the supervisor waits for threads that give descriptors to a process: some system calls.</summary>
+    /// <summary>
+    /// How long the supervisor waits at its end for threads that are handing descriptors to a process, which takes a few system calls.
+    /// </summary>
     private const int HandingMilliseconds = 1000;
 
     private readonly object _lock = new();
@@ -41,25 +45,27 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     private bool _isOver;
     private Action? _again;
 
-    /// <summary>Close in processes of their own; null: the threads do it.</summary>
+    /// <summary>Closes descriptors in separate processes; null: the threads close them.</summary>
     public Closers? Closers { get; init; }
 
     /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
     public Func<Action, bool> StartThread { get; init; } = LaneThreads.TryStart;
 
     /// <summary>
-    /// No thread can be made, and work waits: is to call what it is given a while later. Null: the next piece of work tries again.
+    /// Called when no thread can be made and work waits; has to call its argument a while later, which tries again.
+    /// Null: only the next piece of work tries again.
     /// </summary>
     public Action<Action>? OnStarved { get; init; }
 
     /// <summary>
-    /// Pieces of work that may wait. One message more is taken with all its descriptors: a limit on reading, not on closing.
+    /// Pieces of work that may wait. The limit is for reading from the service, not for closing: one more
+    /// message is taken with all its descriptors.
     /// </summary>
     public const int MostWaiting = 256;
 
     /// <summary>
-    /// Nothing more should be read from the service; <c>onEased</c> is called, on any thread, when that is over. Whoever has heard it once
-    /// is owed that call, even if the next one who looks finds room.
+    /// Whether nothing more should be read from the service now. After this was true once, <c>onEased</c> is called, on any thread, when
+    /// there is room again, even if a later look at this property finds room before.
     /// </summary>
     public bool IsFull
     {
@@ -85,15 +91,15 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     }
 
     /// <summary>
-    /// Closes it on a thread of the lane. Nothing that came from others closes at once for certain: whoever holds another copy, or another
-    /// end, may hold a lock that the end has to wait for, and thousands of record locks take their time.
+    /// Closes a descriptor on a thread of the lane. No descriptor from another process closes at once for certain: a process with another
+    /// copy, or with the other end, may hold a lock for which closing waits, and thousands of record locks take time.
     /// </summary>
     public void Close(int numberTaken) => Add(new Work(numberTaken, null));
 
-    /// <summary>As <see cref="CloseQueue(FileDescriptor, IDescriptorCloser)"/>, by this lane.</summary>
+    /// <summary>Does <see cref="CloseQueue(FileDescriptor, IDescriptorCloser)"/> with this lane.</summary>
     public void CloseQueue(FileDescriptor socketTaken) => CloseQueue(socketTaken, this);
 
-    /// <summary>Closes the reading end of a Unix socket; what lies unread in it is closed with it, and may take long.</summary>
+    /// <summary>Closes the reading end of a Unix socket; descriptors that lie unread in it are closed too, which may take long.</summary>
     public static void CloseQueue(FileDescriptor socketTaken, IDescriptorCloser closer)
     {
         UnixSocket.EndReading(socketTaken);
@@ -105,7 +111,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     }
 
     /// <summary>Has work done that may take long. False: too much waits already.</summary>
-    /// <param name="work">Must not touch what belongs to the loop. If it throws, only the supervisor's log hears of it.</param>
+    /// <param name="work">Must not touch what belongs to the loop. If it throws, that is only logged.</param>
     public bool TryRun(Action work)
     {
         if (IsFull)
@@ -117,7 +123,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     /// <summary>Looks at descriptors that stay open meanwhile. False: too much waits already, and nothing will be called.</summary>
     /// <param name="mailbox">Of the loop.</param>
     /// <param name="descriptors">Open.</param>
-    /// <param name="look">As the work of <see cref="TryRun"/>. If it throws, nobody is told of an answer.</param>
+    /// <param name="look">Like the work of <see cref="TryRun"/>. If it throws, there is no answer.</param>
     /// <param name="then">Called on the loop with the answer.</param>
     public bool TryLook<T>(Mailbox mailbox, IReadOnlyList<FileDescriptor> descriptors, Func<T> look, Action<T> then)
     {
@@ -151,7 +157,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
     }
 
     /// <summary>
-    /// The supervisor ends: what is still open is closed last, or left to the kernel where no process can be made for it.
+    /// The supervisor ends: descriptors that are still open are closed last in a process, or by the kernel if none can be made.
     /// </summary>
     public void End()
     {
@@ -160,7 +166,8 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             _isOver = true;
             while (_waiting.TryDequeue(out Work left))
                 Leave(left);
-            // What a thread has taken and not handed over yet would be closed by our own end, which would wait for it.
+            // A descriptor that a thread has taken and not handed over yet would be closed when this
+            // process ends, whose end would wait for that.
             long end = Environment.TickCount64 + HandingMilliseconds;
             while (_handing > 0 && end - Environment.TickCount64 is > 0 and long rest)
                 Monitor.Wait(_lock, (int)rest);
@@ -187,7 +194,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         Attend();
     }
 
-    // Never by whoever brings the work, who is the loop: it waits for a thread, and while too much waits nothing more is read.
+    // The work is never done by the loop, which brings it: it waits for a thread, and while too much waits nothing more is read.
     private void Attend()
     {
         lock (_lock)
@@ -203,7 +210,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         bool isStarved;
         lock (_lock)
             isStarved = --_threads == 0;
-        // Another thread of the lane will come to it.
+        // Another thread of the lane will do the work.
         if (isStarved)
             OnStarved?.Invoke(_again ??= Attend);
     }
@@ -254,7 +261,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
         }
     }
 
-    // Nobody is above a thread of the lane: what is thrown there would be the end of the process, and the lane counts on this thread.
+    // An exception that leaves a thread of the lane would end the process, and the lane counts on this thread.
     private void DoContained(Action? action, List<int> closing, bool mayLinger)
     {
         try
@@ -279,7 +286,7 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             return;
         foreach (int number in numbers)
         {
-            // One that cannot be sent to a process, such as an io_uring, does not keep the others from it.
+            // A descriptor that cannot be sent to a process, such as an io_uring, must not keep the others from being sent.
             if (numbers.Length > 1 && Closers?.TryClose([number]) == true)
                 continue;
             if (!mayLinger)

@@ -5,32 +5,32 @@ using Launchd.Model;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// The lanes of all services, each made when something first comes from its service, and those for what strangers send to its sockets:
-/// whatever they send, the service is heard and served. Any thread may ask for a lane.
+/// The lanes of all services, each made when something first comes from its service, and lanes for descriptors that strangers send to a
+/// service's sockets: these must not hold up what the service itself sends. Any thread may ask for a lane.
 /// </summary>
 internal sealed class SlowLanes(Mailbox mailbox, Delays delays, Closers closers) : IDisposable
 {
-    /// <summary>After which it is tried again to make a thread.</summary>
+    /// <summary>Pause before another attempt to make a thread.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<(ServiceName Service, bool IsStrangers), SlowLane> _lanes = [];
 
-    /// <summary>For what comes from root and the supervisor's own user at the control socket.</summary>
+    /// <summary>For descriptors that root and the supervisor's own user send to the control socket.</summary>
     public SlowLane Owners => field ??= Make(() => { });
 
-    /// <summary>For what comes from everybody else there, who must not be able to fill the one of root.</summary>
+    /// <summary>For descriptors that other users send to the control socket, who must not be able to fill root's lane.</summary>
     public SlowLane Operators => field ??= Make(() => { });
 
-    /// <summary>On the loop: a service may be read again.</summary>
+    /// <summary>Called on the loop: a service may be read again.</summary>
     public Action<ServiceName>? OnEased { get; set; }
 
-    /// <summary>For what the service sends itself.</summary>
+    /// <summary>For descriptors that the service itself sends.</summary>
     public SlowLane Of(ServiceName service) => Of(service, isStrangers: false);
 
-    /// <summary>For what others send to the sockets of a service, and what may be from others.</summary>
+    /// <summary>For descriptors that others send, or may have sent, to the sockets of a service.</summary>
     public SlowLane StrangersOf(ServiceName service) => Of(service, isStrangers: true);
 
-    /// <summary>The service is gone; what its lanes still have to do is done.</summary>
+    /// <summary>The service is gone; its lanes still finish their work.</summary>
     public void Forget(ServiceName service)
     {
         lock (_lanes)
@@ -66,7 +66,7 @@ internal sealed class SlowLanes(Mailbox mailbox, Delays delays, Closers closers)
     private SlowLane Make(Action onEased) => new(onEased, mailbox.Fail)
     {
         Closers = closers,
-        // On the loop, and once however many wait for it.
+        // On the loop, and only one timer for all lanes that wait.
         OnStarved = again => mailbox.Post(() => delays.After(Pause, again, again)),
     };
 }

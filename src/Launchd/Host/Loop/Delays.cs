@@ -7,11 +7,11 @@ namespace Launchd.Host.Loop;
 
 /// <summary>
 /// The host's own pauses (between two attempts of a probe, until one has taken too long), beside the core's timers: one timer
-/// descriptor that is armed only while somebody waits.
+/// descriptor that is armed only while a pause is under way.
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {
-    /// <summary>Whose pause is over beyond that has its turn in the next one of the loop.</summary>
+    /// <summary>Most pauses that end in one turn of the loop; the others end in the next.</summary>
     private const int MostInATurn = 64;
 
     private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
@@ -29,10 +29,12 @@ internal sealed unsafe class Delays : IDisposable
             throw new SystemCallException("epoll_ctl", "pauses", refused);
     }
 
-    /// <summary>Told what somebody threw whose pause was over, after which the others have their turn. Null: it is thrown on.</summary>
+    /// <summary>
+    /// Called with an exception that was thrown at the end of a pause, after which the other pauses go on. Null: it is thrown on.
+    /// </summary>
     public Action<Exception>? OnDefect { get; set; }
 
-    /// <summary>Calls once after a pause; an owner has at most one, and a new one takes the place of the former.</summary>
+    /// <summary>Calls an action once after a pause. An owner has at most one pause; a new one replaces it.</summary>
     public void After(TimeSpan pause, object owner, Action then)
     {
         _waiting[owner] = ++_versions;
@@ -52,7 +54,7 @@ internal sealed unsafe class Delays : IDisposable
     {
         ulong count;
         _ = Libc.read(_timer.Number, &count, sizeof(ulong));
-        // What is asked for meanwhile is for another turn, however short its pause.
+        // Pauses that begin meanwhile end in another turn, however short they are.
         long now = Clock.MonotonicNanoseconds;
         try
         {
@@ -68,7 +70,7 @@ internal sealed unsafe class Delays : IDisposable
         }
         finally
         {
-            // Or nobody would ever be called again.
+            // In any case, or no pause would ever end again.
             Rearm();
         }
     }

@@ -3,8 +3,8 @@ using Launchd.Core;
 namespace Launchd.Host.Loop;
 
 /// <summary>
-/// Where everybody says what has happened. Events are handed on one after the other, each when everything that the one before caused was
-/// done. Knows nothing of who takes them, so that whoever has something to say needs nothing else. For the loop's thread.
+/// Takes events from all parts of the host and hands them to the core one after the other, each when all effects of the one before have
+/// been carried out. Does not know the core, so that a part which reports events depends on nothing else. For the loop's thread.
 /// </summary>
 internal sealed class EventFeed
 {

@@ -9,7 +9,7 @@ namespace Launchd.Host.Loop;
 internal sealed unsafe class Mailbox : IDisposable
 {
     /// <summary>
-    /// What is carried out in one turn of the loop; thousands of answers can come together, and everybody else is to be heard meanwhile.
+    /// Most actions in one turn of the loop: thousands of answers can come together, and other descriptors must be handled meanwhile.
     /// </summary>
     public const int MostInATurn = 64;
 
@@ -25,7 +25,7 @@ internal sealed unsafe class Mailbox : IDisposable
     /// <summary>Readable while something is posted.</summary>
     public FileDescriptor Wakeup { get; }
 
-    /// <summary>From any thread.</summary>
+    /// <summary>Has an action carried out on the loop; from any thread.</summary>
     public void Post(Action action)
     {
         lock (_lock)
@@ -37,14 +37,17 @@ internal sealed unsafe class Mailbox : IDisposable
         Wake();
     }
 
-    /// <summary>On the loop: told what something posted threw, after which the rest is carried out. Null: it is thrown on.</summary>
+    /// <summary>
+    /// Called on the loop with an exception of a posted action, after which the other actions go on. Null: it is thrown on.
+    /// </summary>
     public Action<Exception>? OnDefect { get; set; }
 
-    /// <summary>From any thread: has the loop told of what was thrown there.</summary>
+    /// <summary>Reports an exception of another thread to the loop; from any thread.</summary>
     public void Fail(Exception defect) => Post(() => ExceptionDispatchInfo.Throw(defect));
 
     /// <summary>
-    /// On the loop: carries out what was posted, and what is left of it in the next turn. What is posted meanwhile waits for that as well.
+    /// Called on the loop: carries out posted actions, those beyond the limit in the next turn. Actions that are
+    /// posted meanwhile wait for the next turn, too.
     /// </summary>
     public void Deliver()
     {

@@ -2,7 +2,7 @@ using Launchd.Core;
 
 namespace Launchd.Host.Loop;
 
-/// <summary>The armed timers: at most one under a key. A heap whose superseded entries are passed over when they come up.</summary>
+/// <summary>The armed timers: at most one under a key. A heap; entries of replaced timers are skipped when they come up.</summary>
 internal sealed class TimerQueue
 {
     private readonly PriorityQueue<(TimerKey Key, long Version), long> _heap = new();
@@ -19,7 +19,7 @@ internal sealed class TimerQueue
 
     public void Disarm(TimerKey key) => _armed.Remove(key);
 
-    /// <summary>Nanoseconds until the next one is due, 0 if it is already; -1: none is armed.</summary>
+    /// <summary>Nanoseconds until the next timer is due, 0 if it is already; -1: none is armed.</summary>
     public long NextDelay(Moment now)
     {
         while (_heap.TryPeek(out (TimerKey Key, long Version) next, out long due))
@@ -31,7 +31,7 @@ internal sealed class TimerQueue
         return -1;
     }
 
-    /// <summary>Takes one that is due.</summary>
+    /// <summary>Takes a timer that is due.</summary>
     public bool TryTakeDue(Moment now, out TimerKey key)
     {
         key = default;

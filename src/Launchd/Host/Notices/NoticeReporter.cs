@@ -7,10 +7,10 @@ using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Notices;
 
-/// <summary>Tells those who follow what happened: the journal, the log, and programs that watch.</summary>
+/// <summary>Passes each notice of the core to the journal, to the log, and to programs that watch events.</summary>
 internal sealed class NoticeReporter(RunningInstances instances, ServiceListeners listeners, Journal journal, ILogger logger)
 {
-    /// <summary>Told last of each; set once the channels stand.</summary>
+    /// <summary>Called last with each notice; set when the channels have been made.</summary>
     public Action<Notice>? OnReported { get; set; }
 
     public void Report(Notice notice)

@@ -5,7 +5,7 @@ internal sealed class Counters
 {
     private readonly SortedDictionary<string, long> _counts = [];
 
-    /// <summary>By kind, in order.</summary>
+    /// <summary>The counts by kind, in the order of the kinds.</summary>
     public IReadOnlyDictionary<string, long> All => _counts;
 
     public void Count(string what) => _counts[what] = _counts.GetValueOrDefault(what) + 1;

@@ -5,22 +5,22 @@ using Launchd.Linux.Paths;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// What nobody foresaw, told to people: never by the text of an exception of the framework, which in the native binary is the
-/// name of a resource, but by what was thrown, and where.
+/// Describes unforeseen exceptions to people: not by the text of a framework's exception, which in the native binary is the name of a
+/// resource, but by the exception's kind and the place where it was thrown.
 /// </summary>
 internal static class Defect
 {
-    /// <summary>Set to anything, it has whole stacks printed where defects are told.</summary>
+    /// <summary>The variable that, if it is not empty, has whole stacks printed with defects.</summary>
     public const string StackVariable = "LAUNCHD_STACK";
 
     private const string Frame = "at ", Own = "Launchd.";
 
-    /// <summary>Whether whoever started us wants to see stacks.</summary>
+    /// <summary>Whether the operator wants to see stacks.</summary>
     public static bool ShowsStacks { get; } = Environment.GetEnvironmentVariable(StackVariable) is { Length: > 0 };
 
     /// <summary>
-    /// Sentences of ours as they are, refusals of the kernel in its words, everything else by its kind and its place. Throws
-    /// nothing, or the last containments would be none.
+    /// Texts of this program's own exceptions as they are, refusals of the kernel in its words, everything else by kind and place. Throws
+    /// nothing, because it is called where every exception must be contained.
     /// </summary>
     public static string Describe(Exception defect)
     {
@@ -42,12 +42,12 @@ internal static class Defect
         _ => defect.GetType().Name + Where(defect),
     };
 
-    /// <summary>As <see cref="Describe"/>, and the stack behind it where it is wanted.</summary>
+    /// <summary>The text of <see cref="Describe"/>, with the stack if the operator wants it.</summary>
     public static string DescribeWithStack(Exception defect) => ShowsStacks ? $"{Describe(defect)}\n{defect}" : Describe(defect);
 
     private static string Where(Exception defect) => TryFindPlace(defect, out string? place) ? " in " + place : "";
 
-    /// <summary>The method of ours that is nearest to where it was thrown.</summary>
+    /// <summary>Finds the method of this program that is nearest to where the exception was thrown.</summary>
     private static bool TryFindPlace(Exception defect, [NotNullWhen(true)] out string? place)
     {
         place = null;

@@ -3,14 +3,14 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// Hears of everything that was caught by the last containments of the loop: counts it, for <c>status</c>, and logs each place once,
-/// or a handler that fails for ever would fill the log.
+/// Gets every exception that the loop caught to go on: counts it for <c>status</c>, and logs each place only once, so that
+/// a handler that always fails does not fill the log.
 /// </summary>
 /// <param name="logger">Of the supervisor.</param>
 /// <param name="counters">Of the supervisor.</param>
 internal sealed class Defects(ILogger logger, Counters counters)
 {
-    /// <summary>Different ones beyond that are counted only.</summary>
+    /// <summary>Most different defects that are logged; further ones are only counted.</summary>
     private const int MostTold = 64;
 
     private readonly HashSet<string> _told = [];
@@ -28,7 +28,7 @@ internal sealed class Defects(ILogger logger, Counters counters)
         }
         catch (Exception)
         {
-            // No memory even for this, perhaps: the services go on all the same.
+            // There may be no memory even to report: the services go on all the same.
         }
     }
 }

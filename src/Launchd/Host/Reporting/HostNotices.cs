@@ -16,7 +16,7 @@ internal sealed record ListenerHealed(string Socket, string Address, string Faul
 /// <summary>Something of somebody else's lies at the path of a listener, or where a link leads to it; it is not removed.</summary>
 internal sealed record ListenerPathTaken(string Socket, string Address, string By);
 
-/// <summary>Another configuration holds: what was added, changed and removed, as <c>services.web</c>.</summary>
+/// <summary>Another configuration holds now: which tables were added, changed and removed, as <c>services.web</c>.</summary>
 internal sealed record ConfigurationReloaded(ImmutableArray<string> Added, ImmutableArray<string> Changed, ImmutableArray<string> Removed)
 {
     public static ConfigurationReloaded Of(DefinitionDifference difference) =>

@@ -15,8 +15,8 @@ internal sealed record ListenerOpened(string Socket, string Address);
 internal sealed record SupervisorStarted(string Reason, int Pid);
 
 /// <summary>
-/// The newest events, and those who follow them. Where there is no more room, the oldest event goes of whoever has most: so what one
-/// service says, however much it is, never pushes out another's, unless that one has as many itself.
+/// The newest events, and the operators who follow them. When there is no more room, the oldest event of the service with most events is
+/// dropped: so one service's events, however many, never push out another's, unless that one has as many itself.
 /// </summary>
 internal sealed class Journal
 {
@@ -24,7 +24,7 @@ internal sealed class Journal
     private readonly Dictionary<ServiceName, Share> _shares = [];
     private readonly ShareSizes _sizes = new();
 
-    // What is of no service.
+    // The share of events that belong to no service.
     private readonly Share _own = new();
     private readonly int _most;
     private long _count;
@@ -46,10 +46,10 @@ internal sealed class Journal
         Added?.Invoke(entry);
     }
 
-    /// <summary>How many there were since the start.</summary>
+    /// <summary>How many events there were since the start.</summary>
     public long Count => _count;
 
-    /// <summary>How many of a service are not kept any more.</summary>
+    /// <summary>How many events of a service have been dropped.</summary>
     public long DroppedOf(ServiceName service) => _shares.GetValueOrDefault(service)?.DroppedCount ?? 0;
 
     /// <summary>
@@ -58,7 +58,9 @@ internal sealed class Journal
     /// <param name="first">From 0.</param>
     /// <param name="end">At least <paramref name="first"/>.</param>
     /// <param name="most">How many of them at a time.</param>
-    /// <param name="lost">How many before the last of them are not kept any more: with those that are read it leads to the next.</param>
+    /// <param name="lost">
+    /// How many events before the last returned one were dropped: their number and that of the returned events lead to the next event.
+    /// </param>
     public JournalEntry[] Read(long first, long end, int most, out long lost)
     {
         List<JournalEntry> read = [];
@@ -74,7 +76,7 @@ internal sealed class Journal
         return [.. read];
     }
 
-    // Those who read come from the front or wait at the end.
+    // A search from the front is short enough: readers begin at the front, or wait at the end for which nothing is searched.
     private LinkedListNode<Kept>? FirstFrom(long number)
     {
         if (number >= _count)
@@ -104,19 +106,19 @@ internal sealed class Journal
 
     private readonly record struct Kept(long Number, JournalEntry Entry);
 
-    /// <summary>What is kept of one service, oldest first.</summary>
+    /// <summary>The kept events of one service, oldest first.</summary>
     private sealed class Share
     {
         public Queue<LinkedListNode<Kept>> Kept { get; } = [];
 
         public long DroppedCount { get; set; }
 
-        /// <summary>Where it stands among those of the same size; kept by <see cref="ShareSizes"/>.</summary>
+        /// <summary>The size under which <see cref="ShareSizes"/> has listed this share.</summary>
         public int Size { get; set; }
         public int Place { get; set; }
     }
 
-    /// <summary>Shares by how much they have, so that the largest is found in constant time.</summary>
+    /// <summary>Shares by their number of events, so that the largest is found in constant time.</summary>
     private sealed class ShareSizes
     {
         private readonly List<List<Share>> _ofSize = [[]];
@@ -131,7 +133,7 @@ internal sealed class Journal
             }
         }
 
-        /// <summary>A share has one more or one less.</summary>
+        /// <summary>Notes that a share has one event more or one less.</summary>
         public void Note(Share share)
         {
             if (share.Size > 0)

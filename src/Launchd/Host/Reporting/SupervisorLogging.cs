@@ -9,13 +9,13 @@ namespace Launchd.Host.Reporting;
 
 /// <summary>
 /// The supervisor's own log: a logger of Microsoft.Extensions.Logging with the formatters of its console provider, but without that
-/// provider: it brings two threads with it (its own, and the runtime's for signals of the terminal), and writes by System.Console,
-/// which fails for good if the second one cannot be made.
+/// provider: that one brings two threads with it (its own, and the runtime's for signals of the terminal), and writes by System.Console,
+/// which fails for good if the second thread cannot be made.
 /// </summary>
 internal static class SupervisorLogging
 {
     /// <param name="format">Shape of a line.</param>
-    /// <param name="least">What is less severe is not written.</param>
+    /// <param name="least">Entries that are less severe are not written.</param>
     /// <param name="colour">Whether the level is coloured: for <see cref="LogFormat.Pretty"/> on a terminal.</param>
     /// <param name="write">Takes the lines of one entry, on the thread that logs.</param>
     /// <returns><c>Adopt</c> changes shape and level from the next line on.</returns>
