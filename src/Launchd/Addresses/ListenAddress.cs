@@ -11,7 +11,7 @@ internal abstract record ListenAddress
     {
     }
 
-    /// <summary>Whether it has a queue of connections, which are accepted from it (as against datagrams or bytes read from it).</summary>
+    /// <summary>Whether connections are accepted from it, and not datagrams or bytes read from it.</summary>
     public virtual bool IsConnectionOriented => false;
 
     /// <summary>The file system path it makes, or null.</summary>
@@ -19,7 +19,7 @@ internal abstract record ListenAddress
 
     /// <summary>
     /// TCP. Port 0: the kernel picks. With <paramref name="DualStack"/>, for <c>*</c>, the host is
-    /// <see cref="IPAddress.IPv6Any"/> and means the any address of both families.
+    /// <see cref="IPAddress.IPv6Any"/> and means the any-address of both families.
     /// </summary>
     internal sealed record Tcp(IPAddress Host, int Port, bool DualStack = false) : ListenAddress
     {

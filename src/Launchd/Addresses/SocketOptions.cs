@@ -1,8 +1,8 @@
 namespace Launchd.Addresses;
 
 /// <summary>
-/// What is set on a socket before or after bind. Null or false: as the kernel has it. Each is set on the kinds of socket that know it and
-/// passed over on the others, so that one set serves addresses of several kinds; a refusal is an error.
+/// Options that are set on a socket before or after bind. Null or false: the kernel's default stays. An option is set only on kinds of
+/// sockets that have it, so that one set of options serves addresses of several kinds; a refusal is an error.
 /// </summary>
 internal sealed record SocketOptions
 {
@@ -30,7 +30,7 @@ internal sealed record SocketOptions
     public bool PassCredentials { get; init; }
     public bool PassPidfd { get; init; }
 
-    /// <summary>False: peers cannot attach descriptors, who sends some gets EPERM (SO_PASSRIGHTS, Linux 6.16).</summary>
+    /// <summary>False: peers cannot attach descriptors to messages; a peer that tries gets EPERM (SO_PASSRIGHTS, Linux 6.16).</summary>
     public bool PassRights { get; init; } = true;
 
     /// <summary>O_NONBLOCK of the open file description, which every holder shares: set once, never flipped. Off, as systemd has it,

@@ -67,10 +67,10 @@ internal sealed record ServiceResult
     /// <summary>Public state afterwards.</summary>
     public required string State { get; init; }
 
-    /// <summary>For a failure the reason in one sentence; else null or what is worth knowing.</summary>
+    /// <summary>For a failure the reason in one sentence; else null, or a remark.</summary>
     public string? Text { get; init; }
 
-    /// <summary>From the request to the outcome.</summary>
+    /// <summary>The time from the request to the outcome.</summary>
     public long ElapsedMs { get; init; }
 
     /// <summary>Last lines that the failing instance wrote.</summary>
@@ -114,34 +114,36 @@ internal sealed record ServiceStatus
     /// <summary>stopped, waiting, starting, ready, draining, backing-off, failed or faulted: the least advanced of its slots.</summary>
     public required string State { get; init; }
 
-    /// <summary>Whether it is meant to run now.</summary>
+    /// <summary>Whether the service is meant to run now.</summary>
     public required bool Wanted { get; init; }
 
     /// <summary>
-    /// Whether its sockets are watched: the next connection or datagram starts an instance. Only with start = demand or connection.
+    /// Whether the service's sockets are watched: the next connection or datagram starts an instance.
+    /// Only with start = demand or connection.
     /// </summary>
     public bool Listening { get; init; }
     public required int Generation { get; init; }
     public required long Restarts { get; init; }
 
-    /// <summary>Why it is not ready, in one sentence.</summary>
+    /// <summary>Why the service is not ready, in one sentence.</summary>
     public string? Reason { get; init; }
     public required string[] Sockets { get; init; }
 
     /// <summary>
-    /// What the supervisor holds for it beyond the configuration: stored, saved as state, published, on the way to a successor.
+    /// Descriptors that the supervisor holds for the service beyond the configuration: stored, saved as
+    /// state, published, or on the way to a successor.
     /// </summary>
     public int HeldDescriptors { get; init; }
 
-    /// <summary>Lines of it that its log file or the supervisor's output did not take.</summary>
+    /// <summary>Lines of the service that its log file or the supervisor's output did not take.</summary>
     public long LostLines { get; init; }
 
-    /// <summary>Events of it that are not kept any more.</summary>
+    /// <summary>Events of the service that have been dropped.</summary>
     public long LostEvents { get; init; }
     public required InstanceStatus[] Instances { get; init; }
 }
 
-/// <summary>One slot's instance; draining instances of former generations stand beside it.</summary>
+/// <summary>The instance of a slot, or an instance beside it that takes its place or drains.</summary>
 internal sealed record InstanceStatus
 {
     public required int Slot { get; init; }
@@ -150,23 +152,25 @@ internal sealed record InstanceStatus
     public int? Pid { get; init; }
     public long? UptimeMs { get; init; }
 
-    /// <summary>Until the next attempt, while backing off.</summary>
+    /// <summary>The time until the next attempt, while backing off.</summary>
     public long? RetryInMs { get; init; }
 
     /// <summary>The program's own <c>STATUS=</c> text, escaped.</summary>
     public string? StatusText { get; init; }
     public string? Reason { get; init; }
 
-    /// <summary><c>successor</c> or <c>retiring</c>: it lives beside the one that fills the slot. Null: it fills it.</summary>
+    /// <summary>
+    /// <c>successor</c> or <c>retiring</c>: the instance lives beside the one that fills the slot. Null: it fills the slot.
+    /// </summary>
     public string? Role { get; init; }
 
-    /// <summary>Since it was told to end.</summary>
+    /// <summary>The time since the instance was told to end.</summary>
     public long? DrainingMs { get; init; }
 
-    /// <summary>What it still has to do before it ends, by its own account.</summary>
+    /// <summary>How much the instance still has to do before it ends, as its program says.</summary>
     public int? RemainingCount { get; init; }
 
-    /// <summary>Until the rollout counts it as good.</summary>
+    /// <summary>The time until the rollout counts the instance as good.</summary>
     public long? ProvenInMs { get; init; }
     public int StoredDescriptors { get; init; }
 }
@@ -177,7 +181,7 @@ internal sealed record SocketStatus
     public required string Socket { get; init; }
     public required string Name { get; init; }
 
-    /// <summary>As it is bound: with the port that the kernel picked.</summary>
+    /// <summary>The address as it is bound: with the port that the kernel picked.</summary>
     public required string Address { get; init; }
 
     /// <summary>Waiting connections, where the kernel tells; else null.</summary>
@@ -203,15 +207,15 @@ internal sealed record DescriptorStatus
     /// <summary>socket, file, stored, state (what <c>SaveState</c> left), or sibling: published by its holder.</summary>
     public required string Origin { get; init; }
 
-    /// <summary>Instances that have it: <c>web.0</c>.</summary>
+    /// <summary>Instances that have the descriptor: <c>web.0</c>.</summary>
     public required string[] Holders { get; init; }
     public int? Generation { get; init; }
     public int? QueueCount { get; init; }
 
-    /// <summary>The supervisor's own number; of what is published, the holder's.</summary>
+    /// <summary>The number in the supervisor's table; of a published descriptor, the number in its holder's.</summary>
     public int? Number { get; init; }
 
-    /// <summary>Services that may ask for it, because <c>share</c> and <c>request</c> agree.</summary>
+    /// <summary>Services that may ask for the descriptor, because <c>share</c> and <c>request</c> agree.</summary>
     public string[] MayAsk { get; init; } = [];
 
     /// <summary>non-blocking, listening, read-only …</summary>
@@ -220,8 +224,8 @@ internal sealed record DescriptorStatus
 
 /// <summary>Parameters of Fetch: an operator's look into a running instance.</summary>
 /// <param name="Service">Name of a service, or <c>web.1</c> for one slot of it.</param>
-/// <param name="Name">Under which the descriptor is passed, stored or published.</param>
-/// <param name="Number">Instead of a name: one of the main process's own table.</param>
+/// <param name="Name">The name under which the descriptor is passed, stored or published.</param>
+/// <param name="Number">Instead of a name: a number in the table of the main process.</param>
 internal sealed record FetchRequest(string? Service = null, string? Name = null, int? Number = null);
 
 /// <summary>Answer of Fetch; the descriptor comes with its first byte.</summary>
@@ -234,7 +238,7 @@ internal sealed record FetchReply(string Name, string Kind, string Address, stri
 /// <summary>Parameters of Logs.</summary>
 /// <param name="Service">Name or pattern; null for all.</param>
 /// <param name="Lines">Newest lines of each service, 0 to 10,000.</param>
-/// <param name="Follow">New ones too, as they come.</param>
+/// <param name="Follow">Whether to send new lines too, as they come.</param>
 internal sealed record LogsRequest(string? Service = null, int Lines = 10, bool Follow = false);
 
 internal sealed record LogsReply(LogLine[] Lines, long Lost = 0);
@@ -251,7 +255,7 @@ internal sealed record EventsReply(JsonElement[] Events, long Lost = 0);
 /// <summary>Answer of Shutdown, sent when all services have ended.</summary>
 internal sealed record ShutdownReply(int Stopped);
 
-/// <summary>Parameters of a refusal. What is null is left out.</summary>
+/// <summary>Parameters of a refusal. Members that are null are left out.</summary>
 internal sealed record ErrorDetail
 {
     /// <summary>One sentence that says what to do.</summary>

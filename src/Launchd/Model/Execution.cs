@@ -5,9 +5,11 @@ namespace Launchd.Model;
 /// <summary>The surroundings in which a service's programs run: environment, credentials, limits.</summary>
 internal sealed record Execution
 {
-    /// <summary>The child's whole environment before the protocol variables are added; no name twice. May hold placeholders. With a
-    /// <see cref="User"/>, HOME and USER are in it only if the configuration names them; else whoever starts the child, who can look the
-    /// user up, adds them.</summary>
+    /// <summary>
+    /// The child's whole environment before the protocol variables are added; no name twice. May hold placeholders.
+    /// With a <see cref="User"/>, HOME and USER are in it only if the configuration names them; else they are added at
+    /// the child's start, where the user is looked up.
+    /// </summary>
     public required ImmutableArray<EnvironmentVariable> Environment { get; init; }
 
     /// <summary>Read at each start, in order, before <see cref="Environment"/>. A leading <c>-</c> in the file (kept in

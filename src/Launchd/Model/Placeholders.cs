@@ -3,9 +3,9 @@ using System.Text;
 namespace Launchd.Model;
 
 /// <summary>
-/// The placeholders that stand in a service's command and environment until an instance is started: <c>${fd:NAME}</c>,
-/// <c>${service}</c>, <c>${slot}</c>, <c>${generation}</c>. <c>Config/</c> has replaced everything else, and wraps what is left in
-/// a private-use character, so that text from the environment can never be taken for a placeholder.
+/// The placeholders that stand in a service's command and environment until an instance is started: <c>${fd:NAME}</c>, <c>${service}</c>,
+/// <c>${slot}</c>, <c>${generation}</c>. <c>Config/</c> has replaced all other placeholders, and encloses these in a private-use character,
+/// so that text from the environment can never be taken for a placeholder.
 /// </summary>
 internal static class Placeholders
 {

@@ -21,13 +21,13 @@ internal sealed record ServiceDefinition
     /// <summary>Slots of the pool, 1 to 1,000.</summary>
     public int InstanceCount { get; init; } = 1;
 
-    /// <summary>These must be ready first and are started along.</summary>
+    /// <summary>Services that must be ready first and are started with this one.</summary>
     public ImmutableArray<ServiceName> Requires { get; init; } = [];
 
-    /// <summary>These are started along; their failure is no hindrance.</summary>
+    /// <summary>Services that are started with this one; their failure does not matter to it.</summary>
     public ImmutableArray<ServiceName> Wants { get; init; } = [];
 
-    /// <summary>Order only: if these start too, they are ready (or failed) before this one starts.</summary>
+    /// <summary>Order only: if one of these services starts too, it is ready (or has failed) before this one starts.</summary>
     public ImmutableArray<ServiceName> After { get; init; } = [];
 
     /// <summary>The reverse of <see cref="After"/>.</summary>
@@ -40,7 +40,7 @@ internal sealed record ServiceDefinition
 
     public Readiness Ready { get; init; } = Readiness.Spawned.Value;
 
-    /// <summary>From spawn to ready; then the new instance is killed. Zero: no limit.</summary>
+    /// <summary>Longest time from spawn to ready; after it the new instance is killed. Zero: no limit.</summary>
     public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromSeconds(30);
     public HealthCheck? Health { get; init; }
 
@@ -69,10 +69,10 @@ internal sealed record ServiceDefinition
     public int FdStoreCount { get; init; }
     public FdStoreKeep FdStoreKeep { get; init; } = FdStoreKeep.Restart;
 
-    /// <summary>What siblings may ask of this service: name pattern to the services allowed.</summary>
+    /// <summary>Which descriptors siblings may ask of this service: patterns of names, each with the services allowed.</summary>
     public ImmutableArray<ShareRule> Share { get; init; } = [];
 
-    /// <summary>What this service may ask of siblings.</summary>
+    /// <summary>Which descriptors this service may ask of siblings.</summary>
     public ImmutableArray<RequestRule> Request { get; init; } = [];
     public NotifyAccess NotifyAccess { get; init; } = NotifyAccess.Main;
 
@@ -90,7 +90,7 @@ internal enum RestartKind { Always, OnFailure, Never }
 /// <summary>How a new generation takes over.</summary>
 internal enum UpdateKind { Overlap, Replace }
 
-/// <summary>Whose notifications count.</summary>
+/// <summary>Which processes of a service may send notifications.</summary>
 internal enum NotifyAccess { Main, All, None }
 
 /// <summary>How long stored descriptors are kept: while the service is wanted, or as long as the supervisor lives.</summary>
@@ -106,7 +106,7 @@ internal sealed record BackoffPolicy
     public TimeSpan Max { get; init; } = TimeSpan.FromSeconds(30);
     public double Jitter { get; init; } = 0.1;
 
-    /// <summary>An instance that was ready this long starts the count anew.</summary>
+    /// <summary>When an instance was ready for so long, the count of attempts starts anew.</summary>
     public TimeSpan ResetAfter { get; init; } = TimeSpan.FromSeconds(60);
 }
 
@@ -156,7 +156,7 @@ internal sealed record RolloutPolicy
     public RolloutFailure OnFailure { get; init; } = RolloutFailure.Rollback;
 }
 
-/// <summary>What a failed rollout leads to.</summary>
+/// <summary>What follows after a failed rollout.</summary>
 internal enum RolloutFailure { Rollback, Continue }
 
 /// <summary>Siblings in <paramref name="Services"/> may ask for descriptors whose name matches <paramref name="Pattern"/>.</summary>

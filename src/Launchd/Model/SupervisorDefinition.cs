@@ -24,7 +24,7 @@ internal sealed record SupervisorDefinition
     public LogFormat LogFormat { get; init; } = LogFormat.Pretty;
     public LogSeverity LogLevel { get; init; } = LogSeverity.Information;
 
-    /// <summary>From the wish to end until what still runs is killed. Zero: no limit beside the services' own.</summary>
+    /// <summary>From the order to end until everything that still runs is killed. Zero: only the services' own limits hold.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(90);
 
     /// <summary>Whether the file asks for the keeper process (the default).</summary>

@@ -66,7 +66,7 @@ internal sealed class ControlClient : IDisposable
         }
     }
 
-    /// <summary>Throws <see cref="SocketException"/>: whoever looks for supervisors tells absence from refusal.</summary>
+    /// <summary>Throws <see cref="SocketException"/>, by which the search for supervisors tells absence from refusal.</summary>
     public static ControlClient Connect(string socketPath, CancellationToken interrupted)
     {
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -227,12 +227,12 @@ internal sealed class ControlClient : IDisposable
         }
         finally
         {
-            // The Socket closes it.
+            // The Socket object closes this descriptor.
             _ = borrowed.ReleaseNumber();
         }
     }
 
-    /// <summary>Moves what is unread to the front and grows the buffer if it is full; returns by how much it moved.</summary>
+    /// <summary>Moves the unread bytes to the front and grows the buffer if it is full; returns by how much the bytes moved.</summary>
     private int MakeRoom()
     {
         int moved = _start;
@@ -262,7 +262,7 @@ internal sealed class ControlClient : IDisposable
         }
         catch (SocketException)
         {
-            // The other end was faster; either way the waiting receive returns.
+            // The supervisor has closed the connection already; either way the waiting receive returns.
         }
     }
 

@@ -30,7 +30,7 @@ internal static class ControlRefusal
             ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
             _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
         };
-        // Diagnostics are several lines.
+        // The text may be diagnostics of several lines, which stay lines when they are escaped.
         return new CliException(
             code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
     }

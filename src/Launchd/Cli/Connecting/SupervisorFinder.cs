@@ -16,7 +16,7 @@ internal sealed class SupervisorFinder(CliContext context)
 {
     private const string SocketFile = "control.sock";
 
-    // Of users without a runtime directory of their own; their number follows.
+    // Runtime directories of users that have none in /run; the user's number follows.
     private const string Fallback = "/tmp/launchd-cs-";
 
     private const string ConfigFile = "launchd.toml";
@@ -134,8 +134,8 @@ internal sealed class SupervisorFinder(CliContext context)
         try
         {
             ControlClient client = ControlClient.Connect(path, context.Interrupted);
-            // Anyone can make a directory in /tmp: what answers there must be ours or root's; root may
-            // ask anybody's that is where it belongs.
+            // Anyone can make a directory in /tmp: a supervisor that answers there must be this user's or root's. Root may also ask a
+            // user's supervisor, if it is in that user's directory.
             bool isTrusted = !directory.StartsWith(Fallback, StringComparison.Ordinal)
                 || (client.PeerUid is { } uid && (uid == 0 || uid == (uint)LibC.geteuid()
                     || (LibC.geteuid() == 0 && directory.StartsWith($"{Fallback}{uid}/", StringComparison.Ordinal))));
@@ -150,7 +150,7 @@ internal sealed class SupervisorFinder(CliContext context)
         }
         catch (SocketException)
         {
-            // No such file, or nobody listens: not a running supervisor.
+            // No such socket, or no process listens on it: no running supervisor.
         }
         catch (ArgumentException)
         {
@@ -168,7 +168,7 @@ internal sealed class SupervisorFinder(CliContext context)
             return null;
         try
         {
-            // Only two keys matter here; whether the rest is right is for 'check' to say.
+            // Only two keys are read here; 'check' tells whether the rest is right.
             DocumentSyntax document = SyntaxParser.Parse(File.ReadAllText(path), path, validate: false);
             string name = Text(document.KeyValues, "name") ?? Path.GetFileNameWithoutExtension(ConfigFile);
             string? directory = document.Tables.Where(t => t.Name?.ToString().Trim() == "supervisor")

@@ -9,7 +9,7 @@ using Launchd.Linux.Spawning;
 
 namespace Launchd.Cli.Parsing;
 
-/// <summary>The command: reads the arguments, runs the verb, turns what goes wrong into one sentence and an exit code.</summary>
+/// <summary>The command: reads the arguments, runs the verb, turns a failure into one sentence and an exit code.</summary>
 internal static class CommandLine
 {
     private const string Program = "launchd-cs";
@@ -18,7 +18,7 @@ internal static class CommandLine
     {
         if (arguments is [PlanHelper.Word, var plan])
             return PlanHelper.Run(plan);
-        // The parser and the help of all verbs would stay in a supervisor's memory for as long as it lives.
+        // A plain 'run' goes past the parser, which with the help of all verbs would stay in the supervisor's memory as long as it lives.
         if (RunOptions.TryReadPlain(arguments) is { } options)
             return RunCommand.Run(options);
         return Run(arguments, CliContext.OfProcess(Doctor.Collect));
@@ -86,7 +86,7 @@ internal static class CommandLine
             throw mistake;
         if (parsed.Errors.Count > 0)
             throw UsageError.Explain(parsed);
-        // Exceptions are for this class; signals are for the verbs, and those of run for its loop.
+        // The parser handles neither exceptions, which this class does, nor signals, which the verbs do (and for 'run' its loop).
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
     }
 
@@ -106,7 +106,7 @@ internal static class CommandLine
         }
         catch (IOException)
         {
-            // What was to be said before the error cannot be said; the error still can.
+            // Output that the verb wrote before the error cannot be written; the error still can.
         }
         try
         {
@@ -114,7 +114,7 @@ internal static class CommandLine
         }
         catch (IOException)
         {
-            // Nobody reads standard error: the exit code has to do.
+            // Standard error cannot be written: only the exit code tells.
         }
         return (int)code;
     }

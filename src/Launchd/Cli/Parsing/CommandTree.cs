@@ -252,7 +252,7 @@ internal sealed class CommandTree
         Root.Subcommands.Add(shutdown);
     }
 
-    /// <summary>Verbs of the contract that answer honestly until they are built. Hidden: help promises only what works.</summary>
+    /// <summary>Verbs that are not built yet and say so. They are hidden, because help promises only what works.</summary>
     private void AddNotBuilt()
     {
         foreach (string verb in (ReadOnlySpan<string>)["upgrade"])

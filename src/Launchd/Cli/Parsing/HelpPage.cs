@@ -33,7 +33,7 @@ internal static class HelpPage
         Section(terminal, "Exit codes", help.ExitCodes.Select(e => ($"{(int)e.Code}", e.Meaning)), width);
     }
 
-    /// <summary>For a command without a verb: enough to find the way.</summary>
+    /// <summary>Writes the short help for a command without a verb.</summary>
     public static void WriteShort(TextWriter writer, RootCommand root)
     {
         writer.WriteLine("Usage: " + Usage(root));

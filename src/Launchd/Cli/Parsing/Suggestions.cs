@@ -38,7 +38,9 @@ internal static class Suggestions
         return (int)ExitCode.Done;
     }
 
-    /// <summary>Names of the running supervisor's services; none when there is no supervisor, for completion never complains.</summary>
+    /// <summary>
+    /// Names of the running supervisor's services; none when there is no supervisor, because completion never reports errors.
+    /// </summary>
     public static IReadOnlyList<string> ServiceNames(CliContext context, string? name)
     {
         try
@@ -58,7 +60,7 @@ internal static class Suggestions
         ParseResult parsed = root.Parse(words, new ParserConfiguration { ResponseFileTokenReplacer = null });
         IEnumerable<CompletionItem> items = OptionBefore(parsed, words) is { } option
             ? option.GetCompletions(CompletionContext.Empty) : parsed.GetCompletions();
-        // With several arguments the word before is one of them: what is there already is not offered again.
+        // Where a verb takes several arguments, words of the line are arguments already and are not offered again.
         return items.Select(i => i.InsertText ?? i.Label)
             .Where(t => t.StartsWith(typed, StringComparison.Ordinal) && t.StartsWith('-') == isOption)
             .Where(t => t == typed || !words.Contains(t)).Distinct();

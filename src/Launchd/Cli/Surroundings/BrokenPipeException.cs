@@ -1,4 +1,4 @@
 namespace Launchd.Cli.Surroundings;
 
-/// <summary>Nobody reads the standard output any more (<c>| head</c>): the verb has nothing left to do, and that is no failure.</summary>
+/// <summary>The reader of standard output is gone (<c>| head</c>): the verb has nothing left to do, which is no failure.</summary>
 internal sealed class BrokenPipeException : IOException;

@@ -4,14 +4,16 @@ using Launchd.Control;
 
 namespace Launchd.Cli.Surroundings;
 
-/// <summary>What surrounds a verb: its output, its environment, where supervisors are looked for. Tests make their own.</summary>
+/// <summary>The surroundings of a verb: its output, its environment, where supervisors are looked for. Tests make their own.</summary>
 internal sealed class CliContext
 {
     public required Terminal Output { get; init; }
     public required TextWriter Error { get; init; }
     public required Func<string, string?> Environment { get; init; }
 
-    /// <summary>Absolute path in which <c>launchd.toml</c> is looked for; null: it has been removed, or may not be seen.</summary>
+    /// <summary>
+    /// Absolute path in which <c>launchd.toml</c> is looked for; null: the directory has been removed, or may not be seen.
+    /// </summary>
     public required string? WorkingDirectory { get; init; }
 
     /// <summary>Directories whose entries are runtime directories of supervisors, in the order of search.</summary>
@@ -24,7 +26,7 @@ internal sealed class CliContext
     public CancellationToken Interrupted => Interruption.Token;
     public CancellationTokenSource Interruption { get; init; } = new();
 
-    /// <summary>Longest wait for an answer that takes the supervisor no time.</summary>
+    /// <summary>Longest wait for an answer that the supervisor can give at once.</summary>
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>What this kernel and container allow, for <c>doctor</c>; null where nobody supplies it.</summary>
@@ -41,7 +43,7 @@ internal sealed class CliContext
     };
 
     /// <summary>The absolute path of a file that the operator named.</summary>
-    /// <exception cref="CliException">It is relative to a directory that is not there.</exception>
+    /// <exception cref="CliException">The path is relative, and the working directory is not there.</exception>
     public static string FullPath(string path)
     {
         if (Path.IsPathRooted(path))
@@ -54,8 +56,7 @@ internal sealed class CliContext
     }
 
     /// <summary>
-    /// From now on the first signal ends the verb in order; a second one ends the process as signals do, for the case that the verb
-    /// hangs in a write.
+    /// From now on the first signal ends the verb in order; a second one ends the process at once, in case the verb hangs in a write.
     /// </summary>
     public IDisposable ListenForSignals()
     {
@@ -73,7 +74,7 @@ internal sealed class CliContext
             }
             catch (Exception refused) when (refused is IOException or OutOfMemoryException or System.ComponentModel.Win32Exception)
             {
-                // The runtime has no thread for its handlers: the signal ends the verb as it ends any program.
+                // The runtime cannot make the thread for its handlers: then a signal ends the process at once.
             }
         }
 #pragma warning restore RS0030

@@ -5,10 +5,10 @@ using Launchd.Linux.Calls;
 
 namespace Launchd.Cli.Surroundings;
 
-/// <summary>Turns what nobody foresaw into one sentence and an exit code.</summary>
+/// <summary>Turns an unforeseen exception into one sentence and an exit code.</summary>
 internal static class LastResort
 {
-    /// <summary>Says it on standard error. Throws nothing.</summary>
+    /// <summary>Writes the sentence to standard error. Throws nothing.</summary>
     public static ExitCode Tell(Exception unforeseen)
     {
         try
@@ -20,7 +20,7 @@ internal static class LastResort
         }
         catch (Exception)
         {
-            // Nobody reads it, or there is no memory left for it: the exit code has to do.
+            // Standard error cannot be written, or there is no memory left: only the exit code tells.
             return ExitCode.InternalError;
         }
     }

@@ -1,6 +1,6 @@
 namespace Launchd.Cli.Surroundings;
 
-/// <summary>Finds what somebody may have meant who typed a name that there is not.</summary>
+/// <summary>Finds the name that an operator may have meant who typed one that does not exist.</summary>
 internal static class SimilarName
 {
     /// <summary>The closest of <paramref name="known"/>, as a question to append, or nothing where none is close.</summary>

@@ -58,10 +58,10 @@ internal static class ActivateCommand
         return command;
     }
 
-    /// <summary>What stands before <c>--</c> and is none of our options: either mistyped, or the <c>--</c> is missing.</summary>
+    /// <summary>Finds a word before <c>--</c> that is no option: either it is mistyped, or the <c>--</c> is missing.</summary>
     public static CliException? FindMistake(ParseResult parsed)
     {
-        // An option takes several values, and so would take a mistyped option for one.
+        // Options take several values, so the parser takes a mistyped option for a value of the one before.
         string? value = parsed.CommandResult.Children.OfType<OptionResult>().SelectMany(o => o.Tokens).Select(t => t.Value)
             .FirstOrDefault(v => v.Length > 1 && v[0] == '-');
         if (value is not null)
@@ -101,12 +101,12 @@ internal static class ActivateCommand
         if (context.WorkingDirectory is null)
             throw new CliException(ExitCode.SystemRefused, "the working directory cannot be told: change to another one");
         ConfigSource source = RunCommand.ConfigurationOf(Name);
-        // Before anything is made: what is wrong with the options is said at once.
+        // Read once before anything is made, so that wrong options are reported at once.
         if (ActivationReader.Read(options, source, "/").Definition is null)
             throw new CliException(ExitCode.Usage, ActivationReader.Read(options, source, "/").Problem);
         try
         {
-            // May execute this program once more; everything that counts happens in the second image.
+            // May execute this program once more; then everything from here on happens in the second execution.
             SignalMask.Enter();
             using FileWatcher? watcher = Watcher(options, source);
             string directory = MakeDirectory();
@@ -129,7 +129,7 @@ internal static class ActivateCommand
         }
         catch (StartRefusedException refused)
         {
-            // The keys of the made-up configuration mean nothing to whoever wrote an option.
+            // The keys of the made-up configuration mean nothing to an operator who wrote options.
             bool hasKey = refused.Message.StartsWith("sockets.", StringComparison.Ordinal)
                 || refused.Message.StartsWith("files.", StringComparison.Ordinal);
             throw new CliException(
@@ -162,7 +162,7 @@ internal static class ActivateCommand
         }
         catch (Exception left) when (left is IOException or UnauthorizedAccessException)
         {
-            // Somebody else took it away: nothing of ours is lost with it.
+            // The directory was removed by somebody else: nothing is lost.
         }
     }
 

@@ -20,9 +20,7 @@ namespace Launchd.Cli.Verbs;
 /// </summary>
 internal sealed unsafe class ActivateSession : IDisposable
 {
-    /// <summary>
-    /// Editors and compilers write several files in a row: the program starts anew when they have been quiet for so long.
-    /// </summary>
+    /// <summary>Editors and compilers write several files in a row: the program starts anew when nothing was written for so long.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(100);
 
     private readonly ServiceDefinition _service;
@@ -45,12 +43,12 @@ internal sealed unsafe class ActivateSession : IDisposable
     private bool _isRestarting;
     private long _restarts;
 
-    /// <param name="service">The one; nothing runs yet.</param>
+    /// <param name="service">The only service; nothing runs yet.</param>
     /// <param name="watcher">Borrowed. Null: files are not watched.</param>
     /// <param name="hasColour">Whether standard error shows colours.</param>
     /// <param name="core">Knows what runs.</param>
-    /// <param name="events">Told when the program is to start anew, and when the terminal is gone.</param>
-    /// <param name="descriptors">What the program is given.</param>
+    /// <param name="events">Gets the events that the program is to start anew, and that the terminal is gone.</param>
+    /// <param name="descriptors">The descriptors that the program is given.</param>
     /// <param name="listeners">Of the service.</param>
     /// <param name="signals">Tell when the terminal is gone.</param>
     /// <param name="journal">What happens.</param>
@@ -77,7 +75,9 @@ internal sealed unsafe class ActivateSession : IDisposable
             _ = _loop.Watch(watcher.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Look());
     }
 
-    /// <summary>As shells have it: 127 for a program that is not there, 126 for one that cannot be executed. Null: it ran.</summary>
+    /// <summary>
+    /// The exit code if the program cannot be executed, as in shells: 127, it is not there; 126 for any other reason. Null: it ran.
+    /// </summary>
     public int? ExecFailure { get; private set; }
 
     public void Dispose()
@@ -163,7 +163,7 @@ internal sealed unsafe class ActivateSession : IDisposable
         _pause = null;
         string changed = Path.GetRelativePath(_home, _changed!);
         _changed = null;
-        // Before the first traffic there is nothing to start anew: the program will be read then.
+        // Before the first traffic the program does not run, and so need not start anew.
         if (!_wasStarted || _core.Frame.Shutdown is not null)
             return;
         _isRestarting = true;
@@ -173,7 +173,7 @@ internal sealed unsafe class ActivateSession : IDisposable
 
     private string Faint(string text) => _hasColour ? $"\e[2m{text}\e[0m" : text;
 
-    /// <summary>Into the pipe that the log pump carries to the terminal, which never waits.</summary>
+    /// <summary>Writes into the pipe that the log pump copies to the terminal, which never waits.</summary>
     private void Say(string what, string text, string colour)
     {
         string label = what.PadLeft(9);

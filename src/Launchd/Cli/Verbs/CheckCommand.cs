@@ -18,9 +18,9 @@ internal enum GraphFormat { Dot, Mermaid }
 /// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
 /// <param name="Graph">Null: no graph.</param>
 /// <param name="Plan">Whether to show what a reload would change.</param>
-/// <param name="Name">The running supervisor to compare with; null: found as by every verb.</param>
+/// <param name="Name">The running supervisor to compare with; null: it is looked for, as by every verb.</param>
 /// <param name="Json">With <paramref name="Plan"/>: for programs.</param>
-/// <param name="Elsewhere">Whether it is for another machine, and this one is not looked at.</param>
+/// <param name="Elsewhere">Whether the file is for another machine, so that this machine is not asked.</param>
 internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false, bool Elsewhere = false);
 
 /// <summary><c>check</c>: all that is wrong with a configuration.</summary>
@@ -57,7 +57,7 @@ internal static class CheckCommand
         return read with { Definition = all.Any(d => d.IsError) ? null : read.Definition, Diagnostics = all };
     }
 
-    /// <summary>The supervisor itself reads the file, in its own surroundings: nobody else knows them.</summary>
+    /// <summary>Lets the supervisor read the file, because only the supervisor has its own environment and rights.</summary>
     private static ExitCode Plan(CliContext context, CheckOptions options)
     {
         if (options.Graph is not null)

@@ -6,7 +6,7 @@ namespace Launchd.Cli.Verbs;
 /// <summary><c>completion</c>: prints a script that asks this command what may stand at the cursor (<c>Suggestions</c>).</summary>
 internal static class CompletionCommand
 {
-    /// <summary>Bash splits words at <c>: = @</c> too, so what stands before the last of them is taken off the answers.</summary>
+    /// <summary>Bash splits words at <c>: = @</c> too, so the part before the last of these is removed from the answers.</summary>
     private const string Bash = """
         # launchd-cs completion for bash. Load it with: source <(launchd-cs completion bash)
         _launchd_cs() {

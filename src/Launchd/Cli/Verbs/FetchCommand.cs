@@ -39,7 +39,7 @@ internal static class FetchCommand
         return command;
     }
 
-    /// <summary>What stands behind <c>--</c>, which must be there: options of the program are not ours.</summary>
+    /// <summary>The words behind <c>--</c>, which must be there, because options of the program are not options of this command.</summary>
     private static string[] ProgramOf(ParseResult parsed, Argument<string[]> program)
     {
         int behind = parsed.Tokens.Reverse().TakeWhile(t => t.Type != TokenType.DoubleDash).Count();
@@ -80,7 +80,7 @@ internal static class FetchCommand
         return client.TakeDescriptor() ?? throw new CliException(ExitCode.Failed, "the supervisor's answer came without the descriptor");
     }
 
-    // Under another number than the first the protocol of LISTEN_FDS cannot say where it is.
+    // LISTEN_FDS can announce the descriptor only at the first number of its protocol.
     private static List<string> VariablesOf(int number, string name)
     {
         List<string> variables = [];

@@ -40,7 +40,7 @@ internal static class RunCommand
     {
         try
         {
-            // May execute this program once more; everything that counts happens in the second image.
+            // May execute this program once more; then everything from here on happens in the second execution.
             SignalMask.Enter();
             ConfigSource source = ConfigurationOf(options.File);
             ConfigResult result = ConfigReader.Read(source);
@@ -91,7 +91,7 @@ internal static class RunCommand
 
     private static int Complain(string text, ExitCode code)
     {
-        // Not by Console: it may hold the pipe that stood in the place of standard error while the supervisor was put together.
+        // Not written by Console, which may still hold the pipe that replaced standard error while the supervisor was starting.
         try
         {
             using StandardStream error = new(2);
@@ -99,7 +99,7 @@ internal static class RunCommand
         }
         catch (Exception unread) when (unread is BrokenPipeException or IOException)
         {
-            // Nobody reads it: the exit code has to do.
+            // Standard error cannot be written: only the exit code tells.
         }
         return (int)code;
     }

@@ -8,8 +8,8 @@ namespace Launchd.Cli.Verbs;
 
 /// <summary>An order to services, as the operator gave it.</summary>
 /// <param name="Method">Start, Stop, Restart, ReloadService or Signal.</param>
-/// <param name="Name">The supervisor's name; null: found.</param>
-/// <param name="Request">What goes to the supervisor.</param>
+/// <param name="Name">The supervisor's name; null: it is looked for.</param>
+/// <param name="Request">The parameters for the supervisor.</param>
 /// <param name="Json">Whether to print the final reply as JSON.</param>
 internal sealed record OrderOptions(string Method, string? Name, ServicesRequest Request, bool Json);
 

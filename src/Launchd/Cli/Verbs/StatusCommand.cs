@@ -34,7 +34,9 @@ internal static class StatusCommand
             StatusView.Write(terminal, status);
     }
 
-    /// <summary>Without a name: whether all that is meant to run does. With one: whether it does, meant to run or not.</summary>
+    /// <summary>
+    /// The exit code. Without a name: whether all services run that are meant to. With a name: whether that service runs, meant to or not.
+    /// </summary>
     private static ExitCode Judge(StatusReply status, string? service)
     {
         IEnumerable<ServiceStatus> judged = service is null ? status.Services.Where(s => s.Wanted) : status.Services;
@@ -42,7 +44,7 @@ internal static class StatusCommand
     }
 
     /// <summary>
-    /// A service that waits for its first client has nothing more to do; one whose last start failed has not what it needs.
+    /// A service that waits for its first client is as it should be; a service whose last start failed is not, even if it listens.
     /// </summary>
     private static bool IsAsWanted(ServiceStatus service) =>
         service.State == "ready" || (service.Listening && service.State is not ("failed" or "faulted" or "backing-off"));

@@ -17,7 +17,7 @@ internal sealed class StatusWatch(CliContext context, StatusOptions options, Con
 
     private static readonly TimeSpan _refresh = TimeSpan.FromSeconds(1);
 
-    /// <summary>Events come in bursts; more often than this nobody can read.</summary>
+    /// <summary>Events come in bursts; nobody can read pictures that change more often.</summary>
     private static readonly TimeSpan _leastPause = TimeSpan.FromMilliseconds(100);
 
     private readonly bool _isScreen = context.Output.IsTerminal && !options.Json;
@@ -69,7 +69,7 @@ internal sealed class StatusWatch(CliContext context, StatusOptions options, Con
         context.Output.Writer.Flush();
     }
 
-    /// <summary>Draws over the former picture line by line, which does not flicker, and clears what is left of it.</summary>
+    /// <summary>Draws over the former picture line by line, which does not flicker, and clears the rest of it.</summary>
     private void ShowScreen(StatusReply status)
     {
         StringWriter picture = new();

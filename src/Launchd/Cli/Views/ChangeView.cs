@@ -12,7 +12,7 @@ internal static class ChangeView
     private const string Indent = "      ";
     private const int MostKeyColumns = 32;
 
-    /// <summary>A value is shown that long; what is longer is cut, because the file has it.</summary>
+    /// <summary>A longer value is cut: it can be read in the file.</summary>
     private const int MostValueColumns = 60;
 
     public static void Write(Terminal terminal, ReloadReply reply, bool isPlan)
@@ -58,7 +58,7 @@ internal static class ChangeView
 
     private static string Values(Terminal terminal, ReloadKey key, int usedColumns)
     {
-        // A secret is told by an ellipsis on both sides.
+        // An ellipsis on both sides stands for a secret value.
         if (key is { From: "…", To: "…" })
             return terminal.Paint("changed", Style.Faint);
         if (key.From is null)
@@ -72,13 +72,13 @@ internal static class ChangeView
         return $"{terminal.Paint(Cut(From(key.From, same), room), Style.Faint)} → {Cut(From(key.To, same), room)}";
     }
 
-    /// <summary>How much of the beginning of two long texts is left out, so that where they differ is seen.</summary>
+    /// <summary>How much of the beginning of two long texts is left out, so that the place where they differ is shown.</summary>
     private static int Same(string from, string to, int room)
     {
         if (Math.Max(from.Length, to.Length) <= room)
             return 0;
         int same = from.AsSpan().CommonPrefixLength(to);
-        // A word or two before the difference say where it is.
+        // A word or two before the difference are kept, to show where it is.
         int start = Math.Max(0, same - (room / 4));
         return start > 0 && char.IsLowSurrogate(from[start - 1]) ? start - 1 : start;
     }

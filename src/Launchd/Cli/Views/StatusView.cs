@@ -81,7 +81,7 @@ internal static class StatusView
         }
     }
 
-    // "waiting" alone says that something is missing; here nothing is but a client.
+    // "waiting" alone would say that something is missing; this service only waits for a client.
     private static Cell State(ServiceStatus service) => service is { State: "waiting", Listening: true }
         ? new Cell("listening", Style.Good)
         : new Cell(service.State, StyleOf(service.State));
@@ -92,7 +92,7 @@ internal static class StatusView
 
     private static Cell Text(ServiceStatus? service, InstanceStatus? instance)
     {
-        // What is soonest and newest comes first: the end is what a narrow screen cuts off.
+        // The soonest and newest comes first, because a narrow screen cuts off the end.
         string? retry = instance?.RetryInMs is { } time ? $"retry in {DurationText.Countdown(time)}" : null;
         string? lost = service?.LostLines > 0 ? $"{service.LostLines} {(service.LostLines == 1 ? "line" : "lines")} lost" : null;
         List<string?> parts = [retry, Handover(instance), lost, instance?.StatusText, service?.Reason, instance?.Reason];

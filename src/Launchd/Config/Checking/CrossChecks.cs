@@ -9,7 +9,8 @@ using Launchd.Model;
 namespace Launchd.Config.Checking;
 
 /// <summary>
-/// What must agree between tables: references, addresses, and who uses what. The rules of one service are in <see cref="ServiceChecks"/>.
+/// Checks what must agree between tables: references, addresses, and which service uses which socket or file. The rules
+/// of one service are in <see cref="ServiceChecks"/>.
 /// </summary>
 internal sealed class CrossChecks
 {
@@ -46,7 +47,7 @@ internal sealed class CrossChecks
         {
             CheckReferences(service);
             List<ListenerDefinition> listeners = ListenersOf(service.Definition);
-            // A rule about sockets says nothing while one of them is unknown.
+            // Rules about a service's sockets are not checked while one of the sockets is unknown.
             if (listeners.Count == service.Definition.Sockets.Length)
                 ServiceChecks.Check(service, listeners);
             CheckTriggers(service);
@@ -76,7 +77,7 @@ internal sealed class CrossChecks
             for (int i = 0; i < listener.Definition.Addresses.Length; i++)
             {
                 ListenAddress address = listener.Definition.Addresses[i];
-                // Each port 0 is another port.
+                // Each port 0 becomes another port.
                 if (address is ListenAddress.Tcp { Port: 0 } or ListenAddress.Udp { Port: 0 })
                     continue;
                 CheckPlace(listener, "listen", address.Path ?? address.ToString(), address.ToString(), users);

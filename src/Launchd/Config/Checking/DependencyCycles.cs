@@ -7,7 +7,7 @@ namespace Launchd.Config.Checking;
 /// <summary>Finds services that wait for each other through <c>requires</c>, <c>after</c> and <c>before</c>.</summary>
 internal static class DependencyCycles
 {
-    /// <summary>So many names of a cycle are told from its beginning, and as many from its end.</summary>
+    /// <summary>So many names of a long cycle are shown from its beginning, and as many from its end.</summary>
     private const int MostNames = 8;
 
     private enum Mark { New, Open, Done }
@@ -60,7 +60,7 @@ internal static class DependencyCycles
     private static List<Edge>[] FindEdges(List<ServiceEntry> services, Dictionary<string, int> indexes)
     {
         List<Edge>[] edges = [.. services.Select(_ => new List<Edge>())];
-        // A service may be required and waited for: that is one edge, so that a cycle through it is told once.
+        // One service may stand in both requires and after of another: that is one edge, so that a cycle through it is reported once.
         HashSet<(int From, int To)> known = [];
         for (int i = 0; i < services.Count; i++)
         {
@@ -86,7 +86,7 @@ internal static class DependencyCycles
         List<string> names = [];
         for (int place = from; place < path.Count; place++)
         {
-            // Whoever is to find the one wrong key of a long cycle looks at where it closes, and not at thousands of names.
+            // The wrong key of a long cycle is most likely where it closes, and thousands of names between do not help to find it.
             int skipped = path.Count - MostNames - place;
             if (place == from + MostNames && skipped > 1)
             {

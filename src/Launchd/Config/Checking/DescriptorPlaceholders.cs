@@ -12,7 +12,7 @@ internal sealed class DescriptorPlaceholders
 {
     private const string Prefix = "fd:";
 
-    // Most services share their surroundings, which are looked through once.
+    // Most services share one Execution object, which is searched only once.
     private Execution? _withoutPlaceholders;
 
     /// <summary>Looks through all texts of a service that may hold placeholders.</summary>
@@ -59,7 +59,7 @@ internal sealed class DescriptorPlaceholders
     private static void Report(ServiceEntry service, string key, string name, List<string> names)
     {
         string written = $"${{{Prefix}{name}}}";
-        // An environment is made of the service's own and the defaults' variables.
+        // A variable of the environment may stand in the service's table or in the defaults.
         TableReader table = CrossChecks.ElementOf(service.Table, key, t => t.Contains(written, StringComparison.Ordinal)) is null
             ? service.Defaults ?? service.Table
             : service.Table;

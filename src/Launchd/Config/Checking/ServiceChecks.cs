@@ -5,7 +5,7 @@ using Launchd.Model;
 
 namespace Launchd.Config.Checking;
 
-/// <summary>What must agree between the keys of one service and its sockets.</summary>
+/// <summary>Checks what must agree between the keys of one service and its sockets.</summary>
 internal static class ServiceChecks
 {
     private const int FirstDescriptor = 3;
@@ -24,7 +24,7 @@ internal static class ServiceChecks
         TableReader startTable = entry.TableWith("start");
         if (service.Start is StartKind.Demand or StartKind.Connection && listeners.Count == 0)
         {
-            // The defaults' value is blamed where it hits a service.
+            // A value of the defaults is reported for each service that it does not suit.
             string message = "is started by traffic, but has no socket";
             if (entry.Table.Has("start"))
                 entry.Table.Error(DiagnosticCode.NeedsSocket, "start", message, "add sockets = [\"NAME\"]");
@@ -84,7 +84,8 @@ internal static class ServiceChecks
         ServiceDefinition service = entry.Definition;
         if (service.Ready is not Readiness.Descriptor ready)
             return;
-        // Stored descriptors follow the configured ones, so their numbers are taken as well. A socket that is standard input is no other.
+        // Stored descriptors follow the configured ones, so their numbers are taken as well. A socket that is
+        // standard input has no number of its own.
         int sockets = service.Input is InputSource.Socket ? 0 : listeners.Sum(l => l.Addresses.Length);
         int passed = sockets + service.Files.Length + service.FdStoreCount;
         int first = FirstDescriptor + passed;

@@ -4,13 +4,13 @@ using Launchd.Model;
 
 namespace Launchd.Config.Comparing;
 
-/// <summary>What became of a table of the configuration.</summary>
+/// <summary>How a table of the configuration differs.</summary>
 internal enum ChangeKind { Added, Changed, Removed }
 
-/// <summary>What a change means for what runs.</summary>
+/// <summary>What a change means for running services and open sockets and files.</summary>
 internal enum ChangeEffect
 {
-    /// <summary>A service of the supervisor's choice: it is started, or listens for its first client.</summary>
+    /// <summary>A new service, which is started or listens for its first client.</summary>
     Starts,
 
     /// <summary>A new service with <c>start = "manual"</c>.</summary>
@@ -25,19 +25,19 @@ internal enum ChangeEffect
     /// <summary>Slots are added or taken away, the others run on.</summary>
     Scales,
 
-    /// <summary>What runs or is open stays as it is, and goes by the new values.</summary>
+    /// <summary>Running instances and open sockets stay, and go by the new values.</summary>
     InPlace,
 
     /// <summary>Something is opened.</summary>
     Opens,
 
-    /// <summary>A new socket or file takes the place of the open one, which those who hold it keep to their end.</summary>
+    /// <summary>A new socket or file takes the place of the open one, which instances that hold it keep until they end.</summary>
     OpensAnew,
 
     /// <summary>The open socket of another name is kept under this one.</summary>
     TakesOver,
 
-    /// <summary>Closed once nobody that was given it lives any more.</summary>
+    /// <summary>The socket or file is closed once no instance lives any more that was given it.</summary>
     Closes,
 
     /// <summary>Cannot change while the supervisor runs: the reload is refused.</summary>
@@ -50,8 +50,8 @@ internal readonly record struct KeyChange(string Key, string? From, string? To);
 /// <summary>One table that differs.</summary>
 /// <param name="Table"><c>services</c>, <c>sockets</c>, <c>files</c> or <c>supervisor</c>.</param>
 /// <param name="Name">The table's key; empty for <c>supervisor</c>.</param>
-/// <param name="Kind">What became of it.</param>
-/// <param name="Effect">What that means.</param>
+/// <param name="Kind">How the table differs.</param>
+/// <param name="Effect">What the change means.</param>
 /// <param name="Keys">
 /// The keys that changed; for a service, also <c>sockets.NAME</c> and <c>files.NAME</c> that it is given and
 /// that are opened anew, and <c>rolled back</c>.
@@ -65,7 +65,7 @@ internal sealed record DefinitionChange(
 }
 
 /// <summary>
-/// What differs between two configurations, and what each difference means for what runs: a pure function of the two, so that
+/// What differs between two configurations, and what each difference means for running services: a pure function of the two, so that
 /// <c>check --plan</c> can say beforehand what a reload will do.
 /// </summary>
 /// <param name="Changes">
@@ -74,7 +74,7 @@ internal sealed record DefinitionChange(
 /// <param name="UnchangedCount">Services, sockets and files that are the same.</param>
 internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Changes, int UnchangedCount)
 {
-    /// <summary>What stands before the name of a variable in the key under which its value is compared.</summary>
+    /// <summary>Prefix of the key under which the value of a variable is compared; the variable's name follows.</summary>
     public const string SecretPrefix = "environment.";
 
     /// <summary>Keys of <c>[supervisor]</c> that are decided once and for all.</summary>
@@ -108,10 +108,10 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     public KeyChange? Refused => Changes.FirstOrDefault(c => c.Effect == ChangeEffect.Refused) is { } refused
         ? refused.Keys.First(k => Fixed.Contains(k.Key)) : null;
 
-    /// <param name="old">What holds.</param>
-    /// <param name="next">What is to hold.</param>
+    /// <param name="old">The configuration that holds now.</param>
+    /// <param name="next">The configuration that is to hold.</param>
     /// <param name="rolledBack">
-    /// Services that do not run by <paramref name="old"/>, because they could not; null: none. They are tried again.
+    /// Services that do not run by <paramref name="old"/>, because a rollout failed and went back; they are tried again. Null: none.
     /// </param>
     public static DefinitionDifference Between(
         SupervisorDefinition old, SupervisorDefinition next, IReadOnlySet<ServiceName>? rolledBack = null)
@@ -129,8 +129,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     }
 
     /// <summary>
-    /// The new configuration with the very objects of the old one where a service is the same and everything that it is given stays open,
-    /// and the names of those that go on with their running instances under new policies.
+    /// The new configuration, with the very objects of the old one for services that are the same and whose sockets and files stay open;
+    /// and the names of services whose running instances go on under new policies.
     /// </summary>
     public (SupervisorDefinition Definition, ImmutableArray<ServiceName> Quiet) Adopt(SupervisorDefinition old, SupervisorDefinition next)
     {
@@ -167,7 +167,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         HashSet<string> accepted = AcceptedFrom(next), acceptedBefore = AcceptedFrom(old);
         Dictionary<string, ListenerDefinition> before = old.Listeners.ToDictionary(l => l.Key),
             after = next.Listeners.ToDictionary(l => l.Key);
-        // Each has to be found among thousands: those that give an address up, by that address.
+        // Sockets that give up an address, by that address: a look-up, because there may be thousands.
         ILookup<ListenAddress, ListenerDefinition> givenUp = old.Listeners
             .SelectMany(
                 l => l.Addresses.Except(after.TryGetValue(l.Key, out ListenerDefinition? stays) ? stays.Addresses : []).Select(a => (a, l)))
@@ -175,13 +175,13 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         foreach (DefinitionChange change in Tables(
             "sockets", old.Listeners, next.Listeners, l => l.Key, DefinitionTexts.Of, SocketEffect, SameDefinition.Is))
         {
-            // An address that another name had, and gives up, is the same open socket.
+            // If another socket's table had the address and gives it up, its open socket is taken over.
             ListenerDefinition? from = change.Kind == ChangeKind.Removed ? null
                 : after[change.Name].Addresses.Select(a => HolderOf(a, change.Name)).FirstOrDefault(l => l is not null);
             yield return from is null ? change : change with { Effect = ChangeEffect.TakesOver, Source = from.Key };
         }
-        // Where the supervisor begins or ceases to accept, the socket's O_NONBLOCK changes, which
-        // every holder shares: so it is another one.
+        // Where the supervisor begins or ceases to accept from a socket, its O_NONBLOCK changes, which every
+        // holder would see: so a new socket is opened.
         foreach (ListenerDefinition same in next.Listeners)
         {
             bool flips = before.ContainsKey(same.Key) && !same.Options.NonBlocking
@@ -246,7 +246,9 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         return keys.Any(k => k.Key == "instances") ? ChangeEffect.Scales : ChangeEffect.InPlace;
     }
 
-    /// <summary>What the service is given and has to be given anew. A name in LISTEN_FDNAMES is seen by the program too.</summary>
+    /// <summary>
+    /// The sockets and files that the service must be given anew. A changed name in LISTEN_FDNAMES counts too, because the program sees it.
+    /// </summary>
     private static IEnumerable<KeyChange> Given(
         ServiceDefinition service, Dictionary<(string Table, string Name), (int Place, DefinitionChange Change)> changed)
     {
@@ -303,7 +305,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
         return [.. changes];
     }
 
-    // That a variable came or went may be said, what it holds not.
+    // That a variable came or went may be shown, but not its value.
     private static KeyChange Changed(string key, string? was, string? text) => key.StartsWith(SecretPrefix, StringComparison.Ordinal)
         ? new KeyChange(key, was is null ? null : "…", text is null ? null : "…")
         : new KeyChange(key, was, text);

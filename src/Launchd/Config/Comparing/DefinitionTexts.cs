@@ -9,10 +9,10 @@ using Launchd.Model;
 namespace Launchd.Config.Comparing;
 
 /// <summary>
-/// A definition taken apart into the keys of its table, each with its value as text: what two definitions are compared by, and what is
-/// shown of a difference. A key without a value is null, a key of one variable or limit has its name behind a dot
-/// (<c>environment.PATH</c>), so that a change shows just that one. Texts are for people: of two different values they differ, but
-/// nothing reads them back.
+/// A definition taken apart into the keys of its table, each with its value as text: by these, two definitions are
+/// compared and their differences are shown. A key without a value is null, a key of one variable or limit has its name
+/// behind a dot (<c>environment.PATH</c>), so that a change shows just that one. Texts are for people: different values
+/// have different texts, but nothing reads the texts back.
 /// </summary>
 internal static class DefinitionTexts
 {
@@ -197,7 +197,7 @@ internal static class DefinitionTexts
     /// <summary><c>/usr/bin/web --name "a b" ${slot}</c>.</summary>
     public static string? Command(ImmutableArray<string> words) => words.IsEmpty ? null : string.Join(' ', words.Select(w =>
     {
-        // Spelled as in the file, where a dollar of its own is two.
+        // Spelled as in the file, where a literal dollar is written as two.
         string word = Placeholders.Resolve(w.Replace("$", "$$", StringComparison.Ordinal), name => $"${{{name}}}");
         return word.Length == 0 || word.AsSpan().ContainsAny(NeedsQuotes) ? Quoted(word) : word;
     }));

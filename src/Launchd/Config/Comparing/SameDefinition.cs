@@ -4,9 +4,9 @@ using Launchd.Model;
 namespace Launchd.Config.Comparing;
 
 /// <summary>
-/// Whether two definitions are the same, member by member. Records compare the arrays that they have by reference, so arrays of
-/// the same elements are put into the place of each other before. An array that nobody thought of here makes two definitions
-/// different, which then are compared by their texts.
+/// Whether two definitions are the same, member by member. Records compare their arrays by reference, so before the
+/// comparison equal arrays are replaced by one object. If an array is forgotten here, two equal definitions count as
+/// different and are then compared by their texts.
 /// </summary>
 internal static class SameDefinition
 {

@@ -6,7 +6,7 @@ namespace Launchd.Config.Diagnostics;
 /// <summary>Collects the diagnostics of all files of one configuration.</summary>
 internal sealed class DiagnosticBag
 {
-    /// <summary>A file of nonsense must not fill a terminal's memory: what comes after so many is counted by nobody.</summary>
+    /// <summary>Further diagnostics are dropped: a file of nonsense must not fill memory and terminal.</summary>
     public const int MostDiagnostics = 1000;
 
     private readonly List<Diagnostic> _all = [];
@@ -22,7 +22,7 @@ internal sealed class DiagnosticBag
     /// <summary>All of them by file and place; several at one place in the order in which they were found, none twice.</summary>
     public ImmutableArray<Diagnostic> Sorted() => Sort(_all);
 
-    /// <summary>The same of any others.</summary>
+    /// <summary>Sorts any diagnostics in the same way.</summary>
     public static ImmutableArray<Diagnostic> Sort(IEnumerable<Diagnostic> diagnostics) =>
         [.. diagnostics.Distinct().OrderBy(d => d.Span.Source.FilePath, StringComparer.Ordinal).ThenBy(d => d.Span.Start)];
 

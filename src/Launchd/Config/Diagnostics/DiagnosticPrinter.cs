@@ -72,7 +72,7 @@ internal static class DiagnosticPrinter
 
     private static string Escaped(string text) => Shown(text).Text;
 
-    // A tab becomes four columns whatever its stop, so that the carets below stand right in every terminal.
+    // A tab becomes four blanks, wherever it stands, so that the carets below are at the right place in every terminal.
     private static Cell Shown(ReadOnlySpan<char> text)
     {
         StringBuilder shown = new(text.Length);

@@ -1,6 +1,6 @@
 namespace Launchd.Config.Diagnostics;
 
-/// <summary>Finds what somebody may have meant.</summary>
+/// <summary>Finds the known name that a misspelled one may have meant.</summary>
 internal static class Suggestion
 {
     /// <summary>A hint for a name that does not exist, or null if nothing resembles it.</summary>

@@ -3,13 +3,13 @@ using System.Runtime;
 namespace Launchd.Config.Loading;
 
 /// <summary>
-/// Holds the garbage collector back while a large configuration is read or booted. Nearly all that is made for it lives until then, so that
-/// each collection copies everything and frees nothing; the first one behind the end frees it all. Process-wide: where somebody else
-/// holds the collector back already, or it does not want to be held, the work is slower and otherwise the same.
+/// Holds the garbage collector back while a large configuration is read or booted. Nearly all objects live until the end of that, so that
+/// each collection copies everything and frees nothing; the first one afterwards frees it all. Works for the whole process: if the
+/// collector is held back already, or cannot be, reading is slower and otherwise the same.
 /// </summary>
 internal sealed class CollectorPause : IDisposable
 {
-    /// <summary>Less fills no generation.</summary>
+    /// <summary>With less to allocate no collection would come.</summary>
     private const long LeastBytes = 768 << 10;
 
     /// <summary>Memory that is reserved, but not touched before it is needed.</summary>
@@ -30,14 +30,14 @@ internal sealed class CollectorPause : IDisposable
         }
         catch (Exception e) when (e is InvalidOperationException or ArgumentOutOfRangeException)
         {
-            // Held back already, or more than this collector could promise.
+            // The collector is held back already, or cannot promise so much memory.
             _isOn = false;
         }
     }
 
     public void Dispose()
     {
-        // It lets itself go when more was allocated than promised.
+        // The pause ends by itself when more was allocated than promised.
         if (!_isOn || GCSettings.LatencyMode != GCLatencyMode.NoGCRegion)
             return;
         _isOn = false;
@@ -47,7 +47,7 @@ internal sealed class CollectorPause : IDisposable
         }
         catch (InvalidOperationException)
         {
-            // Another thread allocated the rest in this moment.
+            // Another thread allocated the rest at this moment, which has ended the pause.
         }
     }
 }

@@ -6,7 +6,7 @@ using Launchd.Model;
 
 namespace Launchd.Config.Loading;
 
-/// <summary>Where the keys of sockets, files and services stand, for what is found wrong with them after the reading.</summary>
+/// <summary>Where the keys of sockets, files and services stand, for errors that are found after the reading.</summary>
 internal sealed class ConfigPlaces
 {
     private readonly Dictionary<string, TableReader> _sockets;
@@ -17,7 +17,7 @@ internal sealed class ConfigPlaces
     {
         _files = files;
         _services = services;
-        // One that stands in two files is there twice; that was told.
+        // A socket that stands in two files is in the list twice, which has been reported.
         _sockets = listeners.GroupBy(l => l.Definition.Key, StringComparer.Ordinal)
             .ToDictionary(g => g.Key, g => g.First().Table, StringComparer.Ordinal);
     }
@@ -25,14 +25,14 @@ internal sealed class ConfigPlaces
     /// <summary>The value of a key, or one element of it if it is a list; the table's name where the key is not written.</summary>
     public SourceSpan Of(string socket, string key, int element) => Of(_sockets[socket], key, element);
 
-    /// <summary>The same of a service, or of the defaults that hold for it.</summary>
+    /// <summary>The place of a service's key, or of the key of the defaults that holds for it.</summary>
     public SourceSpan OfService(ServiceName service, string key, int element)
     {
         ServiceEntry entry = _services.First(s => s.Definition.Name == service);
         return Of(entry.TableWith(key), key, element);
     }
 
-    /// <summary>The same of a file.</summary>
+    /// <summary>The place of a file's key.</summary>
     public SourceSpan OfFile(string file, string key) => Of(_files.First(f => f.Key == file).Table, key, 0);
 
     private static SourceSpan Of(TableReader table, string key, int element)

@@ -35,7 +35,7 @@ internal sealed class ConfigReader
         IReadOnlyList<TableReader> roots = loader.Load();
         ConfigReader reader = new(context);
         reader.ReadAll(roots);
-        // Half a configuration refers to what is in the other half.
+        // If a file could not be read, references to its tables would look wrong, so they are not checked.
         if (!loader.HasUnreadFile)
             new CrossChecks(context, reader._listeners, reader._files, reader._services).Run();
         SupervisorDefinition? definition = context.Diagnostics.HasErrors ? null : reader.Define();
@@ -53,7 +53,7 @@ internal sealed class ConfigReader
         ServiceDefinition based = ServiceReader.BuiltIn(_context.Source);
         if (_defaults is not null)
             based = ServiceReader.ReadDefaults(_defaults, based);
-        // A service with no keys of its own for it shares the working directory of its file.
+        // Services without a working directory of their own share one object with that of their file.
         foreach (TableReader root in roots)
             ReadEntries(root, based);
     }
@@ -133,7 +133,7 @@ internal sealed class ConfigReader
 
     private bool IsFirstOf(TableReader table)
     {
-        // In one file the tables of TOML are different from each other already.
+        // Within one file TOML itself does not allow a table twice.
         if (!_hasSeveralFiles || _defined.TryAdd(table.Path, table))
             return true;
         table.ErrorHere(DiagnosticCode.DefinedTwice, $"is defined twice, first at {_defined[table.Path].KeySpan}");
@@ -169,7 +169,7 @@ internal sealed class ConfigReader
     }
 
     /// <summary>
-    /// Where the supervisors of a user without a directory of his own have theirs. Anybody can guess it, and make it first.
+    /// The parent of runtime directories for users without XDG_RUNTIME_DIR. Others can guess the path, and make it first.
     /// </summary>
     public static string SharedDirectory(uint userId) => $"/tmp/launchd-cs-{userId}";
 }

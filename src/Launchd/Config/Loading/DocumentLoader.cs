@@ -7,7 +7,7 @@ using Launchd.Config.Toml;
 
 namespace Launchd.Config.Loading;
 
-/// <summary>Reads the first file and those it includes, directly or through others, each once.</summary>
+/// <summary>Reads the first file and all files that it includes, directly or through others, each once.</summary>
 internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
 {
     /// <summary>A thousand services take 25 to 45 bytes of tree and definitions for each byte of text.</summary>
@@ -21,9 +21,7 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
     private readonly List<string> _stack = [];
     private readonly HashSet<string> _seen = new(StringComparer.Ordinal);
 
-    /// <summary>
-    /// Whether a file could not be read or is not TOML: then what it would have defined is missing, and not to be complained about.
-    /// </summary>
+    /// <summary>Whether a file could not be read or is not TOML: then references to its tables must not be reported as wrong.</summary>
     public bool HasUnreadFile { get; private set; }
 
     /// <summary>The root tables in the order of inclusion, the first file's first.</summary>
@@ -85,7 +83,7 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
                 $"{prefix}'{display}' could be changed by others, who would then act as root: {distrust}",
                 "let it and every directory above it belong to root and be writable by its owner only");
         }
-        // Reading it asks once more, of what is open: when the name was refused already, that says enough.
+        // Read checks the opened file for trust once more; if the name was refused already, that is enough.
         if (content.Problem is { } problem)
         {
             if (distrust is null || content.IsMissing)
@@ -120,7 +118,7 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
         return null;
     }
 
-    // Included files are named from where the operator named the first one.
+    // Included files are shown relative to the first file as the operator named it.
     private string Display(string path)
     {
         ConfigSource source = context.Source;

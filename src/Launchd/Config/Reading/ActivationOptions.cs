@@ -22,12 +22,12 @@ internal sealed record ActivationOptions
     public bool Datagram { get; init; }
     public bool SeqPacket { get; init; }
 
-    /// <summary><c>NAME=VALUE</c>, or <c>NAME</c> of our own environment.</summary>
+    /// <summary><c>NAME=VALUE</c>, or the <c>NAME</c> of a variable of this process.</summary>
     public ImmutableArray<string> Environment { get; init; } = [];
 
     /// <summary>Names for LISTEN_FDNAMES, separated by colons; one name holds for all.</summary>
     public string? Names { get; init; }
 
-    /// <summary>Restart when something of it changes.</summary>
+    /// <summary>Files and directories; the program restarts when something of them changes.</summary>
     public ImmutableArray<string> Watch { get; init; } = [];
 }

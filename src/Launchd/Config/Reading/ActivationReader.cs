@@ -12,8 +12,8 @@ namespace Launchd.Config.Reading;
 internal readonly record struct ActivationResult(SupervisorDefinition? Definition, string Problem);
 
 /// <summary>
-/// Makes the configuration of <c>activate</c>: one service, its sockets and files, without a file. The program is asked no more than a
-/// shell asks of it: it inherits the whole environment, the terminal and the working directory.
+/// Makes the configuration of <c>activate</c>: one service, its sockets and files, without a file. The program runs as from a shell: it
+/// inherits the whole environment, the terminal and the working directory.
 /// </summary>
 internal static class ActivationReader
 {
@@ -23,7 +23,7 @@ internal static class ActivationReader
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     /// <param name="options">As given.</param>
-    /// <param name="source">Environment; its file's directory is where relative paths start.</param>
+    /// <param name="source">The environment; relative paths start at the directory of its file.</param>
     /// <param name="runtimeDirectory">Private to this run.</param>
     public static ActivationResult Read(ActivationOptions options, ConfigSource source, string runtimeDirectory)
     {
@@ -56,7 +56,7 @@ internal static class ActivationReader
             Name = "activate",
             ConfigPath = Path.Combine(DirectoryOf(source), "activate"),
             RuntimeDirectory = runtimeDirectory,
-            // Whoever runs this says what happens in its own words; the log keeps what must never be.
+            // The activate command itself tells what happens; the log is left for defects.
             LogLevel = LogSeverity.Critical,
             Keeper = false,
             ShutdownTimeout = StopTimeout + TimeSpan.FromSeconds(5),
@@ -115,7 +115,7 @@ internal static class ActivationReader
             : null;
 
     /// <summary>
-    /// What systemd-socket-activate takes as well: a port, HOST:PORT, a path, @name. A port alone is one of this machine only.
+    /// What systemd-socket-activate takes as well: a port, HOST:PORT, a path, @name. A port alone listens for clients of this machine only.
     /// </summary>
     private static string WithScheme(string text, ActivationOptions options)
     {
@@ -143,7 +143,7 @@ internal static class ActivationReader
             Key = $"socket-{i + 1}",
             Name = names is null ? options.Accept ? $"socket-{i + 1}" : "unknown" : names[names.Length == 1 ? 0 : i],
             Addresses = [address],
-            // For connections the number that is served at a time is limit enough; a program that ends at once is not started in a loop.
+            // For connections the number of instances at a time is limit enough; a program that ends at once is not started in a loop.
             TriggerLimit = options.Accept ? RateLimit.Unlimited : null,
             MaxConnectionCount = 256,
         })];
@@ -196,7 +196,7 @@ internal static class ActivationReader
             string name = equals < 0 ? text : text[..equals];
             if (name.Length == 0)
                 return $"--setenv: write NAME=VALUE, not '{text}'";
-            // A name alone asks for what is inherited anyway.
+            // A name alone asks for a variable that is inherited anyway.
             if (equals > 0)
                 variables[name] = text[(equals + 1)..];
         }

@@ -21,7 +21,7 @@ internal static class ExecutionReader
 
     private static readonly ResourceNames Resources = new();
 
-    /// <summary>The environment of a service that says nothing about it: what passes from the supervisor's.</summary>
+    /// <summary>The environment of a service without keys for it: the variables that pass from the supervisor's.</summary>
     public static ImmutableArray<EnvironmentVariable> BaseEnvironment(ConfigSource source)
     {
         List<EnvironmentVariable> variables = [];
@@ -88,7 +88,7 @@ internal static class ExecutionReader
     {
         if (!dropIdentity && !table.HasAny(["environment", "pass_environment"]))
             return fallback.Environment;
-        // In order, later ones in the place of earlier ones of the same name.
+        // In order; a later variable replaces an earlier one of the same name.
         OrderedDictionary<string, EnvironmentVariable> variables = new(StringComparer.Ordinal);
         foreach (EnvironmentVariable variable in fallback.Environment)
         {

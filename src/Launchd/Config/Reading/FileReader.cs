@@ -7,7 +7,7 @@ using FileAccess = Launchd.Model.FileAccess;
 
 namespace Launchd.Config.Reading;
 
-/// <summary>A file with its table. No definition: its table is wrong, but the name exists.</summary>
+/// <summary>A file with its table. Without a definition the table is wrong, but the name exists.</summary>
 internal sealed record FileEntry(string Key, FileDefinition? Definition, TableReader Table);
 
 /// <summary>Reads one <c>[files.NAME]</c>.</summary>

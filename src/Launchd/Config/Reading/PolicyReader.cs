@@ -7,14 +7,14 @@ using Launchd.Model;
 
 namespace Launchd.Config.Reading;
 
-/// <summary>Reads the small tables of a service. What a table leaves out is as in the one it is based on.</summary>
+/// <summary>Reads the small tables of a service. A key that such a table lacks has the value of the defaults.</summary>
 internal static class PolicyReader
 {
     /// <summary>A burst of 0 means no limit.</summary>
     /// <param name="table">The table that has the key.</param>
     /// <param name="key">The key of <c>{ burst, interval }</c>.</param>
-    /// <param name="partial">What a missing part of it is.</param>
-    /// <param name="fallback">What a missing key is.</param>
+    /// <param name="partial">The values of missing parts.</param>
+    /// <param name="fallback">The value if the key is missing.</param>
     public static RateLimit? RateLimit(TableReader table, string key, RateLimit partial, RateLimit? fallback)
     {
         if (table.Table(key, "write { burst = 5, interval = \"60s\" }") is not { } below)

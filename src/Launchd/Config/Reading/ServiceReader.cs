@@ -14,7 +14,9 @@ namespace Launchd.Config.Reading;
 /// <param name="Defaults">The table <c>[defaults]</c>, if there is one.</param>
 internal sealed record ServiceEntry(ServiceDefinition Definition, TableReader Table, TableReader? Defaults)
 {
-    /// <summary>The table in which a key stands that holds for this service: its own if neither has it.</summary>
+    /// <summary>
+    /// The table with the key that holds for this service: its own table or the defaults; its own if neither has the key.
+    /// </summary>
     public TableReader TableWith(string key) => !Table.Has(key) && Defaults is { } defaults && defaults.Has(key) ? defaults : Table;
 
     public bool Has(string key) => TableWith(key).Has(key);
@@ -51,7 +53,7 @@ internal static class ServiceReader
 
     /// <summary>Reads one service.</summary>
     /// <param name="table">Its table.</param>
-    /// <param name="based">What holds for keys that it does not have.</param>
+    /// <param name="based">The values of keys that the table does not have.</param>
     /// <param name="defaults">The table from which <paramref name="based"/> was read.</param>
     public static ServiceEntry Read(TableReader table, ServiceDefinition based, TableReader? defaults)
     {
@@ -150,7 +152,7 @@ internal static class ServiceReader
         return [.. names];
     }
 
-    /// <summary>What a service has by itself, and which of its keys are written nowhere and follow from others.</summary>
+    /// <summary>The keys that a service has itself, and which keys are written nowhere and follow from others.</summary>
     private readonly record struct OwnKeys()
     {
         public required ServiceName Name { get; init; }

@@ -62,7 +62,7 @@ internal static class SupervisorReader
     }
 }
 
-/// <summary>Who may become or give away to whom.</summary>
+/// <summary>Which users the supervisor may switch to, or give files to.</summary>
 internal static class UserRule
 {
     /// <summary>Root may use every user; others only themselves.</summary>

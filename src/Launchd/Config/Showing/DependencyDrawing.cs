@@ -4,10 +4,10 @@ using Launchd.Model;
 
 namespace Launchd.Config.Showing;
 
-/// <summary>The services, sockets and files of a configuration and what ties them, as text for a drawing program.</summary>
+/// <summary>The services, sockets and files of a configuration and their dependencies, as text for a drawing program.</summary>
 internal static class DependencyDrawing
 {
-    /// <summary>Graphviz. An arrow points to what is needed or waited for.</summary>
+    /// <summary>For Graphviz. An arrow points to the service, socket or file that is needed or waited for.</summary>
     public static string ToDot(SupervisorDefinition definition)
     {
         StringBuilder text = new();
@@ -50,7 +50,7 @@ internal static class DependencyDrawing
                 foreach (ServiceName other in others)
                     yield return (name, other.Text, kind);
             }
-            // Drawn as the order that it means.
+            // Drawn as "after" of the other service, because that one waits.
             foreach (ServiceName other in service.Before)
                 yield return (other.Text, name, "after");
             foreach (string socket in service.Sockets)

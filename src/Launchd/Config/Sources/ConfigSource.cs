@@ -9,7 +9,9 @@ internal sealed record ConfigSource
     /// <summary>How diagnostics name the first file, as the operator wrote it; included files are named in the same way.</summary>
     public string DisplayPath { get => field ?? Path.GetFileName(FilePath); init; }
 
-    /// <summary>The supervisor's environment: for <c>${NAME}</c>, for what children inherit, and for <c>XDG_RUNTIME_DIR</c>.</summary>
+    /// <summary>
+    /// The supervisor's environment: for <c>${NAME}</c>, for variables that children inherit, and for <c>XDG_RUNTIME_DIR</c>.
+    /// </summary>
     public required IReadOnlyDictionary<string, string> Environment { get; init; }
 
     /// <summary>The supervisor's effective user. 0 may change users, and reads trusted files only.</summary>

@@ -13,7 +13,7 @@ internal interface IConfigFiles
     public string? FindDistrust(string absolutePath);
 }
 
-/// <summary>What reading gave: bytes, or a problem in the words of a message ("does not exist").</summary>
+/// <summary>The result of reading: bytes, or a problem in the words of a message ("does not exist").</summary>
 internal readonly record struct ConfigFileContent(byte[] Bytes, string? Problem)
 {
     /// <summary>Nothing of this name is there.</summary>

@@ -37,7 +37,7 @@ internal sealed class SourceText(string filePath, string displayPath, string tex
         return (start, end > start && text[end - 1] == '\r' ? end - 1 : end);
     }
 
-    // Found only when something has to be reported: a clean boot never counts lines.
+    // Found only when something has to be reported, so that a clean boot need not count lines.
     private int[] LineStarts => _lineStarts ??= FindLineStarts(text);
 
     private int LineIndexOf(int offset)

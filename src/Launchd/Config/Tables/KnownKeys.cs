@@ -22,7 +22,7 @@ internal static class KnownKeys
     public static readonly string[] File =
         ["path", "open", "create", "truncate", "user", "group", "reopen", "memory", "seal", "directory", "connect"];
 
-    /// <summary>Those that <c>[defaults]</c> does not take.</summary>
+    /// <summary>Keys of a service that <c>[defaults]</c> does not take.</summary>
     public static readonly string[] ServiceOnly = ["command", "sockets", "files"];
 
     public static readonly string[] Execution =

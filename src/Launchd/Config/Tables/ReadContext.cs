@@ -6,12 +6,12 @@ using Launchd.Model;
 namespace Launchd.Config.Tables;
 
 /// <summary>
-/// What all readers of one configuration share. A thousand services say much the same: <see cref="Shared(string)"/> and its kin let
-/// their definitions have it in common, for as long as the supervisor lives.
+/// What all readers of one configuration share. A thousand services have mostly equal values: by <see cref="Shared(string)"/> and its
+/// overloads their definitions share objects, which saves memory for as long as the supervisor lives.
 /// </summary>
 internal sealed class ReadContext(ConfigSource source)
 {
-    /// <summary>What is longer is a script, of which there are no two alike.</summary>
+    /// <summary>Longer texts are scripts, of which no two are alike.</summary>
     private const int LongestSharedText = 128;
 
     private readonly HashSet<string> _texts = new(StringComparer.Ordinal);
@@ -22,7 +22,7 @@ internal sealed class ReadContext(ConfigSource source)
     public DiagnosticBag Diagnostics { get; } = new();
     public Substitution Substitution => field ??= new Substitution(source.Environment, Diagnostics);
 
-    /// <summary>The first text of those that are equal.</summary>
+    /// <summary>The first of all equal texts.</summary>
     public string? Shared(string? text)
     {
         if (text is null || text.Length > LongestSharedText || _texts.Add(text))
@@ -30,7 +30,7 @@ internal sealed class ReadContext(ConfigSource source)
         return _texts.TryGetValue(text, out string? first) ? first : text;
     }
 
-    /// <summary>The first part of those that are equal.</summary>
+    /// <summary>The first of all equal parts of definitions.</summary>
     public T Shared<T>(T part)
         where T : class
     {
@@ -49,7 +49,7 @@ internal sealed class ReadContext(ConfigSource source)
         return execution;
     }
 
-    // A record compares its arrays by identity.
+    // A record compares its arrays by identity, so they are compared here.
     private static bool AreEqual(Execution a, Execution b) =>
         a.Environment.SequenceEqual(b.Environment)
             && a.EnvironmentFiles.SequenceEqual(b.EnvironmentFiles) && a.Limits.SequenceEqual(b.Limits)

@@ -63,7 +63,7 @@ internal sealed partial class TableReader
             return fallback;
         }
         double number = found.Kind == TomlKind.Float ? found.Real : found.Number;
-        // Not a number is no number within any range.
+        // Written so that NaN is outside of any range.
         if (number >= least && number <= most)
             return number;
         Error(DiagnosticCode.OutOfRange, key, found, FormattableString.Invariant($"{number} is out of range {least}-{most}"));
@@ -102,7 +102,7 @@ internal sealed partial class TableReader
         return fallback;
     }
 
-    /// <summary>A duration of which zero means none.</summary>
+    /// <summary>A duration, where zero means none.</summary>
     public TimeSpan? DurationOrNone(string key, TimeSpan? fallback)
     {
         if (!Has(key))

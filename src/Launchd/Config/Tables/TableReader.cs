@@ -6,12 +6,12 @@ using Launchd.Config.Values;
 namespace Launchd.Config.Tables;
 
 /// <summary>
-/// A typed view of one table. Every getter takes what holds if the key is missing or wrong, reports what is wrong with its place, and
-/// marks the key as known; <see cref="ReportUnknown"/> at the end finds those that nobody asked for.
+/// A typed view of one table. Every getter takes the value for a missing or wrong key, reports errors with their place, and marks the key
+/// as known; <see cref="ReportUnknown"/> at the end finds keys that no getter asked for.
 /// </summary>
 /// <param name="context">Where diagnostics and substitutions go.</param>
 /// <param name="value">The table.</param>
-/// <param name="keySpan">Its name as written, for what is about the table as a whole.</param>
+/// <param name="keySpan">The table's name as written, for errors about the table as a whole.</param>
 /// <param name="parent">The table in which it stands, or null for the root.</param>
 /// <param name="name">Its name.</param>
 internal sealed partial class TableReader(ReadContext context, TomlValue value, SourceSpan keySpan, TableReader? parent, string name)
@@ -58,7 +58,7 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
     public void Warning(DiagnosticCode code, string key, string message, string? hint = null) =>
         context.Diagnostics.Warning(code, SpanOf(key), $"{PathTo(key)}: {message}", hint);
 
-    /// <summary>About the table as a whole.</summary>
+    /// <summary>Reports an error about the table as a whole.</summary>
     public void ErrorHere(DiagnosticCode code, string message, string? hint = null) =>
         context.Diagnostics.Error(code, keySpan, $"{Path}: {message}", hint);
 
@@ -99,9 +99,7 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
         }
     }
 
-    /// <summary>
-    /// Whether a key is missing, and nothing in the table looks like a misspelling of it, which is an error of its own that says so.
-    /// </summary>
+    /// <summary>Whether a key is missing and the table has no misspelling of it, which would be reported as an error of its own.</summary>
     public bool Lacks(string key, ReadOnlySpan<string> known)
     {
         if (Has(key))
@@ -153,7 +151,7 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
         return _noValues;
     }
 
-    // Apart from TextOf, which is called for every string and would make the closure each time.
+    // A method apart from TextOf, which is called for every string and would allocate the closure each time.
     private string? Substituted(string key, TomlValue found, PlaceholderUse use) =>
         context.Substitution.Apply(found, () => PathTo(key), use);
 }

@@ -5,8 +5,8 @@ using Launchd.Config.Sources;
 namespace Launchd.Config.Toml;
 
 /// <summary>
-/// Which table a header or a dotted key means, and whether it may be opened again. Breaking one of these rules does not end the
-/// reading: it is reported, and what belongs to the refused table goes into one that nobody looks at.
+/// Which table a header or a dotted key means, and whether it may be opened again. Breaking one of these rules does not end the reading: it
+/// is reported, and the keys of the refused table go into a table that is thrown away.
 /// </summary>
 internal sealed class TomlTables(SourceText source, DiagnosticBag diagnostics)
 {

@@ -35,7 +35,7 @@ internal sealed class TomlTreeReader
         _knownKeysBySpan = _knownKeys.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
-    /// <summary>The root table, or null if the text is not TOML, which has been reported then.</summary>
+    /// <summary>The root table; null: the text is not TOML, which has been reported.</summary>
     public static TomlTable? Read(SourceText source, DiagnosticBag diagnostics)
     {
         TomlTreeReader reader = new(source, diagnostics);
@@ -128,7 +128,7 @@ internal sealed class TomlTreeReader
     {
         if (_token.Kind != TokenKind.BasicKey)
             return _token.StringValue ?? "";
-        // The same keys stand in every table: one string for each.
+        // The same keys are in every table, so one string is made for each.
         ReadOnlySpan<char> text = _source.Text.AsSpan(_token.Start.Offset, _token.Length);
         if (_knownKeysBySpan.TryGetValue(text, out string? known))
             return known;
@@ -240,7 +240,7 @@ internal sealed class TomlTreeReader
         return _token.Kind == TokenKind.NewLine ? Advance(TomlLexerMode.Key) : Fail("the line should end here");
     }
 
-    // What a character means depends on whether a key or a value may follow, so each step says which.
+    // The meaning of a character depends on whether a key or a value is expected, so each step says which.
     private bool Advance(TomlLexerMode mode)
     {
         _lexer.Mode = mode;
@@ -323,7 +323,9 @@ internal sealed class TomlTreeReader
     }
 }
 
-/// <summary>The first syntax error of a text. A null message: reported already, and the text is not to be looked at again.</summary>
+/// <summary>
+/// The first syntax error of a text. A null message: the error is reported already, and no further errors are to be looked for.
+/// </summary>
 internal readonly record struct TomlSyntaxError(int Start, int Length, string? Message);
 
 /// <summary>One part of a dotted key, with its place.</summary>

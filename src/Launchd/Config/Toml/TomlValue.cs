@@ -11,7 +11,7 @@ internal enum TomlKind : byte { String, Integer, Boolean, Float, Time, Array, Ta
 /// </summary>
 internal sealed class TomlValue
 {
-    // A file has tens of thousands of values, of which each has one of these at most.
+    // One field for all kinds, because a file has tens of thousands of values and each has only one kind of content.
     private readonly object? _content;
 
     public required SourceText Source { get; init; }
@@ -19,17 +19,17 @@ internal sealed class TomlValue
     public required int Start { get; init; }
     public required int Length { get; set; }
 
-    /// <summary>Of a string.</summary>
+    /// <summary>The text of a string.</summary>
     public string Text { get => _content as string ?? ""; init => _content = value; }
 
-    /// <summary>Of an integer; 1 for true; the bits of a float.</summary>
+    /// <summary>The value of an integer; 1 for true; the bits of a float.</summary>
     public long Number { get; init; }
     public double Real => BitConverter.Int64BitsToDouble(Number);
 
-    /// <summary>Of an array.</summary>
+    /// <summary>The elements of an array.</summary>
     public List<TomlValue> Items { get => _content as List<TomlValue> ?? NoItems; init => _content = value; }
 
-    /// <summary>Of a table.</summary>
+    /// <summary>The table, if the value is one.</summary>
     public TomlTable? Table { get => _content as TomlTable; init => _content = value; }
 
     /// <summary>Whether an array was made by <c>[[name]]</c> headers and may get further entries.</summary>
@@ -37,7 +37,7 @@ internal sealed class TomlValue
     public bool Flag => Number != 0;
     public SourceSpan Span => new(Source, Start, Length);
 
-    /// <summary>With its article, for messages.</summary>
+    /// <summary>The kind with its article, for messages.</summary>
     public string KindText => Kind switch
     {
         TomlKind.String => "a string",
@@ -55,7 +55,7 @@ internal sealed class TomlValue
 /// <summary>How a table came to be, which decides how it may be extended (TOML 1.0, sections Table and Inline Table).</summary>
 internal enum TomlTableOrigin
 {
-    /// <summary>Only as part of a longer header: its own header may follow.</summary>
+    /// <summary>Only as part of a longer header: the table's own header may follow.</summary>
     Implied,
 
     /// <summary>By its own header, or the root.</summary>
@@ -68,7 +68,9 @@ internal enum TomlTableOrigin
     Inline,
 }
 
-/// <summary>A key with its place and value. <see cref="IsTaken"/> when a reader asked for it: what is left over is unknown.</summary>
+/// <summary>
+/// A key with its place and value. <see cref="IsTaken"/> when a reader asked for it: keys that no reader asked for are unknown.
+/// </summary>
 internal sealed class TomlEntry(string key, int keyStart, int keyLength, TomlValue value)
 {
     public string Key => key;
@@ -86,7 +88,8 @@ internal sealed class TomlTable
     private readonly List<TomlEntry> _entries = [];
     private Dictionary<string, TomlEntry>? _byKey;
 
-    // A bit for each key's length and first character. Readers ask a table of five keys for some forty: nearly always in vain.
+    // Bits for the length and first character of each key: readers ask a table of five keys for some forty, most of
+    // which are missing, and the bits tell that at once.
     private ulong _hints;
 
     public required TomlTableOrigin Origin { get; set; }

@@ -121,7 +121,7 @@ internal static class AddressParser
             return IPAddress.Loopback;
         if (host is ['[', .. string inside, ']'])
             return inside.Contains(':') && IPAddress.TryParse(inside, out IPAddress? v6) ? v6 : null;
-        // IPAddress takes "1" and "127.1" as well, which nobody means here.
+        // IPAddress would also accept "1" and "127.1", which are mistakes here.
         return host.Count(c => c == '.') == 3 && host.All(c => char.IsAsciiDigit(c) || c == '.')
             && IPAddress.TryParse(host, out IPAddress? v4) ? v4 : null;
     }
@@ -159,7 +159,7 @@ internal static class AddressParser
 
     private static AddressResult ParsePath(string rest, string directory, Func<string, ListenAddress> make)
     {
-        // unix:///path is what other programs write for the same.
+        // Other programs write unix:///path for the same address.
         string path = rest.StartsWith("///", StringComparison.Ordinal) ? rest[2..] : rest;
         if (path.Length == 0)
             return AddressResult.Wrong("the path is missing");

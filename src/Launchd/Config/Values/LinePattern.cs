@@ -3,12 +3,12 @@ using System.Text.RegularExpressions;
 namespace Launchd.Config.Values;
 
 /// <summary>
-/// Regular expressions for lines of a service's output. The engine takes a time linear in the line, for each character at most one step for
-/// each state of the pattern; so the number of states is bounded, and with it the work that a program can cause by what it prints.
+/// Regular expressions for lines of a service's output. The engine needs time linear in the length of the line: for each character at most
+/// one step for each state of the pattern. So the number of states is bounded, and with it the work that a program's output can cause.
 /// </summary>
 internal static class LinePattern
 {
-    /// <summary>In characters, as written.</summary>
+    /// <summary>Most characters of a pattern, as written.</summary>
     public const int LongestLength = 1000;
 
     /// <summary>Repetitions count as often as they repeat: a{500} has 500.</summary>

@@ -4,7 +4,8 @@ using System.Text;
 namespace Launchd.Config.Values;
 
 /// <summary>
-/// Reads the texts of durations, sizes and modes. A null result: not of that form; out of range is told apart where it can be.
+/// Reads the texts of durations, sizes and modes. A null result: the text is not of that form. Where
+/// possible, values out of range have another result.
 /// </summary>
 internal static class Quantities
 {
@@ -12,7 +13,7 @@ internal static class Quantities
     public const string SizeForm = "write \"64KiB\", \"10MiB\" or a number of bytes";
     public const string ModeForm = "write octal digits in quotes, such as \"0640\"";
 
-    /// <summary>Longer is a mistake: ten years.</summary>
+    /// <summary>Ten years: a longer duration is taken for a mistake.</summary>
     public static readonly TimeSpan LongestDuration = TimeSpan.FromDays(3650);
 
     private static readonly (string Unit, double Milliseconds)[] DurationUnits =
@@ -83,7 +84,7 @@ internal static class Quantities
     private static bool TryParseNumber(ReadOnlySpan<char> text, out double number) =>
         double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out number) && double.IsFinite(number);
 
-    /// <summary>As it is written: <c>1h30m</c>, <c>250ms</c>.</summary>
+    /// <summary>The text of a duration as in the configuration: <c>1h30m</c>, <c>250ms</c>.</summary>
     public static string Show(TimeSpan time)
     {
         if (time == TimeSpan.Zero)
@@ -104,7 +105,7 @@ internal static class Quantities
         return text.ToString();
     }
 
-    /// <summary>In the largest unit in which it is a whole number: <c>10MiB</c>, <c>1500</c>.</summary>
+    /// <summary>The text of a size in the largest unit in which it is a whole number: <c>10MiB</c>, <c>1500</c>.</summary>
     public static string ShowSize(long bytes)
     {
         ReadOnlySpan<(string, long)> units = [("TiB", 1L << 40), ("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10)];

@@ -5,7 +5,7 @@ using Launchd.Model;
 
 namespace Launchd.Config.Values;
 
-/// <summary>What may stand in a string besides the supervisor's environment.</summary>
+/// <summary>Which placeholders a string may have, besides variables of the supervisor's environment.</summary>
 internal enum PlaceholderUse
 {
     /// <summary>Nothing: the value is needed now.</summary>
@@ -16,7 +16,8 @@ internal enum PlaceholderUse
 }
 
 /// <summary>
-/// Replaces <c>${NAME}</c>, <c>${NAME:-default}</c> and <c>$$</c>. Any other dollar is itself, so that shell texts need no care.
+/// Replaces <c>${NAME}</c>, <c>${NAME:-default}</c> and <c>$$</c>. Any other dollar stays as it is, so
+/// that texts for a shell need no escaping.
 /// </summary>
 internal sealed class Substitution(IReadOnlyDictionary<string, string> environment, DiagnosticBag diagnostics)
 {
@@ -28,7 +29,7 @@ internal sealed class Substitution(IReadOnlyDictionary<string, string> environme
     /// <summary>The string's final text, or null after an error.</summary>
     /// <param name="value">A string value.</param>
     /// <param name="path">The key, for messages. Called only to report.</param>
-    /// <param name="use">What may stand in it.</param>
+    /// <param name="use">Which placeholders it may have.</param>
     public string? Apply(TomlValue value, Func<string> path, PlaceholderUse use)
     {
         string text = value.Text;
