@@ -187,8 +187,8 @@ internal static class DefinitionTexts
         yield return ("update", Word(service.Update.ToString()));
         RolloutPolicy rollout = service.Rollout;
         yield return ("rollout",
-            $"surge {rollout.SurgeCount}, unavailable {rollout.UnavailableCount}, prove {Time(rollout.Prove)}, on_failure " +
-            Word(rollout.OnFailure.ToString()));
+            $"surge {rollout.SurgeCount}, unavailable {rollout.UnavailableCount}, prove {Time(rollout.Prove)}, "
+                + $"on_failure {Word(rollout.OnFailure.ToString())}");
         yield return ("fd_store_keep", Word(service.FdStoreKeep.ToString()));
         yield return ("share", List(service.Share.Select(s => $"{s.Pattern} to {string.Join('+', s.Services)}")));
         yield return ("request", List(service.Request.Select(r => $"{r.Service}/{r.Pattern}")));

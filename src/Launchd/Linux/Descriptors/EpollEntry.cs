@@ -76,8 +76,7 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     // tfd: 12 events: 19 data: c pos:0 ino:61af sdev:8; all but the number in hexadecimal.
     private static EpollEntry? Parse(ReadOnlySpan<byte> line) =>
         TryTake(ref line, "tfd:"u8, 'D', out ulong number) && number <= int.MaxValue
-            && TryTake(ref line, "events:"u8, 'x', out ulong events)
-        && events <= uint.MaxValue
+        && TryTake(ref line, "events:"u8, 'x', out ulong events) && events <= uint.MaxValue
         && TryTake(ref line, "data:"u8, 'x', out ulong data) && TryTake(ref line, "ino:"u8, 'x', out ulong inode)
         && TryTake(ref line, "sdev:"u8, 'x', out ulong device)
         && device <= uint.MaxValue

@@ -13,8 +13,8 @@ internal static class SharingFacts
         string scope = Files.ReadText("/proc/sys/kernel/yama/ptrace_scope", 64)?.Trim() ?? "";
         string? line = Files.ReadText("/proc/self/status", 4096)?.Split('\n')
             .FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
-        bool mayTrace = ulong.TryParse(
-            line?["CapEff:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong held)
+        string? mask = line?["CapEff:".Length..].Trim();
+        bool mayTrace = ulong.TryParse(mask, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong held)
             && (held >> CAP_SYS_PTRACE & 1) != 0;
         bool isAsked = KernelProbes.PidfdGetfd().State != FindingState.Ok || scope == "3" || (scope == "2" && !mayTrace);
         if (isAsked)

@@ -17,7 +17,7 @@ internal static unsafe class ListenerChange
 {
     public static bool NeedsNewSocket(SocketOptions old, SocketOptions next) =>
         old.Ipv6Only != next.Ipv6Only || old.FreeBind != next.FreeBind
-            || old.Transparent != next.Transparent || old.BindToDevice != next.BindToDevice
+        || old.Transparent != next.Transparent || old.BindToDevice != next.BindToDevice
         || old.NonBlocking != next.NonBlocking || (old.ReceiveBufferBytes is not null && next.ReceiveBufferBytes is null)
         || (old.SendBufferBytes is not null && next.SendBufferBytes is null);
 
