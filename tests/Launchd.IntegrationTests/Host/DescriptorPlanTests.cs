@@ -210,8 +210,8 @@ public sealed partial class DescriptorPlanTests : IDisposable
         // Somebody took the path away: its mode cannot be changed.
         File.Delete(_directory["c"]);
 
-        string? refused =
-            Change("[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:b\"\nnon_blocking = true\n"
+        string? refused = Change(
+            "[sockets.a]\nlisten = \"tcp://127.0.0.1:0\"\nbacklog = 7\n[sockets.b]\nlisten = \"unix:b\"\nnon_blocking = true\n"
             + "[sockets.c]\nlisten = \"unix:c\"\nmode = \"0600\"");
 
         Assert.StartsWith("sockets.c: cannot change mode and owner of ", refused, StringComparison.Ordinal);

@@ -234,7 +234,7 @@ public sealed class ReloadTests
 
     private static async Task<int> Number(ControlSocket control) =>
         (await control.Call("Descriptors")).GetProperty("descriptors").EnumerateArray()
-        .Single(d => d.GetProperty("origin").GetString() == "socket").GetProperty("number").GetInt32();
+            .Single(d => d.GetProperty("origin").GetString() == "socket").GetProperty("number").GetInt32();
 }
 
 /// <summary>Another configuration for a running supervisor.</summary>

@@ -232,9 +232,8 @@ public sealed class SiblingTests
     [FactWhenRootWithTool("python3")]
     public async Task AnOperatorFetchesWhatIsHeld_PublishedOrOpen()
     {
-        await using Supervisor supervisor = Start(
-            "[sockets.http]\nlisten = \"tcp://127.0.0.1:0\"\n" + Owner.Replace("share", "sockets = [\"http\"]\nshare",
-            StringComparison.Ordinal), """
+        string listening = Owner.Replace("share", "sockets = [\"http\"]\nshare", StringComparison.Ordinal);
+        await using Supervisor supervisor = Start("[sockets.http]\nlisten = \"tcp://127.0.0.1:0\"\n" + listening, """
             memory = os.memfd_create("ring")
             os.write(memory, b"what stands in it")
             os.lseek(memory, 0, 0)
@@ -263,9 +262,10 @@ public sealed class SiblingTests
     }
 
     private static Supervisor Start(string configuration, string owner) =>
-        Supervisor.StartText(
-            configuration.Replace("[\"python3\", \"owner.py\"]", $"[\"python3\", \"-c\", {JsonSerializer.Serialize(Preamble + owner)}]",
-            StringComparison.Ordinal).Replace("$", "$$", StringComparison.Ordinal));
+        Supervisor.StartText(configuration
+            .Replace("[\"python3\", \"owner.py\"]", $"[\"python3\", \"-c\", {JsonSerializer.Serialize(Preamble + owner)}]",
+                StringComparison.Ordinal)
+            .Replace("$", "$$", StringComparison.Ordinal));
 
     private static FileDescriptor One(ChannelPeer asking, string request, string way)
     {

@@ -225,9 +225,8 @@ public abstract unsafe class SpawnerTests : IDisposable
         SpawnFailure? failure = _spawner.Start(request, out ProcessHandle? child);
         Assert.Null(failure);
         pipe.WriteEnd.Dispose();
-        using StreamReader reader =
-            new(new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false),
-            FileAccess.Read));
+        using StreamReader reader = new(new FileStream(
+            new Microsoft.Win32.SafeHandles.SafeFileHandle(pipe.ReadEnd.Number, ownsHandle: false), FileAccess.Read));
         string[] lines = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(0, Children.Wait(child!));
         child!.Dispose();

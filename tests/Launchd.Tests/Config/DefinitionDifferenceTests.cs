@@ -128,9 +128,9 @@ public sealed class DefinitionDifferenceTests
             return;
         Assert.True(next.Definition is not null, next.Print());
 
+        SupervisorDefinition old = Reading.Define(Base, 0, ("SHELL", "/bin/sh"));
         DefinitionChange change = Assert.Single(
-            DefinitionDifference.Between(Reading.Define(Base, 0, ("SHELL", "/bin/sh")), next.Definition!)
-            .Changes, c => c.Path == "services.web");
+            DefinitionDifference.Between(old, next.Definition!).Changes, c => c.Path == "services.web");
 
         Assert.Contains(change.Keys,
             k => k.Key == key || k.Key.StartsWith(key.Replace("pass_", "", StringComparison.Ordinal) + ".", StringComparison.Ordinal));
@@ -140,9 +140,9 @@ public sealed class DefinitionDifferenceTests
     [MemberData(nameof(SocketKeys))]
     public void AKeyOfASocketIsFound(string key, string line)
     {
-        string socket =
-            key is "mode" or "user" or "group" or "directory_mode" or "symlinks" or "pass_credentials" or "pass_pidfd" or "pass_rights"
-            or "remove_on_stop" ? "listen = \"unix:/run/two\"\n" : "listen = \"tcp://[::1]:1\"\n";
+        bool isOfUnix = key is "mode" or "user" or "group" or "directory_mode" or "symlinks" or "pass_credentials" or "pass_pidfd"
+            or "pass_rights" or "remove_on_stop";
+        string socket = isOfUnix ? "listen = \"unix:/run/two\"\n" : "listen = \"tcp://[::1]:1\"\n";
         ListenerDefinition old = Listener(socket), next = Listener((key == "listen" ? "" : socket) + line);
 
         DefinitionChange change = Assert.Single(Difference(old, next).Changes, c => c.Table == "sockets");
@@ -278,9 +278,9 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void TextsAreSpelledAsInTheFile()
     {
-        KeyChange command =
-            Assert.Single(Change(Base.Replace("command = [\"web\"]", "command = [\"web\", \"--at\", \"${slot}\", \"a b\", \"$${slot}\"]",
-            StringComparison.Ordinal), "services.web").Keys);
+        string changed = Base.Replace(
+            "command = [\"web\"]", "command = [\"web\", \"--at\", \"${slot}\", \"a b\", \"$${slot}\"]", StringComparison.Ordinal);
+        KeyChange command = Assert.Single(Change(changed, "services.web").Keys);
 
         Assert.Equal(("web", "web --at ${slot} \"a b\" $${slot}"), (command.From, command.To));
     }

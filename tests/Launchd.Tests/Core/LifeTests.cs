@@ -227,8 +227,7 @@ public sealed class LifeTests
     public void TheStoreGoesAlongToTheNextInstance_AndEndsWithTheWish()
     {
         World world = new World(Web with { FdStoreCount = 1 }).Boot()
-            .Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1),
-            new DescriptorId(2));
+            .Say("web", "READY=1").Say("web", "FDSTORE=1\nFDNAME=db", new DescriptorId(1), new DescriptorId(2));
         Assert.Contains(world.Effects, e => e is Effect.CloseDescriptor { Descriptor.Number: 2 });
         world.Exit("web", 1).Fire(TimerKind.Backoff);
         Assert.Equal("db", world.Effects.OfType<Effect.Spawn>().Last().Stored.Single().Name);

@@ -28,8 +28,10 @@ public sealed partial class ControlPlacesTests
     public void WhoWaitsForNothingGoesFirst_ThenWhoFollows()
     {
         List<Place> present =
-            [.. Many(Root, ControlPlaces.OfOwners - 3, PlaceRank.Waits), new(Root, PlaceRank.Follows), new(Root, PlaceRank.Unread),
-            new(Root, PlaceRank.Half)];
+        [
+            .. Many(Root, ControlPlaces.OfOwners - 3, PlaceRank.Waits), new(Root, PlaceRank.Follows), new(Root, PlaceRank.Unread),
+            new(Root, PlaceRank.Half),
+        ];
 
         foreach (int last in (int[])[63, 62, 61])
         {

@@ -108,7 +108,7 @@ internal sealed class Hostility(
 
     private TimerKind AnyTimer() =>
         random.Pick(TimerKind.Prepare, TimerKind.Ready, TimerKind.Reload, TimerKind.Stop, TimerKind.Queue, TimerKind.Watchdog,
-        TimerKind.Prove, TimerKind.Backoff);
+            TimerKind.Prove, TimerKind.Backoff);
 
     /// <summary>An instance that never was, was another service's, or is over.</summary>
     private InstanceId Stranger()

@@ -45,7 +45,8 @@ internal sealed class Known
     /// <summary>How many slots a rollout may leave without a ready instance.</summary>
     public int Unavailable(ServiceName name) =>
         Ever(name).Max(s => s.Update == UpdateKind.Overlap && s.Rollout.SurgeCount > 0 && !Overridden.Contains(name)
-        ? s.Rollout.UnavailableCount : Math.Max(1, s.Rollout.UnavailableCount));
+            ? s.Rollout.UnavailableCount
+            : Math.Max(1, s.Rollout.UnavailableCount));
 
     public int MaxConnections(ServiceName name) => Ever(name).SelectMany(s => s.Sockets).Select(Listener).Max(l => l.MaxConnectionCount);
 
