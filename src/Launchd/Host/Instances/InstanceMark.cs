@@ -5,12 +5,14 @@ using Launchd.Linux.Calls;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The secret in the environment of every process of an instance, by which an orphan is known that left its parents, its session and its group.
-/// Random, so that no other user's program can make itself a part of somebody else's instance.
+/// The secret in the environment of every process of an instance, by which an orphan is known that left its parents, its session and its
+/// group. Random, so that no other user's program can make itself a part of somebody else's instance.
 /// </summary>
 internal static unsafe class InstanceMark
 {
-    /// <summary>The variable: 32 hexadecimal digits, and a colon with those of the instance in which this supervisor itself runs, if it runs in one.</summary>
+    /// <summary>
+    /// The variable: 32 hexadecimal digits, and a colon with those of the instance in which this supervisor itself runs, if it runs in one.
+    /// </summary>
     public const string VariableName = "LAUNCHD_MARK";
 
     /// <summary>The instance's number, for people and programs; nothing is believed because of it.</summary>

@@ -12,14 +12,14 @@ namespace Launchd.Host.Instances;
 
 /// <summary>
 /// Those whom an instance accepted last. Most servers close on their stop signal every connection that has not sent a request yet, also the
-/// one that they accepted a moment ago and whose request is on its way, or lies in the socket already. So before an instance is told to end, its epoll sets
-/// stop waiting for the listeners, which takes nothing from anybody: clients go to another instance, or wait in the queue. It is told when
-/// those whom it has accepted were heard.
+/// one that they accepted a moment ago and whose request is on its way, or lies in the socket already. So before an instance is told to
+/// end, its epoll sets stop waiting for the listeners, which takes nothing from anybody: clients go to another instance, or wait in the
+/// queue. It is told when those whom it has accepted were heard.
 /// </summary>
 /// <remarks>
-/// Only where the instance waits by epoll(7), and where its sets can be had, as <see cref="ProcessDescriptors.Explain"/> says: any other is told at
-/// once. On the loop; all that is done to the instance's processes is done in the lane of its service, for they can make it last: then the
-/// core's own deadline is the end.
+/// Only where the instance waits by epoll(7), and where its sets can be had, as <see cref="ProcessDescriptors.Explain"/> says: any
+/// other is told at once. On the loop; all that is done to the instance's processes is done in the lane of its service, for they can
+/// make it last: then the core's own deadline is the end.
 /// </remarks>
 internal sealed class LastClients(
     RunningInstances instances, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters, ILogger logger)
@@ -45,7 +45,8 @@ internal sealed class LastClients(
         }
         if (listeners.Count == 0)
             return true;
-        LastClientsLook look = new(process.Pid, withDescendants: leaving.Definition.Stop.Kill != KillScope.Process, listeners, IsHearing(leaving));
+        LastClientsLook look = new(
+            process.Pid, withDescendants: leaving.Definition.Stop.Kill != KillScope.Process, listeners, IsHearing(leaving));
         bool isUnderWay = lanes.Of(id.Service).TryRun(() =>
         {
             look.Run();
@@ -87,8 +88,8 @@ internal sealed class LastClients(
         private readonly HashSet<ulong> _heard = [];
 
         /// <summary>
-        /// Whether nobody has come since the last look, and everybody was heard: at this one or, on a kept connection that has always more to
-        /// say, at one before.
+        /// Whether nobody has come since the last look, and everybody was heard: at this one or, on a kept connection
+        /// that has always more to say, at one before.
         /// </summary>
         public bool IsOver(LastClientsLook look)
         {

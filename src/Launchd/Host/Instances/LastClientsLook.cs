@@ -9,8 +9,8 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// One look at the processes of an instance that is to end: stops their epoll sets from waiting for its listeners, and counts whom they have
-/// accepted. For one lane; touches nothing of the loop's, and does not throw.
+/// One look at the processes of an instance that is to end: stops their epoll sets from waiting for its listeners, and counts whom they
+/// have accepted. For one lane; touches nothing of the loop's, and does not throw.
 /// </summary>
 /// <param name="main">The main process.</param>
 /// <param name="withDescendants">Or it alone.</param>
@@ -106,8 +106,11 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
         foreach (int number in sockets)
         {
             using FileDescriptor? socket = ProcessDescriptors.Take(process, number, closer: null, out _);
-            if (socket is null || !listenersTaken.Exists(l => l.Contain(socket)) || FileStatus.Read(socket, out FileStatus status) != Errno.None)
+            if (socket is null || !listenersTaken.Exists(l => l.Contain(socket))
+                || FileStatus.Read(socket, out FileStatus status) != Errno.None)
+            {
                 continue;
+            }
             _ = Accepted.Add(status.Inode);
             if (ListenerClients.IsUnheard(socket))
                 _ = Unheard.Add(status.Inode);

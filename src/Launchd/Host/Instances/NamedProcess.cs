@@ -19,7 +19,8 @@ internal static class NamedProcess
         notification.HasMainPidDescriptor || (notification.MainPid is { } pid && pid != instance.Process?.Pid);
 
     /// <summary>Opens it, for the caller to own. Null: refused, for the reason given (null: it is the main process already).</summary>
-    public static ProcessHandle? Open(RunningInstance instance, Notification notification, NotifyMessage message, Func<int, bool> isKnown, out string? refused)
+    public static ProcessHandle? Open(
+        RunningInstance instance, Notification notification, NotifyMessage message, Func<int, bool> isKnown, out string? refused)
     {
         ProcessHandle? named = notification.HasMainPidDescriptor ? Take(message) : ProcessHandle.TryOpen(notification.MainPid ?? 0);
         refused = named is null ? "there is no such process" : Judge(instance, named, message.Uid, isKnown);
@@ -43,8 +44,8 @@ internal static class NamedProcess
         return isOwn || sender == 0 ? null : $"pid {pid} is none of its processes";
     }
 
-    // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped. Of anything else it is never read:
-    // that of an epoll set waits for a lock which its owner may hold for ever.
+    // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped. Of anything else it is never
+    // read: that of an epoll set waits for a lock which its owner may hold for ever.
     private static ProcessHandle? Take(NotifyMessage message)
     {
         if (message.Descriptors.Count != 1)
@@ -60,6 +61,8 @@ internal static class NamedProcess
     public static int? PidOf(string text)
     {
         string? line = text.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal));
-        return line is not null && int.TryParse(line.AsSpan(4), NumberStyles.Integer, CultureInfo.InvariantCulture, out int pid) && pid > 0 ? pid : null;
+        if (line is null || !int.TryParse(line.AsSpan(4), NumberStyles.Integer, CultureInfo.InvariantCulture, out int pid))
+            return null;
+        return pid > 0 ? pid : null;
     }
 }

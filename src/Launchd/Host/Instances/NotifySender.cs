@@ -39,15 +39,16 @@ internal static class NotifySender
     }
 
     /// <summary>
-    /// The one user beside root who has anything to say: that of a service which cannot become another. Null: root's programs drop their
-    /// privileges themselves, to users that the supervisor does not know; and where the supervisor is not root nobody else gets at its directory.
+    /// The one user beside root who has anything to say: that of a service which cannot become another. Null: root's
+    /// programs drop their privileges themselves, to users that the supervisor does not know; and where the supervisor
+    /// is not root nobody else gets at its directory.
     /// </summary>
     public static uint? OnlyWriter(RunningInstance instance) =>
         instance.User?.Credentials is { Uid: not 0 and var user } && Libc.geteuid() == 0
             && (instance.Definition.Execution.AmbientCapabilities & CAP_SETUID) == 0 ? user : null;
 
-    // The number is judged, so it must have meant the sender while it was: by the sender's pidfd, which is of this very process, or on older
-    // kernels by one that is opened first and has the user of the message.
+    // The number is judged, so it must have meant the sender while it was: by the sender's pidfd, which is of this very process, or on
+    // older kernels by one that is opened first and has the user of the message.
     private static bool IsOwn(RunningInstance instance, NotifyMessage message, Func<RunningInstance, int, bool> isOthers)
     {
         using ProcessHandle? named = message.Pidfd is null ? ProcessHandle.TryOpen(message.Pid) : null;

@@ -44,7 +44,9 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
 
     public FileDescriptor Descriptor { get; }
 
-    /// <summary>Closes what the service itself sends with its messages. Until that is known, the socket does, in the lane of strangers.</summary>
+    /// <summary>
+    /// Closes what the service itself sends with its messages. Until that is known, the socket does, in the lane of strangers.
+    /// </summary>
     public SlowLane Lane { get; }
 
     /// <summary>Nothing more may be read: too much of what came waits to be closed.</summary>
@@ -110,7 +112,8 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     }
 
     /// <summary>
-    /// From now on each message brings a pidfd of its sender, where the kernel has that (6.5): for those who listen to more than the main process.
+    /// From now on each message brings a pidfd of its sender, where the kernel has that (6.5): for those
+    /// who listen to more than the main process.
     /// </summary>
     public void NameSenders()
     {
@@ -134,7 +137,8 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     public NotifyMessage Receive()
     {
         Received received = UnixSocket.Receive(Descriptor, Buffer, this);
-        return new NotifyMessage(received, received.Outcome == ReceiveOutcome.Message ? Buffer.AsMemory(0, Math.Min(received.Length, Buffer.Length)) : default);
+        int length = received.Outcome == ReceiveOutcome.Message ? Math.Min(received.Length, Buffer.Length) : 0;
+        return new NotifyMessage(received, Buffer.AsMemory(0, length));
     }
 
     public void Dispose()
@@ -157,8 +161,8 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     }
 
     /// <summary>
-    /// Whoever sends descriptors gets EPERM, so that strangers do not keep the service from being heard. False: this kernel cannot refuse them
-    /// (SO_PASSRIGHTS, Linux 6.16).
+    /// Whoever sends descriptors gets EPERM, so that strangers do not keep the service from being heard. False: this kernel
+    /// cannot refuse them (SO_PASSRIGHTS, Linux 6.16).
     /// </summary>
     public bool RefuseDescriptors() => _refusesDescriptors = UnixSocket.TryPassRights(Descriptor, isAllowed: false);
 }

@@ -22,7 +22,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
     /// <summary>Something has come for an instance. Set before one can be born.</summary>
     public Action<RunningInstance>? OnReadable { get; set; }
 
-    /// <summary>The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.</summary>
+    /// <summary>
+    /// The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.
+    /// </summary>
     public NotifySocket? Take(RunningInstance instance, out Errno refused)
     {
         refused = Errno.None;
@@ -82,7 +84,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
     /// <summary>Closes what rests for a service, or for one slot of it, that will have no instance any more.</summary>
     public void Forget(ServiceName service, int? slot = null)
     {
-        foreach ((ServiceName Service, int Slot) key in _resting.Keys.Where(k => k.Service == service && (slot is null || k.Slot == slot)).ToArray())
+        (ServiceName Service, int Slot)[] keys =
+            [.. _resting.Keys.Where(k => k.Service == service && (slot is null || k.Slot == slot))];
+        foreach ((ServiceName Service, int Slot) key in keys)
         {
             _resting.Remove(key, out NotifySocket? socket);
             loop.Unwatch(socket!.Descriptor);

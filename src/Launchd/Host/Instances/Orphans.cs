@@ -4,9 +4,10 @@ using Launchd.Model;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The processes that came to us when their parents ended, because we are the subreaper of our services, or the first process. Each is looked at
-/// once and known until it is reaped; while no instance ends, nobody looks. Whose an orphan is we believe by what it cannot choose: that it was
-/// seen below an instance, or is in its session; then by the secret mark in its environment (<see cref="InstanceMark"/>).
+/// The processes that came to us when their parents ended, because we are the subreaper of our services, or the first
+/// process. Each is looked at once and known until it is reaped; while no instance ends, nobody looks. Whose an orphan is
+/// we believe by what it cannot choose: that it was seen below an instance, or is in its session; then by the secret mark
+/// in its environment (<see cref="InstanceMark"/>).
 /// </summary>
 /// <param name="isKnown">Main processes and commands, which are no orphans.</param>
 /// <param name="isCloning">Whether a child that is not known yet may be about to become one of those.</param>
@@ -99,7 +100,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>Whether it is an orphan that was found and not reaped, so that its number is its own.</summary>
-    public bool Contains(int pid) => _known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind is not (Kind.Elder or Kind.Over or Kind.Pending);
+    public bool Contains(int pid) =>
+        _known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind is not (Kind.Elder or Kind.Over or Kind.Pending);
 
     /// <summary>All that were found and not reaped.</summary>
     public List<int> All() => [.. _known.Keys.Where(Contains)];
@@ -119,8 +121,11 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
 
     private void Unlearn(int pid)
     {
-        if (_learnt.Remove(pid, out (ulong StartTime, RunningInstance Owner) its) && _learntOf.TryGetValue(its.Owner, out HashSet<int>? learnt))
+        if (_learnt.Remove(pid, out (ulong StartTime, RunningInstance Owner) its)
+            && _learntOf.TryGetValue(its.Owner, out HashSet<int>? learnt))
+        {
             _ = learnt.Remove(pid);
+        }
     }
 
     /// <summary>A stray turned out to be of an instance.</summary>
@@ -131,12 +136,14 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>
-    /// Whether those that were found last may have left others, as a program does that starts another and ends, over and over. It is chased for some rounds
-    /// only, by every look.
+    /// Whether those that were found last may have left others, as a program does that starts another and ends, over and over.
+    /// It is chased for some rounds only, by every look.
     /// </summary>
     public bool IsChasing { get; private set; }
 
-    /// <summary>Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.</summary>
+    /// <summary>
+    /// Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.
+    /// </summary>
     public bool Find()
     {
         int looks = 0, entries = 0;
@@ -165,7 +172,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
                 if (++looks > MostLooks)
                     return false;
                 Kind found = Look(pid, orphan?.Tries ?? 0);
-                // Who ended before it was looked at may have left another, which came to us meanwhile; so may have whoever was signalled now.
+                // Who ended before it was looked at may have left another, which came to us meanwhile; so
+                // may have whoever was signalled now.
                 mayHaveMore |= found is Kind.Over || (found is Kind.Owned && _known[pid].Owner!.TreeSignal != 0);
                 isComplete &= found != Kind.Pending;
             }
@@ -276,7 +284,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>
-    /// Whose descendants it has. One that is ending has lost its memory, and its environment with it, but they have theirs; when it is over they come to us.
+    /// Whose descendants it has. One that is ending has lost its memory, and its environment with it, but they
+    /// have theirs; when it is over they come to us.
     /// </summary>
     private RunningInstance? OwnerBelow(int pid, out bool hasAny)
     {
@@ -305,7 +314,9 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         return null;
     }
 
-    /// <summary>The only instance that can have borne it, by users and times. Null: there are several, or one that is gone may have.</summary>
+    /// <summary>
+    /// The only instance that can have borne it, by users and times. Null: there are several, or one that is gone may have.
+    /// </summary>
     private RunningInstance? OnlyCandidate(int pid, ProcessFacts facts)
     {
         if (_mayHaveLeft)

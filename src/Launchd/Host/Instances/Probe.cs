@@ -13,7 +13,9 @@ using Launchd.Model;
 
 namespace Launchd.Host.Instances;
 
-/// <summary>How one attempt ended. <paramref name="Text"/> says what was asked and what came: "GET http://127.0.0.1:8080/ answered 503".</summary>
+/// <summary>
+/// How one attempt ended. <paramref name="Text"/> says what was asked and what came: "GET http://127.0.0.1:8080/ answered 503".
+/// </summary>
 internal readonly record struct ProbeAnswer(bool IsGood, string Text);
 
 /// <summary>A command that runs for a probe.</summary>
@@ -24,20 +26,20 @@ internal interface IProbeCommand
 }
 
 /// <summary>
-/// Starts a command whose exit code is a probe's answer. Later, on the loop, one of the actions is called: when it was reaped, or when it is known that it
-/// could not be started. Null: refused at once, for the reason given.
+/// Starts a command whose exit code is a probe's answer. Later, on the loop, one of the actions is called: when it was reaped, or when it
+/// is known that it could not be started. Null: refused at once, for the reason given.
 /// </summary>
 internal delegate IProbeCommand? StartProbeCommand(
     ImmutableArray<string> arguments, Action<ExitStatus> ended, Action<string> failed, out string? refused);
 
 /// <summary>
 /// Asks one target whether it answers, without ever waiting: connects, for HTTP sends a request and reads the first line, for a command
-/// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop but that a path is
-/// looked up (<see cref="PathConnects"/>). What makes an instance ready and what looks after it are asked by the same code.
+/// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop but
+/// that a path is looked up (<see cref="PathConnects"/>). What makes an instance ready and what looks after it are asked by the same code.
 /// </summary>
 internal sealed unsafe class Probe(
-    EventLoop loop, Delays delays, PathConnects connects, ProbeTarget target, TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer)
-    : IDisposable
+    EventLoop loop, Delays delays, PathConnects connects, ProbeTarget target,
+    TimeSpan limit, StartProbeCommand start, Action<ProbeAnswer> onAnswer) : IDisposable
 {
     private const int SOCK_STREAM = 1, SOCK_CLOEXEC_NONBLOCK = 0x80000 | 0x800, SOL_SOCKET = 1, SO_ERROR = 4;
 
@@ -200,10 +202,15 @@ internal sealed unsafe class Probe(
         if (_answered < StatusLineBytes)
             return;
         ReadOnlySpan<byte> line = _answer.AsSpan(0, StatusLineBytes);
-        if (!line.StartsWith("HTTP/1."u8) || line[8] != ' ' || !int.TryParse(line[9..12], NumberStyles.None, CultureInfo.InvariantCulture, out int status))
+        if (!line.StartsWith("HTTP/1."u8) || line[8] != ' '
+            || !int.TryParse(line[9..12], NumberStyles.None, CultureInfo.InvariantCulture, out int status))
+        {
             Answer(false, "did not answer in HTTP");
+        }
         else
+        {
             Answer(status is >= 200 and < 400, $"answered {status}");
+        }
     }
 
     private void Answer(bool isGood, string text)

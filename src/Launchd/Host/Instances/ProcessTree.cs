@@ -7,8 +7,8 @@ namespace Launchd.Host.Instances;
 internal static class ProcessTree
 {
     /// <summary>
-    /// Whether a living process descends from an instance: by its session, its group, or its parents up to us, where the mark of the last one
-    /// decides. The number must be held by a pidfd that is asked afterwards whether it still means a living process.
+    /// Whether a living process descends from an instance: by its session, its group, or its parents up to us, where the mark of the last
+    /// one decides. The number must be held by a pidfd that is asked afterwards whether it still means a living process.
     /// </summary>
     /// <param name="instance">That lives.</param>
     /// <param name="pid">The process.</param>

@@ -45,7 +45,9 @@ internal sealed class ProcessTrees
     /// <param name="isCloning">As for <see cref="Orphans"/>.</param>
     /// <param name="onProgress">Called when more was found out, in a turn of its own.</param>
     /// <param name="onStray">Pid, name, and why it cannot be told whose it is.</param>
-    public ProcessTrees(Delays delays, Func<long> turn, Func<int, bool> isKnown, Func<bool> isCloning, Action onProgress, Action<int, string, string> onStray)
+    public ProcessTrees(
+        Delays delays, Func<long> turn, Func<int, bool> isKnown, Func<bool> isCloning, Action onProgress,
+        Action<int, string, string> onStray)
     {
         _delays = delays;
         _turn = turn;
@@ -71,7 +73,9 @@ internal sealed class ProcessTrees
         return isGroupAlive || !isComplete || instance.Orphans.Count > 0 || (Orphans.IsChasing && _killed.Contains(instance));
     }
 
-    /// <summary>Sends a signal to as much of an instance as the scope says, to each process once; programs take the second for "at once".</summary>
+    /// <summary>
+    /// Sends a signal to as much of an instance as the scope says, to each process once; programs take the second for "at once".
+    /// </summary>
     /// <param name="instance">Whose processes.</param>
     /// <param name="signal">signal(7).</param>
     /// <param name="scope">How far.</param>
@@ -123,8 +127,8 @@ internal sealed class ProcessTrees
     }
 
     /// <summary>
-    /// Looks for orphans that came since. False: more is to be found in another turn. Once all were found in a turn it is enough for that turn, because the
-    /// list of children is as long as there are services, and thousands may be told to end, or have ended, together.
+    /// Looks for orphans that came since. False: more is to be found in another turn. Once all were found in a turn it is enough for that
+    /// turn, because the list of children is as long as there are services, and thousands may be told to end, or have ended, together.
     /// </summary>
     public bool Find()
     {
@@ -145,7 +149,9 @@ internal sealed class ProcessTrees
         return !_hasMore;
     }
 
-    /// <summary>Somebody is to end, and one that starts another and ends may be his: it is chased until it is caught, or nobody waits any more.</summary>
+    /// <summary>
+    /// Somebody is to end, and one that starts another and ends may be his: it is chased until it is caught, or nobody waits any more.
+    /// </summary>
     public bool IsChasing => Orphans.IsChasing && (_killed.Count > 0 || _signalToAll == Kill);
 
     /// <summary>Goes on with a look that was not complete, whoever asked for it.</summary>
@@ -236,12 +242,16 @@ internal sealed class ProcessTrees
         {
             if (instance.Group > 1)
                 sessions[instance.Group] = instance;
-            if (instance is { IsEndKept: true, MainEnded: false } && ProcessFacts.Status(instance.Process!.Pid, "TracerPid") is > 0 and { } tracer)
+            if (instance is { IsEndKept: true, MainEnded: false }
+                && ProcessFacts.Status(instance.Process!.Pid, "TracerPid") is > 0 and { } tracer)
+            {
                 tracers[(int)tracer] = instance;
+            }
         }
         foreach (int stray in strays)
         {
-            RunningInstance? owner = Below([stray]).Select(p => sessions.GetValueOrDefault(p.Facts.Session) ?? tracers.GetValueOrDefault(p.Pid))
+            RunningInstance? owner = Below([stray])
+                .Select(p => sessions.GetValueOrDefault(p.Facts.Session) ?? tracers.GetValueOrDefault(p.Pid))
                 .FirstOrDefault(o => o is not null);
             if (owner is null)
                 continue;

@@ -30,7 +30,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
     public ResolvedUser User { get; } = provision.User;
 
-    /// <summary>The listeners that it was given (<see cref="Listeners.DescriptorTable.Give"/>), borrowed: they stay open until it has ended.</summary>
+    /// <summary>
+    /// The listeners that it was given (<see cref="Listeners.DescriptorTable.Give"/>), borrowed: they stay open until it has ended.
+    /// </summary>
     public List<FileDescriptor> Given { get; } = [];
 
     /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
@@ -98,8 +100,8 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public FileDescriptor? ChannelEnd { get; set; }
 
     /// <summary>
-    /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks or stores all the time must not
-    /// push everything else out of the list of events.
+    /// Whether an event about a descriptor may be reported, and how many before it were not: a program that asks or stores all the time
+    /// must not push everything else out of the list of events.
     /// </summary>
     public bool MayReport(Moment now, out long skipped) => (_reports ??= new ReportAllowance()).Take(now, out skipped);
 
@@ -107,7 +109,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
 
-    /// <summary>Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.</summary>
+    /// <summary>
+    /// Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.
+    /// </summary>
     public void Become(ProcessHandle mainTaken)
     {
         ProcessHandle? former = Process, leader = _leader ?? former;
@@ -127,7 +131,8 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
 
     /// <summary>Signals its process group, and never one that merely has the same number by now. 0 sends nothing.</summary>
     /// <returns>
-    /// <see cref="Errno.ESRCH"/>: it has none, or nobody is in it. <see cref="Errno.EINVAL"/>: whose the number is cannot be told any more, before Linux 6.9.
+    /// <see cref="Errno.ESRCH"/>: it has none, or nobody is in it. <see cref="Errno.EINVAL"/>: whose the number
+    /// is cannot be told any more, before Linux 6.9.
     /// </returns>
     public Errno SignalGroup(int signal)
     {

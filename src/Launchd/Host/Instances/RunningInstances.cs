@@ -3,8 +3,8 @@ using Launchd.Core;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The instances that run, by their ids: looked up by many, while only <see cref="Lifecycle.InstanceTable"/> puts them here when they are born, takes them out
-/// and disposes them. For the loop's thread.
+/// The instances that run, by their ids: looked up by many, while only <see cref="Lifecycle.InstanceTable"/> puts them here when they are
+/// born, takes them out and disposes them. For the loop's thread.
 /// </summary>
 internal sealed class RunningInstances
 {

@@ -10,17 +10,19 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// Asks instances whether they serve: until they are ready, and then from time to time. For each instance at most one question is under way,
-/// and each has its limit.
+/// Asks instances whether they serve: until they are ready, and then from time to time. For each instance at most one
+/// question is under way, and each has its limit.
 /// </summary>
 internal sealed class InstanceChecks(
-    RunningInstances instances, InstanceCommands commands, EventLoop loop, Delays delays, PathConnects connects, EventFeed events, Counters counters,
-    ILogger logger)
+    RunningInstances instances, InstanceCommands commands, EventLoop loop, Delays delays, PathConnects connects, EventFeed events,
+    Counters counters, ILogger logger)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
-    /// <summary>For one attempt of a readiness probe, whose limit as a whole is <c>ready_timeout</c>: who accepts and says nothing is asked anew.</summary>
+    /// <summary>
+    /// For one attempt of a readiness probe, whose limit as a whole is <c>ready_timeout</c>: who accepts and says nothing is asked anew.
+    /// </summary>
     private static readonly TimeSpan ReadyAttempt = TimeSpan.FromSeconds(5);
 
     /// <summary>Repeats the readiness probe until it succeeds.</summary>

@@ -14,9 +14,11 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// The commands beside instances: those that the core orders, and probes. Ordered here, born on other threads, and known from when that is told.
+/// The commands beside instances: those that the core orders, and probes. Ordered here, born on other
+/// threads, and known from when that is told.
 /// </summary>
-internal sealed class InstanceCommands(RunningInstances instances, Launcher launcher, Births births, EventFeed events, ILogger logger) : IDisposable
+internal sealed class InstanceCommands(
+    RunningInstances instances, Launcher launcher, Births births, EventFeed events, ILogger logger) : IDisposable
 {
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly HashSet<RunningCommand> _unborn = [];
@@ -27,7 +29,8 @@ internal sealed class InstanceCommands(RunningInstances instances, Launcher laun
     public bool IsKnown(int pid) => _commands.ContainsKey(pid);
 
     /// <summary>Whether it is the main process of a command beside this instance.</summary>
-    public bool IsOf(int pid, InstanceId instance) => _commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance;
+    public bool IsOf(int pid, InstanceId instance) =>
+        _commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance;
 
     public void Run(InstanceId id, CommandKind kind, ImmutableArray<string> arguments)
     {
@@ -124,7 +127,9 @@ internal sealed class InstanceCommands(RunningInstances instances, Launcher laun
         events.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
     }
 
-    /// <summary>A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.</summary>
+    /// <summary>
+    /// A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.
+    /// </summary>
     private sealed class RunningCommand(InstanceId instance, CommandKind? kind, Action<ExitStatus> onEnd) : IProbeCommand, IDisposable
     {
         public InstanceId Instance => instance;

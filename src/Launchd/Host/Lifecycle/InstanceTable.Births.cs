@@ -14,7 +14,8 @@ internal sealed partial class InstanceTable
     private readonly Dictionary<InstanceId, BirthOrder> _unborn = [];
 
     /// <summary>
-    /// Orders the birth of an instance. <see cref="Event.Spawned"/> or <see cref="Event.SpawnFailed"/> follows, as a result if it is refused at once.
+    /// Orders the birth of an instance. <see cref="Event.Spawned"/> or <see cref="Event.SpawnFailed"/>
+    /// follows, as a result if it is refused at once.
     /// </summary>
     /// <param name="spawn">The core's order.</param>
     /// <param name="connectionTaken">Accepted for it; null: none.</param>

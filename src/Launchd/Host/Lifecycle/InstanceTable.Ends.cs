@@ -25,7 +25,9 @@ internal sealed partial class InstanceTable
     private Moment _nextLook;
     private LastSweep? _sweep;
 
-    /// <summary>Children have ended: reaps them, some in this turn and the rest in others, and tells the core of those that it knows.</summary>
+    /// <summary>
+    /// Children have ended: reaps them, some in this turn and the rest in others, and tells the core of those that it knows.
+    /// </summary>
     public void ReapSome()
     {
         if (Reap(MostReapedInATurn) == MostReapedInATurn)
@@ -83,7 +85,8 @@ internal sealed partial class InstanceTable
         {
             // A stranger traces it and keeps its end from us (ptrace(2)). It is over all the same.
             _ = _mains.Remove(instance.Process.Pid);
-            MainEnded(instance, instance.Process.Pid, new ExitStatus(ended.ExitCode >> 8 & 0xff, ended.ExitCode & 0x7f, (ended.ExitCode & 0x80) != 0));
+            ExitStatus status = new(ended.ExitCode >> 8 & 0xff, ended.ExitCode & 0x7f, (ended.ExitCode & 0x80) != 0);
+            MainEnded(instance, instance.Process.Pid, status);
             return;
         }
         string? remains = _trees.Remains(instance);
@@ -153,7 +156,9 @@ internal sealed partial class InstanceTable
         _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
     }
 
-    /// <summary>Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.</summary>
+    /// <summary>
+    /// Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.
+    /// </summary>
     private void WatchForEnd(RunningInstance instance)
     {
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
@@ -179,7 +184,8 @@ internal sealed partial class InstanceTable
         if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
             return;
         _trees.LookAnew();
-        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known is taken for a good one, as systemd does.
+        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known
+        // is taken for a good one, as systemd does.
         MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 }

@@ -41,8 +41,9 @@ internal sealed partial class InstanceTable : IDisposable
     private readonly Action<int, int, int> _onStop;
 
     public InstanceTable(RunningInstances running, Supervisor core, EventFeed events, DescriptorTable descriptors, ListenerGuard guard,
-        RetiredListeners retired, ChannelServer channels, NotifySockets notifySockets, NotificationReader notifications, InstanceCommands commands,
-        Launcher launcher, Births births, LogPump pump, EventLoop loop, Delays delays, Counters counters, Defects defects, ILogger logger)
+        RetiredListeners retired, ChannelServer channels, NotifySockets notifySockets, NotificationReader notifications,
+        InstanceCommands commands, Launcher launcher, Births births, LogPump pump, EventLoop loop, Delays delays, Counters counters,
+        Defects defects, ILogger logger)
     {
         _running = running;
         _core = core;
@@ -73,7 +74,9 @@ internal sealed partial class InstanceTable : IDisposable
         }
     }
 
-    /// <summary>Whether a child is known and no process of the instance. The commands beside an instance speak for it, as what they start does.</summary>
+    /// <summary>
+    /// Whether a child is known and no process of the instance. The commands beside an instance speak for it, as what they start does.
+    /// </summary>
     public bool IsOthers(RunningInstance instance, int pid) => _isKnown(pid) && !_commands.IsOf(pid, instance.Id);
 
     public void Signal(InstanceId id, SignalNumber number, KillScope scope)
@@ -84,8 +87,8 @@ internal sealed partial class InstanceTable : IDisposable
                 _births.GiveUp(unborn, "it is to end");
             return;
         }
-        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process is
-        // to end, the others must be able to hear it from the main one, so they go on as well.
+        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process
+        // is to end, the others must be able to hear it from the main one, so they go on as well.
         bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
         bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
         _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
@@ -160,7 +163,10 @@ internal sealed partial class InstanceTable : IDisposable
     {
         instance.ReadyPipe = null;
         instance.AwaitsLine = true;
-        OutputSource source = new() { InstanceId = instance.Id.Number, Service = instance.Id.Service.Text, Slot = instance.Slot, Stream = "ready" };
+        OutputSource source = new()
+        {
+            InstanceId = instance.Id.Number, Service = instance.Id.Service.Text, Slot = instance.Slot, Stream = "ready",
+        };
         _pump.WatchReady(source, pipeTaken, () =>
         {
             instance.AwaitsLine = false;

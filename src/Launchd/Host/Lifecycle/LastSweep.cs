@@ -7,8 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of it.
-/// SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
+/// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of
+/// it. SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
 /// </summary>
 /// <param name="trees">Of all instances.</param>
 /// <param name="delays">Of the loop.</param>

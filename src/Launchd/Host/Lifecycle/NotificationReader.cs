@@ -14,11 +14,14 @@ namespace Launchd.Host.Lifecycle;
 
 /// <summary>Reads what instances say on their notify sockets, checks who said it, and tells the core.</summary>
 internal sealed class NotificationReader(
-    RunningInstances instances, NotifySockets sockets, KeptDescriptors kept, NoticeReporter notices, EventFeed events, Counters counters, ILogger logger)
+    RunningInstances instances, NotifySockets sockets, KeptDescriptors kept,
+    NoticeReporter notices, EventFeed events, Counters counters, ILogger logger)
 {
     private const int AllOfOne = 1024;
 
-    /// <summary>Whether a child of the supervisor is known and no process of the instance. Set once the table of instances stands.</summary>
+    /// <summary>
+    /// Whether a child of the supervisor is known and no process of the instance. Set once the table of instances stands.
+    /// </summary>
     public Func<RunningInstance, int, bool> IsOthers { get; set; } = (_, _) => true;
 
     /// <summary>Told before anything else that a message says: it may name another main process.</summary>
@@ -46,7 +49,8 @@ internal sealed class NotificationReader(
         int descriptors = 0;
         for (int i = 0; i < most && instance.Notify is { } socket; i++)
         {
-            // Each costs some calls: more of them come up in the next turn. Of one that has ended all is read at once, and bounded by its queue.
+            // Each costs some calls: more of them come up in the next turn. Of one that has ended all is
+            // read at once, and bounded by its queue.
             if (sockets.IsHeldUp(socket) || (most == Limits.MessagesPerTurn && descriptors >= Limits.DescriptorsPerTurn))
                 return;
             using NotifyMessage message = socket.Receive();

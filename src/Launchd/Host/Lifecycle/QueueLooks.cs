@@ -6,8 +6,8 @@ using Launchd.Host.Loop;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// Looks at the queues of instances that are to end (<see cref="Effect.LookAtQueues"/>), of some in each turn of the loop: a reload can take out
-/// thousands of services in one step, and everybody else would wait until all of them were looked at.
+/// Looks at the queues of instances that are to end (<see cref="Effect.LookAtQueues"/>), of some in each turn of the loop: a reload can
+/// take out thousands of services in one step, and everybody else would wait until all of them were looked at.
 /// </summary>
 internal sealed class QueueLooks(
     RunningInstances instances, RetiredListeners retired, LastClients lastClients, Delays delays, LoopOrders orders, EventFeed events)
@@ -43,7 +43,8 @@ internal sealed class QueueLooks(
 
     private void Look(Effect.LookAtQueues look)
     {
-        // Who waits in a queue that is emptied must still be accepted: only then it may stop accepting, and nothing is emptied from then on.
+        // Who waits in a queue that is emptied must still be accepted: only then it may stop
+        // accepting, and nothing is emptied from then on.
         if (LastClients.IsHearing(instances.Find(look.Instance)))
             Hear(look);
         else
