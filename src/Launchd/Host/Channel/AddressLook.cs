@@ -5,8 +5,9 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// The address of a socket of which others have copies. The kernel tells it under the lock of the socket, which one of them may keep as long as it
-/// likes: so another thread asks, and the loop waits for it some milliseconds at most. Once that was in vain, for a second nothing is waited for.
+/// The address of a socket of which others have copies. The kernel tells it under the lock of the socket, which one of
+/// them may keep as long as it likes: so another thread asks, and the loop waits for it some milliseconds at most. Once
+/// that was in vain, for a second nothing is waited for.
 /// </summary>
 internal static class AddressLook
 {

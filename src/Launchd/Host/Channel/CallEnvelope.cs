@@ -60,7 +60,9 @@ internal ref struct CallEnvelope
             else if (json.ValueTextEquals("parameters"u8))
             {
                 _ = json.Read();
-                fault ??= HasParameters || json.TokenType != JsonTokenType.StartObject ? new RequestFault("parameters", "parameters is one object") : null;
+                fault ??= HasParameters || json.TokenType != JsonTokenType.StartObject
+                    ? new RequestFault("parameters", "parameters is one object")
+                    : null;
                 Parameters = json;
                 HasParameters = true;
             }

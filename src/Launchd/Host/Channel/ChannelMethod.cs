@@ -39,7 +39,8 @@ internal sealed class ChannelMethodRule
         new("Get"u8, ChannelMethod.Get, may: ChannelKeys.Names),
         new("Request"u8, ChannelMethod.Request, ChannelKeys.Service | ChannelKeys.Name,
             ChannelKeys.Slot | ChannelKeys.Mode | ChannelKeys.Access | ChannelKeys.Wait),
-        new("Store"u8, ChannelMethod.Store, ChannelKeys.Name, ChannelKeys.Replace | ChannelKeys.IfAbsent | ChannelKeys.Poll, hasDescriptors: true),
+        new("Store"u8, ChannelMethod.Store, ChannelKeys.Name,
+            ChannelKeys.Replace | ChannelKeys.IfAbsent | ChannelKeys.Poll, hasDescriptors: true),
         new("Unstore"u8, ChannelMethod.Unstore, ChannelKeys.Name),
         new("Publish"u8, ChannelMethod.Publish, ChannelKeys.Name | ChannelKeys.Number),
         new("Unpublish"u8, ChannelMethod.Unpublish, ChannelKeys.Name),
@@ -58,7 +59,8 @@ internal sealed class ChannelMethodRule
 
     private readonly byte[] _name;
 
-    private ChannelMethodRule(ReadOnlySpan<byte> name, ChannelMethod method, ChannelKeys must = 0, ChannelKeys may = 0, bool hasDescriptors = false)
+    private ChannelMethodRule(
+        ReadOnlySpan<byte> name, ChannelMethod method, ChannelKeys must = 0, ChannelKeys may = 0, bool hasDescriptors = false)
     {
         _name = name.ToArray();
         Method = method;

@@ -18,8 +18,8 @@ namespace Launchd.Host.Channel;
 /// know is told through here. Memory is taken when the first program says something.
 /// </summary>
 internal sealed class ChannelServer(
-    Supervisor core, EventFeed events, RunningInstances instances, KeptDescriptors kept, NoticeReporter notices, Provisions provisions, EventLoop loop,
-    SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger) : IDisposable
+    Supervisor core, EventFeed events, RunningInstances instances, KeptDescriptors kept, NoticeReporter notices, Provisions provisions,
+    EventLoop loop, SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger) : IDisposable
 {
     private readonly Dictionary<InstanceId, InstanceChannel> _channels = [];
     private readonly Dictionary<ServiceName, PublicState> _lastStates = [];
@@ -131,8 +131,11 @@ internal sealed class ChannelServer(
         _lastStates[service] = state.PublicState;
         foreach (InstanceChannel channel in _channels.Values.ToArray())
         {
-            if (channel.IsWatching && core.Find(channel.Instance.Id.Service) is { } asking && SharingPolicy.Knows(asking.Definition, state.Definition))
+            if (channel.IsWatching && core.Find(channel.Instance.Id.Service) is { } asking
+                && SharingPolicy.Knows(asking.Definition, state.Definition))
+            {
                 TellChange(channel, state);
+            }
         }
     }
 

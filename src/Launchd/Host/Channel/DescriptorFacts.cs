@@ -25,7 +25,9 @@ internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, 
     /// <summary>It is in a file system: nothing ever hangs up there.</summary>
     public bool IsFile => Kind is "file" or "directory" or "memory";
 
-    /// <summary>Asked for when somebody wants to know it, because the socket may keep the kernel waiting (<see cref="AddressLook"/>).</summary>
+    /// <summary>
+    /// Asked for when somebody wants to know it, because the socket may keep the kernel waiting (<see cref="AddressLook"/>).
+    /// </summary>
     public string Address
     {
         get

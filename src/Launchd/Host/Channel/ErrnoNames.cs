@@ -7,11 +7,11 @@ internal static class ErrnoNames
 {
     private static readonly (Errno Errno, string Name)[] All =
     [
-        (Errno.EPERM, "EPERM"), (Errno.ENOENT, "ENOENT"), (Errno.ESRCH, "ESRCH"), (Errno.EIO, "EIO"), (Errno.ENXIO, "ENXIO"), (Errno.EBADF, "EBADF"),
-        (Errno.ENOMEM, "ENOMEM"), (Errno.EACCES, "EACCES"), (Errno.EBUSY, "EBUSY"), (Errno.EINVAL, "EINVAL"), (Errno.ENFILE, "ENFILE"),
-        (Errno.EMFILE, "EMFILE"), (Errno.EROFS, "EROFS"), (Errno.ENOSYS, "ENOSYS"), (Errno.ELOOP, "ELOOP"), (Errno.EMSGSIZE, "EMSGSIZE"),
-        (Errno.ETOOMANYREFS, "ETOOMANYREFS"), (Errno.EAGAIN, "EAGAIN"), (Errno.ETIMEDOUT, "ETIMEDOUT"), (Errno.ENODEV, "ENODEV"),
-        (Errno.EOPNOTSUPP, "EOPNOTSUPP"),
+        (Errno.EPERM, "EPERM"), (Errno.ENOENT, "ENOENT"), (Errno.ESRCH, "ESRCH"), (Errno.EIO, "EIO"), (Errno.ENXIO, "ENXIO"),
+        (Errno.EBADF, "EBADF"), (Errno.ENOMEM, "ENOMEM"), (Errno.EACCES, "EACCES"), (Errno.EBUSY, "EBUSY"),
+        (Errno.EINVAL, "EINVAL"), (Errno.ENFILE, "ENFILE"), (Errno.EMFILE, "EMFILE"), (Errno.EROFS, "EROFS"),
+        (Errno.ENOSYS, "ENOSYS"), (Errno.ELOOP, "ELOOP"), (Errno.EMSGSIZE, "EMSGSIZE"), (Errno.ETOOMANYREFS, "ETOOMANYREFS"),
+        (Errno.EAGAIN, "EAGAIN"), (Errno.ETIMEDOUT, "ETIMEDOUT"), (Errno.ENODEV, "ENODEV"), (Errno.EOPNOTSUPP, "EOPNOTSUPP"),
     ];
 
     public static string Of(Errno errno)

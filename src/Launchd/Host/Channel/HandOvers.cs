@@ -19,7 +19,8 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
     {
         if (descriptors.Count == 0)
         {
-            from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", $"HandOver takes 1 to {Limits.PacketDescriptorCount} descriptors"));
+            string wanted = $"HandOver takes 1 to {Limits.PacketDescriptorCount} descriptors";
+            from.Answer(ChannelMethods.BadRequest(server.Packet, "descriptors", wanted));
             return;
         }
         if (from.Successor is not { } successor || instances.Find(successor) is null)
@@ -73,7 +74,8 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
     }
 
     /// <summary>From whom something waits for an instance; null: nothing does.</summary>
-    public InstanceId? Source(InstanceId successor) => _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Peek().From : null;
+    public InstanceId? Source(InstanceId successor) =>
+        _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Peek().From : null;
 
     /// <summary>Descriptors that wait for successors of a service.</summary>
     public int CountOf(Model.ServiceName service) =>
@@ -106,7 +108,9 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         if (ofSuccessor + count > Limits.HandedOverCount)
             return $"{Limits.HandedOverCount} descriptors that wait for the successor";
         int ofAll = _waiting.Values.Sum(q => q.Sum(h => h.Descriptors.Length));
-        return ofAll + count > Limits.HandedOverInAllCount ? $"{Limits.HandedOverInAllCount} descriptors that wait for the successors of all services" : null;
+        return ofAll + count > Limits.HandedOverInAllCount
+            ? $"{Limits.HandedOverInAllCount} descriptors that wait for the successors of all services"
+            : null;
     }
 
     private void Tell(InstanceChannel to, Handed handed)

@@ -38,7 +38,8 @@ internal sealed class InstanceChannel
     /// <param name="delays">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
-    public InstanceChannel(ChannelServer server, RunningInstance instance, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, Delays delays,
+    public InstanceChannel(
+        ChannelServer server, RunningInstance instance, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, Delays delays,
         Counters counters, ILogger logger)
     {
         _server = server;
@@ -69,7 +70,9 @@ internal sealed class InstanceChannel
     public bool HasRoomForEvents =>
         IsWatching && !IsClosed && _events is not { Count: > 0 } && (_answers?.Count ?? 0) < Limits.UnreadPacketCount / 2;
 
-    /// <summary>No more requests are read: a whole list must be sent first, or too much of what the service sent is still to be closed.</summary>
+    /// <summary>
+    /// No more requests are read: a whole list must be sent first, or too much of what the service sent is still to be closed.
+    /// </summary>
     private bool IsHeldUp => (_answers is { Count: > 0 } && _answers.Peek() is OutgoingList) || _lane.IsFull;
 
     /// <summary>Answers the request that is being handled, behind those that are not answered yet. Descriptors are borrowed.</summary>
@@ -157,13 +160,15 @@ internal sealed class InstanceChannel
                 // Its last requests are still to be read; the end of them closes this.
                 return true;
             case SendOutcome.WouldBlock when sent.Errno == Errno.ETOOMANYREFS:
-                return TrySendInstead(_server.Packet.Error("LimitReached", ("limit", "descriptors that are sent and unread, of all processes of this user")));
+                return TrySendInstead(
+                    _server.Packet.Error("LimitReached", ("limit", "descriptors that are sent and unread, of all processes of this user")));
             case SendOutcome.WouldBlock:
                 return false;
             default:
                 _counters.Count("channel-sends-failed");
-                return descriptors.IsEmpty || TrySendInstead(_server.Packet.Error("NotPermittedByKernel", ("call", "sendmsg"),
-                    ("errno", ErrnoNames.Of(sent.Errno)), ("cause", "the channel's other end does not take descriptors: " + sent.Errno.Text)));
+                string cause = "the channel's other end does not take descriptors: " + sent.Errno.Text;
+                return descriptors.IsEmpty || TrySendInstead(_server.Packet.Error(
+                    "NotPermittedByKernel", ("call", "sendmsg"), ("errno", ErrnoNames.Of(sent.Errno)), ("cause", cause)));
         }
     }
 
@@ -238,14 +243,16 @@ internal sealed class InstanceChannel
 
     private void Take(Received received)
     {
-        RequestFault? fault = ChannelRequest.Read(_server.Buffer.AsSpan(0, Math.Min(received.Length, _server.Buffer.Length)), out ChannelRequest request);
+        ReadOnlySpan<byte> packet = _server.Buffer.AsSpan(0, Math.Min(received.Length, _server.Buffer.Length));
+        RequestFault? fault = ChannelRequest.Read(packet, out ChannelRequest request);
         _isOneway = request.IsOneway;
         if (received.IsTruncated || received.Length > Limits.PacketBytes || received.Descriptors.Count > Limits.PacketDescriptorCount)
         {
             _counters.Count("channel-packets-unsound");
-            Answer(_server.Packet.Error("LimitReached", ("limit", received.Length > Limits.PacketBytes ? $"{Limits.PacketBytes} bytes a packet"
+            string limit = received.Length > Limits.PacketBytes ? $"{Limits.PacketBytes} bytes a packet"
                 : received.Descriptors.Count > Limits.PacketDescriptorCount ? $"{Limits.PacketDescriptorCount} descriptors a packet"
-                : "descriptors were lost on the way: the supervisor's limit nofile, or a security module")));
+                : "descriptors were lost on the way: the supervisor's limit nofile, or a security module";
+            Answer(_server.Packet.Error("LimitReached", ("limit", limit)));
             return;
         }
         if (fault is { } wrong)
@@ -266,7 +273,8 @@ internal sealed class InstanceChannel
             _server.Methods.Call(this, request, received);
     }
 
-    private void Refuse(RequestFault wrong) => Answer(_server.Packet.Error("BadRequest", ("parameter", wrong.Parameter), ("text", wrong.Text)));
+    private void Refuse(RequestFault wrong) =>
+        Answer(_server.Packet.Error("BadRequest", ("parameter", wrong.Parameter), ("text", wrong.Text)));
 
     private void OnReady(IoReadiness readiness)
     {
@@ -341,8 +349,9 @@ internal sealed class InstanceChannel
         if (isFull)
         {
             _counters.Count("channels-held-up");
-            _delays.After(Limits.HeldUpPatience, this, () => Cut(
-                $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: those before them linger, or their file system does not answer"));
+            string reason = $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: "
+                + "those before them linger, or their file system does not answer";
+            _delays.After(Limits.HeldUpPatience, this, () => Cut(reason));
         }
         else
         {

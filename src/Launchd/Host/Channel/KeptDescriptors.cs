@@ -9,8 +9,8 @@ using Launchd.Model;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// The descriptors that programs have sent, by the numbers by which the core knows them: those that came a moment ago, and those in the stores of services.
-/// Owns them.
+/// The descriptors that programs have sent, by the numbers by which the core knows them: those that came a moment ago,
+/// and those in the stores of services. Owns them.
 /// </summary>
 internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed events) : IDisposable
 {
@@ -34,7 +34,9 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
     /// <summary>Borrowed. Null: it was closed.</summary>
     public FileDescriptor? Find(DescriptorId id) => _received.GetValueOrDefault(id);
 
-    /// <summary>Those of received descriptors that the store of a service has already, or that came twice: the same open file description.</summary>
+    /// <summary>
+    /// Those of received descriptors that the store of a service has already, or that came twice: the same open file description.
+    /// </summary>
     /// <param name="service">Whose store.</param>
     /// <param name="replaced">What goes by this name does not count; null: everything does.</param>
     /// <param name="received">From <see cref="Receive"/>.</param>
@@ -71,8 +73,8 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
         if (DescriptorFacts.Of(descriptor).IsFile)
             return;
         // EPERM: what never hangs up (epoll_ctl(2)), and is kept until it is taken out.
-        _ = loop.Watch(
-            descriptor, IoReadiness.None, PriorityOfHangUps, _ => events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
+        _ = loop.Watch(descriptor, IoReadiness.None, PriorityOfHangUps,
+            _ => events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
     }
 
     public void Close(DescriptorId id)

@@ -112,7 +112,7 @@ internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDesc
         json.WriteStartArray("descriptors");
         List<FileDescriptor> attached = [];
         int at = first;
-        for (; at < entries.Count && packet.Length < Limits.PacketBytes - LongestEntryBytes && attached.Count < Limits.PacketDescriptorCount; at++)
+        for (; at < entries.Count && HasRoom(); at++)
         {
             ListedDescriptor entry = entries[at];
             // What was removed while the peer read the packets before is left out.
@@ -126,6 +126,8 @@ internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDesc
         bytes = packet.End(continues: at < entries.Count);
         descriptors = [.. attached];
         return at;
+
+        bool HasRoom() => packet.Length < Limits.PacketBytes - LongestEntryBytes && attached.Count < Limits.PacketDescriptorCount;
     }
 
     /// <param name="json">Inside an array.</param>

@@ -17,7 +17,8 @@ internal sealed class PacketWriter : IDisposable
 
     public PacketWriter()
     {
-        _json = new Utf8JsonWriter(_bytes, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+        JsonWriterOptions options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+        _json = new Utf8JsonWriter(_bytes, options);
     }
 
     public static ReadOnlySpan<byte> Empty => "{\"parameters\":{}}"u8;

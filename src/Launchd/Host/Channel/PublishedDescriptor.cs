@@ -25,7 +25,8 @@ internal sealed class PublishedDescriptor(DescriptorFacts? facts, FileDescriptor
     {
         if (referenceTaken is not null)
             return OpenDescription.AreSame(taken, referenceTaken);
-        return facts is not null && DescriptorIdentity.Read(taken, out DescriptorIdentity identity) == Errno.None && identity == facts.Identity;
+        return facts is not null && DescriptorIdentity.Read(taken, out DescriptorIdentity identity) == Errno.None
+            && identity == facts.Identity;
     }
 
     public void Dispose() => referenceTaken?.Dispose();

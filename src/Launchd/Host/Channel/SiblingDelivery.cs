@@ -64,7 +64,7 @@ internal sealed class SiblingDelivery(
     {
         if (instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
         {
-            order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+            order.Reply(OwnerEnded(published));
             return;
         }
         if (order.Mode == "duplicate" && record.Held is { } held)
@@ -94,7 +94,8 @@ internal sealed class SiblingDelivery(
         }
     }
 
-    private void ServeTaken(SiblingOrder order, Publication published, PublishedDescriptor record, ProcessHandle process, FileDescriptor taken)
+    private void ServeTaken(
+        SiblingOrder order, Publication published, PublishedDescriptor record, ProcessHandle process, FileDescriptor taken)
     {
         switch (order.Mode)
         {
@@ -116,7 +117,7 @@ internal sealed class SiblingDelivery(
         if (refused == Errno.EBADF)
             order.Reply(Packet.Error("Stale", ("name", published.Name)));
         else if (refused == Errno.ESRCH)
-            order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+            order.Reply(OwnerEnded(published));
         else if (refused == Errno.EMFILE || refused == Errno.ENFILE)
             order.Reply(Packet.Error("LimitReached", ("limit", "descriptors of the supervisor: raise its limit nofile")));
         else if (order.Mode == "direct")
@@ -137,10 +138,11 @@ internal sealed class SiblingDelivery(
             return;
         Ask asked = new(++_askCount, order, published);
         _asks.Add(asked.Id, asked);
+        string inVain = $"{cause} (it watches, but did not give it within {Limits.GivePatience.TotalSeconds:0} s)";
         delays.After(Limits.GivePatience, asked, () =>
         {
             if (_asks.Remove(asked.Id))
-                RefuseByKernel(order, call, refused, $"{cause} (it watches, but did not give it within {Limits.GivePatience.TotalSeconds:0} s)");
+                RefuseByKernel(order, call, refused, inVain);
         });
         Utf8JsonWriter json = Packet.Begin();
         json.WriteString("event", "Wanted");
@@ -164,8 +166,8 @@ internal sealed class SiblingDelivery(
     }
 
     /// <summary>
-    /// Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>. The file
-    /// system, which may be the owner's own, is asked on the owner's lane, and must answer in time.
+    /// Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>.
+    /// The file system, which may be the owner's own, is asked on the owner's lane, and must answer in time.
     /// </summary>
     /// <param name="order">Who asks, and for what.</param>
     /// <param name="published">What was asked for.</param>
@@ -186,7 +188,8 @@ internal sealed class SiblingDelivery(
         delays.After(Limits.GivePatience, opening, () =>
         {
             opening.IsOver = true;
-            RefuseByKernel(order, "open", Errno.ETIMEDOUT, $"its file system has not answered within {Limits.GivePatience.TotalSeconds:0} s");
+            RefuseByKernel(
+                order, "open", Errno.ETIMEDOUT, $"its file system has not answered within {Limits.GivePatience.TotalSeconds:0} s");
         });
 
         void Open(Opening opening)
@@ -216,7 +219,7 @@ internal sealed class SiblingDelivery(
             return;
         }
         sourceTaken.Dispose();
-        order.Reply(Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended")));
+        order.Reply(OwnerEnded(published));
     }
 
     private void AnswerReopened(SiblingOrder order, Publication published, FileDescriptor? opened, Errno refused)
@@ -226,11 +229,14 @@ internal sealed class SiblingDelivery(
             Send(order, published, "reopened", DescriptorFacts.Read(opened), opened, isOwned: true);
             return;
         }
-        RefuseByKernel(order, "open", refused,
-            refused == Errno.ENXIO ? "a socket cannot be opened again: ask with mode duplicate"
-            : refused == Errno.EOPNOTSUPP ? "only a regular file of a disk, of a network or in memory is opened again: ask with mode duplicate"
-            : refused == Errno.EACCES ? $"the published descriptor is not open for {Access(order)}, or its owner may not open it for {Access(order)} any more"
-            : refused.Text);
+        string cause = refused == Errno.ENXIO
+                ? "a socket cannot be opened again: ask with mode duplicate"
+            : refused == Errno.EOPNOTSUPP
+                ? "only a regular file of a disk, of a network or in memory is opened again: ask with mode duplicate"
+            : refused == Errno.EACCES
+                ? $"the published descriptor is not open for {Access(order)}, or its owner may not open it for {Access(order)} any more"
+            : refused.Text;
+        RefuseByKernel(order, "open", refused, cause);
     }
 
     private static string Access(SiblingOrder order) => order.ForWriting ? "writing" : "reading";
@@ -271,6 +277,9 @@ internal sealed class SiblingDelivery(
         json.WriteNumber("generation", published.Generation);
         return json;
     }
+
+    private ReadOnlySpan<byte> OwnerEnded(Publication published) =>
+        Packet.Error("NotReady", ("service", published.Owner.Service.Text), ("text", "the instance that published it has ended"));
 
     private void RefuseByKernel(SiblingOrder order, string call, Errno refused, string cause) =>
         order.Reply(Packet.Error("NotPermittedByKernel", ("call", call), ("errno", ErrnoNames.Of(refused)), ("cause", cause)));

@@ -82,11 +82,14 @@ internal sealed class SiblingRequests : IDisposable
         if (record.Reference is not null && HasTooManyReferences(instance.Id, request.Name))
         {
             record.Dispose();
-            from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.ReferencesPerServiceCount} published event counters, timers and the like of a "
-                + $"service, and {Limits.ReferenceCount} of all")));
+            string limit = $"{Limits.ReferencesPerServiceCount} published event counters, timers and the like of a service, "
+                + $"and {Limits.ReferenceCount} of all";
+            from.Answer(Packet.Error("LimitReached", ("limit", limit)));
             return;
         }
-        if (_siblings.Publish(instance.Id, instance.Slot, instance.Generation, request.Name, request.Number, out Publication? replaced) is not { } published)
+        Publication? published = _siblings.Publish(
+            instance.Id, instance.Slot, instance.Generation, request.Name, request.Number, out Publication? replaced);
+        if (published is null)
         {
             record.Dispose();
             from.Answer(Packet.Error("LimitReached", ("limit", $"{Limits.PublishedCount} published names")));
@@ -111,7 +114,8 @@ internal sealed class SiblingRequests : IDisposable
     {
         if (_siblings.Unpublish(from.Instance.Id, name) is not { } gone)
         {
-            string? hint = Suggestion.Nearest(name, _siblings.Of(from.Instance.Id.Service).Where(p => p.Owner == from.Instance.Id).Select(p => p.Name));
+            IEnumerable<Publication> own = _siblings.Of(from.Instance.Id.Service).Where(p => p.Owner == from.Instance.Id);
+            string? hint = Suggestion.Nearest(name, own.Select(p => p.Name));
             from.Answer(Packet.Error("NoSuchDescriptor", ("name", name), ("hint", hint)));
             return;
         }
@@ -155,8 +159,9 @@ internal sealed class SiblingRequests : IDisposable
             {
                 if (published.Owner != from.Instance.Id && SharingPolicy.IsAllowed(asking, owner.Definition, published.Name))
                 {
-                    yield return new ListedDescriptor(published.Name, "sibling", null, _published[published.Id].Facts ?? DescriptorFacts.None,
-                        owner.Definition.Name.Text, published.Slot);
+                    DescriptorFacts facts = _published[published.Id].Facts ?? DescriptorFacts.None;
+                    yield return new ListedDescriptor(
+                        published.Name, "sibling", null, facts, owner.Definition.Name.Text, published.Slot);
                 }
             }
         }
@@ -259,7 +264,9 @@ internal sealed class SiblingRequests : IDisposable
         return false;
     }
 
-    /// <summary>What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.</summary>
+    /// <summary>
+    /// What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.
+    /// </summary>
     private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
         holder is not null && _instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
             && ProcessDescriptors.RightsOf(process.Pid) is { } now ? now : _provisions[owner.Definition].User.Credentials;
