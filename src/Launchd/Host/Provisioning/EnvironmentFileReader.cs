@@ -21,7 +21,10 @@ internal static class EnvironmentFileReader
     {
         FileRequest request = new() { Path = path, User = user, IsNonBlocking = true };
         if (!FileOpener.Open(request).TryGet(out FileDescriptor? opened, out OpenFailure? failure))
-            return $"it cannot be read: {failure.Errno.Text}" + (failure.Errno != Errno.ENOENT && failure.Explanation is { } why ? $" ({why})" : "");
+        {
+            string why = failure.Errno != Errno.ENOENT && failure.Explanation is { } known ? $" ({known})" : "";
+            return $"it cannot be read: {failure.Errno.Text}{why}";
+        }
         using FileDescriptor file = opened;
         return Files.ReadBytes(file, MostBytes + 1, out Errno refused) is not { } bytes ? $"it cannot be read: {refused.Text}"
             : bytes.Length > MostBytes ? "it is larger than 1 MiB"

@@ -35,5 +35,7 @@ internal static class ModelMapper
     };
 
     public static MemorySeals SealsOf(FileDefinition.Memory memory) =>
-        (memory.SealShrink ? MemorySeals.Shrink : 0) | (memory.SealGrow ? MemorySeals.Grow : 0) | (memory.SealWrite ? MemorySeals.Write : 0);
+        (memory.SealShrink ? MemorySeals.Shrink : 0)
+        | (memory.SealGrow ? MemorySeals.Grow : 0)
+        | (memory.SealWrite ? MemorySeals.Write : 0);
 }

@@ -8,6 +8,7 @@ internal static class ProgramSearch
     {
         if (program.Contains('/'))
             return [program];
-        return [.. (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(d => $"{d.TrimEnd('/')}/{program}")];
+        string[] directories = (searchPath ?? "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries);
+        return [.. directories.Select(d => $"{d.TrimEnd('/')}/{program}")];
     }
 }

@@ -8,9 +8,9 @@ using Launchd.Model;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// What one definition of a service is started with: its user, its listeners in order, its files. Made when a configuration is adopted, found by the
-/// definition object itself and never by a name, because after a reload a name may mean something else, or nothing. A service that goes back to
-/// a former definition so gets what it had. Owns nothing: the table of descriptors keeps open what a provision names.
+/// What one definition of a service is started with: its user, its listeners in order, its files. Made when a configuration is adopted,
+/// found by the definition object itself and never by a name, because after a reload a name may mean something else, or nothing. A service
+/// that goes back to a former definition so gets what it had. Owns nothing: the table of descriptors keeps open what a provision names.
 /// </summary>
 /// <param name="definition">Of the present configuration, or a former one by which the core may still start.</param>
 internal sealed class Provision(ServiceDefinition definition)
@@ -26,16 +26,23 @@ internal sealed class Provision(ServiceDefinition definition)
     /// <summary>In the order of the definition; the same file twice where the definition names it twice.</summary>
     public required ImmutableArray<HeldFile> Files { get; set; }
 
-    /// <summary>The users and groups of the configuration that it came with, for the owners of files that each instance opens anew.</summary>
+    /// <summary>
+    /// The users and groups of the configuration that it came with, for the owners of files that each instance opens anew.
+    /// </summary>
     public required UserTable Users { get; set; }
 
-    /// <summary>Whether the core may start by it: always, while the configuration has it; then only as long as a rollout may go back to it.</summary>
+    /// <summary>
+    /// Whether the core may start by it: always, while the configuration has it; then only as long as a rollout may go back to it.
+    /// </summary>
     public bool MayStart { get; set; } = true;
 
     /// <summary>The connections that are made for each instance before it is born.</summary>
-    public IEnumerable<FileDefinition.Connected> Connections => Files.Select(f => f.Definition).OfType<FileDefinition.Connected>().Distinct();
+    public IEnumerable<FileDefinition.Connected> Connections =>
+        Files.Select(f => f.Definition).OfType<FileDefinition.Connected>().Distinct();
 
-    /// <summary>The listeners that one of its slots gets, in order: all endpoints, of each its shard. Those that were closed are left out.</summary>
+    /// <summary>
+    /// The listeners that one of its slots gets, in order: all endpoints, of each its shard. Those that were closed are left out.
+    /// </summary>
     /// <param name="slot">From 0.</param>
     /// <param name="name">Only those that are passed by this name; null: all.</param>
     public IEnumerable<(ListenerDefinition Definition, OpenedListener Listener)> Listeners(int slot, string? name = null)
@@ -61,9 +68,12 @@ internal sealed class Provision(ServiceDefinition definition)
     }
 
     /// <summary>Puts another listener into the place of one.</summary>
-    public void Replace(FileDescriptor former, OpenedListener next) =>
-        Sockets = [.. Sockets.Select(s => s with
-        {
-            Opened = [.. s.Opened.Select(o => o.Descriptor == former ? next with { EndpointIndex = o.EndpointIndex, ShardIndex = o.ShardIndex } : o)],
-        })];
+    public void Replace(FileDescriptor former, OpenedListener next)
+    {
+        Sockets = [.. Sockets.Select(s => s with { Opened = [.. s.Opened.Select(SuccessorOf)] })];
+
+        OpenedListener SuccessorOf(OpenedListener opened) => opened.Descriptor == former
+            ? next with { EndpointIndex = opened.EndpointIndex, ShardIndex = opened.ShardIndex }
+            : opened;
+    }
 }

@@ -7,8 +7,8 @@ using Launchd.Model;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// The provisions of the present configuration, and those of former definitions as long as the core may start by them, or they are those of an instance
-/// that is not over. Former ones claim their listeners and files, which so stay open.
+/// The provisions of the present configuration, and those of former definitions as long as the core may start by them, or they are those of
+/// an instance that is not over. Former ones claim their listeners and files, which so stay open.
 /// </summary>
 internal sealed class Provisions
 {
@@ -50,7 +50,8 @@ internal sealed class Provisions
     /// <param name="socketOf">The sockets that are open for it, by key.</param>
     /// <param name="fileOf">Its files, by key.</param>
     /// <param name="successorOf">What is open now in the place of a socket that a former definition has; the same, if that is.</param>
-    public void Adopt(IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf,
+    public void Adopt(
+        IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf,
         Func<HeldSocket, HeldSocket> successorOf)
     {
         Dictionary<ServiceDefinition, Provision> before = new(_present, ReferenceEqualityComparer.Instance);
@@ -114,7 +115,8 @@ internal sealed class Provisions
     }
 
     /// <summary>
-    /// Gives up what the core needs no more: of all services, once another configuration holds, and then of those that the last step changed.
+    /// Gives up what the core needs no more: of all services, once another configuration holds, and
+    /// then of those that the last step changed.
     /// </summary>
     public void Prune(Supervisor core)
     {
@@ -202,7 +204,9 @@ internal sealed class Provisions
         }
     }
 
-    private static IEnumerable<FileDescriptor> ListenersOf(Provision provision) => provision.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor);
+    private static IEnumerable<FileDescriptor> ListenersOf(Provision provision) =>
+        provision.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor);
 
-    private static IEnumerable<FileDescriptor> FilesOf(Provision provision) => provision.Files.Select(f => f.Descriptor).OfType<FileDescriptor>();
+    private static IEnumerable<FileDescriptor> FilesOf(Provision provision) =>
+        provision.Files.Select(f => f.Descriptor).OfType<FileDescriptor>();
 }

@@ -11,8 +11,8 @@ namespace Launchd.Host.Provisioning;
 internal sealed record ResolvedUser(Credentials? Credentials, string? Name, string? Home, string? Shell, string? Problem);
 
 /// <summary>
-/// Users and groups of one configuration, looked up once and beside the loop, because a look-up may wait for a directory service. What the loop asks for
-/// later, the owners of files that each instance opens anew, was looked up with the rest.
+/// Users and groups of one configuration, looked up once and beside the loop, because a look-up may wait for a directory service. What the
+/// loop asks for later, the owners of files that each instance opens anew, was looked up with the rest.
 /// </summary>
 internal sealed class UserTable
 {
@@ -44,8 +44,8 @@ internal sealed class UserTable
             LookupResult<UserRecord> found = FindUser(user);
             if (!found.IsFound)
             {
-                throw new StartRefusedException($"{what}: user \"{user}\": {(found.IsMissing ? "there is no such user" : found.Errno.Text)}",
-                    ExitCode.SystemRefused);
+                string reason = found.IsMissing ? "there is no such user" : found.Errno.Text;
+                throw new StartRefusedException($"{what}: user \"{user}\": {reason}", ExitCode.SystemRefused);
             }
             uid = found.Value!.Uid;
             gid = found.Value.Gid;
@@ -55,8 +55,8 @@ internal sealed class UserTable
             LookupResult<uint> found = FindGroup(group);
             if (!found.IsFound)
             {
-                throw new StartRefusedException($"{what}: group \"{group}\": {(found.IsMissing ? "there is no such group" : found.Errno.Text)}",
-                    ExitCode.SystemRefused);
+                string reason = found.IsMissing ? "there is no such group" : found.Errno.Text;
+                throw new StartRefusedException($"{what}: group \"{group}\": {reason}", ExitCode.SystemRefused);
             }
             gid = found.Value;
         }
@@ -90,7 +90,8 @@ internal sealed class UserTable
         }
         // Asked for what we are already: an unprivileged supervisor may not even repeat it to the kernel (setgroups(2)).
         bool isSelf = record.Uid == Libc.geteuid() && gid == Libc.getegid() && execution.SupplementaryGroups.IsEmpty && Libc.geteuid() != 0;
-        return new ResolvedUser(isSelf ? null : new Credentials(record.Uid, gid, [.. groups.Distinct()]), record.Name, record.Home, record.Shell, null);
+        Credentials? credentials = isSelf ? null : new Credentials(record.Uid, gid, [.. groups.Distinct()]);
+        return new ResolvedUser(credentials, record.Name, record.Home, record.Shell, null);
     }
 
     private LookupResult<UserRecord> FindUser(string name)

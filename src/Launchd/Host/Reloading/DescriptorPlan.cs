@@ -38,7 +38,8 @@ internal sealed class DescriptorPlan
     private readonly SupervisorDefinition _next;
     private readonly UserTable _users;
 
-    private DescriptorPlan(IReadOnlyCollection<HeldSocket> present, IEnumerable<Listener> retired, SupervisorDefinition next, UserTable users)
+    private DescriptorPlan(
+        IReadOnlyCollection<HeldSocket> present, IEnumerable<Listener> retired, SupervisorDefinition next, UserTable users)
     {
         (_next, _users) = (next, users);
         _present = present.ToDictionary(h => h.Key, StringComparer.Ordinal);
@@ -187,7 +188,9 @@ internal sealed class DescriptorPlan
     private void NoteMissingDirectories(string path)
     {
         int at = _missingDirectories.Count;
-        for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
+        for (string? parent = Path.GetDirectoryName(path);
+            parent is not null && !Directory.Exists(parent);
+            parent = Path.GetDirectoryName(parent))
         {
             if (_isMissing.Add(parent))
                 _missingDirectories.Insert(at, parent);
@@ -240,7 +243,8 @@ internal sealed class DescriptorPlan
             if (ListenerOpener.OpenOne(endpoint, socket.Request).TryGet(out OpenedListener? opened, out failure))
                 listener.Fresh = opened;
         }
-        else if (ReplacementListener.Open(endpoint, socket.Request, former, beside).TryGet(out ReplacementListener? replacement, out failure))
+        else if (ReplacementListener.Open(endpoint, socket.Request, former, beside)
+            .TryGet(out ReplacementListener? replacement, out failure))
         {
             listener.Replacement = replacement;
         }
@@ -266,13 +270,15 @@ internal sealed class DescriptorPlan
     private string? OpenFiles(IReadOnlyCollection<HeldFile> held)
     {
         ILookup<string, ServiceDefinition> readers = DescriptorTable.ReadersOf(_next);
-        Dictionary<FileDefinition, FileDescriptor?> present = held.DistinctBy(h => h.Definition).ToDictionary(h => h.Definition, h => h.Descriptor);
+        Dictionary<FileDefinition, FileDescriptor?> present =
+            held.DistinctBy(h => h.Definition).ToDictionary(h => h.Definition, h => h.Descriptor);
         foreach (FileDefinition file in _next.Files)
         {
             FileDescriptor? descriptor = present.GetValueOrDefault(file);
             if (descriptor is null && DescriptorTable.IsSharedFile(file))
             {
-                if (!HeldFile.Open(file, _users, DescriptorTable.UserOf(readers[file.Key], _users)).TryGet(out descriptor, out OpenFailure? failure))
+                Credentials? user = DescriptorTable.UserOf(readers[file.Key], _users);
+                if (!HeldFile.Open(file, _users, user).TryGet(out descriptor, out OpenFailure? failure))
                     return $"files.{file.Key}: {failure}";
                 _openedFiles.Add(descriptor);
             }
@@ -305,13 +311,17 @@ internal sealed class DescriptorPlan
                 _ = successors.TryAdd(former.Descriptor, listener.Replacement!.Listener.Descriptor);
         }
         foreach (Listener listener in Leaving(table))
-            yield return new Retirement(listener, listener.Socket.Definition.RemoveOnStop, successors.GetValueOrDefault(listener.Descriptor));
+        {
+            FileDescriptor? successor = successors.GetValueOrDefault(listener.Descriptor);
+            yield return new Retirement(listener, listener.Socket.Definition.RemoveOnStop, successor);
+        }
     }
 
     private static void RemoveAliases(DescriptorTable table, List<HeldSocket> next)
     {
         HashSet<string> stay = [.. next.SelectMany(s => s.Aliases).Select(a => a.Path)];
-        foreach (OwnedPath alias in table.Sockets.Where(s => s.Definition.RemoveOnStop).SelectMany(s => s.Aliases).Where(a => !stay.Contains(a.Path)))
+        IEnumerable<OwnedPath> removable = table.Sockets.Where(s => s.Definition.RemoveOnStop).SelectMany(s => s.Aliases);
+        foreach (OwnedPath alias in removable.Where(a => !stay.Contains(a.Path)))
             _ = UnixPath.RemoveIfOurs(alias, out _);
     }
 }

@@ -21,8 +21,8 @@ internal sealed class OpenListener(HeldSocket socket, OpenedListener listener, L
 }
 
 /// <summary>
-/// Open listeners that the next configuration has not taken, to be found by where they are. None is looked at for being there: with thousands of
-/// sockets to be found among thousands, a walk through all of them for each would take minutes.
+/// Open listeners that the next configuration has not taken, to be found by where they are. None is looked at for being there: with
+/// thousands of sockets to be found among thousands, a walk through all of them for each would take minutes.
 /// </summary>
 internal sealed class OpenListeners
 {
@@ -61,7 +61,8 @@ internal sealed class OpenListeners
     }
 
     /// <summary>Those at whose port or path an endpoint would stand.</summary>
-    public IEnumerable<OpenListener> InTheWayOf(ListenAddress wanted) => StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
+    public IEnumerable<OpenListener> InTheWayOf(ListenAddress wanted) =>
+        StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
 
     private static IEnumerable<Place> PlacesOf(OpenListener open)
     {

@@ -24,7 +24,9 @@ internal sealed class PlannedSocket(ListenerDefinition definition, ListenerReque
 /// <summary>Where a listener is held now: by name and place, since the guard may have made it anew by the time of the switch.</summary>
 internal readonly record struct ListenerPlace(string Key, int Index);
 
-/// <summary>One listener of the next configuration: one that is open, with what is to be changed about it, or one that was opened for it.</summary>
+/// <summary>
+/// One listener of the next configuration: one that is open, with what is to be changed about it, or one that was opened for it.
+/// </summary>
 /// <param name="address">Which of the socket's addresses.</param>
 /// <param name="shard">Which of that address's shards, from 0.</param>
 internal sealed class PlannedListener(int address, int shard)
@@ -35,7 +37,9 @@ internal sealed class PlannedListener(int address, int shard)
     /// <summary>The open listener of this address; null: there is none.</summary>
     public ListenerPlace? Place { get; set; }
 
-    /// <summary>The listener of this address that was retired and is still open; null: there is none, or <see cref="Place"/> goes before it.</summary>
+    /// <summary>
+    /// The listener of this address that was retired and is still open; null: there is none, or <see cref="Place"/> goes before it.
+    /// </summary>
     public Listener? Revived { get; set; }
 
     /// <summary>How that one was opened.</summary>
@@ -51,7 +55,8 @@ internal sealed class PlannedListener(int address, int shard)
 
     /// <summary>The open listener of its address.</summary>
     /// <param name="held">The sockets that are held, by key.</param>
-    public OpenedListener? Present(Func<string, HeldSocket?> held) => Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Opened;
+    public OpenedListener? Present(Func<string, HeldSocket?> held) =>
+        Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Opened;
 
     /// <summary>What will be held.</summary>
     /// <param name="held">As for <see cref="Present"/>.</param>

@@ -62,8 +62,9 @@ internal static class ProgramCheck
                 return null;
             refused = found == Errno.None ? Errno.EACCES : found == Errno.ENOENT ? refused : found;
         }
-        return program.Contains('/')
-            ? $"command \"{program}\": {refused.Text}"
-            : $"command \"{program}\": {(refused == Errno.ENOENT ? "there is no such program" : refused.Text)} in {searchPath ?? "the standard path"}";
+        if (program.Contains('/'))
+            return $"command \"{program}\": {refused.Text}";
+        string reason = refused == Errno.ENOENT ? "there is no such program" : refused.Text;
+        return $"command \"{program}\": {reason} in {searchPath ?? "the standard path"}";
     }
 }

@@ -19,7 +19,9 @@ namespace Launchd.Host.Reloading;
 /// <param name="Diagnostics">All that is wrong with the files, as people read it; null: they are well.</param>
 internal sealed record ReloadRefusal(string Reason, ExitCode Code, string? Diagnostics = null);
 
-/// <summary>Everything that a reload needs before the loop can switch in one turn. Owns what was opened until it is committed or undone.</summary>
+/// <summary>
+/// Everything that a reload needs before the loop can switch in one turn. Owns what was opened until it is committed or undone.
+/// </summary>
 internal sealed record PreparedReload
 {
     public required SupervisorDefinition Definition { get; init; }
@@ -50,8 +52,8 @@ internal sealed record ReloadBasis(
     ImmutableArray<HeldFile> Files, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>
-/// The part of a reload that may block, done beside the loop: reads and checks the files, looks up users, looks whether what is to be started
-/// is there, and opens what is new. Nothing that runs notices it.
+/// The part of a reload that may block, done beside the loop: reads and checks the files, looks up users, looks whether what is to be
+/// started is there, and opens what is new. Nothing that runs notices it.
 /// </summary>
 internal static class ReloadPreparation
 {
@@ -64,7 +66,8 @@ internal static class ReloadPreparation
         ConfigResult read = ConfigReader.Read(basis.Source);
         if (read.Definition is not { } next)
         {
-            refusal = new ReloadRefusal($"{basis.Source.DisplayPath}: {ConfigSummary.Of(read.Diagnostics)}", ExitCode.BadConfiguration, read.Print());
+            refusal = new ReloadRefusal(
+                $"{basis.Source.DisplayPath}: {ConfigSummary.Of(read.Diagnostics)}", ExitCode.BadConfiguration, read.Print());
             return null;
         }
         DefinitionDifference difference = DefinitionDifference.Between(basis.Present, next, basis.RolledBack);
@@ -74,7 +77,9 @@ internal static class ReloadPreparation
         try
         {
             string? reason = Immovable(basis, difference, next) ?? ProgramCheck.Run(definition, difference, users);
-            PathOwner owner = reason is null ? users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup) : PathOwner.Own;
+            PathOwner owner = reason is null
+                ? users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup)
+                : PathOwner.Own;
             if (reason is null && opens)
                 descriptors = DescriptorPlan.Open(basis.Sockets, basis.Retired, basis.Files, definition, users, out reason);
             if (reason is null)

@@ -34,9 +34,9 @@ internal sealed record ReloadCaller(Action<ReloadRefusal> Refused, Func<Definiti
 /// been written since.
 /// </summary>
 internal sealed class Reloads(
-    AdoptedConfiguration configuration, Supervisor core, EventFeed events, RunningInstances instances, DescriptorTable descriptors, ListenerGuard guard,
-    RetiredListeners retired, ServiceListeners listeners, ControlListener control, Mailbox mailbox, LogPump pump, Journal journal, ILogger logger,
-    Action<LogFormat, LogSeverity> adoptLog) : IDisposable
+    AdoptedConfiguration configuration, Supervisor core, EventFeed events, RunningInstances instances, DescriptorTable descriptors,
+    ListenerGuard guard, RetiredListeners retired, ServiceListeners listeners, ControlListener control, Mailbox mailbox, LogPump pump,
+    Journal journal, ILogger logger, Action<LogFormat, LogSeverity> adoptLog) : IDisposable
 {
     /// <summary>Who waits for a turn.</summary>
     private const int MostWaiting = 32;
@@ -114,7 +114,7 @@ internal sealed class Reloads(
         descriptors.IsAboutToChange = true;
         bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
-            defect => (null, new ReloadRefusal($"the supervisor met an error of its own: {Defect.DescribeWithStack(defect)}", ExitCode.InternalError)),
+            defect => (null, RefusalFor(defect)),
             result =>
             {
                 descriptors.IsAboutToChange = false;
@@ -130,7 +130,9 @@ internal sealed class Reloads(
         Next();
     }
 
-    /// <summary>Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.</summary>
+    /// <summary>
+    /// Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.
+    /// </summary>
     private ImmutableHashSet<ServiceName> RolledBack()
     {
         Dictionary<ServiceName, ServiceDefinition> configured = configuration.Definition.Services.ToDictionary(d => d.Name);
@@ -145,6 +147,9 @@ internal sealed class Reloads(
         Volatile.Write(ref _prepared, prepared);
         return (prepared, refusal);
     }
+
+    private static ReloadRefusal RefusalFor(Exception defect) =>
+        new($"the supervisor met an error of its own: {Defect.DescribeWithStack(defect)}", ExitCode.InternalError);
 
     private string? Hindrance()
     {
@@ -229,7 +234,8 @@ internal sealed class Reloads(
     {
         HashSet<ServiceName> quiet = [.. prepared.Quiet];
         Dictionary<ServiceName, ServiceDefinition> former = before.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
-        Dictionary<ServiceName, ServiceDefinition> next = prepared.Definition.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
+        Dictionary<ServiceName, ServiceDefinition> next =
+            prepared.Definition.Services.Where(s => quiet.Contains(s.Name)).ToDictionary(s => s.Name);
         foreach (RunningInstance instance in instances.All.Where(i => quiet.Contains(i.Id.Service)))
         {
             // An instance of an older generation ends by the rules that it began with.
@@ -238,7 +244,8 @@ internal sealed class Reloads(
         }
     }
 
-    private void Refuse(ReloadCaller caller, string reason, bool opens) => Refuse(caller, new ReloadRefusal(reason, ExitCode.Failed), opens);
+    private void Refuse(ReloadCaller caller, string reason, bool opens) =>
+        Refuse(caller, new ReloadRefusal(reason, ExitCode.Failed), opens);
 
     private void Refuse(ReloadCaller caller, ReloadRefusal refusal, bool opens)
     {
