@@ -59,7 +59,8 @@ internal sealed class ControlConnection : IControlPlace
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
     /// <param name="onClose">Called once, when it is closed.</param>
-    public ControlConnection(ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, LoopOrders orders,
+    public ControlConnection(
+        ControlMethods methods, ControlPeer peer, FileDescriptor socketTaken, SlowLane lane, EventLoop loop, LoopOrders orders,
         Mailbox mailbox, Counters counters, ILogger logger, Action<ControlConnection> onClose)
     {
         Peer = peer;
@@ -313,7 +314,9 @@ internal sealed class ControlConnection : IControlPlace
             Flush();
     }
 
-    /// <summary>Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.</summary>
+    /// <summary>
+    /// Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.
+    /// </summary>
     private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount))
         : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _attachedAt))
         : UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount), attached);

@@ -61,7 +61,8 @@ internal sealed class ControlMethods : IDisposable
         }
         if (!from.Peer.May(needed))
         {
-            from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Name = call.Method, Text = ControlRights.Refusal("take descriptors") });
+            from.Refuse(ControlNames.NotPermitted,
+                new ErrorDetail { Name = call.Method, Text = ControlRights.Refusal("take descriptors") });
             return;
         }
         string prefix = ControlNames.Interface + ".";
@@ -82,7 +83,8 @@ internal sealed class ControlMethods : IDisposable
             case "Reload": ReloadMethods.Reload(_reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
             case "Plan": ReloadMethods.Plan(_reloads, from, Read(call, ControlJson.Default.PlanRequest)); break;
             case "Upgrade":
-                from.Refuse(ControlNames.NotBuilt, new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
+                from.Refuse(ControlNames.NotBuilt,
+                    new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
                 break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
             case "org.varlink.service.GetInterfaceDescription": Describe(from, Read(call, ControlJson.Default.InterfaceRequest)); break;
@@ -97,8 +99,10 @@ internal sealed class ControlMethods : IDisposable
     {
         try
         {
-            return (call.Parameters is { } parameters ? JsonSerializer.Deserialize(parameters, type) : JsonSerializer.Deserialize("{}"u8, type))
-                ?? throw new JsonException("parameters are null");
+            T? read = call.Parameters is { } parameters
+                ? JsonSerializer.Deserialize(parameters, type)
+                : JsonSerializer.Deserialize("{}"u8, type);
+            return read ?? throw new JsonException("parameters are null");
         }
         catch (InvalidOperationException noText)
         {
@@ -129,7 +133,8 @@ internal sealed class ControlMethods : IDisposable
         ServicesRequest request = Read(call, ControlJson.Default.ServicesRequest);
         if (request.Services is null || (request.Services.Length == 0 && !request.All) || request.Services.Contains(null))
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "services", Text = "name the services, or ask for all" });
+            from.Refuse(ControlNames.InvalidParameter,
+                new ErrorDetail { Parameter = "services", Text = "name the services, or ask for all" });
             return;
         }
         if (_core.Frame.Shutdown is not null && verb is Verb.Start or Verb.Restart)
@@ -145,13 +150,14 @@ internal sealed class ControlMethods : IDisposable
         SignalNumber? signal = request.Signal is { } text ? SignalNumber.Parse(text) : null;
         if (verb == Verb.Signal && signal is null)
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = Suggestion.Nearest(request.Signal ?? "",
-                SignalNumber.AllNames) });
+            string? hint = Suggestion.Nearest(request.Signal ?? "", SignalNumber.AllNames);
+            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "signal", Hint = hint });
             return;
         }
         if (verb == Verb.Scale && request.Count is not (>= 1 and <= Limits.SlotCount))
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "count", Text = $"a pool has 1 to {Limits.SlotCount} slots" });
+            from.Refuse(ControlNames.InvalidParameter,
+                new ErrorDetail { Parameter = "count", Text = $"a pool has 1 to {Limits.SlotCount} slots" });
             return;
         }
         if (request.Update is not (null or "replace" or "overlap"))
@@ -163,7 +169,8 @@ internal sealed class ControlMethods : IDisposable
             Order(from, call, request, verb, names, signal);
     }
 
-    private void Order(ControlConnection from, ControlCall call, ServicesRequest request, Verb verb, ImmutableArray<ServiceName> names, SignalNumber? signal)
+    private void Order(ControlConnection from, ControlCall call, ServicesRequest request, Verb verb,
+        ImmutableArray<ServiceName> names, SignalNumber? signal)
     {
         RequestId id = new(++_requests);
         Waiting waiting = new(from, call.More, [.. names]);
@@ -215,7 +222,8 @@ internal sealed class ControlMethods : IDisposable
 
         void Send()
         {
-            ServiceResult[] results = [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
+            ServiceResult[] results =
+                [.. outcomes.OrderBy(o => o.Service).Select(o => ToResult(o, output.GetValueOrDefault(o.Service.Text)))];
             if (waiting.Finish is { } finish)
                 finish(results);
             else
@@ -269,8 +277,8 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>
-    /// Remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them; to one that takes a single answer, the newest
-    /// that fit into it.
+    /// Remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them; to one that takes
+    /// a single answer, the newest that fit into it.
     /// </summary>
     private static void Tell(ControlConnection to, LogLine[] lines, int next, bool inBatches)
     {
@@ -363,8 +371,14 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>What a new instance that is ready still has to show.</summary>
-    private string? ProofOf(Notice.Ready ready) => _core.Find(ready.Instance.Service)?.Rollout is { IsBack: false, Prove.Ticks: > 0 } rollout
-        && rollout.Generation == ready.Generation ? $"generation {ready.Generation} proves itself for {Spans.Show(rollout.Prove)}" : null;
+    private string? ProofOf(Notice.Ready ready)
+    {
+        if (_core.Find(ready.Instance.Service)?.Rollout is not { IsBack: false, Prove.Ticks: > 0 } rollout)
+            return null;
+        return rollout.Generation == ready.Generation
+            ? $"generation {ready.Generation} proves itself for {Spans.Show(rollout.Prove)}"
+            : null;
+    }
 
     private ServiceProgress? StateAfter(Notice notice) => notice switch
     {
@@ -427,7 +441,8 @@ internal sealed class ControlMethods : IDisposable
             if (found.Length == 0)
             {
                 string? hint = Suggestion.Nearest(pattern, _core.Services.Select(s => s.Definition.Name.Text));
-                from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
+                from.Refuse(ControlNames.NoSuchService,
+                    new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
                 return null;
             }
             selected.AddRange(found);

@@ -63,8 +63,8 @@ internal static class ControlPlaces
     public static T? FirstThatWaitsForNothing<T>(IReadOnlyList<T> present)
         where T : class, IControlPlace => First(present) is { Rank: <= PlaceRank.Unread } found ? found : null;
 
-    // Of equals a process with many connections goes before one with few, so that a flood from one hits itself; MinBy keeps the first of those
-    // that are left, who has been there longest.
+    // Of equals a process with many connections goes before one with few, so that a flood from one hits itself; MinBy keeps the first
+    // of those that are left, who has been there longest.
     private static T? First<T>(IReadOnlyList<T> places)
         where T : class, IControlPlace
     {

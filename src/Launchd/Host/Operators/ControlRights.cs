@@ -69,5 +69,6 @@ internal static class ControlRights
     public static ControlRight? Of(string method) => Needed.TryGetValue(method, out ControlRight right) ? right : null;
 
     /// <summary>The sentence for somebody who may not.</summary>
-    public static string Refusal(string what) => $"only root and the supervisor's own user may {what}: this shows what its rights let it read";
+    public static string Refusal(string what) =>
+        $"only root and the supervisor's own user may {what}: this shows what its rights let it read";
 }

@@ -45,7 +45,8 @@ internal sealed class ControlServer : IDisposable
     /// <param name="delays">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
-    public ControlServer(ControlListener listener, ControlMethods methodsTaken, AdoptedConfiguration configuration, EventLoop loop, LoopOrders orders,
+    public ControlServer(
+        ControlListener listener, ControlMethods methodsTaken, AdoptedConfiguration configuration, EventLoop loop, LoopOrders orders,
         SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters, ILogger logger)
     {
         _listener = listener;
@@ -135,7 +136,8 @@ internal sealed class ControlServer : IDisposable
     }
 
     // Where the file opens the socket to a user, to a group or to all, the kernel's check of the path is the one that counts.
-    private bool AdmitsOthers => _configuration.Definition.ControlUser is not null || (_configuration.Definition.ControlMode & 0b000_110_110) != 0;
+    private bool AdmitsOthers =>
+        _configuration.Definition.ControlUser is not null || (_configuration.Definition.ControlMode & 0b000_110_110) != 0;
 
     /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
     private ControlPeer? Admit(FileDescriptor connection)

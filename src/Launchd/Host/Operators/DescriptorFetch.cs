@@ -29,13 +29,15 @@ internal sealed class DescriptorFetch(
     {
         if (request.Service is not { Length: > 0 } wanted || (request.Name is null) == (request.Number is null))
         {
-            from.Refuse(ControlNames.InvalidParameter, new ErrorDetail { Parameter = "service", Text = "give a service, and either a name or a number" });
+            from.Refuse(ControlNames.InvalidParameter,
+                new ErrorDetail { Parameter = "service", Text = "give a service, and either a name or a number" });
             return;
         }
         if (!TryFind(wanted, out ServiceState? service, out int? slot))
         {
             string? hint = Suggestion.Nearest(wanted, core.Services.Select(s => s.Definition.Name.Text));
-            from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = wanted, Hint = hint, Text = $"there is no service '{wanted}'" });
+            from.Refuse(ControlNames.NoSuchService,
+                new ErrorDetail { Name = wanted, Hint = hint, Text = $"there is no service '{wanted}'" });
             return;
         }
         if (request.Name is { } name)
@@ -55,10 +57,11 @@ internal sealed class DescriptorFetch(
         }
         if (channels.Siblings.Find(definition.Name, slot, name) is not ({ } published, { } record))
         {
-            string[] known = [.. channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name), .. channels.Siblings.Of(definition.Name).Select(p =>
-                p.Publication.Name)];
-            from.Refuse(ControlNames.NoSuchDescriptor, new ErrorDetail { Name = name, Hint = Suggestion.Nearest(name, known.Distinct()),
-                Text = $"'{definition.Name}' has no descriptor '{name}'" });
+            IEnumerable<string> heldNames = channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name);
+            IEnumerable<string> publishedNames = channels.Siblings.Of(definition.Name).Select(p => p.Publication.Name);
+            string? hint = Suggestion.Nearest(name, heldNames.Concat(publishedNames).Distinct());
+            from.Refuse(ControlNames.NoSuchDescriptor,
+                new ErrorDetail { Name = name, Hint = hint, Text = $"'{definition.Name}' has no descriptor '{name}'" });
             return;
         }
         FileDescriptor? taken = instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
@@ -71,7 +74,8 @@ internal sealed class DescriptorFetch(
             return;
         }
         taken.Dispose();
-        from.Refuse(ControlNames.NoSuchDescriptor, new ErrorDetail { Name = name, Text = $"'{definition.Name}' has closed what it published as '{name}'" });
+        from.Refuse(ControlNames.NoSuchDescriptor,
+            new ErrorDetail { Name = name, Text = $"'{definition.Name}' has closed what it published as '{name}'" });
     }
 
     private void FetchNumber(ControlConnection from, ServiceState service, int? slot, int number)
@@ -79,11 +83,13 @@ internal sealed class DescriptorFetch(
         RunningInstance? instance = instances.All
             .Where(i => i.Id.Service == service.Definition.Name && (slot is null || i.Slot == slot) && !i.MainEnded)
             .OrderByDescending(i => i.Generation).ThenBy(i => i.Slot).FirstOrDefault();
-        FileDescriptor? taken = instance?.Process is { } process ? TakeOrRefuse(from, process, number, LaneOf(service)) : Refuse(from, service);
-        if (taken is not null)
-        {
-            Send(from, service.Definition.Name, number.ToString(CultureInfo.InvariantCulture), "taken", DescriptorFacts.Read(taken), taken, isOwned: true);
-        }
+        FileDescriptor? taken = instance?.Process is { } process
+            ? TakeOrRefuse(from, process, number, LaneOf(service))
+            : Refuse(from, service);
+        if (taken is null)
+            return;
+        string name = number.ToString(CultureInfo.InvariantCulture);
+        Send(from, service.Definition.Name, name, "taken", DescriptorFacts.Read(taken), taken, isOwned: true);
     }
 
     private static FileDescriptor? Refuse(ControlConnection from, ServiceState service)
@@ -121,7 +127,8 @@ internal sealed class DescriptorFetch(
         return null;
     }
 
-    private void Send(ControlConnection from, ServiceName service, string name, string way, DescriptorFacts facts, FileDescriptor descriptor, bool isOwned)
+    private void Send(ControlConnection from, ServiceName service, string name, string way,
+        DescriptorFacts facts, FileDescriptor descriptor, bool isOwned)
     {
         if (isOwned)
             from.AnswerWith(new FetchReply(name, facts.Kind, facts.Address, way), ControlJson.Default.FetchReply, descriptor);
@@ -140,8 +147,11 @@ internal sealed class DescriptorFetch(
         slot = null;
         service = core.Find(new ServiceName(wanted));
         int dot = wanted.LastIndexOf('.');
-        if (service is not null || dot <= 0 || !int.TryParse(wanted.AsSpan(dot + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+        if (service is not null || dot <= 0
+            || !int.TryParse(wanted.AsSpan(dot + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+        {
             return service is not null;
+        }
         slot = number;
         service = core.Find(new ServiceName(wanted[..dot]));
         return service is not null;

@@ -7,10 +7,10 @@ using Launchd.Linux.Sockets;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// Asks the kernel about descriptors of which others have copies. Such a question may wait for a lock that another holder keeps as long as it likes (a
-/// thread in setsockopt(2) whose memory does not come is enough), and thousands of questions take their time: so all are asked on a thread
-/// beside the loop. One that does not come back is left behind with its thread, another thread goes on behind it, and nobody asks about that descriptor again
-/// until it has come back.
+/// Asks the kernel about descriptors of which others have copies. Such a question may wait for a lock that another holder keeps as long as
+/// it likes (a thread in setsockopt(2) whose memory does not come is enough), and thousands of questions take their time: so all are asked
+/// on a thread beside the loop. One that does not come back is left behind with its thread, another thread goes on behind it, and nobody
+/// asks about that descriptor again until it has come back.
 /// </summary>
 /// <param name="mailbox">By which answers come to the loop.</param>
 /// <param name="delays">By which it is found out that a question does not come back.</param>
@@ -38,7 +38,8 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
     /// <param name="descriptors">Open, each once. None: <paramref name="then"/> is called at once.</param>
     /// <param name="look">Called on another thread, for one after the other. Must touch nothing of the loop's.</param>
     /// <param name="then">Called on the loop, once. What is not among the answers is not known.</param>
-    public void Ask<T>(IReadOnlyCollection<FileDescriptor> descriptors, Func<FileDescriptor, T> look, Action<IReadOnlyDictionary<FileDescriptor, T>> then)
+    public void Ask<T>(
+        IReadOnlyCollection<FileDescriptor> descriptors, Func<FileDescriptor, T> look, Action<IReadOnlyDictionary<FileDescriptor, T>> then)
     {
         FileDescriptor[] open = [.. descriptors.Where(d => !d.IsClosed && !_stuck.Contains(d))];
         if (open.Length == 0)
@@ -52,7 +53,8 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
     }
 
     /// <summary>Connections that wait in each listener, and room for them; null for what is none.</summary>
-    public void Queues(IReadOnlyCollection<FileDescriptor> listeners, Action<IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?>> then)
+    public void Queues(IReadOnlyCollection<FileDescriptor> listeners,
+        Action<IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?>> then)
     {
         Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(listeners.Count);
         Ask(listeners, d => ListenerState.ReadQueue(d, unixQueues.Value), then);
@@ -66,7 +68,8 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
     }
 
     // About a few each is asked by itself, and the others of the machine are let alone.
-    private static Lazy<Dictionary<uint, (int, int)>?> UnixQueues(int count) => new(() => count > MostAskedAlone ? UnixDiagnostics.ReadQueues() : null);
+    private static Lazy<Dictionary<uint, (int, int)>?> UnixQueues(int count) =>
+        new(() => count > MostAskedAlone ? UnixDiagnostics.ReadQueues() : null);
 
     private static void Hold(FileDescriptor descriptor)
     {

@@ -26,7 +26,8 @@ internal static class ReloadMethods
             if (call.More)
                 from.Continue(reply, ControlJson.Default.ReloadReply);
             HashSet<ServiceName> services = [.. difference.Changes.Where(c => c.Table == "services").Select(c => new ServiceName(c.Name))];
-            return methods.Await(from, call.More, services, results => from.Answer(reply with { Results = results }, ControlJson.Default.ReloadReply));
+            return methods.Await(
+                from, call.More, services, results => from.Answer(reply with { Results = results }, ControlJson.Default.ReloadReply));
         }));
     }
 
@@ -39,7 +40,8 @@ internal static class ReloadMethods
         }
         if (request.File is { } other && other != reloads.FilePath && !from.Peer.May(ControlRights.OtherFiles))
         {
-            from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
+            from.Refuse(ControlNames.NotPermitted,
+                new ErrorDetail { Parameter = "file", Text = ControlRights.Refusal("name another file") });
             return;
         }
         reloads.Plan(
