@@ -8,9 +8,9 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// Repeats the health check of one ready instance, and tells the core when it has failed as often in a row as the definition allows. The
-/// first question comes one interval after the instance was ready; the next one interval after that began, or, when it took longer, when
-/// it has ended: two never overlap.
+/// Repeats the health check of one ready instance, and tells the core when it has failed as often in a row as the definition allows.
+/// The first check begins one interval after the instance was ready; each next one an interval after the check before began or, when
+/// that took longer, when it has ended: two never overlap.
 /// </summary>
 internal sealed class HealthMonitor : IDisposable
 {
@@ -28,9 +28,9 @@ internal sealed class HealthMonitor : IDisposable
     /// <param name="events">Told when the instance has failed.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
-    /// <param name="instance">Is ready.</param>
+    /// <param name="instance">An instance that is ready.</param>
     /// <param name="check">Of its definition.</param>
-    /// <param name="makeProbe">Makes the question, which calls what it is given with each answer.</param>
+    /// <param name="makeProbe">Makes the probe, which calls its argument with each answer.</param>
     public HealthMonitor(Delays delays, EventFeed events, Counters counters, ILogger logger, RunningInstance instance, HealthCheck check,
         Func<Action<ProbeAnswer>, Probe> makeProbe)
     {

@@ -5,13 +5,14 @@ using Launchd.Linux.Calls;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The secret in the environment of every process of an instance, by which an orphan is known that left its parents, its session and its
-/// group. Random, so that no other user's program can make itself a part of somebody else's instance.
+/// The secret in the environment of every process of an instance, by which the supervisor recognises an orphan that has left its parents,
+/// its session and its group. Random, so that no other user's program can make itself a part of somebody else's instance.
 /// </summary>
 internal static unsafe class InstanceMark
 {
     /// <summary>
-    /// The variable: 32 hexadecimal digits, and a colon with those of the instance in which this supervisor itself runs, if it runs in one.
+    /// The variable's value is 32 hexadecimal digits; if this supervisor itself runs in an instance of
+    /// another, a colon and that instance's mark follow.
     /// </summary>
     public const string VariableName = "LAUNCHD_MARK";
 
@@ -20,14 +21,14 @@ internal static unsafe class InstanceMark
 
     private const int Bytes = 16, PoolBytes = 256 * Bytes;
 
-    /// <summary>Marks of supervisors one within the other that are handed on.</summary>
+    /// <summary>The longest list of marks, of supervisors one within the other, that is handed on.</summary>
     private const int MostInheritedLength = 1024;
 
     private static readonly byte[] Pool = new byte[PoolBytes];
     private static readonly string Inherited = ReadInherited();
     private static int _used = PoolBytes;
 
-    /// <summary>A mark that nobody has and nobody can guess. On the loop alone.</summary>
+    /// <summary>A mark that no other instance has and no process can guess. To be called on the loop alone.</summary>
     public static string New()
     {
         if (_used == PoolBytes)
@@ -48,10 +49,10 @@ internal static unsafe class InstanceMark
         return mark;
     }
 
-    /// <summary>As it stands in the environment.</summary>
+    /// <summary>The mark as an entry of the environment.</summary>
     public static string Variable(string mark) => $"{VariableName}={mark}{Inherited}";
 
-    // Orphans of a supervisor that ended come to the one above it, which finds its own mark among theirs.
+    // The orphans of a supervisor that ended become children of the supervisor above it, which finds its own mark among theirs.
     private static string ReadInherited()
     {
         string inherited = Environment.GetEnvironmentVariable(VariableName) ?? "";

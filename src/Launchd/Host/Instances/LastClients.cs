@@ -11,27 +11,29 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// Those whom an instance accepted last. Most servers close on their stop signal every connection that has not sent a request yet, also the
-/// one that they accepted a moment ago and whose request is on its way, or lies in the socket already. So before an instance is told to
-/// end, its epoll sets stop waiting for the listeners, which takes nothing from anybody: clients go to another instance, or wait in the
-/// queue. It is told when those whom it has accepted were heard.
+/// Lets an instance that is to end hear the clients that it accepted last. Most servers close on their stop signal every connection that
+/// has not sent a request yet, also one that they accepted a moment ago and whose request is on its way, or lies in the socket already. So
+/// before an instance is told to end, its epoll sets are changed to wait for its listeners no more. No client loses by that: new ones go to
+/// another instance, or wait in the queue. The instance is told to end when it has heard the clients that it has accepted.
 /// </summary>
 /// <remarks>
-/// Only where the instance waits by epoll(7), and where its sets can be had, as <see cref="ProcessDescriptors.Explain"/> says: any
-/// other is told at once. On the loop; all that is done to the instance's processes is done in the lane of its service, for they can
-/// make it last: then the core's own deadline is the end.
+/// Works only where the instance waits by epoll(7) and the supervisor can take its sets (<see cref="ProcessDescriptors.Explain"/>); any
+/// other instance is told to end at once. Called on the loop, but all work on the instance's processes is done in the lane of its service,
+/// because they can make it last; the core's own deadline bounds it.
 /// </remarks>
 internal sealed class LastClients(
     RunningInstances instances, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters, ILogger logger)
 {
-    /// <summary>From when its sets stopped waiting: who wants something says so at once, unless it connects in advance.</summary>
+    /// <summary>
+    /// Counted from when the instance's sets stopped waiting: a client sends its request at once, unless it connects in advance.
+    /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>The instance accepts no more, by our doing.</summary>
+    /// <summary>Whether the supervisor has stopped the instance from accepting.</summary>
     public static bool IsHearing(RunningInstance? instance) => instance?.Hearing is not null;
 
     /// <summary>
-    /// Whether whom the instance accepted has been heard, and it accepts nobody else. Null: <see cref="Event.QueuesSeen"/> will tell.
+    /// Whether the instance has heard all clients that it accepted, and accepts no others. Null: <see cref="Event.QueuesSeen"/> will tell.
     /// </summary>
     public bool? AreHeard(InstanceId id)
     {
@@ -54,7 +56,7 @@ internal sealed class LastClients(
         });
         if (isUnderWay)
             return null;
-        // The service has made its lane wait already: the core asks again in a while.
+        // The lane of the service is full, by the service's own doing: the core asks again in a while.
         look.Dispose();
         return false;
     }
@@ -71,32 +73,32 @@ internal sealed class LastClients(
 
     private static bool Judge(RunningInstance leaving, LastClientsLook look)
     {
-        // It does not wait by epoll, or may not be touched.
+        // The instance does not wait by epoll, or its sets may not be changed.
         if (look.StoppedCount == 0 && leaving.Hearing is null)
             return true;
         Hearing hearing = leaving.Hearing ??= new Hearing(HostClock.Now);
         return hearing.IsOver(look) || HostClock.Now - hearing.Since >= Patience;
     }
 
-    /// <param name="since">When its sets stopped waiting.</param>
+    /// <param name="since">When the instance's epoll sets stopped waiting for its listeners.</param>
     internal sealed class Hearing(Moment since)
     {
         public Moment Since => since;
 
-        // Inodes: of the connections that the last look found, and of those that one look has found heard.
+        // Inodes of connections: those that the last look found open, and those that any look has found heard.
         private HashSet<ulong> _accepted = [];
         private readonly HashSet<ulong> _heard = [];
 
         /// <summary>
-        /// Whether nobody has come since the last look, and everybody was heard: at this one or, on a kept connection
-        /// that has always more to say, at one before.
+        /// Whether no client was accepted since the last look, and every one was found heard: at this look or, for a kept connection
+        /// that always has another request, at an earlier one.
         /// </summary>
         public bool IsOver(LastClientsLook look)
         {
-            // It may have been about to accept another when its sets stopped waiting.
+            // The instance may have been about to accept another client when its sets stopped waiting.
             bool isOver = look.StoppedCount == 0 && look.Accepted.IsSubsetOf(_accepted) && look.Unheard.IsSubsetOf(_heard);
             _accepted = look.Accepted;
-            // At the first look somebody may just have come, and not said anything yet.
+            // At the first look a client may just have been accepted and not have sent its request yet, so nobody counts as heard.
             if (look.StoppedCount == 0)
                 _heard.UnionWith(look.Accepted.Except(look.Unheard));
             return isOver;

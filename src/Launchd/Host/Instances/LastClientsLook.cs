@@ -9,40 +9,40 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// One look at the processes of an instance that is to end: stops their epoll sets from waiting for its listeners, and counts whom they
-/// have accepted. For one lane; touches nothing of the loop's, and does not throw.
+/// One look at the processes of an instance that is to end: stops their epoll sets from waiting for its listeners, and collects the
+/// connections that they have accepted. Runs in a lane; touches nothing of the loop's, and does not throw.
 /// </summary>
 /// <param name="main">The main process.</param>
-/// <param name="withDescendants">Or it alone.</param>
-/// <param name="listenersTaken">Its listeners, disposed at the end.</param>
-/// <param name="isHearing">It was stopped before: those whom it has accepted are counted in any case.</param>
+/// <param name="withDescendants">Whether its descendants are looked at too, or the main process alone.</param>
+/// <param name="listenersTaken">The instance's listeners, disposed at the end.</param>
+/// <param name="isHearing">An earlier look has stopped its sets: its connections are collected in any case.</param>
 internal sealed class LastClientsLook(int main, bool withDescendants, List<ListenerClients> listenersTaken, bool isHearing) : IDisposable
 {
-    // Bounds of what a program can make one look cost; what lies beyond is as if it did not wait by epoll.
+    // Bounds of what a program can make one look cost; processes and descriptors beyond are treated as if they did not wait by epoll.
     private const int MostProcesses = 64, MostDescriptors = 1 << 16, MostStopped = 16;
 
     private int _descriptorCount;
 
-    /// <summary>Sets that waited, and do so no more.</summary>
+    /// <summary>Epoll sets that waited for a listener, and now do no more.</summary>
     public int StoppedCount { get; private set; }
 
-    /// <summary>Sets that waited, and could not be changed.</summary>
+    /// <summary>Epoll sets that wait for a listener and could not be changed.</summary>
     public int RefusedCount { get; private set; }
 
-    /// <summary>Inodes of the connections that are open.</summary>
+    /// <summary>Inodes of the open connections that came from the listeners.</summary>
     public HashSet<ulong> Accepted { get; } = [];
 
-    /// <summary>Of those, who waits to be heard.</summary>
+    /// <summary>Those of them whose client waits to be heard.</summary>
     public HashSet<ulong> Unheard { get; } = [];
 
-    /// <summary>Our bug; null: none.</summary>
+    /// <summary>The exception that a bug of ours threw; null: none.</summary>
     public Exception? Defect { get; private set; }
 
     public void Run()
     {
         try
         {
-            // The numbers of another pid namespace mean other processes.
+            // If /proc shows another pid namespace, its numbers mean other processes.
             if (!ProcFile.IsOwn)
                 return;
             List<int> pids = [main];
@@ -73,7 +73,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
             listener.Dispose();
     }
 
-    // Each thread has its own list, and a thread of a pool may have made the server.
+    // Each thread has its own list of children, and a thread of a pool may have started the server.
     private static void AddChildren(List<int> pids, int pid)
     {
         string path = $"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/task";
@@ -100,7 +100,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
             else if (link == "anon_inode:[eventpoll]" && StoppedCount + RefusedCount < MostStopped)
                 Stop(process, number);
         }
-        // Who does not wait by epoll is told at once, whomever it has accepted.
+        // An instance that does not wait by epoll is told to end at once, whomever it has accepted.
         if (!isHearing && StoppedCount == 0)
             return;
         foreach (int number in sockets)

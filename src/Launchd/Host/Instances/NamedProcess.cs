@@ -8,17 +8,19 @@ using Launchd.Linux.Processes;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The process that an instance names as its main one: <c>MAINPID=</c> by its number, <c>MAINPIDFD=1</c> by a pidfd that comes along. The
-/// rules are systemd's: never the first process, the supervisor, or what belongs to another; one of the instance's own
-/// tree from anybody who may speak for it; any other from root alone.
+/// The process that an instance names as its main one: <c>MAINPID=</c> by its number, <c>MAINPIDFD=1</c> by a pidfd that comes with the
+/// message. The rules are systemd's: never the first process, the supervisor, or a process of another instance; a process of the instance's
+/// own tree may be named by anybody who may speak for the instance, any other by root alone.
 /// </summary>
 internal static class NamedProcess
 {
-    /// <summary>Whether a message names one at all, other than the present one.</summary>
+    /// <summary>Whether a message names a main process at all, other than the present one.</summary>
     public static bool IsNamed(Notification notification, RunningInstance instance) =>
         notification.HasMainPidDescriptor || (notification.MainPid is { } pid && pid != instance.Process?.Pid);
 
-    /// <summary>Opens it, for the caller to own. Null: refused, for the reason given (null: it is the main process already).</summary>
+    /// <summary>
+    /// Opens the named process, for the caller to own. Null: refused, for the reason given (null: it is the main process already).
+    /// </summary>
     public static ProcessHandle? Open(
         RunningInstance instance, Notification notification, NotifyMessage message, Func<int, bool> isKnown, out string? refused)
     {
@@ -30,7 +32,7 @@ internal static class NamedProcess
         return null;
     }
 
-    // What is read of a process by its number is true of the pidfd's only if that still stands for a living process afterwards.
+    // What is read by the process's number is true of the pidfd's process only if the pidfd still means a living process afterwards.
     private static string? Judge(RunningInstance instance, ProcessHandle named, uint sender, Func<int, bool> isKnown)
     {
         int pid = named.Pid;
@@ -44,8 +46,8 @@ internal static class NamedProcess
         return isOwn || sender == 0 ? null : $"pid {pid} is none of its processes";
     }
 
-    // fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for one that is not visible here or was reaped. Of anything else it is never
-    // read: that of an epoll set waits for a lock which its owner may hold for ever.
+    // The fdinfo of a pidfd says "Pid: N" (pidfd_open(2)), 0 or -1 for a process that is not visible here or was reaped. The fdinfo of any
+    // other descriptor is never read: that of an epoll set waits for a lock which its owner may hold for ever.
     private static ProcessHandle? Take(NotifyMessage message)
     {
         if (message.Descriptors.Count != 1)
@@ -57,7 +59,7 @@ internal static class NamedProcess
         return null;
     }
 
-    /// <summary>From the fdinfo of a pidfd.</summary>
+    /// <summary>The process id in the fdinfo of a pidfd; null: it has none.</summary>
     public static int? PidOf(string text)
     {
         string? line = text.Split('\n').FirstOrDefault(l => l.StartsWith("Pid:", StringComparison.Ordinal));

@@ -6,23 +6,23 @@ using Launchd.Model;
 
 namespace Launchd.Host.Instances;
 
-/// <summary>Who may speak for an instance, and who can send to its socket at all: docs/adr/0051.</summary>
+/// <summary>Decides which processes may speak for an instance, and which users can send to its socket at all: docs/adr/0051.</summary>
 internal static class NotifySender
 {
     private const ulong CAP_SETUID = 1ul << 7;
 
     /// <summary>
-    /// Whether the sender of a message may speak for an instance: its main process; with <c>notify_access = "all"</c> every process of it
-    /// too, and root and the supervisor's own user, who could do anything to the instance as it is.
+    /// Whether the sender of a message may speak for an instance: its main process may; with <c>notify_access = "all"</c> also every other
+    /// process of it, and root and the supervisor's own user, who can do anything to the instance anyhow.
     /// </summary>
-    /// <param name="instance">Whose socket it came to.</param>
-    /// <param name="message">With credentials of the kernel.</param>
+    /// <param name="instance">The instance to whose socket the message came.</param>
+    /// <param name="message">A message with the kernel's credentials.</param>
     /// <param name="isOthers">Whether a child of the supervisor is known and no process of the instance.</param>
     public static bool MaySpeak(RunningInstance instance, NotifyMessage message, Func<RunningInstance, int, bool> isOthers)
     {
         if (instance.Access == NotifyAccess.None)
             return false;
-        // Its number is its own until it is reaped, and what was sent before its birth was thrown away.
+        // The number means the main process until that is reaped, and messages from before its birth were thrown away.
         if (message.Pid == instance.Process!.Pid && !instance.MainEnded)
             return true;
         if (instance.Access != NotifyAccess.All)
@@ -30,7 +30,7 @@ internal static class NotifySender
         return message.Uid == 0 || message.Uid == Libc.geteuid() || IsOwn(instance, message, isOthers);
     }
 
-    /// <summary>The program says who may speak from now on.</summary>
+    /// <summary>The program has said who may speak for the instance from now on.</summary>
     public static void Change(RunningInstance instance, NotifyAccess access)
     {
         instance.Access = access;
@@ -39,16 +39,16 @@ internal static class NotifySender
     }
 
     /// <summary>
-    /// The one user beside root who has anything to say: that of a service which cannot become another. Null: root's
-    /// programs drop their privileges themselves, to users that the supervisor does not know; and where the supervisor
-    /// is not root nobody else gets at its directory.
+    /// The one user beside root who needs to send to the socket: the user of a service whose processes cannot become another. Null: there
+    /// is no such user, because a program of root drops its privileges to users that the supervisor does not know; or the supervisor is not
+    /// root, and no other user can reach its directory anyway.
     /// </summary>
     public static uint? OnlyWriter(RunningInstance instance) =>
         instance.User?.Credentials is { Uid: not 0 and var user } && Libc.geteuid() == 0
             && (instance.Definition.Execution.AmbientCapabilities & CAP_SETUID) == 0 ? user : null;
 
-    // The number is judged, so it must have meant the sender while it was: by the sender's pidfd, which is of this very process, or on
-    // older kernels by one that is opened first and has the user of the message.
+    // The tree is searched by the sender's number, so the number must have meant the sender all the while. That is told by the pidfd that
+    // came with the message or, on older kernels, by one that is opened before and whose process has the user of the message.
     private static bool IsOwn(RunningInstance instance, NotifyMessage message, Func<RunningInstance, int, bool> isOthers)
     {
         using ProcessHandle? named = message.Pidfd is null ? ProcessHandle.TryOpen(message.Pid) : null;
@@ -58,7 +58,7 @@ internal static class NotifySender
         bool hasEnded = !isThere || ProcessFacts.Read(message.Pid) is not { HasEnded: false };
         if (isThere && isOfTree)
             return message.Pidfd is not null || HasUser(message.Pid, message.Uid);
-        // A short helper may be gone before its message is read, and nothing is left to place it by but its user.
+        // A short-lived helper may be gone before its message is read; then only its user is left to tell whose process it was.
         return hasEnded && message.Uid == instance.User?.Credentials?.Uid;
     }
 

@@ -12,8 +12,8 @@ using Launchd.Model;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// Where one instance sends its notifications: a datagram socket of its own by path, so that the address itself says who speaks; the
-/// kernel's credentials say which process. Owns the descriptor and the path.
+/// The socket to which one instance sends its notifications: a datagram socket of its own with a path, so that the address says which
+/// instance speaks; the kernel's credentials say which process. Owns the descriptor and the path.
 /// </summary>
 internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
 {
@@ -22,7 +22,8 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     private const int ReceiveBytes = 1 << 20;
     private const int MostToEmpty = 256;
 
-    // Shared by all: a message is handled before the next is read, on one thread. One byte more than a message may have shows its excess.
+    // Shared by all sockets: a message is handled before the next is read, on one thread. The buffer is one byte longer
+    // than a message may be, so that a longer one shows.
     private static readonly byte[] Buffer = new byte[Limits.NotificationBytes + 1];
 
     private readonly byte[] _path;
@@ -45,29 +46,30 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     public FileDescriptor Descriptor { get; }
 
     /// <summary>
-    /// Closes what the service itself sends with its messages. Until that is known, the socket does, in the lane of strangers.
+    /// Closes the descriptors that the service itself sends with its messages. Until the sender of a message is known,
+    /// the socket closes them, in the lane of strangers.
     /// </summary>
     public SlowLane Lane { get; }
 
-    /// <summary>Nothing more may be read: too much of what came waits to be closed.</summary>
+    /// <summary>Whether nothing more may be read, because too many descriptors that came wait to be closed.</summary>
     public bool IsHeldUp => Lane.IsFull || IsHeldUpByStrangers;
 
-    /// <summary>Because of what others have sent than the service; it is over when the socket refuses descriptors.</summary>
+    /// <summary>Whether that is because of descriptors from others than the service. Ends when the socket refuses descriptors.</summary>
     public bool IsHeldUpByStrangers => !_refusesDescriptors && _strangers is { IsFull: true };
 
-    /// <summary>What strangers send is waited for, for a while.</summary>
+    /// <summary>Whether the supervisor waits, for a while, until the descriptors of strangers are closed.</summary>
     public bool IsPatient { get; set; }
 
-    /// <summary>Whose it is now; null while it rests.</summary>
+    /// <summary>The instance whose socket it is now; null while it rests.</summary>
     public RunningInstance? Owner { get; set; }
 
-    /// <summary>What <c>NOTIFY_SOCKET</c> says.</summary>
+    /// <summary>The path that <c>NOTIFY_SOCKET</c> names.</summary>
     public string Path { get; }
 
-    /// <summary>The one user, beside root, who can send to it; null: everybody can.</summary>
+    /// <summary>The one user beside root who can send to the socket; null: everybody can.</summary>
     public uint? Writer { get; }
 
-    /// <summary>Null: refused, for the reason given.</summary>
+    /// <summary>Opens a socket for an instance. Null: refused, for the reason given.</summary>
     public static NotifySocket? Open(string directory, InstanceId instance, SlowLanes lanes, uint? writer, out Errno refused)
     {
         string path = $"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}";
@@ -83,9 +85,9 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         }
         FileDescriptor socket = new(number);
         int on = 1, bytes = ReceiveBytes;
-        // Where one user is enough the path is that user's alone. Elsewhere anybody may send, because a program of root has workers under
-        // users that nobody knows beforehand; who speaks is checked at each message. The mode of the path is that of the socket before
-        // bind (unix(7)); the supervisor's umask is 0.
+        // Where one user is enough the path belongs to that user alone. Elsewhere anybody may send, because a program of root has workers
+        // under users that nobody knows beforehand; the sender is checked at each message. The mode of the path is that of the socket
+        // before bind (unix(7)); the supervisor's umask is 0.
         uint mode = writer is null ? 0b110_110_110u : 0b110_000_000u;
         if (Libc.setsockopt(number, SOL_SOCKET, SO_PASSCRED, &on, sizeof(int)) != 0 || Libc.fchmod(number, mode) != 0)
             refused = Errno.Last;
@@ -112,8 +114,8 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     }
 
     /// <summary>
-    /// From now on each message brings a pidfd of its sender, where the kernel has that (6.5): for those
-    /// who listen to more than the main process.
+    /// Makes each message bring a pidfd of its sender from now on, where the kernel has that (6.5): needed
+    /// where more than the main process may speak.
     /// </summary>
     public void NameSenders()
     {
@@ -121,7 +123,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         _ = Libc.setsockopt(Descriptor.Number, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(int));
     }
 
-    /// <summary>Throws away what was sent to it so far. False: there is more than can be thrown away now.</summary>
+    /// <summary>Throws away the messages that were sent so far. False: there are more than can be thrown away now.</summary>
     public bool TryEmpty()
     {
         for (int i = 0; i < MostToEmpty && !Lane.IsFull; i++)
@@ -133,7 +135,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         return false;
     }
 
-    /// <summary>Reads one message. Dispose what it gives.</summary>
+    /// <summary>Reads one message, which the caller disposes.</summary>
     public NotifyMessage Receive()
     {
         Received received = UnixSocket.Receive(Descriptor, Buffer, this);
@@ -145,14 +147,14 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     {
         fixed (byte* path = _path)
             _ = Libc.unlink(path);
-        // What nobody reads any more is closed with the socket.
+        // Descriptors in unread messages are closed together with the socket.
         SlowLane.CloseQueue(Descriptor, this);
     }
 
-    /// <summary>Closes what nobody has vouched for. From any thread.</summary>
+    /// <summary>Closes a descriptor for whose sender nobody has vouched. May be called from any thread.</summary>
     public void Close(int numberTaken) => (_strangers ??= _lanes.StrangersOf(_service)).Close(numberTaken);
 
-    /// <summary>What waited to be closed does not any more: descriptors may come again.</summary>
+    /// <summary>The descriptors that waited were closed: descriptors may come again.</summary>
     public void Ease()
     {
         if (_refusesDescriptors)
@@ -161,13 +163,13 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     }
 
     /// <summary>
-    /// Whoever sends descriptors gets EPERM, so that strangers do not keep the service from being heard. False: this kernel
-    /// cannot refuse them (SO_PASSRIGHTS, Linux 6.16).
+    /// Makes the kernel refuse messages with descriptors (EPERM), so that strangers do not keep the service from being heard.
+    /// False: this kernel cannot (SO_PASSRIGHTS, Linux 6.16).
     /// </summary>
     public bool RefuseDescriptors() => _refusesDescriptors = UnixSocket.TryPassRights(Descriptor, isAllowed: false);
 }
 
-/// <summary>One datagram and who sent it; owns the descriptors that came along and were not taken.</summary>
+/// <summary>One datagram and who sent it; owns the descriptors that came with it and were not taken.</summary>
 internal readonly struct NotifyMessage(Received received, ReadOnlyMemory<byte> bytes) : IDisposable
 {
     public bool IsThere => received.Outcome == ReceiveOutcome.Message;
@@ -175,14 +177,17 @@ internal readonly struct NotifyMessage(Received received, ReadOnlyMemory<byte> b
     public int Pid => received.Pid;
     public uint Uid => received.Uid;
 
-    /// <summary>The sender itself, also when its number means another process by now; null: the kernel does not tell. Borrowed.</summary>
+    /// <summary>
+    /// A pidfd of the sender, which means the sender even when its number means another process by now;
+    /// null: the kernel does not tell. Borrowed.
+    /// </summary>
     public FileDescriptor? Pidfd => received.Pidfd;
     public ReceivedDescriptors Descriptors => received.Descriptors;
 
-    /// <summary>Whether it came whole and says who sent it; a sender in a foreign pid namespace has no pid here.</summary>
+    /// <summary>Whether the message came whole and says who sent it; a sender in a foreign pid namespace has no pid here.</summary>
     public bool IsSound => !received.IsTruncated && received.HasCredentials && received.Pid > 0 && bytes.Length <= Limits.NotificationBytes;
 
-    /// <summary>The sender may speak for the instance: from now on what came along is its service's.</summary>
+    /// <summary>The sender may speak for the instance: its descriptors are closed in the lane of the service from now on.</summary>
     public void Vouch(SlowLane lane) => received.Descriptors.CloseBy(lane);
 
     public Notification? Parse() => Notification.Parse(bytes.Span);

@@ -14,16 +14,19 @@ namespace Launchd.Host.Instances;
 /// </summary>
 internal sealed class NotifySockets(EventLoop loop, Delays delays, string directory, SlowLanes lanes) : IDisposable
 {
-    /// <summary>A burst of descriptors is closed long before; what is not by then is stuck.</summary>
+    /// <summary>
+    /// How long descriptors of strangers may wait to be closed: a burst takes much less, so those that still wait are stuck.
+    /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
 
-    /// <summary>Something has come for an instance. Set before one can be born.</summary>
+    /// <summary>Called when a message has come for an instance. Set before any instance can be born.</summary>
     public Action<RunningInstance>? OnReadable { get; set; }
 
     /// <summary>
-    /// The socket for a new instance, which it gives back with <see cref="Return"/>; read after <see cref="Listen"/>. Null: refused.
+    /// The socket for a new instance, to be given back with <see cref="Return"/>. It is read only
+    /// after <see cref="Listen"/>. Null: refused.
     /// </summary>
     public NotifySocket? Take(RunningInstance instance, out Errno refused)
     {
@@ -37,7 +40,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         if (instance.Access == NotifyAccess.All)
             opened.NameSenders();
         opened.Owner = instance;
-        // Nobody can be told apart before there is a process: read from its birth on.
+        // Who may speak cannot be told before the instance has a process: the socket is read from the birth on.
         refused = loop.Watch(opened.Descriptor, IoReadiness.None, LoopPriority.Notify, _ => Read(opened));
         if (refused == Errno.None)
             return opened;
@@ -45,7 +48,8 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         return null;
     }
 
-    // What was sent before the instance was born came from nobody who may speak for it, whatever number its process will have.
+    // Messages that were sent before the instance was born came from nobody who may speak for it, even if a pid
+    // in them is now its own: they are thrown away.
     private NotifySocket? TakeResting(RunningInstance instance, uint? writer)
     {
         if (!_resting.Remove((instance.Id.Service, instance.Slot), out NotifySocket? socket))
@@ -63,12 +67,12 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         return socket;
     }
 
-    /// <summary>Its instance is born: what that has sent is read from now on.</summary>
+    /// <summary>The socket's instance is born: its messages are read from now on.</summary>
     public void Listen(NotifySocket socket) => loop.Change(socket.Descriptor, IoReadiness.Readable);
 
-    /// <param name="instance">It is over.</param>
-    /// <param name="socketTaken">Of an instance that is over.</param>
-    /// <param name="mayServeAgain">Its main process was reaped and nobody else could speak for it.</param>
+    /// <param name="instance">An instance that is over.</param>
+    /// <param name="socketTaken">Its socket.</param>
+    /// <param name="mayServeAgain">Its main process was reaped and no other process could speak for it.</param>
     public void Return(RunningInstance instance, NotifySocket socketTaken, bool mayServeAgain)
     {
         socketTaken.Owner = null;
@@ -81,7 +85,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         socketTaken.Dispose();
     }
 
-    /// <summary>Closes what rests for a service, or for one slot of it, that will have no instance any more.</summary>
+    /// <summary>Closes the resting sockets of a service, or of one of its slots, that will have no instance any more.</summary>
     public void Forget(ServiceName service, int? slot = null)
     {
         (ServiceName Service, int Slot)[] keys =
@@ -104,7 +108,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         _resting.Clear();
     }
 
-    /// <summary>Too much of what came is still to be closed: its socket is not read until <see cref="Ease"/>.</summary>
+    /// <summary>
+    /// Whether too many descriptors that came by the socket still wait to be closed; it is then not read until <see cref="Ease"/>.
+    /// </summary>
     public bool IsHeldUp(NotifySocket socket)
     {
         if (!socket.IsHeldUp)
@@ -123,9 +129,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         return true;
     }
 
-    /// <summary>What a service sent is closed again.</summary>
-    /// <param name="service">Whose sockets may be read.</param>
-    /// <param name="inUse">Those that have an owner.</param>
+    /// <summary>Descriptors that a service sent were closed: its sockets are read again.</summary>
+    /// <param name="service">The service whose sockets may be read.</param>
+    /// <param name="inUse">Its sockets that have an owner.</param>
     public void Ease(ServiceName service, IEnumerable<NotifySocket> inUse)
     {
         foreach (NotifySocket socket in inUse.Concat(_resting.Where(r => r.Key.Service == service).Select(r => r.Value)))

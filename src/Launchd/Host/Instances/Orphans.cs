@@ -4,29 +4,29 @@ using Launchd.Model;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The processes that came to us when their parents ended, because we are the subreaper of our services, or the first
-/// process. Each is looked at once and known until it is reaped; while no instance ends, nobody looks. Whose an orphan is
-/// we believe by what it cannot choose: that it was seen below an instance, or is in its session; then by the secret mark
-/// in its environment (<see cref="InstanceMark"/>).
+/// The processes that became children of the supervisor when their parents ended, because it is their subreaper, or the first
+/// process. Each is looked at once and known until it is reaped; while no instance ends, nobody looks. To which instance an orphan
+/// belongs is told first by what the orphan cannot choose (it was seen below the instance, or is in its session), then by the secret
+/// mark in its environment (<see cref="InstanceMark"/>).
 /// </summary>
-/// <param name="isKnown">Main processes and commands, which are no orphans.</param>
-/// <param name="isCloning">Whether a child that is not known yet may be about to become one of those.</param>
+/// <param name="isKnown">Tells main processes and commands, which are no orphans.</param>
+/// <param name="isCloning">Whether a child that is not known yet may be about to become a main process or a command.</param>
 /// <param name="onFound">Called once for each orphan that was not known, after it was noted.</param>
 internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Action<int, RunningInstance?, ProcessFacts> onFound)
 {
-    // What one look may cost: some milliseconds. What is left is for the next turn of the loop.
+    // Processes that one call looks at, which takes some milliseconds. The others are left for the next turn of the loop.
     private const int MostLooks = 128;
 
-    // Programs that start another and end, over and over, are chased so often before everything else has its turn.
+    // A program that starts another and ends, over and over, is chased through so many rounds before the loop goes on with other work.
     private const int MostRounds = 64;
 
-    // Entries of the list that are gone through for that: with thousands of children it is read twice.
+    // Entries of the list of children that are gone through for that: with thousands of children the list is read twice only.
     private const int MostEntries = 4096;
 
-    // A process between two programs has no environment for a moment.
+    // How often a process is looked at whose environment cannot be read: between two programs (execve(2)) it has none for a moment.
     private const int MostTries = 3;
 
-    // Of instances that left something; what is forgotten costs a line in the log.
+    // Marks that are kept of instances that left processes behind; forgetting one costs a needless line in the log.
     private const int MostFormerMarks = 4096;
 
     private readonly Dictionary<int, Orphan> _known = [];
@@ -36,16 +36,16 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     private readonly Dictionary<int, RunningInstance> _groups = [];
     private readonly List<int> _children = [];
 
-    // Marks of instances that were over before all of their processes were.
+    // Marks of instances that were over before all of their processes had ended.
     private readonly HashSet<string> _formerMarks = new(StringComparer.Ordinal);
     private List<int> _newStrays = [];
     private readonly HashSet<int> _untold = [];
     private bool _mayHaveLeft;
 
-    /// <summary>About how many there are.</summary>
+    /// <summary>About how many orphans there are.</summary>
     public int Count => _known.Count;
 
-    /// <summary>Children that we had before we were a supervisor (by an exec) are nobody's orphans.</summary>
+    /// <summary>Notes the children that this process had before it was a supervisor (before an exec): they are nobody's orphans.</summary>
     public void Begin()
     {
         _ = ChildList.AddOwn(_children);
@@ -55,7 +55,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
 
     public void Add(RunningInstance instance)
     {
-        // It may have left somebody before it was known itself.
+        // The instance may have left an orphan before it was known itself: strays are looked at once more.
         foreach (int pid in _untold)
             _ = _known.Remove(pid);
         _untold.Clear();
@@ -64,7 +64,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
             _groups[instance.Group] = instance;
     }
 
-    /// <summary>Nobody waits for its orphans any more. What is left of it stays known.</summary>
+    /// <summary>Nobody waits for the orphans of the instance any more. Those that live stay known.</summary>
     public void Remove(RunningInstance instance)
     {
         _ = _marks.Remove(instance.Mark);
@@ -90,7 +90,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         instance.Orphans.Clear();
     }
 
-    /// <summary>It was reaped: the number may mean another process from now on.</summary>
+    /// <summary>The process was reaped: its number may mean another process from now on.</summary>
     public void Forget(int pid)
     {
         Unlearn(pid);
@@ -99,17 +99,17 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
             _ = orphan.Owner?.Orphans.Remove(pid);
     }
 
-    /// <summary>Whether it is an orphan that was found and not reaped, so that its number is its own.</summary>
+    /// <summary>Whether the process is an orphan that was found and not yet reaped, so that its number still means it.</summary>
     public bool Contains(int pid) =>
         _known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind is not (Kind.Elder or Kind.Over or Kind.Pending);
 
-    /// <summary>All that were found and not reaped.</summary>
+    /// <summary>All orphans that were found and not yet reaped.</summary>
     public List<int> All() => [.. _known.Keys.Where(Contains)];
 
-    /// <summary>Those of which nobody knows whose they are.</summary>
+    /// <summary>The orphans of which it cannot be told to which instance they belong.</summary>
     public List<int> Strays() => [.. _known.Where(k => k.Value.Kind == Kind.Stray).Select(k => k.Key)];
 
-    /// <summary>A process was seen below an instance; if it becomes an orphan, it is known whose.</summary>
+    /// <summary>Notes that a process was seen below an instance, so that its owner is known if it becomes an orphan.</summary>
     public void Learn(int pid, ulong startTime, RunningInstance owner)
     {
         Unlearn(pid);
@@ -128,7 +128,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         }
     }
 
-    /// <summary>A stray turned out to be of an instance.</summary>
+    /// <summary>Notes that a stray turned out to belong to an instance.</summary>
     public void Claim(int pid, RunningInstance owner)
     {
         if (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind == Kind.Stray)
@@ -136,13 +136,13 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>
-    /// Whether those that were found last may have left others, as a program does that starts another and ends, over and over.
-    /// It is chased for some rounds only, by every look.
+    /// Whether the orphans that were found last may have left others, as those of a program do that starts another and ends, over and over.
+    /// Every look chases such a program for some rounds only.
     /// </summary>
     public bool IsChasing { get; private set; }
 
     /// <summary>
-    /// Finds those that came since the last look. False: not all of them were looked at, more is to be done in another turn.
+    /// Finds the orphans that came since the last look. False: not all of them were looked at; the rest is for another turn.
     /// </summary>
     public bool Find()
     {
@@ -150,13 +150,14 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         bool isComplete = true;
         for (int round = 0; round < MostRounds; round++)
         {
-            // Nobody is chased whom we cannot see.
+            // If the children cannot be listed, there is nobody to chase.
             IsChasing = false;
             _children.Clear();
             // Where the list of one thread cannot be read, those of the others are gone through all the same.
             if (!ChildList.AddOwn(_children) && _children.Count == 0)
                 return true;
-            // Asked after the lists were read, and before it is asked who is known: a newborn is known before this says no.
+            // The order matters: after the lists were read, and before isKnown is asked, because a
+            // newborn child is known before this says no.
             bool mayBeNewborn = isCloning();
             bool mayHaveMore = false;
             isComplete = true;
@@ -172,8 +173,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
                 if (++looks > MostLooks)
                     return false;
                 Kind found = Look(pid, orphan?.Tries ?? 0);
-                // Who ended before it was looked at may have left another, which came to us meanwhile; so
-                // may have whoever was signalled now.
+                // An orphan that ended before it was looked at may have left another, which became our child
+                // meanwhile; so may one that was signalled now.
                 mayHaveMore |= found is Kind.Over || (found is Kind.Owned && _known[pid].Owner!.TreeSignal != 0);
                 isComplete &= found != Kind.Pending;
             }
@@ -194,7 +195,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         return found;
     }
 
-    /// <summary>Names strays to the operator: pid, and why it cannot be told whose it is. Each once.</summary>
+    /// <summary>The strays to name to the operator, each once: pid, and why it cannot be told to which instance it belongs.</summary>
     public IEnumerable<(int Pid, string Why)> TakeUntold()
     {
         foreach (int pid in _untold.ToArray())
@@ -225,7 +226,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
             if (look is EnvironmentLook.Empty or EnvironmentLook.Unknown)
             {
                 owner = OwnerBelow(pid, out bool hasAnyBelow);
-                // What it has started came to us when it ended, which is now, or it has started nobody.
+                // An ending process without children has started nobody, or its children have become ours by now.
                 if (facts.IsEnding && !hasAnyBelow)
                     return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
                 if (owner is null)
@@ -267,12 +268,12 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         _ = owner.Orphans.Add(pid);
     }
 
-    // Neither can be had without being born there: sessions are not joined (setsid(2), setpgid(2)).
+    // A process gets neither but by its birth there: nobody can join a session (setsid(2), setpgid(2)).
     private RunningInstance? OwnerByBirth(int pid, ProcessFacts facts) =>
         _learnt.TryGetValue(pid, out (ulong StartTime, RunningInstance Owner) learnt) && learnt.StartTime == facts.StartTime
             ? learnt.Owner : _groups.GetValueOrDefault(facts.Session);
 
-    // Supervisors one within the other: the innermost mark comes first, and ours is somewhere behind.
+    // With supervisors one within the other, the innermost one's mark comes first, and ours is somewhere behind it.
     private RunningInstance? OwnerByMark(string marks)
     {
         foreach (Range part in marks.AsSpan().Split(':'))
@@ -284,8 +285,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>
-    /// Whose descendants it has. One that is ending has lost its memory, and its environment with it, but they
-    /// have theirs; when it is over they come to us.
+    /// The instance to which the descendants of a process belong. A process that is ending has lost its memory and with it its environment,
+    /// but its descendants have theirs; when it has ended they become our children.
     /// </summary>
     private RunningInstance? OwnerBelow(int pid, out bool hasAny)
     {
@@ -315,7 +316,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     }
 
     /// <summary>
-    /// The only instance that can have borne it, by users and times. Null: there are several, or one that is gone may have.
+    /// The only instance that can have started the process, by users and start times. Null: several can, or one that is gone.
     /// </summary>
     private RunningInstance? OnlyCandidate(int pid, ProcessFacts facts)
     {
@@ -325,7 +326,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         RunningInstance? only = null;
         foreach (RunningInstance instance in _marks.Values)
         {
-            // Who runs as we do may have changed to any user.
+            // An instance that runs as the supervisor does may have changed to any user.
             if (instance.User?.Credentials is { } who && who.Uid != user)
                 continue;
             if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { } main && main.StartTime > facts.StartTime)
@@ -339,13 +340,13 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
 
     private enum Kind
     {
-        /// <summary>Of an instance.</summary>
+        /// <summary>It belongs to an instance.</summary>
         Owned,
 
-        /// <summary>Of an instance that is over, and that left it on purpose or did not get rid of it.</summary>
+        /// <summary>It belonged to an instance that is over, and that left it on purpose or did not get rid of it.</summary>
         Former,
 
-        /// <summary>Whose it is cannot be told.</summary>
+        /// <summary>To which instance it belongs cannot be told.</summary>
         Stray,
 
         /// <summary>It could not be looked at yet.</summary>

@@ -14,28 +14,30 @@ using Launchd.Model;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// How one attempt ended. <paramref name="Text"/> says what was asked and what came: "GET http://127.0.0.1:8080/ answered 503".
+/// How one attempt of a probe ended. <paramref name="Text"/> says what was asked and what was answered:
+/// "GET http://127.0.0.1:8080/ answered 503".
 /// </summary>
 internal readonly record struct ProbeAnswer(bool IsGood, string Text);
 
 /// <summary>A command that runs for a probe.</summary>
 internal interface IProbeCommand
 {
-    /// <summary>Kills it with all that it started; its end follows.</summary>
+    /// <summary>Kills the command and all that it started; its end is reported as usual.</summary>
     public void Kill();
 }
 
 /// <summary>
-/// Starts a command whose exit code is a probe's answer. Later, on the loop, one of the actions is called: when it was reaped, or when it
-/// is known that it could not be started. Null: refused at once, for the reason given.
+/// Starts a command whose exit code is a probe's answer. Later one of the two actions is called on the loop: when the command was reaped,
+/// or when it could not be started. Null: refused at once, for the reason given.
 /// </summary>
 internal delegate IProbeCommand? StartProbeCommand(
     ImmutableArray<string> arguments, Action<ExitStatus> ended, Action<string> failed, out string? refused);
 
 /// <summary>
-/// Asks one target whether it answers, without ever waiting: connects, for HTTP sends a request and reads the first line, for a command
-/// waits until it has ended. One attempt at a time, each within a limit; whoever owns it repeats it. Everything happens on the loop but
-/// that a path is looked up (<see cref="PathConnects"/>). What makes an instance ready and what looks after it are asked by the same code.
+/// Asks one target whether it answers, without ever keeping the loop waiting: connects; for HTTP also sends a request and reads the
+/// first line; for a command waits for its end. One attempt at a time, each within a limit; the owner of the probe repeats it.
+/// Everything happens on the loop, except that the path of a Unix socket is connected to on another thread
+/// (<see cref="PathConnects"/>). Readiness and health checks both use this code.
 /// </summary>
 internal sealed unsafe class Probe(
     EventLoop loop, Delays delays, PathConnects connects, ProbeTarget target,
@@ -53,7 +55,7 @@ internal sealed unsafe class Probe(
     private bool _isAwaited;
     private int _attempts;
 
-    /// <summary>An attempt has not ended: a command may outlive the time in which its answer counts.</summary>
+    /// <summary>Whether an attempt has not ended: a command may outlive the time in which its answer counts.</summary>
     public bool IsBusy => _isAwaited || _command is not null;
 
     /// <summary>Begins an attempt; none may be under way.</summary>
@@ -68,7 +70,7 @@ internal sealed unsafe class Probe(
             Connect();
     }
 
-    /// <summary>Nobody waits for the answer any more.</summary>
+    /// <summary>Ends the attempt: nobody waits for its answer any more.</summary>
     public void End()
     {
         _isAwaited = false;

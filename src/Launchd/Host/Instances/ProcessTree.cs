@@ -3,16 +3,17 @@ using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Instances;
 
-/// <summary>To which instance a process belongs that somebody names by its number, or that has sent something.</summary>
+/// <summary>Tells whether a process belongs to an instance: one that is named by its number, or that has sent a message.</summary>
 internal static class ProcessTree
 {
     /// <summary>
-    /// Whether a living process descends from an instance: by its session, its group, or its parents up to us, where the mark of the last
-    /// one decides. The number must be held by a pidfd that is asked afterwards whether it still means a living process.
+    /// Whether a living process descends from an instance: by its session, its group, or its line of parents, which ends at
+    /// a child of the supervisor whose mark decides. The caller must hold a pidfd of the process and ask it afterwards
+    /// whether the number still means a living process.
     /// </summary>
-    /// <param name="instance">That lives.</param>
+    /// <param name="instance">An instance that lives.</param>
     /// <param name="pid">The process.</param>
-    /// <param name="isKnown">Main processes and commands of others, which are no orphans.</param>
+    /// <param name="isKnown">Tells main processes and commands of other instances, which are no orphans.</param>
     public static bool Contains(RunningInstance instance, int pid, Func<int, bool> isKnown)
     {
         int own = Libc.getpid();

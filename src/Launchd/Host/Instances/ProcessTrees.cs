@@ -7,22 +7,22 @@ using Launchd.Model;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// What is left of instances, and the signals to all of it: process groups, orphans, and what descends from them. Large trees are gone
-/// through a piece in each turn of the loop.
+/// Finds the processes that are left of instances, and signals them: process groups, orphans, and their descendants. A large tree is
+/// gone through piece by piece, one in each turn of the loop.
 /// </summary>
 internal sealed class ProcessTrees
 {
     private const int Kill = 9, Cont = 18;
 
-    // Some milliseconds of reading /proc.
+    // Processes that one turn looks at: some milliseconds of reading /proc.
     private const int MostInATurn = 128;
 
-    // A tree that forks faster than it is read: what is beyond comes to us as orphans when its parents end.
+    // Bounds the queue for a tree that forks faster than it is read: processes beyond become our orphans when their parents end.
     private const int MostWaiting = 100_000;
 
     private static readonly TimeSpan UntoldPatience = TimeSpan.FromSeconds(1);
 
-    // CAP_SYS_PTRACE: every environment can be read. Read once; capabilities that a supervisor gives up it does not get back.
+    // With CAP_SYS_PTRACE every environment can be read. Read once: a supervisor does not get back capabilities that it gave up.
     private static readonly bool CanReadAll = Libc.geteuid() == 0
         && (ProcessFacts.Status(Libc.getpid(), "CapEff", isHexadecimal: true) is not { } held || (held & (1UL << 19)) != 0);
 
@@ -39,12 +39,12 @@ internal sealed class ProcessTrees
     private long _completeIn = -1;
     private bool _hasMore;
 
-    /// <param name="delays">For what another turn has to do.</param>
+    /// <param name="delays">Of the loop: for work that is left to another turn.</param>
     /// <param name="turn">Which turn of the loop it is.</param>
     /// <param name="isKnown">Main processes and commands.</param>
     /// <param name="isCloning">As for <see cref="Orphans"/>.</param>
-    /// <param name="onProgress">Called when more was found out, in a turn of its own.</param>
-    /// <param name="onStray">Pid, name, and why it cannot be told whose it is.</param>
+    /// <param name="onProgress">Called, in a turn of its own, when a look has found more.</param>
+    /// <param name="onStray">Called with the pid and name of a stray, and why it cannot be told to which instance it belongs.</param>
     public ProcessTrees(
         Delays delays, Func<long> turn, Func<int, bool> isKnown, Func<bool> isCloning, Action onProgress,
         Action<int, string, string> onStray)
@@ -60,7 +60,7 @@ internal sealed class ProcessTrees
 
     public Orphans Orphans { get; }
 
-    /// <summary>Whether anything of the instance still lives that <c>kill</c> reaches, its main process aside, which has ended.</summary>
+    /// <summary>Whether any process of the instance still lives that <c>kill</c> reaches. Its main process has ended.</summary>
     public bool HasLeftovers(RunningInstance instance)
     {
         KillScope scope = instance.Definition.Stop.Kill;
@@ -74,12 +74,13 @@ internal sealed class ProcessTrees
     }
 
     /// <summary>
-    /// Sends a signal to as much of an instance as the scope says, to each process once; programs take the second for "at once".
+    /// Sends a signal to as much of an instance as the scope says, to each process once, because
+    /// programs take a second signal for "at once".
     /// </summary>
     /// <param name="instance">Whose processes.</param>
     /// <param name="signal">signal(7).</param>
     /// <param name="scope">How far.</param>
-    /// <param name="andContinue">What is stopped goes on, so that it can act on the signal.</param>
+    /// <param name="andContinue">Whether SIGCONT follows, so that a stopped process can act on the signal.</param>
     public void Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
     {
         ProcessHandle? main = instance.MainEnded ? null : instance.Process;
@@ -99,7 +100,9 @@ internal sealed class ProcessTrees
         Continue();
     }
 
-    /// <summary>The main process has ended, but its tracer has not let us know: if that is one of ours, it must end as well.</summary>
+    /// <summary>
+    /// The main process has ended, but its tracer keeps it from being reaped: if the tracer belongs to the instance, it must end as well.
+    /// </summary>
     public void EndTracer(RunningInstance instance)
     {
         instance.IsEndKept = true;
@@ -109,14 +112,14 @@ internal sealed class ProcessTrees
         Continue();
     }
 
-    /// <summary>Nobody waits for its processes any more.</summary>
+    /// <summary>Nobody waits for the processes of the instance any more.</summary>
     public void Remove(RunningInstance instance)
     {
         _ = _killed.Remove(instance);
         Orphans.Remove(instance);
     }
 
-    /// <summary>From now on all orphans get this signal, whosever they are; those that come as well.</summary>
+    /// <summary>Sends this signal to all orphans of whichever instance, and from now on to each that is found.</summary>
     public void SignalAll(int signal)
     {
         _ = Find();
@@ -127,8 +130,9 @@ internal sealed class ProcessTrees
     }
 
     /// <summary>
-    /// Looks for orphans that came since. False: more is to be found in another turn. Once all were found in a turn it is enough for that
-    /// turn, because the list of children is as long as there are services, and thousands may be told to end, or have ended, together.
+    /// Looks for orphans that came since the last look. False: there may be more to find in another turn. A complete
+    /// look counts for the whole turn, because the list of children is as long as that of services, and thousands of
+    /// them may be told to end, or have ended, together.
     /// </summary>
     public bool Find()
     {
@@ -142,7 +146,7 @@ internal sealed class ProcessTrees
         if (strays.Count > 0)
         {
             _delays.After(UntoldPatience, _telling, TellStrays);
-            // Whose it is may have been asked, in vain, before it was known to be one.
+            // A killed instance may have claimed its strays before these were known.
             if (_killed.Count > 0)
                 Claim(strays, _killed);
         }
@@ -150,18 +154,19 @@ internal sealed class ProcessTrees
     }
 
     /// <summary>
-    /// Somebody is to end, and one that starts another and ends may be his: it is chased until it is caught, or nobody waits any more.
+    /// Whether an instance is to end and a program that keeps starting another and ending may belong to it: such a program is chased
+    /// until it is caught, or nobody waits for its end any more.
     /// </summary>
     public bool IsChasing => Orphans.IsChasing && (_killed.Count > 0 || _signalToAll == Kill);
 
-    /// <summary>Goes on with a look that was not complete, whoever asked for it.</summary>
+    /// <summary>Goes on with a look that was not complete.</summary>
     public void FindMore()
     {
         if (_hasMore || IsChasing)
             _ = Find();
     }
 
-    /// <summary>What still lives of an instance that was killed: one sentence for the operator. Null: nothing does.</summary>
+    /// <summary>One sentence for the operator about the processes of a killed instance that still live. Null: none does.</summary>
     public string? Remains(RunningInstance instance)
     {
         List<int> left = [];
@@ -186,7 +191,7 @@ internal sealed class ProcessTrees
         return $"{who} does not end on SIGKILL" + (isPending || isAsleep ? ": it hangs inside the kernel" : "");
     }
 
-    /// <summary>Somebody has ended: what it left has come to us by now, and is to be found.</summary>
+    /// <summary>A process has ended: its children have become ours by now, so the next look must be a new one.</summary>
     public void LookAnew() => _completeIn = -1;
 
     private bool IsGroupAlive(RunningInstance instance)
@@ -194,7 +199,7 @@ internal sealed class ProcessTrees
         Errno refused = instance.SignalGroup(instance.IsKilled ? Kill : 0);
         if (refused == Errno.ESRCH)
             return false;
-        // Zombies are in it as well: of those that were killed nobody may ever reap some.
+        // The group also counts zombies, and some of the killed processes may never be reaped by their parents.
         bool isExact = refused == Errno.EINVAL || (instance.IsKilled && ProcFile.IsOwn);
         return !isExact || Members(instance).Any(m => !m.Facts.HasEnded);
     }
@@ -232,7 +237,10 @@ internal sealed class ProcessTrees
         Claim(Orphans.Strays(), [instance]);
     }
 
-    /// <summary>Strays below which there is somebody of a killed instance, or that trace the main process of one, are its own.</summary>
+    /// <summary>
+    /// Gives a killed instance the strays that belong to it: those with a process of its session below
+    /// them, and the tracer of its main process.
+    /// </summary>
     private void Claim(List<int> strays, IReadOnlyCollection<RunningInstance> killed)
     {
         if (strays.Count == 0)
@@ -266,7 +274,8 @@ internal sealed class ProcessTrees
         int signal = _signalToAll != 0 ? _signalToAll : owner?.TreeSignal ?? 0;
         if (signal == 0)
             return;
-        // At once: it may be one that starts another and ends. Our own child's number is its own until we reap it.
+        // At once, because it may be a program that keeps starting another and ending. The number of
+        // our own child means it until we reap it.
         bool hasGot = owner is not null && signal != Kill && facts.Group == owner.Group;
         if (!hasGot)
             _ = Libc.kill(pid, signal);
@@ -298,7 +307,7 @@ internal sealed class ProcessTrees
         bool isOrphan = step.Parent == _self;
         if (isOrphan && !Orphans.Contains(step.Pid))
             return;
-        // From here on the number means this process, or it has ended.
+        // From here on the number means this process, or the process has ended.
         using ProcessHandle? process = isOrphan || step.Parent == 0 ? null : ProcessHandle.TryOpen(step.Pid);
         if (ProcessFacts.Read(step.Pid) is not { HasEnded: false } facts)
             return;
@@ -325,7 +334,7 @@ internal sealed class ProcessTrees
             _ = process?.Signal(Cont);
     }
 
-    /// <summary>Who is in the group of an instance and descends from an orphan, as all do once the main process has ended.</summary>
+    /// <summary>The processes in the group of an instance that descend from an orphan, as all do once the main process has ended.</summary>
     private IEnumerable<(int Pid, ProcessFacts Facts)> Members(RunningInstance instance) =>
         instance.Group > 1 ? Below(Orphans.All()).Where(p => p.Facts.Group == instance.Group) : [];
 
@@ -355,9 +364,11 @@ internal sealed class ProcessTrees
 
     /// <summary>A process whose children are to be gone through.</summary>
     /// <param name="Pid">Its number.</param>
-    /// <param name="Parent">Its parent, by which it is known to be the one that is meant. 0: it is, and it gets no signal.</param>
-    /// <param name="Instance">To which it belongs; null: whichever.</param>
-    /// <param name="Signal">What it is sent. 0: nothing, its descendants are learnt only.</param>
+    /// <param name="Parent">
+    /// Its parent, which confirms that the number still means this process. 0: that is sure, and the process gets no signal.
+    /// </param>
+    /// <param name="Instance">The instance to which it belongs; null: whichever.</param>
+    /// <param name="Signal">The signal to send. 0: none; its descendants are only noted.</param>
     /// <param name="AndContinue">SIGCONT follows.</param>
     private sealed record Step(int Pid, int Parent, RunningInstance? Instance, int Signal, bool AndContinue);
 }

@@ -2,7 +2,7 @@ using Launchd.Core;
 
 namespace Launchd.Host.Instances;
 
-/// <summary>Sixty-four events at once, and eight a second: the newest are told, of the others how many there were.</summary>
+/// <summary>Lets an instance report sixty-four events at once and eight a second; the events beyond are only counted.</summary>
 internal sealed class ReportAllowance
 {
     private const double Most = 64, PerSecond = 8;

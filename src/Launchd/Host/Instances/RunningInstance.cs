@@ -7,27 +7,29 @@ using Launchd.Model;
 
 namespace Launchd.Host.Instances;
 
-/// <summary>All that the host holds for one instance. Disposing closes it; the process itself is not touched.</summary>
+/// <summary>All that the host holds for one instance. Disposing closes the descriptors; the process itself is not touched.</summary>
 internal sealed class RunningInstance(InstanceId id, int slot, int generation, Provision provision) : IDisposable
 {
     private ReportAllowance? _reports;
 
-    // The process whose number the group has, once another one is the main one.
+    // The process whose number the group bears, once another process is the main one.
     private ProcessHandle? _leader;
 
     public InstanceId Id => id;
     public int Slot => slot;
     public int Generation => generation;
 
-    /// <summary>What it was started with; a reload that changes only what the program does not see puts the new one here.</summary>
+    /// <summary>
+    /// What the instance was started with; a reload that changes only what the program cannot see puts the new provision here.
+    /// </summary>
     public Provision Provision { get; set; } = provision;
 
     public ServiceDefinition Definition => Provision.Definition;
 
-    /// <summary>What stands in the environment of all its processes, unless they took it away: <see cref="InstanceMark"/>.</summary>
+    /// <summary>The mark in the environment of all its processes, unless they removed it: <see cref="InstanceMark"/>.</summary>
     public string Mark { get; } = InstanceMark.New();
 
-    /// <summary>Who it runs as; its commands run as the same, whatever the configuration says by then.</summary>
+    /// <summary>The user as whom the instance runs; its commands run as the same user, whatever the configuration says by then.</summary>
     public ResolvedUser User { get; } = provision.User;
 
     /// <summary>
@@ -35,16 +37,20 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// </summary>
     public List<FileDescriptor> Given { get; } = [];
 
-    /// <summary>It is to end: nobody counts on it to accept what comes from now on.</summary>
+    /// <summary>The instance is to end: nobody counts on it to accept new connections.</summary>
     public bool IsLeaving { get; set; }
 
-    /// <summary>It accepts no more, by our doing, and those whom it accepted last are being heard. Null: not so far.</summary>
+    /// <summary>
+    /// Set while the supervisor keeps the instance from accepting, so that it hears the clients that it accepted last. Null: not so far.
+    /// </summary>
     public LastClients.Hearing? Hearing { get; set; }
 
     /// <summary>Null until spawned.</summary>
     public ProcessHandle? Process { get; set; }
 
-    /// <summary>Process group and session: the pid of the main process that we started; 0: there is none that is surely its own.</summary>
+    /// <summary>
+    /// Process group and session of the instance: the pid of the main process that the supervisor started; 0: no group is surely its own.
+    /// </summary>
     public int Group
     {
         get;
@@ -55,10 +61,12 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
         }
     }
 
-    /// <summary>The group and session in which it began.</summary>
+    /// <summary>The group and session in which the instance began.</summary>
     public int FirstGroup { get; private set; }
 
-    /// <summary>Processes of it that came to us when their parents ended: kept by <see cref="Instances.Orphans"/>.</summary>
+    /// <summary>
+    /// Processes of the instance that became children of the supervisor when their parents ended: kept by <see cref="Instances.Orphans"/>.
+    /// </summary>
     public HashSet<int> Orphans { get; } = [];
 
     /// <summary>The main process is in <see cref="Group"/>: always, unless another process took its place by <c>MAINPID=</c>.</summary>
@@ -67,33 +75,37 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }
 
-    /// <summary>What all of it was sent at last; whatever else of it is found from then on gets it too. 0: nothing was.</summary>
+    /// <summary>
+    /// The last signal that was sent to the whole tree; processes of it that are found later get it too. 0: none was sent.
+    /// </summary>
     public int TreeSignal { get; set; }
 
-    /// <summary>SIGKILL was sent, to as much of it as <c>kill</c> says.</summary>
+    /// <summary>SIGKILL was sent to as much of the instance as <c>kill</c> says.</summary>
     public bool IsKilled { get; set; }
 
-    /// <summary>Its output said that it is ready before its birth was told.</summary>
+    /// <summary>Its output said that the instance is ready before the loop was told of its birth.</summary>
     public bool WasReadyUnborn { get; set; }
 
-    /// <summary>The end of its main process is waited for at its pidfd, too.</summary>
+    /// <summary>The loop also watches the pidfd of the main process for its end.</summary>
     public bool IsEndWatched { get; set; }
 
-    /// <summary>The main process has ended and we are not told: whoever traces it knows, and keeps it from us (ptrace(2)).</summary>
+    /// <summary>The main process has ended and the supervisor cannot reap it, because its tracer has not done so yet (ptrace(2)).</summary>
     public bool IsEndKept { get; set; }
 
     /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
     public NotifyAccess Access { get; set; } = provision.Definition.NotifyAccess;
 
-    /// <summary>Read end of the pipe of <c>ready = { descriptor = N }</c>, until it is born and the log pump reads it.</summary>
+    /// <summary>
+    /// Read end of the pipe of <c>ready = { descriptor = N }</c>, until the instance is born and the log pump reads the pipe.
+    /// </summary>
     public FileDescriptor? ReadyPipe { get; set; }
 
     /// <summary>The line has not come out of that pipe yet.</summary>
     public bool AwaitsLine { get; set; }
     public Probe? Probe { get; set; }
 
-    /// <summary>While it is ready and its definition asks for it.</summary>
+    /// <summary>Set while the instance is ready and its definition asks for health checks.</summary>
     public HealthMonitor? Health { get; set; }
 
     /// <summary>The supervisor's end of its channel, from its birth until the channel's connection takes it over.</summary>
@@ -105,12 +117,13 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// </summary>
     public bool MayReport(Moment now, out long skipped) => (_reports ??= new ReportAllowance()).Take(now, out skipped);
 
-    /// <summary>It has left something with the channel's server that must go when it is over.</summary>
+    /// <summary>The instance has left something with the channel server that must be removed when it is over.</summary>
     public bool HasSpoken { get; set; }
     public bool HasLogPipe { get; set; }
 
     /// <summary>
-    /// Another process is the main one from now on. A group that it does not keep alive may any time be a stranger's, so it is forgotten.
+    /// Makes another process the main one. A group that this process does not keep alive may become a
+    /// stranger's at any time, so it is forgotten.
     /// </summary>
     public void Become(ProcessHandle mainTaken)
     {
@@ -129,17 +142,19 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
             leader?.Dispose();
     }
 
-    /// <summary>Signals its process group, and never one that merely has the same number by now. 0 sends nothing.</summary>
+    /// <summary>
+    /// Signals the process group of the instance, and never one that merely bears the same number by now. Signal 0 only asks.
+    /// </summary>
     /// <returns>
-    /// <see cref="Errno.ESRCH"/>: it has none, or nobody is in it. <see cref="Errno.EINVAL"/>: whose the number
-    /// is cannot be told any more, before Linux 6.9.
+    /// <see cref="Errno.ESRCH"/>: the instance has no group, or no process is in it. <see cref="Errno.EINVAL"/>: before Linux
+    /// 6.9, it cannot be told any more whose number it is.
     /// </returns>
     public Errno SignalGroup(int signal)
     {
         if (Group <= 1 || (_leader ?? Process) is not { } leader)
             return Errno.ESRCH;
         Errno refused = leader.SignalGroup(signal);
-        // A child that was not reaped keeps its number.
+        // A child that was not reaped keeps its number, so the group's number is still its own.
         bool isHeld = leader == Process && !MainEnded;
         return refused != Errno.EINVAL || !isHeld ? refused : Libc.kill(-Group, signal) == 0 ? Errno.None : Errno.Last;
     }

@@ -3,8 +3,8 @@ using Launchd.Core;
 namespace Launchd.Host.Instances;
 
 /// <summary>
-/// The instances that run, by their ids: looked up by many, while only <see cref="Lifecycle.InstanceTable"/> puts them here when they are
-/// born, takes them out and disposes them. For the loop's thread.
+/// The running instances by their ids. Many look them up; only <see cref="Lifecycle.InstanceTable"/> adds them when they are
+/// born, removes and disposes them. For the loop's thread.
 /// </summary>
 internal sealed class RunningInstances
 {
@@ -18,6 +18,6 @@ internal sealed class RunningInstances
 
     public void Add(RunningInstance born) => _instances.Add(born.Id, born);
 
-    /// <summary>Null: it is not here, or not any more.</summary>
+    /// <summary>Takes an instance out. Null: it is not here, or not any more.</summary>
     public RunningInstance? Remove(InstanceId id) => _instances.Remove(id, out RunningInstance? over) ? over : null;
 }

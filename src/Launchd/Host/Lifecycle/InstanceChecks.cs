@@ -10,8 +10,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// Asks instances whether they serve: until they are ready, and then from time to time. For each instance at most one
-/// question is under way, and each has its limit.
+/// Asks instances whether they serve: until they are ready, and then at intervals. For each instance at most one
+/// question is under way, and each has a time limit.
 /// </summary>
 internal sealed class InstanceChecks(
     RunningInstances instances, InstanceCommands commands, EventLoop loop, Delays delays, PathConnects connects, EventFeed events,
@@ -21,7 +21,8 @@ internal sealed class InstanceChecks(
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// For one attempt of a readiness probe, whose limit as a whole is <c>ready_timeout</c>: who accepts and says nothing is asked anew.
+    /// The limit of one attempt of a readiness probe, so that a server that accepts but does not answer is asked anew.
+    /// <c>ready_timeout</c> limits the probe as a whole.
     /// </summary>
     private static readonly TimeSpan ReadyAttempt = TimeSpan.FromSeconds(5);
 
@@ -46,7 +47,7 @@ internal sealed class InstanceChecks(
         {
             delays.After(pause, instance, () =>
             {
-                // A command that was killed because it took too long, and has not ended yet.
+                // Busy: a command was killed because it took too long, and has not ended yet.
                 if (probe.IsBusy)
                     Again();
                 else

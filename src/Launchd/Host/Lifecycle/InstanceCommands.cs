@@ -14,8 +14,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// The commands beside instances: those that the core orders, and probes. Ordered here, born on other
-/// threads, and known from when that is told.
+/// The commands beside instances: those that the core orders, and probes. They are ordered here, born on other threads,
+/// and known when the loop is told of their birth.
 /// </summary>
 internal sealed class InstanceCommands(
     RunningInstances instances, Launcher launcher, Births births, EventFeed events, ILogger logger) : IDisposable
@@ -23,12 +23,12 @@ internal sealed class InstanceCommands(
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly HashSet<RunningCommand> _unborn = [];
 
-    /// <summary>No command that was born lives.</summary>
+    /// <summary>Whether all commands that were born have ended.</summary>
     public bool HaveEnded => _commands.Count == 0;
 
     public bool IsKnown(int pid) => _commands.ContainsKey(pid);
 
-    /// <summary>Whether it is the main process of a command beside this instance.</summary>
+    /// <summary>Whether a process is the main one of a command beside this instance.</summary>
     public bool IsOf(int pid, InstanceId instance) =>
         _commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance;
 
@@ -52,7 +52,7 @@ internal sealed class InstanceCommands(
         }
     }
 
-    /// <summary>Kills it; its end follows.</summary>
+    /// <summary>Kills a command; its end is told as usual.</summary>
     public void Kill(InstanceId id, CommandKind kind)
     {
         foreach (RunningCommand command in _commands.Values.Concat(_unborn).Where(c => c.Instance == id && c.Kind == kind).ToArray())
@@ -66,16 +66,16 @@ internal sealed class InstanceCommands(
     }
 
     /// <summary>Starts a command whose exit code is an answer about the instance.</summary>
-    /// <param name="instance">Beside which.</param>
+    /// <param name="instance">The instance beside which the command runs.</param>
     /// <param name="arguments">Program and arguments.</param>
-    /// <param name="ended">Called on the loop, once, when it was reaped.</param>
-    /// <param name="failed">Called on the loop, once, instead: it never ran.</param>
-    /// <param name="refused">Why null is returned; nothing is called then.</param>
+    /// <param name="ended">Called on the loop, once, when the command was reaped.</param>
+    /// <param name="failed">Called on the loop, once, instead, when the command could not be started.</param>
+    /// <param name="refused">Why null is returned; neither action is called then.</param>
     public IProbeCommand? StartBeside(
         RunningInstance instance, ImmutableArray<string> arguments, Action<ExitStatus> ended, Action<string> failed, out string? refused) =>
         Begin(instance, kind: null, arguments, ended, failed, out refused);
 
-    /// <summary>A child was reaped. False: it is no command.</summary>
+    /// <summary>A child was reaped: ends its command. False: it is no command.</summary>
     public bool TryEnd(int pid, ExitStatus status)
     {
         if (!_commands.Remove(pid, out RunningCommand? command))
@@ -128,7 +128,8 @@ internal sealed class InstanceCommands(
     }
 
     /// <summary>
-    /// A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called on the loop when it was reaped.
+    /// A command beside an instance; its kind is null for a probe. <paramref name="onEnd"/> is called
+    /// on the loop when the command was reaped.
     /// </summary>
     private sealed class RunningCommand(InstanceId instance, CommandKind? kind, Action<ExitStatus> onEnd) : IProbeCommand, IDisposable
     {
@@ -138,10 +139,10 @@ internal sealed class InstanceCommands(
         /// <summary>Null until it is born.</summary>
         public ProcessHandle? Process { get; set; }
 
-        /// <summary>Gives up its birth.</summary>
+        /// <summary>Gives up the birth of the command.</summary>
         public Action? OnKillUnborn { get; set; }
 
-        // Before Linux 6.9 by the number, which is still its own: it was not reaped.
+        // Before Linux 6.9 the group is killed by its number, which still means it, because the command was not reaped.
         public void Kill()
         {
             if (Process is not { } process)

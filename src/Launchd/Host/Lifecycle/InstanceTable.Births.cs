@@ -8,20 +8,20 @@ using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Lifecycle;
 
-/// <summary>How instances come to live: ordered here, born on other threads, and known from when that is told.</summary>
+/// <summary>How instances are born: ordered here, born on other threads, and known when the loop is told of the birth.</summary>
 internal sealed partial class InstanceTable
 {
     private readonly Dictionary<InstanceId, BirthOrder> _unborn = [];
 
     /// <summary>
-    /// Orders the birth of an instance. <see cref="Event.Spawned"/> or <see cref="Event.SpawnFailed"/>
-    /// follows, as a result if it is refused at once.
+    /// Orders the birth of an instance. <see cref="Event.Spawned"/> or <see cref="Event.SpawnFailed"/> follows; the latter as a
+    /// result of this step if the birth is refused at once.
     /// </summary>
     /// <param name="spawn">The core's order.</param>
-    /// <param name="connectionTaken">Accepted for it; null: none.</param>
-    /// <param name="preparedTaken">Made for it.</param>
-    /// <param name="stored">Of its service's store, borrowed.</param>
-    /// <param name="keep">Takes the connection back, of an instance for which there is no room; its number for the core.</param>
+    /// <param name="connectionTaken">The connection that was accepted for the instance; null: none.</param>
+    /// <param name="preparedTaken">The descriptors that were prepared for the instance.</param>
+    /// <param name="stored">The descriptors in the store of its service, borrowed.</param>
+    /// <param name="keep">Takes the connection back if there is no room for the instance; returns its number for the core.</param>
     public void Begin(Effect.Spawn spawn, AcceptedConnection? connectionTaken, Preparations.Preparation preparedTaken,
         IReadOnlyList<(string, FileDescriptor)> stored, Func<AcceptedConnection, ConnectionId> keep)
     {
@@ -31,7 +31,7 @@ internal sealed partial class InstanceTable
         BirthOrder? order = null;
         try
         {
-            // What was given to others may have been spoilt by them: looked at before it is handed out again.
+            // Other instances may have spoilt the listeners that they were given: they are checked before they are given again.
             if (connection is null)
                 _guard.Check(provision, spawn.Slot);
             order = _launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
@@ -41,7 +41,7 @@ internal sealed partial class InstanceTable
         }
         finally
         {
-            // Also of what threw, whose failure is told by who called.
+            // Also cleans up after an exception, which the caller reports.
             if (order is null)
             {
                 Close(instance, mayServeAgain: true);
@@ -62,7 +62,7 @@ internal sealed partial class InstanceTable
             return new Event.SpawnFailed(spawn.Instance, failure, kept);
         }
 
-        // The child has copies of both: a connection must end when the child closes it.
+        // The child has copies of all of them, and a connection must end when the child closes it.
         void Clean()
         {
             connection?.Dispose();
@@ -70,7 +70,7 @@ internal sealed partial class InstanceTable
         }
     }
 
-    /// <summary>What hangs is not waited for any longer.</summary>
+    /// <summary>The birth of an instance hangs and is not waited for any longer.</summary>
     public void EndBirth(InstanceId id)
     {
         if (_unborn.TryGetValue(id, out BirthOrder? order))
@@ -105,7 +105,7 @@ internal sealed partial class InstanceTable
             Ended(early);
     }
 
-    // Its first line may come by the pump before its birth is told.
+    // The log pump may tell of the instance's line before the loop is told of its birth.
     private void ReadyByOutput(RunningInstance instance)
     {
         if (_unborn.ContainsKey(instance.Id))

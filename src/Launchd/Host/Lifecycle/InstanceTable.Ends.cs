@@ -10,11 +10,11 @@ namespace Launchd.Host.Lifecycle;
 /// <summary>How instances end: children are reaped, what an instance left behind is found, and at last nothing is left.</summary>
 internal sealed partial class InstanceTable
 {
-    // With more orphans than these a look costs more than a moment, and what ends in between is looked at together.
+    // With more orphans than these a look takes time, so looks keep a pause, and processes that end in it share the next look.
     private const int ManyOrphans = 256;
     private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(10);
 
-    // Each costs the kernel a walk along all children: thousands that end together are reaped in several turns.
+    // Each reaping costs the kernel a walk along all children: thousands that end together are reaped in several turns.
     private const int MostReapedInATurn = 64;
 
     private readonly List<RunningInstance> _withLeftovers = [];
@@ -55,7 +55,7 @@ internal sealed partial class InstanceTable
             }
             catch (Exception defect)
             {
-                // Nobody tells a second time that the others have ended.
+                // The other ends must still be handled: the kernel does not report them a second time.
                 _defects.Report("ends-failed", defect);
             }
         }
@@ -73,7 +73,9 @@ internal sealed partial class InstanceTable
             _ = _births.NoteEnd(reaped);
     }
 
-    /// <summary>The grace after SIGKILL may be over: what is left is looked at once more, and the core is told what it is.</summary>
+    /// <summary>
+    /// The grace after SIGKILL may be over: looks once more at the processes that are left of the instance, and tells the core of them.
+    /// </summary>
     public void LookAtRemains(InstanceId id)
     {
         if (_running.Find(id) is not { } instance || !instance.IsKilled)
@@ -83,7 +85,7 @@ internal sealed partial class InstanceTable
             return;
         if (!instance.MainEnded && ProcessFacts.Read(instance.Process!.Pid) is { HasEnded: true } ended)
         {
-            // A stranger traces it and keeps its end from us (ptrace(2)). It is over all the same.
+            // A foreign process traces the main process and keeps us from reaping it (ptrace(2)). It has ended all the same.
             _ = _mains.Remove(instance.Process.Pid);
             ExitStatus status = new(ended.ExitCode >> 8 & 0xff, ended.ExitCode & 0x7f, (ended.ExitCode & 0x80) != 0);
             MainEnded(instance, instance.Process.Pid, status);
@@ -96,7 +98,7 @@ internal sealed partial class InstanceTable
             _events.Feed(new Event.LeftoversEnded(id));
     }
 
-    /// <summary>No service runs any more: ends what they left behind.</summary>
+    /// <summary>No service runs any more: ends the processes that services left behind.</summary>
     /// <param name="onEnd">Called once, at once if nothing is left.</param>
     public void EndAll(Action onEnd)
     {
@@ -123,7 +125,7 @@ internal sealed partial class InstanceTable
             _events.Feed(new Event.LeftoversEnded(instance.Id));
         }
         _sweep?.Look();
-        // Nine tenths of the time are for everything else.
+        // Looks take at most a tenth of the loop's time.
         Moment ended = HostClock.Now;
         TimeSpan pause = (ended - began) * 9;
         _nextLook = ended + (pause > LeastPause ? pause : LeastPause);
@@ -131,11 +133,11 @@ internal sealed partial class InstanceTable
 
     private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
-        // Its last words count: what it sent before it died is read first, however much it is.
+        // The messages that the process sent before it ended are read first, however many there are.
         if (instance.Notify is not null)
             _notifications.ReadAll(instance);
         _channels.ReadLast(instance);
-        // They may have been that another process is the main one now.
+        // One of them may have named another process the main one.
         if (!_running.Contains(instance.Id) || instance.Process!.Pid != pid)
             return;
         instance.MainEnded = true;
@@ -157,14 +159,15 @@ internal sealed partial class InstanceTable
     }
 
     /// <summary>
-    /// Somebody who traces the main process is told of its end first, and we only when he lets us: so its pidfd is asked as well.
+    /// A tracer of the main process is told of its end first, and the supervisor can reap it only after
+    /// that: so the loop watches its pidfd as well.
     /// </summary>
     private void WatchForEnd(RunningInstance instance)
     {
         if (instance is not { MainEnded: false, IsEndWatched: false, Process: { } process })
             return;
         instance.IsEndWatched = true;
-        // EEXIST: it was named by the program, and is watched for that.
+        // EEXIST: the program has named this process as its main one, and its pidfd is watched already.
         _ = _loop.Watch(process.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => KilledMainEnded(instance, process));
     }
 
@@ -179,13 +182,13 @@ internal sealed partial class InstanceTable
 
     private void NamedMainEnded(RunningInstance instance, ProcessHandle process)
     {
-        // By now it may be our child, an orphan's end tells how it ended.
+        // By now the process may have become our child, and then reaping it tells how it ended.
         ReapAll();
         if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
             return;
         _trees.LookAnew();
-        // Somebody else's child: nobody tells us how it ended, and an end of which nothing bad is known
-        // is taken for a good one, as systemd does.
+        // It is the child of another process, so how it ended cannot be known. As with systemd, an end of which
+        // nothing bad is known counts as a good one.
         MainEnded(instance, process.Pid, new ExitStatus(0));
     }
 }

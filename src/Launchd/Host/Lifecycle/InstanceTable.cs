@@ -75,7 +75,8 @@ internal sealed partial class InstanceTable : IDisposable
     }
 
     /// <summary>
-    /// Whether a child is known and no process of the instance. The commands beside an instance speak for it, as what they start does.
+    /// Whether a process is a known child and does not belong to the instance. The commands beside an
+    /// instance belong to it, as their children do.
     /// </summary>
     public bool IsOthers(RunningInstance instance, int pid) => _isKnown(pid) && !_commands.IsOf(pid, instance.Id);
 
@@ -87,8 +88,8 @@ internal sealed partial class InstanceTable : IDisposable
                 _births.GiveUp(unborn, "it is to end");
             return;
         }
-        // A stopped process does not act on a signal before it is continued; SIGKILL needs no such help. Where more than the main process
-        // is to end, the others must be able to hear it from the main one, so they go on as well.
+        // A stopped process acts on a signal only when it is continued; on SIGKILL it acts anyhow. Where the whole group or tree is to end
+        // but only the main process gets the signal, the main process must be able to tell the others, so the group is continued as well.
         bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
         bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
         _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
@@ -119,7 +120,7 @@ internal sealed partial class InstanceTable : IDisposable
         _retired.CloseUnused();
     }
 
-    /// <summary>Whether a next instance may fill its slot: a pool may have shrunk, and the service may be gone.</summary>
+    /// <summary>Whether another instance may fill the slot of this one: a pool may have shrunk, and the service may be gone.</summary>
     private bool HasSlot(RunningInstance instance) => _core.Find(instance.Id.Service) is { IsLeaving: false } service
         && (service.IsPerConnection || service.Slots.Any(s => s.Slot == instance.Slot));
 
@@ -131,13 +132,15 @@ internal sealed partial class InstanceTable : IDisposable
         }
     }
 
-    /// <summary>Another process becomes the main one, if the sender may say so: before anything else that the message says.</summary>
+    /// <summary>
+    /// Makes another process the main one, if the sender of the message may name it. Called before the core is told of the message.
+    /// </summary>
     public void ChangeMain(RunningInstance instance, Notification notification, NotifyMessage message)
     {
         if (instance.MainEnded || !NamedProcess.IsNamed(notification, instance))
             return;
         ProcessHandle? next = NamedProcess.Open(instance, notification, message, _isKnown, out string? reason);
-        // No child of ours, or not yet: its end shows on its pidfd.
+        // The named process is no child of ours, or not yet: its end is seen at its pidfd.
         Errno refused = next is not { HasDescriptor: true } ? Errno.None : _loop.Watch(
             next.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => NamedMainEnded(instance, next));
         if (next is null || refused != Errno.None)
@@ -158,7 +161,7 @@ internal sealed partial class InstanceTable : IDisposable
         _events.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
     }
 
-    // By the log pump: whoever has the other end of a pipe can keep its reader waiting, and the loop waits for nobody.
+    // The log pump reads the pipe, because a process with the other end can keep its reader waiting, and the loop must never wait.
     private void AwaitLine(RunningInstance instance, FileDescriptor pipeTaken)
     {
         instance.ReadyPipe = null;

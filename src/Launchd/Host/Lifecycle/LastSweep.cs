@@ -7,10 +7,10 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// The end of all that came to us: once the services have ended, no process that one of them left may live on without anybody who knows of
-/// it. SIGTERM, a moment later SIGKILL, and whoever lives even then is named.
+/// Ends the orphans at the end of the supervisor: once the services have ended, no process that one of them left may live on unknown. They
+/// get SIGTERM, a moment later SIGKILL, and those that live even then are named in the log.
 /// </summary>
-/// <param name="trees">Of all instances.</param>
+/// <param name="trees">The processes of all instances.</param>
 /// <param name="delays">Of the loop.</param>
 /// <param name="logger">Told what is left.</param>
 /// <param name="haveCommandsEnded">Whether the commands beside instances, which were killed, have ended.</param>
@@ -32,7 +32,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
         delays.After(Limits.StrayPatience, this, KillAll);
     }
 
-    /// <summary>Somebody ended.</summary>
+    /// <summary>A process has ended: looks whether any is left.</summary>
     public void Look()
     {
         if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0 && haveCommandsEnded())

@@ -20,27 +20,28 @@ internal sealed class NotificationReader(
     private const int AllOfOne = 1024;
 
     /// <summary>
-    /// Whether a child of the supervisor is known and no process of the instance. Set once the table of instances stands.
+    /// Whether a process is a known child of the supervisor and does not belong to the instance. Set
+    /// when the table of instances has been made.
     /// </summary>
     public Func<RunningInstance, int, bool> IsOthers { get; set; } = (_, _) => true;
 
-    /// <summary>Told before anything else that a message says: it may name another main process.</summary>
+    /// <summary>Called before the core is told of a message, which may name another main process.</summary>
     public Action<RunningInstance, Notification, NotifyMessage>? OnNamed { get; set; }
 
-    /// <summary>Reads what came for an instance, a batch at a time.</summary>
+    /// <summary>Reads a batch of the messages that came for an instance.</summary>
     public void Read(RunningInstance instance) => Read(instance, Limits.MessagesPerTurn);
 
-    /// <summary>All that it has said so far.</summary>
+    /// <summary>Reads all messages that an instance has sent so far.</summary>
     public void ReadAll(RunningInstance instance) => Read(instance, AllOfOne);
 
-    /// <summary>All that it has said so far; nothing if it is over.</summary>
+    /// <summary>Reads all messages that an instance has sent so far; none if it is over.</summary>
     public void ReadAll(InstanceId id)
     {
         if (instances.Find(id) is { } instance)
             ReadAll(instance);
     }
 
-    /// <summary>What a service sent is closed again: its notifications may be read.</summary>
+    /// <summary>Descriptors that a service sent were closed: its notifications are read again.</summary>
     public void Ease(ServiceName service) =>
         sockets.Ease(service, instances.All.Where(i => i.Id.Service == service).Select(i => i.Notify).OfType<NotifySocket>());
 
@@ -49,8 +50,8 @@ internal sealed class NotificationReader(
         int descriptors = 0;
         for (int i = 0; i < most && instance.Notify is { } socket; i++)
         {
-            // Each costs some calls: more of them come up in the next turn. Of one that has ended all is
-            // read at once, and bounded by its queue.
+            // Each descriptor costs some system calls: further messages are left to the next turn. Of an instance that has ended all
+            // messages are read at once; the queue of the socket bounds them.
             if (sockets.IsHeldUp(socket) || (most == Limits.MessagesPerTurn && descriptors >= Limits.DescriptorsPerTurn))
                 return;
             using NotifyMessage message = socket.Receive();
@@ -110,7 +111,7 @@ internal sealed class NotificationReader(
         events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
     }
 
-    /// <summary>Takes what came along; what nobody may keep stays with the message and is closed with it.</summary>
+    /// <summary>Takes the descriptors of a message; those that cannot be stored stay with the message and are closed with it.</summary>
     private ImmutableArray<DescriptorId> ReceiveAll(RunningInstance instance, Notification notification, NotifyMessage message)
     {
         ImmutableArray<DescriptorId>.Builder received = ImmutableArray.CreateBuilder<DescriptorId>(message.Descriptors.Count);

@@ -6,19 +6,19 @@ using Launchd.Host.Loop;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>
-/// Looks at the queues of instances that are to end (<see cref="Effect.LookAtQueues"/>), of some in each turn of the loop: a reload can
-/// take out thousands of services in one step, and everybody else would wait until all of them were looked at.
+/// Looks at the queues of instances that are to end (<see cref="Effect.LookAtQueues"/>), at some in each turn of the loop: a reload can
+/// remove thousands of services in one step, and all other services would wait until every queue was looked at.
 /// </summary>
 internal sealed class QueueLooks(
     RunningInstances instances, RetiredListeners retired, LastClients lastClients, Delays delays, LoopOrders orders, EventFeed events)
 {
-    /// <summary>Each costs some calls and, of a listener at a path, a rename: a few milliseconds together.</summary>
+    /// <summary>Each look costs some system calls and, for a listener at a path, a rename: together they take a few milliseconds.</summary>
     public const int MostInATurn = 32;
 
     private readonly Queue<Effect.LookAtQueues> _waiting = new();
     private int _begunInTurn;
 
-    /// <summary>Ends with <see cref="Event.QueuesSeen"/>, unless the instance is over before.</summary>
+    /// <summary>Begins a look, which ends with <see cref="Event.QueuesSeen"/>, unless the instance is over before.</summary>
     public void Begin(Effect.LookAtQueues look)
     {
         _waiting.Enqueue(look);
@@ -43,8 +43,8 @@ internal sealed class QueueLooks(
 
     private void Look(Effect.LookAtQueues look)
     {
-        // Who waits in a queue that is emptied must still be accepted: only then it may stop
-        // accepting, and nothing is emptied from then on.
+        // The clients in a retired queue must be accepted before the instance is made to stop accepting.
+        // Once it was, queues are looked at no more.
         if (LastClients.IsHearing(instances.Find(look.Instance)))
             Hear(look);
         else
