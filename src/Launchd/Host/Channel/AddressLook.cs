@@ -5,13 +5,13 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// The address of a socket of which others have copies. The kernel tells it under the lock of the socket, which one of
-/// them may keep as long as it likes: so another thread asks, and the loop waits for it some milliseconds at most. Once
-/// that was in vain, for a second nothing is waited for.
+/// Reads the address of a socket of which other processes have copies. The kernel takes the lock of the socket for that, and a process with
+/// a copy may keep that lock as long as it likes. So another thread asks the kernel, and the loop waits for the answer some milliseconds at
+/// most. After it has waited in vain, the loop asks for no address for a second.
 /// </summary>
 internal static class AddressLook
 {
-    /// <summary>A hundred times what it takes on a quiet machine.</summary>
+    /// <summary>How long the loop waits: a hundred times what an answer takes on a quiet machine.</summary>
     private const int PatienceMilliseconds = 10;
 
     private const long PenaltyNanoseconds = 1_000_000_000;
@@ -28,7 +28,7 @@ internal static class AddressLook
     private static int _stuckCount;
     private static long _noneBefore;
 
-    /// <summary>Reads what it is bound to or, failing that, connected to; empty: neither.</summary>
+    /// <summary>Reads the address to which a socket is bound or, failing that, connected; empty: neither.</summary>
     /// <param name="socket">Open.</param>
     /// <param name="address">Empty if it is not known.</param>
     /// <returns>False: the kernel has not answered in time, or is not asked at present.</returns>
@@ -57,12 +57,12 @@ internal static class AddressLook
             _noneBefore = Clock.MonotonicNanoseconds + PenaltyNanoseconds;
             if (_asked == question)
             {
-                // Its thread did not even come to it: a busy machine, and nobody's doing.
+                // The thread did not even begin with the question: the machine is busy, and no process is to blame.
                 _asked = null;
                 question.Release();
                 return false;
             }
-            // The next question gets another thread.
+            // The thread is stuck in the kernel: the next question gets another one.
             question.IsLeftBehind = true;
             _stuckCount++;
             _hasThread = false;
@@ -113,7 +113,7 @@ internal static class AddressLook
         public string? Answer { get; set; }
         public bool IsLeftBehind { get; set; }
 
-        /// <summary>It stays open, and its number its own, until <see cref="Release"/>.</summary>
+        /// <summary>Keeps the socket open, so that its number means it, until <see cref="Release"/>.</summary>
         public void Hold()
         {
             bool isHeld = false;
@@ -130,7 +130,7 @@ internal static class AddressLook
             }
             catch (Exception)
             {
-                // Our bug, on a thread that has nobody above it; the one who asked goes without.
+                // A bug of ours, on a thread where nobody would catch it; the asker gets no address.
                 return "";
             }
         }

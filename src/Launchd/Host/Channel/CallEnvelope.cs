@@ -2,19 +2,21 @@ using System.Text.Json;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>What is wrong with one request: the parameter at fault (empty: the message itself) and a sentence.</summary>
+/// <summary>A fault in one request: the parameter at fault (empty: the message itself) and a sentence.</summary>
 internal readonly record struct RequestFault(string Parameter, string Text);
 
 /// <summary>
-/// The outer object of one call, Varlink's: read strictly and once, for programs and for operators. A key that is there twice, one that is
-/// unknown and one of a wrong type are faults, however the key is written. Reading never throws.
+/// The outer object of one Varlink call, read strictly and in one pass, for programs and for operators alike. A key that is there twice, an
+/// unknown key and a value of the wrong type are faults, however the key is written. Reading never throws.
 /// </summary>
 internal ref struct CallEnvelope
 {
-    /// <summary>Stands at the text of the method.</summary>
+    /// <summary>A reader that stands at the text of the method.</summary>
     public Utf8JsonReader Method;
 
-    /// <summary>Stands at the object; read again when the method is known, because it may stand before it.</summary>
+    /// <summary>
+    /// A reader that stands at the object of the parameters. It is read when the method is known, which may come behind it.
+    /// </summary>
     public Utf8JsonReader Parameters;
 
     public bool HasMethod { get; private set; }
@@ -22,7 +24,9 @@ internal ref struct CallEnvelope
     public bool IsOneway { get; private set; }
     public bool IsMore { get; private set; }
 
-    /// <summary>Null: well formed. <paramref name="call"/> then says whether an answer is wanted even if there is a fault.</summary>
+    /// <summary>
+    /// Reads one message. Null: it is well formed. Even if there is a fault, <paramref name="call"/> says whether an answer is wanted.
+    /// </summary>
     public static RequestFault? Read(ReadOnlySpan<byte> message, JsonReaderOptions options, out CallEnvelope call)
     {
         call = default;
@@ -36,7 +40,10 @@ internal ref struct CallEnvelope
         }
     }
 
-    /// <summary>Beside JsonException: a text that is no UTF-8, or half of a surrogate pair.</summary>
+    /// <summary>
+    /// Whether an exception says that the message is malformed. Beside JsonException, readers throw others for a text
+    /// that is no UTF-8 or has half of a surrogate pair.
+    /// </summary>
     public static bool IsMalformed(Exception exception) => exception is JsonException or InvalidOperationException or ArgumentException;
 
     public static RequestFault NoObject => new("", "the packet is no JSON object in UTF-8");
@@ -82,7 +89,7 @@ internal ref struct CallEnvelope
             }
             json.Skip();
         }
-        // Reads to the end: what follows the object is an error of the message.
+        // Reads to the end, so that anything behind the object is an error of the message.
         while (json.Read())
         {
         }

@@ -29,7 +29,7 @@ internal enum ChannelKeys
     Ask = 1 << 14,
 }
 
-/// <summary>One row for each method: what it must have, what it may have, whether descriptors may come along.</summary>
+/// <summary>One row for each method: which parameters it must have, which it may have, whether descriptors may come with it.</summary>
 internal sealed class ChannelMethodRule
 {
     private static readonly ChannelMethodRule[] All =
@@ -72,7 +72,7 @@ internal sealed class ChannelMethodRule
     public ChannelMethod Method { get; }
     public ChannelKeys Must { get; }
 
-    /// <summary>With those that it must have.</summary>
+    /// <summary>The parameters that it may have, including those that it must have.</summary>
     public ChannelKeys May { get; }
     public bool HasDescriptors { get; }
 

@@ -20,7 +20,9 @@ using Launchd.Model;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>What programs may ask, method by method: who they are, what they have, their notifications, the store, their state.</summary>
+/// <summary>
+/// The methods that programs may call on their channel: who they are, what they have, their notifications, the store, their state.
+/// </summary>
 internal sealed class ChannelMethods(ChannelServer server, Supervisor core, EventFeed events, KeptDescriptors kept, SlowLanes lanes)
 {
     private const int ProtocolVersion = 2;
@@ -60,15 +62,15 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         }
     }
 
-    /// <summary>Result of an order to the store.</summary>
+    /// <summary>The core answers an order to the store.</summary>
     public void AnswerStore(long call, StoreAnswer answer)
     {
         if (call == _storeCall)
             _storeAnswer = answer;
     }
 
-    /// <summary>What the supervisor holds for an instance, in the order in which it got them.</summary>
-    /// <param name="provision">Of the instance, or of its service.</param>
+    /// <summary>The descriptors that the supervisor holds for an instance, in the order in which the instance got them.</summary>
+    /// <param name="provision">The provision of the instance, or of its service.</param>
     /// <param name="slot">From 0.</param>
     /// <param name="name">Only those of this name; null: all.</param>
     public IEnumerable<ListedDescriptor> Own(Provision provision, int slot, string? name = null)
@@ -92,12 +94,12 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
     public static ReadOnlySpan<byte> BadRequest(PacketWriter packet, string parameter, string text) =>
         packet.Error("BadRequest", ("parameter", parameter), ("text", text));
 
-    /// <summary>Null: it may be kept and passed on. Else what it is.</summary>
+    /// <summary>What a descriptor is that may not be kept and passed on. Null: it may.</summary>
     public static string? WhyNotKept(FileDescriptor descriptor)
     {
         if (ChannelPair.IsEnd(descriptor))
             return "the end of an instance channel";
-        // Both act on the memory or the table of the process that made them.
+        // Both kinds act on the memory or the descriptor table of the process that made them.
         string kind = DescriptorFacts.Of(descriptor).Kind;
         return kind is "eventpoll" or "io_uring" ? $"an {kind}" : null;
     }
@@ -113,7 +115,7 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         json.WriteNumber("generation", instance.Generation);
         json.WriteNumber("instance", instance.Id.Number);
         json.WriteString("reason", reason.ToString().ToLowerInvariant());
-        // As long as something waits for it to be read there is more to come, also from one that has ended.
+        // As long as handed-over descriptors wait for the instance there is more to come, also from a predecessor that has ended.
         if ((known?.Predecessor ?? server.HandOvers.Source(instance.Id)) is { } predecessor)
             json.WriteNumber("predecessor", predecessor.Number);
         json.WriteNumber("protocol", ProtocolVersion);
@@ -220,7 +222,10 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         from.Answer(Packet.End());
     }
 
-    /// <summary>Null: the step did not happen, because the supervisor is ending or has set the service aside.</summary>
+    /// <summary>
+    /// Feeds an order to the core and returns its answer. Null: the step did not happen, because the
+    /// supervisor is ending or has set the service aside.
+    /// </summary>
     private StoreAnswer? Ask(Func<long, Event> order)
     {
         _storeCall = ++_calls;

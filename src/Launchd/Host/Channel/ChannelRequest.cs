@@ -11,7 +11,7 @@ internal struct ChannelRequest
 {
     private static readonly JsonReaderOptions Strict = new() { MaxDepth = 4 };
 
-    // Ten years: nothing that is added to it overflows.
+    // The longest time that a request may name, ten years: no sum with it overflows.
     private const long MostMicroseconds = 10L * 365 * 86_400 * 1_000_000;
 
     private static readonly (byte[] Name, ChannelKeys Key)[] Keys =
@@ -24,7 +24,9 @@ internal struct ChannelRequest
         ("ask"u8.ToArray(), ChannelKeys.Ask),
     ];
 
-    /// <summary>Null: there is no such method, and <see cref="MethodName"/> says which was meant.</summary>
+    /// <summary>
+    /// The rule of the method that is called. Null: there is no such method, and <see cref="MethodName"/> says which was meant.
+    /// </summary>
     public ChannelMethodRule? Rule { get; private set; }
     public string? MethodName { get; private set; }
     public bool IsOneway { get; private set; }
@@ -47,7 +49,9 @@ internal struct ChannelRequest
     public bool IfAbsent { get; private set; }
     public bool? Poll { get; private set; }
 
-    /// <summary>Null: well formed. <paramref name="request"/> then says whether an answer is wanted even if there is a fault.</summary>
+    /// <summary>
+    /// Reads one packet. Null: it is well formed. Even if there is a fault, <paramref name="request"/> says whether an answer is wanted.
+    /// </summary>
     public static RequestFault? Read(ReadOnlySpan<byte> packet, out ChannelRequest request)
     {
         request = new ChannelRequest { Name = "", Service = "", Text = "" };

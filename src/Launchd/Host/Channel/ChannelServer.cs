@@ -14,8 +14,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// All instance channels, and what they share: one buffer, one writer, the publications. What the core or the rollout wants programs to
-/// know is told through here. Memory is taken when the first program says something.
+/// All instance channels, and what they share: one buffer, one writer, the publications. The core tells programs through this class what
+/// they are to know. The memory is allocated when the first program sends something.
 /// </summary>
 internal sealed class ChannelServer(
     Supervisor core, EventFeed events, RunningInstances instances, KeptDescriptors kept, NoticeReporter notices, Provisions provisions,
@@ -26,17 +26,19 @@ internal sealed class ChannelServer(
     private PacketWriter? _packet;
     private int _watchers;
 
-    /// <summary>Room for the longest packet and one byte, which shows its excess. A packet is handled before the next is read.</summary>
+    /// <summary>
+    /// Room for the longest packet and one byte more, so that a longer one shows. A packet is handled before the next is read.
+    /// </summary>
     public byte[] Buffer => field ??= new byte[Limits.PacketBytes + 1];
     public PacketWriter Packet => _packet ??= new PacketWriter();
     public ChannelMethods Methods => field ??= new ChannelMethods(this, core, events, kept, lanes);
     public SiblingRequests Siblings => field ??= new SiblingRequests(this, core, instances, provisions, notices, lanes, mailbox, delays);
     public HandOvers HandOvers => field ??= new HandOvers(this, instances, events);
 
-    /// <summary>What is held for a service because its programs published it or hand it over.</summary>
+    /// <summary>The number of descriptors that are held because programs of a service have published them or hand them over.</summary>
     public int HeldCountOf(ServiceName service) => Siblings.ReferenceCountOf(service) + HandOvers.CountOf(service);
 
-    /// <summary>The program runs: listens to it. Takes over the instance's end.</summary>
+    /// <summary>The program runs: opens its channel. Takes over the supervisor's end from the instance.</summary>
     public void Open(RunningInstance instance)
     {
         if (instance.ChannelEnd is not { } end)
@@ -47,7 +49,7 @@ internal sealed class ChannelServer(
             _channels.Add(instance.Id, channel);
     }
 
-    /// <summary>The instance is over.</summary>
+    /// <summary>The instance is over: closes its channel and forgets what it has published.</summary>
     public void End(RunningInstance instance)
     {
         if (_channels.TryGetValue(instance.Id, out InstanceChannel? channel))
@@ -57,10 +59,10 @@ internal sealed class ChannelServer(
         HandOvers.Forget(instance.Id);
     }
 
-    /// <summary>Its program has ended: its last words count, however many there are.</summary>
+    /// <summary>The program of an instance has ended: reads the packets that it sent before, however many there are.</summary>
     public void ReadLast(RunningInstance instance) => Find(instance.Id)?.ReadLast(most: 1024);
 
-    /// <summary>What a service sent is closed again: its channels may be read.</summary>
+    /// <summary>Descriptors that a service sent were closed: its channels are read again.</summary>
     public void Ease(ServiceName service)
     {
         foreach (InstanceChannel channel in _channels.Values.Where(c => c.Instance.Id.Service == service).ToArray())
@@ -70,9 +72,9 @@ internal sealed class ChannelServer(
     public InstanceChannel? Find(InstanceId instance) => _channels.GetValueOrDefault(instance);
 
     /// <summary>Tells a program to finish what it has.</summary>
-    /// <param name="instance">If it watches.</param>
-    /// <param name="deadline">It is killed then; null: no limit.</param>
-    /// <param name="successor">Has taken its place; null: nobody does, and what it hands over is refused.</param>
+    /// <param name="instance">Told only if it watches its channel.</param>
+    /// <param name="deadline">When it will be killed; null: never.</param>
+    /// <param name="successor">The instance that has taken its place; null: none has, and what it hands over is refused.</param>
     public void TellDrain(InstanceId instance, Moment? deadline, InstanceId? successor)
     {
         if (Find(instance) is not { } channel)
@@ -89,7 +91,7 @@ internal sealed class ChannelServer(
         channel.Tell(Packet.End(continues: true));
     }
 
-    /// <summary>Tells a program who takes its place, and that it can hand over what it has.</summary>
+    /// <summary>Tells a program which instance takes its place, and that it can hand over descriptors.</summary>
     public void TellHandOver(InstanceId instance, InstanceId successor)
     {
         if (Find(instance) is not { } channel)
@@ -119,7 +121,7 @@ internal sealed class ChannelServer(
         channel.Tell(Packet.End(continues: true));
     }
 
-    /// <summary>Something happened that programs may want to know.</summary>
+    /// <summary>Tells the watching programs that may know of a service when its state has changed.</summary>
     public void Note(Notice notice)
     {
         if (notice is Notice.Shutdown)

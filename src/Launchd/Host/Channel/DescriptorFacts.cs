@@ -5,9 +5,9 @@ using Launchd.Linux.Listening;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>What does not change about an open descriptor: read once, and forgotten with it.</summary>
+/// <summary>What does not change about an open descriptor: read once, and forgotten with the descriptor.</summary>
 /// <param name="kind">As in <see cref="DescriptorState"/>.</param>
-/// <param name="identity">What it means.</param>
+/// <param name="identity">The identity of the open file.</param>
 /// <param name="address">As in <see cref="DescriptorState"/>.</param>
 /// <param name="unasked">The socket whose address is still to be asked for; null: it is known.</param>
 internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, string address = "", FileDescriptor? unasked = null)
@@ -22,11 +22,11 @@ internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, 
     public string Kind => kind;
     public DescriptorIdentity Identity => identity;
 
-    /// <summary>It is in a file system: nothing ever hangs up there.</summary>
+    /// <summary>Whether it is a file, a directory or memory: none of those ever hangs up.</summary>
     public bool IsFile => Kind is "file" or "directory" or "memory";
 
     /// <summary>
-    /// Asked for when somebody wants to know it, because the socket may keep the kernel waiting (<see cref="AddressLook"/>).
+    /// The address, read only when it is needed, because a holder of the socket may keep the kernel waiting (<see cref="AddressLook"/>).
     /// </summary>
     public string Address
     {
@@ -38,7 +38,7 @@ internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, 
         }
     }
 
-    /// <summary>Of a descriptor that the supervisor holds.</summary>
+    /// <summary>The facts of a descriptor that the supervisor holds, remembered as long as it does.</summary>
     public static DescriptorFacts Of(FileDescriptor descriptor)
     {
         if (Known.TryGetValue(descriptor, out DescriptorFacts? known))
@@ -48,7 +48,7 @@ internal sealed class DescriptorFacts(string kind, DescriptorIdentity identity, 
         return read;
     }
 
-    /// <summary>Of one that is held for a moment only.</summary>
+    /// <summary>Reads the facts of a descriptor that is held for a moment only.</summary>
     public static DescriptorFacts Read(FileDescriptor descriptor)
     {
         if (descriptor.IsClosed || DescriptorIdentity.Read(descriptor, out DescriptorIdentity identity) != Errno.None)

@@ -2,7 +2,9 @@ using Launchd.Client;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>Error numbers by the names that programs compare them with, errno(3): those that passing descriptors can meet.</summary>
+/// <summary>
+/// The names of error numbers, with which programs compare them (errno(3)): those that can occur when descriptors are passed.
+/// </summary>
 internal static class ErrnoNames
 {
     private static readonly (Errno Errno, string Name)[] All =

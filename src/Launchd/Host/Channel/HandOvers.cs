@@ -8,8 +8,9 @@ using Launchd.Host.Loop;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// What an instance gives to the one that takes its place, while both live. It waits here until the successor watches its channel and has
-/// room for it, and is closed when that one is over. A predecessor can fill this place, never the successor's channel.
+/// The descriptors that an instance hands over to the one that takes its place, while both live. They wait here until the
+/// successor watches its channel and has room for them, and are closed when the successor is over. So a predecessor can
+/// fill this queue, but never the successor's channel.
 /// </summary>
 internal sealed class HandOvers(ChannelServer server, RunningInstances instances, EventFeed events) : IDisposable
 {
@@ -37,7 +38,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         }
         if (WhyFull(successor, descriptors.Count) is { } limit)
         {
-            // Whoever reads the answer may count on it.
+            // Closed before the answer: a program that reads it may rely on that.
             descriptors.Dispose();
             from.Answer(server.Packet.Error("LimitReached", ("limit", limit)));
             return;
@@ -50,7 +51,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         from.Answer(PacketWriter.Empty);
     }
 
-    /// <summary>It watches now, or has room again: gets what waits.</summary>
+    /// <summary>A successor watches its channel now, or has room again: sends what waits for it.</summary>
     public void Deliver(InstanceChannel to)
     {
         while (to.HasRoomForEvents && _waiting.TryGetValue(to.Instance.Id, out Queue<Handed>? waiting))
@@ -62,7 +63,9 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         }
     }
 
-    /// <summary>Nobody is left who could hand anything over to it. It is told behind all that still waits for it.</summary>
+    /// <summary>
+    /// No predecessor is left that could hand anything over to an instance, which is told so behind everything that still waits for it.
+    /// </summary>
     public void End(InstanceChannel to, InstanceId predecessor)
     {
         if (!to.IsWatching)
@@ -73,11 +76,11 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
             Tell(to, new Handed(predecessor, Name: null, []));
     }
 
-    /// <summary>From whom something waits for an instance; null: nothing does.</summary>
+    /// <summary>The predecessor whose descriptors wait for an instance; null: none do.</summary>
     public InstanceId? Source(InstanceId successor) =>
         _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Peek().From : null;
 
-    /// <summary>Descriptors that wait for successors of a service.</summary>
+    /// <summary>The number of descriptors that wait for successors of a service.</summary>
     public int CountOf(Model.ServiceName service) =>
         _waiting.Count == 0 ? 0 : _waiting.Where(w => w.Key.Service == service).Sum(w => w.Value.Sum(h => h.Descriptors.Length));
 
@@ -101,7 +104,7 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
             Forget(instance);
     }
 
-    /// <summary>The limit that so many more would pass; null: none.</summary>
+    /// <summary>The limit that so many more descriptors would exceed; null: none.</summary>
     private string? WhyFull(InstanceId successor, int count)
     {
         int ofSuccessor = _waiting.TryGetValue(successor, out Queue<Handed>? waiting) ? waiting.Sum(h => h.Descriptors.Length) : 0;
@@ -145,7 +148,9 @@ internal sealed class HandOvers(ChannelServer server, RunningInstances instances
         return taken;
     }
 
-    /// <summary>What came with one <c>HandOver</c>; without a name the word that nothing more will come. Owns the descriptors.</summary>
+    /// <summary>
+    /// What came with one <c>HandOver</c>; without a name, the message that nothing more will come. Owns the descriptors.
+    /// </summary>
     private sealed record Handed(InstanceId From, string? Name, FileDescriptor[] Descriptors) : IDisposable
     {
         public void Dispose()

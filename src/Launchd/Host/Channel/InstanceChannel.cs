@@ -11,9 +11,9 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// The supervisor's end of one instance's channel: packets in, answers out in the order of the requests, events between them. Bounded: a
-/// peer that does not read is cut off when its queue is full, and a long list is sent as the peer reads it. Until a program says
-/// something it is one descriptor and this object. Owns the descriptor.
+/// The supervisor's end of one instance's channel: requests come in, answers go out in the order of the requests, events between them.
+/// Bounded: a program that does not read is cut off when its queue is full, and a long list is sent as the program reads it. Until a
+/// program sends something, its channel costs one descriptor and this object. Owns the descriptor.
 /// </summary>
 internal sealed class InstanceChannel
 {
@@ -33,7 +33,7 @@ internal sealed class InstanceChannel
     /// <param name="server">What all channels share.</param>
     /// <param name="instance">Whose channel it is.</param>
     /// <param name="socketTaken">The supervisor's end.</param>
-    /// <param name="lane">Of its service.</param>
+    /// <param name="lane">The lane of its service.</param>
     /// <param name="loop">Watches it.</param>
     /// <param name="delays">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
@@ -57,21 +57,22 @@ internal sealed class InstanceChannel
     public RunningInstance Instance { get; }
     public bool IsClosed { get; private set; }
 
-    /// <summary>It has called <c>Watch</c>.</summary>
+    /// <summary>The instance has called <c>Watch</c>.</summary>
     public bool IsWatching { get; set; }
 
-    /// <summary>The last packet could not be sent as it was, and an error went in its place.</summary>
+    /// <summary>The last packet could not be sent as it was, and an error was sent in its place.</summary>
     public bool WasRefused { get; private set; }
 
-    /// <summary>To whom <c>HandOver</c> goes; null: nobody.</summary>
+    /// <summary>The instance that gets what <c>HandOver</c> sends; null: none.</summary>
     public InstanceId? Successor { get; set; }
 
-    /// <summary>It watches, no event waits for it to read, and an event that does would not cut it off.</summary>
+    /// <summary>The instance watches, no event waits for it, and one that had to wait would not get it cut off.</summary>
     public bool HasRoomForEvents =>
         IsWatching && !IsClosed && _events is not { Count: > 0 } && (_answers?.Count ?? 0) < Limits.UnreadPacketCount / 2;
 
     /// <summary>
-    /// No more requests are read: a whole list must be sent first, or too much of what the service sent is still to be closed.
+    /// Whether no more requests are read: a list must be sent completely first, or too many descriptors that
+    /// the service sent still wait to be closed.
     /// </summary>
     private bool IsHeldUp => (_answers is { Count: > 0 } && _answers.Peek() is OutgoingList) || _lane.IsFull;
 
@@ -84,7 +85,7 @@ internal sealed class InstanceChannel
             Enqueue(_answers ??= new Queue<Outgoing>(), new OutgoingPacket(packet.ToArray(), descriptors.ToArray(), isOwned: false));
     }
 
-    /// <summary>The same with descriptors that are closed once they were sent.</summary>
+    /// <summary>Answers with a descriptor that is closed once it was sent.</summary>
     public void AnswerOwned(ReadOnlySpan<byte> packet, FileDescriptor descriptorTaken)
     {
         if (_isOneway || IsClosed || ((_answers is null or { Count: 0 }) && TrySend(packet, [descriptorTaken])))
@@ -101,7 +102,7 @@ internal sealed class InstanceChannel
         Enqueue(_answers ??= new Queue<Outgoing>(), list);
     }
 
-    /// <summary>The answer comes later: those behind it wait for it. Null: none is wanted.</summary>
+    /// <summary>Keeps the place of an answer that comes later; the answers behind it wait. Null: no answer is wanted.</summary>
     public OutgoingLater? AnswerLater()
     {
         if (_isOneway || IsClosed)
@@ -111,7 +112,7 @@ internal sealed class InstanceChannel
         return later;
     }
 
-    /// <summary>Tells an event, if the instance watches. The descriptors are taken over. False: it does not watch.</summary>
+    /// <summary>Sends an event, if the instance watches, and takes over its descriptors. False: the instance does not watch.</summary>
     public bool Tell(ReadOnlySpan<byte> packet, FileDescriptor[]? descriptorsTaken = null)
     {
         if (!IsWatching || IsClosed)
@@ -127,7 +128,7 @@ internal sealed class InstanceChannel
         return true;
     }
 
-    /// <summary>Sends what can be sent. Called when the peer has read, and when an answer that others wait for is there.</summary>
+    /// <summary>Sends what can be sent. Called when the program has read, and when an answer has come behind which others wait.</summary>
     public void Flush()
     {
         while (!IsClosed && _events is { Count: > 0 } && _events.Peek().TrySend(this))
@@ -140,8 +141,8 @@ internal sealed class InstanceChannel
     }
 
     /// <summary>
-    /// Hands one packet to the kernel. False: the peer has to read first. What the kernel does not let through, and what was closed
-    /// meanwhile, is answered with an error instead.
+    /// Hands one packet to the kernel. False: the program has to read first. If the kernel does not let the packet through, or a
+    /// descriptor was closed meanwhile, an error is sent instead.
     /// </summary>
     public bool TrySend(ReadOnlySpan<byte> packet, params ReadOnlySpan<FileDescriptor> descriptors)
     {
@@ -157,7 +158,7 @@ internal sealed class InstanceChannel
             case SendOutcome.Sent:
                 return true;
             case SendOutcome.PeerGone:
-                // Its last requests are still to be read; the end of them closes this.
+                // The program's last requests are still to be read; their end closes the channel.
                 return true;
             case SendOutcome.WouldBlock when sent.Errno == Errno.ETOOMANYREFS:
                 return TrySendInstead(
@@ -179,7 +180,7 @@ internal sealed class InstanceChannel
         return isSent;
     }
 
-    /// <summary>Its program has ended: what it said before, at most so many packets.</summary>
+    /// <summary>The program has ended: reads what it sent before, at most so many packets.</summary>
     public void ReadLast(int most)
     {
         try
@@ -214,7 +215,7 @@ internal sealed class InstanceChannel
         UpdateInterest();
     }
 
-    /// <summary>Closes it because of what the peer does, and says so.</summary>
+    /// <summary>Closes the channel because of what the program does, and reports that.</summary>
     public void Cut(string reason)
     {
         if (IsClosed)
@@ -223,7 +224,7 @@ internal sealed class InstanceChannel
         _server.ReportCut(Instance, reason);
     }
 
-    /// <param name="isDrained">Its end was read, so nothing is left in it.</param>
+    /// <param name="isDrained">The end of the stream was read, so nothing is left in the socket.</param>
     public void Close(bool isDrained = false)
     {
         if (IsClosed)
@@ -231,7 +232,7 @@ internal sealed class InstanceChannel
         IsClosed = true;
         _delays.Cancel(this);
         _loop.Unwatch(_socket);
-        // What nobody reads any more is closed with the socket.
+        // Descriptors in unread packets are closed together with the socket.
         if (isDrained)
             _socket.Dispose();
         else
@@ -288,7 +289,8 @@ internal sealed class InstanceChannel
         }
     }
 
-    // Our bug, met by this program alone: what it asks never ends the supervisor. It would wait for its answer for ever, so it is told.
+    // A bug of ours that only this program meets: no request ends the supervisor. The program would wait for
+    // its answer for ever, so its channel is cut.
     private void Fail(Exception defect)
     {
         _counters.Count("channel-packets-failed");
@@ -300,7 +302,7 @@ internal sealed class InstanceChannel
     {
         if (readiness.HasFlag(IoReadiness.HungUp))
         {
-            // Nobody reads any more; what was sent before the end is still carried out, if what came before it could be closed.
+            // The program reads no more. The requests that it sent before are still carried out, unless its descriptors cannot be closed.
             DiscardAll();
             if (_lane.IsFull)
                 Close();
@@ -339,7 +341,8 @@ internal sealed class InstanceChannel
         _loop.Change(_socket, wanted);
     }
 
-    // A service whose descriptors do not get closed is not read; one whose descriptors never do loses its channel, and is told why.
+    // While the descriptors that a service sent wait to be closed, its channels are not read; if they wait too long, the
+    // instance loses its channel, and an event says why.
     private void WatchLane()
     {
         bool isFull = _lane.IsFull;

@@ -18,7 +18,7 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
 
     private readonly Dictionary<DescriptorId, FileDescriptor> _received = [];
 
-    // What the stores of services hold, to tell what is there already.
+    // The descriptors in the stores of services, to find those that are stored already.
     private readonly Dictionary<ServiceName, DescriptorSet> _stored = [];
     private readonly Dictionary<DescriptorId, ServiceName> _storedBy = [];
     private long _count;
@@ -31,14 +31,14 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
         return id;
     }
 
-    /// <summary>Borrowed. Null: it was closed.</summary>
+    /// <summary>The descriptor of a number, borrowed. Null: it was closed.</summary>
     public FileDescriptor? Find(DescriptorId id) => _received.GetValueOrDefault(id);
 
     /// <summary>
-    /// Those of received descriptors that the store of a service has already, or that came twice: the same open file description.
+    /// The received descriptors that are duplicates: their open file description is in the store of the service already, or came twice.
     /// </summary>
     /// <param name="service">Whose store.</param>
-    /// <param name="replaced">What goes by this name does not count; null: everything does.</param>
+    /// <param name="replaced">Stored descriptors of this name do not count, because they will be replaced; null: all count.</param>
     /// <param name="received">From <see cref="Receive"/>.</param>
     public ImmutableArray<DescriptorId> FindDuplicates(ServiceName service, string? replaced, ImmutableArray<DescriptorId> received)
     {
@@ -58,7 +58,7 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
         return [.. duplicates];
     }
 
-    /// <summary>The core has put one into the store of a service.</summary>
+    /// <summary>The core has put a descriptor into the store of a service.</summary>
     public void Keep(Effect.Keep keep)
     {
         if (!_received.TryGetValue(keep.Descriptor.Id, out FileDescriptor? descriptor))
@@ -69,10 +69,10 @@ internal sealed class KeptDescriptors(Supervisor core, EventLoop loop, EventFeed
             _storedBy.Add(keep.Descriptor.Id, keep.Service);
         if (!keep.IsPolled)
             return;
-        // A file never hangs up, and one of a user-space file system may not answer when it is asked.
+        // A file never hangs up, and a user-space file system may not answer when its file is added to epoll.
         if (DescriptorFacts.Of(descriptor).IsFile)
             return;
-        // EPERM: what never hangs up (epoll_ctl(2)), and is kept until it is taken out.
+        // EPERM: epoll_ctl(2) does not take it, so it never hangs up and is kept until it is removed from the store.
         _ = loop.Watch(descriptor, IoReadiness.None, PriorityOfHangUps,
             _ => events.Feed(new Event.DescriptorHungUp(keep.Service, keep.Descriptor.Id)));
     }

@@ -4,22 +4,22 @@ using Launchd.Core;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>What waits to be sent to one program. A closed family.</summary>
+/// <summary>Something that waits to be sent to one program. A closed family.</summary>
 internal abstract class Outgoing
 {
-    /// <summary>It can be sent as soon as the peer reads.</summary>
+    /// <summary>Whether it can be sent as soon as the program reads.</summary>
     public virtual bool IsComplete => true;
 
-    /// <summary>True: all of it was handed to the kernel.</summary>
+    /// <summary>Sends as much as the kernel takes. True: all of it.</summary>
     public abstract bool TrySend(InstanceChannel to);
 
-    /// <summary>It was sent, or will never be: closes what it owns.</summary>
+    /// <summary>Called when it was sent, or never will be: closes the descriptors that it owns.</summary>
     public virtual void Discard()
     {
     }
 }
 
-/// <summary>One packet. Its descriptors are borrowed, or its own.</summary>
+/// <summary>One packet. Its descriptors are borrowed or owned.</summary>
 internal sealed class OutgoingPacket(byte[] bytes, FileDescriptor[] descriptors, bool isOwned) : Outgoing
 {
     public override bool TrySend(InstanceChannel to) => to.TrySend(bytes, descriptors);
@@ -33,7 +33,7 @@ internal sealed class OutgoingPacket(byte[] bytes, FileDescriptor[] descriptors,
     }
 }
 
-/// <summary>An answer that is still to come; answers behind it wait.</summary>
+/// <summary>The place of an answer that is still to come; the answers behind it wait.</summary>
 internal sealed class OutgoingLater(InstanceChannel to) : Outgoing
 {
     private OutgoingPacket? _answer;
@@ -41,10 +41,10 @@ internal sealed class OutgoingLater(InstanceChannel to) : Outgoing
 
     public override bool IsComplete => _answer is not null;
 
-    /// <summary>The asker is gone or was answered: nothing more is to be done for it.</summary>
+    /// <summary>Whether the program is gone or was answered, so that nothing is left to do.</summary>
     public bool IsOver => _isDiscarded || IsComplete;
 
-    /// <summary>The descriptor is taken over.</summary>
+    /// <summary>Fills in the answer and takes over its descriptor.</summary>
     public void Complete(ReadOnlySpan<byte> packet, FileDescriptor? descriptorTaken = null, bool isOwned = true)
     {
         if (IsOver)
@@ -67,12 +67,12 @@ internal sealed class OutgoingLater(InstanceChannel to) : Outgoing
 }
 
 /// <summary>One descriptor of a list, borrowed.</summary>
-/// <param name="Name">By which it goes.</param>
+/// <param name="Name">Its name.</param>
 /// <param name="Origin">socket, file, stored or sibling.</param>
-/// <param name="Descriptor">Null: not in our hands.</param>
+/// <param name="Descriptor">Null: the supervisor does not hold it.</param>
 /// <param name="Known">Its kind and address; null: to be read from the descriptor.</param>
-/// <param name="Service">Of a sibling's, whose it is.</param>
-/// <param name="Slot">Of a sibling's.</param>
+/// <param name="Service">The service whose it is, if it is a sibling's.</param>
+/// <param name="Slot">The slot whose it is, if it is a sibling's.</param>
 internal readonly record struct ListedDescriptor(
     string Name, string Origin, FileDescriptor? Descriptor, DescriptorFacts? Known = null, string? Service = null, int Slot = 0)
 {
@@ -80,15 +80,15 @@ internal readonly record struct ListedDescriptor(
 }
 
 /// <summary>
-/// An answer with a list of descriptors, in as many packets as it takes: each is made when the one before it is with the kernel, so that a
-/// long list costs no memory.
+/// An answer with a list of descriptors, in as many packets as it takes: each is built when the kernel has taken the
+/// one before, so that a long list costs no memory.
 /// </summary>
-/// <param name="packet">Where packets are made.</param>
-/// <param name="entries">All of them.</param>
+/// <param name="packet">Builds the packets.</param>
+/// <param name="entries">All entries of the list.</param>
 /// <param name="sends">Whether the descriptors go along.</param>
 internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDescriptor> entries, bool sends) : Outgoing
 {
-    // Room for one entry with the longest name and path in the form that takes most bytes.
+    // Room for one entry with the longest name and path, escaped in the form that takes most bytes.
     private const int LongestEntryBytes = 16 << 10;
 
     private int _next;
@@ -115,7 +115,7 @@ internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDesc
         for (; at < entries.Count && HasRoom(); at++)
         {
             ListedDescriptor entry = entries[at];
-            // What was removed while the peer read the packets before is left out.
+            // A descriptor that was closed while the program read the packets before is left out.
             if (entry.Descriptor is { IsClosed: true })
                 continue;
             WriteEntry(json, entry, sends ? attached.Count : -1);
@@ -130,9 +130,9 @@ internal sealed class OutgoingList(PacketWriter packet, IReadOnlyList<ListedDesc
         bool HasRoom() => packet.Length < Limits.PacketBytes - LongestEntryBytes && attached.Count < Limits.PacketDescriptorCount;
     }
 
-    /// <param name="json">Inside an array.</param>
-    /// <param name="entry">What it is.</param>
-    /// <param name="index">Among the descriptors of the packet; negative: it does not go along.</param>
+    /// <param name="json">A writer inside an array.</param>
+    /// <param name="entry">The descriptor.</param>
+    /// <param name="index">Its index among the descriptors of the packet; negative: it is not sent.</param>
     public static void WriteEntry(Utf8JsonWriter json, in ListedDescriptor entry, int index)
     {
         json.WriteStartObject();

@@ -5,8 +5,8 @@ using System.Text.Json;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// Builds one packet at a time in memory that is kept: answers are made and sent before the next request is looked at. The result of each
-/// method is valid until the next call.
+/// Builds one packet at a time, always in the same memory: an answer is built and sent before the next request is looked at. The
+/// bytes that a method returns are valid until the next call.
 /// </summary>
 internal sealed class PacketWriter : IDisposable
 {
@@ -25,7 +25,7 @@ internal sealed class PacketWriter : IDisposable
 
     public static ReadOnlySpan<byte> EmptyContinues => "{\"parameters\":{},\"continues\":true}"u8;
 
-    /// <summary>How long the packet is so far.</summary>
+    /// <summary>Bytes of the packet so far.</summary>
     public int Length => checked((int)(_json.BytesCommitted + _json.BytesPending));
 
     /// <summary>Opens an answer and its parameters; write them, then call <see cref="End"/>.</summary>

@@ -4,23 +4,28 @@ using Launchd.Linux.Descriptors;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// What the supervisor keeps of a publication, so as to know the object again. Owns <see cref="Reference"/>.
+/// What the supervisor keeps of a published descriptor, to recognise it when it takes it later. Owns <see cref="Reference"/>.
 /// </summary>
 internal sealed class PublishedDescriptor(DescriptorFacts? facts, FileDescriptor? held, FileDescriptor? referenceTaken) : IDisposable
 {
-    /// <summary>Null: the kernel did not let the supervisor look at it, so that only the owner can give it.</summary>
+    /// <summary>
+    /// What the descriptor was when it was published. Null: the kernel did not let the supervisor look
+    /// at it, so that only the owner can give it.
+    /// </summary>
     public DescriptorFacts? Facts => facts;
 
-    /// <summary>The same open file description in the supervisor's own hands; null: it has none, or has closed it.</summary>
+    /// <summary>
+    /// A descriptor of the same open file description that the supervisor holds anyhow; null: it has none, or has closed it.
+    /// </summary>
     public FileDescriptor? Held => held is { IsClosed: false } ? held : null;
 
     /// <summary>
-    /// A duplicate of an event counter, a timer or the like: those share one inode, and only the open file description tells one from
-    /// another. Nothing ends or hangs up because of it.
+    /// A duplicate of an event counter, a timer or the like: those all share one inode, and only the open file description tells one from
+    /// another. Nobody misses an end or a hang-up because of this duplicate. Null: none is needed.
     /// </summary>
     public FileDescriptor? Reference => referenceTaken;
 
-    /// <summary>Whether a descriptor that was taken is what was published.</summary>
+    /// <summary>Whether a descriptor that was taken is the one that was published.</summary>
     public bool IsMeant(FileDescriptor taken)
     {
         if (referenceTaken is not null)

@@ -13,8 +13,9 @@ using Launchd.Linux.Processes;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// How a sibling's descriptor is got: from the supervisor's own hands, by pidfd_getfd(2), and where the kernel refuses that, by asking the
-/// owner. What is sent was looked at after it was taken; the number in the owner's table is never trusted.
+/// Gets a sibling's descriptor for the instance that asks: the supervisor has it itself, or takes it by
+/// pidfd_getfd(2), or, where the kernel refuses that, asks the owner. A taken descriptor is looked at before it is
+/// sent; the number in the owner's table is never trusted.
 /// </summary>
 internal sealed class SiblingDelivery(
     ChannelServer server, RunningInstances instances, NoticeReporter notices, SlowLanes lanes, Mailbox mailbox, Delays delays)
@@ -26,7 +27,7 @@ internal sealed class SiblingDelivery(
 
     private SlowLane LaneOf(Publication published) => lanes.Of(published.Owner.Service);
 
-    /// <summary>An owner answers what it was asked.</summary>
+    /// <summary>An owner gives the descriptor for which it was asked, or refuses.</summary>
     public void Give(InstanceChannel from, long ask, ReceivedDescriptors descriptors)
     {
         if (!_asks.TryGetValue(ask, out Ask? asked) || asked.Published.Owner != from.Instance.Id)
@@ -48,7 +49,7 @@ internal sealed class SiblingDelivery(
             SendGiven(asked, descriptors.Take(0));
     }
 
-    /// <summary>An owner is over: those that wait for it are told.</summary>
+    /// <summary>An owner is over: the instances that wait for its descriptors are told.</summary>
     public void Forget(InstanceId over)
     {
         foreach (Ask asked in _asks.Values.Where(a => a.Published.Owner == over).ToArray())
@@ -59,7 +60,7 @@ internal sealed class SiblingDelivery(
         }
     }
 
-    /// <summary>It is there: got in the first of the ways that works.</summary>
+    /// <summary>Answers a request for a descriptor that is published, by the first way that works.</summary>
     public void Serve(SiblingOrder order, Publication published, PublishedDescriptor record)
     {
         if (instances.Find(published.Owner) is not { Process: { } process, MainEnded: false })
@@ -79,7 +80,7 @@ internal sealed class SiblingDelivery(
         }
         else if (record.Facts is null)
         {
-            // It could not be looked at when it was published: what stands there now may be anything.
+            // The descriptor could not be looked at when it was published, so the number may mean anything now.
             taken.Dispose();
             AskOwner(order, published, "pidfd_getfd", Errno.EPERM, "the descriptor could not be looked at when it was published");
         }
@@ -126,7 +127,10 @@ internal sealed class SiblingDelivery(
             AskOwner(order, published, "pidfd_getfd", refused, ProcessDescriptors.Explain(refused, process));
     }
 
-    /// <summary>The kernel does not let the supervisor take it; the owner can send what it has published, if it listens.</summary>
+    /// <summary>
+    /// Asks the owner to send the descriptor, which the kernel does not let the supervisor take. Only
+    /// an owner that watches its channel can.
+    /// </summary>
     private void AskOwner(SiblingOrder order, Publication published, string call, Errno refused, string cause)
     {
         if (server.Find(published.Owner) is not { IsWatching: true } owner)
@@ -166,13 +170,13 @@ internal sealed class SiblingDelivery(
     }
 
     /// <summary>
-    /// Answers with a new open file description of what a descriptor means, which is closed afterwards if it is <paramref name="isOwned"/>.
-    /// The file system, which may be the owner's own, is asked on the owner's lane, and must answer in time.
+    /// Opens the file of a descriptor anew and answers with the new open file description. The source is closed afterwards if it is
+    /// <paramref name="isOwned"/>. The file system may be the owner's own, so it is asked in the owner's lane and must answer in time.
     /// </summary>
     /// <param name="order">Who asks, and for what.</param>
-    /// <param name="published">What was asked for.</param>
-    /// <param name="source">What is opened anew.</param>
-    /// <param name="isOwned">Whether it is this call's.</param>
+    /// <param name="published">The publication that was asked for.</param>
+    /// <param name="source">The descriptor whose file is opened anew.</param>
+    /// <param name="isOwned">Whether the source belongs to this call.</param>
     /// <param name="rights">Whose rights count; null: the supervisor's own, because the configuration names the file.</param>
     public void Reopen(SiblingOrder order, Publication published, FileDescriptor source, bool isOwned, Credentials? rights)
     {
@@ -209,7 +213,10 @@ internal sealed class SiblingDelivery(
         }
     }
 
-    /// <summary>With the rights of its owner, which is a child of ours: so its number is its own until the loop has reaped it.</summary>
+    /// <summary>
+    /// Opens the file anew with the rights of the instance that published it. They are read by the pid of its main process, which is a
+    /// child of ours, so the pid means it until the loop has reaped it.
+    /// </summary>
     private void ReopenOfOwner(SiblingOrder order, Publication published, FileDescriptor sourceTaken)
     {
         RunningInstance? owner = instances.Find(published.Owner);
@@ -293,13 +300,13 @@ internal sealed class SiblingDelivery(
             order.From.Instance.Label, way, skipped));
     }
 
-    /// <summary>What an owner was asked to give.</summary>
+    /// <summary>A descriptor that an owner was asked to give.</summary>
     private sealed record Ask(long Id, SiblingOrder Order, Publication Published);
 
     /// <summary>A file that is being opened.</summary>
     private sealed class Opening
     {
-        /// <summary>It took too long, and the asker was told.</summary>
+        /// <summary>The file system took too long, and the asking instance was told.</summary>
         public bool IsOver { get; set; }
     }
 }

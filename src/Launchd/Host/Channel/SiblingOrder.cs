@@ -2,21 +2,21 @@ using Launchd.Client;
 
 namespace Launchd.Host.Channel;
 
-/// <summary>One request, and where its answer goes: at once, or later.</summary>
+/// <summary>One instance's request for a sibling's descriptor, answered at once or later.</summary>
 internal sealed class SiblingOrder(InstanceChannel from, string mode, bool forWriting, string name)
 {
     private OutgoingLater? _later;
 
     public InstanceChannel From => from;
 
-    /// <summary>duplicate, direct or reopen.</summary>
+    /// <summary>How the descriptor is wanted: duplicate, direct or reopen.</summary>
     public string Mode => mode;
     public bool ForWriting => forWriting;
 
-    /// <summary>Of the descriptor.</summary>
+    /// <summary>The name of the descriptor.</summary>
     public string Name => name;
 
-    /// <summary>The answer comes later. False: nobody wants one.</summary>
+    /// <summary>Keeps the answer's place for later. False: nobody wants an answer.</summary>
     public bool ReplyLater()
     {
         _later ??= From.AnswerLater();
@@ -31,7 +31,7 @@ internal sealed class SiblingOrder(InstanceChannel from, string mode, bool forWr
             From.Answer(packet);
     }
 
-    /// <summary>With a descriptor, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
+    /// <summary>Answers with a descriptor, which is closed afterwards if it is <paramref name="isOwned"/>.</summary>
     public void Reply(ReadOnlySpan<byte> packet, FileDescriptor descriptor, bool isOwned)
     {
         if (_later is { } later)

@@ -18,8 +18,8 @@ using Launchd.Linux.Sockets;
 namespace Launchd.Host.Channel;
 
 /// <summary>
-/// Descriptors between siblings: what was published, who asks, whether it may, and who waits. How it is got then is decided by
-/// <see cref="SiblingDelivery"/>.
+/// Descriptors between siblings: what is published, which instance asks for it and whether it may, and which instances wait. How an
+/// asked-for descriptor is got is decided by <see cref="SiblingDelivery"/>.
 /// </summary>
 internal sealed class SiblingRequests : IDisposable
 {
@@ -49,7 +49,7 @@ internal sealed class SiblingRequests : IDisposable
         _delivery = new SiblingDelivery(server, instances, notices, lanes, mailbox, delays);
     }
 
-    /// <summary>All publications of a service, for those who look.</summary>
+    /// <summary>All publications of a service, for operators.</summary>
     public IEnumerable<(Publication Publication, PublishedDescriptor Descriptor)> Of(Model.ServiceName service) =>
         _siblings.Of(service).Select(p => (p, _published[p.Id]));
 
@@ -147,7 +147,7 @@ internal sealed class SiblingRequests : IDisposable
             WaitOrRefuse(order, owner, slot, request);
     }
 
-    /// <summary>What siblings have published and an instance may have.</summary>
+    /// <summary>The descriptors that siblings have published and that an instance may have.</summary>
     public IEnumerable<ListedDescriptor> Askable(InstanceChannel from)
     {
         Model.ServiceDefinition asking = _core.Find(from.Instance.Id.Service)!.Definition;
@@ -167,7 +167,7 @@ internal sealed class SiblingRequests : IDisposable
         }
     }
 
-    /// <summary>An owner answers what it was asked.</summary>
+    /// <summary>An owner gives the descriptor for which it was asked, or refuses.</summary>
     public void Give(InstanceChannel from, long ask, ReceivedDescriptors descriptors) => _delivery.Give(from, ask, descriptors);
 
     /// <summary>An instance is over.</summary>
@@ -203,7 +203,7 @@ internal sealed class SiblingRequests : IDisposable
         _published.Clear();
     }
 
-    // One that has not taken its place yet may never do so.
+    // An instance that has not taken its place yet may never do so.
     private SiblingRank RankOf(InstanceId instance) => _server.InstanceOf(instance) switch
     {
         { Slot.Role: SlotRole.Holder, Phase: SlotPhase.Ready } => SiblingRank.Ready,
@@ -216,7 +216,7 @@ internal sealed class SiblingRequests : IDisposable
         if (taken is null)
             return new PublishedDescriptor(null, null, null);
         DescriptorFacts facts = DescriptorFacts.Read(taken);
-        // While it is open here.
+        // Reads the address while the supervisor has the descriptor open.
         _ = facts.Address;
         foreach (ListedDescriptor own in _server.Methods.Own(instance.Provision, instance.Slot))
         {
@@ -227,12 +227,12 @@ internal sealed class SiblingRequests : IDisposable
             ? new FileDescriptor(taken.ReleaseNumber(), _lanes.Of(instance.Id.Service)) : null);
     }
 
-    /// <summary>Descriptors that are held to know again what a service has published.</summary>
+    /// <summary>The number of descriptors that are held to recognise what a service has published.</summary>
     public int ReferenceCountOf(Model.ServiceName service) => _siblings.Of(service).Count(p => _published[p.Id].Reference is not null);
 
     private bool HasTooManyReferences(InstanceId instance, string name)
     {
-        // One in the place of another is no more than before.
+        // A reference that replaces another adds none.
         if (_siblings.Of(instance.Service).Any(p => p.Owner == instance && p.Name == name && _published[p.Id].Reference is not null))
             return false;
         return ReferenceCountOf(instance.Service) >= Limits.ReferencesPerServiceCount
@@ -245,7 +245,9 @@ internal sealed class SiblingRequests : IDisposable
             descriptor.Dispose();
     }
 
-    /// <summary>A sibling's own sockets, files and stored descriptors, when it has published nothing of the name.</summary>
+    /// <summary>
+    /// Answers with one of the sibling's own sockets, files or stored descriptors, when it has published nothing under the name.
+    /// </summary>
     private bool TryServeHeld(SiblingOrder order, ServiceState owner, int slot)
     {
         if (order.Mode == "direct")
@@ -265,7 +267,8 @@ internal sealed class SiblingRequests : IDisposable
     }
 
     /// <summary>
-    /// What a service has stored is its own doing, unlike a file that the configuration names. Null: it runs as the supervisor does.
+    /// The rights with which a stored descriptor's file is opened anew: the service's own, because it chose the file, unlike one that the
+    /// configuration names. Null: the service runs as the supervisor does.
     /// </summary>
     private Credentials? RightsOf(ServiceState owner, Instance? holder) =>
         holder is not null && _instances.Find(holder.Id) is { Process: { } process, MainEnded: false }
