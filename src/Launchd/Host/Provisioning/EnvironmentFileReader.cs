@@ -6,17 +6,17 @@ using Launchd.Linux.Paths;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// Files of NAME=VALUE lines as systemd.exec(5) describes them for <c>EnvironmentFile=</c>, and with <c>export</c> before a name as
-/// shells and Compose allow. What a message says of them is a line's number, never what is in it: such files hold secrets.
+/// Files of NAME=VALUE lines as systemd.exec(5) describes them for <c>EnvironmentFile=</c>, and with <c>export</c> before a name as shells
+/// and Compose allow. A message names the number of a line, never its text, because such files hold secrets.
 /// </summary>
 internal static class EnvironmentFileReader
 {
     private const int MostBytes = 1 << 20;
 
-    /// <summary>Adds what stands in the file. Null, or what is wrong with it; then nothing was added.</summary>
+    /// <summary>Adds the variables of a file. Null: done; else what is wrong with the file, and nothing was added.</summary>
     /// <param name="path">Absolute.</param>
-    /// <param name="user">For whom, as in <see cref="FileRequest.User"/>.</param>
-    /// <param name="variables">What it is added to.</param>
+    /// <param name="user">The user with whose rights it is read, as in <see cref="FileRequest.User"/>.</param>
+    /// <param name="variables">Gets the variables.</param>
     public static string? Read(string path, Credentials? user, Dictionary<string, string> variables)
     {
         FileRequest request = new() { Path = path, User = user, IsNonBlocking = true };
@@ -72,7 +72,9 @@ internal static class EnvironmentFileReader
         return isName ? name : "";
     }
 
-    /// <summary>To the end of the line that no quote and no backslash continues. Blanks around it are no part of it.</summary>
+    /// <summary>
+    /// Reads a value up to the end of the line, unless a quote or a backslash continues that. Blanks around the value are no part of it.
+    /// </summary>
     private static bool TryReadValue(string text, ref int at, ref int line, out string value)
     {
         SkipBlanks(text, ref at);
@@ -108,7 +110,8 @@ internal static class EnvironmentFileReader
         return quote == '\0';
     }
 
-    // Between double quotes a backslash stands for itself, but before what has a meaning there. At the end of a line it joins the next one.
+    // Between double quotes a backslash stands for itself, except before a character that has a meaning there.
+    // At the end of a line it joins the next line.
     private static void Unescape(char escaped, char quote, StringBuilder value, ref int line)
     {
         if (escaped == '\n')

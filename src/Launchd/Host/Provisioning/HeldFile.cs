@@ -11,7 +11,7 @@ internal sealed record HeldFile(FileDefinition Definition, FileDescriptor? Descr
     /// <summary>Opens a file that is not a connection.</summary>
     /// <param name="file">As configured.</param>
     /// <param name="users">Of the same configuration.</param>
-    /// <param name="user">For whom, as in <see cref="FileRequest.User"/>.</param>
+    /// <param name="user">The user with whose rights it is opened, as in <see cref="FileRequest.User"/>.</param>
     public static OpenResult<FileDescriptor> Open(FileDefinition file, UserTable users, Credentials? user) => file switch
     {
         FileDefinition.Opened opened => FileOpener.Open(

@@ -6,8 +6,8 @@ using Launchd.Model;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// One <c>[sockets.NAME]</c> as it is open. Does not change: a reload and the listener guard put another into its place, so that what was
-/// read from the table on one thread stays true on it.
+/// The open listeners of one <c>[sockets.NAME]</c>. The object does not change: a reload and the listener guard put another in its place,
+/// so that a thread may go on using the one that it read from the table.
 /// </summary>
 /// <param name="Definition">As the configuration has it.</param>
 /// <param name="Request">As it was opened, owner and flags resolved.</param>

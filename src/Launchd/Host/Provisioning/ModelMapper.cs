@@ -4,7 +4,7 @@ using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;
 
-/// <summary>From definitions to what the Linux floor takes: that floor knows no model.</summary>
+/// <summary>Translates definitions into the requests of the Linux layer, which does not know the model.</summary>
 internal static class ModelMapper
 {
     public static ListenerRequest ToRequest(ListenerDefinition listener, bool isAcceptedFrom, PathOwner owner) => new()

@@ -3,7 +3,7 @@ using Launchd.Linux.Calls;
 
 namespace Launchd.Host.Provisioning;
 
-/// <summary>Shortens the way from a result to a value.</summary>
+/// <summary>Gets the value of a result in one expression.</summary>
 internal static class OpenResults
 {
     public static T ValueOr<T>(this OpenResult<T> result, Func<OpenFailure, T> otherwise)

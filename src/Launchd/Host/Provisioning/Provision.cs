@@ -8,9 +8,10 @@ using Launchd.Model;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// What one definition of a service is started with: its user, its listeners in order, its files. Made when a configuration is adopted,
-/// found by the definition object itself and never by a name, because after a reload a name may mean something else, or nothing. A service
-/// that goes back to a former definition so gets what it had. Owns nothing: the table of descriptors keeps open what a provision names.
+/// What the instances of one service definition are started with: user, listeners in order, files. A provision is made when a
+/// configuration is adopted, and found by the definition object itself, never by a name, because after a reload a name may mean
+/// something else, or nothing. So a service that goes back to a former definition gets the descriptors that it had. Owns nothing: the
+/// table of descriptors keeps open what a provision names.
 /// </summary>
 /// <param name="definition">Of the present configuration, or a former one by which the core may still start.</param>
 internal sealed class Provision(ServiceDefinition definition)
@@ -20,19 +21,20 @@ internal sealed class Provision(ServiceDefinition definition)
     /// <summary>Who the service runs as.</summary>
     public required ResolvedUser User { get; set; }
 
-    /// <summary>In the order of the definition. The guard of listeners puts others into their place.</summary>
+    /// <summary>In the order of the definition. The listener guard puts others in the place of those that it replaces.</summary>
     public required ImmutableArray<HeldSocket> Sockets { get; set; }
 
     /// <summary>In the order of the definition; the same file twice where the definition names it twice.</summary>
     public required ImmutableArray<HeldFile> Files { get; set; }
 
     /// <summary>
-    /// The users and groups of the configuration that it came with, for the owners of files that each instance opens anew.
+    /// The users and groups of the configuration that has the definition, for the owners of files that are opened anew for each instance.
     /// </summary>
     public required UserTable Users { get; set; }
 
     /// <summary>
-    /// Whether the core may start by it: always, while the configuration has it; then only as long as a rollout may go back to it.
+    /// Whether the core may start instances by the definition: always while the configuration has it, and
+    /// afterwards as long as a rollout may go back to it.
     /// </summary>
     public bool MayStart { get; set; } = true;
 
@@ -41,7 +43,7 @@ internal sealed class Provision(ServiceDefinition definition)
         Files.Select(f => f.Definition).OfType<FileDefinition.Connected>().Distinct();
 
     /// <summary>
-    /// The listeners that one of its slots gets, in order: all endpoints, of each its shard. Those that were closed are left out.
+    /// The listeners that an instance in one slot gets, in order: all endpoints, of each the shard of the slot. Closed ones are left out.
     /// </summary>
     /// <param name="slot">From 0.</param>
     /// <param name="name">Only those that are passed by this name; null: all.</param>
@@ -60,14 +62,14 @@ internal sealed class Provision(ServiceDefinition definition)
         }
     }
 
-    /// <summary>What opens one of its files that each instance gets anew; from any thread.</summary>
+    /// <summary>A function that opens one of the files that each instance gets anew. It may be called from any thread.</summary>
     public Func<OpenResult<FileDescriptor>> Opening(HeldFile file)
     {
         (UserTable users, Credentials? user) = (Users, User.Credentials);
         return () => HeldFile.Open(file.Definition, users, user);
     }
 
-    /// <summary>Puts another listener into the place of one.</summary>
+    /// <summary>Puts another listener in the place of a former one.</summary>
     public void Replace(FileDescriptor former, OpenedListener next)
     {
         Sockets = [.. Sockets.Select(s => s with { Opened = [.. s.Opened.Select(SuccessorOf)] })];

@@ -7,22 +7,26 @@ using Launchd.Model;
 namespace Launchd.Host.Provisioning;
 
 /// <summary>
-/// The provisions of the present configuration, and those of former definitions as long as the core may start by them, or they are those of
-/// an instance that is not over. Former ones claim their listeners and files, which so stay open.
+/// The provisions of the present configuration, and those of former definitions as long as the core may start instances by them or an
+/// instance of them is not over. Former ones claim their listeners and files, which stay open because of that.
 /// </summary>
 internal sealed class Provisions
 {
     private readonly Dictionary<ServiceDefinition, Provision> _present = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<ServiceName, List<Provision>> _former = [];
 
-    // Files that a running instance may yet ask for, with the number of definitions that have them.
+    // Files of former definitions, which a running instance may still ask for, with the number of definitions that have them.
     private readonly Dictionary<FileDescriptor, int> _files = [];
     private bool _wasAdopted;
     private readonly Action<FileDescriptor> _claimListener, _releaseListener, _fileUnclaimed;
 
-    /// <param name="claimListener">Called when one more former definition may be started by that has a listener.</param>
-    /// <param name="releaseListener">Called when one of those may not be started by any more, or has another listener.</param>
-    /// <param name="fileUnclaimed">Called when no former definition has a file any more.</param>
+    /// <param name="claimListener">
+    /// Called with a listener for each further former definition that has it and by which instances may still be started.
+    /// </param>
+    /// <param name="releaseListener">
+    /// Called with a listener when instances may not be started by such a definition any more, or the definition has another listener.
+    /// </param>
+    /// <param name="fileUnclaimed">Called with a file when no former definition has it any more.</param>
     public Provisions(Action<FileDescriptor> claimListener, Action<FileDescriptor> releaseListener, Action<FileDescriptor> fileUnclaimed)
     {
         _claimListener = claimListener;
@@ -30,7 +34,7 @@ internal sealed class Provisions
         _fileUnclaimed = fileUnclaimed;
     }
 
-    /// <exception cref="InvalidOperationException">The core and the host disagree: a defect of ours.</exception>
+    /// <exception cref="InvalidOperationException">The core knows a definition that the host does not: a bug of ours.</exception>
     public Provision this[ServiceDefinition definition] => TryFind(definition, out Provision? found) ? found
         : throw new InvalidOperationException($"service '{definition.Name}' is started by a definition that has no provision");
 
@@ -44,12 +48,16 @@ internal sealed class Provisions
     /// <summary>Whether a former definition has this file.</summary>
     public bool IsFileClaimed(FileDescriptor file) => _files.ContainsKey(file);
 
-    /// <summary>Another configuration holds. What it has no more is kept as former until <see cref="Prune(Supervisor)"/>.</summary>
+    /// <summary>
+    /// Another configuration holds. Definitions that it has no more are kept as former ones until <see cref="Prune(Supervisor)"/>.
+    /// </summary>
     /// <param name="services">Its services.</param>
-    /// <param name="users">Of its services.</param>
+    /// <param name="users">The users of its services.</param>
     /// <param name="socketOf">The sockets that are open for it, by key.</param>
     /// <param name="fileOf">Its files, by key.</param>
-    /// <param name="successorOf">What is open now in the place of a socket that a former definition has; the same, if that is.</param>
+    /// <param name="successorOf">
+    /// The socket that is open now in the place of one that a former definition has; the same one if that is still open.
+    /// </param>
     public void Adopt(
         IEnumerable<ServiceDefinition> services, UserTable users, Func<string, HeldSocket> socketOf, Func<string, HeldFile> fileOf,
         Func<HeldSocket, HeldSocket> successorOf)
@@ -86,8 +94,8 @@ internal sealed class Provisions
             _releaseListener(listener);
     }
 
-    /// <summary>Listeners were made anew: whoever is started from now on gets the new ones.</summary>
-    /// <param name="nextOf">The new ones by the former.</param>
+    /// <summary>Listeners were made anew: instances that are started from now on get the new ones.</summary>
+    /// <param name="nextOf">The new listeners by the former ones.</param>
     public void Replace(IReadOnlyDictionary<FileDescriptor, OpenedListener> nextOf)
     {
         if (nextOf.Count == 0)
@@ -115,8 +123,8 @@ internal sealed class Provisions
     }
 
     /// <summary>
-    /// Gives up what the core needs no more: of all services, once another configuration holds, and
-    /// then of those that the last step changed.
+    /// Gives up the former provisions that the core needs no more: once after another configuration was adopted those of all services,
+    /// later those of the services that the last step changed.
     /// </summary>
     public void Prune(Supervisor core)
     {
@@ -171,7 +179,7 @@ internal sealed class Provisions
             _files[file] = _files.GetValueOrDefault(file) + 1;
     }
 
-    /// <summary>A configuration has a definition again that was a former one.</summary>
+    /// <summary>Takes a provision out of the former ones, because a configuration has its definition again.</summary>
     private bool TakeFormer(ServiceDefinition service, [NotNullWhen(true)] out Provision? taken)
     {
         List<Provision>? former = _former.GetValueOrDefault(service.Name);

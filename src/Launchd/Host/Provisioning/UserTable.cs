@@ -7,12 +7,12 @@ using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;
 
-/// <summary>Who a service runs as. <see cref="Credentials"/> is null where that is who the supervisor is.</summary>
+/// <summary>The user as whom a service runs. <see cref="Credentials"/> is null where that is the supervisor's own.</summary>
 internal sealed record ResolvedUser(Credentials? Credentials, string? Name, string? Home, string? Shell, string? Problem);
 
 /// <summary>
-/// Users and groups of one configuration, looked up once and beside the loop, because a look-up may wait for a directory service. What the
-/// loop asks for later, the owners of files that each instance opens anew, was looked up with the rest.
+/// Users and groups of one configuration, looked up once and not on the loop, because a look-up may wait for a directory service. The
+/// owners of files that are opened anew for each instance are asked for later on the loop, so they are looked up with the rest.
 /// </summary>
 internal sealed class UserTable
 {
@@ -88,7 +88,7 @@ internal sealed class UserTable
                 return Problem($"group \"{name}\": {(number.IsMissing ? "there is no such group" : number.Errno.Text)}");
             groups.Add(number.Value);
         }
-        // Asked for what we are already: an unprivileged supervisor may not even repeat it to the kernel (setgroups(2)).
+        // The service is to run as the supervisor does: an unprivileged supervisor may not even set the groups that it has (setgroups(2)).
         bool isSelf = record.Uid == Libc.geteuid() && gid == Libc.getegid() && execution.SupplementaryGroups.IsEmpty && Libc.geteuid() != 0;
         Credentials? credentials = isSelf ? null : new Credentials(record.Uid, gid, [.. groups.Distinct()]);
         return new ResolvedUser(credentials, record.Name, record.Home, record.Shell, null);

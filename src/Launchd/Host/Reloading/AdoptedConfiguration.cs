@@ -9,7 +9,7 @@ internal sealed class AdoptedConfiguration(SupervisorDefinition definition, Conf
     /// <summary>A reload puts the next one here.</summary>
     public SupervisorDefinition Definition { get; set; } = definition;
 
-    /// <summary>Where it can be read again; null: it was not read from a file.</summary>
+    /// <summary>The source from which the configuration can be read again; null: it was not read from a file.</summary>
     public ConfigSource? Source => source;
 
     /// <summary>The service with which the supervisor ends; null: none.</summary>

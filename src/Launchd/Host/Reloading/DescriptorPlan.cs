@@ -14,11 +14,11 @@ namespace Launchd.Host.Reloading;
 /// <summary>
 /// The descriptors of the next configuration: which of the open ones stay, which are opened, which are retired. <see cref="Open"/> runs
 /// beside the loop and touches nothing that serves; <see cref="Commit"/> switches in one turn of the loop, or refuses and changes nothing.
-/// Owns what it has opened until the table has it.
+/// Owns the descriptors that it has opened until the table of descriptors takes them over.
 /// </summary>
 /// <remarks>
-/// A listener is known by its address, not by its name: one that another name takes over, two that swap their names, one whose port
-/// moved to another table, all are the very sockets that are open. Only what no name wants any more is retired.
+/// A listener is recognised by its address, not by its name: one that gets another name, two that swap their names, one whose port moved to
+/// another table, all keep the very sockets that are open. Only listeners that no name wants any more are retired.
 /// </remarks>
 internal sealed class DescriptorPlan
 {
@@ -33,7 +33,7 @@ internal sealed class DescriptorPlan
     private readonly Dictionary<string, HeldSocket> _present;
     private readonly Dictionary<string, OwnedPath> _aliases;
 
-    // Of the present configuration, and of none any more, until the next one has found them.
+    // Listeners of the present configuration, and retired ones, as long as the next configuration has not taken them.
     private readonly OpenListeners _free, _retired;
     private readonly SupervisorDefinition _next;
     private readonly UserTable _users;
@@ -48,14 +48,14 @@ internal sealed class DescriptorPlan
         _retired = new OpenListeners(retired.Where(r => r.Successor is null).Select(r => new OpenListener(r.Socket, r.Opened, r)));
     }
 
-    /// <summary>Listeners that were retired and are those of the configuration again.</summary>
+    /// <summary>Listeners that were retired and that the next configuration has again.</summary>
     public IEnumerable<Listener> Revived => _sockets.SelectMany(s => s.Listeners).Select(l => l.Revived).OfType<Listener>();
 
     /// <summary>Opens what the next configuration needs and the present one has not.</summary>
-    /// <param name="sockets">What is held now.</param>
-    /// <param name="retired">What is open for others still; none of it is closed before the plan is committed or undone.</param>
-    /// <param name="files">What is held now.</param>
-    /// <param name="next">Valid.</param>
+    /// <param name="sockets">The sockets that are held now.</param>
+    /// <param name="retired">Retired listeners that instances still have; none is closed before the plan is committed or undone.</param>
+    /// <param name="files">The files that are held now.</param>
+    /// <param name="next">The next configuration, which is valid.</param>
     /// <param name="users">Of the next configuration.</param>
     /// <param name="refused">One sentence; nothing is left open then.</param>
     public static DescriptorPlan? Open(
@@ -81,8 +81,8 @@ internal sealed class DescriptorPlan
     /// Changes the settings of what stays open, puts new sockets at their paths, and gives everything to the table. Null: done; else why
     /// not, with everything as it was and what was opened closed.
     /// </summary>
-    /// <param name="table">On the loop. Its names and places are those that <see cref="Open"/> saw.</param>
-    /// <param name="opened">What is new in it.</param>
+    /// <param name="table">To be called on the loop. The names and places in the table are those that <see cref="Open"/> saw.</param>
+    /// <param name="opened">The listeners that are new in it.</param>
     public string? Commit(DescriptorTable table, out ImmutableArray<(string Key, OpenedListener Listener)> opened)
     {
         opened = [];
@@ -132,7 +132,7 @@ internal sealed class DescriptorPlan
             listener.Undo();
         foreach (FileDescriptor file in _openedFiles)
             file.Dispose();
-        // Only as far as they are still empty: somebody else may have put something there.
+        // Removes the directories only if they are still empty: another process may have put a file there.
         for (int i = _missingDirectories.Count - 1; i >= 0; i--)
         {
             if (!ParentDirectory.Open(_missingDirectories[i], directoryMode: null, "").TryGet(out ParentDirectory? parent, out _))
@@ -157,7 +157,8 @@ internal sealed class DescriptorPlan
             foreach (string path in listener.Addresses.Select(a => a.Path).OfType<string>().Concat(listener.Symlinks))
                 NoteMissingDirectories(path);
         }
-        // What has the same name first: port 0 under one name must not be given to another that also wants any port.
+        // Listeners with the same name are matched first: the listener of port 0 under one name must not go
+        // to another name that also wants any port.
         foreach (bool sameName in (ReadOnlySpan<bool>)[true, false])
         {
             foreach (PlannedSocket socket in _sockets)
@@ -166,7 +167,7 @@ internal sealed class DescriptorPlan
                     Match(socket, listener, sameName);
             }
         }
-        // An address to which the file comes back while the last who had it still finish: its socket is open.
+        // The file has an address again while the last instances that had it still finish: its socket is still open.
         foreach (PlannedSocket socket in _sockets)
         {
             foreach (PlannedListener listener in socket.Listeners.Where(l => l.Place is null))
@@ -211,7 +212,8 @@ internal sealed class DescriptorPlan
     {
         if (!_retired.TryFind(socket.Definition.Addresses[listener.Address], listener.Shard, socket: null, out OpenListener? open))
             return;
-        // One that was shut down at its end (ListenerIntake.End) does not come back: its name is free when its last holder is over.
+        // A Unix socket that was shut down when it was retired (ListenerIntake.End) cannot be used again: its
+        // name is free when its last holder is over.
         if (open.Socket.EndpointOf(open.Listener) is ListenAddress.Unix && !ListenerState.IsAlive(open.Listener.Descriptor))
             return;
         OpenListeners.Take(open);
@@ -230,12 +232,12 @@ internal sealed class DescriptorPlan
             endpoint = ListenerRepair.Bound(endpoint, former);
         if (listener.Shard > 0)
         {
-            // The others go to the port of the first, wherever that one came from, and share it.
+            // The other shards share the port of the first one, wherever that came from.
             OpenedListener first = socket.FirstShardOf(listener).Result(_present.GetValueOrDefault);
             endpoint = ListenerRepair.Bound(endpoint, first);
             beside.Add(first);
         }
-        // Open listeners of ours that are in the way and will go.
+        // Our own open listeners that are in the way and will be closed.
         beside.AddRange(_free.InTheWayOf(endpoint).Concat(_retired.InTheWayOf(endpoint)).Select(o => o.Listener));
         OpenFailure? failure;
         if (former is null && beside.Count == 0)
@@ -287,17 +289,17 @@ internal sealed class DescriptorPlan
         return null;
     }
 
-    /// <summary>The step of one listener that others can see. What takes it back goes onto the stack.</summary>
+    /// <summary>Does the step of one listener that other processes can see. Its undo goes onto the stack.</summary>
     private static OpenFailure? Switch(DescriptorTable table, PlannedSocket socket, PlannedListener listener, Stack<Action> undo)
     {
-        // Its own Undo puts back a path that was exchanged.
+        // The replacement's own Undo puts an exchanged path back.
         if (listener.Replacement is { } replacement)
             return replacement.Take(isAlone: socket.Definition.ShardCount == 0);
         if (listener.Present(table.FindSocket) is not { } open || !ListenerChange.IsNeeded(listener.Former!, socket.Request))
             return null;
         ListenAddress endpoint = socket.EndpointOf(listener);
         ListenerRequest former = listener.Former!;
-        // Also after a failure: a part of the settings may be changed.
+        // Pushed before the change, because a failed change may have changed a part of the settings.
         undo.Push(() => ListenerChange.Apply(open, endpoint, socket.Request, former));
         return ListenerChange.Apply(open, endpoint, former, socket.Request);
     }

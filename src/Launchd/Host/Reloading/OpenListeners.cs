@@ -7,22 +7,22 @@ using Launchd.Linux.Listening;
 namespace Launchd.Host.Reloading;
 
 /// <summary>A listener that is open.</summary>
-/// <param name="socket">To which it belongs.</param>
+/// <param name="socket">The socket to which it belongs.</param>
 /// <param name="listener">Borrowed.</param>
-/// <param name="retired">The same, if it was retired; null: the present configuration has it.</param>
+/// <param name="retired">The entry of the listener if it was retired; null: the present configuration has it.</param>
 internal sealed class OpenListener(HeldSocket socket, OpenedListener listener, Listener? retired = null)
 {
     public HeldSocket Socket => socket;
     public OpenedListener Listener => listener;
     public Listener? Retired => retired;
 
-    /// <summary>Where it can be found, see <see cref="OpenListeners"/>.</summary>
+    /// <summary>Its entries in <see cref="OpenListeners"/>, for its removal.</summary>
     public List<LinkedListNode<OpenListener>> Found { get; } = new(4);
 }
 
 /// <summary>
-/// Open listeners that the next configuration has not taken, to be found by where they are. None is looked at for being there: with
-/// thousands of sockets to be found among thousands, a walk through all of them for each would take minutes.
+/// Open listeners that the next configuration has not taken yet, found by address. They are indexed, because with thousands of wanted and
+/// thousands of open sockets a walk through all open ones for each wanted one would take minutes.
 /// </summary>
 internal sealed class OpenListeners
 {
@@ -41,18 +41,18 @@ internal sealed class OpenListeners
         }
     }
 
-    /// <summary>The first that is at an address, as it was configured or as it is bound.</summary>
-    /// <param name="address">Of the next configuration.</param>
+    /// <summary>Finds the first listener at an address, be it the configured or the bound one.</summary>
+    /// <param name="address">An address of the next configuration.</param>
     /// <param name="shard">Which of its shards.</param>
-    /// <param name="socket">Only one of the socket with this key; null: whichever.</param>
-    /// <param name="found">Not taken yet.</param>
+    /// <param name="socket">Finds only listeners of the socket with this key; null: of any socket.</param>
+    /// <param name="found">A listener that was not taken yet.</param>
     public bool TryFind(ListenAddress address, int shard, string? socket, [NotNullWhen(true)] out OpenListener? found)
     {
         found = _places.GetValueOrDefault(new Place(address.ToString(), shard, socket))?.First?.Value;
         return found is not null;
     }
 
-    /// <summary>The next configuration has it.</summary>
+    /// <summary>The next configuration takes a listener: it is not found any more.</summary>
     public static void Take(OpenListener taken)
     {
         foreach (LinkedListNode<OpenListener> node in taken.Found)
@@ -60,7 +60,7 @@ internal sealed class OpenListeners
         taken.Found.Clear();
     }
 
-    /// <summary>Those at whose port or path an endpoint would stand.</summary>
+    /// <summary>The listeners whose port or path an endpoint needs.</summary>
     public IEnumerable<OpenListener> InTheWayOf(ListenAddress wanted) =>
         StandOf(wanted) is { } stand ? _places.GetValueOrDefault(stand) ?? [] : [];
 
@@ -78,7 +78,7 @@ internal sealed class OpenListeners
             yield return stand;
     }
 
-    /// <summary>What only one can have: a port, at whatever host, or a path.</summary>
+    /// <summary>What only one socket can have: a port, at whatever host, or a path.</summary>
     private static Place? StandOf(ListenAddress endpoint) => endpoint switch
     {
         ListenAddress.Tcp { Port: > 0 } tcp => new Place($"tcp {tcp.Port}", -1, null),
@@ -89,6 +89,6 @@ internal sealed class OpenListeners
 
     /// <param name="Where">An address as the configuration spells it, or a stand.</param>
     /// <param name="Shard">-1 for a stand.</param>
-    /// <param name="Socket">Key of its socket; null: of whichever.</param>
+    /// <param name="Socket">Key of its socket; null: any socket.</param>
     private readonly record struct Place(string Where, int Shard, string? Socket);
 }

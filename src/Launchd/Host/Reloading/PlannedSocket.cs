@@ -21,11 +21,14 @@ internal sealed class PlannedSocket(ListenerDefinition definition, ListenerReque
     public PlannedListener FirstShardOf(PlannedListener listener) => Listeners.First(l => l.Address == listener.Address);
 }
 
-/// <summary>Where a listener is held now: by name and place, since the guard may have made it anew by the time of the switch.</summary>
+/// <summary>
+/// Where a listener is held now: by name and place and not by object, because the listener guard may
+/// have made it anew by the time of the switch.
+/// </summary>
 internal readonly record struct ListenerPlace(string Key, int Index);
 
 /// <summary>
-/// One listener of the next configuration: one that is open, with what is to be changed about it, or one that was opened for it.
+/// One listener of the next configuration: either it is open and its settings may change, or it was opened for the configuration.
 /// </summary>
 /// <param name="address">Which of the socket's addresses.</param>
 /// <param name="shard">Which of that address's shards, from 0.</param>
@@ -42,23 +45,23 @@ internal sealed class PlannedListener(int address, int shard)
     /// </summary>
     public Listener? Revived { get; set; }
 
-    /// <summary>How that one was opened.</summary>
+    /// <summary>How the open listener was opened.</summary>
     public ListenerRequest? Former { get; set; }
 
-    /// <summary>Opened where nothing of ours is. Owned.</summary>
+    /// <summary>A listener that was opened where none of ours is in the way. Owned.</summary>
     public OpenedListener? Fresh { get; set; }
 
-    /// <summary>Opened where something of ours is open. Owned.</summary>
+    /// <summary>A listener that was opened where one of ours is open. Owned.</summary>
     public ReplacementListener? Replacement { get; set; }
 
     public bool IsOpened => Fresh is not null || Replacement is not null;
 
-    /// <summary>The open listener of its address.</summary>
+    /// <summary>The listener that is open at its address; null: none.</summary>
     /// <param name="held">The sockets that are held, by key.</param>
     public OpenedListener? Present(Func<string, HeldSocket?> held) =>
         Place is { } place ? held(place.Key)!.Opened[place.Index] : Revived?.Opened;
 
-    /// <summary>What will be held.</summary>
+    /// <summary>The listener that will be held.</summary>
     /// <param name="held">As for <see cref="Present"/>.</param>
     public OpenedListener Result(Func<string, HeldSocket?> held) =>
         (Fresh ?? Replacement?.Listener ?? Present(held))! with { EndpointIndex = address, ShardIndex = shard };

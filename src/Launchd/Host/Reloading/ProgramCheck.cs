@@ -7,8 +7,8 @@ using Launchd.Model;
 namespace Launchd.Host.Reloading;
 
 /// <summary>
-/// Whether what a reload is going to start can be started as far as that can be told without starting it: its user is known, its program,
-/// its directory and the files that it needs are there. Services that go on as they are, are not looked at.
+/// Checks whether the services that a reload will start can be started, as far as that can be told without starting them: the user is
+/// known; the program, the directory and the files that the service needs are there. Services that go on unchanged are not checked.
 /// </summary>
 internal static class ProgramCheck
 {
@@ -51,7 +51,7 @@ internal static class ProgramCheck
 
     private static string? FindProgram(string program, string directory, string? searchPath)
     {
-        // What its name will be is known with the instance.
+        // With a placeholder in it, the name of the program is known only when an instance is made.
         if (program.Contains(Placeholders.Mark))
             return null;
         Errno refused = Errno.ENOENT;

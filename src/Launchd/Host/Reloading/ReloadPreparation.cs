@@ -16,11 +16,12 @@ namespace Launchd.Host.Reloading;
 /// <summary>Why a reload, or its plan, does not take place.</summary>
 /// <param name="Reason">One sentence.</param>
 /// <param name="Code">What kind of refusal it is.</param>
-/// <param name="Diagnostics">All that is wrong with the files, as people read it; null: they are well.</param>
+/// <param name="Diagnostics">All faults of the files, as people read them; null: they have none.</param>
 internal sealed record ReloadRefusal(string Reason, ExitCode Code, string? Diagnostics = null);
 
 /// <summary>
-/// Everything that a reload needs before the loop can switch in one turn. Owns what was opened until it is committed or undone.
+/// Everything that a reload needs before the loop can switch in one turn. Owns the opened
+/// descriptors until the plan is committed or undone.
 /// </summary>
 internal sealed record PreparedReload
 {
@@ -32,7 +33,7 @@ internal sealed record PreparedReload
     public required UserTable Users { get; init; }
     public required ImmutableArray<Diagnostic> Warnings { get; init; }
 
-    /// <summary>Owner of the control socket.</summary>
+    /// <summary>The owner that the control socket is to have.</summary>
     public required PathOwner ControlOwner { get; init; }
 
     /// <summary>Null for a mere plan: nothing was opened.</summary>
@@ -42,9 +43,9 @@ internal sealed record PreparedReload
 /// <summary>What the loop knows when a reload begins, as values that do not change.</summary>
 /// <param name="Source">Where the file is, and what it may refer to.</param>
 /// <param name="Present">The configuration that holds.</param>
-/// <param name="Sockets">What is open for it.</param>
-/// <param name="Retired">What is open for those only who still have it.</param>
-/// <param name="Files">What is open for the configuration.</param>
+/// <param name="Sockets">The sockets that are open for it.</param>
+/// <param name="Retired">Listeners that are open only for the instances that still have them.</param>
+/// <param name="Files">The files that are open for it.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 /// <param name="RolledBack">Services that do not run by the present configuration, because their roll-out failed.</param>
 internal sealed record ReloadBasis(
@@ -52,8 +53,8 @@ internal sealed record ReloadBasis(
     ImmutableArray<HeldFile> Files, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>
-/// The part of a reload that may block, done beside the loop: reads and checks the files, looks up users, looks whether what is to be
-/// started is there, and opens what is new. Nothing that runs notices it.
+/// The part of a reload that may block, done on another thread: reads and checks the files, looks up users, looks whether the programs that
+/// are to be started are there, and opens new descriptors. No running service notices it.
 /// </summary>
 internal static class ReloadPreparation
 {

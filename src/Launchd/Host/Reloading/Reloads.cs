@@ -20,25 +20,25 @@ using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Reloading;
 
-/// <summary>Somebody who asked for a reload or a plan. Every call is on the loop; exactly one of them ends it.</summary>
+/// <summary>A caller who asked for a reload or a plan. The actions are called on the loop, exactly one of them, once.</summary>
 /// <param name="Refused">Nothing was changed.</param>
 /// <param name="Applied">
-/// The new configuration holds. Returns the request under which the core answers what became of the services; null: nobody waits for that.
-/// For a plan: it would look like this.
+/// The new configuration holds. Returns the request with which the core answers what became of the services; null: nobody waits
+/// for that. For a plan: gets what a reload would change.
 /// </param>
 internal sealed record ReloadCaller(Action<ReloadRefusal> Refused, Func<DefinitionDifference, RequestId?> Applied);
 
 /// <summary>
-/// Reloads the configuration as one transaction: everything is read, checked and opened beside the loop, and then the loop switches within
-/// one turn, or nothing has changed. One at a time; those who ask meanwhile wait, and the file is read anew for each, because it may have
-/// been written since.
+/// Reloads the configuration as one transaction: everything is read, checked and opened beside the loop, and then the loop
+/// switches within one turn, or nothing has changed. One reload at a time; callers that ask meanwhile wait, and the file is read
+/// anew for each, because it may have been written since.
 /// </summary>
 internal sealed class Reloads(
     AdoptedConfiguration configuration, Supervisor core, EventFeed events, RunningInstances instances, DescriptorTable descriptors,
     ListenerGuard guard, RetiredListeners retired, ServiceListeners listeners, ControlListener control, Mailbox mailbox, LogPump pump,
     Journal journal, ILogger logger, Action<LogFormat, LogSeverity> adoptLog) : IDisposable
 {
-    /// <summary>Who waits for a turn.</summary>
+    /// <summary>Callers that may wait for their turn.</summary>
     private const int MostWaiting = 32;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
@@ -50,7 +50,7 @@ internal sealed class Reloads(
     /// <summary>The file that the supervisor was started with; null: there was none.</summary>
     public string? FilePath => configuration.Source?.FilePath;
 
-    /// <summary>Reads the file that the supervisor was started with, and makes it hold.</summary>
+    /// <summary>Reads the file that the supervisor was started with, and makes that configuration the present one.</summary>
     public void Ask(ReloadCaller caller) => Enqueue(caller, () => Begin(caller, null, opens: true));
 
     /// <summary>Tells what <see cref="Ask"/> would change.</summary>
@@ -58,7 +58,10 @@ internal sealed class Reloads(
     /// <param name="file">Absolute path of another file that is to stand for the supervisor's own; null: that one.</param>
     public void Plan(ReloadCaller caller, string? file) => Enqueue(caller, () => Begin(caller, file, opens: false));
 
-    /// <summary>SIGHUP: nobody waits for the answer, the log has it. Several that come before the first is looked at are one.</summary>
+    /// <summary>
+    /// SIGHUP asks for a reload: nobody waits for the answer, which is in the log. Several signals that come
+    /// before the first is acted on count as one.
+    /// </summary>
     public void HangUp()
     {
         if (_hangUpWaits)
@@ -77,7 +80,7 @@ internal sealed class Reloads(
         _waiting.Clear();
         if (!descriptors.IsAboutToChange)
             return;
-        // What was opened for a configuration that will never hold must not stay behind as a path.
+        // Sockets that were opened for a configuration that will never hold must not leave their paths behind.
         if (_offload.Join(Patience))
             Volatile.Read(ref _prepared)?.Descriptors?.Undo();
     }
@@ -131,7 +134,7 @@ internal sealed class Reloads(
     }
 
     /// <summary>
-    /// Services that run by something else than the configuration says, because their last roll-out failed: a reload tries again.
+    /// Services that run by another definition than the configuration's, because their last roll-out failed: a reload tries it again.
     /// </summary>
     private ImmutableHashSet<ServiceName> RolledBack()
     {
@@ -202,7 +205,7 @@ internal sealed class Reloads(
         RequestId request = caller.Applied(prepared.Difference) ?? events.NextOwnRequest();
         if (!prepared.Difference.IsEmpty)
         {
-            // Before the step: what it orders about an instance is done by what the instance goes by from now on.
+            // Before the core's step, so that its orders about an instance are carried out by the instance's new policies.
             AdoptQuiet(before, prepared);
             events.Feed(new Event.Reloaded(prepared.Definition, request) { Quiet = prepared.Quiet });
         }
@@ -229,7 +232,7 @@ internal sealed class Reloads(
         SupervisorLog.Reloaded(logger, next.ConfigPath, reloaded.Added.Length, reloaded.Changed.Length, reloaded.Removed.Length);
     }
 
-    /// <summary>Running instances go by the new policies: how they are stopped, and how they are looked after.</summary>
+    /// <summary>Gives running instances the new policies: how they are stopped, and how they are looked after.</summary>
     private void AdoptQuiet(SupervisorDefinition before, PreparedReload prepared)
     {
         HashSet<ServiceName> quiet = [.. prepared.Quiet];
