@@ -15,8 +15,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// One operator: NUL-terminated JSON in, the same out, answered in order. Bounded both ways; a peer that sends nonsense, too much, or
-/// does not read is cut off, and nobody else notices.
+/// One operator's connection: NUL-terminated JSON comes in and goes out, calls are answered in order. Bounded both ways: a peer that sends
+/// nonsense or too much, or does not read, is cut off, and no other peer notices.
 /// </summary>
 internal sealed class ControlConnection : IControlPlace
 {
@@ -50,11 +50,11 @@ internal sealed class ControlConnection : IControlPlace
     private bool _isOneway;
 
     /// <param name="methods">What can be asked for.</param>
-    /// <param name="peer">Who asks.</param>
+    /// <param name="peer">Who is at the other end.</param>
     /// <param name="socketTaken">The connection.</param>
-    /// <param name="lane">For what it sends that may linger.</param>
+    /// <param name="lane">Closes descriptors that the peer sends, which may linger.</param>
     /// <param name="loop">Watches it.</param>
-    /// <param name="orders">Where it says that it has something to send at the end of the turn.</param>
+    /// <param name="orders">By which the connection sends at the end of the turn.</param>
     /// <param name="mailbox">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
@@ -77,14 +77,14 @@ internal sealed class ControlConnection : IControlPlace
             Close();
     }
 
-    /// <summary>Called once when the peer is gone, so that what it waits for can be forgotten.</summary>
+    /// <summary>Called once when the connection is closed, so that what the peer waits for can be forgotten.</summary>
     public event Action? Closed;
 
     public bool IsClosed => _isClosed;
 
     public ControlPeer Peer { get; }
 
-    /// <summary>The call that is under way ends when the peer leaves.</summary>
+    /// <summary>The call that is under way goes on until the peer leaves.</summary>
     public bool IsFollowing { get; set; }
 
     public PlaceRank Rank => _outputCount > 0 ? PlaceRank.Unread
@@ -94,17 +94,19 @@ internal sealed class ControlConnection : IControlPlace
     /// <summary>Bytes that the peer has not read yet.</summary>
     public int PendingBytes => _outputCount;
 
-    /// <summary>Called when everything written so far was handed to the kernel; cleared by the call.</summary>
+    /// <summary>Called once, when the kernel has taken everything that was written so far.</summary>
     public Action? OnDrained { get; set; }
 
-    /// <summary>The last answer of a call; the next call is looked at afterwards.</summary>
+    /// <summary>Sends the last answer of a call; the next call is looked at afterwards.</summary>
     public void Answer<T>(T parameters, JsonTypeInfo<T> type)
     {
         Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: false);
         Finish();
     }
 
-    /// <summary>The last answer of a call, with a descriptor beside its first byte, which is closed once it was sent.</summary>
+    /// <summary>
+    /// Sends the last answer of a call, with a descriptor beside its first byte. The descriptor is closed once it was sent.
+    /// </summary>
     public void AnswerWith<T>(T parameters, JsonTypeInfo<T> type, FileDescriptor descriptorTaken)
     {
         if (_isClosed)
@@ -112,21 +114,24 @@ internal sealed class ControlConnection : IControlPlace
             descriptorTaken.Dispose();
             return;
         }
-        // One call is answered after the other, and the next one is taken when this one was: only one can be under way.
+        // Only one descriptor can be under way, because the next call is taken when this one was answered.
         _attached?.Dispose();
         _attached = descriptorTaken;
         _attachedAt = _outputCount;
         Answer(parameters, type);
     }
 
-    /// <summary>An answer that others follow.</summary>
+    /// <summary>Sends an answer that others follow.</summary>
     /// <param name="parameters">What is answered.</param>
     /// <param name="type">How it is written.</param>
-    /// <param name="mayWait">With what else the turn has for this peer: one call instead of hundreds, and the peer wakes once.</param>
+    /// <param name="mayWait">
+    /// Whether it is sent at the end of the turn, together with the other answers to this peer: one system call
+    /// instead of hundreds, and the peer wakes once.
+    /// </param>
     public void Continue<T>(T parameters, JsonTypeInfo<T> type, bool mayWait = false) =>
         Write(json => JsonSerializer.Serialize(json, parameters, type), error: null, continues: true, mayWait);
 
-    /// <summary>Parameters that are written by hand.</summary>
+    /// <summary>Sends an answer whose parameters the caller writes.</summary>
     public void Send(Action<Utf8JsonWriter> parameters, bool continues, bool mayWait = false)
     {
         Write(parameters, error: null, continues, mayWait);
@@ -174,7 +179,8 @@ internal sealed class ControlConnection : IControlPlace
             }
             Array.Resize(ref _input, _input.Length * 2);
         }
-        // No call takes descriptors. They are received all the same: what nobody receives is closed in this very call, and may linger.
+        // No call takes descriptors. They are received all the same, because the kernel closes unreceived ones within
+        // this very system call, and that may linger.
         using Received received = UnixSocket.Receive(_socket, _input.AsSpan(_inputCount), _lane);
         if (received.Outcome == ReceiveOutcome.WouldBlock)
             return;
@@ -216,12 +222,12 @@ internal sealed class ControlConnection : IControlPlace
             else
                 Handle(call);
         }
-        // More calls than a turn takes, or bytes behind a call that is busy, come up again when it is finished.
+        // If the input holds more calls than a turn takes, the others are taken in the next turn.
         if (!_isBusy && !_isClosed && _input.AsSpan(0, _inputCount).Contains((byte)0))
             _mailbox.Post(TakeCalls);
     }
 
-    /// <summary>Answers a call whose answer had to be found out first: what throws ends this connection, as within the call.</summary>
+    /// <summary>Runs an answer that had to be found out first: an exception ends this connection, as it does within a call.</summary>
     public void AnswerLater(string method, Action answer) => Contain(method, answer);
 
     private void Handle(ControlCall call) => Contain(call.Method, () => _methods.Call(this, call));
@@ -239,7 +245,7 @@ internal sealed class ControlConnection : IControlPlace
         }
         catch (Exception defect)
         {
-            // Our bug, met by this call alone: what it may have written is no answer any more, so the connection ends.
+            // A bug of ours that only this call meets: it may have written half an answer, so the connection ends.
             _counters.Count("control-calls-failed");
             SupervisorLog.EffectFailed(_logger, method, defect);
             Close();
@@ -252,7 +258,7 @@ internal sealed class ControlConnection : IControlPlace
         RequestFault? fault = CallEnvelope.Read(text, Strict, out CallEnvelope envelope);
         try
         {
-            // A method that is written with escapes is none: its name is one text, here as on the channel.
+            // A method name with JSON escapes is taken as it is spelled and so matches no method, here as on the channel.
             string method = !envelope.HasMethod ? ""
                 : envelope.Method.ValueIsEscaped ? Encoding.UTF8.GetString(envelope.Method.ValueSpan) : envelope.Method.GetString() ?? "";
             call = new ControlCall(method, null, envelope.IsMore, envelope.IsOneway);
@@ -315,7 +321,8 @@ internal sealed class ControlConnection : IControlPlace
     }
 
     /// <summary>
-    /// Bytes up to the message that has a descriptor, or that message: on a stream it stands beside the first byte sent with it.
+    /// Sends the bytes before the message that has a descriptor, or that message with it: on a stream a descriptor
+    /// stands beside the first byte that was sent with it.
     /// </summary>
     private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount))
         : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _attachedAt))

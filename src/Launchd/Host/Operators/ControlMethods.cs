@@ -106,7 +106,7 @@ internal sealed class ControlMethods : IDisposable
         }
         catch (InvalidOperationException noText)
         {
-            // Half of a surrogate pair, or no UTF-8, in a text.
+            // A text has half of a surrogate pair, or is no UTF-8.
             throw new JsonException("a text is no Unicode", noText);
         }
     }
@@ -193,7 +193,7 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
-    /// <summary>Has a client wait for the outcome of a reload, which is under way whether it waits or not.</summary>
+    /// <summary>Makes a client wait for the outcome of a reload, which goes on whether the client waits or not.</summary>
     public RequestId Await(ControlConnection from, bool wantsProgress, HashSet<ServiceName> services, Action<ServiceResult[]> finish)
     {
         RequestId id = new(++_requests);
@@ -277,8 +277,8 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>
-    /// Remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them; to one that takes
-    /// a single answer, the newest that fit into it.
+    /// Sends the remembered lines from <paramref name="next"/> on, batch after batch as the peer reads them. A peer that takes a
+    /// single answer gets the newest lines that fit into it.
     /// </summary>
     private static void Tell(ControlConnection to, LogLine[] lines, int next, bool inBatches)
     {
@@ -310,8 +310,8 @@ internal sealed class ControlMethods : IDisposable
     }
 
     /// <summary>
-    /// The kept events from <paramref name="next"/> on, batch after batch as the peer reads them, because all together may be larger than
-    /// its queue; a follower gets what happens after that as it happens.
+    /// Sends the kept events from <paramref name="next"/> on, batch after batch as the peer reads them, because all together may be larger
+    /// than the connection's queue. After that a follower gets new events as they happen.
     /// </summary>
     private void Tell(ControlConnection to, long next, long end, bool follow)
     {
@@ -370,7 +370,7 @@ internal sealed class ControlMethods : IDisposable
         }
     }
 
-    /// <summary>What a new instance that is ready still has to show.</summary>
+    /// <summary>What a ready instance of a rollout still has to prove.</summary>
     private string? ProofOf(Notice.Ready ready)
     {
         if (_core.Find(ready.Instance.Service)?.Rollout is not { IsBack: false, Prove.Ticks: > 0 } rollout)
@@ -416,7 +416,7 @@ internal sealed class ControlMethods : IDisposable
         _events.Feed(new Event.ShutdownAsked("an operator asked for it", IsImmediate: false));
     }
 
-    /// <summary>Everything has ended: tells all who asked for it.</summary>
+    /// <summary>Everything has ended: tells the operators who asked for the shutdown.</summary>
     public void AnswerShutdown()
     {
         foreach (ControlConnection caller in _shutdownCallers.ToArray())
@@ -482,7 +482,7 @@ internal sealed class ControlMethods : IDisposable
     /// <summary>A client that waits for the outcome of an order.</summary>
     private sealed record Waiting(ControlConnection Connection, bool WantsProgress, HashSet<ServiceName> Services)
     {
-        /// <summary>Answers in another form than that of an order; null: in that form.</summary>
+        /// <summary>Answers in another form than that of an order; null: answers in that form.</summary>
         public Action<ServiceResult[]>? Finish { get; init; }
     }
 }

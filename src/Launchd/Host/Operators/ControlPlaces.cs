@@ -1,25 +1,25 @@
 namespace Launchd.Host.Operators;
 
-/// <summary>What a connection costs whoever is behind it when it must go: the first are the first to go.</summary>
+/// <summary>What closing a connection costs its peer. The connections with the first of these ranks are closed first.</summary>
 internal enum PlaceRank
 {
     /// <summary>Nothing is under way.</summary>
     Idle,
 
-    /// <summary>Half of a call has come.</summary>
+    /// <summary>A part of a call has come.</summary>
     Half,
 
-    /// <summary>An answer was not read.</summary>
+    /// <summary>The peer has not read an answer.</summary>
     Unread,
 
-    /// <summary>It follows what happens.</summary>
+    /// <summary>The peer follows log lines or events.</summary>
     Follows,
 
-    /// <summary>It waits for the outcome of an order, which goes on without it.</summary>
+    /// <summary>The peer waits for the outcome of an order, which goes on without it.</summary>
     Waits,
 }
 
-/// <summary>A connection at the control socket, as far as places go.</summary>
+/// <summary>What matters of a connection at the control socket for its place.</summary>
 internal interface IControlPlace
 {
     public ControlPeer Peer { get; }
@@ -27,17 +27,17 @@ internal interface IControlPlace
 }
 
 /// <summary>
-/// Who has a place at the control socket. Root and the supervisor's own user have places of their own, and always get one; of the others
-/// nobody can take more than a share of theirs, and whoever has most makes room.
+/// Decides which connections have a place at the control socket. Root and the supervisor's own user have places of their own, and always
+/// get one; of the places for others no user can take more than a share, and the user with most connections makes room.
 /// </summary>
 internal static class ControlPlaces
 {
     public const int OfOwners = 64, OfOthers = 64, OfOneUser = 24;
 
     /// <summary>Whether a newcomer gets a place.</summary>
-    /// <param name="present">In the order in which they came.</param>
+    /// <param name="present">The connections, in the order in which they came.</param>
     /// <param name="newcomer">Who connects.</param>
-    /// <param name="leaves">Who must go for it; null: nobody.</param>
+    /// <param name="leaves">The connection that must be closed for it; null: none.</param>
     public static bool TryChoose<T>(IReadOnlyList<T> present, ControlPeer newcomer, out T? leaves)
         where T : class, IControlPlace
     {
@@ -59,12 +59,12 @@ internal static class ControlPlaces
         return leaves is not null;
     }
 
-    /// <summary>Who can be let go without loss where the supervisor itself is short of descriptors; null: nobody.</summary>
+    /// <summary>The connection that can be closed without loss when the supervisor itself is short of descriptors; null: none.</summary>
     public static T? FirstThatWaitsForNothing<T>(IReadOnlyList<T> present)
         where T : class, IControlPlace => First(present) is { Rank: <= PlaceRank.Unread } found ? found : null;
 
-    // Of equals a process with many connections goes before one with few, so that a flood from one hits itself; MinBy keeps the first
-    // of those that are left, who has been there longest.
+    // Among equal ranks a process with many connections loses one before a process with few, so that a flood from one process hits itself;
+    // of the rest MinBy takes the first, which is the oldest.
     private static T? First<T>(IReadOnlyList<T> places)
         where T : class, IControlPlace
     {

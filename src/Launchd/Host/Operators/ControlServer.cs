@@ -15,8 +15,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// The operators' socket: accepts connections and checks who is at the other end. What a connection says is handled by
-/// <see cref="ControlConnection"/>, what it asks for by <see cref="ControlMethods"/>.
+/// The operators' socket: accepts connections and checks who is at the other end. <see cref="ControlConnection"/> reads calls and writes
+/// answers, <see cref="ControlMethods"/> carries them out.
 /// </summary>
 internal sealed class ControlServer : IDisposable
 {
@@ -39,8 +39,8 @@ internal sealed class ControlServer : IDisposable
     /// <param name="methodsTaken">What can be asked for.</param>
     /// <param name="configuration">Says who is let in.</param>
     /// <param name="loop">Watches the socket, and the connections.</param>
-    /// <param name="orders">Where connections say that they have something to send at the end of the turn.</param>
-    /// <param name="lanes">For what operators send that may linger.</param>
+    /// <param name="orders">By which connections send at the end of the turn.</param>
+    /// <param name="lanes">Close descriptors that operators send, which may linger.</param>
     /// <param name="mailbox">Of the loop.</param>
     /// <param name="delays">Of the loop.</param>
     /// <param name="counters">Of the supervisor.</param>
@@ -63,7 +63,7 @@ internal sealed class ControlServer : IDisposable
             throw new SystemCallException("epoll_ctl", "the control socket", refused);
     }
 
-    /// <summary>The supervisor's work is over: tells the operator who asked for it.</summary>
+    /// <summary>Everything has ended: tells the operators who asked for the shutdown.</summary>
     public void AnswerShutdown() => _methods.AnswerShutdown();
 
     public void Dispose()
@@ -82,7 +82,7 @@ internal sealed class ControlServer : IDisposable
         {
             FileDescriptor? accepted = UnixSocket.Accept(_listener.Descriptor, out Errno refused);
             bool isShort = accepted is null && (refused == Errno.EMFILE || refused == Errno.ENFILE);
-            // accept4(2) looks for a number before it looks into the queue, so it says this of an empty one too.
+            // accept4(2) looks for a free number before it looks into the queue, so it fails like this with an empty queue too.
             if (isShort && !ListenerState.IsReadable(_listener.Descriptor))
                 return;
             if (isShort && (_reserve.Lend() || Evict(ControlPlaces.FirstThatWaitsForNothing(_connections))))
@@ -106,7 +106,7 @@ internal sealed class ControlServer : IDisposable
         }
     }
 
-    /// <summary>What cannot be accepted stays in the queue and would wake the loop for ever.</summary>
+    /// <summary>Pauses, because a connection that cannot be accepted stays in the queue and would wake the loop again and again.</summary>
     private void PauseAccepting()
     {
         _counters.Count("control-accepts-failed");
@@ -135,11 +135,11 @@ internal sealed class ControlServer : IDisposable
         return true;
     }
 
-    // Where the file opens the socket to a user, to a group or to all, the kernel's check of the path is the one that counts.
+    // Where the configuration opens the socket to a user, to a group or to all, the kernel's check of the path decides who may connect.
     private bool AdmitsOthers =>
         _configuration.Definition.ControlUser is not null || (_configuration.Definition.ControlMode & 0b000_110_110) != 0;
 
-    /// <summary>Who is at the other end, with a place for it; null: it is not let in.</summary>
+    /// <summary>Who is at the other end, after a place was made for it; null: it is not let in.</summary>
     private ControlPeer? Admit(FileDescriptor connection)
     {
         if (ControlPeer.Of(connection) is not { } peer || !(peer.IsOwner || AdmitsOthers))

@@ -17,8 +17,8 @@ using Launchd.Model;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// <c>Fetch</c>: an operator's look into a service. What the supervisor holds is sent as it is; what an instance has published, and any
-/// number of its main process, is taken by pidfd_getfd(2).
+/// <c>Fetch</c> gives an operator a descriptor of a service. One that the supervisor holds is sent at once; one that an instance has
+/// published, or any number of its main process, is taken by pidfd_getfd(2).
 /// </summary>
 internal sealed class DescriptorFetch(
     Supervisor core, RunningInstances instances, Provisions provisions, ChannelServer channels, SlowLanes lanes, NoticeReporter notices)
@@ -141,7 +141,7 @@ internal sealed class DescriptorFetch(
             holder?.Process?.Pid ?? 0, name, "operator", way, 0));
     }
 
-    /// <summary>A service by its name, or by its name with a slot behind the last dot.</summary>
+    /// <summary>Finds a service by its name, or by its name with a slot behind the last dot.</summary>
     private bool TryFind(string wanted, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ServiceState? service, out int? slot)
     {
         slot = null;

@@ -7,19 +7,19 @@ using Launchd.Linux.Sockets;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// Asks the kernel about descriptors of which others have copies. Such a question may wait for a lock that another holder keeps as long as
-/// it likes (a thread in setsockopt(2) whose memory does not come is enough), and thousands of questions take their time: so all are asked
-/// on a thread beside the loop. One that does not come back is left behind with its thread, another thread goes on behind it, and nobody
-/// asks about that descriptor again until it has come back.
+/// Asks the kernel about descriptors of which other processes have copies. Such a question may wait for a lock that another holder keeps as
+/// long as it likes (a thread in setsockopt(2) that waits for its memory to be read in is enough), and thousands of questions take time: so
+/// all are asked on a thread beside the loop. A question that does not return is left behind with its thread, another thread goes on with
+/// the questions after it, and nobody asks about that descriptor again until the question has returned.
 /// </summary>
-/// <param name="mailbox">By which answers come to the loop.</param>
-/// <param name="delays">By which it is found out that a question does not come back.</param>
+/// <param name="mailbox">Brings the answers to the loop.</param>
+/// <param name="delays">Tells when a question has not returned in time.</param>
 internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
 {
     /// <summary>A question that takes longer than one such time, and at most two, is left behind.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>Threads that may be left behind at a time; beyond that, what is behind the next one is not answered.</summary>
+    /// <summary>Threads that may be left behind at a time; the questions after the last of them are not answered.</summary>
     public const int MostStuck = 32;
 
     private const int MostAskedAlone = 4;
@@ -28,16 +28,19 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
     // Only the loop touches it.
     private readonly HashSet<FileDescriptor> _stuck = [];
 
-    /// <summary>For tests: how a thread is begun. False: there can be none.</summary>
+    /// <summary>Starts a thread; tests replace it. False: none can be started.</summary>
     public Func<ThreadStart, bool> StartThread { get; init; } = run => Worker.TryStart("looks", StackBytes, run) is not null;
 
-    /// <summary>Descriptors about which a question has not come back.</summary>
+    /// <summary>The number of descriptors about which a question has not returned.</summary>
     public int StuckCount => _stuck.Count;
 
-    /// <summary>Asks about each. All stay open until the answers are there, or until the question about them has come back.</summary>
+    /// <summary>
+    /// Asks about each descriptor. All stay open until the answers are there, one that is left behind
+    /// until the question about it has returned.
+    /// </summary>
     /// <param name="descriptors">Open, each once. None: <paramref name="then"/> is called at once.</param>
     /// <param name="look">Called on another thread, for one after the other. Must touch nothing of the loop's.</param>
-    /// <param name="then">Called on the loop, once. What is not among the answers is not known.</param>
+    /// <param name="then">Called on the loop, once. A descriptor without an answer is not known.</param>
     public void Ask<T>(
         IReadOnlyCollection<FileDescriptor> descriptors, Func<FileDescriptor, T> look, Action<IReadOnlyDictionary<FileDescriptor, T>> then)
     {
@@ -52,7 +55,9 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
         new Round<T>(this, open, look, then).Begin();
     }
 
-    /// <summary>Connections that wait in each listener, and room for them; null for what is none.</summary>
+    /// <summary>
+    /// Reads how many connections wait in each listener, and how many there is room for; null for a descriptor that is no listener.
+    /// </summary>
     public void Queues(IReadOnlyCollection<FileDescriptor> listeners,
         Action<IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?>> then)
     {
@@ -60,14 +65,14 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
         Ask(listeners, d => ListenerState.ReadQueue(d, unixQueues.Value), then);
     }
 
-    /// <summary>What each is.</summary>
+    /// <summary>Reads the state of each descriptor.</summary>
     public void States(IReadOnlyCollection<FileDescriptor> descriptors, Action<IReadOnlyDictionary<FileDescriptor, DescriptorState>> then)
     {
         Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(descriptors.Count);
         Ask(descriptors, d => ListenerState.Read(d, unixQueues.Value), then);
     }
 
-    // About a few each is asked by itself, and the others of the machine are let alone.
+    // A few sockets are asked one by one; only for many the kernel is asked for the queues of all Unix sockets of the machine.
     private static Lazy<Dictionary<uint, (int, int)>?> UnixQueues(int count) =>
         new(() => count > MostAskedAlone ? UnixDiagnostics.ReadQueues() : null);
 
@@ -84,7 +89,7 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
         private readonly Lock _lock = new();
         private readonly Dictionary<FileDescriptor, T> _answers = new(open.Length);
 
-        // Guarded by the lock: at which descriptor the thread is that counts, and which thread that is.
+        // Guarded by the lock: the number of the thread that counts, and the descriptor at which it is.
         private int _at;
         private int _thread;
 
@@ -129,7 +134,7 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
             }
             catch (Exception defect)
             {
-                // Nobody is above this thread, and the others are to be answered.
+                // Nobody would catch it on this thread, and the other questions must be answered.
                 looks.Fail(defect);
                 return (false, default);
             }

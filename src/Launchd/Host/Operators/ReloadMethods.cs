@@ -6,8 +6,8 @@ using Launchd.Model;
 namespace Launchd.Host.Operators;
 
 /// <summary>
-/// The control methods Reload and Plan. An answer to Reload has what was changed, and in the end what became of every service concerned;
-/// called with <c>more</c>, the changes come first, as soon as they hold, and progress after them.
+/// The control methods Reload and Plan. The answer to Reload lists the changes and what became of every service concerned. Called with
+/// <c>more</c>, the changes are answered first, as soon as they hold, and then the progress.
 /// </summary>
 internal static class ReloadMethods
 {
