@@ -33,7 +33,7 @@ internal sealed record SocketOptions
     /// <summary>False: peers cannot attach descriptors to messages; a peer that tries gets EPERM (SO_PASSRIGHTS, Linux 6.16).</summary>
     public bool PassRights { get; init; } = true;
 
-    /// <summary>O_NONBLOCK of the open file description, which every holder shares: set once, never flipped. Off, as systemd has it,
+    /// <summary>O_NONBLOCK of the open file description, which every holder shares: never flipped under one. Off, as systemd has it,
     /// because a program that was not written for it ends at its first accept (docs/adr/0007).</summary>
     public bool NonBlocking { get; init; }
 }

@@ -28,6 +28,9 @@ internal sealed record ListenerDefinition
     public ImmutableArray<string> Symlinks { get; init; } = [];
     public bool RemoveOnStop { get; init; } = true;
 
+    /// <summary>What a program makes of the options of the open socket stays for those that come after it.</summary>
+    public bool KeepOptions { get; init; }
+
     /// <summary>0: one socket for all. N: N sockets with SO_REUSEPORT; slot i gets number i mod N.</summary>
     public int ShardCount { get; init; }
     public SocketOptions Options { get; init; } = SocketOptions.Default;

@@ -30,6 +30,7 @@ internal static class DefinitionTexts
         yield return ("directory_mode", Mode(listener.DirectoryMode));
         yield return ("symlinks", List(listener.Symlinks));
         yield return ("remove_on_stop", Flag(listener.RemoveOnStop));
+        yield return ("keep_options", Flag(listener.KeepOptions));
         yield return ("shards", Number(listener.ShardCount));
         yield return ("ipv6_only", options.Ipv6Only is { } only ? Flag(only) : null);
         yield return ("free_bind", Flag(options.FreeBind));

@@ -58,6 +58,7 @@ internal static class ListenerReader
             DirectoryMode = table.Mode("directory_mode", defaults.DirectoryMode),
             Symlinks = ReadSymlinks(table),
             RemoveOnStop = table.Bool("remove_on_stop", defaults.RemoveOnStop),
+            KeepOptions = table.Bool("keep_options", defaults.KeepOptions),
             ShardCount = table.Int("shards", 0, 0, 1024),
             Options = table.HasAny(OptionKeys) ? ReadOptions(table) : SocketOptions.Default,
             TriggerLimit = PolicyReader.RateLimit(table, "trigger_limit", new RateLimit(20, TimeSpan.FromSeconds(2)), null),

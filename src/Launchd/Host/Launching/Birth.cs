@@ -18,6 +18,7 @@ internal sealed class Birth : IDisposable
     private readonly List<FileDescriptor> _borrowed = [];
     private readonly List<(int Source, string? Key)> _passed = [];
     private readonly List<DescriptorMapping> _extra = [];
+    private readonly List<(string WaitsFor, Action Work)> _errands = [];
     private readonly List<Opening> _openings = [];
     private int _input, _output, _error;
 
@@ -57,6 +58,11 @@ internal sealed class Birth : IDisposable
         Open("file", $"file \"{key}\":", open, number => _passed[place] = (number, key));
     }
 
+    /// <summary>Has something done when the birth is carried out, before anything is opened: it may wait for who has a lock.</summary>
+    /// <param name="waitsFor">For what, in words.</param>
+    /// <param name="work">On the thread of the birth.</param>
+    public void Before(string waitsFor, Action work) => _errands.Add((waitsFor, work));
+
     /// <summary>Has something opened when the birth is carried out: not by the loop, because a file system may never answer.</summary>
     /// <param name="stage">Of the failure.</param>
     /// <param name="subject">With what the words of the failure begin.</param>
@@ -88,6 +94,11 @@ internal sealed class Birth : IDisposable
     /// <param name="waits">Told for what it waits, in words, before it does.</param>
     public (string Stage, Errno Errno, string Text)? OpenAll(Action<string> waits)
     {
+        foreach ((string waitsFor, Action work) in _errands)
+        {
+            waits(waitsFor);
+            work();
+        }
         foreach (Opening opening in _openings)
         {
             waits(opening.Subject.TrimEnd(':'));

@@ -31,13 +31,15 @@ internal sealed partial class Launcher(
     /// </summary>
     /// <param name="instance">Gets its notify socket and pipes, and with the birth its process.</param>
     /// <param name="connection">Accepted for it; borrowed until the birth is over. Null: none.</param>
+    /// <param name="first">What is done on the thread of the birth before anything else, with what it may wait for in words.</param>
     /// <param name="prepared">The connections that were made for it, borrowed as well.</param>
     /// <param name="stored">Descriptors of its store, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
     /// <param name="then">Called on the loop with what became of the birth.</param>
     /// <param name="cleanup">Called on the loop when nothing of the birth is left.</param>
     /// <param name="refused">Why there is no order.</param>
-    public BirthOrder? Order(RunningInstance instance, AcceptedConnection? connection, Preparations.Preparation prepared,
+    public BirthOrder? Order(RunningInstance instance, AcceptedConnection? connection,
+        IReadOnlyList<(string WaitsFor, Action Work)> first, Preparations.Preparation prepared,
         IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored, Action onReady, Action<BirthOrder> then, Action cleanup,
         out Failure.SpawnFailed? refused)
     {
@@ -47,6 +49,8 @@ internal sealed partial class Launcher(
         if (refused is not null)
             return null;
         Birth birth = new();
+        foreach ((string waitsFor, Action work) in first)
+            birth.Before(waitsFor, work);
         refused = OpenNotify(instance, service);
         refused ??= GatherPassed(instance, birth, connection, prepared, stored);
         refused ??= GatherStandard(instance, birth, connection, user, onReady);

@@ -32,9 +32,8 @@ internal sealed partial class InstanceTable
         try
         {
             // Other instances may have spoilt the listeners that they were given: they are checked before they are given again.
-            if (connection is null)
-                _guard.Check(provision, spawn.Slot);
-            order = _launcher.Order(instance, connection, preparedTaken, stored, () => ReadyByOutput(instance),
+            IReadOnlyList<(string, Action)> first = connection is null ? _guard.Check(provision, spawn.Slot) : [];
+            order = _launcher.Order(instance, connection, first, preparedTaken, stored, () => ReadyByOutput(instance),
                 birth => Born(instance, birth, Refused), Clean, out Failure.SpawnFailed? refusal);
             if (order is null)
                 _events.FeedResult(Refused(refusal!));

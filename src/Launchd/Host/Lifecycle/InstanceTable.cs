@@ -113,6 +113,7 @@ internal sealed partial class InstanceTable : IDisposable
         if (instance.HasLogPipe || instance.AwaitsLine)
             _pump.Close(id.Number);
         _trees.Remove(instance);
+        _guard.LookSoon(instance);
         Close(instance, mayServeAgain);
         if (!HasSlot(instance))
             _notifySockets.Forget(id.Service, instance.Slot);

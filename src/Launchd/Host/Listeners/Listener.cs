@@ -80,6 +80,9 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
     /// <summary>Instances that were given it and are not over.</summary>
     public IReadOnlyList<RunningInstance> Holders => _holders ?? (IReadOnlyList<RunningInstance>)[];
 
+    /// <summary>The last instance that had it and is over; null: none.</summary>
+    public string? LastHolder { get; private set; }
+
     /// <summary>Whether a former definition that may be started by gives it to its instances.</summary>
     public bool IsClaimed => _claimCount > 0;
 
@@ -106,7 +109,11 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
 
     public void AddHolder(RunningInstance instance) => (_holders ??= new List<RunningInstance>(1)).Add(instance);
 
-    public void RemoveHolder(RunningInstance instance) => _holders?.Remove(instance);
+    public void RemoveHolder(RunningInstance instance)
+    {
+        LastHolder = instance.Label;
+        _holders?.Remove(instance);
+    }
 
     public void Claim() => _claimCount++;
 
@@ -157,8 +164,8 @@ internal sealed class ListenerWatch
     /// <summary>When something was wrong last.</summary>
     public Moment? LookedAt { get; set; }
 
-    /// <summary>What was told of it last, and when.</summary>
-    public (string Fault, Moment At)? Told { get; set; }
+    /// <summary>What was told of it, and when: a program that does the same each time it starts is told of once.</summary>
+    public Dictionary<string, Moment>? Told { get; set; }
 
     /// <summary>Repairs in a row that failed.</summary>
     public int Attempts { get; set; }

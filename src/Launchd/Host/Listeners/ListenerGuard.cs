@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
@@ -29,7 +30,17 @@ internal sealed partial class ListenerGuard(
     /// <summary>At most one repair of a listener in this time, however often a program spoils it.</summary>
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MostPause = TimeSpan.FromSeconds(60);
+
+    /// <summary>From READY or an end to the look at what the program has done to its listeners: it may be about to do it.</summary>
+    private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(50);
     private const string Mended = "mended";
+
+    /// <summary>Different faults that are remembered as told.</summary>
+    private const int MostTold = 16;
+
+    // Those that are looked at in a moment, all of them together: a service that is restarted all the time is looked at twenty times a second.
+    private readonly HashSet<Listener> _due = [];
+    private bool _isDue;
 
     // Those whose repair has failed, and is tried again.
     private readonly HashSet<Listener> _troubled = [];
@@ -69,10 +80,12 @@ internal sealed partial class ListenerGuard(
     }
 
     /// <summary>Looks at the listeners that an instance of this slot is about to get.</summary>
-    public void Check(Provision provision, int slot)
+    /// <returns>What is to be done on the thread of the birth before its program runs, with what it may wait for in words.</returns>
+    public IReadOnlyList<(string WaitsFor, Action Work)> Check(Provision provision, int slot)
     {
         if (provision.Sockets.IsEmpty)
-            return;
+            return [];
+        List<(string, Action)> first = [];
         ServiceName service = provision.Definition.Name;
         foreach ((_, OpenedListener opened) in provision.Listeners(slot).ToArray())
         {
@@ -84,9 +97,35 @@ internal sealed partial class ListenerGuard(
             }
             // Nobody can have spoilt what nobody was given.
             if (listener.Watch.GivenTo is not null && listener.Intake is null)
+            {
                 Repair(listener);
+                if (PuttingBack(listener) is { } work)
+                    first.Add(work);
+            }
             listener.Watch.GivenTo = service;
         }
+        return first;
+    }
+
+    /// <summary>An instance became ready, or is over: what it has done to its listeners is looked for in a moment.</summary>
+    public void LookSoon(RunningInstance instance)
+    {
+        foreach (FileDescriptor given in instance.Given)
+        {
+            if (descriptors.Find(given) is { IsConfigured: true } listener)
+                _ = _due.Add(listener);
+        }
+        if (_due.Count == 0 || _isDue)
+            return;
+        _isDue = true;
+        delays.After(Soon, _due, () =>
+        {
+            _isDue = false;
+            Listener[] all = [.. _due];
+            _due.Clear();
+            foreach (Listener listener in all)
+                Repair(listener);
+        });
     }
 
     /// <summary>An instance is over: tries again what its holding may have hindered.</summary>
@@ -108,6 +147,7 @@ internal sealed partial class ListenerGuard(
         watch.OnReadable = null;
         delays.Cancel(listener);
         _ = _troubled.Remove(listener);
+        _ = _due.Remove(listener);
         paths.Forget(listener);
     }
 
@@ -124,7 +164,7 @@ internal sealed partial class ListenerGuard(
         _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
-                Tell(listener, WordsOf(seen.Fault), Mended);
+                Tell(listener, seen.Words, Mended, isOnce: seen.Fault == ListenerFault.BacklogShrunk);
         });
     }
 
@@ -136,8 +176,9 @@ internal sealed partial class ListenerGuard(
         return () =>
         {
             ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount);
+            string words = WordsOf(fault, opened, backlogCount);
             bool isMended = fault == ListenerFault.None || ListenerRepair.TryMend(opened, endpoint, fault, backlogCount);
-            ListenerLook seen = new(fault, isMended);
+            ListenerLook seen = new(fault, words, isMended);
             return mendPath is null ? seen : mendPath(seen);
         };
     }
@@ -229,7 +270,7 @@ internal sealed partial class ListenerGuard(
         if (seen.Fault != ListenerFault.None)
             listener.Watch.LookedAt = HostClock.Now;
         if (seen is { Fault: not ListenerFault.None, IsMended: true })
-            Tell(listener, WordsOf(seen.Fault), Mended);
+            Tell(listener, seen.Words, Mended, isOnce: seen.Fault == ListenerFault.BacklogShrunk);
         if (!seen.IsMended || seen.Path is { NeedsNew: true })
             TryMakeAnew(listener, seen);
         else if (seen.Path is { IsMended: false, Fault: not PathFault.Taken, Failure: { } hindrance })
@@ -252,7 +293,7 @@ internal sealed partial class ListenerGuard(
         OpenFailure? failure = opened.Failure ?? opened.Value.Take(isAlone: listener.Socket.Definition.ShardCount == 0);
         if (failure is null)
         {
-            MakeAnew(listener, opened.Value, seen.IsMended ? seen.Path!.Words! : WordsOf(seen.Fault));
+            MakeAnew(listener, opened.Value, seen.IsMended ? seen.Path!.Words! : seen.Words);
             return;
         }
         if (opened.Failure is null)
@@ -331,31 +372,41 @@ internal sealed partial class ListenerGuard(
         _ = Register(listener);
     }
 
-    private static string WordsOf(ListenerFault fault) => fault switch
+    private static string WordsOf(ListenerFault fault, OpenedListener listener, int backlogCount) => fault switch
     {
-        ListenerFault.BacklogShrunk => "its queue was shortened",
+        ListenerFault.None => "",
+        ListenerFault.BacklogShrunk =>
+            $"its queue was shortened from {backlogCount} to {ListenerState.ReadQueue(listener.Descriptor)?.BacklogCount}",
         ListenerFault.Filtered => "a packet filter was put on it",
         ListenerFault.Connected => "it was connected to a peer",
         _ => "it was shut down",
     };
 
-    private void Tell(Listener listener, string fault, string remedy)
+    /// <param name="listener">It was spoilt.</param>
+    /// <param name="fault">How, in words.</param>
+    /// <param name="remedy">What was done, in words.</param>
+    /// <param name="isOnce">What a program does to it each time it starts: told the first time.</param>
+    private void Tell(Listener listener, string fault, string remedy, bool isOnce = false)
     {
         counters.Count("listeners-healed");
         // A program that does it all the time must not push everything else out of the list of events.
         Moment now = HostClock.Now;
-        if (listener.Watch.Told is { } told && told.Fault == fault && now - told.At < LeastPause)
+        Dictionary<string, Moment> told = listener.Watch.Told ??= [];
+        if (told.TryGetValue(fault, out Moment last) && (isOnce || now - last < LeastPause))
             return;
-        listener.Watch.Told = (fault, now);
-        string[] holders = [.. listener.Holders.Select(h => h.Label)];
+        if (told.Count >= MostTold)
+            told.Clear();
+        told[fault] = now;
+        string[] holders = listener.Holders.Count > 0 || listener.LastHolder is not { } gone ? [.. listener.Holders.Select(h => h.Label)] : [gone];
         journal.Add(new ListenerHealed(listener.Socket.Key, listener.Opened.Address, fault, remedy) { Holders = holders });
         SupervisorLog.Healed(logger, listener.Socket.Key, listener.Opened.Address, fault, "it was " + remedy);
     }
 
     /// <summary>What was found at a listener.</summary>
     /// <param name="Fault">Of the open socket.</param>
+    /// <param name="Words">The same for people.</param>
     /// <param name="IsMended">Whether the open socket is well now.</param>
-    private sealed record ListenerLook(ListenerFault Fault, bool IsMended)
+    private sealed record ListenerLook(ListenerFault Fault, string Words, bool IsMended)
     {
         /// <summary>Null: its path was not looked at.</summary>
         public PathFinding? Path { get; init; }

@@ -88,7 +88,12 @@ internal sealed class HostComposition : IDisposable
         NoticeReporter notices = new(instances, Listeners, journal, logger);
         _preparations = new Preparations(loop, descriptors.Provisions, parts.PathConnects, Events);
         _channels = new ChannelServer(Core, Events, instances, _kept, notices, descriptors.Provisions, loop, lanes, mailbox, delays, counters, logger);
-        notices.OnReported = _channels.Note;
+        notices.OnReported = notice =>
+        {
+            _channels.Note(notice);
+            if (notice is Notice.Ready ready && instances.Find(ready.Instance) is { } instance)
+                _guard.LookSoon(instance);
+        };
         _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger);
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets, notifications, _commands,

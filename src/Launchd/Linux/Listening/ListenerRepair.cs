@@ -27,7 +27,7 @@ internal enum ListenerFault
 
 /// <summary>
 /// Looks whether a listener still is what was opened, and mends it in place where the kernel allows that. O_NONBLOCK is not looked at: it
-/// may be a holder's choice, and the supervisor never changes it. Descriptors are borrowed.
+/// may be a holder's choice, and it is never changed under that holder (<see cref="SharedOptions"/>). Descriptors are borrowed.
 /// </summary>
 internal static unsafe class ListenerRepair
 {
