@@ -117,9 +117,10 @@ internal static class StatusView
 
     private static Table SocketTable(SocketStatus[] sockets)
     {
-        Table table = new(
-            new Column("SOCKET", MostColumns: 32), new Column("ADDRESS"), new Column("QUEUE", IsRight: true), new Column("SERVICES"),
-            new Column(""));
+        // A column more only where there is something to say in it.
+        bool isTroubled = sockets.Any(s => s.Trouble is not null);
+        Column[] columns = [new("SOCKET", MostColumns: 32), new("ADDRESS"), new("QUEUE", IsRight: true), new("SERVICES")];
+        Table table = new(isTroubled ? [.. columns, new Column("TROUBLE")] : columns);
         foreach (SocketStatus socket in sockets)
         {
             string name = socket.Name == socket.Socket ? socket.Socket : $"{socket.Socket} ({socket.Name})";
@@ -130,8 +131,8 @@ internal static class StatusView
                 _ => "",
             };
             bool isFilling = socket.QueueCount > socket.BacklogCount / 2;
-            table.Add(name, socket.Address, new Cell(queue, isFilling ? Style.Warning : Style.Plain), string.Join(",", socket.Services),
-                new Cell(socket.Trouble ?? "", Style.Bad));
+            Cell[] row = [name, socket.Address, new(queue, isFilling ? Style.Warning : Style.Plain), string.Join(",", socket.Services)];
+            table.Add(isTroubled ? [.. row, new Cell(socket.Trouble ?? "", Style.Bad)] : row);
         }
         return table;
     }

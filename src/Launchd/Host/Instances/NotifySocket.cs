@@ -70,9 +70,12 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     public uint? Writer { get; }
 
     /// <summary>Opens a socket for an instance. Null: refused, for the reason given.</summary>
-    public static NotifySocket? Open(string directory, InstanceId instance, SlowLanes lanes, uint? writer, out Errno refused)
+    public static NotifySocket? Open(string directory, InstanceId instance, SlowLanes lanes, uint? writer, out Errno refused) =>
+        Open($"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}", instance.Service, lanes, writer, out refused);
+
+    /// <summary>The same at the path that a running program knows.</summary>
+    public static NotifySocket? Open(string path, ServiceName service, SlowLanes lanes, uint? writer, out Errno refused)
     {
-        string path = $"{directory}/{instance.Number.ToString(CultureInfo.InvariantCulture)}";
         byte[] address = new byte[110];
         address[0] = AF_UNIX;
         int length = Encoding.UTF8.GetBytes(path, address.AsSpan(2));
@@ -102,7 +105,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
             socket.Dispose();
             return null;
         }
-        NotifySocket opened = new(socket, path, address[2..(3 + length)], lanes, instance.Service, writer);
+        NotifySocket opened = new(socket, path, address[2..(3 + length)], lanes, service, writer);
         fixed (byte* bound = opened._path)
         {
             if (writer is not { } owner || Libc.lchown(bound, owner, uint.MaxValue) == 0)

@@ -37,15 +37,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         NotifySocket? opened = NotifySocket.Open(directory, instance.Id, lanes, writer, out refused);
         if (opened is null)
             return null;
-        if (instance.Access == NotifyAccess.All)
-            opened.NameSenders();
-        opened.Owner = instance;
         // Who may speak cannot be told before the instance has a process: the socket is read from the birth on.
-        refused = loop.Watch(opened.Descriptor, IoReadiness.None, LoopPriority.Notify, _ => Read(opened));
-        if (refused == Errno.None)
-            return opened;
-        opened.Dispose();
-        return null;
+        refused = Serve(opened, instance, IoReadiness.None);
+        return refused == Errno.None ? opened : null;
     }
 
     // Messages that were sent before the instance was born came from nobody who may speak for it, even if a pid
@@ -83,6 +77,43 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         }
         loop.Unwatch(socketTaken.Descriptor);
         socketTaken.Dispose();
+    }
+
+    /// <summary>
+    /// The directory of the sockets was removed and made again. A running program sends to its socket by path, so another socket is bound
+    /// there; what was sent to the former one is read first.
+    /// </summary>
+    /// <param name="instances">All that there are.</param>
+    /// <returns>How many could not be bound.</returns>
+    public int Restore(IEnumerable<RunningInstance> instances)
+    {
+        foreach (ServiceName service in _resting.Keys.Select(k => k.Service).Distinct().ToArray())
+            Forget(service);
+        int lost = 0;
+        foreach (RunningInstance instance in instances)
+        {
+            if (instance.Notify is not { } former)
+                continue;
+            if (instance.Process is not null)
+                OnReadable?.Invoke(instance);
+            loop.Unwatch(former.Descriptor);
+            former.Dispose();
+            instance.Notify = NotifySocket.Open(former.Path, instance.Id.Service, lanes, former.Writer, out _) is { } next
+                && Serve(next, instance, instance.Process is null ? IoReadiness.None : IoReadiness.Readable) == Errno.None ? next : null;
+            lost += instance.Notify is null ? 1 : 0;
+        }
+        return lost;
+    }
+
+    private Errno Serve(NotifySocket socket, RunningInstance instance, IoReadiness what)
+    {
+        if (instance.Access == NotifyAccess.All)
+            socket.NameSenders();
+        socket.Owner = instance;
+        Errno refused = loop.Watch(socket.Descriptor, what, LoopPriority.Notify, _ => Read(socket));
+        if (refused != Errno.None)
+            socket.Dispose();
+        return refused;
     }
 
     /// <summary>Closes the resting sockets of a service, or of one of its slots, that will have no instance any more.</summary>

@@ -31,7 +31,7 @@ internal sealed class ListenerPaths : IDisposable
 
     private readonly EventLoop _loop;
     private readonly DescriptorTable _descriptors;
-    private readonly SpareLinks _links;
+    private SpareLinks _links;
     private readonly SlowLanes _lanes;
     private readonly Delays _delays;
     private readonly Mailbox _mailbox;
@@ -94,6 +94,15 @@ internal sealed class ListenerPaths : IDisposable
         _isWorking = _offload.TryRun(() => KeepAll(wanted), Fail, Conclude);
         if (!_isWorking)
             _delays.After(TimeSpan.FromSeconds(1), this, Adopt);
+    }
+
+    /// <summary>The folders of second names are gone: makes them all anew.</summary>
+    public void Renew(SpareLinks links)
+    {
+        _links = links;
+        foreach (Listener listener in _descriptors.Configured)
+            Forget(listener);
+        Adopt();
     }
 
     /// <summary>The listener has no path to keep any more.</summary>

@@ -29,6 +29,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private FileDescriptor? _notify;
     private ParentDirectory? _notifyInMemory;
 
+    // What was made in the place of this one.
+    private RuntimeDirectory? _successor;
+
     private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken)
     {
         Path = path;
@@ -41,26 +44,31 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
 
     /// <summary>Second names of what lies at the paths of listeners; owns its folders.</summary>
-    public required SpareLinks Links { get; init; }
+    public required SpareLinks Links { get; set; }
 
     public string NotifyDirectory => System.IO.Path.Combine(Path, NotifyName);
 
     /// <summary>Makes (or checks) the directory and takes the lock.</summary>
     /// <param name="path">Absolute.</param>
     /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
-    public static RuntimeDirectory Enter(string path)
+    public static RuntimeDirectory Enter(string path) => Enter(path.Length > 1 ? path.TrimEnd('/') : path, former: null);
+
+    private static RuntimeDirectory Enter(string path, RuntimeDirectory? former)
     {
-        path = path.Length > 1 ? path.TrimEnd('/') : path;
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (Encoding.UTF8.GetByteCount(path) > 107 - 20)
-            throw new StartRefusedException($"runtime directory {path} is too long for the sockets in it: at most 87 bytes", ExitCode.BadConfiguration);
-        // Root's services may run as other users, or become them by themselves, and must reach their notify sockets through it. What else is
-        // in it has a mode of its own.
+        {
+            throw new StartRefusedException(
+                $"runtime directory {path} is too long for the sockets in it: at most 87 bytes", ExitCode.BadConfiguration);
+        }
+        // Root's services may run as other users, or become them by themselves, and must reach their notify sockets through the
+        // directory. What else is in it has a mode of its own.
         int mode = Libc.geteuid() == 0 ? ForAllToPass : OwnerOnly;
         string above = System.IO.Path.GetDirectoryName(path) ?? "/";
         // In /tmp: whoever made it before us would own what is in it (and is found by the check that follows).
         int modeAbove = IsSticky(System.IO.Path.GetDirectoryName(above)) ? OwnerOnly : ForAllToSee;
-        if (!ParentDirectory.Open(path, modeAbove, $"cannot use runtime directory {path}").TryGet(out ParentDirectory? parent, out OpenFailure? failure))
+        OpenResult<ParentDirectory> opened = ParentDirectory.Open(path, modeAbove, $"cannot use runtime directory {path}");
+        if (!opened.TryGet(out ParentDirectory? parent, out OpenFailure? failure))
             throw new StartRefusedException(failure.ToString(), ExitCode.SystemRefused);
         using ParentDirectory held = parent;
         CheckParent(parent.Directory, above);
@@ -68,7 +76,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         FileDescriptor? locked = null;
         try
         {
-            locked = TakeLock(own, path);
+            // Copies of one descriptor share the lock (flock(2)).
+            locked = former is not null && IsNamed(own, former._lock) ? Files.Duplicate(former._lock, closer: null, out _) : null;
+            locked ??= TakeLock(own, path);
             RuntimeDirectory directory = new(path, own, locked) { Links = SpareLinks.Open(own, LinksName, MarkOf(path)) };
             directory.MakeNotifyDirectory(mode);
             return directory;
@@ -81,11 +91,45 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
     }
 
+    /// <summary>Whether all of it is where it was made; the control socket is not its own.</summary>
+    public bool IsWhole()
+    {
+        if (_successor is not null)
+            return _successor.IsWhole();
+        bool isThere = FileStatus.ReadFollow(Path, out FileStatus now) == Errno.None
+            && FileStatus.Read(_directory, out FileStatus made) == Errno.None && now.IsSameFile(made);
+        return isThere && IsNamed(_directory, _lock) && Links.IsThere(_directory, LinksName)
+            && FileStatus.ReadFollow(NotifyDirectory, out FileStatus notify) == Errno.None
+            && FileStatus.Read(_notify!, out FileStatus madeNotify) == Errno.None && notify.IsSameFile(madeNotify);
+    }
+
+    /// <summary>
+    /// Makes again what somebody has removed: the directory, the lock, the folders in it, which are empty then. May wait for the file system. This
+    /// directory goes on as that one, which it disposes with itself; <see cref="Links"/> are new ones.
+    /// </summary>
+    /// <exception cref="StartRefusedException">It cannot be made; another supervisor may have it by now.</exception>
+    public void Restore()
+    {
+        RuntimeDirectory former = _successor ?? this;
+        // It would take away the links of the next ones beside paths.
+        former.Links.Dispose();
+        _successor = Enter(Path, former);
+        Links = _successor.Links;
+        if (former != this)
+            former.CloseAll();
+    }
+
     /// <summary>
     /// Best effort: somebody else may have tidied up first, or have taken the directory away, and nothing of ours is lost with it.
     /// </summary>
     public void Dispose()
     {
+        if (_successor is not null)
+        {
+            _successor.Dispose();
+            CloseAll();
+            return;
+        }
         Links.Dispose();
         _ = Files.Unlink(_directory, LinksName, isDirectory: true);
         if (_notify is not null)
@@ -95,6 +139,11 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             _ = Files.Unlink(inMemory.Directory, inMemory.Name, isDirectory: true);
         // While it is held: whoever opened it meanwhile finds that it has no name any more, and begins anew.
         _ = Files.Unlink(_directory, LockName);
+        CloseAll();
+    }
+
+    private void CloseAll()
+    {
         _lock.Dispose();
         _notify?.Dispose();
         _notifyInMemory?.Dispose();
@@ -231,11 +280,14 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             throw new StartRefusedException(
                 $"another supervisor (pid {Encoding.UTF8.GetString(text ?? []).Trim()}) runs in {path}: {remedy}", ExitCode.TimedOut);
         }
-        bool isNamed = FileStatus.ReadNoFollow(directory.Number, LockName, out FileStatus named) == Errno.None
-            && FileStatus.Read(held, out FileStatus locked) == Errno.None && named.IsSameFile(locked);
-        if (isNamed)
+        if (IsNamed(directory, held))
             return held;
         held.Dispose();
         return null;
     }
+
+    /// <summary>Whether it is this lock that lies in the directory.</summary>
+    private static bool IsNamed(FileDescriptor directory, FileDescriptor held) =>
+        FileStatus.ReadNoFollow(directory.Number, LockName, out FileStatus named) == Errno.None
+        && FileStatus.Read(held, out FileStatus locked) == Errno.None && named.IsSameFile(locked);
 }

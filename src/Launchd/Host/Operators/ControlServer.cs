@@ -59,9 +59,20 @@ internal sealed class ControlServer : IDisposable
         _delays = delays;
         _counters = counters;
         _logger = logger;
-        if (loop.Watch(listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept()) is { Value: not 0 } refused)
+        if (Watch() is { Value: not 0 } refused)
             throw new SystemCallException("epoll_ctl", "the control socket", refused);
     }
+
+    /// <summary>The name of the socket was taken away, and another was opened at it. Connections that are open go on.</summary>
+    public void Renew(OpenedListener nextTaken)
+    {
+        _loop.Unwatch(_listener.Descriptor);
+        _listener.Renew(nextTaken);
+        if (Watch() is { Value: not 0 } refused)
+            SupervisorLog.Hindered(_logger, $"nobody can be heard at the control socket: {refused.Text}");
+    }
+
+    private Errno Watch() => _loop.Watch(_listener.Descriptor, IoReadiness.Readable, LoopPriority.Control, _ => Accept());
 
     /// <summary>Everything has ended: tells the operators who asked for the shutdown.</summary>
     public void AnswerShutdown() => _methods.AnswerShutdown();

@@ -28,3 +28,6 @@ internal sealed record ConfigurationReloaded(ImmutableArray<string> Added, Immut
 
 /// <summary>A reload was asked for and changed nothing.</summary>
 internal sealed record ReloadRefused(string Reason);
+
+/// <summary>Somebody had removed the runtime directory, or the control socket in it; it is there again.</summary>
+internal sealed record RuntimeDirectoryRestored(string Path, string What);

@@ -181,6 +181,10 @@ internal sealed class Journal
                 json.WriteString("address", taken.Address);
                 json.WriteString("by", taken.By);
                 break;
+            case RuntimeDirectoryRestored restored:
+                json.WriteString("path", restored.Path);
+                json.WriteString("what", restored.What);
+                break;
             case ConfigurationReloaded reloaded:
                 WriteList(json, "added", reloaded.Added);
                 WriteList(json, "changed", reloaded.Changed);
@@ -202,6 +206,7 @@ internal sealed class Journal
         SupervisorStarted => "supervisor-started",
         ListenerHealed => "listener-healed",
         ListenerPathTaken => "listener-path-taken",
+        RuntimeDirectoryRestored => "runtime-directory-restored",
         ConfigurationReloaded => "reloaded",
         ReloadRefused => "reload-refused",
         Notice.Spawned => "spawned",

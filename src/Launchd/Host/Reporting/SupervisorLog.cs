@@ -150,6 +150,15 @@ internal static partial class SupervisorLog
         "the kernel does not tell what happens to the paths of listeners, so they are looked at only before a start: inotify: {reason}")]
     public static partial void PathsNotWatched(ILogger logger, string reason);
 
+    [LoggerMessage(3025, LogLevel.Warning, "somebody removed the runtime directory or what is in it: its {what} is there again ({path})")]
+    public static partial void RuntimeDirectoryRestored(ILogger logger, string what, string path);
+
+    [LoggerMessage(3026, LogLevel.Error, "the runtime directory was removed and cannot be made again, retrying: {reason}")]
+    public static partial void RuntimeDirectoryLost(ILogger logger, string reason);
+
+    [LoggerMessage(3027, LogLevel.Error, "{count} instances have lost their notify sockets with the runtime directory: restart them")]
+    public static partial void NotifyNotRestored(ILogger logger, int count);
+
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
     public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
 

@@ -28,6 +28,7 @@ internal sealed class HostComposition : IDisposable
     private readonly AdoptedConfiguration _configuration;
     private readonly ListenerGuard _guard;
     private readonly ListenerPaths _paths;
+    private readonly RuntimeDirectoryKeeper _directory;
     private readonly ListenerUse _use;
     private readonly KeptDescriptors _kept;
     private readonly ListenerConnections _connections;
@@ -129,6 +130,9 @@ internal sealed class HostComposition : IDisposable
         ControlMethods methods = new(Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
         effects.OnReply = methods.Reply;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
+        _directory = new RuntimeDirectoryKeeper(parts.Directory, control, Control, parts.NotifySockets, instances, _paths, configuration,
+            descriptors, loop, mailbox, delays, journal, counters, logger);
+        Signals.OnReloadAsked = _directory.Look;
     }
 
     public HostParts Parts { get; }
@@ -144,6 +148,7 @@ internal sealed class HostComposition : IDisposable
 
     public void Dispose()
     {
+        _directory.Dispose();
         Control.Dispose();
         Parts.Lanes.Dispose();
         _reloads.Dispose();

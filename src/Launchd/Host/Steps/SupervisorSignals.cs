@@ -30,6 +30,9 @@ internal sealed unsafe class SupervisorSignals(
     /// <summary>What SIGHUP means where no file can be read again: the terminal is gone.</summary>
     public Action? OnHangUp { get; set; }
 
+    /// <summary>Told of SIGHUP before the reload: whoever sends it may miss something of the supervisor's.</summary>
+    public Action? OnReloadAsked { get; set; }
+
     public void Read()
     {
         bool hasChildren = false;
@@ -75,6 +78,7 @@ internal sealed unsafe class SupervisorSignals(
                 pump.ReopenFiles();
                 break;
             case Hup when configuration.Source is not null:
+                OnReloadAsked?.Invoke();
                 reloads.HangUp();
                 break;
             case Hup when OnHangUp is { } hangUp:

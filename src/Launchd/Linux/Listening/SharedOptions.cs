@@ -130,7 +130,7 @@ internal sealed unsafe class SharedOptions
         return changes ?? (IReadOnlyList<OptionChange>)[];
     }
 
-    private static bool IsDualStack(ListenAddress endpoint) => 
+    private static bool IsDualStack(ListenAddress endpoint) =>
         endpoint is ListenAddress.Tcp { DualStack: true } or ListenAddress.Udp { DualStack: true };
 
     private OptionChange PutFlagsBack(FileDescriptor socket, int found)

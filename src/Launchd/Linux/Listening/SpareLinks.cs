@@ -62,6 +62,13 @@ internal sealed class SpareLinks : IDisposable
         return FolderBeside(parent) is { } folder ? TryLink(parent, path, new SpareLink(folder, number)) : null;
     }
 
+    /// <summary>Whether the folder in the runtime directory is still the one that was made there.</summary>
+    /// <param name="directory">The runtime directory, borrowed.</param>
+    /// <param name="name">Of the folder in it.</param>
+    public bool IsThere(FileDescriptor directory, string name) => _own is not null
+        && FileStatus.ReadNoFollow(directory.Number, name, out FileStatus now) == Errno.None
+        && FileStatus.Read(_own, out FileStatus made) == Errno.None && now.IsSameFile(made);
+
     public static void Remove(SpareLink link) => _ = Files.Unlink(link.Folder, link.Name);
 
     /// <summary>Removes all links, and the folders beside paths.</summary>
