@@ -1,6 +1,6 @@
 using Launchd.Interop;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Logs;
 
@@ -185,12 +185,10 @@ internal sealed class PumpSeat(Action<object?> sit)
         Sit(call);
     }
 
-    /// <summary>proc_pid_stat(5): a thread that only waits for a processor, on a busy machine, does not hang.</summary>
+    /// <summary>A thread that only waits for a processor, on a busy machine, does not hang.</summary>
     private bool Hangs(int sightings)
     {
-        string? stat = Files.ReadText($"/proc/self/task/{Holder}/stat", 512);
-        int at = stat?.LastIndexOf(')') ?? -1;
-        char state = at >= 0 && at + 2 < stat!.Length ? stat[at + 2] : '?';
-        return state == 'D' || (state != 'R' && sightings >= SightingsAsleep);
+        char state = TaskState.OfThread(Holder);
+        return state == TaskState.Deaf || (state != TaskState.Running && sightings >= SightingsAsleep);
     }
 }
