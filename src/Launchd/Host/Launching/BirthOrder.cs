@@ -59,6 +59,9 @@ internal sealed unsafe class BirthOrder(
     /// <summary>There may be a child whose pid is not known yet. From any thread.</summary>
     public bool IsCloning { get => _isCloning && Pid == 0; set => _isCloning = value; }
 
+    /// <summary>Set where the thread that runs the loop carries the birth out: <see cref="LoopSeat.TryLeave"/>.</summary>
+    public Func<bool>? LeaveLoopSeat { get; set; }
+
     /// <summary>Closes what only the birth needed, when it is over. On the loop.</summary>
     public Action? Cleanup { get; init; }
 
@@ -80,8 +83,17 @@ internal sealed unsafe class BirthOrder(
         }
     }
 
-    /// <summary>On the thread of the birth: waits until the child has stopped, as the loop hears it.</summary>
-    public void AwaitStop() => _stopped.Wait();
+    /// <summary>
+    /// On the thread of the birth: waits until the child has stopped, as the loop hears it. False: that thread runs the loop itself, and
+    /// no other one hears of it.
+    /// </summary>
+    public bool AwaitStop()
+    {
+        if (LeaveLoopSeat?.Invoke() == true)
+            return false;
+        _stopped.Wait();
+        return true;
+    }
 
     /// <summary>It has stopped, or ended. False: it had before.</summary>
     public bool NoteStop()

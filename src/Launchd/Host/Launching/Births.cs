@@ -10,80 +10,127 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// Births, beside the loop and in parallel. A birth opens files, enters a directory and executes a program, each of which may take as long as a file
-/// system likes, and its thread stands still until the program runs. So the loop orders it and hears later what became of it. There are as many threads as
-/// are worth their while; one that hangs is passed over by another. They never end: a parent-death signal comes when the thread does that gave birth.
+/// Births, beside the loop and in parallel. A birth opens files, enters a directory and executes a program, each of which may take as long
+/// as a file system likes, and its thread stands still until the program runs. So the loop orders it and hears later what became of it.
+/// There are as many threads as are worth their while; one that hangs is passed over by another. A birth that is alone is carried out by
+/// the thread that runs the loop, because to hand it to another one and back takes longer than the birth: if it hangs, another thread runs
+/// the loop (<see cref="LoopSeat"/>).
 /// </summary>
 internal sealed class Births : IDisposable
 {
-    /// <summary>One that hangs holds a thread; beyond so many, who comes next waits for one.</summary>
-    public const int MostThreads = 256;
-
-    /// <summary>A birth of its own frames, and as much again for the child's (<see cref="Spawner"/>).</summary>
-    private const int StackBytes = 512 << 10;
-
     /// <summary>Ordered and not begun: more wait for another turn of the core, so that they hold no descriptors before.</summary>
     private const int MostWaiting = 16;
 
-    /// <summary>A birth takes a millisecond. One that is not over by then may be waiting for a file system, and no thread is spared for its sake.</summary>
+    /// <summary>After a birth that took long, for so many nanoseconds none is carried out on the loop: others may be about to take as
+    /// long.</summary>
+    private const long CarefulNanoseconds = 10_000_000_000;
+
+    /// <summary>A birth takes a millisecond. One that is not over by then may be waiting for a file system, and no thread is spared for
+    /// its sake.</summary>
     private static readonly TimeSpan Suspicion = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>How long a birth waits for a former one of its service that hangs: long enough that a service that is restarted at once does not burn a
-    /// processor.</summary>
+    /// <summary>How long a birth waits for a former one of its service that hangs: long enough that a service that is restarted at once
+    /// does not burn a processor.</summary>
     private static readonly TimeSpan PatienceBehind = TimeSpan.FromSeconds(1);
 
     private readonly Mailbox _mailbox;
     private readonly Delays _delays;
-    private readonly Stack<Spawner> _spawners = [];
-    private readonly Spawner _first;
+    private readonly LoopSeat _seat;
+    private readonly BirthThreads _threads;
     private readonly List<BirthOrder> _underWay = [];
 
     private readonly List<BirthOrder> _behind = [];
-    private readonly int _leastThreads;
+    private BirthOrder? _alone;
+    private long _carefulUntil;
     private bool _isLooking;
-
-    // Shared with the threads, under the queue's own lock.
-    private readonly Queue<BirthOrder> _waiting = [];
-    private readonly List<Seat> _seats = [];
-    private readonly Stack<Seat> _idle = [];
 
     /// <param name="mailbox">Where threads leave what became of births.</param>
     /// <param name="delays">Of the loop.</param>
-    /// <param name="spawners">As many as threads are worth their while, at least one; borrowed. More threads have others made.</param>
-    public Births(Mailbox mailbox, Delays delays, IReadOnlyList<Spawner> spawners)
+    /// <param name="seat">Watches whoever runs the loop; borrowed.</param>
+    /// <param name="spawners">As <see cref="BirthThreads"/> wants them: at least two; borrowed.</param>
+    public Births(Mailbox mailbox, Delays delays, LoopSeat seat, IReadOnlyList<Spawner> spawners)
     {
         _mailbox = mailbox;
         _delays = delays;
-        _first = spawners[0];
-        _leastThreads = spawners.Count;
-        foreach (Spawner spawner in spawners.Reverse())
-            _spawners.Push(spawner);
+        _seat = seat;
+        _threads = new BirthThreads(spawners, Return);
     }
 
     /// <summary>How long a birth may take before it is given up.</summary>
     public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(10);
 
-    public SpawnCarrier Carrier => _first.Carrier;
+    public SpawnCarrier Carrier => _threads.Carrier;
+
+    /// <summary>Runs the loop on the thread that is to borrow it, until the loop is over or taken back.</summary>
+    public Action? Loop { get; set; }
+
+    /// <summary>A birth waits for <see cref="CarryOutAlone"/>.</summary>
+    public bool IsAlone => _alone is not null;
 
     /// <summary>Whether another turn of starts may begin.</summary>
-    public bool HasRoom
-    {
-        get
-        {
-            lock (_waiting)
-                return _waiting.Count < MostWaiting;
-        }
-    }
+    public bool HasRoom => _threads.WaitingCount < MostWaiting;
 
     /// <summary>Begins a birth; <see cref="BirthOrder.Tell"/> follows later, never within this call.</summary>
     public void Begin(BirthOrder order)
     {
         _underWay.Add(order);
+        if (_underWay.Count == 1 && order.OrderedAt >= _carefulUntil && _threads.MayLend)
+        {
+            _alone = order;
+            return;
+        }
+        GiveAlone();
         // Whatever the other hangs in would have this one as well, and a thread with it.
         if (Hanging(order.Service) is not null)
             _behind.Add(order);
         else
             Give(order);
+        LookLater();
+    }
+
+    /// <summary>By whoever runs the loop, when everything else of a turn is over: carries out the birth that is alone, if there is
+    /// one.</summary>
+    /// <returns>False: another thread runs the loop now, and the caller must touch nothing of it.</returns>
+    public bool CarryOutAlone()
+    {
+        if (_alone is null)
+            return true;
+        if (_threads.IsLent)
+            return CarryOutHere(_alone);
+        if (_threads.TryLend(Loop!))
+            return false;
+        // There can be no such thread now, and it is not asked for with each birth.
+        BeCareful();
+        GiveAlone();
+        LookLater();
+        return true;
+    }
+
+    private bool CarryOutHere(BirthOrder order)
+    {
+        _alone = null;
+        order.TakenAt = Clock.MonotonicNanoseconds;
+        bool? isLeft = null;
+        if (_threads.IsAudited)
+            order.LeaveLoopSeat = Leave;
+        _seat.Enter(order);
+        _threads.CarryOutHere(order);
+        if (!Leave())
+        {
+            Return(order);
+            return false;
+        }
+        _mailbox.CarryOut(() => Complete(order));
+        return true;
+
+        bool Leave() => isLeft ??= _seat.TryLeave();
+    }
+
+    /// <summary>By the first thread: it runs the loop again, because the thread to which it was lent hangs in a birth.</summary>
+    public void PassOver()
+    {
+        _threads.TakeBack();
+        BeCareful();
         LookLater();
     }
 
@@ -107,16 +154,18 @@ internal sealed class Births : IDisposable
         if (birth.Ended is { } ended)
             return ended;
         // By a helper it was reaped before its pid was known.
-        return Carrier == SpawnCarrier.Exec && birth.Child!.Signal(0) == Errno.ESRCH ? new Reaped(birth.Child.Pid, 0, 0, DumpedCore: false) : null;
+        bool hasEnded = Carrier == SpawnCarrier.Exec && birth.Child!.Signal(0) == Errno.ESRCH;
+        return hasEnded ? new Reaped(birth.Child!.Pid, 0, 0, DumpedCore: false) : null;
     }
 
-    /// <summary>A traced child has stopped. Of an audited birth it is told the first time; else the child goes on, as if nobody traced it.</summary>
+    /// <summary>A traced child has stopped. Of an audited birth it is told the first time; else the child goes on, as if nobody traced
+    /// it.</summary>
     public void NoteStop(int pid, int how, int signal)
     {
-        bool isOfBirth = _first.IsAudited && _underWay.Find(o => o.Pid == pid)?.NoteStop() == true;
+        bool isOfBirth = _threads.IsAudited && _underWay.Find(o => o.Pid == pid)?.NoteStop() == true;
         // Else it is the child of one of the threads, which comes to that when it has given birth.
         if (!isOfBirth && !Reaper.LetGo(pid, how, signal))
-            OnEachThread(() => Reaper.LetGo(pid, how, signal));
+            _threads.OnEachOther(() => Reaper.LetGo(pid, how, signal));
     }
 
     /// <summary>Whether a child that nobody knows may be one that is being born.</summary>
@@ -149,24 +198,10 @@ internal sealed class Births : IDisposable
     /// <summary>Takes an order back that no thread has taken.</summary>
     private bool TryWithdraw(BirthOrder order)
     {
-        lock (_waiting)
-        {
-            if (_seats.Find(s => s.Given == order) is { } seat)
-            {
-                seat.Given = null;
-            }
-            else if (_waiting.Contains(order))
-            {
-                BirthOrder[] others = [.. _waiting.Where(o => o != order)];
-                _waiting.Clear();
-                foreach (BirthOrder other in others)
-                    _waiting.Enqueue(other);
-            }
-            else if (!_behind.Remove(order))
-            {
-                return false;
-            }
-        }
+        if (_alone == order)
+            _alone = null;
+        else if (!_threads.TryWithdraw(order) && !_behind.Remove(order))
+            return false;
         _underWay.Remove(order);
         return true;
     }
@@ -195,24 +230,20 @@ internal sealed class Births : IDisposable
 
     private BirthOrder? Hanging(ServiceName service) => _underWay.Find(o => o.IsGivenUp && o.Service == service);
 
-    /// <summary>Has the thread that was busy last carry it out, whose memory is in the processor's caches; else the first that will be free.</summary>
+    private void BeCareful() => _carefulUntil = Clock.MonotonicNanoseconds + CarefulNanoseconds;
+
+    /// <summary>It is not alone, or cannot be carried out as such.</summary>
+    private void GiveAlone()
+    {
+        if (_alone is not { } order)
+            return;
+        _alone = null;
+        Give(order);
+    }
+
     private void Give(BirthOrder order)
     {
-        Seat? seat;
-        lock (_waiting)
-        {
-            if (_idle.TryPop(out seat))
-            {
-                seat.IsIdle = false;
-                seat.Given = order;
-            }
-            else
-            {
-                _waiting.Enqueue(order);
-            }
-        }
-        seat?.Parking.Wake();
-        if (seat is null && _seats.Count < _leastThreads && !TryStartThread() && _seats.Count == 0)
+        if (!_threads.TryGive(order))
             _mailbox.Post(() => Refuse(order));
     }
 
@@ -222,64 +253,8 @@ internal sealed class Births : IDisposable
             GiveUp(order, Worker.Refusal, isShortage: true);
     }
 
-    private void OnEachThread(Action errand)
-    {
-        lock (_waiting)
-        {
-            foreach (Seat seat in _seats)
-                seat.Errands.Enqueue(errand);
-        }
-        foreach (Seat seat in _seats)
-            seat.Parking.Wake();
-    }
-
-    private bool TryStartThread()
-    {
-        Seat seat = new(_spawners.TryPop(out Spawner? prepared) ? prepared : _first.Another(placeholderTaken: null));
-        if (Worker.TryStart("births", StackBytes, () => Serve(seat)) is null)
-        {
-            _spawners.Push(seat.Spawner);
-            return false;
-        }
-        lock (_waiting)
-            _seats.Add(seat);
-        return true;
-    }
-
-    private void Serve(Seat seat)
-    {
-        ChildList.AddParent();
-        while (true)
-        {
-            if (!TryTake(seat, out BirthOrder? order, out Action? errand))
-                seat.Parking.Sleep();
-            errand?.Invoke();
-            if (order is null)
-                continue;
-            order.TakenAt = Clock.MonotonicNanoseconds;
-            if (!order.IsGivenUp)
-                order.CarryOut(seat.Spawner);
-            _mailbox.Post(() => Complete(order));
-        }
-    }
-
-    private bool TryTake(Seat seat, out BirthOrder? order, out Action? errand)
-    {
-        lock (_waiting)
-        {
-            order = null;
-            if (seat.Errands.TryDequeue(out errand))
-                return true;
-            order = seat.Given;
-            seat.Given = null;
-            if (order is not null || _waiting.TryDequeue(out order))
-                return true;
-            if (!seat.IsIdle)
-                _idle.Push(seat);
-            seat.IsIdle = true;
-            return false;
-        }
-    }
+    // On any thread.
+    private void Return(BirthOrder order) => _mailbox.Post(() => Complete(order));
 
     private void Complete(BirthOrder order)
     {
@@ -297,7 +272,8 @@ internal sealed class Births : IDisposable
         }
     }
 
-    /// <summary>Born too late. Its end is heard of as that of any orphan, and what it started by then is ended with all others of its mark.</summary>
+    /// <summary>Born too late. Its end is heard of as that of any orphan, and what it started by then is ended with all others of its
+    /// mark.</summary>
     private static void EndLate(ProcessHandle late)
     {
         End(late);
@@ -353,24 +329,12 @@ internal sealed class Births : IDisposable
             if (taken >= (order.IsToEnd ? Suspicion : Patience))
                 GiveUp(order, $"its program does not run after {Spans.Show(taken)}; it waits for {order.WaitsFor}");
         }
-        int waiting;
-        lock (_waiting)
-            waiting = _waiting.Count;
-        for (int spare = _seats.Count - slow; waiting > 0 && spare < _leastThreads && _seats.Count < MostThreads && TryStartThread(); spare++)
+        if (slow > 0)
+            BeCareful();
+        int waiting = _threads.WaitingCount;
+        for (int spare = _threads.Count - slow; waiting > 0 && spare < _threads.Least && _threads.TryStart(); spare++)
             waiting--;
         if (_underWay.Exists(o => !o.IsGivenUp))
             LookLater();
-    }
-
-    /// <summary>One of the threads. What it is given is shared, under the lock.</summary>
-    private sealed class Seat(Spawner spawner)
-    {
-        public Spawner Spawner => spawner;
-        public Parking Parking { get; } = new();
-
-        /// <summary>What only the thread itself can do, because it is the parent of the children that it gave birth to.</summary>
-        public Queue<Action> Errands { get; } = [];
-        public BirthOrder? Given { get; set; }
-        public bool IsIdle { get; set; }
     }
 }

@@ -83,7 +83,8 @@ internal sealed unsafe class Mailbox : IDisposable
         _ = Libc.write(Wakeup.Number, &one, sizeof(ulong));
     }
 
-    private void CarryOut(Action action)
+    /// <summary>On the loop: carries out at once what another thread would have posted.</summary>
+    public void CarryOut(Action action)
     {
         try
         {

@@ -122,7 +122,7 @@ internal sealed class HostComposition : IDisposable
         Must(loop.Watch(Signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Signals.Read()), "signals");
         _guard.Adopt();
         Must(loop.Watch(mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => mailbox.Deliver()), "mailbox");
-        _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, defects);
+        _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, parts.LoopSeat, defects);
 
         // Operators.
         StatusReporter reporter = new(configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);

@@ -21,6 +21,7 @@ internal sealed record HostParts
     public required DescriptorTable Descriptors { get; init; }
     public required Launcher Launcher { get; init; }
     public required Births Births { get; init; }
+    public required LoopSeat LoopSeat { get; init; }
     public required LogPump Pump { get; init; }
     public required Delays Delays { get; init; }
     public required NotifySockets NotifySockets { get; init; }

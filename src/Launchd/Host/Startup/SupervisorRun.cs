@@ -63,7 +63,8 @@ internal static unsafe class SupervisorRun
         using Mailbox mailbox = new();
         using Delays delays = new(loop);
         using SlowLanes lanes = new(mailbox, delays, closers);
-        using Births births = new(mailbox, delays, spawners);
+        using LoopSeat loopSeat = new();
+        using Births births = new(mailbox, delays, loopSeat, spawners);
         bool isTerminal = !Console.IsErrorRedirected;
         using ConsoleRedirect console = ConsoleRedirect.Begin();
         (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
@@ -100,6 +101,7 @@ internal static unsafe class SupervisorRun
             Descriptors = descriptors,
             Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit),
             Births = births,
+            LoopSeat = loopSeat,
             Pump = pump,
             Journal = journal,
             Logger = logger,
@@ -165,7 +167,8 @@ internal static unsafe class SupervisorRun
         SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
     }
 
-    /// <summary>One for each processor, from two to eight. They live as long as the process: threads that hang may hold some at its end.</summary>
+    /// <summary>One for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the process:
+    /// threads that hang may hold some at its end.</summary>
     private static List<Spawner> MakeSpawners(SpawnCarrier? carrier, ulong fileLimit)
     {
         try
@@ -173,7 +176,7 @@ internal static unsafe class SupervisorRun
             List<Spawner> spawners = [new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment())];
             // Where there are few descriptors, those that follow are worth more than how long a birth takes.
             bool hasPlenty = fileLimit >= PlentyOfDescriptors;
-            while (spawners.Count < Math.Clamp(Environment.ProcessorCount, 2, 8))
+            while (spawners.Count <= Math.Clamp(Environment.ProcessorCount, 2, 8))
                 spawners.Add(spawners[0].Another(hasPlenty ? OpenNull() : null));
             return spawners;
         }

@@ -10,17 +10,21 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Steps;
 
 /// <summary>
-/// The loop: waits, and has everything done that became ready. Everything runs on the main thread, but the log pump and what a program can make last
-/// (<see cref="SlowLane"/>). Within one wake-up notifications come first, then requests, listeners, exits (<see cref="LoopPriority"/>), and timers last.
+/// The loop: waits, and has everything done that became ready. Everything runs on one thread, but the log pump and what a program can make
+/// last (<see cref="SlowLane"/>, <see cref="Births"/>). Which thread that is may change between two turns (<see cref="LoopSeat"/>). Within
+/// one wake-up notifications come first, then requests, listeners, exits (<see cref="LoopPriority"/>), then timers, and last a birth that
+/// is alone.
 /// </summary>
 internal sealed class SupervisorLoop(
     EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, NotificationReader notifications,
-    RetiredListeners retired, Births births, Defects defects)
+    RetiredListeners retired, Births births, LoopSeat seat, Defects defects)
 {
-    /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a processor.</summary>
+    /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a
+    /// processor.</summary>
     private const int MostFailedTurns = 1000;
 
-    /// <summary>What is due beyond that is for the next turn: thousands of timers can be due together, and operators are to be answered meanwhile.</summary>
+    /// <summary>What is due beyond that is for the next turn: thousands of timers can be due together, and operators are to be answered
+    /// meanwhile.</summary>
     private const int MostTimersInATurn = 64;
 
     private readonly HeapTrim _heap = new();
@@ -29,10 +33,45 @@ internal sealed class SupervisorLoop(
     // More births are ordered when those before are about to begin; the end of one wakes the loop.
     private bool MayBeginTurn => orders.IsTurnAwaited && births.HasRoom;
 
-    /// <summary>Runs until the core orders the end, and returns the exit code.</summary>
+    /// <summary>Runs until the core orders the end, and returns the exit code. By the first thread.</summary>
     public int Run(BootReport boot)
     {
+        births.Loop = () => RunLent(boot);
         events.Feed(Event.Booted.Value);
+        while (!TakeTurns(boot) && seat.Watch())
+            births.PassOver();
+        try
+        {
+            orders.EndTurn();
+        }
+        catch (Exception defect)
+        {
+            // The services have ended as they were told to; what is still to be said to operators changes nothing in that.
+            defects.Report("turns-failed", defect);
+        }
+        return orders.ExitCode!.Value;
+    }
+
+    private void RunLent(BootReport boot)
+    {
+        seat.Sit();
+        Exception? defect = null;
+        try
+        {
+            if (!TakeTurns(boot))
+                return;
+        }
+        catch (Exception unforeseen)
+        {
+            // The first thread throws it on, as if it had run the loop itself.
+            defect = unforeseen;
+        }
+        seat.End(defect);
+    }
+
+    /// <summary>False: another thread runs the loop now.</summary>
+    private bool TakeTurns(BootReport boot)
+    {
         int failures = 0;
         while (orders.ExitCode is null)
         {
@@ -46,17 +85,10 @@ internal sealed class SupervisorLoop(
                 // The last containment: each service is worth more than whatever this turn could not do.
                 defects.Report("turns-failed", defect);
             }
+            if (orders.ExitCode is null && !births.CarryOutAlone())
+                return false;
         }
-        try
-        {
-            orders.EndTurn();
-        }
-        catch (Exception defect)
-        {
-            // The services have ended as they were told to; what is still to be said to operators changes nothing in that.
-            defects.Report("turns-failed", defect);
-        }
-        return orders.ExitCode.Value;
+        return true;
     }
 
     private void TakeTurn(BootReport boot)
@@ -68,7 +100,7 @@ internal sealed class SupervisorLoop(
         }
         orders.EndTurn();
         retired.CloseUnused();
-        bool hasWork = loop.Wait(MayBeginTurn || boot.OwesCollection ? 0 : timers.NextDelay(HostClock.Now));
+        bool hasWork = loop.Wait(MayBeginTurn || births.IsAlone || boot.OwesCollection ? 0 : timers.NextDelay(HostClock.Now));
         // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
         if (boot.OwesCollection && !hasWork && !orders.IsTurnAwaited)
             boot.Collect();

@@ -26,15 +26,15 @@ internal sealed unsafe class BirthAudit(string file)
     /// <param name="child">The child, which was born on this thread.</param>
     /// <param name="request">What the child should be.</param>
     /// <param name="awaitStop">
-    /// Returns when the child has stopped or ended, as known to the thread that waits for all children. Null: there is no such thread.
+    /// Returns when the child has stopped or ended, as the thread tells that waits for all children. False, or null: no thread tells.
     /// </param>
-    public void Look(ProcessHandle child, SpawnRequest request, Action? awaitStop)
+    public void Look(ProcessHandle child, SpawnRequest request, Func<bool>? awaitStop)
     {
-        awaitStop?.Invoke();
+        bool isTold = awaitStop?.Invoke() == true;
         byte* info = stackalloc byte[128];
         int which = child.Descriptor.Number;
-        while (awaitStop is null && Libc.waitid(Libc.P_PIDFD, which, info, Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT) < 0
-            && Errno.Last == Errno.EINTR)
+        const int What = Libc.WSTOPPED | Libc.WEXITED | Libc.WNOWAIT;
+        while (!isTold && Libc.waitid(Libc.P_PIDFD, which, info, What) < 0 && Errno.Last == Errno.EINTR)
         {
         }
         string verdict = Judge(child.Pid, request);

@@ -86,7 +86,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     /// </param>
     /// <param name="awaitStop">As for <see cref="BirthAudit.Look"/>.</param>
     /// <returns>Null: the program runs, or has already ended.</returns>
-    public SpawnFailure? Start(SpawnRequest request, out ProcessHandle? child, int* seen = null, Action? awaitStop = null)
+    public SpawnFailure? Start(SpawnRequest request, out ProcessHandle? child, int* seen = null, Func<bool>? awaitStop = null)
     {
         SpawnFailure? failure = _helper is null ? StartByClone(request, seen, out child) : _helper.Start(request, seen, out child);
         if (failure is null)

@@ -1,0 +1,122 @@
+using System.Runtime.ExceptionServices;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Calls;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Host.Launching;
+
+/// <summary>
+/// Keeps the loop going while it is lent to a thread that gives birth. The first thread of the process, which never gives birth, sleeps
+/// meanwhile in <see cref="Watch"/>. A timer wakes it only when a birth takes long, and if that birth hangs, the first thread runs the
+/// loop from then on.
+/// </summary>
+internal sealed unsafe class LoopSeat : IDisposable
+{
+    /// <summary>A birth takes a millisecond. One that takes so much longer is looked at, again and again.</summary>
+    private const long LookNanoseconds = 20_000_000;
+
+    /// <summary>So many times a thread or child that only waits for a processor is spared: half a second.</summary>
+    private const int MostLooks = 25;
+
+    private readonly Lock _lock = new();
+    private readonly FileDescriptor _timer;
+    private BirthOrder? _birth;
+    private Exception? _defect;
+    private bool _isOver;
+    private int _thread;
+
+    public LoopSeat()
+    {
+        // Reading waits: who watches has nothing else to do.
+        int number = Libc.timerfd_create(1, Libc.O_CLOEXEC);
+        _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "the loop's watch", Errno.Last);
+    }
+
+    /// <summary>By the thread to which the loop was lent, before anything else.</summary>
+    public void Sit() => _thread = Libc.gettid();
+
+    /// <summary>By the same thread: it is about to give birth, and the loop stands still.</summary>
+    public void Enter(BirthOrder birth)
+    {
+        lock (_lock)
+            _birth = birth;
+        Arm(LookNanoseconds);
+    }
+
+    /// <summary>By the same thread, after the birth. False: that took too long, and the first thread runs the loop.</summary>
+    public bool TryLeave()
+    {
+        lock (_lock)
+        {
+            if (_birth is null)
+                return false;
+            _birth = null;
+        }
+        Arm(0);
+        return true;
+    }
+
+    /// <summary>By the same thread: the loop is over.</summary>
+    /// <param name="defect">For the first thread, which throws it; null: there is none.</param>
+    public void End(Exception? defect)
+    {
+        // Within the lock, because who hears of it closes the timer.
+        lock (_lock)
+        {
+            _defect = defect;
+            _isOver = true;
+            Arm(1);
+        }
+    }
+
+    /// <summary>
+    /// By the first thread, while it has lent the loop: sleeps until there is something to do. True: the other thread hangs in a birth,
+    /// and the caller runs the loop. False: the loop is over.
+    /// </summary>
+    public bool Watch()
+    {
+        BirthOrder? seen = null;
+        int looks = 0;
+        while (true)
+        {
+            ulong count;
+            if (Libc.read(_timer.Number, &count, sizeof(ulong)) != sizeof(ulong))
+                continue;
+            lock (_lock)
+            {
+                if (_isOver)
+                {
+                    if (_defect is not null)
+                        ExceptionDispatchInfo.Throw(_defect);
+                    return false;
+                }
+                // The one for which the timer went off may be over, and another one have begun, with a time of its own.
+                if (_birth is null || Clock.MonotonicNanoseconds - _birth.TakenAt < LookNanoseconds)
+                    continue;
+                looks = _birth == seen ? looks + 1 : 1;
+                seen = _birth;
+                if (looks >= MostLooks || Sleeps(_birth))
+                {
+                    _birth = null;
+                    return true;
+                }
+                Arm(LookNanoseconds);
+            }
+        }
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    // While there is a child, the parent sleeps, however busy the child is.
+    private bool Sleeps(BirthOrder birth) => TaskState.OfThread(_thread) != TaskState.Running
+        && (birth.Pid == 0 || TaskState.OfProcess(birth.Pid) != TaskState.Running);
+
+    /// <summary>Has the timer go off once; 0: not at all.</summary>
+    private void Arm(long nanoseconds)
+    {
+        long* setting = stackalloc long[4] { 0, 0, 0, nanoseconds };
+        _ = Libc.timerfd_settime(_timer.Number, 0, setting, null);
+    }
+}
