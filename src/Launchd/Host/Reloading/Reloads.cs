@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using Launchd.Client;
 using Launchd.Config.Comparing;
 using Launchd.Config.Diagnostics;
 using Launchd.Config.Sources;
@@ -263,9 +264,15 @@ internal sealed class Reloads(
         caller.Refused(refusal);
     }
 
+    // Of the first thread, which is the process's, whichever runs the loop: prctl(2) would name the caller. A thread may write this file of
+    // another one of its process even where it may not write others of /proc.
     private static unsafe void ProcessName(string name)
     {
-        fixed (byte* text = Encoding.UTF8.GetBytes(name + "\0"))
-            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)text, 0, 0, 0);
+        const int WriteOnly = 1;
+        string path = $"/proc/self/task/{Environment.ProcessId}/comm";
+        using FileDescriptor? file = Files.Open(null, path, WriteOnly | Libc.O_CLOEXEC, 0, out _);
+        byte[] bytes = Encoding.UTF8.GetBytes(name);
+        fixed (byte* text = bytes)
+            _ = file is null ? 0 : Libc.write(file.Number, text, (nuint)bytes.Length);
     }
 }
