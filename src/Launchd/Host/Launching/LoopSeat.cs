@@ -24,6 +24,8 @@ internal sealed unsafe class LoopSeat : IDisposable
     private readonly FileDescriptor _timer;
     private BirthOrder? _birth;
     private Exception? _defect;
+    private Action? _errand;
+    private bool _isLent;
     private bool _isOver;
     private int _thread;
 
@@ -35,7 +37,12 @@ internal sealed unsafe class LoopSeat : IDisposable
     }
 
     /// <summary>By the thread to which the loop was lent, before anything else.</summary>
-    public void Sit() => _thread = Libc.gettid();
+    public void Sit()
+    {
+        _thread = Libc.gettid();
+        lock (_lock)
+            _isLent = true;
+    }
 
     /// <summary>By the same thread: it is about to give birth, and the loop stands still.</summary>
     public void Enter(BirthOrder birth)
@@ -71,6 +78,22 @@ internal sealed unsafe class LoopSeat : IDisposable
         }
     }
 
+    /// <summary>By whichever thread runs the loop: has the first thread of the process do what only that can. At once, or in a moment.</summary>
+    public void OnFirstThread(Action errand)
+    {
+        lock (_lock)
+        {
+            if (_isLent)
+            {
+                _errand += errand;
+                // Its next look at a birth that hangs comes with the errand.
+                Arm(1);
+                return;
+            }
+        }
+        errand();
+    }
+
     /// <summary>
     /// By the first thread, while it has lent the loop: sleeps until there is something to do. True: the other thread hangs in a birth,
     /// and the caller runs the loop. False: the loop is over.
@@ -86,6 +109,8 @@ internal sealed unsafe class LoopSeat : IDisposable
                 continue;
             lock (_lock)
             {
+                _errand?.Invoke();
+                _errand = null;
                 if (_isOver)
                 {
                     if (_defect is not null)
@@ -100,6 +125,7 @@ internal sealed unsafe class LoopSeat : IDisposable
                 if (looks >= MostLooks || Sleeps(_birth))
                 {
                     _birth = null;
+                    _isLent = false;
                     return true;
                 }
                 Arm(LookNanoseconds);

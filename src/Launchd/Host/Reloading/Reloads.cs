@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Text;
-using Launchd.Client;
 using Launchd.Config.Comparing;
 using Launchd.Config.Diagnostics;
 using Launchd.Config.Sources;
@@ -37,7 +36,8 @@ internal sealed record ReloadCaller(Action<ReloadRefusal> Refused, Func<Definiti
 internal sealed class Reloads(
     AdoptedConfiguration configuration, Supervisor core, EventFeed events, RunningInstances instances, DescriptorTable descriptors,
     ListenerGuard guard, RetiredListeners retired, ServiceListeners listeners, ControlListener control, Mailbox mailbox, LogPump pump,
-    Journal journal, ILogger logger, Action<LogFormat, LogSeverity> adoptLog) : IDisposable
+    Journal journal, ILogger logger, Action<LogFormat, LogSeverity> adoptLog, Action<Action> onFirstThread)
+    : IDisposable
 {
     /// <summary>Callers that may wait for their turn.</summary>
     private const int MostWaiting = 32;
@@ -222,7 +222,7 @@ internal sealed class Reloads(
         if (before.LogFormat != next.LogFormat || before.LogLevel != next.LogLevel)
             adoptLog(next.LogFormat, next.LogLevel);
         if (before.ProcessName != next.ProcessName)
-            ProcessName(next.ProcessName);
+            onFirstThread(() => ProcessName(next.ProcessName));
         pump.KnowServices(next.Services.Select(s => (s.Name.Text, s.InstanceCount)));
         foreach (Diagnostic warning in prepared.Warnings)
             SupervisorLog.Configuration(logger, warning.ToString());
@@ -264,15 +264,11 @@ internal sealed class Reloads(
         caller.Refused(refusal);
     }
 
-    // Of the first thread, which is the process's, whichever runs the loop: prctl(2) would name the caller. A thread may write this file of
-    // another one of its process even where it may not write others of /proc.
+    // prctl(2) names the thread that calls it, and a process is called what its first thread is. The file of /proc that names another thread
+    // belongs to root, because the supervisor is not dumpable.
     private static unsafe void ProcessName(string name)
     {
-        const int WriteOnly = 1;
-        string path = $"/proc/self/task/{Environment.ProcessId}/comm";
-        using FileDescriptor? file = Files.Open(null, path, WriteOnly | Libc.O_CLOEXEC, 0, out _);
-        byte[] bytes = Encoding.UTF8.GetBytes(name);
-        fixed (byte* text = bytes)
-            _ = file is null ? 0 : Libc.write(file.Number, text, (nuint)bytes.Length);
+        fixed (byte* text = Encoding.UTF8.GetBytes(name + "\0"))
+            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)text, 0, 0, 0);
     }
 }

@@ -83,7 +83,7 @@ internal sealed class HostComposition : IDisposable
         _guard.OnExchanged = Listeners.Exchange;
         _guard.OnRetired = _retired.CloseUnused;
         _reloads = new Reloads(configuration, Core, Events, instances, descriptors, _guard, _retired, Listeners, control, mailbox, parts.Pump, journal, logger,
-            parts.AdoptLog);
+            parts.AdoptLog, parts.LoopSeat.OnFirstThread);
 
         // Instances.
         NoticeReporter notices = new(instances, Listeners, journal, logger);
