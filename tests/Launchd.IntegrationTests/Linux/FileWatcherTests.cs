@@ -86,7 +86,11 @@ public sealed class FileWatcherTests : IDisposable
             File.WriteAllText(_directory["b~"], "");
         }
         Directory.CreateDirectory(_directory["lost"]);
-        Assert.Equal(_directory.Path, watcher.Read());
+        // A call reads a part of what came, so that somebody who makes files without end does not hold its caller.
+        string? changed = null;
+        for (int call = 0; changed is null && call < most; call++)
+            changed = watcher.Read();
+        Assert.Equal(_directory.Path, changed);
         // The event that told of it was lost; the directory is watched.
         File.WriteAllText(_directory["lost/found"], "1");
         Assert.Equal(_directory["lost/found"], Next(watcher));

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Launchd.Client;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
@@ -53,7 +52,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
                 if (process is null)
                     continue;
                 if (withDescendants)
-                    AddChildren(pids, process.Pid);
+                    ProcessFamily.AddChildren(pids, process.Pid, MostProcesses);
                 Look(process);
             }
         }
@@ -71,21 +70,6 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
     {
         foreach (ListenerClients listener in listenersTaken)
             listener.Dispose();
-    }
-
-    // Each thread has its own list of children, and a thread of a pool may have started the server.
-    private static void AddChildren(List<int> pids, int pid)
-    {
-        string path = $"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/task";
-        using FileDescriptor? threads = Files.OpenDirectory(path);
-        foreach (int thread in threads is null ? [] : Files.Numbers(threads))
-        {
-            foreach (string child in Files.ReadText($"{path}/{thread.ToString(CultureInfo.InvariantCulture)}/children")?.Split(' ') ?? [])
-            {
-                if (pids.Count < MostProcesses && int.TryParse(child, CultureInfo.InvariantCulture, out int number))
-                    pids.Add(number);
-            }
-        }
     }
 
     private void Look(ProcessHandle process)

@@ -29,12 +29,16 @@ internal sealed unsafe class AcceptedConnection : IDisposable
     /// <summary>In LISTEN_FDNAMES.</summary>
     public string Name { get; }
 
-    /// <summary>The client reset it while it waited: a connected socket has a peer's address, if only an empty one (getpeername(2)).</summary>
+    /// <summary>
+    /// The client reset it while it waited: a connected socket has a peer's address, if only an empty one (getpeername(2)).
+    /// </summary>
     public bool IsGone => _peer is null;
 
     /// <summary>IP address, context id or Unix uid, for the limit per source.</summary>
     public string Source => _peer is { RemotePort: not null, RemoteHost: { } host } ? host
-        : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _) ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture) : "";
+        : PeerCredentials.TryRead(Descriptor, out PeerCredentials peer, out _)
+        ? "uid " + peer.Uid.ToString(CultureInfo.InvariantCulture)
+        : "";
 
     /// <summary>The next waiting connection; blocking, as programs of inetd expect. Null: refused, EAGAIN when nothing waits.</summary>
     /// <param name="listener">Borrowed.</param>
@@ -64,8 +68,8 @@ internal sealed unsafe class AcceptedConnection : IDisposable
             environment.Add("SO_COOKIE=" + cookie.ToString(CultureInfo.InvariantCulture));
     }
 
-    // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)). With a Unix socket goes what its
-    // client has sent, descriptors too, which may never close.
+    // A program that holds the listener can make it linger, and what is accepted from it does as well (socket(7)). With a Unix socket goes
+    // what its client has sent, descriptors too, which may never close.
     public void Dispose()
     {
         if (!Descriptor.IsClosed && (_peer is { Family: Libc.AF_UNIX } || Closing.IsLingering(Descriptor.Number)))

@@ -17,7 +17,9 @@ namespace Launchd.Host.Listeners;
 /// <param name="Successor">Where the kernel leads its clients meanwhile; null: nowhere.</param>
 internal sealed record Retirement(Listener Listener, bool RemovesPath, FileDescriptor? Successor);
 
-/// <summary>The listeners and files of the configuration, opened at start or at a reload and held until they are taken out. Owns them all.</summary>
+/// <summary>
+/// The listeners and files of the configuration, opened at start or at a reload and held until they are taken out. Owns them all.
+/// </summary>
 internal sealed class DescriptorTable : IDisposable
 {
     private readonly Dictionary<string, HeldSocket> _sockets = [];
@@ -37,7 +39,9 @@ internal sealed class DescriptorTable : IDisposable
         Provisions = new Provisions(Claim, ReleaseClaim, CloseFile);
     }
 
-    /// <summary>A reload has looked at it on another thread and is about to exchange it: until then nothing is made anew or closed.</summary>
+    /// <summary>
+    /// A reload has looked at it on another thread and is about to exchange it: until then nothing is made anew or closed.
+    /// </summary>
     public bool IsAboutToChange { get; set; }
 
     /// <summary>Users and groups of the present configuration.</summary>
@@ -205,7 +209,8 @@ internal sealed class DescriptorTable : IDisposable
     }
 
     /// <summary>
-    /// The sockets from which the supervisor itself accepts: there a client that left between the wake-up and the call must not make it wait.
+    /// The sockets from which the supervisor itself accepts: there a client that left between the
+    /// wake-up and the call must not make it wait.
     /// </summary>
     public static HashSet<string> AcceptedFrom(SupervisorDefinition definition) =>
         [.. definition.Services.Where(s => s.Start == StartKind.Connection).SelectMany(s => s.Sockets)];
@@ -213,16 +218,21 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>How a socket is opened.</summary>
     /// <exception cref="StartRefusedException">Its user or group does not exist.</exception>
     public static ListenerRequest RequestFor(ListenerDefinition listener, HashSet<string> acceptedFrom, UserTable users) =>
-        ModelMapper.ToRequest(listener, acceptedFrom.Contains(listener.Key), users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
+        ModelMapper.ToRequest(
+            listener, acceptedFrom.Contains(listener.Key), users.OwnerOf($"sockets.{listener.Key}", listener.User, listener.Group));
 
     /// <summary>Whether one open file description is shared by all, as against one for each instance.</summary>
-    public static bool IsSharedFile(FileDefinition file) => file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
+    public static bool IsSharedFile(FileDefinition file) =>
+        file is not (FileDefinition.Connected or FileDefinition.Opened { Reopen: true });
 
     /// <summary>The services that get a file, by its key.</summary>
     public static ILookup<string, ServiceDefinition> ReadersOf(SupervisorDefinition definition) =>
-        definition.Services.SelectMany(s => s.Files.Distinct().Select(file => (file, s))).ToLookup(r => r.file, r => r.s, StringComparer.Ordinal);
+        definition.Services.SelectMany(s => s.Files.Distinct().Select(file => (file, s)))
+            .ToLookup(r => r.file, r => r.s, StringComparer.Ordinal);
 
-    /// <summary>Whose rights count for a file that is shared, where root's do not: those of the services that get it, if they have the same user.</summary>
+    /// <summary>
+    /// Whose rights count for a file that is shared, where root's do not: those of the services that get it, if they have the same user.
+    /// </summary>
     public static Credentials? UserOf(IEnumerable<ServiceDefinition> readers, UserTable users)
     {
         Credentials?[] all = [.. readers.Select(s => users[s.Execution].Credentials)];
@@ -232,9 +242,11 @@ internal sealed class DescriptorTable : IDisposable
     private void Provide(IEnumerable<ServiceDefinition> services) =>
         Provisions.Adopt(services, Users, key => _sockets[key], key => _files[key], SuccessorOf);
 
-    // A socket that has another name now is still what it was. One that went, while its name stayed, was moved: that is where clients go from now on.
+    // A socket that has another name now is still what it was. One that went, while its name stayed, was
+    // moved: that is where clients go from now on.
     private HeldSocket SuccessorOf(HeldSocket former) =>
-        former.Opened.Any(o => Find(o.Descriptor) is { IsConfigured: true }) || !_sockets.TryGetValue(former.Key, out HeldSocket? next) ? former : next;
+        former.Opened.Any(o => Find(o.Descriptor) is { IsConfigured: true })
+            || !_sockets.TryGetValue(former.Key, out HeldSocket? next) ? former : next;
 
     private void Retire(Retirement retirement)
     {
@@ -294,5 +306,6 @@ internal sealed class DescriptorTable : IDisposable
     }
 
     private static StartRefusedException Refuse(string what, OpenFailure failure) =>
-        new($"{what}: {failure}", failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
+        new($"{what}: {failure}",
+            failure.Errno == Errno.EACCES || failure.Errno == Errno.EPERM ? ExitCode.NotPermitted : ExitCode.SystemRefused);
 }

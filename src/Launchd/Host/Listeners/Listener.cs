@@ -17,8 +17,8 @@ internal enum ListenerStanding
     Configured,
 
     /// <summary>
-    /// The configuration has it no more, or another was made in its place. It stays open until the last instance that was given it has ended and no former
-    /// definition may be started with it: clients in its queue are served by those.
+    /// The configuration has it no more, or another was made in its place. It stays open until the last instance that was given it has
+    /// ended and no former definition may be started with it: clients in its queue are served by those.
     /// </summary>
     Retired,
 
@@ -27,8 +27,9 @@ internal enum ListenerStanding
 }
 
 /// <summary>
-/// One listener, from its opening to its closing: to which socket of the configuration it belongs, who has it, whether clients come to it, who waits at it,
-/// and how its repair stands. The <see cref="DescriptorTable"/> owns it and is the only one that changes where it stands. For the loop's thread.
+/// One listener, from its opening to its closing: to which socket of the configuration it belongs, who has it, whether
+/// clients come to it, who waits at it, and how its repair stands. The <see cref="DescriptorTable"/> owns it and is the only
+/// one that changes where it stands. For the loop's thread.
 /// </summary>
 internal sealed class Listener(HeldSocket socket, OpenedListener opened)
 {
@@ -71,7 +72,9 @@ internal sealed class Listener(HeldSocket socket, OpenedListener opened)
     /// <summary>How its path is kept (<see cref="ListenerPaths"/>); null: it has none of ours, or is not kept yet.</summary>
     public KeptPath? Path { get; set; }
 
-    /// <summary>The service for which the supervisor waits at it, because that is not running (<see cref="ServiceListeners"/>); null: none.</summary>
+    /// <summary>
+    /// The service for which the supervisor waits at it, because that is not running (<see cref="ServiceListeners"/>); null: none.
+    /// </summary>
     public ServiceName? AwaitedBy { get; set; }
 
     /// <summary>The running service whose use by clients is watched (<see cref="ListenerUse"/>); null: none.</summary>
@@ -157,6 +160,11 @@ internal sealed class ListenerWatch
 
     /// <summary>Who has its path instead, in words; null: nobody, as far as is known.</summary>
     public string? PathTaken { get; set; }
+
+    /// <summary>
+    /// That nobody takes clients out of its queue (<see cref="AcceptWatch"/>), in words; null: not so, as far as is known.
+    /// </summary>
+    public string? Unaccepted { get; set; }
 
     /// <summary>A look at it has not come back yet.</summary>
     public bool IsLookedAt { get; set; }

@@ -7,11 +7,12 @@ namespace Launchd.Host.Listeners;
 internal sealed partial class ListenerGuard
 {
     // How options should be, by all that they depend on; null: it cannot be told.
-    private readonly Dictionary<(Type Kind, UnixSocketKind? UnixKind, int Domain, bool IsSharded, SocketOptions Options), SharedOptions?> _samples = [];
+    private readonly Dictionary<SampleKey, SharedOptions?> _samples = [];
 
     /// <summary>
-    /// What puts the options of a listener back before its next program runs: not while another has it, which may have set them on purpose and would
-    /// be disturbed. On the thread of the birth, because it may wait for who has a lock of the socket, and because the new program must not have begun.
+    /// What puts the options of a listener back before its next program runs: not while another has it, which may have set
+    /// them on purpose and would be disturbed. On the thread of the birth, because it may wait for who has a lock of the
+    /// socket, and because the new program must not have begun.
     /// </summary>
     private (string WaitsFor, Action Work)? PuttingBack(Listener listener)
     {
@@ -31,7 +32,7 @@ internal sealed partial class ListenerGuard
         ListenAddress endpoint = listener.Endpoint;
         int domain = SharedOptions.DomainOf(listener.Descriptor);
         ListenerRequest request = listener.Socket.Request;
-        var key = (endpoint.GetType(), (endpoint as ListenAddress.Unix)?.Kind, domain, request.ShardCount > 0, request.Options);
+        SampleKey key = new(endpoint.GetType(), (endpoint as ListenAddress.Unix)?.Kind, domain, request.ShardCount > 0, request.Options);
         if (!_samples.TryGetValue(key, out SharedOptions? sample))
             _samples.Add(key, sample = SharedOptions.Sample(endpoint, domain, request));
         return sample;
@@ -45,4 +46,7 @@ internal sealed partial class ListenerGuard
             Tell(listener, fault, change.IsPutBack ? "put back" : "left as it is: the kernel refused to change it", isOnce: true);
         }
     }
+
+    /// <summary>All that the options of a socket depend on.</summary>
+    private sealed record SampleKey(Type Kind, UnixSocketKind? UnixKind, int Domain, bool IsSharded, SocketOptions Options);
 }

@@ -19,8 +19,11 @@ internal sealed partial class ListenerGuard
     private static Func<ListenerLook, ListenerLook>? MendingPath(Listener listener)
     {
         // A path that leads nowhere because its intake is stopped is our doing.
-        if (!listener.IsConfigured || listener.Intake is not null || listener.Path is not { } kept || (kept.IsWatched && !listener.Watch.IsPathInDoubt))
+        if (!listener.IsConfigured || listener.Intake is not null
+            || listener.Path is not { } kept || (kept.IsWatched && !listener.Watch.IsPathInDoubt))
+        {
             return null;
+        }
         listener.Watch.IsPathInDoubt = false;
         HeldSocket socket = listener.Socket;
         return seen =>
@@ -38,7 +41,9 @@ internal sealed partial class ListenerGuard
         };
     }
 
-    /// <summary>Whether what was found still matters. What was put back at a path whose listener is leaving meanwhile is taken away again.</summary>
+    /// <summary>
+    /// Whether what was found still matters. What was put back at a path whose listener is leaving meanwhile is taken away again.
+    /// </summary>
     private static bool IsToBeKept(Listener listener, ListenerLook seen)
     {
         if (listener is { IsConfigured: true, Intake: null } || seen.Path is null)
@@ -56,7 +61,9 @@ internal sealed partial class ListenerGuard
             Tell(listener, fault, path.Fault == PathFault.Changed ? "put back" : "linked back");
         if (alias is { IsMended: true, Words: { } words })
             Tell(listener, words, "linked back");
-        string? taken = path.Fault == PathFault.Taken ? $"{listener.Opened.Path!.Path}: {path.Words}" : alias.Fault == PathFault.Taken ? alias.Words : null;
+        string? taken = path.Fault == PathFault.Taken
+            ? $"{listener.Opened.Path!.Path}: {path.Words}"
+            : alias.Fault == PathFault.Taken ? alias.Words : null;
         if (taken is not null && taken != listener.Watch.PathTaken)
         {
             counters.Count("listener-paths-taken");

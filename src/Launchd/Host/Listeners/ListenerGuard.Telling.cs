@@ -37,7 +37,8 @@ internal sealed partial class ListenerGuard
         if (told.Count >= MostTold)
             told.Clear();
         told[fault] = now;
-        string[] holders = listener.Holders.Count > 0 || listener.LastHolder is not { } gone ? [.. listener.Holders.Select(h => h.Label)] : [gone];
+        string[] holders =
+            listener.Holders.Count > 0 || listener.LastHolder is not { } gone ? [.. listener.Holders.Select(h => h.Label)] : [gone];
         journal.Add(new ListenerHealed(listener.Socket.Key, listener.Opened.Address, fault, remedy) { Holders = holders });
         SupervisorLog.Healed(logger, listener.Socket.Key, listener.Opened.Address, fault, "it was " + remedy);
     }

@@ -21,9 +21,12 @@ namespace Launchd.Host.Listeners;
 /// address, and the instances that hold the dead one are replaced. Watching costs nothing while nothing happens, and a listener that cannot
 /// be helped is not watched, so that its hang-up wakes nobody.
 /// </summary>
-/// <remarks>One registration with the loop for each listener, shared with activation, which also wants to know when it is readable.</remarks>
+/// <remarks>
+/// One registration with the loop for each listener, shared with activation, which also wants to know when it is readable.
+/// </remarks>
 internal sealed partial class ListenerGuard(
-    EventLoop loop, DescriptorTable descriptors, StoppedIntakes stopped, ListenerPaths paths, SlowLanes lanes, Mailbox mailbox, Delays delays,
+    EventLoop loop, DescriptorTable descriptors, StoppedIntakes stopped,
+    ListenerPaths paths, SlowLanes lanes, Mailbox mailbox, Delays delays,
     EventFeed events, Counters counters, Journal journal, ILogger logger) : IDisposable
 {
     /// <summary>At most one repair of a listener in this time, however often a program spoils it.</summary>
@@ -34,7 +37,8 @@ internal sealed partial class ListenerGuard(
     private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(50);
     private const string Mended = "mended";
 
-    // Those that are looked at in a moment, all of them together: a service that is restarted all the time is looked at twenty times a second.
+    // Those that are looked at in a moment, all of them together: a service that is restarted all the
+    // time is looked at twenty times a second.
     private readonly HashSet<Listener> _due = [];
     private bool _isDue;
 
@@ -185,7 +189,8 @@ internal sealed partial class ListenerGuard(
         ListenerWatch watch = listener.Watch;
         bool isGuarded = !watch.IsResting && listener.IsConfigured && listener.Endpoint.IsConnectionOriented;
         bool isWanted = isGuarded || (watch.OnReadable is not null && !watch.IsResting);
-        IoReadiness what = (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
+        IoReadiness what =
+            (watch.OnReadable is null ? IoReadiness.None : IoReadiness.Readable) | (isGuarded ? IoReadiness.HalfHungUp : IoReadiness.None);
         if (isWanted && watch.IsRegistered)
         {
             // Asked for each of thousands when another configuration holds.
@@ -238,8 +243,8 @@ internal sealed partial class ListenerGuard(
     }
 
     /// <summary>
-    /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a lock that
-    /// a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
+    /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a
+    /// lock that a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
     /// </summary>
     private void Repair(Listener listener)
     {

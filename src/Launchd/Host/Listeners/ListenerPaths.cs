@@ -12,16 +12,19 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Listeners;
 
 /// <summary>
-/// Keeps the paths of listeners, and the symbolic links that lead to them: each path gets a second name (<see cref="SpareLinks"/>), and its directory is
-/// watched, one watch for all paths in it. Who hears that something happened there looks at the listener (<see cref="ListenerGuard"/>).
+/// Keeps the paths of listeners, and the symbolic links that lead to them: each path gets a second name
+/// (<see cref="SpareLinks"/>), and its directory is watched, one watch for all paths in it. Who hears that something happened
+/// there looks at the listener (<see cref="ListenerGuard"/>).
 /// </summary>
 /// <remarks>
-/// Directories are opened, watched and linked in beside the loop, because a file system may never answer. What the kernel tells is read at most once in
-/// <see cref="Pause"/>: whoever removes a path again and again, or makes files in the same directory, costs little and delays nobody.
+/// Directories are opened, watched and linked in beside the loop, because a file system may never answer. What the
+/// kernel tells is read at most once in <see cref="Pause"/>: whoever removes a path again and again, or makes files in
+/// the same directory, costs little and delays nobody.
 /// </remarks>
 internal sealed class ListenerPaths : IDisposable
 {
-    private const uint Interesting = Libc.IN_DELETE | Libc.IN_MOVED_FROM | Libc.IN_MOVED_TO | Libc.IN_ATTRIB | Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF
+    private const uint Interesting =
+        Libc.IN_DELETE | Libc.IN_MOVED_FROM | Libc.IN_MOVED_TO | Libc.IN_ATTRIB | Libc.IN_DELETE_SELF | Libc.IN_MOVE_SELF
         | Libc.IN_ONLYDIR;
 
     /// <summary>What is told before its directory is known, while it is being watched.</summary>
@@ -46,7 +49,8 @@ internal sealed class ListenerPaths : IDisposable
     private bool _isWorking;
     private bool _isAskedAgain;
 
-    public ListenerPaths(EventLoop loop, DescriptorTable descriptors, SpareLinks links, SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters,
+    public ListenerPaths(
+        EventLoop loop, DescriptorTable descriptors, SpareLinks links, SlowLanes lanes, Mailbox mailbox, Delays delays, Counters counters,
         ILogger logger)
     {
         _loop = loop;

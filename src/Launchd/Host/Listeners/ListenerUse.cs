@@ -79,7 +79,8 @@ internal sealed class ListenerUse : IDisposable
     }
 
     /// <summary>Whether something waits in a listener or a connection that came by it is open. Null: the kernel does not tell.</summary>
-    public static bool? IsUsed(FileDescriptor listener) => ListenerState.IsReadable(listener) ? true : ConnectionDiagnostics.HasConnections(listener);
+    public static bool? IsUsed(FileDescriptor listener) =>
+        ListenerState.IsReadable(listener) ? true : ConnectionDiagnostics.HasConnections(listener);
 
     public void Dispose()
     {

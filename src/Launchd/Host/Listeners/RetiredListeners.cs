@@ -16,7 +16,8 @@ namespace Launchd.Host.Listeners;
 /// who have come are accepted, then it is told (<see cref="Effect.LookAtQueues"/>). It is closed when nobody has it and nobody may get it.
 /// </summary>
 internal sealed class RetiredListeners(
-    DescriptorTable descriptors, RunningInstances instances, StoppedIntakes stopped, ListenerGuard guard, ServiceListeners listeners, SlowLanes lanes,
+    DescriptorTable descriptors, RunningInstances instances, StoppedIntakes stopped,
+    ListenerGuard guard, ServiceListeners listeners, SlowLanes lanes,
     Mailbox mailbox, ILogger logger) : IDisposable
 {
     /// <summary>What the kernel was doing for a client when its intake was stopped is over by then.</summary>
@@ -26,8 +27,8 @@ internal sealed class RetiredListeners(
     private static readonly TimeSpan HandshakePatience = TimeSpan.FromSeconds(2);
 
     /// <summary>
-    /// An instance is about to be told to end: whether all that only it would accept has been accepted. The kernel goes through all sockets of the machine
-    /// to tell that, and who has a socket can make it wait: so it is asked in the lane of the service.
+    /// An instance is about to be told to end: whether all that only it would accept has been accepted. The kernel goes through all sockets
+    /// of the machine to tell that, and who has a socket can make it wait: so it is asked in the lane of the service.
     /// </summary>
     /// <param name="id">The instance.</param>
     /// <param name="then">Told so, at once or later.</param>
@@ -63,8 +64,8 @@ internal sealed class RetiredListeners(
     }
 
     /// <summary>
-    /// Listeners that a reload will take away are asleep: nobody accepts from them, but the supervisor waits for who comes. Whoever has come
-    /// is still served as before, as far as limits allow, and nobody comes any more.
+    /// Listeners that a reload will take away are asleep: nobody accepts from them, but the supervisor waits for who comes. Whoever has
+    /// come is still served as before, as far as limits allow, and nobody comes any more.
     /// </summary>
     public void ServeLast(IEnumerable<Listener> leaving)
     {

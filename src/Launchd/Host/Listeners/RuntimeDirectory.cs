@@ -13,8 +13,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Host.Listeners;
 
 /// <summary>
-/// The supervisor's directory: control socket, notify sockets, and the lock that keeps a second supervisor of the same name away. It is held open, and what
-/// is made, changed or removed in it is so by descriptors, so that nobody leads that elsewhere by a link.
+/// The supervisor's directory: control socket, notify sockets, and the lock that keeps a second supervisor of the same name away. It is
+/// held open, and what is made, changed or removed in it is so by descriptors, so that nobody leads that elsewhere by a link.
 /// </summary>
 internal sealed unsafe class RuntimeDirectory : IDisposable
 {
@@ -104,8 +104,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     }
 
     /// <summary>
-    /// Makes again what somebody has removed: the directory, the lock, the folders in it, which are empty then. May wait for the file system. This
-    /// directory goes on as that one, which it disposes with itself; <see cref="Links"/> are new ones.
+    /// Makes again what somebody has removed: the directory, the lock, the folders in it, which are empty then. May wait for the file
+    /// system. This directory goes on as that one, which it disposes with itself; <see cref="Links"/> are new ones.
     /// </summary>
     /// <exception cref="StartRefusedException">It cannot be made; another supervisor may have it by now.</exception>
     public void Restore()
@@ -151,8 +151,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     }
 
     /// <summary>
-    /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4 keeps away
-    /// from those deleted within the last seconds): a quarter of a start. So where the runtime directory is on disk, the
+    /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4
+    /// keeps away from those deleted within the last seconds): a quarter of a start. So where the runtime directory is on disk, the
     /// directory of these sockets is a link into one in memory.
     /// </summary>
     private void MakeNotifyDirectory(int mode)
@@ -224,7 +224,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             return;
         string why = isForeign ? $"belongs to user {status.Uid}" : "may be written by others";
         throw new StartRefusedException(
-            $"runtime directory: {path} {why}, who could take its sockets away: remove it, or choose another with supervisor.runtime_directory",
+            $"runtime directory: {path} {why}, who could take its sockets away: remove it, "
+            + "or choose another with supervisor.runtime_directory",
             ExitCode.NotPermitted);
     }
 
@@ -245,7 +246,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
         bool isLink = Files.ReadLink(parent, name) is not null;
         throw new StartRefusedException(
-            isLink ? $"runtime directory {path} is a symbolic link: name the directory itself" : $"cannot use runtime directory {path}: {refused.Text}",
+            isLink
+                ? $"runtime directory {path} is a symbolic link: name the directory itself"
+                : $"cannot use runtime directory {path}: {refused.Text}",
             ExitCode.SystemRefused);
     }
 

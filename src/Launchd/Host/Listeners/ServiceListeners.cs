@@ -10,11 +10,12 @@ using Launchd.Model;
 namespace Launchd.Host.Listeners;
 
 /// <summary>
-/// The listeners of services, as far as the supervisor itself waits at them: for who comes to a service that is not running, and for the use of one that
-/// ends when it is idle. Borrows them from the table of descriptors.
+/// The listeners of services, as far as the supervisor itself waits at them: for who comes to a service that is not running, and for the
+/// use of one that ends when it is idle. Borrows them from the table of descriptors.
 /// </summary>
 internal sealed class ServiceListeners(
-    Supervisor core, DescriptorTable descriptors, ListenerGuard guard, ListenerUse use, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters)
+    Supervisor core, DescriptorTable descriptors, ListenerGuard guard, ListenerUse use,
+    AcceptWatch accepts, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters)
     : IDisposable
 {
     private readonly Dictionary<ServiceName, List<Listener>> _watched = [];
@@ -23,8 +24,11 @@ internal sealed class ServiceListeners(
     public IEnumerable<(ListenerDefinition Definition, Listener Listener)> Of(ServiceName service)
     {
         // A service that a reload took out waits for nobody.
-        if (core.Find(service) is not { IsLeaving: false } state || !descriptors.Provisions.TryFind(state.Definition, out Provision? provision))
+        if (core.Find(service) is not { IsLeaving: false } state
+            || !descriptors.Provisions.TryFind(state.Definition, out Provision? provision))
+        {
             yield break;
+        }
         foreach (HeldSocket socket in provision.Sockets)
         {
             foreach (OpenedListener one in socket.Opened)
@@ -94,8 +98,8 @@ internal sealed class ServiceListeners(
 
     public void UnwatchUse(ServiceName service) => use.Unwatch(service);
 
-    // What the kernel does not tell counts as use: an open connection is worth more than an idle process. It goes through all sockets of the machine to
-    // find some, so that is done in the lane.
+    // What the kernel does not tell counts as use: an open connection is worth more than an idle process. It goes through all sockets of
+    // the machine to find some, so that is done in the lane.
     public void LookForUse(ServiceName service)
     {
         FileDescriptor[] listeners = [.. Of(service).Select(l => l.Listener.Descriptor)];
@@ -138,6 +142,7 @@ internal sealed class ServiceListeners(
     private (ServiceName Service, List<Listener> Watched, int At)? Stop(Listener listener)
     {
         use.Forget(listener);
+        accepts.Forget(listener);
         ServiceName? awaitedBy = listener.AwaitedBy;
         listener.AwaitedBy = null;
         if (awaitedBy is not { } service || !_watched.TryGetValue(service, out List<Listener>? watched))

@@ -209,7 +209,7 @@ internal sealed class StatusReporter(
                 QueueCount = queue?.QueueCount,
                 BacklogCount = queue?.BacklogCount,
                 Services = services,
-                Trouble = descriptors.Find(opened.Descriptor)?.Watch.PathTaken,
+                Trouble = descriptors.Find(opened.Descriptor)?.Watch is { } watch ? watch.PathTaken ?? watch.Unaccepted : null,
             };
         }
     }

@@ -181,6 +181,17 @@ internal sealed class Journal
                 json.WriteString("address", taken.Address);
                 json.WriteString("by", taken.By);
                 break;
+            case ListenerNotAccepted unaccepted:
+                json.WriteString("socket", unaccepted.Socket);
+                json.WriteString("address", unaccepted.Address);
+                json.WriteNumber("waiting", unaccepted.WaitingCount);
+                WriteList(json, "holders", unaccepted.Holders);
+                break;
+            case ListensElsewhere elsewhere:
+                json.WriteString("service", elsewhere.Service);
+                json.WriteNumber("pid", elsewhere.Pid);
+                json.WriteString("address", elsewhere.Address);
+                break;
             case RuntimeDirectoryRestored restored:
                 json.WriteString("path", restored.Path);
                 json.WriteString("what", restored.What);
@@ -206,6 +217,8 @@ internal sealed class Journal
         SupervisorStarted => "supervisor-started",
         ListenerHealed => "listener-healed",
         ListenerPathTaken => "listener-path-taken",
+        ListenerNotAccepted => "listener-not-accepted",
+        ListensElsewhere => "listens-elsewhere",
         RuntimeDirectoryRestored => "runtime-directory-restored",
         ConfigurationReloaded => "reloaded",
         ReloadRefused => "reload-refused",

@@ -159,6 +159,13 @@ internal static partial class SupervisorLog
     [LoggerMessage(3027, LogLevel.Error, "{count} instances have lost their notify sockets with the runtime directory: restart them")]
     public static partial void NotifyNotRestored(ILogger logger, int count);
 
+    [LoggerMessage(3028, LogLevel.Warning,
+        "nobody accepts at '{socket}' ({address}): {count} wait, though {holders} is ready; does the program use the descriptor that it was given?")]
+    public static partial void NotAccepted(ILogger logger, string socket, string address, int count, string holders);
+
+    [LoggerMessage(3029, LogLevel.Information, "'{service}' (pid {pid}) listens at {address}, a port of its own beside the sockets that it was given")]
+    public static partial void ListensElsewhere(ILogger logger, string service, int pid, string address);
+
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
     public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
 

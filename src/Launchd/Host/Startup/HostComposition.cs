@@ -30,6 +30,7 @@ internal sealed class HostComposition : IDisposable
     private readonly ListenerPaths _paths;
     private readonly RuntimeDirectoryKeeper _directory;
     private readonly ListenerUse _use;
+    private readonly AcceptWatch _accepts;
     private readonly KeptDescriptors _kept;
     private readonly ListenerConnections _connections;
     private readonly RetiredListeners _retired;
@@ -75,8 +76,9 @@ internal sealed class HostComposition : IDisposable
         _paths = new ListenerPaths(loop, descriptors, parts.Directory.Links, lanes, mailbox, delays, counters, logger);
         _guard = new ListenerGuard(loop, descriptors, stopped, _paths, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
+        _accepts = new AcceptWatch(loop, descriptors, instances, lanes, mailbox, delays, counters, journal, logger);
         _kept = new KeptDescriptors(Core, loop, Events);
-        Listeners = new ServiceListeners(Core, descriptors, _guard, _use, lanes, mailbox, Events, counters);
+        Listeners = new ServiceListeners(Core, descriptors, _guard, _use, _accepts, lanes, mailbox, Events, counters);
         _connections = new ListenerConnections(Listeners, lanes, Events, counters);
         _retired = new RetiredListeners(descriptors, instances, stopped, _guard, Listeners, lanes, mailbox, logger);
         _paths.OnHappened = _guard.PathHappened;
@@ -93,7 +95,10 @@ internal sealed class HostComposition : IDisposable
         {
             _channels.Note(notice);
             if (notice is Notice.Ready ready && instances.Find(ready.Instance) is { } instance)
+            {
                 _guard.LookSoon(instance);
+                _accepts.LookAt(instance);
+            }
         };
         _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger);
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
@@ -158,6 +163,7 @@ internal sealed class HostComposition : IDisposable
         _preparations.Dispose();
         Listeners.Dispose();
         _use.Dispose();
+        _accepts.Dispose();
         _connections.Dispose();
         _kept.Dispose();
         _retired.Dispose();

@@ -43,8 +43,8 @@ internal sealed record PathFinding(PathFault Fault, bool IsMended, string? Words
 }
 
 /// <summary>
-/// Puts back what a holder or a stranger has done to the path of a listener, without a new listener: the same inode gets its name again. What somebody else
-/// put there stays. May wait for the file system; nothing that is passed is kept.
+/// Puts back what a holder or a stranger has done to the path of a listener, without a new listener: the same inode gets its name again.
+/// What somebody else put there stays. May wait for the file system; nothing that is passed is kept.
 /// </summary>
 internal static class PathRepair
 {
@@ -68,14 +68,19 @@ internal static class PathRepair
             if (refused == Errno.None && status.Device == owned.Device && status.Inode == owned.Inode)
                 return Worse(found, MendNode(parent, owned, request));
             if (refused != Errno.None && refused != Errno.ENOENT)
-                return new PathFinding(PathFault.Unreachable, IsMended: false, "it cannot be looked at", new OpenFailure("statx", subject, refused));
+            {
+                return new PathFinding(
+                    PathFault.Unreachable, IsMended: false, "it cannot be looked at", new OpenFailure("statx", subject, refused));
+            }
             found = refused == Errno.ENOENT ? new PathFinding(PathFault.Removed, IsMended: true, "its path was removed")
                 : new PathFinding(PathFault.Replaced, IsMended: true, "its path was taken by a socket to which nobody listens");
             if (refused == Errno.None && WhoHas(parent, owned, status) is { } other)
                 return new PathFinding(PathFault.Taken, IsMended: false, other);
             if (spare is null)
                 return found with { IsMended = false };
-            refused = refused == Errno.ENOENT ? Files.Link(spare.Folder, spare.Name, parent.Directory, parent.Name) : PutOver(parent, spare);
+            refused = refused == Errno.ENOENT
+                ? Files.Link(spare.Folder, spare.Name, parent.Directory, parent.Name)
+                : PutOver(parent, spare);
             if (refused != Errno.None && refused != Errno.EEXIST)
                 return found with { IsMended = false, Failure = new OpenFailure("linkat", subject, refused, Remedy.ForPath(refused)) };
         }
@@ -109,8 +114,11 @@ internal static class PathRepair
     private static PathFinding MendNode(ParentDirectory parent, OwnedPath owned, ListenerRequest request)
     {
         using FileDescriptor? node = Files.OpenNode(parent.Directory, parent.Name, out Errno refused);
-        if (node is null || FileStatus.Read(node, out FileStatus status) != Errno.None || status.Inode != owned.Inode || status.Device != owned.Device)
+        if (node is null || FileStatus.Read(node, out FileStatus status) != Errno.None
+            || status.Inode != owned.Inode || status.Device != owned.Device)
+        {
             return PathFinding.Well; // removed at this moment: that is told, and looked at, by itself
+        }
         PathOwner wanted = new(request.Owner.Uid ?? Libc.geteuid(), request.Owner.Gid ?? Libc.getegid());
         bool isOwned = status.Uid == wanted.Uid && status.Gid == wanted.Gid;
         if (isOwned && status.Mode == request.Mode)
@@ -128,8 +136,8 @@ internal static class PathRepair
     }
 
     /// <summary>
-    /// What lies at the path, and whose it is, in words. Null: a socket that a program made there and left when it ended, as dead as one that is found at
-    /// the start.
+    /// What lies at the path, and whose it is, in words. Null: a socket that a program made there and left when it
+    /// ended, as dead as one that is found at the start.
     /// </summary>
     private static string? WhoHas(ParentDirectory parent, OwnedPath owned, FileStatus status)
     {

@@ -16,12 +16,13 @@ namespace Launchd.Linux.Listening;
 internal sealed record OptionChange(string Name, string Was, string Found, bool IsPutBack);
 
 /// <summary>
-/// The options and flags of a listening socket that belong to its open file description, and so are what the last program made of them for all that come
-/// after it: with TCP_DEFER_ACCEPT left behind a server that speaks first greets a second late, with SO_LINGER it cuts off its answers. Immutable.
+/// The options and flags of a listening socket that belong to its open file description, and so are what the last program
+/// made of them for all that come after it: with TCP_DEFER_ACCEPT left behind a server that speaks first greets a second
+/// late, with SO_LINGER it cuts off its answers. Immutable.
 /// </summary>
 /// <remarks>
-/// How they should be is read from a socket that nobody but this process ever had: one of the same kind, on which the configured options are set and which
-/// is closed again. Sockets with the same options share one such sample.
+/// How they should be is read from a socket that nobody but this process ever had: one of the same kind, on which the configured options
+/// are set and which is closed again. Sockets with the same options share one such sample.
 /// </remarks>
 internal sealed unsafe class SharedOptions
 {
@@ -37,7 +38,8 @@ internal sealed unsafe class SharedOptions
         new("IP_RECVTTL", IPPROTO_IP, 12, Of.Internet), new("IP_RECVTOS", IPPROTO_IP, 13, Of.Internet),
         new("IP_FREEBIND", IPPROTO_IP, 15, Of.Internet), new("IP_TRANSPARENT", IPPROTO_IP, 19, Of.Internet),
         new("IPV6_UNICAST_HOPS", IPPROTO_IPV6, 16, Of.V6), new("IPV6_MTU_DISCOVER", IPPROTO_IPV6, 23, Of.V6),
-        new("IPV6_RECVERR", IPPROTO_IPV6, 25, Of.V6), new("IPV6_RECVPKTINFO", IPPROTO_IPV6, 49, Of.V6), new("IPV6_TCLASS", IPPROTO_IPV6, 67, Of.V6),
+        new("IPV6_RECVERR", IPPROTO_IPV6, 25, Of.V6),
+        new("IPV6_RECVPKTINFO", IPPROTO_IPV6, 49, Of.V6), new("IPV6_TCLASS", IPPROTO_IPV6, 67, Of.V6),
         new("SO_DONTROUTE", 1, 5, Of.Internet), new("SO_BROADCAST", 1, 6, Of.Internet), new("SO_KEEPALIVE", 1, 9, Of.Internet),
         new("SO_OOBINLINE", 1, 10, Of.Internet), new("SO_PRIORITY", 1, 12, Of.Internet), new("SO_MARK", 1, 36, Of.Internet),
         new("SO_REUSEPORT", 1, 15, Of.Internet), new("SO_LINGER", 1, 13, Of.Any, Shape.Linger), new("SO_RCVLOWAT", 1, 18, Of.Any),
@@ -46,7 +48,8 @@ internal sealed unsafe class SharedOptions
         new("SO_PASSPIDFD", 1, 76, Of.Unix), new("SO_PASSRIGHTS", 1, 83, Of.Unix),
         new("SO_RCVBUF", 1, 8, Of.Any, Shape.Buffer), new("SO_SNDBUF", 1, 7, Of.Any, Shape.Buffer), new("SO_BUF_LOCK", 1, 72, Of.Any),
         new("TCP_NODELAY", IPPROTO_TCP, 1, Of.Tcp), new("TCP_CORK", IPPROTO_TCP, 3, Of.Tcp), new("TCP_KEEPIDLE", IPPROTO_TCP, 4, Of.Tcp),
-        new("TCP_KEEPINTVL", IPPROTO_TCP, 5, Of.Tcp), new("TCP_KEEPCNT", IPPROTO_TCP, 6, Of.Tcp), new("TCP_LINGER2", IPPROTO_TCP, 8, Of.Tcp),
+        new("TCP_KEEPINTVL", IPPROTO_TCP, 5, Of.Tcp),
+        new("TCP_KEEPCNT", IPPROTO_TCP, 6, Of.Tcp), new("TCP_LINGER2", IPPROTO_TCP, 8, Of.Tcp),
         new("TCP_DEFER_ACCEPT", IPPROTO_TCP, 9, Of.Tcp), new("TCP_USER_TIMEOUT", IPPROTO_TCP, 18, Of.Tcp),
         new("TCP_FASTOPEN", IPPROTO_TCP, 23, Of.Tcp), new("TCP_NOTSENT_LOWAT", IPPROTO_TCP, 25, Of.Tcp),
     ];
@@ -64,7 +67,9 @@ internal sealed unsafe class SharedOptions
 
     private enum Shape { Number, Buffer, Linger, Time }
 
-    /// <summary>How the options of a socket should be. Null: it is of a kind that is not looked at, or no sample can be made at present.</summary>
+    /// <summary>
+    /// How the options of a socket should be. Null: it is of a kind that is not looked at, or no sample can be made at present.
+    /// </summary>
     /// <param name="endpoint">A socket of the internet or of Unix.</param>
     /// <param name="domain">Its family, as <see cref="DomainOf"/> tells it: an address of both families may be an IPv4 socket.</param>
     /// <param name="request">As it was opened.</param>
@@ -83,7 +88,8 @@ internal sealed unsafe class SharedOptions
         if (number < 0)
             return null;
         using FileDescriptor sample = new(number);
-        SocketOptionsWriter settings = new(sample, domain, request.Options, endpoint.ToString(), IsDualStack(endpoint) && domain == AF_INET6);
+        SocketOptionsWriter settings = new(
+            sample, domain, request.Options, endpoint.ToString(), IsDualStack(endpoint) && domain == AF_INET6);
         if (domain == AF_UNIX)
         {
             settings.SetCommon();
@@ -125,7 +131,8 @@ internal sealed unsafe class SharedOptions
             if (found == None || found == _values[i])
                 continue;
             Write(socket, option, _values[i]);
-            (changes ??= []).Add(new OptionChange(option.Name, Words(option, _values[i]), Words(option, found), Read(socket, option) == _values[i]));
+            (changes ??= []).Add(
+                new OptionChange(option.Name, Words(option, _values[i]), Words(option, found), Read(socket, option) == _values[i]));
         }
         return changes ?? (IReadOnlyList<OptionChange>)[];
     }
@@ -141,7 +148,8 @@ internal sealed unsafe class SharedOptions
         return new OptionChange("O_NONBLOCK", FlagWords(_flags), FlagWords(found), isPutBack);
     }
 
-    private static string FlagWords(int flags) => ((flags & O_NONBLOCK) != 0 ? "on" : "off") + ((flags & ~O_NONBLOCK) != 0 ? " with O_ASYNC" : "");
+    private static string FlagWords(int flags) =>
+        ((flags & O_NONBLOCK) != 0 ? "on" : "off") + ((flags & ~O_NONBLOCK) != 0 ? " with O_ASYNC" : "");
 
     private static int Flags(FileDescriptor socket)
     {

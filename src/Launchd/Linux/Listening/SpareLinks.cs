@@ -7,8 +7,8 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Listening;
 
 /// <summary>
-/// A second name of the socket or FIFO at a listener's path. Whoever removes the path leaves this one, and from it the path is made again: with the same
-/// inode, so that clients reach the same open socket.
+/// A second name of the socket or FIFO at a listener's path. Whoever removes the path leaves this one, and from it the path is made again:
+/// with the same inode, so that clients reach the same open socket.
 /// </summary>
 /// <param name="Folder">Borrowed.</param>
 /// <param name="Number">Its name in it.</param>
@@ -18,8 +18,8 @@ internal sealed record SpareLink(FileDescriptor Folder, long Number)
 }
 
 /// <summary>
-/// Makes spare links, in folders that nobody but this process's user may enter: one in the runtime directory, and where a path lies in another mount
-/// (link(2): EXDEV) a hidden one beside it. May be used from any thread; owns the folders.
+/// Makes spare links, in folders that nobody but this process's user may enter: one in the runtime directory, and where a path lies in
+/// another mount (link(2): EXDEV) a hidden one beside it. May be used from any thread; owns the folders.
 /// </summary>
 internal sealed class SpareLinks : IDisposable
 {
@@ -38,7 +38,9 @@ internal sealed class SpareLinks : IDisposable
 
     /// <param name="directory">The runtime directory, borrowed.</param>
     /// <param name="name">Of the folder in it; what is in it was left by a supervisor before this one and is removed.</param>
-    /// <param name="mark">Tells supervisors apart that have sockets in one directory, and is the same for the next one of the same name.</param>
+    /// <param name="mark">
+    /// Tells supervisors apart that have sockets in one directory, and is the same for the next one of the same name.
+    /// </param>
     public static SpareLinks Open(FileDescriptor directory, string name, string mark)
     {
         FileDescriptor? own = OwnDirectory.TryMake(directory, name, OwnerOnly, out _, out _);
@@ -108,7 +110,8 @@ internal sealed class SpareLinks : IDisposable
         if (FileStatus.Read(parent.Directory, out FileStatus status) != Errno.None)
             return null;
         // In somebody else's directory he could not remove what we leave there when we are killed.
-        return _beside.GetOrAdd((status.Device, status.Inode), _ => status.Uid == Libc.geteuid() ? OpenBeside(parent) : new Beside(null, null)).Folder;
+        return _beside.GetOrAdd((status.Device, status.Inode),
+            _ => status.Uid == Libc.geteuid() ? OpenBeside(parent) : new Beside(null, null)).Folder;
     }
 
     private Beside OpenBeside(ParentDirectory parent)

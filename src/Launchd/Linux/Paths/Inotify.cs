@@ -7,14 +7,16 @@ using Launchd.Linux.Calls;
 namespace Launchd.Linux.Paths;
 
 /// <summary>
-/// One inotify(7) instance: which directories the kernel tells about, and what it tells, as it comes. Watches may be added and removed from any thread;
-/// owns its descriptor.
+/// One inotify(7) instance: which directories the kernel tells about, and what it tells, as it comes. Watches may be added
+/// and removed from any thread; owns its descriptor.
 /// </summary>
 internal sealed unsafe class Inotify : IDisposable
 {
     private const int BufferBytes = 64 * 1024;
 
-    /// <summary>Buffers for one call of <see cref="Read"/>: somebody who makes and removes files without end must not hold its caller.</summary>
+    /// <summary>
+    /// Buffers for one call of <see cref="Read"/>: somebody who makes and removes files without end must not hold its caller.
+    /// </summary>
     private const int MostReads = 4;
 
     private readonly byte[] _buffer = new byte[BufferBytes];
@@ -50,7 +52,9 @@ internal sealed unsafe class Inotify : IDisposable
     public void Remove(int watch) => _ = Libc.inotify_rm_watch(Descriptor.Number, watch);
 
     /// <summary>Reads what came, as much as fits into a few buffers. Never waits.</summary>
-    /// <param name="take">Told the number of the watch (-1 for <c>IN_Q_OVERFLOW</c>), the events, and the name in its directory (empty: of itself).</param>
+    /// <param name="take">
+    /// Told the number of the watch (-1 for <c>IN_Q_OVERFLOW</c>), the events, and the name in its directory (empty: of itself).
+    /// </param>
     public void Read(Action<int, uint, string> take)
     {
         for (int i = 0; i < MostReads; i++)
@@ -66,7 +70,8 @@ internal sealed unsafe class Inotify : IDisposable
                 int length = MemoryMarshal.Read<int>(head[12..]);
                 ReadOnlySpan<byte> name = head.Slice(Libc.InotifyEventBytes, length);
                 int end = name.IndexOf((byte)0);
-                take(MemoryMarshal.Read<int>(head), MemoryMarshal.Read<uint>(head[4..]), Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
+                take(MemoryMarshal.Read<int>(head), MemoryMarshal.Read<uint>(head[4..]),
+                    Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
                 at += Libc.InotifyEventBytes + length;
             }
         }

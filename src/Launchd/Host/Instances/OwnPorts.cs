@@ -1,0 +1,52 @@
+using System.Globalization;
+using Launchd.Core;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Sockets;
+
+namespace Launchd.Host.Instances;
+
+/// <summary>The TCP ports at which the processes of an instance listen by themselves, beside the sockets that they were given.</summary>
+/// <param name="instance">Whose.</param>
+/// <param name="pid">Its main process.</param>
+/// <param name="given">Inodes of the sockets that it was given.</param>
+internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> given)
+{
+    private const int MostProcesses = 64, MostDescriptors = 1 << 14;
+
+    public InstanceId Instance => instance;
+    public int Pid => pid;
+
+    /// <summary>Where it listens; what an own port of it is may be all right, a metrics port for example.</summary>
+    public SortedSet<string> Addresses { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Looks at all of them, with one question about all sockets of the machine. Not on the loop.</summary>
+    public static IReadOnlyList<OwnPorts> LookAll(IReadOnlyList<OwnPorts> looks)
+    {
+        // If /proc shows another pid namespace, its numbers mean other processes.
+        if (!ProcFile.IsOwn || ListeningPorts.All() is not { } ports)
+            return [];
+        foreach (OwnPorts look in looks)
+            look.Look(ports);
+        return looks;
+    }
+
+    private void Look(Dictionary<ulong, string> ports)
+    {
+        List<int> pids = [pid];
+        int count = 0;
+        for (int i = 0; i < pids.Count; i++)
+        {
+            ProcessFamily.AddChildren(pids, pids[i], MostProcesses);
+            foreach ((_, string link) in ProcessDescriptors.Links(pids[i]))
+            {
+                if (++count > MostDescriptors)
+                    return;
+                if (InodeOf(link) is { } inode && !given.Contains(inode) && ports.TryGetValue(inode, out string? address))
+                    Addresses.Add(address);
+            }
+        }
+    }
+
+    private static ulong? InodeOf(string link) => link.StartsWith("socket:[", StringComparison.Ordinal)
+        && ulong.TryParse(link.AsSpan(8, link.Length - 9), CultureInfo.InvariantCulture, out ulong inode) ? inode : null;
+}

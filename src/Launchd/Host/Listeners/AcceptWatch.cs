@@ -1,0 +1,222 @@
+using Launchd.Client;
+using Launchd.Host.Instances;
+using Launchd.Host.Lanes;
+using Launchd.Host.Loop;
+using Launchd.Host.Reporting;
+using Launchd.Linux.Calls;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Listeners;
+
+/// <summary>
+/// Notices programs that are ready and take no notice of the listeners that they were given: clients wait in a queue that only grows, or
+/// the program listens somewhere else. Says so; what a program does is its own affair.
+/// </summary>
+/// <remarks>
+/// A listener is watched one-shot from two seconds after READY. When a client comes the queue is looked at each second, three times: if it
+/// was empty once, or has shrunk, somebody accepts, and after a pause that doubles each time the next client is waited for. So a busy
+/// server costs a few looks in five minutes, and an idle one nothing.
+/// </remarks>
+internal sealed class AcceptWatch : IDisposable
+{
+    private const int Looks = 3;
+    private static readonly TimeSpan AfterReady = TimeSpan.FromSeconds(2), BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan FirstRest = TimeSpan.FromSeconds(10), LongestRest = TimeSpan.FromMinutes(5);
+
+    private readonly EventLoop _outer;
+    private readonly EventLoop _watches = new(isNested: true);
+    private readonly DescriptorTable _descriptors;
+    private readonly RunningInstances _instances;
+    private readonly SlowLanes _lanes;
+    private readonly Mailbox _mailbox;
+    private readonly Delays _delays;
+    private readonly Offload _offload;
+    private readonly Counters _counters;
+    private readonly Journal _journal;
+    private readonly ILogger _logger;
+    private readonly Dictionary<Listener, Queue> _queues = [];
+    private readonly List<RunningInstance> _due = [];
+
+    // Services and the addresses at which they were told to listen beside their sockets.
+    private readonly HashSet<(string Service, string Address)> _told = [];
+
+    public AcceptWatch(
+        EventLoop outer, DescriptorTable descriptors, RunningInstances instances, SlowLanes lanes, Mailbox mailbox, Delays delays,
+        Counters counters, Journal journal, ILogger logger)
+    {
+        _outer = outer;
+        _descriptors = descriptors;
+        _instances = instances;
+        _lanes = lanes;
+        _mailbox = mailbox;
+        _delays = delays;
+        _offload = new Offload(mailbox);
+        _counters = counters;
+        _journal = journal;
+        _logger = logger;
+        Errno refused = outer.Watch(_watches.Descriptor, IoReadiness.Readable, LoopPriority.Listener, _ => _watches.Wait(0));
+        if (refused != Errno.None)
+            throw new SystemCallException("epoll_ctl", "queues of listeners", refused);
+    }
+
+    /// <summary>An instance is ready, or has been told to read its files anew.</summary>
+    public void LookAt(RunningInstance instance)
+    {
+        if (instance.Given.Count == 0 || _due.Contains(instance))
+            return;
+        _due.Add(instance);
+        if (_due.Count == 1)
+            _delays.After(AfterReady, this, Begin);
+    }
+
+    /// <summary>The listener is about to be closed.</summary>
+    public void Forget(Listener listener)
+    {
+        if (!_queues.Remove(listener, out Queue? queue))
+            return;
+        _watches.Unwatch(listener.Descriptor);
+        _delays.Cancel(queue);
+        listener.Watch.Unaccepted = null;
+    }
+
+    public void Dispose()
+    {
+        _delays.Cancel(this);
+        foreach (Listener listener in _queues.Keys.ToArray())
+            Forget(listener);
+        _outer.Unwatch(_watches.Descriptor);
+        _watches.Dispose();
+    }
+
+    private void Begin()
+    {
+        RunningInstance[] due = [.. _due.Where(i => _instances.Contains(i.Id) && i is { MainEnded: false, Process: not null })];
+        _due.Clear();
+        foreach (RunningInstance instance in due)
+        {
+            foreach (FileDescriptor given in instance.Given)
+            {
+                if (_descriptors.Find(given) is { IsConfigured: true, AwaitedBy: null, Endpoint.IsConnectionOriented: true } listener)
+                    Await(listener);
+            }
+        }
+        if (due.Length > 0)
+            LookElsewhere(due);
+    }
+
+    private void Await(Listener listener)
+    {
+        if (_queues.TryGetValue(listener, out Queue? queue))
+        {
+            queue.Rest = FirstRest;
+            return;
+        }
+        Errno refused = _watches.Watch(
+            listener.Descriptor, IoReadiness.Readable | IoReadiness.Once, priority: 0, _ => SomebodyCame(listener));
+        if (refused == Errno.None)
+            _queues.Add(listener, new Queue());
+    }
+
+    private void SomebodyCame(Listener listener)
+    {
+        Queue queue = _queues[listener];
+        (queue.LookCount, queue.WaitingCount) = (0, 0);
+        _delays.After(BetweenLooks, queue, () => Look(listener, queue));
+    }
+
+    private void Look(Listener listener, Queue queue)
+    {
+        if (listener.Holders.Count == 0 || listener.Holders.All(h => h.MainEnded))
+        {
+            Forget(listener);
+            return;
+        }
+        if (!ListenerState.IsReadable(listener.Descriptor))
+        {
+            SomebodyAccepts(listener, queue);
+            return;
+        }
+        // The queue's length is told under a lock that a holder may keep.
+        SlowLane lane = _lanes.Of(listener.Holders[0].Id.Service);
+        bool isAsked = lane.TryLook(
+            _mailbox, [listener.Descriptor], () => ListenerState.ReadQueue(listener.Descriptor)?.QueueCount ?? 0, count =>
+        {
+            if (_queues.GetValueOrDefault(listener) == queue)
+                Judge(listener, queue, count);
+        });
+        if (!isAsked)
+            _delays.After(FirstRest, queue, () => Look(listener, queue));
+    }
+
+    private void Judge(Listener listener, Queue queue, int count)
+    {
+        if (count == 0 || count < queue.WaitingCount)
+        {
+            SomebodyAccepts(listener, queue);
+            return;
+        }
+        queue.WaitingCount = count;
+        if (++queue.LookCount < Looks)
+        {
+            _delays.After(BetweenLooks, queue, () => Look(listener, queue));
+            return;
+        }
+        if (listener.Watch.Unaccepted is null)
+        {
+            string[] holders = [.. listener.Holders.Select(h => h.Label)];
+            _counters.Count("listeners-not-accepted");
+            _journal.Add(new ListenerNotAccepted(listener.Socket.Key, listener.Opened.Address, count, holders));
+            SupervisorLog.NotAccepted(_logger, listener.Socket.Key, listener.Opened.Address, count, string.Join(", ", holders));
+        }
+        listener.Watch.Unaccepted = count == 1 ? "nobody accepts: 1 client waits" : $"nobody accepts: {count} clients wait";
+        _delays.After(FirstRest, queue, () => Look(listener, queue));
+    }
+
+    private void SomebodyAccepts(Listener listener, Queue queue)
+    {
+        listener.Watch.Unaccepted = null;
+        _delays.After(queue.Rest, queue, () => _watches.Change(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once));
+        queue.Rest = queue.Rest * 2 < LongestRest ? queue.Rest * 2 : LongestRest;
+    }
+
+    private void LookElsewhere(RunningInstance[] due)
+    {
+        List<OwnPorts> looks = [.. due.Select(i => new OwnPorts(i.Id, i.Process!.Pid, InodesOf(i.Given)))];
+        _ = _offload.TryRun(() => OwnPorts.LookAll(looks), defect =>
+        {
+            _mailbox.Fail(defect);
+            return [];
+        }, TellElsewhere);
+    }
+
+    private static HashSet<ulong> InodesOf(IEnumerable<FileDescriptor> given) =>
+        [.. given.Select(g => FileStatus.Read(g, out FileStatus status) == Errno.None ? status.Inode : 0)];
+
+    private void TellElsewhere(IReadOnlyList<OwnPorts> looks)
+    {
+        foreach (OwnPorts look in looks)
+        {
+            foreach (string address in look.Addresses)
+            {
+                if (!_told.Add((look.Instance.Service.Text, address)))
+                    continue;
+                _counters.Count("listens-elsewhere");
+                _journal.Add(new ListensElsewhere(look.Instance.Service.Text, look.Pid, address));
+                SupervisorLog.ListensElsewhere(_logger, look.Instance.Service.Text, look.Pid, address);
+            }
+        }
+    }
+
+    /// <summary>What was seen of one listener's queue.</summary>
+    private sealed class Queue
+    {
+        public int LookCount { get; set; }
+        public int WaitingCount { get; set; }
+
+        /// <summary>Until the next client is waited for.</summary>
+        public TimeSpan Rest { get; set; } = FirstRest;
+    }
+}

@@ -1,0 +1,86 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Launchd.AcceptanceTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Host;
+
+/// <summary>Programs that are ready and take no notice of the socket that they were given.</summary>
+[Collection(nameof(Supervisors))]
+public sealed class AcceptWatchTests
+{
+    [Theory]
+    [InlineData("tcp://127.0.0.1:0")]
+    [InlineData("unix:web.sock")]
+    public async Task ClientsThatNobodyTakesFromTheQueueAreTold_UntilSomebodyDoes(string listen)
+    {
+        await using Supervisor supervisor = Start(listen);
+        Happening ready = await supervisor.Event("ready", "web");
+        using Socket first = await Connect(supervisor, listen), second = await Connect(supervisor, listen);
+
+        Happening told = await supervisor.Event("listener-not-accepted");
+
+        Assert.Equal(("web", 2), (told.Text("socket"), told.Number("waiting")));
+        Assert.Equal(["web.0"], told.Texts("holders"));
+        Assert.Equal("nobody accepts: 2 clients wait", await Trouble(supervisor));
+        // Then it accepts.
+        Living.Signal(ready.Pid, 10);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        while (TroubleIn(await control.Call("Status")) is { Length: > 0 } trouble)
+            Assert.True(Environment.TickCount64 < end, trouble);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task APortOfItsOwnIsToldOnce()
+    {
+        await using Supervisor supervisor = Start("tcp://127.0.0.1:0", "o = socket.create_server(('127.0.0.1', 0))");
+        _ = await supervisor.Event("ready", "web");
+
+        Happening told = await supervisor.Event("listens-elsewhere", "web");
+
+        Assert.StartsWith("127.0.0.1:", told.Text("address"), StringComparison.Ordinal);
+        Assert.NotEqual((await supervisor.Address("web")).ToString(), told.Text("address"));
+        Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "listener-not-accepted");
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    private static Supervisor Start(string listen, string more = "pass") => Supervisor.StartText($$"""
+        [sockets.web]
+        listen = "{{listen}}"
+
+        [services.web]
+        command = ["python3", "-u", "-c", '''
+        import signal, socket
+        s = socket.socket(fileno=3)
+        def accept(*_):
+            while True: s.accept()
+        signal.signal(signal.SIGUSR1, accept)
+        {{more}}
+        print("begun")
+        while True: signal.pause()
+        ''']
+        sockets = ["web"]
+        ready = { output = "begun" }
+        """);
+
+    private static async Task<Socket> Connect(Supervisor supervisor, string listen)
+    {
+        bool isUnix = listen.StartsWith("unix", StringComparison.Ordinal);
+        EndPoint address = isUnix ? new UnixDomainSocketEndPoint(supervisor.Scratch.At("web.sock")) : await supervisor.Address("web");
+        Socket client = new(address.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+        await client.ConnectAsync(address);
+        return client;
+    }
+
+    private static async Task<string> Trouble(Supervisor supervisor)
+    {
+        using JsonDocument status = JsonDocument.Parse((await supervisor.Verb("status", "--json")).Output);
+        return TroubleIn(status.RootElement);
+    }
+
+    private static string TroubleIn(JsonElement status) =>
+        status.GetProperty("sockets")[0].TryGetProperty("trouble", out JsonElement trouble) ? trouble.GetString() ?? "" : "";
+}
