@@ -8,11 +8,13 @@ namespace Launchd.Logs;
 internal sealed class PassedOverException : Exception;
 
 /// <summary>
-/// Lets one thread after the other be the pump. A call on a pipe waits, deaf to signals, for whoever holds the pipe's lock: for ever, if a program
-/// copies into it by splice(2) from where nothing comes. So a second thread stands by, and where the first one hangs in such a call it takes the
-/// seat and goes on without that source. Costs two exchanges of memory a call; while the pump is idle nobody looks.
+/// Lets one thread after the other be the pump. A call on a pipe waits, deaf to signals, for whoever holds the pipe's lock: for ever, if a
+/// program copies into it by splice(2) from where nothing comes. So a second thread stands by, and where the first one hangs in such a call
+/// it takes the seat and goes on without that source. Costs two exchanges of memory a call; while the pump is idle nobody looks.
 /// </summary>
-/// <param name="sit">Is the pump, until the end or until it is passed over. Gets what the former holder of the seat hangs in; null: nothing.</param>
+/// <param name="sit">
+/// Is the pump, until the end or until it is passed over. Gets what the former holder of the seat hangs in; null: nothing.
+/// </param>
 internal sealed class PumpSeat(Action<object?> sit)
 {
     /// <summary>Threads that may hang at the same time. Beyond it the pump itself hangs with the next.</summary>
@@ -25,7 +27,9 @@ internal sealed class PumpSeat(Action<object?> sit)
     private const int CarefulMilliseconds = 5;
     private const int CarefulFor = 1000;
 
-    /// <summary>In a row, at the same call, before a thread that cannot be woken is passed over; and before any other that sleeps there is.</summary>
+    /// <summary>
+    /// In a row, at the same call, before a thread that cannot be woken is passed over; and before any other that sleeps there is.
+    /// </summary>
     private const int Sightings = 2, SightingsAsleep = 25;
 
     private const int StackBytes = 256 << 10;
@@ -138,8 +142,9 @@ internal sealed class PumpSeat(Action<object?> sit)
         {
             lock (_lock)
             {
+                bool isCareful = Environment.TickCount64 < Volatile.Read(ref _carefulUntil);
                 if (!_ended)
-                    Monitor.Wait(_lock, Environment.TickCount64 < Volatile.Read(ref _carefulUntil) ? CarefulMilliseconds : LookMilliseconds);
+                    Monitor.Wait(_lock, isCareful ? CarefulMilliseconds : LookMilliseconds);
             }
             long calls = Volatile.Read(ref _calls);
             object? call = Volatile.Read(ref _call);

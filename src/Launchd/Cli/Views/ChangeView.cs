@@ -64,7 +64,10 @@ internal static class ChangeView
         if (key.From is null)
             return terminal.Fit(key.To == "…" ? "set" : Short(key.To ?? ""), usedColumns);
         if (key.To is null)
-            return terminal.Paint(terminal.Fit(key.From == "…" ? "taken away" : $"{Short(key.From)} → not set", usedColumns), Style.Plain);
+        {
+            string text = key.From == "…" ? "taken away" : $"{Short(key.From)} → not set";
+            return terminal.Paint(terminal.Fit(text, usedColumns), Style.Plain);
+        }
         int room = terminal.Width == int.MaxValue
             ? MostValueColumns
             : Math.Max(8, Math.Min(MostValueColumns, (terminal.Width - usedColumns - 3) / 2));

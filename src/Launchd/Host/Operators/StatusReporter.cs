@@ -25,13 +25,16 @@ internal sealed class StatusReporter(
     // Kept for the room that it has: with thousands of sockets it is filled for each question.
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
 
-    /// <summary>What the kernel has to be asked about for <see cref="Status"/>: the listeners of these services, and those of none.</summary>
+    /// <summary>
+    /// What the kernel has to be asked about for <see cref="Status"/>: the listeners of these services, and those of none.
+    /// </summary>
     public IReadOnlyCollection<FileDescriptor> ListenersOf(IReadOnlySet<ServiceName> wanted) =>
         [.. SocketsOf(wanted).SelectMany(s => s.Socket.Opened).Select(o => o.Descriptor)];
 
     /// <param name="wanted">Names of services that may be gone by now.</param>
     /// <param name="queues">What the kernel says of their listeners, as far as it does.</param>
-    public StatusReply Status(IReadOnlySet<ServiceName> wanted, IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
+    public StatusReply Status(
+        IReadOnlySet<ServiceName> wanted, IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?> queues)
     {
         Moment now = HostClock.Now;
         return new StatusReply
@@ -52,7 +55,9 @@ internal sealed class StatusReporter(
         };
     }
 
-    /// <summary>The sockets of these services, and those of none, each with all that use it. One of ten thousand services is asked about often.</summary>
+    /// <summary>
+    /// The sockets of these services, and those of none, each with all that use it. One of ten thousand services is asked about often.
+    /// </summary>
     private IEnumerable<(HeldSocket Socket, List<string> Users)> SocketsOf(IReadOnlySet<ServiceName> wanted)
     {
         IReadOnlyList<ServiceState> services = core.Services;
@@ -138,7 +143,9 @@ internal sealed class StatusReporter(
             foreach ((Publication published, PublishedDescriptor descriptor) in channels.Siblings.Of(service.Definition.Name))
                 all.Add(OfPublished(service.Definition, published, descriptor, asking));
         }
-        return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(h => wanted.Contains(h.Split('.')[0]) || wanted.Contains(h)))]);
+        return new DescriptorsReply([.. all.Where(d => !onlyTheirs || d.Holders.Any(IsWanted))]);
+
+        bool IsWanted(string holder) => wanted.Contains(holder.Split('.')[0]) || wanted.Contains(holder);
     }
 
     private Dictionary<string, long> AllCounters()
@@ -151,7 +158,8 @@ internal sealed class StatusReporter(
 
     /// <summary>Services by the keys of their sockets, or files.</summary>
     private ILookup<string, ServiceDefinition> UsersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
-        core.Services.Select(s => s.Definition).SelectMany(s => keysOf(s).Distinct().Select(key => (key, s))).ToLookup(u => u.key, u => u.s);
+        core.Services.Select(s => s.Definition)
+            .SelectMany(s => keysOf(s).Distinct().Select(key => (key, s))).ToLookup(u => u.key, u => u.s);
 
     /// <summary>Running instances by the keys of their sockets, or files; those of one key in order.</summary>
     private ILookup<string, string> HoldersBy(Func<ServiceDefinition, ImmutableArray<string>> keysOf) =>
@@ -176,8 +184,8 @@ internal sealed class StatusReporter(
         owners.All(o => o.Share.IsEmpty) ? []
             : [.. asking.Where(a => owners.Any(owner => SharingPolicy.IsAllowed(a, owner, name))).Select(s => s.Name.Text)];
 
-    private static DescriptorStatus OfOne(string name, FileDescriptor descriptor, string? address, string origin, string[] holders, string[] mayAsk,
-        IReadOnlyDictionary<FileDescriptor, DescriptorState> states)
+    private static DescriptorStatus OfOne(string name, FileDescriptor descriptor, string? address, string origin, string[] holders,
+        string[] mayAsk, IReadOnlyDictionary<FileDescriptor, DescriptorState> states)
     {
         // A question that does not come back is no answer.
         DescriptorState state = states.GetValueOrDefault(descriptor) ?? new DescriptorState("unknown", "", ["not-answering"]);
@@ -242,7 +250,8 @@ internal sealed class StatusReporter(
         }
         if (service.LastRollout is { Text: { } failed } && service.PublicState == PublicState.Ready)
             return "last rollout failed: " + failed;
-        return service.PublicState is PublicState.Failed or PublicState.Faulted or PublicState.BackingOff ? service.LastFailure?.ToString() : null;
+        bool isFailing = service.PublicState is PublicState.Failed or PublicState.Faulted or PublicState.BackingOff;
+        return isFailing ? service.LastFailure?.ToString() : null;
     }
 
     private static InstanceStatus OfSlot(ServiceState service, SlotState slot, Moment now) => new()

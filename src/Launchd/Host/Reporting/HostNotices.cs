@@ -4,8 +4,8 @@ using Launchd.Config.Comparing;
 namespace Launchd.Host.Reporting;
 
 /// <summary>
-/// A listener that a program had spoilt is as it was. <paramref name="Remedy"/> is <c>mended</c>, <c>linked back</c> or <c>put back</c> (the same open
-/// socket), or <c>made anew</c>.
+/// A listener that a program had spoilt is as it was. <paramref name="Remedy"/> is <c>mended</c>, <c>linked back</c> or
+/// <c>put back</c> (the same open socket), or <c>made anew</c>.
 /// </summary>
 internal sealed record ListenerHealed(string Socket, string Address, string Fault, string Remedy)
 {

@@ -139,7 +139,9 @@ internal sealed unsafe class ReplacementListener
         if (former?.Path is { } path && UnixPath.LooksOurs(path))
             return new OpenFailure("mkfifo", $"cannot open {endpoint} anew while it is open", Errno.EADDRINUSE, "give it another address");
         OpenResult<OpenedListener> opened = ListenerOpener.OpenOne(endpoint, request);
-        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure) ? new ReplacementListener(listener, null, null) : failure;
+        return opened.TryGet(out OpenedListener? listener, out OpenFailure? failure)
+            ? new ReplacementListener(listener, null, null)
+            : failure;
     }
 
     private OpenFailure? Exchange()

@@ -90,7 +90,9 @@ internal static class UnixPath
         FileStatus.ReadNoFollow(AT_FDCWD, owned.Path, out FileStatus status) == Errno.None
         && status.Device == owned.Device && status.Inode == owned.Inode;
 
-    /// <summary>Whether what is at a path now belongs to somebody else and is in use. Null: it is ours, nothing, or a dead socket.</summary>
+    /// <summary>
+    /// Whether what is at a path now belongs to somebody else and is in use. Null: it is ours, nothing, or a dead socket.
+    /// </summary>
     public static OpenFailure? LookForOthers(OwnedPath owned)
     {
         string subject = $"cannot put another socket at {owned.Path}";

@@ -47,10 +47,14 @@ internal sealed record PortHolder(int Pid, string Command)
         return null;
     }
 
-    /// <summary>Who listens at the other end of a Unix socket that was just connected, as the kernel noted it at listen(2); null: it does not tell.</summary>
+    /// <summary>
+    /// Who listens at the other end of a Unix socket that was just connected, as the kernel noted it at listen(2); null: it does not tell.
+    /// </summary>
     /// <param name="connection">Borrowed.</param>
-    public static PortHolder? OfPeer(FileDescriptor connection) => !PeerCredentials.TryRead(connection, out PeerCredentials peer, out _) ? null
-        : new PortHolder(peer.Pid, peer.Pid == 0 ? "" : CommandOf(peer.Pid));
+    public static PortHolder? OfPeer(FileDescriptor connection) =>
+        PeerCredentials.TryRead(connection, out PeerCredentials peer, out _)
+            ? new PortHolder(peer.Pid, peer.Pid == 0 ? "" : CommandOf(peer.Pid))
+            : null;
 
     private static string CommandOf(int pid) => Files.ReadText($"/proc/{pid}/comm")?.Trim() ?? "a process";
 
