@@ -16,8 +16,9 @@ internal sealed class LaunchOutline
 
     // The supervisor's own word to the child; what a file or an environment says under these names is not passed on.
     private static readonly FrozenSet<string> Protocol = FrozenSet.Create(StringComparer.Ordinal,
-        "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "LAUNCHD_CHANNEL",
-        "LAUNCHD_PID", "LAUNCHD_SERVICE", "LAUNCHD_SLOT", "LAUNCHD_GENERATION", InstanceMark.NumberName, InstanceMark.VariableName);
+        "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
+        "LAUNCHD_CHANNEL", "LAUNCHD_PID", "LAUNCHD_SERVICE", "LAUNCHD_SLOT", "LAUNCHD_GENERATION",
+        InstanceMark.NumberName, InstanceMark.VariableName);
 
     private LaunchOutline(ServiceDefinition definition, ResolvedUser user, (ulong Soft, ulong Hard) inheritedFileLimit)
     {
@@ -49,13 +50,16 @@ internal sealed class LaunchOutline
     /// <param name="user">Who it runs as.</param>
     /// <param name="inheritedFileLimit">Of the supervisor, before it raised it.</param>
     /// <param name="before">The outline of another service, which often has the same environment. Null: there is none.</param>
-    public static LaunchOutline Of(ServiceDefinition definition, ResolvedUser user, (ulong Soft, ulong Hard) inheritedFileLimit, LaunchOutline? before)
+    public static LaunchOutline Of(
+        ServiceDefinition definition, ResolvedUser user, (ulong Soft, ulong Hard) inheritedFileLimit, LaunchOutline? before)
     {
         Execution execution = definition.Execution;
         if (!execution.EnvironmentFiles.IsEmpty || execution.Environment.Any(v => Placeholders.AreIn(v.Value)))
             return new LaunchOutline(definition, user, inheritedFileLimit);
-        (IReadOnlyList<string> texts, string? searchPath) = before is { Environment: { } same } && before.HasSameEnvironment(definition, user)
-            ? (same, before.SearchPath) : EnvironmentOf(definition, user);
+        (IReadOnlyList<string> texts, string? searchPath) =
+            before is { Environment: { } same } && before.HasSameEnvironment(definition, user)
+                ? (same, before.SearchPath)
+                : EnvironmentOf(definition, user);
         bool isSame = !definition.Command.Any(Placeholders.AreIn);
         return new LaunchOutline(definition, user, inheritedFileLimit)
         {

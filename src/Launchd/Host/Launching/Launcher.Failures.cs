@@ -35,10 +35,12 @@ internal sealed partial class Launcher
             SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}"
                 + (failure.Errno == Errno.EACCES && execution.User is { } who ? $" (it is entered with the rights of \"{who}\")" : ""),
             SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
-                $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
-            SpawnStage.Limits => $"limits: {failure.Errno.Text}" + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
-            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}" + (failure.Errno == Errno.EACCES
-                ? " (a value below the present one needs root)" : ""),
+                $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}"
+                + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
+            SpawnStage.Limits => $"limits: {failure.Errno.Text}"
+                + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
+            SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}"
+                + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
     }

@@ -72,7 +72,8 @@ internal sealed partial class Launcher(
 
     /// <summary>Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
     /// <returns>Null: it is refused.</returns>
-    public BirthOrder? OrderCommand(RunningInstance instance, ImmutableArray<string> arguments, Action<BirthOrder> then, out string? refused)
+    public BirthOrder? OrderCommand(
+        RunningInstance instance, ImmutableArray<string> arguments, Action<BirthOrder> then, out string? refused)
     {
         ServiceDefinition service = instance.Definition;
         ResolvedUser user = instance.User;
@@ -98,13 +99,15 @@ internal sealed partial class Launcher(
     }
 
     // On the thread of the birth: of the instance only what never changes may be read. A command has the pid of the main process, which has none itself.
-    private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth, LaunchOutline outline,
-        ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
+    private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth,
+        LaunchOutline outline, ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
     {
         ServiceDefinition service = instance.Definition;
         if (birth.OpenAll(waitsFor => order.WaitsFor = waitsFor) is (string stage, Errno errno, string text))
             return Refuse(service, stage, errno, text);
-        if (BuildEnvironment(order, instance, birth, connection, outline, notifyPath, out List<string> environment, out string? searchPath) is { } refused)
+        Failure.SpawnFailed? refused = BuildEnvironment(
+            order, instance, birth, connection, outline, notifyPath, out List<string> environment, out string? searchPath);
+        if (refused is not null)
             return refused;
         if (mainPid is { } pid)
             environment.Add($"MAINPID={pid}");
@@ -130,7 +133,9 @@ internal sealed partial class Launcher(
         List<string> environment, string? searchPath, bool isMain)
     {
         Execution execution = instance.Definition.Execution;
-        (string[] arguments, string[] candidates) = isMain && outline.Command is { } same ? same : Resolve(instance, birth, command, searchPath);
+        (string[] arguments, string[] candidates) = isMain && outline.Command is { } same
+            ? same
+            : Resolve(instance, birth, command, searchPath);
         return new SpawnRequest
         {
             Arguments = arguments,
@@ -140,7 +145,8 @@ internal sealed partial class Launcher(
             PidfdVariable = isMain && birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
             Descriptors = birth.Mappings(),
             WorkingDirectory = execution.WorkingDirectory,
-            EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials) && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),
+            EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials)
+                && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),
             Umask = execution.Umask,
             Credentials = outline.User.Credentials,
             Limits = outline.Limits,
@@ -160,7 +166,8 @@ internal sealed partial class Launcher(
         return !walk.IsRoots;
     }
 
-    private static (string[] Arguments, string[] Candidates) Resolve(RunningInstance instance, Birth birth, ImmutableArray<string> command, string? searchPath)
+    private static (string[] Arguments, string[] Candidates) Resolve(
+        RunningInstance instance, Birth birth, ImmutableArray<string> command, string? searchPath)
     {
         string[] arguments = [.. command.Select(a => Placeholders.Resolve(a, n => ValueOf(n, instance, birth)))];
         return (arguments, ProgramSearch.CandidatesOf(arguments[0], searchPath));
@@ -177,8 +184,8 @@ internal sealed partial class Launcher(
     /// <summary>
     /// Descriptors from 3 on: the connection or the listeners, unless that is standard input, then files and stored ones.
     /// </summary>
-    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection, Preparations.Preparation prepared,
-        IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
+    private Failure.SpawnFailed? GatherPassed(RunningInstance instance, Birth birth, AcceptedConnection? connection,
+        Preparations.Preparation prepared, IReadOnlyList<(string Name, FileDescriptor Descriptor)> stored)
     {
         ServiceDefinition service = instance.Definition;
         bool isInetd = service.Input is InputSource.Socket;
@@ -207,7 +214,8 @@ internal sealed partial class Launcher(
         return null;
     }
 
-    private Failure.SpawnFailed? GatherStandard(RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
+    private Failure.SpawnFailed? GatherStandard(
+        RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
         ServiceDefinition service = instance.Definition;
         int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
@@ -238,8 +246,8 @@ internal sealed partial class Launcher(
         }
     }
 
-    private Failure.SpawnFailed? OpenOutput(
-        RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket, FileDescriptor inherited, ResolvedUser user, Action<int> use)
+    private Failure.SpawnFailed? OpenOutput(RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket,
+        FileDescriptor inherited, ResolvedUser user, Action<int> use)
     {
         switch (target)
         {
@@ -298,8 +306,8 @@ internal sealed partial class Launcher(
         return null;
     }
 
-    private static Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth, AcceptedConnection? connection,
-        LaunchOutline outline, string? notifyPath, out List<string> environment, out string? searchPath)
+    private static Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth,
+        AcceptedConnection? connection, LaunchOutline outline, string? notifyPath, out List<string> environment, out string? searchPath)
     {
         environment = [];
         searchPath = outline.SearchPath;

@@ -30,8 +30,12 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return Refused(refused);
         if (WhyNoFile(opened) is { } exchanged)
             return ConfigFileContent.Failed(exchanged);
-        if (userId == 0 && FindDistrustOf(ownerOf(Files.ProcPath(file)) ?? opened.Uid, (UnixFileMode)opened.Mode, absolutePath) is { } distrust)
-            return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
+        if (userId == 0)
+        {
+            uint owner = ownerOf(Files.ProcPath(file)) ?? opened.Uid;
+            if (FindDistrustOf(owner, (UnixFileMode)opened.Mode, absolutePath) is { } distrust)
+                return ConfigFileContent.Failed($"cannot be trusted: {distrust}");
+        }
         return Files.ReadBytes(file, mostBytes, out refused) is { } bytes ? new ConfigFileContent(bytes, null) : Refused(refused);
     }
 
@@ -56,8 +60,10 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
         try
         {
             // What a link points to counts as well as the way to the link.
-            return FindDistrustAlong(absolutePath)
-                ?? (File.ResolveLinkTarget(absolutePath, returnFinalTarget: true) is { } target ? FindDistrustAlong(target.FullName) : null);
+            if (FindDistrustAlong(absolutePath) is { } distrust)
+                return distrust;
+            FileSystemInfo? target = File.ResolveLinkTarget(absolutePath, returnFinalTarget: true);
+            return target is null ? null : FindDistrustAlong(target.FullName);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

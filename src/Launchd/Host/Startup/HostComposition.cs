@@ -84,13 +84,14 @@ internal sealed class HostComposition : IDisposable
         _paths.OnHappened = _guard.PathHappened;
         _guard.OnExchanged = Listeners.Exchange;
         _guard.OnRetired = _retired.CloseUnused;
-        _reloads = new Reloads(configuration, Core, Events, instances, descriptors, _guard, _retired, Listeners, control, mailbox, parts.Pump, journal, logger,
-            parts.AdoptLog, parts.LoopSeat.OnFirstThread);
+        _reloads = new Reloads(configuration, Core, Events, instances, descriptors, _guard, _retired, Listeners, control, mailbox,
+            parts.Pump, journal, logger, parts.AdoptLog, parts.LoopSeat.OnFirstThread);
 
         // Instances.
         NoticeReporter notices = new(instances, Listeners, journal, logger);
         _preparations = new Preparations(loop, descriptors.Provisions, parts.PathConnects, Events);
-        _channels = new ChannelServer(Core, Events, instances, _kept, notices, descriptors.Provisions, loop, lanes, mailbox, delays, counters, logger);
+        _channels = new ChannelServer(
+            Core, Events, instances, _kept, notices, descriptors.Provisions, loop, lanes, mailbox, delays, counters, logger);
         notices.OnReported = notice =>
         {
             _channels.Note(notice);
@@ -102,8 +103,8 @@ internal sealed class HostComposition : IDisposable
         };
         _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger);
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
-        _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets, notifications, _commands,
-            parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
+        _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
+            notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
         notifications.IsOthers = _table.IsOthers;
         notifications.OnNamed = _table.ChangeMain;
         parts.NotifySockets.OnReadable = notifications.Read;
@@ -117,8 +118,8 @@ internal sealed class HostComposition : IDisposable
         InstanceChecks checks = new(instances, _commands, loop, delays, parts.PathConnects, Events, counters, logger);
         LastClients lastClients = new(instances, lanes, mailbox, Events, counters, logger);
         QueueLooks queueLooks = new(instances, _retired, lastClients, delays, orders, Events);
-        EffectRunner effects = new(_preparations, _table, _commands, checks, timers, Listeners, _connections, queueLooks, _kept, _channels, notices, orders,
-            parts.NotifySockets, lanes, parts.Pump);
+        EffectRunner effects = new(_preparations, _table, _commands, checks, timers, Listeners, _connections, queueLooks, _kept,
+            _channels, notices, orders, parts.NotifySockets, lanes, parts.Pump);
         CoreSteps steps = new(Core, effects, Events, descriptors.Provisions, _retired, counters, defects, logger);
         Events.OnEvent = steps.Take;
 
@@ -130,9 +131,11 @@ internal sealed class HostComposition : IDisposable
         _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, parts.LoopSeat, defects);
 
         // Operators.
-        StatusReporter reporter = new(configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);
+        StatusReporter reporter = new(
+            configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);
         DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
-        ControlMethods methods = new(Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
+        ControlMethods methods = new(
+            Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
         effects.OnReply = methods.Reply;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
         _directory = new RuntimeDirectoryKeeper(parts.Directory, control, Control, parts.NotifySockets, instances, _paths, configuration,

@@ -35,11 +35,13 @@ internal static class MachineCheck
                 if (MissingOwner(users, $"sockets.{listener.Key}.{key}", user, group) is not { } missing)
                     continue;
                 isKnown = false;
-                yield return new Diagnostic(DiagnosticSeverity.Error, DiagnosticCode.NotHere, read.Places.Of(listener.Key, key, 0), missing);
+                yield return new Diagnostic(
+                    DiagnosticSeverity.Error, DiagnosticCode.NotHere, read.Places.Of(listener.Key, key, 0), missing);
             }
             if (!isKnown)
                 continue;
-            foreach (OpenProblem problem in ListenerTrial.Run(DescriptorTable.RequestFor(listener, acceptedFrom, users), looksForHolders: !isRunning))
+            ListenerRequest request = DescriptorTable.RequestFor(listener, acceptedFrom, users);
+            foreach (OpenProblem problem in ListenerTrial.Run(request, looksForHolders: !isRunning))
                 yield return Describe(read, listener, problem);
         }
         foreach (Diagnostic warning in PathCheck.Run(read))

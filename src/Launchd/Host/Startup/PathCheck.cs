@@ -15,8 +15,8 @@ namespace Launchd.Host.Startup;
 /// </summary>
 internal static class PathCheck
 {
-    private const string Remedy = "what is not that user's own there is opened with the service's rights or not at all; a directory that root alone may change "
-        + "keeps it out of others' hands";
+    private const string Remedy = "what is not that user's own there is opened with the service's rights or not at all; "
+        + "a directory that root alone may change keeps it out of others' hands";
 
     /// <summary>A warning for each. Nothing unless root asks: no other supervisor has more rights than its services.</summary>
     public static IEnumerable<Diagnostic> Run(ConfigResult read)
@@ -68,8 +68,11 @@ internal static class PathCheck
         if (walk.Decider is not { } decider)
             return null;
         string who = decider == PathWalk.Anybody ? "others than root" : $"user {decider}";
-        return walk.Link is { } link ? $"{link.Path}, a link that {who} decides about, leads to {link.Target}" : $"{who} may put anything at {walk.DecidedAt}";
+        return walk.Link is { } link
+            ? $"{link.Path}, a link that {who} decides about, leads to {link.Target}"
+            : $"{who} may put anything at {walk.DecidedAt}";
     }
 
-    private static Diagnostic Warn(SourceSpan at, string text) => new(DiagnosticSeverity.Warning, DiagnosticCode.OthersDecide, at, text, Remedy);
+    private static Diagnostic Warn(SourceSpan at, string text) =>
+        new(DiagnosticSeverity.Warning, DiagnosticCode.OthersDecide, at, text, Remedy);
 }

@@ -65,10 +65,10 @@ internal static unsafe class SupervisorRun
         using SlowLanes lanes = new(mailbox, delays, closers);
         using LoopSeat loopSeat = new();
         using Births births = new(mailbox, delays, loopSeat, spawners);
-        bool isTerminal = !Console.IsErrorRedirected;
+        bool isColoured = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         using ConsoleRedirect console = ConsoleRedirect.Begin();
         (ILogger logger, Action<LogFormat, LogSeverity> adoptLog) = SupervisorLogging.Create(
-            definition.LogFormat, definition.LogLevel, isTerminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "", console.Say);
+            definition.LogFormat, definition.LogLevel, isColoured, console.Say);
         using LogPump pump = LogPump.TryStart(new LogPumpOptions
         {
             Post = mailbox.Post,
@@ -164,7 +164,8 @@ internal static unsafe class SupervisorRun
             pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
         }
         int count = definition.Services.Length;
-        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services", parts.Directory.ControlSocket);
+        SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services",
+            parts.Directory.ControlSocket);
     }
 
     /// <summary>One for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the process:
@@ -202,9 +203,9 @@ internal static unsafe class SupervisorRun
     }
 
     private static StartRefusedException TooFewDescriptors(ulong fileLimit) => new(
-        $"the hard limit of open files, {fileLimit}, is too low to start anything: raise it, to 1024 or more (ulimit -Hn)", ExitCode.SystemRefused);
+        $"the hard limit of open files, {fileLimit}, is too low to start anything: raise it, to 1024 or more (ulimit -Hn)",
+        ExitCode.SystemRefused);
 
-    private static FileDescriptor OpenNull() =>
-        Files.Open(null, "/dev/null", 2 | Libc.O_CLOEXEC, 0, out Errno refused) ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}",
-            ExitCode.SystemRefused);
+    private static FileDescriptor OpenNull() => Files.Open(null, "/dev/null", 2 | Libc.O_CLOEXEC, 0, out Errno refused)
+        ?? throw new StartRefusedException($"cannot open /dev/null: {refused.Text}", ExitCode.SystemRefused);
 }

@@ -64,7 +64,8 @@ internal sealed class BootReport
         for (_upCount = Math.Min(_upCount, services.Count); _upCount < services.Count; _upCount++)
         {
             ServiceState service = services[_upCount];
-            bool isUnderWay = service.PublicState is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
+            bool isUnderWay = service.PublicState
+                is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
             if (service.IsWanted && isUnderWay && !service.IsWatching)
                 return false;
         }
@@ -92,7 +93,8 @@ internal sealed class BootReport
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
         string after = Spans.Show(HostClock.Now - _startedAt);
-        string[] failed = [.. _core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted).Select(s => s.Definition.Name.Text)];
+        IEnumerable<ServiceState> failing = _core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted);
+        string[] failed = [.. failing.Select(s => s.Definition.Name.Text)];
         string text = failed.Length == 0 ? $"ready in {after}\n" : $"up after {after}, but not: {string.Join(", ", failed)}\n";
         _pump.Print(Encoding.UTF8.GetBytes(text));
     }

@@ -13,8 +13,8 @@ namespace Launchd.Host.Steps;
 /// are contained by themselves.
 /// </summary>
 internal sealed class CoreSteps(
-    Supervisor core, EffectRunner effects, EventFeed events, Provisions provisions, RetiredListeners retired, Counters counters, Defects defects,
-    ILogger logger)
+    Supervisor core, EffectRunner effects, EventFeed events, Provisions provisions, RetiredListeners retired, Counters counters,
+    Defects defects, ILogger logger)
 {
     private readonly List<Effect> _todo = [];
 
@@ -80,7 +80,8 @@ internal sealed class CoreSteps(
             InstanceId? unborn = effect is Effect.Spawn spawn ? spawn.Instance : effect is Effect.Prepare prepare ? prepare.Instance : null;
             if (unborn is { } id)
             {
-                events.FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, $"cannot start {id.Service}: {Defect.Describe(defect)}")
+                string text = $"cannot start {id.Service}: {Defect.Describe(defect)}";
+                events.FeedResult(new Event.SpawnFailed(id, new Failure.SpawnFailed("supervisor", 0, text)
                 {
                     IsShortage = defect is OutOfMemoryException,
                 }));

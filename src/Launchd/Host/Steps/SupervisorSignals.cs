@@ -14,7 +14,8 @@ namespace Launchd.Host.Steps;
 
 /// <summary>What signals mean to the supervisor. All that could end it are read here; those without a meaning are counted.</summary>
 internal sealed unsafe class SupervisorSignals(
-    EventFeed events, InstanceTable instances, Reloads reloads, AdoptedConfiguration configuration, LogPump pump, Counters counters, ILogger logger)
+    EventFeed events, InstanceTable instances, Reloads reloads, AdoptedConfiguration configuration, LogPump pump,
+    Counters counters, ILogger logger)
     : IDisposable
 {
     private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Term = 15, Chld = 17;
