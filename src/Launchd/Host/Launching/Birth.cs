@@ -7,8 +7,8 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// What one birth needs beside the instance: who gets which number, what is opened first, and what is closed afterwards. Made on the loop, then given to
-/// the thread that carries the birth out.
+/// What one birth needs beside the instance: which descriptor the child gets under which number, what is opened for the child first, and
+/// what is closed afterwards. The loop makes it and gives it to the thread that carries the birth out.
 /// </summary>
 internal sealed class Birth : IDisposable
 {
@@ -27,7 +27,9 @@ internal sealed class Birth : IDisposable
 
     public void Own(FileDescriptor taken) => _owned.Add(taken);
 
-    /// <summary>The number of a descriptor, which stays its own until the birth is over, even if its owner closes it before.</summary>
+    /// <summary>
+    /// Returns the number of a descriptor. The descriptor stays open until the birth is over, even if its owner closes it before.
+    /// </summary>
     public int Borrow(FileDescriptor descriptor)
     {
         bool isHeld = false;
@@ -49,7 +51,7 @@ internal sealed class Birth : IDisposable
         _passed.Add((Borrow(borrowed), key));
     }
 
-    /// <summary>The same with what is opened only when the birth is carried out.</summary>
+    /// <summary>Passes a file that is opened only when the birth is carried out.</summary>
     public void PassOpened(string key, Func<OpenResult<FileDescriptor>> open)
     {
         Names.Add(key);
@@ -58,16 +60,18 @@ internal sealed class Birth : IDisposable
         Open("file", $"file \"{key}\":", open, number => _passed[place] = (number, key));
     }
 
-    /// <summary>Has something done when the birth is carried out, before anything is opened: it may wait for who has a lock.</summary>
-    /// <param name="waitsFor">For what, in words.</param>
+    /// <summary>
+    /// Has something done when the birth is carried out, before anything is opened: the work may wait for somebody who has a lock.
+    /// </summary>
+    /// <param name="waitsFor">What the work may wait for, in words.</param>
     /// <param name="work">On the thread of the birth.</param>
     public void Before(string waitsFor, Action work) => _errands.Add((waitsFor, work));
 
     /// <summary>Has something opened when the birth is carried out: not by the loop, because a file system may never answer.</summary>
-    /// <param name="stage">Of the failure.</param>
-    /// <param name="subject">With what the words of the failure begin.</param>
+    /// <param name="stage">The stage that a failure names.</param>
+    /// <param name="subject">The words with which the text of a failure begins.</param>
     /// <param name="open">On the thread of the birth. What it opens is closed after it.</param>
-    /// <param name="use">Told the number.</param>
+    /// <param name="use">Gets the number of what was opened.</param>
     public void Open(string stage, string subject, Func<OpenResult<FileDescriptor>> open, Action<int> use) =>
         _openings.Add(new Opening(stage, subject, open, use));
 
@@ -76,7 +80,7 @@ internal sealed class Birth : IDisposable
     /// <summary>Where the child finds its end of the channel; 0: it has none.</summary>
     public int ChannelNumber { get; private set; }
 
-    /// <summary>The instance's channel: directly behind what is passed, or behind a descriptor that was asked for just there.</summary>
+    /// <summary>Opens the instance's channel. The child's end gets the first free number behind the descriptors that are passed.</summary>
     public bool OpenChannel(RunningInstance instance, out Errno refused)
     {
         if (!ChannelPair.TryOpen(out FileDescriptor ours, out FileDescriptor theirs, out refused))
@@ -90,8 +94,11 @@ internal sealed class Birth : IDisposable
         return true;
     }
 
-    /// <summary>On the thread of the birth: opens what is to be opened. Null: all of it is; else what is not, and why.</summary>
-    /// <param name="waits">Told for what it waits, in words, before it does.</param>
+    /// <summary>
+    /// On the thread of the birth: does the errands, and opens what is to be opened. Null: everything is
+    /// open; else what could not be opened, and why.
+    /// </summary>
+    /// <param name="waits">Told, in words, what the thread is about to wait for.</param>
     public (string Stage, Errno Errno, string Text)? OpenAll(Action<string> waits)
     {
         foreach ((string waitsFor, Action work) in _errands)
@@ -121,7 +128,7 @@ internal sealed class Birth : IDisposable
         return Names.IndexOf(name) is >= 0 and int at ? FirstPassed + at : 0;
     }
 
-    /// <summary>All of them, targets in ascending order.</summary>
+    /// <summary>All descriptors of the child, in ascending order of their numbers there.</summary>
     public DescriptorMapping[] Mappings()
     {
         DescriptorMapping[] all = new DescriptorMapping[FirstPassed + _passed.Count + _extra.Count];

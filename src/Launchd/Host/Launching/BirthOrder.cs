@@ -8,11 +8,13 @@ using Launchd.Model;
 
 namespace Launchd.Host.Launching;
 
-/// <summary>One birth, from the loop's order to what became of it. Everything but what is marked otherwise belongs to the loop.</summary>
-/// <param name="service">Whose program it is, or whose command.</param>
-/// <param name="birthTaken">What it needs; closed when the program runs, or when there will be none.</param>
-/// <param name="work">On the thread of the birth. Null: <see cref="Child"/> runs; else why there is none.</param>
-/// <param name="then">On the loop, once, with what became of it; the child is the callee's.</param>
+/// <summary>
+/// One birth, from the loop's order to what became of it. Only the loop uses its members, except where a member says otherwise.
+/// </summary>
+/// <param name="service">The service whose program, or whose command, is born.</param>
+/// <param name="birthTaken">What the birth needs; closed when the program runs, or when it is certain that none will.</param>
+/// <param name="work">Done on the thread of the birth. Null: <see cref="Child"/> runs; else why there is no child.</param>
+/// <param name="then">Called once, on the loop, when it is known what became of the birth; the callee owns the child.</param>
 internal sealed unsafe class BirthOrder(
     ServiceName service, Birth birthTaken, Func<BirthOrder, Spawner, Failure.SpawnFailed?> work, Action<BirthOrder> then) : IDisposable
 {
@@ -41,25 +43,27 @@ internal sealed unsafe class BirthOrder(
     /// <summary>What the thread of the birth is about to wait for, in words. From any thread.</summary>
     public string WaitsFor { get => _waitsFor; set => _waitsFor = value; }
 
-    /// <summary>Set by the thread of the birth, read when that is over.</summary>
+    /// <summary>The process that was born. The thread of the birth sets it, and the loop reads it when the birth is over.</summary>
     public ProcessHandle? Child { get; set; }
 
-    /// <summary>Null: it runs, or has ended. For <see cref="Tell"/>'s callee.</summary>
+    /// <summary>Why there is no child; null: the child runs, or has ended. For the callee of <see cref="Tell"/>.</summary>
     public Failure.SpawnFailed? Failure => _refusal ?? _failure;
 
-    /// <summary>How it ended, where that was heard of before its birth was.</summary>
+    /// <summary>How the child ended, if the loop heard of its end before it heard of its birth.</summary>
     public Reaped? Ended { get; set; }
 
-    /// <summary>Nobody wants it any more: it is given up as soon as it takes long.</summary>
+    /// <summary>Nobody wants the child any more: the birth is given up as soon as it takes long.</summary>
     public bool IsToEnd { get; set; }
 
-    /// <summary>It took too long, and was told to have failed: whatever is born of it is killed. From any thread.</summary>
+    /// <summary>
+    /// The birth was told to have failed before it was over: a child that is born nevertheless is killed. From any thread.
+    /// </summary>
     public bool IsGivenUp => _refusal is not null;
 
     /// <summary>There may be a child whose pid is not known yet. From any thread.</summary>
     public bool IsCloning { get => _isCloning && Pid == 0; set => _isCloning = value; }
 
-    /// <summary>Set where the thread that runs the loop carries the birth out: <see cref="LoopSeat.TryLeave"/>.</summary>
+    /// <summary>Calls <see cref="LoopSeat.TryLeave"/>. Set if the thread that runs the loop carries out an audited birth.</summary>
     public Func<bool>? LeaveLoopSeat { get; set; }
 
     /// <summary>Closes what only the birth needed, when it is over. On the loop.</summary>
@@ -75,7 +79,7 @@ internal sealed unsafe class BirthOrder(
         }
         catch (Exception defect)
         {
-            // Nobody is above us on this thread, and whoever ordered it waits.
+            // No caller on this thread would catch the exception, and whoever ordered the birth waits for its outcome.
             _failure = new Failure.SpawnFailed("supervisor", 0, $"cannot start {service}: {Defect.Describe(defect)}")
             {
                 IsShortage = defect is OutOfMemoryException,
@@ -84,8 +88,8 @@ internal sealed unsafe class BirthOrder(
     }
 
     /// <summary>
-    /// On the thread of the birth: waits until the child has stopped, as the loop hears it. False: that thread runs the loop itself, and
-    /// no other one hears of it.
+    /// On the thread of the birth: waits until the loop hears that the child has stopped. False, at once: this thread runs the loop
+    /// itself, and no other thread could hear of the stop.
     /// </summary>
     public bool AwaitStop()
     {
@@ -95,7 +99,7 @@ internal sealed unsafe class BirthOrder(
         return true;
     }
 
-    /// <summary>It has stopped, or ended. False: it had before.</summary>
+    /// <summary>Notes that the child has stopped or ended. False: that was noted before.</summary>
     public bool NoteStop()
     {
         bool isFirst = !_stopped.IsSet;
@@ -109,7 +113,7 @@ internal sealed unsafe class BirthOrder(
 
     public void Dispose()
     {
-        // First, because what is still borrowed would not be closed by its owner.
+        // First, because a descriptor stays open as long as the birth borrows it, even if its owner closes it.
         birthTaken.Dispose();
         Cleanup?.Invoke();
         _stopped.Dispose();

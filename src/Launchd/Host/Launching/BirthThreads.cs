@@ -5,19 +5,23 @@ using Launchd.Linux.Spawning;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// The threads that give birth. None ever ends, because a parent-death signal comes when the thread does that gave birth. To one of them
-/// the loop can be lent, so that it carries out both, until the loop is taken back from it. All public members are for whoever runs the
-/// loop.
+/// The threads that give birth. None of them ever ends, because the kernel sends a child its parent-death signal when the thread that
+/// gave birth to it ends. The loop can be lent to one of them, which then runs the loop and gives birth as well, until the loop is taken
+/// back. All public members are for whoever runs the loop.
 /// </summary>
 internal sealed class BirthThreads
 {
-    /// <summary>A birth that hangs holds a thread; beyond so many, who comes next waits for one.</summary>
+    /// <summary>
+    /// A birth that hangs keeps its thread. When there are so many threads, the next birth waits until one of them is free.
+    /// </summary>
     private const int MostThreads = 256;
 
-    /// <summary>A birth of its own frames, and as much again for the child's (<see cref="Spawner"/>).</summary>
+    /// <summary>Holds the frames of a birth, and as many bytes for the frames of the child (<see cref="Spawner"/>).</summary>
     private const int StackBytes = 512 << 10;
 
-    /// <summary>The same with what the loop does beside births. A stack of 2 MiB and more may be given memory in huge pages.</summary>
+    /// <summary>
+    /// The stack of the thread to which the loop is lent. The kernel may give a stack of 2 MiB or more its memory in huge pages.
+    /// </summary>
     private const int LoopStackBytes = 1 << 20;
 
     private readonly Stack<Spawner> _spawners = [];
@@ -30,8 +34,10 @@ internal sealed class BirthThreads
     private readonly Queue<BirthOrder> _waiting = [];
     private readonly List<Seat> _idle = [];
 
-    /// <param name="spawners">One for the thread to which the loop is lent, and one for each other that is worth its while; borrowed. More
-    /// threads have others made.</param>
+    /// <param name="spawners">
+    /// The first is for the thread to which the loop is lent, and each other one for another thread; borrowed. If more
+    /// threads are started, spawners are made for them.
+    /// </param>
     /// <param name="done">Called on one of the threads when a birth has been carried out.</param>
     public BirthThreads(IReadOnlyList<Spawner> spawners, Action<BirthOrder> done)
     {
@@ -42,7 +48,7 @@ internal sealed class BirthThreads
             _spawners.Push(spawner);
     }
 
-    /// <summary>How many threads are worth their while.</summary>
+    /// <summary>How many threads are worth their while; more are started only when some of these hang.</summary>
     public int Least { get; }
 
     public SpawnCarrier Carrier => _first.Carrier;
@@ -52,13 +58,13 @@ internal sealed class BirthThreads
     /// <summary>How many threads there are for births and nothing else, those that hang included.</summary>
     public int Count => _seats.Count - (IsLent ? 1 : 0);
 
-    /// <summary>The loop is lent: the caller is the thread that has it.</summary>
+    /// <summary>The loop is lent, and the caller is the thread to which it is lent.</summary>
     public bool IsLent { get; private set; }
 
     /// <summary>Whether the loop is lent, or could be now.</summary>
     public bool MayLend => MayBorrowLoop && (IsLent || _loop is null || IsIdle(_loop));
 
-    // A helper takes far longer than to hand the birth to another thread.
+    // A birth by a helper takes far longer than handing the birth to another thread.
     private bool MayBorrowLoop => Carrier == SpawnCarrier.Clone;
 
     public int WaitingCount
@@ -70,9 +76,11 @@ internal sealed class BirthThreads
         }
     }
 
-    /// <summary>Has the thread that was busy last carry it out, whose memory is in the processor's caches; else the first that will be
-    /// free.</summary>
-    /// <returns>False: there is no thread, and there can be none.</returns>
+    /// <summary>
+    /// Gives a birth to the idle thread that was busy last, because its memory is still in the processor's caches. If no thread is
+    /// idle, the first that becomes free carries the birth out.
+    /// </summary>
+    /// <returns>False: there is no thread, and the system gives none.</returns>
     public bool TryGive(BirthOrder order)
     {
         Seat? seat = null;
@@ -132,7 +140,10 @@ internal sealed class BirthThreads
         return false;
     }
 
-    /// <summary>By the first thread, which must touch nothing of the loop from then on. False: there can be no thread for it.</summary>
+    /// <summary>
+    /// Lends the loop to a thread. Called by the first thread, which must touch nothing of the loop from then on.
+    /// False: the system gives no thread for the loop.
+    /// </summary>
     /// <param name="loop">Runs the loop, until that is over or taken back.</param>
     public bool TryLend(Action loop)
     {
@@ -153,11 +164,13 @@ internal sealed class BirthThreads
         return true;
     }
 
-    /// <summary>By the first thread, when the other one hangs in a birth: as soon as that is over, that thread is like all the
-    /// others.</summary>
+    /// <summary>
+    /// Called by the first thread, when the thread to which the loop is lent hangs in a birth. When that birth is over, the thread
+    /// gives birth and does nothing else, like the others.
+    /// </summary>
     public void TakeBack() => IsLent = false;
 
-    /// <summary>By the thread to which the loop is lent.</summary>
+    /// <summary>Carries a birth out on the calling thread, which is the one to which the loop is lent.</summary>
     public void CarryOutHere(BirthOrder order) => order.CarryOut(_loop!.Spawner);
 
     private bool IsIdle(Seat seat)
@@ -175,7 +188,7 @@ internal sealed class BirthThreads
 
     private bool TryStart(string name, int stackBytes, Seat seat)
     {
-        // Before the thread runs: to whom the loop is lent may look at once.
+        // Before the thread runs, because a thread to which the loop is lent may use the list at once.
         _seats.Add(seat);
         if (Worker.TryStart(name, stackBytes, () => Serve(seat)) is not null)
             return true;
@@ -220,7 +233,7 @@ internal sealed class BirthThreads
         }
     }
 
-    /// <summary>One of the threads. What it is given is shared, under the lock.</summary>
+    /// <summary>One of the threads. Its errands and its order are shared, under the lock of the queue.</summary>
     private sealed class Seat(Spawner spawner)
     {
         public Spawner Spawner => spawner;

@@ -10,23 +10,27 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// Births, beside the loop and in parallel. A birth opens files, enters a directory and executes a program, each of which may take as long
-/// as a file system likes, and its thread stands still until the program runs. So the loop orders it and hears later what became of it.
-/// There are as many threads as are worth their while; one that hangs is passed over by another. A birth that is alone is carried out by
-/// the thread that runs the loop, because to hand it to another one and back takes longer than the birth: if it hangs, another thread runs
-/// the loop (<see cref="LoopSeat"/>).
+/// Births, beside the loop and in parallel. A birth opens files, enters a directory and executes a program, each of which may take as
+/// long as a file system likes, and its thread stands still until the program runs. So the loop orders it and hears later what became of
+/// it. There are as many threads as are worth their while; in place of one that hangs another is started. A birth that is alone is
+/// carried out by the thread that runs the loop, because to hand it to another one and back takes longer than the birth: if it hangs,
+/// another thread runs the loop (<see cref="LoopSeat"/>).
 /// </summary>
 internal sealed class Births : IDisposable
 {
-    /// <summary>Ordered and not begun: more wait for another turn of the core, so that they hold no descriptors before.</summary>
+    /// <summary>
+    /// So many births may be ordered and not begun. The core starts more in a later turn, so that they hold no descriptors before.
+    /// </summary>
     private const int MostWaiting = 16;
 
     /// <summary>After a birth that took long, for so many nanoseconds none is carried out on the loop: others may be about to take as
     /// long.</summary>
     private const long CarefulNanoseconds = 10_000_000_000;
 
-    /// <summary>A birth takes a millisecond. One that is not over by then may be waiting for a file system, and no thread is spared for
-    /// its sake.</summary>
+    /// <summary>
+    /// A birth takes a millisecond. One that takes so long may be waiting for a file system, and another thread
+    /// is started in place of the one that it holds.
+    /// </summary>
     private static readonly TimeSpan Suspicion = TimeSpan.FromMilliseconds(100);
 
     /// <summary>How long a birth waits for a former one of its service that hangs: long enough that a service that is restarted at once
@@ -80,7 +84,7 @@ internal sealed class Births : IDisposable
             return;
         }
         GiveAlone();
-        // Whatever the other hangs in would have this one as well, and a thread with it.
+        // A former birth of this service hangs. This one would hang in the same call, and hold one more thread.
         if (Hanging(order.Service) is not null)
             _behind.Add(order);
         else
@@ -99,7 +103,7 @@ internal sealed class Births : IDisposable
             return CarryOutHere(_alone);
         if (_threads.TryLend(Loop!))
             return false;
-        // There can be no such thread now, and it is not asked for with each birth.
+        // The system gives no thread for the loop now. For a while none is asked for, because each birth would ask in vain.
         BeCareful();
         GiveAlone();
         LookLater();
@@ -134,7 +138,9 @@ internal sealed class Births : IDisposable
         LookLater();
     }
 
-    /// <summary>Whether a child that has ended is being born, as far as is known: its end is told after its birth.</summary>
+    /// <summary>
+    /// Notes the end of a child whose birth is under way, which is told after the birth. False: no birth of such a child is known.
+    /// </summary>
     public bool NoteEnd(Reaped ended)
     {
         foreach (BirthOrder order in _underWay)
@@ -148,22 +154,24 @@ internal sealed class Births : IDisposable
         return false;
     }
 
-    /// <summary>How the child of a birth that is being told has ended already; null: it lives.</summary>
+    /// <summary>How the child of a birth ended before the birth was told; null: the child lives.</summary>
     public Reaped? EarlyEndOf(BirthOrder birth)
     {
         if (birth.Ended is { } ended)
             return ended;
-        // By a helper it was reaped before its pid was known.
+        // A child that was born by a helper may have been reaped before its pid was known.
         bool hasEnded = Carrier == SpawnCarrier.Exec && birth.Child!.Signal(0) == Errno.ESRCH;
         return hasEnded ? new Reaped(birth.Child!.Pid, 0, 0, DumpedCore: false) : null;
     }
 
-    /// <summary>A traced child has stopped. Of an audited birth it is told the first time; else the child goes on, as if nobody traced
-    /// it.</summary>
+    /// <summary>
+    /// A traced child has stopped. The first stop is told to the birth, if that is audited; after any other stop
+    /// the child goes on, as if nobody traced it.
+    /// </summary>
     public void NoteStop(int pid, int how, int signal)
     {
         bool isOfBirth = _threads.IsAudited && _underWay.Find(o => o.Pid == pid)?.NoteStop() == true;
-        // Else it is the child of one of the threads, which comes to that when it has given birth.
+        // If this thread is not the tracer, another one is: it lets the child go as soon as its present birth is over.
         if (!isOfBirth && !Reaper.LetGo(pid, how, signal))
             _threads.OnEachOther(() => Reaper.LetGo(pid, how, signal));
     }
@@ -174,7 +182,7 @@ internal sealed class Births : IDisposable
     /// <summary>Whether this process is being born, or hangs in its birth.</summary>
     public bool IsUnderWay(int pid) => _underWay.Exists(o => o.Pid == pid);
 
-    /// <summary>Ends the birth: what is born of it, or never is, matters to nobody any more.</summary>
+    /// <summary>Ends the birth: it is told to have failed, and the child is killed if there is one or will be one.</summary>
     public void GiveUp(BirthOrder order, string why, bool isShortage = false)
     {
         if (order.IsGivenUp || !_underWay.Contains(order))
@@ -206,7 +214,8 @@ internal sealed class Births : IDisposable
         return true;
     }
 
-    // Nobody has reaped it, so the number is its own, and that of the group that it makes before anything else.
+    // Nobody has reaped the child, so the pid is still its own, and so is the process group of that number,
+    // which the child makes before anything else.
     private static void Kill(BirthOrder order)
     {
         if (order.Pid <= 0 || order.Ended is not null)
@@ -215,7 +224,7 @@ internal sealed class Births : IDisposable
         _ = Libc.kill(order.Pid, SignalNumber.Kill.Value);
     }
 
-    /// <summary>What is being born is killed, also what a thread comes to only now.</summary>
+    /// <summary>Kills the children that are being born, also those that a thread brings into being only later.</summary>
     public void Dispose()
     {
         foreach (BirthOrder order in _underWay)
@@ -232,7 +241,9 @@ internal sealed class Births : IDisposable
 
     private void BeCareful() => _carefulUntil = Clock.MonotonicNanoseconds + CarefulNanoseconds;
 
-    /// <summary>It is not alone, or cannot be carried out as such.</summary>
+    /// <summary>
+    /// Gives the birth that was alone to another thread, because it is not alone any more, or cannot be carried out on the loop.
+    /// </summary>
     private void GiveAlone()
     {
         if (_alone is not { } order)
@@ -272,8 +283,10 @@ internal sealed class Births : IDisposable
         }
     }
 
-    /// <summary>Born too late. Its end is heard of as that of any orphan, and what it started by then is ended with all others of its
-    /// mark.</summary>
+    /// <summary>
+    /// Ends a child that was born after its birth was given up. The loop hears of its end as of any orphan's, and the processes that it
+    /// started by then are ended with all others that have the instance's mark.
+    /// </summary>
     private static void EndLate(ProcessHandle late)
     {
         End(late);
@@ -295,7 +308,9 @@ internal sealed class Births : IDisposable
         _delays.After(Suspicion, this, Look);
     }
 
-    /// <summary>Births that take long: other threads go round them, and at last they are given up.</summary>
+    /// <summary>
+    /// Looks for births that take long: other threads are started in place of those that they hold, and at last they are given up.
+    /// </summary>
     private void Look()
     {
         _isLooking = false;

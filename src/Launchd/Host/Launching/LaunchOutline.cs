@@ -7,14 +7,14 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// What is the same at every birth of a definition: its limits, and as far as they hold no placeholders and come from no files its
-/// environment and its command. So a program that is started over and over costs no text each time.
+/// What is the same at every birth of a definition: its limits, and its environment and command, as far as these hold no placeholders and
+/// come from no files. So the texts are not made anew each time that a program is started over and over.
 /// </summary>
 internal sealed class LaunchOutline
 {
     private const int NofileResource = 7;
 
-    // The supervisor's own word to the child; what a file or an environment says under these names is not passed on.
+    // The supervisor alone sets these variables; what a file or an environment says under these names is not passed on.
     private static readonly FrozenSet<string> Protocol = FrozenSet.Create(StringComparer.Ordinal,
         "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
         "LAUNCHD_CHANNEL", "LAUNCHD_PID", "LAUNCHD_SERVICE", "LAUNCHD_SLOT", "LAUNCHD_GENERATION",
@@ -48,7 +48,7 @@ internal sealed class LaunchOutline
 
     /// <param name="definition">Whose births.</param>
     /// <param name="user">Who it runs as.</param>
-    /// <param name="inheritedFileLimit">Of the supervisor, before it raised it.</param>
+    /// <param name="inheritedFileLimit">The limit of open files that the supervisor had before it raised it.</param>
     /// <param name="before">The outline of another service, which often has the same environment. Null: there is none.</param>
     public static LaunchOutline Of(
         ServiceDefinition definition, ResolvedUser user, (ulong Soft, ulong Hard) inheritedFileLimit, LaunchOutline? before)
@@ -96,7 +96,7 @@ internal sealed class LaunchOutline
         return variables;
     }
 
-    /// <summary>As <c>NAME=VALUE</c>, without the names that are the protocol's.</summary>
+    /// <summary>Variables as <c>NAME=VALUE</c>, without those of the protocol.</summary>
     public static List<string> Texts(Dictionary<string, string> variables, ServiceDefinition definition)
     {
         List<string> texts = new(variables.Count);

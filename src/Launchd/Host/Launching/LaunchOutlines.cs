@@ -4,8 +4,8 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// The outlines of what was started last. A few are enough for the programs that are started over and over, and keep the memory of
-/// thousands that are started once.
+/// The outlines of the services that were started last. A few are enough for the programs that are started over and over, and save the
+/// memory that those of thousands that are started once would take.
 /// </summary>
 internal sealed class LaunchOutlines((ulong Soft, ulong Hard) inheritedFileLimit)
 {

@@ -8,11 +8,11 @@ namespace Launchd.Host.Launching;
 /// <summary>Why there is no birth, in words for people.</summary>
 internal sealed partial class Launcher
 {
-    // What is opened for the child before its birth is the supervisor's, so it is the supervisor that has nothing left.
+    // The supervisor itself opens what a child needs before its birth, so a shortage there is the supervisor's.
     private static Failure.SpawnFailed Refuse(ServiceDefinition service, string stage, Errno errno, string text) =>
         new(stage, errno.Value, $"cannot start {service.Name}: {text}") { IsShortage = errno.IsShortage };
 
-    /// <summary>The same without that it cannot be started: of a command beside an instance.</summary>
+    /// <summary>The text of a failure without the words that it cannot be started, for a command beside an instance.</summary>
     public static string ReasonOf(ServiceName service, Failure.SpawnFailed failure)
     {
         string subject = $"cannot start {service}: ";

@@ -16,8 +16,9 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// Turns a definition and the descriptors of one instance into the order of a birth, and on the thread of that into a <see cref="SpawnRequest"/>: who gets
-/// which number, the environment, the placeholders, the candidates of the program. What is opened for the child alone is closed again once it is born.
+/// Turns a definition and the descriptors of one instance into the order of a birth, and on the thread of the birth into a
+/// <see cref="SpawnRequest"/>: which descriptor gets which number, the environment, the placeholders, the paths at which the program may
+/// lie. What is opened for the child alone is closed again once the child is born.
 /// </summary>
 internal sealed partial class Launcher(
     DescriptorTable descriptors, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
@@ -26,14 +27,14 @@ internal sealed partial class Launcher(
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
 
     /// <summary>
-    /// Orders the birth of an instance's main process: what the loop owns is gathered now, and everything that may wait for a file system is left to the thread
-    /// of the birth. Null: it is refused, and the instance holds nothing that matters.
+    /// Orders the birth of an instance's main process: what the loop owns is gathered now, and everything that may wait for a file system
+    /// is left to the thread of the birth. Null: the birth is refused, and the instance holds nothing that matters.
     /// </summary>
     /// <param name="instance">Gets its notify socket and pipes, and with the birth its process.</param>
-    /// <param name="connection">Accepted for it; borrowed until the birth is over. Null: none.</param>
+    /// <param name="connection">The connection that was accepted for the instance; borrowed until the birth is over. Null: none.</param>
     /// <param name="first">What is done on the thread of the birth before anything else, with what it may wait for in words.</param>
-    /// <param name="prepared">The connections that were made for it, borrowed as well.</param>
-    /// <param name="stored">Descriptors of its store, in the order in which they follow the files.</param>
+    /// <param name="prepared">The connections that were made for the instance, borrowed as well.</param>
+    /// <param name="stored">Descriptors of the service's store, in the order in which they follow the files.</param>
     /// <param name="onReady">Called on the loop when its output matches <c>ready = { output = … }</c>.</param>
     /// <param name="then">Called on the loop with what became of the birth.</param>
     /// <param name="cleanup">Called on the loop when nothing of the birth is left.</param>
@@ -70,7 +71,9 @@ internal sealed partial class Launcher(
             GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
     }
 
-    /// <summary>Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.</summary>
+    /// <summary>
+    /// Orders the birth of a command beside an instance (stop, reload, probe) with the service's surroundings and <c>MAINPID</c>.
+    /// </summary>
     /// <returns>Null: it is refused.</returns>
     public BirthOrder? OrderCommand(
         RunningInstance instance, ImmutableArray<string> arguments, Action<BirthOrder> then, out string? refused)
@@ -98,7 +101,8 @@ internal sealed partial class Launcher(
             GiveBirth(order, spawner, instance, birth, outline, arguments, connection: null, notifyPath, mainPid);
     }
 
-    // On the thread of the birth: of the instance only what never changes may be read. A command has the pid of the main process, which has none itself.
+    // On the thread of the birth, which may read only what never changes of the instance. A command gets the pid of the main
+    // process; for the main process itself that is null.
     private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth,
         LaunchOutline outline, ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
     {
@@ -113,7 +117,7 @@ internal sealed partial class Launcher(
             environment.Add($"MAINPID={pid}");
         order.WaitsFor = $"working directory {service.Execution.WorkingDirectory}, or the program \"{command[0]}\"";
         SpawnRequest request = Describe(instance, birth, outline, command, environment, searchPath, isMain: mainPid is null);
-        // It may have been given up while we waited for a file system: hours later, its program must not run.
+        // The birth may have been given up while this thread waited for a file system: hours later, the program must not run.
         if (order.IsGivenUp)
             return order.Failure;
         order.IsCloning = spawner.Carrier == SpawnCarrier.Clone;
@@ -122,7 +126,8 @@ internal sealed partial class Launcher(
         if (failure is { } why)
             return Explain(service, request, why);
         order.Child = child;
-        // Whoever gives it up says so before he looks for a pid, and we have one before we look: one of us sees the other.
+        // The loop marks a birth as given up before it looks for a pid, and here the pid is stored before the mark is looked at: at
+        // least one of the two threads sees what the other wrote.
         Interlocked.MemoryBarrier();
         if (order.IsGivenUp)
             Births.End(child!);

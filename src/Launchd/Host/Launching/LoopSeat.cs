@@ -17,7 +17,7 @@ internal sealed unsafe class LoopSeat : IDisposable
     /// <summary>A birth takes a millisecond. One that takes so much longer is looked at, again and again.</summary>
     private const long LookNanoseconds = 20_000_000;
 
-    /// <summary>So many times a thread or child that only waits for a processor is spared: half a second.</summary>
+    /// <summary>A birth whose thread or child only waits for a processor is spared for so many looks: half a second.</summary>
     private const int MostLooks = 25;
 
     private readonly Lock _lock = new();
@@ -31,12 +31,12 @@ internal sealed unsafe class LoopSeat : IDisposable
 
     public LoopSeat()
     {
-        // Reading waits: who watches has nothing else to do.
+        // Reading the timer waits, because the thread that watches has nothing else to do.
         int number = Libc.timerfd_create(1, Libc.O_CLOEXEC);
         _timer = number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("timerfd_create", "the loop's watch", Errno.Last);
     }
 
-    /// <summary>By the thread to which the loop was lent, before anything else.</summary>
+    /// <summary>Called by the thread to which the loop was lent, before anything else.</summary>
     public void Sit()
     {
         _thread = Libc.gettid();
@@ -44,7 +44,7 @@ internal sealed unsafe class LoopSeat : IDisposable
             _isLent = true;
     }
 
-    /// <summary>By the same thread: it is about to give birth, and the loop stands still.</summary>
+    /// <summary>Called by the same thread, when it is about to give birth, so that the loop stands still.</summary>
     public void Enter(BirthOrder birth)
     {
         lock (_lock)
@@ -52,7 +52,7 @@ internal sealed unsafe class LoopSeat : IDisposable
         Arm(LookNanoseconds);
     }
 
-    /// <summary>By the same thread, after the birth. False: that took too long, and the first thread runs the loop.</summary>
+    /// <summary>Called by the same thread, after the birth. False: the birth took too long, and the first thread runs the loop.</summary>
     public bool TryLeave()
     {
         lock (_lock)
@@ -65,11 +65,11 @@ internal sealed unsafe class LoopSeat : IDisposable
         return true;
     }
 
-    /// <summary>By the same thread: the loop is over.</summary>
+    /// <summary>Called by the same thread, when the loop is over.</summary>
     /// <param name="defect">For the first thread, which throws it; null: there is none.</param>
     public void End(Exception? defect)
     {
-        // Within the lock, because who hears of it closes the timer.
+        // Within the lock, because the first thread closes the timer as soon as it sees that the loop is over.
         lock (_lock)
         {
             _defect = defect;
@@ -78,7 +78,9 @@ internal sealed unsafe class LoopSeat : IDisposable
         }
     }
 
-    /// <summary>By whichever thread runs the loop: has the first thread of the process do what only that can. At once, or in a moment.</summary>
+    /// <summary>
+    /// Has the first thread of the process do what only that thread can, at once or in a moment. Called by whichever thread runs the loop.
+    /// </summary>
     public void OnFirstThread(Action errand)
     {
         lock (_lock)
@@ -86,7 +88,7 @@ internal sealed unsafe class LoopSeat : IDisposable
             if (_isLent)
             {
                 _errand += errand;
-                // Its next look at a birth that hangs comes with the errand.
+                // That replaces the time of the next look at a birth that hangs, which comes with the errand.
                 Arm(1);
                 return;
             }
@@ -95,7 +97,7 @@ internal sealed unsafe class LoopSeat : IDisposable
     }
 
     /// <summary>
-    /// By the first thread, while it has lent the loop: sleeps until there is something to do. True: the other thread hangs in a birth,
+    /// Called by the first thread, while the loop is lent: sleeps until there is something to do. True: the other thread hangs in a birth,
     /// and the caller runs the loop. False: the loop is over.
     /// </summary>
     public bool Watch()
@@ -117,7 +119,7 @@ internal sealed unsafe class LoopSeat : IDisposable
                         ExceptionDispatchInfo.Throw(_defect);
                     return false;
                 }
-                // The one for which the timer went off may be over, and another one have begun, with a time of its own.
+                // The birth for which the timer went off may be over, and another one may have begun, which has set the timer anew.
                 if (_birth is null || Clock.MonotonicNanoseconds - _birth.TakenAt < LookNanoseconds)
                     continue;
                 looks = _birth == seen ? looks + 1 : 1;
@@ -135,7 +137,7 @@ internal sealed unsafe class LoopSeat : IDisposable
 
     public void Dispose() => _timer.Dispose();
 
-    // While there is a child, the parent sleeps, however busy the child is.
+    // While the child has not begun its program, the thread sleeps, however busy the child is.
     private bool Sleeps(BirthOrder birth) => TaskState.OfThread(_thread) != TaskState.Running
         && (birth.Pid == 0 || TaskState.OfProcess(birth.Pid) != TaskState.Running);
 

@@ -12,22 +12,25 @@ using Launchd.Model;
 namespace Launchd.Host.Launching;
 
 /// <summary>
-/// The connections that instances are born with (<c>connect</c>), while they are made: beside everything else on the loop, and where only
-/// a thread that waits in connect(2) hears how it goes on, on one of a few such threads. Until when, the core decides.
+/// Makes the connections that instances are born with (<c>connect</c>). The loop waits for them beside everything else; where only a thread
+/// that waits in connect(2) learns the outcome, one of a few such threads waits. The core decides how long it may take.
 /// </summary>
 internal sealed class Preparations(EventLoop loop, Provisions provisions, PathConnects connects, EventFeed events) : IDisposable
 {
-    /// <summary>Threads that wait for somebody at a time; the others wait for their turn.</summary>
+    /// <summary>So many threads may wait in connect(2) at a time; further attempts wait for their turn.</summary>
     private const int MostThreads = 16;
 
-    /// <summary>What was refused, where it is no call on the connection.</summary>
+    /// <summary>Stands in place of the call that was refused, where there was no thread to make a call.</summary>
     private const string NoThread = "thread";
 
     private readonly Dictionary<InstanceId, Preparation> _all = [];
     private readonly Queue<Attempt> _waiting = new();
     private int _threads;
 
-    /// <summary>Ends with <see cref="Event.Prepared"/> or <see cref="Event.SpawnFailed"/>, at once as a result, or later.</summary>
+    /// <summary>
+    /// Begins to make the connections of an instance. <see cref="Event.Prepared"/> or
+    /// <see cref="Event.SpawnFailed"/> follows, at once as a result or later.
+    /// </summary>
     public void Begin(InstanceId instance, ServiceDefinition definition)
     {
         Preparation preparation = new();
@@ -56,7 +59,9 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
     /// <summary>What was made for an instance, for the caller to close. Empty where it needed nothing.</summary>
     public Preparation Take(InstanceId instance) => _all.Remove(instance, out Preparation? taken) ? taken : new Preparation();
 
-    /// <summary>The instance is not to be born any more; does nothing if it was, or if it had nothing to wait for.</summary>
+    /// <summary>
+    /// Gives up the connections of an instance that is not to be born any more; does nothing if they were taken, or if there are none.
+    /// </summary>
     public void Cancel(InstanceId instance)
     {
         if (!_all.Remove(instance, out Preparation? given))
@@ -66,7 +71,7 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
         {
             loop.Unwatch(attempt.Connecting.Descriptor);
             isFreed |= attempt.IsOnThread;
-            // Nobody waits for it any more, and it may never come back.
+            // Nobody waits for that thread any more, and it may never come back, so it is not counted.
             _threads -= attempt.IsOnThread ? 1 : 0;
         }
         given.Dispose();
@@ -80,7 +85,7 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
             Cancel(instance);
     }
 
-    /// <summary>Sees to it that somebody hears of the end of an attempt. Null, or why nobody can.</summary>
+    /// <summary>Has the loop or a thread wait for the end of an attempt. Null, or why neither can.</summary>
     private OpenFailure? Continue(Attempt attempt)
     {
         switch (attempt.Connecting.Stage)
@@ -106,8 +111,10 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
         Conclude(attempt, attempt.Connecting.Decide());
     }
 
-    /// <summary>Gives those who wait a thread each, while there are some.</summary>
-    /// <param name="begun">Of an instance whose refusal is the result of <see cref="Begin"/>, not something that happened; null: none.</param>
+    /// <summary>Gives each of the waiting attempts a thread, as long as there may be another.</summary>
+    /// <param name="begun">
+    /// The attempt that <see cref="Begin"/> has just made: its refusal is returned, and not fed as an event. Null: there is none.
+    /// </param>
     /// <returns>Why <paramref name="begun"/> is refused; null: it is not.</returns>
     private OpenFailure? UseThreads(Attempt? begun = null)
     {
@@ -116,7 +123,7 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
             bool isOver = attempt.IsOver;
             if (!isOver && !TryOnThread(attempt))
             {
-                // The next who leaves a thread looks again; where nobody will, waiting would be for ever.
+                // The next attempt that leaves a thread looks again. If none is on a thread, this one would wait for ever.
                 if (_threads > 0)
                     return null;
                 OpenFailure refused = new(NoThread, Worker.Refusal, Errno.EAGAIN);
@@ -174,7 +181,7 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
             IsShortage = failure.Errno.IsShortage || failure.Call == NoThread,
         });
 
-    /// <summary>What one instance is to be born with; owns it.</summary>
+    /// <summary>The connections that one instance is to be born with; owns them.</summary>
     internal sealed class Preparation : IDisposable
     {
         public List<Attempt> Attempts { get; } = [];
@@ -198,10 +205,12 @@ internal sealed class Preparations(EventLoop loop, Provisions provisions, PathCo
         public string Key => key;
         public Connecting Connecting => connectingTaken;
 
-        /// <summary>Null until it stands.</summary>
+        /// <summary>Null until the connection is made.</summary>
         public FileDescriptor? Connection { get; private set; }
 
-        /// <summary>A thread works with it: closed when that comes back, or the number could be another's by then.</summary>
+        /// <summary>
+        /// A thread works with the descriptor, which is closed only when the thread comes back: another file could get its number before.
+        /// </summary>
         public bool IsOnThread { get; set; }
         public bool IsOver { get; private set; }
 

@@ -21,7 +21,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return Refused(hidden);
         if (WhyNoFile(named) is { } other)
             return ConfigFileContent.Failed(other);
-        // What the name means may have changed meanwhile: opened without waiting, and judged once more by what is open.
+        // Another file may have the name by now: it is opened without waiting, and what was opened is judged once more.
         using FileDescriptor? file = Files.OpenToRead(absolutePath, out Errno refused);
         if (file is null)
             return Refused(refused);
@@ -90,8 +90,9 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return distrust;
         for (string? path = Path.GetDirectoryName(absolutePath); path is not null; path = Path.GetDirectoryName(path))
         {
-            // A directory's owner may be a service's user, whose folder it is, and who could take our file's name away, but cannot make another
-            // that would be read. In a sticky directory, such as /tmp, others can add entries, but not replace one that is not theirs.
+            // A directory may belong to the user of a service. That user could remove the configuration file, but not put another one
+            // there that would be read, because files of that user are not trusted. In a sticky directory, such as /tmp, others can
+            // add entries, but not replace one that is not theirs.
             UnixFileMode mode = File.GetUnixFileMode(path);
             if ((mode & OthersMayWrite) != 0 && (mode & UnixFileMode.StickyBit) == 0)
                 return WritableByOthers(path, mode);

@@ -20,8 +20,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Startup;
 
 /// <summary>
-/// Puts together what runs on the loop, each from what it uses, and takes it apart again. The only class that knows them all: every other takes the few that
-/// it needs. Where two need each other, one of them has a callback, which is set here.
+/// Makes the objects that run on the loop, gives each the objects that it uses, and disposes all of them again. This is the only class that
+/// knows them all: every other takes the few that it needs. Where two need each other, one of them has a callback, which is set here.
 /// </summary>
 internal sealed class HostComposition : IDisposable
 {
@@ -41,7 +41,7 @@ internal sealed class HostComposition : IDisposable
     private readonly InstanceTable _table;
     private readonly SupervisorLoop _loop;
 
-    /// <param name="configuration">Holds at the start.</param>
+    /// <param name="configuration">The configuration that holds at the start.</param>
     /// <param name="parts">Borrowed.</param>
     /// <param name="control">Where operators speak; borrowed.</param>
     public HostComposition(AdoptedConfiguration configuration, HostParts parts, ControlListener control)
@@ -56,7 +56,7 @@ internal sealed class HostComposition : IDisposable
         Journal journal = parts.Journal;
         ILogger logger = parts.Logger;
 
-        // Nobody is known to these.
+        // These know none of the other objects.
         Counters counters = new();
         Defects defects = new(logger, counters);
         TimerQueue timers = new();

@@ -13,8 +13,8 @@ using Launchd.Model;
 namespace Launchd.Host.Startup;
 
 /// <summary>
-/// What this machine, and the rights of whoever asks, keep from being opened of a configuration that is right in itself: for <c>check</c>.
-/// Nothing is opened for longer than a call, and nothing is made.
+/// Finds what of a valid configuration cannot be opened on this machine, or with the rights of whoever asks: for <c>check</c>. Nothing
+/// is opened for longer than a call, and nothing is made.
 /// </summary>
 internal static class MachineCheck
 {

@@ -10,15 +10,17 @@ using Launchd.Model;
 namespace Launchd.Host.Startup;
 
 /// <summary>
-/// Paths that a supervisor of root would open, and about which somebody else decides: for <c>check</c>. The start is not refused for it; but
-/// what is found there by then may be, and the operator should know why.
+/// Finds paths that a supervisor of root would open, and about which another user decides: for <c>check</c>. The start is not refused for
+/// such a path; but what lies there by then may be refused, and the operator should know why.
 /// </summary>
 internal static class PathCheck
 {
     private const string Remedy = "what is not that user's own there is opened with the service's rights or not at all; "
         + "a directory that root alone may change keeps it out of others' hands";
 
-    /// <summary>A warning for each. Nothing unless root asks: no other supervisor has more rights than its services.</summary>
+    /// <summary>
+    /// Gives a warning for each such path. Nothing unless root asks: no other supervisor has more rights than its services.
+    /// </summary>
     public static IEnumerable<Diagnostic> Run(ConfigResult read)
     {
         if (Libc.geteuid() != 0)

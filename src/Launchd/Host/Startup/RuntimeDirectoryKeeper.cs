@@ -24,7 +24,9 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
 {
     private const uint Interesting = Libc.IN_DELETE | Libc.IN_MOVED_FROM | Libc.IN_MOVE_SELF | Libc.IN_ONLYDIR;
 
-    /// <summary>Whoever removes a directory removes one entry after the other: it is looked at when he may be through.</summary>
+    /// <summary>
+    /// Whoever removes a directory removes one entry after the other: the keeper looks only when all of them may be gone.
+    /// </summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LongestRetry = TimeSpan.FromSeconds(60);
 
@@ -74,7 +76,10 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
         Watch();
     }
 
-    /// <summary>Looks whether all of it is there, and makes again what is not. For whom the kernel does not tell: SIGHUP asks for it.</summary>
+    /// <summary>
+    /// Looks whether the directory and everything in it are there, and makes again what is not. SIGHUP asks for it
+    /// too, where the kernel does not tell of a removal.
+    /// </summary>
     public void Look()
     {
         if (_isWorking)
@@ -92,7 +97,7 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     public void Dispose()
     {
         _delays.Cancel(this);
-        // It must not be made again behind the back of who removes it.
+        // Another thread may be at work: it must not make the directory again after the supervisor has removed it.
         _ = _offload.Join(LongestRetry);
         if (_inotify is null)
             return;
@@ -153,7 +158,7 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
         _retry = FirstRetry;
         if (restored.IsDirectory)
             Watch();
-        // It may have been removed again before it was watched.
+        // The directory may have been removed again before it was watched.
         if (!_isAskedAgain && !restored.IsDirectory)
             return;
         _isAskedAgain = false;

@@ -39,7 +39,7 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
-    /// <param name="source">Where it can be read again; null: nowhere.</param>
+    /// <param name="source">Where the configuration can be read again; null: nowhere.</param>
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
@@ -51,7 +51,8 @@ internal static unsafe class SupervisorRun
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
-        // Before the listeners: what is copied for a child ends above the spawner's own numbers, however many others are held.
+        // Before the listeners, so that the spawners get low numbers: only descriptors up to those are copied
+        // for a child, however many others are held.
         List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
@@ -125,7 +126,10 @@ internal static unsafe class SupervisorRun
         return code;
     }
 
-    /// <summary>What a supervisor is to the kernel: subreaper, not to be looked into, with all the descriptors that it may have.</summary>
+    /// <summary>
+    /// Makes this process a supervisor in the eyes of the kernel: a subreaper, not to be looked into,
+    /// with all the descriptors that it may have.
+    /// </summary>
     private static (ulong Soft, ulong Hard) BecomeSupervisor(SupervisorDefinition definition)
     {
         _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -133,7 +137,7 @@ internal static unsafe class SupervisorRun
         _ = Libc.prctl(Libc.PR_SET_DUMPABLE, 0, 0, 0, 0);
         fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(definition.ProcessName + "\0"))
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
-        // Every call that makes something says its mode.
+        // Every call that makes a file or a directory gives its mode.
         _ = Libc.umask(0);
         ulong* limit = stackalloc ulong[2];
         if (Libc.getrlimit(NofileResource, limit) != 0)
@@ -168,14 +172,16 @@ internal static unsafe class SupervisorRun
             parts.Directory.ControlSocket);
     }
 
-    /// <summary>One for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the process:
-    /// threads that hang may hold some at its end.</summary>
+    /// <summary>
+    /// Makes a spawner for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the
+    /// process, because threads that hang may hold some at its end.
+    /// </summary>
     private static List<Spawner> MakeSpawners(SpawnCarrier? carrier, ulong fileLimit)
     {
         try
         {
             List<Spawner> spawners = [new Spawner(OpenNull(), carrier, BirthAudit.FromEnvironment())];
-            // Where there are few descriptors, those that follow are worth more than how long a birth takes.
+            // Where descriptors are few, they are kept for listeners and instances, and a birth takes longer.
             bool hasPlenty = fileLimit >= PlentyOfDescriptors;
             while (spawners.Count <= Math.Clamp(Environment.ProcessorCount, 2, 8))
                 spawners.Add(spawners[0].Another(hasPlenty ? OpenNull() : null));

@@ -9,13 +9,16 @@ using Launchd.Model;
 
 namespace Launchd.Host.Steps;
 
-/// <summary>The boot: ends when every service has come up, tells the operator how it went, and gives back the memory that only it needed.</summary>
+/// <summary>
+/// Sees when every service has come up and the boot is over, tells the operator how it went, and gives
+/// back the memory that only the boot needed.
+/// </summary>
 internal sealed class BootReport
 {
     private const long MostBootBytes = 3 << 20;
     private const long LargeBytes = 16 << 20;
 
-    // What is allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
+    // Bytes that are allocated for each until everything is up, as GC.GetTotalAllocatedBytes tells of ten thousand.
     private const long MemoryPerListener = 2 << 10, MemoryPerService = 4 << 10, MemoryPerStart = 12 << 10;
 
     private readonly AdoptedConfiguration _configuration;
@@ -41,8 +44,9 @@ internal sealed class BootReport
     }
 
     /// <summary>
-    /// Holds the collector back from the moment that a configuration was read: one of thousands has its listeners and states made without it. Of fewer
-    /// only the births are worth that, because what the collector needs to find many young survivors at once stays its own.
+    /// Holds the garbage collector back from the moment that a configuration was read. For a configuration of thousands of services it does
+    /// not run while their listeners and states are made. For a smaller one it is held back only during the births, because the collector
+    /// keeps the memory that it needs to find many young survivors at once.
     /// </summary>
     public static CollectorPause PauseFor(SupervisorDefinition definition)
     {
@@ -60,7 +64,7 @@ internal sealed class BootReport
     public bool IsOver()
     {
         IReadOnlyList<ServiceState> services = _core.Services;
-        // Those before have come up; a reload meanwhile may have taken some away.
+        // The services before this place have come up; a reload may have taken some away meanwhile.
         for (_upCount = Math.Min(_upCount, services.Count); _upCount < services.Count; _upCount++)
         {
             ServiceState service = services[_upCount];
@@ -80,12 +84,13 @@ internal sealed class BootReport
     {
         OwesCollection = false;
         _pause.Dispose();
-        // Syntax trees, texts and tables of a large configuration: several times what stays. A small one is not worth the collector's own pages.
+        // The syntax trees, texts and tables of a large configuration are several times what stays. After a small one a collection would
+        // cost more pages of the collector's own than it gives back.
         if (GC.GetTotalAllocatedBytes() > MostBootBytes)
             GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
-    /// <summary>Every service has come up, or failed.</summary>
+    /// <summary>Writes the report, when every service has come up or failed.</summary>
     public void Write()
     {
         OwesCollection = true;

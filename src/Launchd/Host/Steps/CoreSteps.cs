@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Steps;
 
 /// <summary>
-/// The steps of the core: gives it one event and has the effects carried out. What throws costs a step or an effect and no more: the core and each effect
-/// are contained by themselves.
+/// Takes the steps of the core: gives it one event and has the effects carried out. An exception costs a step or an effect and no more:
+/// the core and each effect are contained by themselves.
 /// </summary>
 internal sealed class CoreSteps(
     Supervisor core, EffectRunner effects, EventFeed events, Provisions provisions, RetiredListeners retired, Counters counters,
@@ -18,7 +18,7 @@ internal sealed class CoreSteps(
 {
     private readonly List<Effect> _todo = [];
 
-    /// <summary>Throws nothing: behind it the queues of what else happened are still to be gone through.</summary>
+    /// <summary>Takes one step. Throws nothing, because the caller has other events to go through afterwards.</summary>
     public void Take(Event happened)
     {
         try
@@ -46,16 +46,16 @@ internal sealed class CoreSteps(
             SetAside(happened, defect);
             return;
         }
-        // Before its effects: whoever is told to end empties what nobody else will ever accept from.
+        // Before the effects of the step: an instance that is told to end empties the listeners from which nobody else will ever accept.
         provisions.Prune(core);
         foreach (Effect effect in _todo)
             CarryContained(effect);
         _todo.Clear();
-        // A rollout may have come to its end, after which nobody goes back to what it left.
+        // A rollout may have ended, after which no service goes back to the listeners that it left.
         retired.CloseUnused();
     }
 
-    // The effects behind it belong to the same step, and are owed even if this one could not even be told of.
+    // The effects behind this one belong to the same step, and are carried out even if the failure of this one could not be reported.
     private void CarryContained(Effect effect)
     {
         try

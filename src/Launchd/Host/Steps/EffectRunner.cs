@@ -14,7 +14,9 @@ using Launchd.Model;
 
 namespace Launchd.Host.Steps;
 
-/// <summary>Carries out the core's orders: says who does what, and brings together what one order wants of several.</summary>
+/// <summary>
+/// Carries out the effects of the core: hands each to the object that does it, and joins what one effect needs of several objects.
+/// </summary>
 internal sealed class EffectRunner(
     Preparations preparations, InstanceTable instances, InstanceCommands commands, InstanceChecks checks, TimerQueue timers,
     ServiceListeners listeners, ListenerConnections connections, QueueLooks queueLooks, KeptDescriptors kept, ChannelServer channels,

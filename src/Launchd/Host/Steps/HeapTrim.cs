@@ -1,8 +1,9 @@
 namespace Launchd.Host.Steps;
 
 /// <summary>
-/// Keeps the memory of a busy supervisor near what it uses. What stands in the list of events for a while has grown old by the time that it
-/// leaves it, and the collector lets the old ones lie until they are many times what lives: tens of megabytes.
+/// Keeps the memory of a busy supervisor near what it uses. An event that stands in the list of events for a while is in the
+/// collector's oldest generation by the time that it leaves the list, and there the collector lets dead objects lie until
+/// they are many times what lives: tens of megabytes.
 /// </summary>
 internal sealed class HeapTrim
 {

@@ -10,27 +10,27 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Steps;
 
 /// <summary>
-/// The loop: waits, and has everything done that became ready. Everything runs on one thread, but the log pump and what a program can make
-/// last (<see cref="SlowLane"/>, <see cref="Births"/>). Which thread that is may change between two turns (<see cref="LoopSeat"/>). Within
-/// one wake-up notifications come first, then requests, listeners, exits (<see cref="LoopPriority"/>), then timers, and last a birth that
-/// is alone.
+/// The loop: waits, and has everything done that became ready. Everything runs on one thread, except the log pump and the work that a
+/// program can make last (<see cref="SlowLane"/>, <see cref="Births"/>). Which thread that is may change between two turns
+/// (<see cref="LoopSeat"/>). Within one wake-up notifications come first, then requests, listeners, exits
+/// (<see cref="LoopPriority"/>), then timers, and last a birth that is alone.
 /// </summary>
 internal sealed class SupervisorLoop(
     EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, NotificationReader notifications,
     RetiredListeners retired, Births births, LoopSeat seat, Defects defects)
 {
-    /// <summary>Turns that fail one after the other, with nothing between them that could wait: going on would only burn a
-    /// processor.</summary>
+    /// <summary>When so many turns have failed one after the other, the loop gives up: going on would only burn a processor.</summary>
     private const int MostFailedTurns = 1000;
 
-    /// <summary>What is due beyond that is for the next turn: thousands of timers can be due together, and operators are to be answered
-    /// meanwhile.</summary>
+    /// <summary>
+    /// Further timers that are due wait for the next turn: thousands can be due together, and operators are to be answered meanwhile.
+    /// </summary>
     private const int MostTimersInATurn = 64;
 
     private readonly HeapTrim _heap = new();
     private bool _isUp;
 
-    // More births are ordered when those before are about to begin; the end of one wakes the loop.
+    // The core orders more births when the former ones are about to begin; the end of a birth wakes the loop.
     private bool MayBeginTurn => orders.IsTurnAwaited && births.HasRoom;
 
     /// <summary>Runs until the core orders the end, and returns the exit code. By the first thread.</summary>
@@ -129,7 +129,7 @@ internal sealed class SupervisorLoop(
         }
         finally
         {
-            // It was taken out of the queue, and will not come again.
+            // The timer was taken out of the queue, and will not come again.
             events.Feed(new Event.TimerFired(key));
         }
     }

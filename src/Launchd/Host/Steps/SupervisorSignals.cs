@@ -53,7 +53,7 @@ internal sealed unsafe class SupervisorSignals(
         }
         finally
         {
-            // It was read with the others, and nobody else tells of those who have ended.
+            // SIGCHLD was read with the other signals, and nothing else tells of the children that have ended.
             if (hasChildren)
                 instances.ReapSome();
         }
