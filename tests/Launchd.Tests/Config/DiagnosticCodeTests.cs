@@ -55,6 +55,8 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.NoEffect] = Web + "idle_timeout = \"5m\"",
         [DiagnosticCode.NeverUsed] = Http,
         [DiagnosticCode.AbstractSocket] = Web + "sockets = [\"a\"]\n[sockets.a]\nlisten = \"unix:@a\"",
+        [DiagnosticCode.KnownNotToWork] =
+            "[services.ssh]\ncommand = [\"sshd\", \"-D\"]\nsockets = [\"http\"]\nreload = { signal = \"HUP\" }\n" + Http,
         [DiagnosticCode.NeedsRoot] = Web + "user = \"www-data\"",
         [DiagnosticCode.VariableLeftOut] = Web + "pass_environment = [\"ODD\"]",
         [DiagnosticCode.NotBuilt] = Web + "cgroup = { pids_max = 3 }",

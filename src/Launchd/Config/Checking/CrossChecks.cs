@@ -49,7 +49,10 @@ internal sealed class CrossChecks
             List<ListenerDefinition> listeners = ListenersOf(service.Definition);
             // Rules about a service's sockets are not checked while one of the sockets is unknown.
             if (listeners.Count == service.Definition.Sockets.Length)
+            {
                 ServiceChecks.Check(service, listeners);
+                ProgramChecks.Check(service, listeners);
+            }
             CheckTriggers(service);
         }
         DependencyCycles.Check(_context.Diagnostics, _services);

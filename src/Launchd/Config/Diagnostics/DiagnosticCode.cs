@@ -49,6 +49,7 @@ internal enum DiagnosticCode
     NoEffect = 1310,
     NeverUsed = 1311,
     AbstractSocket = 1312,
+    KnownNotToWork = 1313,
 
     FileNotTrusted = 1401,
     NeedsRoot = 1402,
