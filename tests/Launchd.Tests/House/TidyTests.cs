@@ -6,7 +6,7 @@ namespace Launchd.Tests.House;
 /// <summary>House style that the compiler's analyzers do not know. Every rule is tried on a text that breaks it.</summary>
 public sealed partial class TidyTests
 {
-    private const int LongestLine = 160;
+    private const int LongestLine = 140;
     private const int LongestFile = 400;
 
     /// <summary>Files above the limit, each with its reason.</summary>

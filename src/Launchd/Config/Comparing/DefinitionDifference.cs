@@ -92,7 +92,8 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     /// <summary>Keys of a socket for which it need not be opened anew.</summary>
     private static readonly string[] SocketInPlace =
     [
-        "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks", "remove_on_stop", "keep_options", "mark", "priority", "tos", "ttl",
+        "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks",
+        "remove_on_stop", "keep_options", "mark", "priority", "tos", "ttl",
         "congestion", "no_delay", "keep_alive", "defer_accept", "fast_open",
         "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd",
         "pass_rights", "trigger_limit", "max_connections", "max_connections_per_source",

@@ -43,7 +43,7 @@ internal sealed partial class ListenerGuard
         foreach (OptionChange change in changes)
         {
             string fault = $"{change.Name} was changed from {change.Was} to {change.Found}";
-            Tell(listener, fault, change.IsPutBack ? "put back" : "left as it is: the kernel refused to change it", isOnce: true);
+            Tell(listener, fault, change.IsPutBack ? "put back" : "left as it is: the kernel refused to change it", Once);
         }
     }
 

@@ -58,9 +58,9 @@ internal sealed partial class ListenerGuard
         if (seen is not { Path: { } path, Alias: { } alias })
             return;
         if (path is { IsMended: true, Words: { } fault })
-            Tell(listener, fault, path.Fault == PathFault.Changed ? "put back" : "linked back");
+            Tell(listener, fault, path.Fault == PathFault.Changed ? "put back" : "linked back", LeastPause);
         if (alias is { IsMended: true, Words: { } words })
-            Tell(listener, words, "linked back");
+            Tell(listener, words, "linked back", LeastPause);
         string? taken = path.Fault == PathFault.Taken
             ? $"{listener.Opened.Path!.Path}: {path.Words}"
             : alias.Fault == PathFault.Taken ? alias.Words : null;

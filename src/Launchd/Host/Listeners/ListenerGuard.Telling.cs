@@ -9,6 +9,9 @@ namespace Launchd.Host.Listeners;
 // What a look has found, and how it is told.
 internal sealed partial class ListenerGuard
 {
+    /// <summary>What a program does to its listener each time it starts is told of the first time.</summary>
+    private static readonly TimeSpan Once = TimeSpan.MaxValue;
+
     /// <summary>Different faults that are remembered as told.</summary>
     private const int MostTold = 16;
 
@@ -25,14 +28,14 @@ internal sealed partial class ListenerGuard
     /// <param name="listener">It was spoilt.</param>
     /// <param name="fault">How, in words.</param>
     /// <param name="remedy">What was done, in words.</param>
-    /// <param name="isOnce">What a program does to it each time it starts: told the first time.</param>
-    private void Tell(Listener listener, string fault, string remedy, bool isOnce = false)
+    /// <param name="quiet">How long the same is not told again.</param>
+    private void Tell(Listener listener, string fault, string remedy, TimeSpan quiet = default)
     {
         counters.Count("listeners-healed");
         // A program that does it all the time must not push everything else out of the list of events.
         Moment now = HostClock.Now;
         Dictionary<string, Moment> told = listener.Watch.Told ??= [];
-        if (told.TryGetValue(fault, out Moment last) && (isOnce || now - last < LeastPause))
+        if (told.TryGetValue(fault, out Moment last) && now - last < quiet)
             return;
         if (told.Count >= MostTold)
             told.Clear();

@@ -164,7 +164,7 @@ internal sealed partial class ListenerGuard(
         _ = lanes.Of(service).TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
         {
             if (seen is { Fault: not ListenerFault.None, IsMended: true })
-                Tell(listener, seen.Words, Mended, isOnce: seen.Fault == ListenerFault.BacklogShrunk);
+                Tell(listener, seen.Words, Mended, seen.Fault == ListenerFault.BacklogShrunk ? Once : default);
         });
     }
 
@@ -271,7 +271,7 @@ internal sealed partial class ListenerGuard(
         if (seen.Fault != ListenerFault.None)
             listener.Watch.LookedAt = HostClock.Now;
         if (seen is { Fault: not ListenerFault.None, IsMended: true })
-            Tell(listener, seen.Words, Mended, isOnce: seen.Fault == ListenerFault.BacklogShrunk);
+            Tell(listener, seen.Words, Mended, seen.Fault == ListenerFault.BacklogShrunk ? Once : default);
         if (!seen.IsMended || seen.Path is { NeedsNew: true })
             TryMakeAnew(listener, seen);
         else if (seen.Path is { IsMended: false, Fault: not PathFault.Taken, Failure: { } hindrance })

@@ -32,7 +32,9 @@ internal sealed record ReloadRefused(string Reason);
 /// <summary>Somebody had removed the runtime directory, or the control socket in it; it is there again.</summary>
 internal sealed record RuntimeDirectoryRestored(string Path, string What);
 
-/// <summary>An instance is ready, and for some seconds nobody has taken a client out of the queue of a listener that it was given.</summary>
+/// <summary>
+/// An instance is ready, and for some seconds nobody has taken a client out of the queue of a listener that it was given.
+/// </summary>
 internal sealed record ListenerNotAccepted(string Socket, string Address, int WaitingCount, string[] Holders);
 
 /// <summary>A service that was given sockets listens at a TCP address of its own as well.</summary>

@@ -160,10 +160,11 @@ internal static partial class SupervisorLog
     public static partial void NotifyNotRestored(ILogger logger, int count);
 
     [LoggerMessage(3028, LogLevel.Warning,
-        "nobody accepts at '{socket}' ({address}): {count} wait, though {holders} is ready; does the program use the descriptor that it was given?")]
+        "nobody accepts at '{socket}' ({address}): {count} wait, though {holders} is ready; does it use the descriptor that it was given?")]
     public static partial void NotAccepted(ILogger logger, string socket, string address, int count, string holders);
 
-    [LoggerMessage(3029, LogLevel.Information, "'{service}' (pid {pid}) listens at {address}, a port of its own beside the sockets that it was given")]
+    [LoggerMessage(3029, LogLevel.Information,
+        "'{service}' (pid {pid}) listens at {address}, a port of its own beside the sockets that it was given")]
     public static partial void ListensElsewhere(ILogger logger, string service, int pid, string address);
 
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]

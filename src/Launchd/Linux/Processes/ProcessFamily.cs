@@ -7,7 +7,9 @@ namespace Launchd.Linux.Processes;
 /// <summary>The processes below another, as proc_tid_children(5) lists them. From any thread.</summary>
 internal static class ProcessFamily
 {
-    /// <summary>Adds the children of a process: each of its threads has its own list, and a thread of a pool may have started one.</summary>
+    /// <summary>
+    /// Adds the children of a process: each of its threads has its own list, and a thread of a pool may have started one.
+    /// </summary>
     /// <param name="pids">What is added to.</param>
     /// <param name="pid">The parent.</param>
     /// <param name="most">No more than so many in all.</param>
