@@ -12,7 +12,7 @@ internal sealed partial class ListenerGuard
     public void PathHappened(Listener listener)
     {
         if (listener.IsConfigured)
-            Repair(listener);
+            Repair(listener, onlyPath: true);
     }
 
     /// <summary>Adds to a look what is found at the path. Null: it is as it was, for all that the kernel has told.</summary>

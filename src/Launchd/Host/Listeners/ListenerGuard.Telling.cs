@@ -52,6 +52,9 @@ internal sealed partial class ListenerGuard
     /// <param name="IsMended">Whether the open socket is well now.</param>
     private sealed record ListenerLook(ListenerFault Fault, string Words, bool IsMended)
     {
+        /// <summary>The open socket was not looked at.</summary>
+        public bool IsOfPathAlone { get; init; }
+
         /// <summary>Null: its path was not looked at.</summary>
         public PathFinding? Path { get; init; }
 

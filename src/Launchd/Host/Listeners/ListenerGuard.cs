@@ -169,10 +169,17 @@ internal sealed partial class ListenerGuard(
     }
 
     /// <summary>What looks at a listener as it is now and mends what can be mended; for another thread.</summary>
-    private static Func<ListenerLook> Mending(Listener listener)
+    /// <param name="listener">Looked at.</param>
+    /// <param name="onlyPath">Its socket is not looked at: something happened at its path, and nothing else is known.</param>
+    private static Func<ListenerLook> Mending(Listener listener, bool onlyPath = false)
     {
         (OpenedListener opened, ListenAddress endpoint, int backlogCount) = (listener.Opened, listener.Endpoint, listener.BacklogCount);
         Func<ListenerLook, ListenerLook>? mendPath = MendingPath(listener);
+        if (onlyPath)
+        {
+            ListenerLook notLooked = new(ListenerFault.None, "", IsMended: true) { IsOfPathAlone = true };
+            return () => mendPath is null ? notLooked : mendPath(notLooked);
+        }
         return () =>
         {
             ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount);
@@ -246,19 +253,19 @@ internal sealed partial class ListenerGuard(
     /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a
     /// lock that a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
     /// </summary>
-    private void Repair(Listener listener)
+    private void Repair(Listener listener, bool onlyPath = false)
     {
         ListenerWatch watch = listener.Watch;
         if (watch.IsLookedAt || !listener.IsConfigured)
             return;
         SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
-        watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener), seen =>
+        watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener, onlyPath), seen =>
         {
             watch.IsLookedAt = false;
             Conclude(listener, seen);
         });
         if (!watch.IsLookedAt)
-            Rest(listener, LeastPause);
+            LookAgain(listener, LeastPause, isOfSocket: !onlyPath);
     }
 
     private void Conclude(Listener listener, ListenerLook seen)
@@ -276,10 +283,13 @@ internal sealed partial class ListenerGuard(
             TryMakeAnew(listener, seen);
         else if (seen.Path is { IsMended: false, Fault: not PathFault.Taken, Failure: { } hindrance })
             GiveUp(listener, hindrance, isOfSocket: false);
-        else
+        else if (!seen.IsOfPathAlone || !listener.Watch.IsResting)
             Recover(listener);
-        if (isInDoubt && listener is { IsConfigured: true, Path: not null })
+        // Its socket was to be looked at meanwhile.
+        if (seen.IsOfPathAlone && listener is { IsConfigured: true, Watch.IsResting: true })
             Repair(listener);
+        else if (isInDoubt && listener is { IsConfigured: true, Path: not null })
+            Repair(listener, onlyPath: true);
     }
 
     private void TryMakeAnew(Listener listener, ListenerLook seen)

@@ -48,7 +48,7 @@ internal sealed record PathFinding(PathFault Fault, bool IsMended, string? Words
 /// </summary>
 internal static class PathRepair
 {
-    /// <summary>Somebody may change the path again and again while it is mended; then it is told as it was found last.</summary>
+    /// <summary>Somebody may change the path again and again while it is mended.</summary>
     private const int MostTurns = 4;
 
     /// <param name="owned">As it was made.</param>
@@ -84,7 +84,8 @@ internal static class PathRepair
             if (refused != Errno.None && refused != Errno.EEXIST)
                 return found with { IsMended = false, Failure = new OpenFailure("linkat", subject, refused, Remedy.ForPath(refused)) };
         }
-        return found with { IsMended = false };
+        // It was put back each time, and whoever takes it away again is heard of again.
+        return found;
     }
 
     /// <summary>The same for a symbolic link that leads to the path.</summary>
