@@ -68,6 +68,17 @@ internal abstract record Failure
         public override string ToString() => Status.ToString();
     }
 
+    /// <summary>Ended by itself right after the signal that told it to reload: it does not reload on that signal, but ends.</summary>
+    /// <param name="Signal">The one it was sent.</param>
+    /// <param name="Status">Null: it said that it stops, and has not ended yet.</param>
+    internal sealed record EndedOnReload(SignalNumber Signal, ExitStatus? Status) : Failure
+    {
+        /// <summary>Without the status, for where that stands already.</summary>
+        public string Text => $"reload failed: it ended on {Signal}";
+
+        public override string ToString() => Status is { } status ? $"{Text} ({status})" : Text;
+    }
+
     internal sealed record StartLimitReached(int Count, TimeSpan Interval, Failure? Last) : Failure
     {
         public override string ToString() =>

@@ -62,6 +62,12 @@ internal static class Limits
     /// <summary>How long a program that was told to reload may take to say that it does.</summary>
     public static readonly TimeSpan ReloadAnnouncement = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// How long after its reload signal a program that ends by itself has ended because of it. Most that die of the signal do so at once,
+    /// but those that first finish what they serve, or execute themselves again and fail then, take seconds: cupsd 2, uwsgi 3.3.
+    /// </summary>
+    public static readonly TimeSpan ReloadEnd = TimeSpan.FromSeconds(5);
+
     /// <summary>How long an owner may take to give what was asked of it.</summary>
     public static readonly TimeSpan GivePatience = TimeSpan.FromSeconds(5);
 

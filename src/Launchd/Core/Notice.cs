@@ -40,7 +40,11 @@ internal abstract record Notice
         : OfInstance(Instance, Slot, Generation, Pid);
 
     internal sealed record Exited(InstanceId Instance, int Slot, int Generation, int Pid, ExitStatus Status, bool IsFailure)
-        : OfInstance(Instance, Slot, Generation, Pid);
+        : OfInstance(Instance, Slot, Generation, Pid)
+    {
+        /// <summary>Why it is a failure whatever the status says; null: the status and the notices before say all.</summary>
+        public string? Reason { get; init; }
+    }
 
     /// <summary>The next attempt of a slot comes after <paramref name="Delay"/>.</summary>
     internal sealed record Restarting(ServiceName Of, int Slot, int Generation, TimeSpan Delay, string? Reason) : Notice

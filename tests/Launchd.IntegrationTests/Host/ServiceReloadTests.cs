@@ -48,4 +48,38 @@ public sealed class ServiceReloadTests
         Assert.Contains("none: failed: it has no 'reload' in the configuration", lines);
         Assert.Equal(0, await supervisor.Stop());
     }
+
+    /// <summary>With a back-off of a minute a start that came after one would not be seen.</summary>
+    [Fact]
+    public async Task AProgramThatDiesOfIt_IsStartedAgainAtOnce()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.dying]
+            command = ["sleep", "2147483647"]
+            restart = "on-failure"
+            backoff = { initial = "60s", max = "60s" }
+            reload = { signal = "SIGHUP" }
+            [services.ending]
+            command = ["/bin/sh", "-c", "trap 'exit 0' HUP; echo begun; while :; do sleep 0.1; done"]
+            ready = { output = "begun" }
+            restart = "on-failure"
+            backoff = { initial = "60s", max = "60s" }
+            reload = { signal = "SIGHUP" }
+            """);
+        _ = await supervisor.Event("ready", "dying");
+        _ = await supervisor.Event("ready", "ending");
+
+        (int code, string output, _) = await supervisor.Verb("reload-service", "dying", "ending");
+
+        Assert.Equal(1, code);
+        Assert.Contains("dying: failed: reload failed: it ended on SIGHUP (killed by SIGHUP)", output, StringComparison.Ordinal);
+        Assert.Contains("ending: failed: reload failed: it ended on SIGHUP (exited with 0)", output, StringComparison.Ordinal);
+        foreach (string service in (string[])["dying", "ending"])
+        {
+            Assert.Equal("reload failed: it ended on SIGHUP", (await supervisor.Event("exited", service)).Text("reason"));
+            Assert.Equal(0, (await supervisor.Event("restarting", service)).Number("delay_ms"));
+            _ = await supervisor.Event("ready", service, nth: 2);
+        }
+        Assert.Equal(0, await supervisor.Stop());
+    }
 }

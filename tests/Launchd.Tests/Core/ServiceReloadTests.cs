@@ -45,11 +45,15 @@ public sealed class ServiceReloadTests
     }
 
     [Fact]
-    public void AProgramThatDoesNotSpeakOfReadiness_IsNotWaitedFor()
+    public void AProgramThatDoesNotSpeakOfReadiness_IsWaitedForOnlyInCaseItEnds()
     {
-        World world = new World(A.Service("web") with { Reload = new ReloadAction.Signal(SignalNumber.Hup) }).Boot();
+        World world = new World(Signalled with { Ready = Readiness.Spawned.Value }).Boot();
+        RequestId reload = world.Ask(Verb.Reload, "web");
+        Assert.Equal(TimeSpan.FromSeconds(1), world.Timers.Single().Value - world.Now);
 
-        Assert.Equal("told to reload", world.Answer(world.Ask(Verb.Reload, "web"))!.Value.Single().Text);
+        world.Fire(TimerKind.Reload);
+
+        Assert.Equal((true, "told to reload"), (world.Answer(reload)!.Value.Single().Succeeded, world.Answer(reload)!.Value.Single().Text));
     }
 
     [Fact]
@@ -106,7 +110,17 @@ public sealed class ServiceReloadTests
         world.Exit(second, 1);
 
         Outcome outcome = world.Answer(reload)!.Value.Single();
-        Assert.Equal((false, "slot 1: it ended before it had reloaded", second), (outcome.Succeeded, outcome.Text, outcome.Failed));
+        Assert.Equal((false, second), (outcome.Succeeded, outcome.Failed));
+        Assert.Equal("slot 1: reload failed: it ended on SIGHUP (exited with 1)", outcome.Text);
+    }
+
+    [Fact]
+    public void AProgramThatDoesNotSpeakOfReadiness_IsNotWaitedFor_WhereItsChannelTellsIt()
+    {
+        World world = new World(A.Service("web")).Boot();
+        world.Do(new Event.ChannelWatched(world.Last("web"), IsWatched: true));
+
+        Assert.Equal("told to reload", world.Answer(world.Ask(Verb.Reload, "web"))!.Value.Single().Text);
     }
 
     [Fact]

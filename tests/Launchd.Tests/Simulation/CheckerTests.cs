@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Model;
 using Launchd.Tests.Core;
 using Xunit;
@@ -34,11 +35,15 @@ public sealed class CheckerTests
     [InlineData("lose Exit", "11: the shutdown does not end")]
     [InlineData("lose LookAtQueues", "17: told to end without a look")]
     [InlineData("unsaid rollback", "3: a new instance failed before its proof")]
+    [InlineData("late after a reload", "23: an end by a reload signal is delayed")]
+    [InlineData("unsaid reload", "23: an end by a reload signal is not told as that")]
     public void APlantedFault_IsFound(string fault, string expected)
     {
         List<string> found = [];
-        for (ulong seed = 0; seed < 3000; seed++)
+        for (ulong number = 0; number < 6000; number++)
         {
+            // What only newer seeds have is found among those.
+            ulong seed = number < 3000 ? number : Simulation.FirstSlow + number;
             if (Simulation.Run(seed, effect => Mutate(fault, effect)).Broken is not { } broken)
                 continue;
             found.Add(broken);
@@ -184,6 +189,25 @@ public sealed class CheckerTests
     }
 
     [Theory]
+    [InlineData("reload failed", 100, "23: an end by a reload signal is delayed")]
+    [InlineData(null, 0, "23: an end by a reload signal is not told as that")]
+    public void APauseAfterAReloadThatEndsIt_IsFound(string? reason, int delayMs, string expected)
+    {
+        ReloadEndChecker checker = new();
+        InstanceId web = new(new ServiceName("web"), 1);
+        checker.Check(new Event.Requested(new RequestId(1), Verb.Reload, [web.Service]),
+            [new Effect.Signal(web, SignalNumber.Hup, KillScope.Process)], new Moment(1));
+        Notice exited = new Notice.Exited(web, 0, 1, 1001, new ExitStatus(0), IsFailure: true) { Reason = reason };
+        Notice restarting = new Notice.Restarting(web.Service, 0, 1, TimeSpan.FromMilliseconds(delayMs), reason);
+
+        BrokenPropertyException found = Assert.Throws<BrokenPropertyException>(() => checker.Check(
+            new Event.MainExited(web, new ExitStatus(0), HasLeftovers: false),
+            [new Effect.Report(exited), new Effect.Report(restarting)], new Moment(5_000_000_001)));
+
+        Assert.StartsWith(expected, found.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("ListenerUsed", "16: it is stopped as unused without a look")]
     [InlineData("UseSeen", "16: it is stopped as unused within its idle time")]
     public void AStopOfWhatWasUsed_IsFound(string after, string expected)
@@ -248,6 +272,10 @@ public sealed class CheckerTests
             ("empty Reply", Effect.Reply e) => e with { Outcomes = [] },
             ("store stays", Effect.Spawn e) => e with { Stored = [] },
             ("unsaid rollback", Effect.Report { Notice: Notice.RolledBack }) => null,
+            ("late after a reload", Effect.Report { Notice: Notice.Restarting { Reason: { } why } e })
+                when why.StartsWith("reload failed", StringComparison.Ordinal) =>
+                new Effect.Report(e with { Delay = TimeSpan.FromMilliseconds(100) }),
+            ("unsaid reload", Effect.Report { Notice: Notice.Exited e }) => new Effect.Report(e with { Reason = null }),
             _ => effect,
         };
     }

@@ -64,6 +64,7 @@ internal sealed class Checkers
             new StrangerChecker(supervisor),
             new BoundChecker(_known, supervisor),
             new WishChecker(_known, supervisor),
+            new ReloadEndChecker(),
         ];
     }
 

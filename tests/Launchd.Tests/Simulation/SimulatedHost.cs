@@ -298,6 +298,12 @@ internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom rand
     private void Reread(SimulatedProcess process)
     {
         SeededRandom choices = random.Fork();
+        // One that knows nothing of the signal dies of it, and others execute themselves again and fail. Older seeds have no such programs.
+        if (births is not null && choices.Chance(30))
+        {
+            ExitStatus status = choices.Pick(new ExitStatus(0, SignalNumber.Hup.Value), new ExitStatus(0), new ExitStatus(1));
+            Add(choices.Pick(0, 50, 2000, 3300, 6000), Turn.Exit, () => process.IsMainAlive ? Reap(process, status) : null);
+        }
         if (choices.Chance(30))
             return;
         string announcement = choices.Pick(

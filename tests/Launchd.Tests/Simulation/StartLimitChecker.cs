@@ -7,7 +7,7 @@ namespace Launchd.Tests.Simulation;
 /// <summary>
 /// Property 7: of the starts that nobody ordered, never more than the limit within its interval, counted from a list of all of
 /// them. An operator's order, another definition, and a run that ended well where that is no reason for another, begin a new list; what the
-/// system had no room for was no start.
+/// system had no room for was no start, and the start after an end by a reload signal stands for the one before it.
 /// </summary>
 internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
 {
@@ -31,6 +31,14 @@ internal sealed class StartLimitChecker(Supervisor supervisor) : Checker("7")
             && _starts.TryGetValue((failed.Instance.Service, failedSlot), out List<Moment>? before) && before.Count > 0)
         {
             before.RemoveAt(before.Count - 1);
+        }
+        foreach (Notice.Restarting next in effects.OfType<Effect.Report>().Select(r => r.Notice).OfType<Notice.Restarting>())
+        {
+            if (next.Reason?.StartsWith("reload failed: ", StringComparison.Ordinal) == true
+                && _starts.TryGetValue((next.Of, next.Slot), out List<Moment>? counted) && counted.Count > 0)
+            {
+                counted.RemoveAt(counted.Count - 1);
+            }
         }
         // A rollout may have another use for the slot in the same step, so that nobody sees it rest.
         foreach (Notice.Exited ended in effects.OfType<Effect.Report>().Select(r => r.Notice).OfType<Notice.Exited>())

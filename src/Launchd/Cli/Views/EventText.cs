@@ -54,6 +54,7 @@ internal static class EventText
                     parts.Add($"exit code {code}");
                 if (Take("core") == "true")
                     parts.Add("core dumped");
+                parts.Add(Take("reason") ?? "");
                 break;
             case "restarting" when long.TryParse(Text(item, "delay_ms"), out long delay):
                 _ = Take("delay_ms");

@@ -43,7 +43,8 @@ internal static partial class Stopping
         ServiceDefinition definition = live.Instance.Definition;
         // Only an instance whose place was taken has a successor when it ends: any other takes its would-be successor with it.
         InstanceId? successor = cause is StopCause.Retire ? live.Instance.Successor : null;
-        Instance instance = EndWatching(d, service, slot, live) with { DrainingSince = d.Now, Successor = successor };
+        Failure? onReload = cause is StopCause.ByItself ? ServiceReload.EndOf(live.Instance, status: null, d.Now) : null;
+        Instance instance = EndWatching(d, service, slot, live, onReload) with { DrainingSince = d.Now, Successor = successor };
         Rollout.NoteEnd(d, service, slot, live, cause);
         d.Report(new Notice.Draining(instance.Id, slot.Slot, instance.Generation, instance.Pid, Reason(cause)));
         if (cause is StopCause.ByItself)
@@ -59,33 +60,6 @@ internal static partial class Stopping
         }
         d.Do(new Effect.LookAtQueues(instance.Id, HearsOut(d, service, instance)));
         Enter(d, service, slot, instance, cause, StopStage.Emptying);
-    }
-
-    public static void Apply(Draft d, Event.QueuesSeen seen)
-    {
-        if (d.Find(seen.Instance) is not (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Emptying } stopping))
-            return;
-        if (seen.AreEmpty)
-        {
-            TellToEnd(d, service, slot, stopping);
-            return;
-        }
-        Moment next = d.Now + (Limits.QueuePause * (1 << Math.Min(stopping.LookCount, 4)));
-        d.SetPhase(service, slot, stopping with { LookAt = next, LookCount = stopping.LookCount + 1 });
-        d.Arm(TimerKind.Queue, seen.Instance.Service, seen.Instance.Number, next);
-    }
-
-    public static void QueueTimerFired(Draft d, InstanceId id)
-    {
-        if (d.Find(id) is not (int service, SlotState slot, SlotPhase.Stopping { LookAt: { } due } stopping))
-            return;
-        if (due > d.Now)
-        {
-            d.Arm(TimerKind.Queue, id.Service, id.Number, due);
-            return;
-        }
-        d.SetPhase(service, slot, stopping with { LookAt = null });
-        d.Do(new Effect.LookAtQueues(id, HearsOut(d, service, stopping.Instance)));
     }
 
     /// <summary>SIGKILL now, whatever the stage.</summary>
@@ -191,14 +165,22 @@ internal static partial class Stopping
         }
         ServiceDefinition definition = live.Instance.Definition;
         SlotPhase.Stopping? stopping = live as SlotPhase.Stopping;
-        Instance instance = stopping?.Instance ?? EndWatching(d, service, slot, live);
         StopCause cause = stopping?.Cause ?? new StopCause.ByItself(WasReady: live is SlotPhase.Ready);
+        // Whatever its status: also a program that ends well on the signal has not done what it was asked for.
+        Failure.EndedOnReload? onReload =
+            cause is StopCause.ByItself ? ServiceReload.EndOf(live.Instance, exited.Status, d.Now) : null;
+        if (onReload is not null)
+            cause = new StopCause.Failed(onReload);
+        Instance instance = stopping?.Instance ?? EndWatching(d, service, slot, live, onReload);
         if (stopping is null)
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
         instance = Succession.Leave(d, service, instance);
         bool isFailure = cause is StopCause.Failed
             || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition, exited.Status)));
-        d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure));
+        d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure)
+        {
+            Reason = onReload?.Text,
+        });
         if (stopping is not null)
             LeaveStage(d, stopping);
         if (!exited.HasLeftovers || definition.Stop.Kill == KillScope.Process)
@@ -209,7 +191,7 @@ internal static partial class Stopping
         if (stopping?.Stage == StopStage.Killed)
         {
             d.Do(new Effect.Signal(instance.Id, SignalNumber.Kill, definition.Stop.Kill));
-            d.SetPhase(service, slot, stopping with { Instance = instance, Status = exited.Status });
+            d.SetPhase(service, slot, stopping with { Instance = instance, Cause = cause, Status = exited.Status });
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
@@ -218,7 +200,7 @@ internal static partial class Stopping
             // The whole instance has one stop timeout: time that the main process used is gone for its other processes too.
             SlotPhase.Stopping rest = stopping with
             {
-                Instance = instance, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status,
+                Instance = instance, Cause = cause, Stage = StopStage.Leftovers, Deadline = EndOf(stopping), Status = exited.Status,
             };
             if (stopping.Stage == StopStage.Aborted)
                 SetDeadline(d, service, slot, rest);
@@ -239,17 +221,6 @@ internal static partial class Stopping
     {
         if (d.Find(seen.Instance) is (int service, SlotState slot, SlotPhase.Stopping { Stage: StopStage.Killed } stopping))
             d.SetPhase(service, slot, stopping with { Remains = seen.Text });
-    }
-
-    // Not for an unwanted service, whose clients would wait in vain; not with a stop command, which may itself connect.
-    private static bool HearsOut(Draft d, int service, Instance instance) =>
-        (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
-
-    /// <summary>The instance's queues are empty, or their time is over: tells it to end.</summary>
-    private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)
-    {
-        LeaveStage(d, emptying);
-        TellToEnd(d, service, slot, emptying.Instance, emptying.Cause);
     }
 
     private static void TellToEnd(Draft d, int service, SlotState slot, Instance instance, StopCause cause)
@@ -378,7 +349,7 @@ internal static partial class Stopping
         instance.Definition.Stop.Kill == KillScope.Group ? KillScope.Group : KillScope.Process;
 
     /// <summary>Takes back what belongs to a starting or ready instance only.</summary>
-    private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase)
+    private static Instance EndWatching(Draft d, int service, SlotState slot, SlotPhase.Live phase, Failure? onReload = null)
     {
         Instance instance = phase.Instance;
         if (phase is SlotPhase.Starting starting)
@@ -395,6 +366,6 @@ internal static partial class Stopping
         }
         if (phase is SlotPhase.Ready && instance.WatchdogPeriod is not null)
             d.Disarm(TimerKind.Watchdog, instance.Id.Service, instance.Id.Number);
-        return ServiceReload.Abandon(d, service, slot.Slot, instance);
+        return ServiceReload.Abandon(d, service, slot.Slot, instance, onReload);
     }
 }

@@ -23,6 +23,9 @@ internal enum ReloadStage
 /// <param name="Deadline">Until when the order waits for the instance; null: as long as it takes.</param>
 internal sealed record InstanceReload(ReloadStage Stage, Moment AskedAt, Moment? Deadline);
 
+/// <summary>A signal that told an instance to reload.</summary>
+internal sealed record ReloadSignal(SignalNumber Number, Moment SentAt);
+
 /// <summary>What became of a reload of all ready instances so far; it is over when none of them owes one.</summary>
 /// <param name="Failure">The first failure; null: none.</param>
 /// <param name="Failed">The instance that failed first.</param>
@@ -34,6 +37,10 @@ internal sealed record ReloadResult(string? Failure, InstanceId? Failed, bool Is
 /// command; without either, by the event <c>Reload</c> of its channel, if it reads events. That it has reloaded is known from the end of a
 /// reload command, and from a program with <c>ready = "notify"</c> by <c>RELOADING=1</c> and then <c>READY=1</c>; if <c>RELOADING=1</c>
 /// does not come within a moment, the program is taken for one that does not report reloads.
+/// <para>
+/// A program that ends on the signal has failed to reload. Whoever waits is told so; if its end comes after that moment, he has been told
+/// already that the program was told to reload, or that it has reloaded, and only the events, the log and the status have the failure.
+/// </para>
 /// </summary>
 internal static class ServiceReload
 {
@@ -133,16 +140,32 @@ internal static class ServiceReload
     }
 
     /// <summary>An instance that ends owes no reload any more; the order that waits for it is told.</summary>
-    public static Instance Abandon(Draft d, int service, int slot, Instance instance)
+    /// <param name="d">The step.</param>
+    /// <param name="service">Its number.</param>
+    /// <param name="slot">The instance's.</param>
+    /// <param name="instance">That ends.</param>
+    /// <param name="failure">The reload itself is why it ends; null: it is not.</param>
+    public static Instance Abandon(Draft d, int service, int slot, Instance instance, Failure? failure)
     {
         if (instance.Reload is not { } reload)
             return instance;
         if (reload.Stage == ReloadStage.Command)
             d.Do(new Effect.EndCommand(instance.Id, CommandKind.Reload));
         Disarm(d, instance.Id, reload);
-        Note(d, service, slot, instance.Id, "it ended before it had reloaded");
+        Note(d, service, slot, instance.Id, failure?.ToString() ?? "it ended before it had reloaded");
         return instance with { Reload = null };
     }
+
+    /// <summary>
+    /// The failure of an instance that ends by itself, if it began to so soon after its reload signal that this is why; null: it did not.
+    /// </summary>
+    /// <param name="instance">That ends.</param>
+    /// <param name="status">How its main process ended; null: it lives and said that it stops.</param>
+    /// <param name="now">The present moment.</param>
+    public static Failure.EndedOnReload? EndOf(Instance instance, ExitStatus? status, Moment now) =>
+        instance.ReloadSignal is { } signal && (instance.DrainingSince ?? now) - signal.SentAt <= Limits.ReloadEnd
+            ? new Failure.EndedOnReload(signal.Number, status)
+            : null;
 
     /// <summary>Notes whether an instance can be told over its channel, and so whether the service can be reloaded by it.</summary>
     public static void Apply(Draft d, Event.ChannelWatched watched)
@@ -161,11 +184,17 @@ internal static class ServiceReload
         {
             case null:
                 d.Do(new Effect.TellReload(instance.Id));
-                AwaitAnnouncement(d, service, slot);
+                // Only programs with this readiness can say that they reload; of others it is only known that they were told.
+                if (instance.Definition.Ready is Readiness.Notify)
+                    AwaitAnnouncement(d, service, slot);
+                else
+                    d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
                 break;
             case ReloadAction.Signal signal:
                 d.Do(new Effect.Signal(instance.Id, signal.Number, KillScope.Process));
-                AwaitAnnouncement(d, service, slot);
+                Instance told = instance with { ReloadSignal = new ReloadSignal(signal.Number, d.Now) };
+                // Also for programs that cannot say that they reload: one that knows nothing of the signal is ended by it at once.
+                AwaitAnnouncement(d, service, d.SetPhase(service, slot, ((SlotPhase.Ready)slot.Phase) with { Instance = told }));
                 break;
             case ReloadAction.Command command:
                 Set(d, service, slot, new InstanceReload(ReloadStage.Command, d.Now, Patience(d, instance)));
@@ -174,16 +203,8 @@ internal static class ServiceReload
         }
     }
 
-    /// <summary>
-    /// Only programs with <c>ready = "notify"</c> can say that they reload; of others it is only known that they were told.
-    /// </summary>
-    private static void AwaitAnnouncement(Draft d, int service, SlotState slot)
-    {
-        if (slot.Instance!.Definition.Ready is Readiness.Notify)
-            Set(d, service, slot, new InstanceReload(ReloadStage.Told, d.Now, d.Now + Limits.ReloadAnnouncement));
-        else
-            d[service] = d[service] with { Reload = d[service].Reload! with { IsUnconfirmed = true } };
-    }
+    private static void AwaitAnnouncement(Draft d, int service, SlotState slot) =>
+        Set(d, service, slot, new InstanceReload(ReloadStage.Told, d.Now, d.Now + Limits.ReloadAnnouncement));
 
     private static Moment? Patience(Draft d, Instance instance) =>
         instance.Definition.ReadyTimeout > TimeSpan.Zero ? d.Now + instance.Definition.ReadyTimeout : null;

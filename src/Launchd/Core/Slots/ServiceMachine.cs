@@ -10,7 +10,7 @@ namespace Launchd.Core.Slots;
 /// The life of a service's slots: from a wish to a process, from its exit to the next attempt. Static functions over a <see cref="Draft"/>;
 /// they keep nothing of their own. The end of an instance is in <see cref="Stopping"/>.
 /// </summary>
-internal static class ServiceMachine
+internal static partial class ServiceMachine
 {
     /// <summary>ETIMEDOUT, as the kernel numbers it.</summary>
     private const int TimedOut = 110;
@@ -323,44 +323,6 @@ internal static class ServiceMachine
             ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal))
             : definition.SuccessCodes.Contains(status.Code);
 
-    /// <summary>The next attempt of a slot: now, after a pause, or never.</summary>
-    private static void Retry(Draft d, int service, SlotState slot, Failure? failure)
-    {
-        ServiceState state = d[service];
-        ServiceDefinition definition = slot.Definition;
-        if (!state.IsWanted || d.IsShuttingDown)
-        {
-            d.SetSlot(service, slot with { Phase = SlotPhase.Idle.Value, Attempt = 0 });
-            return;
-        }
-        bool isShort = failure is Failure.SpawnFailed { IsShortage: true };
-        // After a shortage nothing of the program has run, so that even a program that must not be restarted
-        // may be tried again: clients wait for it.
-        bool mayRetry = definition.Restart != RestartKind.Never || (isShort && state.IsOnDemand);
-        if (failure is not null && (!mayRetry || failure is Failure.Faulted))
-        {
-            Fail(d, service, slot, failure);
-            return;
-        }
-        if (!isShort && StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
-        {
-            Fail(d, service, slot, LimitReached(definition, failure));
-            return;
-        }
-        TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
-        if (isShort && Activation.ShortagePause(slot.Attempt) is var least && delay < least)
-            delay = least;
-        SlotState next = slot with { Attempt = slot.Attempt + 1 };
-        d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
-        if (delay <= TimeSpan.Zero)
-        {
-            d.SetPhase(service, next, new SlotPhase.Waiting(StartReason.Restart));
-            return;
-        }
-        d.SetPhase(service, next, new SlotPhase.BackingOff(d.Now + delay, failure?.ToString()));
-        d.Arm(TimerKind.Backoff, definition.Name, slot.Slot, d.Now + delay);
-    }
-
     public static Failure LimitReached(ServiceDefinition definition, Failure? last) =>
         new Failure.StartLimitReached(definition.StartLimit.Burst, definition.StartLimit.Interval, last);
 
@@ -372,18 +334,6 @@ internal static class ServiceMachine
         d[service] = state with { LastFailure = failure, LastFailedInstance = failed };
         d.SetPhase(service, slot with { Attempt = 0 }, new SlotPhase.Failed(failure));
         d.Report(new Notice.Failed(state.Definition.Name, slot.Slot, slot.Generation, failure));
-    }
-
-    public static void BackoffFired(Draft d, TimerKey key)
-    {
-        int service = d.Graph.Find(key.Service);
-        if (service < 0)
-            return;
-        SlotState? slot = d[service].Slots.FirstOrDefault(s => s.Slot == key.Subject);
-        if (slot?.Phase is SlotPhase.BackingOff { Until: var until } && until > d.Now)
-            d.Arm(TimerKind.Backoff, key.Service, key.Subject, until);
-        else if (slot?.Phase is SlotPhase.BackingOff)
-            d.SetPhase(service, slot, new SlotPhase.Waiting(StartReason.Restart));
     }
 
     private static void RecordFailure(Draft d, int service, Failure failure, InstanceId instance) =>

@@ -43,6 +43,12 @@ internal sealed record Instance
 
     /// <summary>A reload that it owes to an operator; null: none.</summary>
     public InstanceReload? Reload { get; init; }
+
+    /// <summary>
+    /// The last signal that told it to reload; null: none did. It outlives <see cref="Reload"/>, since a program may say that it has
+    /// reloaded, or be taken for one that says nothing, and then end of the signal all the same.
+    /// </summary>
+    public ReloadSignal? ReloadSignal { get; init; }
     public string StatusText { get; init; } = "";
     public bool IsReloading { get; init; }
 

@@ -22,6 +22,7 @@ internal static class NoticeLogger
                 break;
             case Notice.Draining e: SupervisorLog.Draining(logger, Label(e), e.Reason); break;
             case Notice.Killing e: SupervisorLog.Killing(logger, Label(e), e.Pid); break;
+            case Notice.Exited { Reason: { } reason } e: SupervisorLog.ExitedBadly(logger, Label(e), e.Pid, $"{e.Status}; {reason}"); break;
             case Notice.Exited { IsFailure: true } e: SupervisorLog.ExitedBadly(logger, Label(e), e.Pid, e.Status.ToString()); break;
             case Notice.Exited e when logger.IsEnabled(LogLevel.Information):
                 SupervisorLog.Exited(logger, Label(e), e.Pid, e.Status.ToString());

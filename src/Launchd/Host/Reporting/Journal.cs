@@ -352,12 +352,8 @@ internal sealed class Journal
             case Notice.DrainProgressed e:
                 json.WriteNumber("remaining", e.RemainingCount);
                 break;
-            case Notice.Exited e when e.Status.IsBySignal:
-                json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());
-                json.WriteBoolean("core", e.Status.DumpedCore);
-                break;
             case Notice.Exited e:
-                json.WriteNumber("code", e.Status.Code);
+                WriteEnd(json, e);
                 break;
             case Notice.DescriptorSent e:
                 json.WriteString("name", e.Name);
@@ -381,5 +377,20 @@ internal sealed class Journal
     {
         if (count > 0)
             json.WriteNumber("skipped", count);
+    }
+
+    private static void WriteEnd(Utf8JsonWriter json, Notice.Exited e)
+    {
+        if (e.Status.IsBySignal)
+        {
+            json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());
+            json.WriteBoolean("core", e.Status.DumpedCore);
+        }
+        else
+        {
+            json.WriteNumber("code", e.Status.Code);
+        }
+        if (e.Reason is { } reason)
+            json.WriteString("reason", reason);
     }
 }
