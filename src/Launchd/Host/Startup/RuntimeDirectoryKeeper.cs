@@ -22,6 +22,8 @@ namespace Launchd.Host.Startup;
 /// </summary>
 internal sealed class RuntimeDirectoryKeeper : IDisposable
 {
+    // Not of its own end: inotify(7) keeps silent of that as long as somebody, we among them, has the directory open
+    // (findings/inotify-keeps-silent-of-a-held-directory.sh, Linux 6.18).
     private const uint Interesting = Libc.IN_DELETE | Libc.IN_MOVED_FROM | Libc.IN_MOVE_SELF | Libc.IN_ONLYDIR;
 
     /// <summary>
