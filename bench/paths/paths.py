@@ -81,6 +81,8 @@ try:
             except (FileNotFoundError, ConnectionRefusedError):
                 refused = refused or time.monotonic()
                 gaps[number] = max(gaps[number], time.monotonic() - refused)
+            except ConnectionResetError:
+                wrong += 1
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(args.clients)]
     for t in threads:

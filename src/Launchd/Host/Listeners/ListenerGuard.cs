@@ -123,7 +123,8 @@ internal sealed partial class ListenerGuard(
             _isDue = false;
             Listener[] all = [.. _due];
             _due.Clear();
-            foreach (Listener listener in all)
+            // One that rests is looked at when its rest is over, and not more often for a program that starts again and again.
+            foreach (Listener listener in all.Where(l => !l.Watch.IsResting))
                 Repair(listener);
         });
     }

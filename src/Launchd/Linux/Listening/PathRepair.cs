@@ -120,12 +120,14 @@ internal static class PathRepair
         {
             return PathFinding.Well; // removed at this moment: that is told, and looked at, by itself
         }
-        PathOwner wanted = new(request.Owner.Uid ?? Libc.geteuid(), request.Owner.Gid ?? Libc.getegid());
+        // Without one in the request the group is the kernel's choice: of the directory, if that has the bit for it (inode(7)).
+        PathOwner wanted = new(request.Owner.Uid ?? Libc.geteuid(), request.Owner.Gid ?? status.Gid);
         bool isOwned = status.Uid == wanted.Uid && status.Gid == wanted.Gid;
         if (isOwned && status.Mode == request.Mode)
             return PathFinding.Well;
         string words = isOwned ? $"its mode was changed from 0{Octal(request.Mode)} to 0{Octal(status.Mode)}"
-            : $"its owner was changed from {wanted.Uid}:{wanted.Gid} to {status.Uid}:{status.Gid}";
+            : status.Uid != wanted.Uid ? $"its owner was changed from user {wanted.Uid} to user {status.Uid}"
+            : $"its owner was changed from group {wanted.Gid} to group {status.Gid}";
         if (!isOwned)
             refused = Files.SetOwner(node, wanted);
         // inode(7): the mode last, because a change of owner takes bits away.
