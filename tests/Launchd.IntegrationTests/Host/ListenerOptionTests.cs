@@ -4,7 +4,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What a program leaves behind on the open file description of its listener, and what the next one finds.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ListenerOptionTests
 {
     /// <summary>Calls on socket <c>s</c>, and what an event says of each.</summary>

@@ -12,7 +12,6 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// Paths of listeners that somebody removes, renames, takes or changes: what clients use comes back, with the same open socket behind it.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class ListenerPathTests
 {
     private static readonly UnixFileMode Narrow = UnixFileMode.UserRead | UnixFileMode.UserWrite;

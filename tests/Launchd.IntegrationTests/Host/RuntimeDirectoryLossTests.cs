@@ -5,7 +5,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>The runtime directory under a running supervisor, or a part of it, is removed by somebody who tidies up.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class RuntimeDirectoryLossTests
 {
     [Fact]
