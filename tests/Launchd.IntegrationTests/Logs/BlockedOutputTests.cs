@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Host;
 using Launchd.Interop;
 using Launchd.Logs;
 using Launchd.Model;
@@ -9,7 +10,11 @@ using Xunit;
 
 namespace Launchd.IntegrationTests.Logs;
 
-/// <summary>The supervisor's own output is full, closed, stuck or slow.</summary>
+/// <summary>
+/// The supervisor's own output is full, closed, stuck or slow. Beside no test that starts processes: a child has copies of everything
+/// until it executes its program, and a pipe of whose reader there is a copy is not closed.
+/// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class BlockedOutputTests
 {
     private static readonly string Line = new string('x', 99) + "\n";
