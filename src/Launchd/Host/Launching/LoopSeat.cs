@@ -48,8 +48,11 @@ internal sealed unsafe class LoopSeat : IDisposable
     public void Enter(BirthOrder birth)
     {
         lock (_lock)
+        {
             _birth = birth;
-        Arm(LookNanoseconds);
+            // What is to wake the first thread at once must not be put off: it arms the timer for this birth itself.
+            Arm(_errand is null ? LookNanoseconds : 1);
+        }
     }
 
     /// <summary>Called by the same thread, after the birth. False: the birth took too long, and the first thread runs the loop.</summary>
@@ -60,8 +63,8 @@ internal sealed unsafe class LoopSeat : IDisposable
             if (_birth is null)
                 return false;
             _birth = null;
+            Arm(_errand is null ? 0 : 1);
         }
-        Arm(0);
         return true;
     }
 
@@ -88,7 +91,7 @@ internal sealed unsafe class LoopSeat : IDisposable
             if (_isLent)
             {
                 _errand += errand;
-                // That replaces the time of the next look at a birth that hangs, which comes with the errand.
+                // A birth that is under way is given its time anew when the errand is done.
                 Arm(1);
                 return;
             }
@@ -111,8 +114,13 @@ internal sealed unsafe class LoopSeat : IDisposable
                 continue;
             lock (_lock)
             {
-                _errand?.Invoke();
-                _errand = null;
+                if (_errand is { } errand)
+                {
+                    _errand = null;
+                    errand();
+                    if (_birth is not null)
+                        Arm(LookNanoseconds);
+                }
                 if (_isOver)
                 {
                     if (_defect is not null)
