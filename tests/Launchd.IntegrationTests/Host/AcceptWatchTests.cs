@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -9,7 +10,7 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>Programs that are ready and take no notice of the socket that they were given.</summary>
 public sealed class AcceptWatchTests
 {
-    [Theory]
+    [TheoryWhenTool("python3")]
     [InlineData("tcp://127.0.0.1:0", false)]
     [InlineData("unix:web.sock", true)]
     public async Task ClientsThatNobodyTakesFromTheQueueAreTold_UntilSomebodyDoes(string listen, bool accepts)
@@ -39,7 +40,7 @@ public sealed class AcceptWatchTests
             Assert.True(Environment.TickCount64 < end, trouble);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task APortOfItsOwnIsToldOnce()
     {
         await using Supervisor supervisor = Start("tcp://127.0.0.1:0", "o = socket.create_server(('127.0.0.1', 0))");

@@ -18,25 +18,25 @@ public sealed class ListenerGuardTests
 {
     private const int SO_LOCK_FILTER = 44;
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task APortOfTheKernelsChoiceThatWasShutDownIsMended() =>
         Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task APortOfTheFileThatWasShutDownIsMended() =>
         Spoilt($"tcp://127.0.0.1:{Supervisor.FreePort()}", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task APortThatWasDisconnectedIsMended() => Spoilt("tcp://127.0.0.1:0", Disconnect, "mended");
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task AUnixSocketThatWasShutDownIsMadeAnew() =>
         Spoilt("unix:web.sock", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "made anew", replaces: true);
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task AFilterIsFoundBeforeTheNextStart() => Spoilt("tcp://127.0.0.1:0", DropAll, "mended", restarts: true);
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task AFilterThatIsLockedIsLeftBehind() => Spoilt(
         "tcp://127.0.0.1:0",
         s =>
@@ -46,15 +46,15 @@ public sealed class ListenerGuardTests
         },
         "made anew", restarts: true);
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task AQueueThatWasShortenedIsFoundBeforeTheNextStart() =>
         Spoilt("tcp://127.0.0.1:0", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public Task AUnixQueueThatWasShortenedIsFoundToo() =>
         Spoilt("unix:web.sock", s => Assert.Equal(0, listen(s, 1)), "mended", restarts: true);
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task WhoSpoilsAgainAndAgainIsMendedOnceASecond_AndKeepsItsProcess()
     {
         await using Supervisor supervisor = Supervisor.StartText(Web("tcp://127.0.0.1:0", Spoiler));
@@ -74,7 +74,7 @@ public sealed class ListenerGuardTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public async Task WhatIsSpoiltAgainWhileItRestsIsMendedWithinASecond()
     {
         await using Supervisor supervisor = Start("tcp://127.0.0.1:0");

@@ -1,4 +1,5 @@
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -24,7 +25,7 @@ public sealed class ListenerOptionTests
         { "tcp://127.0.0.1:0", "s.setblocking(False)", "O_NONBLOCK was changed from off to on" },
     };
 
-    [Theory]
+    [TheoryWhenTool("python3")]
     [MemberData(nameof(Left))]
     public async Task WhatAProgramLeavesBehindIsPutBackBeforeTheNextStart(string listen, string call, string fault)
     {
@@ -46,7 +47,7 @@ public sealed class ListenerOptionTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task WithKeepOptionsTheyStay()
     {
         await using Supervisor supervisor = Start("tcp://127.0.0.1:0", "s.setsockopt(6, 1, 1)", "keep_options = true");
@@ -61,7 +62,7 @@ public sealed class ListenerOptionTests
     }
 
     /// <summary>The old instance may have set it on purpose, and works with it still.</summary>
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task BesideAnInstanceThatHasItNothingIsPutBack()
     {
         await using Supervisor supervisor = Start("tcp://127.0.0.1:0", "s.setsockopt(6, 1, 1)", update: "overlap");
@@ -75,7 +76,7 @@ public sealed class ListenerOptionTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Theory]
+    [TheoryWhenTool("python3")]
     [InlineData("tcp://127.0.0.1:0")]
     [InlineData("unix:s.sock")]
     public async Task AShortQueueIsMendedWhileItsProgramRuns(string listen)
@@ -89,7 +90,7 @@ public sealed class ListenerOptionTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task AShortQueueIsMendedAlsoWhenItsServiceIsDown()
     {
         await using Supervisor supervisor = Start("tcp://127.0.0.1:0", "pass", last: "s.listen(5)");

@@ -16,7 +16,7 @@ public sealed class ListenerPathTests
 {
     private static readonly UnixFileMode Narrow = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
-    [Theory]
+    [TheoryWhenTool("python3")]
     [InlineData("unix")]
     [InlineData("unix-dgram")]
     [InlineData("unix-seqpacket")]
@@ -37,7 +37,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task APathThatWasRenamedIsThereAgain()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -50,7 +50,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ARemovedPathComesBackEachTime()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -67,7 +67,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task AModeThatAProgramGaveIsPutBack()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -80,7 +80,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public async Task AnOwnerThatAProgramGaveIsPutBack()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -95,7 +95,7 @@ public sealed class ListenerPathTests
     }
 
     /// <summary>What is made in such a directory has the directory's group, and nobody has changed that.</summary>
-    [FactWhenRoot]
+    [FactWhenRootAndTool("python3")]
     public async Task AGroupThatTheDirectoryGivesIsNoFault()
     {
         await using Supervisor supervisor = Supervisor.StartText(Text("unix", "shared/web.sock"), scratch =>
@@ -114,7 +114,7 @@ public sealed class ListenerPathTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task WhatSomebodyElsePutThereStays_UntilHeTakesItAway()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -139,7 +139,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task AFileThatLiesThereIsNotRemoved()
     {
         await using Supervisor supervisor = await Start("unix", "place");
@@ -152,7 +152,7 @@ public sealed class ListenerPathTests
         Assert.Equal("kept", File.ReadAllText(supervisor.Scratch.At("place")));
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ADeadSocketThatAProgramLeftThereIsReplaced()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -169,7 +169,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ADirectoryThatWasRemovedIsMadeAgain_AndWatchedAgain()
     {
         await using Supervisor supervisor = await Start("unix", "deep/er/web.sock");
@@ -186,7 +186,7 @@ public sealed class ListenerPathTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ALinkToThePathThatWasRemovedIsMadeAgain_TimeAndAgain()
     {
         await using Supervisor supervisor = await Start("unix", more: "symlinks = [\"link.sock\"]");
@@ -200,7 +200,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task WhereNoLinkIsLeftTheListenerIsMadeAnew_AndItsServiceStartedAnew()
     {
         await using Supervisor supervisor = await Start("unix");
@@ -215,7 +215,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task AFifoOfWhichNoLinkIsLeftIsMadeAnewAsWell()
     {
         await using Supervisor supervisor = await Start("fifo");
@@ -230,7 +230,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ASleepingServiceKeepsItsPath()
     {
         await using Supervisor supervisor = await Start("unix", service: "start = \"demand\"", isUp: false);
@@ -243,7 +243,7 @@ public sealed class ListenerPathTests
         await EndsWithNothingLeft(supervisor);
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task WhatAReloadTookOutIsNotPutBack()
     {
         await using Supervisor supervisor = await Start("unix");

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -7,7 +8,7 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>The runtime directory under a running supervisor, or a part of it, is removed by somebody who tidies up.</summary>
 public sealed class RuntimeDirectoryLossTests
 {
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task AControlSocketThatWasRemovedIsThereAgain()
     {
         await using Supervisor supervisor = await Start();
@@ -20,7 +21,7 @@ public sealed class RuntimeDirectoryLossTests
         Assert.False(Directory.Exists(supervisor.Scratch.At("run/links")));
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task ADirectoryThatWasMovedAwayIsMadeAgain_TimeAndAgain()
     {
         await using Supervisor supervisor = await Start();
@@ -36,7 +37,7 @@ public sealed class RuntimeDirectoryLossTests
         Assert.Empty(Directory.GetFileSystemEntries(supervisor.Scratch.At("run")));
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task RunningProgramsAreHeardAgain_AndNewOnesBecomeReady()
     {
         await using Supervisor supervisor = await Start();
@@ -57,7 +58,7 @@ public sealed class RuntimeDirectoryLossTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task PathsOfListenersHaveASecondNameAgain()
     {
         await using Supervisor supervisor = await Start();
@@ -75,7 +76,7 @@ public sealed class RuntimeDirectoryLossTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
+    [FactWhenTool("python3")]
     public async Task NoSecondSupervisorTakesTheName()
     {
         await using Supervisor supervisor = await Start();
