@@ -90,12 +90,13 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         foreach (ServiceName service in _resting.Keys.Select(k => k.Service).Distinct().ToArray())
             Forget(service);
         int lost = 0;
-        foreach (RunningInstance instance in instances)
+        // What is read may end an instance, which gives its socket back.
+        foreach (RunningInstance instance in instances.ToArray())
         {
+            if (instance is { Notify: not null, Process: not null })
+                OnReadable?.Invoke(instance);
             if (instance.Notify is not { } former)
                 continue;
-            if (instance.Process is not null)
-                OnReadable?.Invoke(instance);
             loop.Unwatch(former.Descriptor);
             former.Dispose();
             instance.Notify = NotifySocket.Open(former.Path, instance.Id.Service, lanes, former.Writer, out _) is { } next

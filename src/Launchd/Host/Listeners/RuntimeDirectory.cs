@@ -74,17 +74,20 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         CheckParent(parent.Directory, above);
         FileDescriptor own = Make(parent.Directory, parent.Name, mode, path);
         FileDescriptor? locked = null;
+        SpareLinks? links = null;
         try
         {
             // Copies of one descriptor share the lock (flock(2)).
             locked = former is not null && IsNamed(own, former._lock) ? Files.Duplicate(former._lock, closer: null, out _) : null;
             locked ??= TakeLock(own, path);
-            RuntimeDirectory directory = new(path, own, locked) { Links = SpareLinks.Open(own, LinksName, MarkOf(path)) };
+            links = SpareLinks.Open(own, LinksName, MarkOf(path));
+            RuntimeDirectory directory = new(path, own, locked) { Links = links };
             directory.MakeNotifyDirectory(mode);
             return directory;
         }
         catch (StartRefusedException)
         {
+            links?.Dispose();
             locked?.Dispose();
             own.Dispose();
             throw;

@@ -32,6 +32,9 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LongestRetry = TimeSpan.FromSeconds(60);
 
+    /// <summary>How long the end of the supervisor waits for a file system that does not answer.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
     private readonly RuntimeDirectory _directory;
     private readonly ControlListener _control;
     private readonly ControlServer _server;
@@ -49,6 +52,9 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     private readonly Inotify? _inotify;
     private int _watch = -1;
     private bool _isWorking;
+
+    // What another thread has made, until the loop has it.
+    private Restored? _restored;
     private bool _isAskedAgain;
     private TimeSpan _retry = FirstRetry;
 
@@ -100,7 +106,8 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     {
         _delays.Cancel(this);
         // Another thread may be at work: it must not make the directory again after the supervisor has removed it.
-        _ = _offload.Join(LongestRetry);
+        if (_offload.Join(Patience) && Volatile.Read(ref _restored)?.Control is { } unused)
+            ListenerOpener.Undo(unused);
         if (_inotify is null)
             return;
         _loop.Unwatch(_inotify.Descriptor);
@@ -111,6 +118,7 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     private Restored Restore(int mode, PathOwner owner)
     {
         Restored restored = new();
+        Volatile.Write(ref _restored, restored);
         try
         {
             if (!_directory.IsWhole())
@@ -134,6 +142,7 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     private void Conclude(Restored restored)
     {
         _isWorking = false;
+        _restored = null;
         if (restored.IsDirectory)
         {
             _paths.Renew(_directory.Links);
