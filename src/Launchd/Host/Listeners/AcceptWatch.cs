@@ -22,7 +22,7 @@ namespace Launchd.Host.Listeners;
 /// </remarks>
 internal sealed class AcceptWatch : IDisposable
 {
-    private const int Looks = 3;
+    private const int Looks = 3, MostTold = 1024;
     private static readonly TimeSpan AfterReady = TimeSpan.FromSeconds(2), BetweenLooks = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FirstRest = TimeSpan.FromSeconds(10), LongestRest = TimeSpan.FromMinutes(5);
 
@@ -62,7 +62,7 @@ internal sealed class AcceptWatch : IDisposable
             throw new SystemCallException("epoll_ctl", "queues of listeners", refused);
     }
 
-    /// <summary>An instance is ready, or has been told to read its files anew.</summary>
+    /// <summary>An instance is ready.</summary>
     public void LookAt(RunningInstance instance)
     {
         if (instance.Given.Count == 0 || _due.Contains(instance))
@@ -201,6 +201,9 @@ internal sealed class AcceptWatch : IDisposable
         {
             foreach (string address in look.Addresses)
             {
+                // A program that listens at another port each time is told of again and again, and must not fill the memory.
+                if (_told.Count >= MostTold)
+                    _told.Clear();
                 if (!_told.Add((look.Instance.Service.Text, address)))
                     continue;
                 _counters.Count("listens-elsewhere");

@@ -260,13 +260,17 @@ internal sealed partial class ListenerGuard(
         if (watch.IsLookedAt || !listener.IsConfigured)
             return;
         SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
+        bool wasInDoubt = watch.IsPathInDoubt;
         watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener, onlyPath), seen =>
         {
             watch.IsLookedAt = false;
             Conclude(listener, seen);
         });
-        if (!watch.IsLookedAt)
-            LookAgain(listener, LeastPause, isOfSocket: !onlyPath);
+        if (watch.IsLookedAt)
+            return;
+        // The lane is full, and nothing was looked at.
+        watch.IsPathInDoubt = wasInDoubt;
+        LookAgain(listener, LeastPause, isOfSocket: !onlyPath);
     }
 
     private void Conclude(Listener listener, ListenerLook seen)

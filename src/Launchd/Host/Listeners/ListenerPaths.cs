@@ -46,6 +46,9 @@ internal sealed class ListenerPaths : IDisposable
     // By the kernel's number of the watch, then by the name in the directory.
     private readonly Dictionary<int, Dictionary<string, Listener>> _directories = [];
     private readonly List<(int Watch, string Name)> _early = [];
+
+    // Watches that ended while another thread may have been given their numbers.
+    private readonly HashSet<int> _ended = [];
     private bool _isWorking;
     private bool _isAskedAgain;
 
@@ -95,7 +98,8 @@ internal sealed class ListenerPaths : IDisposable
         }
         if (wanted.Count == 0)
             return;
-        _isWorking = _offload.TryRun(() => KeepAll(wanted), Fail, Conclude);
+        SpareLinks links = _links;
+        _isWorking = _offload.TryRun(() => KeepAll(wanted, links), Fail, all => Conclude(all, links));
         if (!_isWorking)
             _delays.After(TimeSpan.FromSeconds(1), this, Adopt);
     }
@@ -145,16 +149,16 @@ internal sealed class ListenerPaths : IDisposable
     }
 
     /// <summary>On another thread.</summary>
-    private List<(Wanted Wanted, KeptPath Kept, bool IsThere)> KeepAll(List<Wanted> wanted)
+    private List<(Wanted Wanted, KeptPath Kept, bool IsThere)> KeepAll(List<Wanted> wanted, SpareLinks links)
     {
         IEnumerable<(string Path, Wanted Of)> names = wanted.SelectMany(w => w.All.Select(o => (o.Path, w)));
         foreach (IGrouping<string, (string Path, Wanted Of)> directory in names.GroupBy(n => DirectoryOf(n.Path)))
-            Keep([.. directory]);
+            Keep([.. directory], links);
         return [.. wanted.Select(w => (w, new KeptPath(w.Path, w.Aliases, w.Spare, [.. w.Places]), w.IsThere))];
     }
 
     /// <summary>Those of one directory.</summary>
-    private void Keep((string Path, Wanted Of)[] all)
+    private void Keep((string Path, Wanted Of)[] all, SpareLinks links)
     {
         (string Name, Wanted Of)[] names = Array.ConvertAll(all, n => (NameOf(n.Path), n.Of));
         if (!ParentDirectory.Open(all[0].Path, directoryMode: null, "").TryGet(out ParentDirectory? first, out _))
@@ -180,7 +184,7 @@ internal sealed class ListenerPaths : IDisposable
             ParentDirectory parent = directory.Named(name);
             OwnedPath owned = of.All.First(o => o.Path == all[i].Path);
             if (owned == of.Path)
-                of.Spare = _links.Make(parent, owned);
+                of.Spare = links.Make(parent, owned);
             // Something may have happened to it before the kernel began to tell.
             of.IsThere &= UnixPath.IsOurs(parent, owned);
         }
@@ -196,9 +200,11 @@ internal sealed class ListenerPaths : IDisposable
             Tell(watch, name);
     }
 
-    private void Conclude(List<(Wanted Wanted, KeptPath Kept, bool IsThere)> all)
+    private void Conclude(List<(Wanted Wanted, KeptPath Kept, bool IsThere)> all, SpareLinks links)
     {
         _isWorking = false;
+        // The folders with these second names may have been removed meanwhile.
+        _isAskedAgain |= links != _links;
         _early.Clear();
         foreach ((Wanted wanted, KeptPath kept, bool isThere) in all)
         {
@@ -209,10 +215,13 @@ internal sealed class ListenerPaths : IDisposable
                 _isAskedAgain = true;
                 continue;
             }
-            listener.Path = kept;
+            bool isLost = links != _links || kept.Places.Any(p => _ended.Contains(p.Watch));
+            listener.Path = kept with { IsLost = isLost };
+            _isAskedAgain |= isLost;
             if (!isThere || listener.Watch.IsPathInDoubt)
                 Happened(listener);
         }
+        _ended.Clear();
         if (!_isAskedAgain)
             return;
         _isAskedAgain = false;
@@ -264,6 +273,8 @@ internal sealed class ListenerPaths : IDisposable
     // Removed, or elsewhere by now: the paths in it are looked at, which makes it again, and then that one is watched.
     private void LoseDirectory(int watch)
     {
+        if (_isWorking)
+            _ = _ended.Add(watch);
         if (!_directories.Remove(watch, out Dictionary<string, Listener>? names))
             return;
         _inotify!.Remove(watch);
