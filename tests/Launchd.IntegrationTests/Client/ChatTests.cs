@@ -15,7 +15,6 @@ namespace Launchd.IntegrationTests.Client;
 /// samples/chat as it stands, with guests who stay through everything: no disconnect, no line lost, doubled or out of order. Where a test
 /// has to decide the moment of a death it plays the successor itself, on the channel of a program that sleeps.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class ChatTests
 {
     private const string DotnetServer = "dotnet";

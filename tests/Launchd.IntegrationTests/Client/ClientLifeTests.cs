@@ -5,7 +5,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Client;
 
 /// <summary>Programs that use the client library, under a real supervisor.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ClientLifeTests
 {
     private const string App = """{"services":["app"]}""";

@@ -6,7 +6,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Client;
 
 /// <summary>Every sample is run as it stands, but for port and runtime directory.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class SampleTests
 {
     private static readonly Dictionary<string, string> Programs = new()

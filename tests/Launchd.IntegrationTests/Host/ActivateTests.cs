@@ -9,7 +9,6 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// <c>activate</c> as a developer uses it, with its temporary directory in the scratch folder, where nothing may be left.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class ActivateTests : IDisposable
 {
     private const int SIGINT = 2;

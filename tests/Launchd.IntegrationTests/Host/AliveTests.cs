@@ -12,7 +12,6 @@ namespace Launchd.IntegrationTests.Host;
 /// Who is alive, and whose: programs that stop without ending, processes that evade whoever looks for them, and strangers that pretend to
 /// belong to an instance. Each program writes <c>name pid</c> lines into the file <c>pids</c>.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class AliveTests
 {
     private const int OpenToWrite = 1; // open(2): O_WRONLY

@@ -8,7 +8,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Whatever a program does on its channel: it alone is affected, everything it sent is closed, and the events say why.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class BadChannelTests
 {
     private const string Two = """

@@ -9,7 +9,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Whatever is sent to the control socket: it costs that connection at most, and is counted.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class BadControlTests
 {
     private const string Quiet = """

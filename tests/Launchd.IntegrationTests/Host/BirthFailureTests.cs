@@ -5,7 +5,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>A program that cannot be executed: one sentence with the stage and the cause, and the others run.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class BirthFailureTests
 {
     private const int ENOENT = 2, ENOEXEC = 8, EACCES = 13, ENOTDIR = 20, ETXTBSY = 26, ELOOP = 40;

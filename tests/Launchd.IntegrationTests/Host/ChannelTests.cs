@@ -10,7 +10,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What the channel promises, method by method; and the page that promises it, byte by byte.</summary>
-[Collection(nameof(Supervisors))]
 public sealed partial class ChannelTests
 {
     private const string Silent = """

@@ -9,7 +9,6 @@ namespace Launchd.IntegrationTests.Host;
 /// Files that are connections (<c>connect</c>): each instance is born with its own. Whoever does not answer
 /// keeps that instance waiting, and nobody else.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class ConnectTests : IDisposable
 {
     private const int ECONNREFUSED = 111, ETIMEDOUT = 110;

@@ -5,7 +5,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What a start takes, a stop gives back.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class CycleTests
 {
     private const int Cycles = 2000;

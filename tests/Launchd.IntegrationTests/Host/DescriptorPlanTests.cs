@@ -22,7 +22,6 @@ namespace Launchd.IntegrationTests.Host;
 /// it. Beside no test that starts processes: a child has copies of everything until it executes its program, and a
 /// listener of which there is a copy is not closed.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed partial class DescriptorPlanTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -7,7 +7,6 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// As the first process of a pid namespace, which a container is: it reaps everybody's orphans, and its end is the end of all.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class FirstProcessTests
 {
     private static readonly string[] Unshared = ["unshare", "--fork", "--pid", "--mount-proc"];

@@ -9,7 +9,6 @@ namespace Launchd.IntegrationTests.Host;
 /// A service's user owns a directory that the configuration names, and puts links there: what root opens for the
 /// service is no more than that user may open himself.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed partial class ForeignPathTests
 {
     private const uint Nobody = 65534;

@@ -9,7 +9,6 @@ namespace Launchd.IntegrationTests.Host;
 /// Reloads that change what a service is given, and then fail: the service goes back to its former definition and finds all that
 /// it had, whatever the configuration calls it by now.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class FormerDefinitionTests
 {
     private const string Good = "[\"${DOTNET}\", \"${PROBE}\", \"--greet\", \"good\", \"--echo\", \"--ready\"]";

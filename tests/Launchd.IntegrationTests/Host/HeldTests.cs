@@ -6,7 +6,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What a service can make the supervisor hold, or lose, has a bound and is shown.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class HeldTests
 {
     private const string Preamble = """

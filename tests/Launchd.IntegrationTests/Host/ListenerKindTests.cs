@@ -14,7 +14,6 @@ namespace Launchd.IntegrationTests.Host;
 /// Sockets of the configuration as their clients and neighbours see them: path, mode, owner, aliases, and what is said where one cannot
 /// be opened. Each refusal is one sentence with the remedy, and leaves nothing behind.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class ListenerKindTests
 {
     private const string Service = """

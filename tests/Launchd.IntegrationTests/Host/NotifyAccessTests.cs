@@ -7,7 +7,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Who may speak for an instance: the processes of it, whatever their user, and no others, whatever theirs.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class NotifyAccessTests
 {
     private const int Nobody = 65534, Somebody = 1234;

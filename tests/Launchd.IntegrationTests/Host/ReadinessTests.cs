@@ -7,7 +7,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Each form of <c>ready</c>: not before it is met, then at once; in vain; and an end that comes first.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ReadinessTests
 {
     private const string Sleep = "exec sleep 2147483647";

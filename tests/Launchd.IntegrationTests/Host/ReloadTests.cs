@@ -8,7 +8,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>A running supervisor that is given other configurations, right ones and wrong ones.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ReloadTests
 {
     private const string Web = """

@@ -12,7 +12,6 @@ namespace Launchd.IntegrationTests.Host;
 /// Addresses that a reload takes away while clients come to them without a pause: who could still connect is answered. The server is slow
 /// to accept, so that somebody always waits in the queue, and on SIGTERM it ends at once.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class RetiredListenerTests
 {
     private const string Server = """

@@ -8,7 +8,6 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// Restarts that overlap, in place and in pools, with real processes: what serves, what is rolled back, what the operator reads.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class RolloutTests
 {
     private const string Socket = """

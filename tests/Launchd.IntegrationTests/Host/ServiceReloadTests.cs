@@ -4,7 +4,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary><c>reload-service</c> waits for what programs say of their reload, and for reload commands.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ServiceReloadTests
 {
     [Fact]

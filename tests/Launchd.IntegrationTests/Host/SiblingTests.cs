@@ -8,7 +8,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Descriptors between siblings: who may, in which ways, and that no wrong one is ever handed out.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class SiblingTests
 {
     private const string Owner = """

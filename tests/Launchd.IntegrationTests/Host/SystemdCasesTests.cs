@@ -11,7 +11,6 @@ namespace Launchd.IntegrationTests.Host;
 /// What systemd's own test suite asserts of sockets and notifications, restated for programs under this supervisor and named after its
 /// cases; docs/testing.md lists all of them with the test that covers each.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class SystemdCasesTests
 {
     private const string Probe = "\"${DOTNET}\", \"${PROBE}\"";

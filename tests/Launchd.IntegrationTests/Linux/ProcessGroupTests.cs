@@ -8,7 +8,6 @@ using Xunit;
 namespace Launchd.IntegrationTests.Linux;
 
 /// <summary>Process groups by the pidfd of their first process, and what /proc says of processes.</summary>
-[Collection(nameof(Supervisors))]
 public sealed class ProcessGroupTests
 {
     [FactWhenKernel(6, 9)]
