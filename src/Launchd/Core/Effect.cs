@@ -108,7 +108,8 @@ internal abstract record Effect
     /// </summary>
     /// <param name="Instance">The instance that is to end.</param>
     /// <param name="HearsOut">
-    /// Then also keep the instance from accepting, because others will, and look whether the clients that it accepted last have been heard.
+    /// Then also keep the instance from accepting, because its next start or another instance will, and look whether the clients that it
+    /// accepted last have been heard. Where it cannot be kept from it: look whether its queues are empty.
     /// </param>
     internal sealed record LookAtQueues(InstanceId Instance, bool HearsOut) : Effect;
 

@@ -11,12 +11,11 @@ namespace Launchd.IntegrationTests.Host;
 /// Restarts of a server that closes, when it is told to end, whoever has connected and was not read yet, as most do. It accepts
 /// whom it can at once and reads one after the other.
 /// </summary>
-[Collection(nameof(Supervisors))]
 public sealed class LastClientTests
 {
     private const string Server = """
         import os, select, signal, socket, sys
-        listener, number = socket.socket(fileno=3), int(sys.argv[1])
+        listener, number, how = socket.socket(fileno=3), int(sys.argv[1]), int(sys.argv[2])
         listener.setblocking(False)
         if number != 3:
             os.dup2(3, number)
@@ -26,7 +25,7 @@ public sealed class LastClientTests
         told = []
         signal.signal(signal.SIGTERM, lambda *_: told.append(1))
         waiting, clients = select.epoll(), {}
-        waiting.register(number, select.EPOLLIN)
+        waiting.register(number, select.EPOLLIN | how)
         waiting.register(woken, select.EPOLLIN)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
@@ -50,6 +49,8 @@ public sealed class LastClientTests
         os._exit(0)
         """;
 
+    private const int Exclusive = 1 << 28;
+
     // Where the change is made, numbers up to 2 are those of the set and of the listener before it is put where it belongs.
     [TheoryWhenTool("python3")]
     [InlineData("tcp", "overlap", 3, "")]
@@ -61,12 +62,14 @@ public sealed class LastClientTests
     [InlineData("unix", "overlap", 3, "")]
     [InlineData("unix", "replace", 3, "")]
     [InlineData("tcp", "overlap", 3, "a shell's child")]
-    public async Task WhomTheOldOneAcceptedLastIsAnswered(string kind, string update, int number, string place)
+    [InlineData("tcp", "overlap", 3, "", Exclusive)]
+    [InlineData("tcp", "replace", 20, "", Exclusive)]
+    public async Task WhomTheOldOneAcceptedLastIsAnswered(string kind, string update, int number, string place, int how = 0)
     {
         string address = kind == "tcp" ? $"tcp://127.0.0.1:{Supervisor.FreePort()}" : "unix:web.sock";
         string command = place.Length == 0
-            ? $"[\"python3\", \"server.py\", \"{number}\"]"
-            : $"[\"sh\", \"-c\", \"python3 server.py {number}; exit\"]";
+            ? $"[\"python3\", \"server.py\", \"{number}\", \"{how}\"]"
+            : $"[\"sh\", \"-c\", \"python3 server.py {number} {how}; exit\"]";
         await using Supervisor supervisor = Supervisor.StartText(
             $$"""
             [sockets.http]
@@ -94,6 +97,96 @@ public sealed class LastClientTests
 
         Assert.Equal([], crowd.End());
         Assert.Equal(0, await supervisor.Stop());
+    }
+
+    // It takes everybody out of its queue in the round in which it is told to end, as asyncio does.
+    private const string Greedy = """
+        import os, select, signal, socket, sys
+        listener = socket.socket(fileno=3)
+        listener.setblocking(False)
+        woken, wakes = os.pipe()
+        os.set_blocking(wakes, False)
+        signal.set_wakeup_fd(wakes)
+        told = []
+        signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+        waiting, clients = getattr(select, sys.argv[1])(), {}
+        if not os.path.exists("go"):
+            os.mkfifo("go")
+        waiting.register(3, 1)
+        waiting.register(woken, 1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+        while True:
+            ready = waiting.poll()
+            if any(n == 3 for n, _ in ready):
+                try:
+                    while True:
+                        client, _ = listener.accept()
+                        clients[client.fileno()] = client
+                        waiting.register(client, 1)
+                except BlockingIOError:
+                    pass
+            if told:
+                os._exit(0)
+            for number, _ in ready:
+                client = clients.get(number)
+                if client and client.recv(100) == b"busy":
+                    client.sendall(b"busy")
+                    open("go").read()
+                elif client:
+                    client.sendall(b"served")
+                    waiting.unregister(number)
+                    clients.pop(number).close()
+        """;
+
+    [TheoryWhenTool("python3")]
+    [InlineData("epoll", "stop")]
+    [InlineData("epoll", "restart")]
+    [InlineData("poll", "stop")]
+    [InlineData("poll", "restart")]
+    public async Task WhomABusyProgramHasInItsQueueIsAnswered_WhenItIsToldToEnd(string wait, string verb)
+    {
+        await using Supervisor supervisor = Supervisor.StartText(
+            $$"""
+            [sockets.http]
+            listen = "tcp://127.0.0.1:0"
+
+            [services.web]
+            command = ["python3", "server.py", "{{wait}}"]
+            sockets = ["http"]
+            ready = "notify"
+            """, scratch => File.WriteAllText(scratch.At("server.py"), Greedy));
+        _ = await supervisor.Event("ready", "web");
+        using Socket keeper = await Ask(supervisor, "busy");
+        Assert.Equal("busy", Answer(keeper));
+        List<Socket> queued = [];
+        for (int i = 0; i < 5; i++)
+            queued.Add(await Ask(supervisor, "?"));
+
+        Task<(int Code, string Output, string Errors)> told = supervisor.Verb(verb, "web");
+        _ = await supervisor.Event("draining", "web");
+        await File.WriteAllTextAsync(supervisor.Scratch.At("go"), "");
+
+        Assert.Equal(0, (await told).Code);
+        if (verb == "stop")
+            Assert.Equal(0, (await supervisor.Verb("start", "web")).Code);
+        Assert.All(queued, q => Assert.Equal("served", Answer(q)));
+        queued.ForEach(q => q.Dispose());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    private static async Task<Socket> Ask(Supervisor supervisor, string what)
+    {
+        Socket client = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 60_000 };
+        await client.ConnectAsync(await supervisor.Address("http"));
+        _ = client.Send(System.Text.Encoding.ASCII.GetBytes(what));
+        return client;
+    }
+
+    private static string Answer(Socket client)
+    {
+        byte[] buffer = new byte[64];
+        return System.Text.Encoding.ASCII.GetString(buffer, 0, client.Receive(buffer));
     }
 
     /// <summary>Clients with a thread each that connect, ask and are answered, again and again.</summary>

@@ -286,9 +286,10 @@ public sealed class RolloutTests
     [InlineData("restart", false, true)]
     [InlineData("overlap", false, true)]
     [InlineData("scale", false, true)]
-    [InlineData("stop", false, false)]
+    [InlineData("stop", false, true)]
+    [InlineData("stop", true, false)]
     [InlineData("restart", true, false)]
-    public void WhomItAcceptedLastIsHeardOut_WhereOthersAcceptAfterIt(string order, bool hasCommand, bool expected)
+    public void WhomItAcceptedLastIsHeardOut_UnlessItsStopCommandMayConnect(string order, bool hasCommand, bool expected)
     {
         ServiceDefinition service = (order == "overlap" ? A.Overlapping("web") : A.Service("web")) with
         {

@@ -29,12 +29,12 @@ internal static partial class Stopping
             return;
         }
         d.SetPhase(service, slot, stopping with { LookAt = null });
-        d.Do(new Effect.LookAtQueues(id, HearsOut(d, service, stopping.Instance)));
+        d.Do(new Effect.LookAtQueues(id, HearsOut(stopping.Instance)));
     }
 
-    // Not for an unwanted service, whose clients would wait in vain; not with a stop command, which may itself connect.
-    private static bool HearsOut(Draft d, int service, Instance instance) =>
-        (d[service].IsWanted || d[service].IsLeaving) && instance.Definition.Stop.Command.IsEmpty;
+    // Not with a stop command, which may itself connect. The listeners of a service that is stopped stay open, so its clients wait
+    // for its next start, whether they are kept out or not.
+    private static bool HearsOut(Instance instance) => instance.Definition.Stop.Command.IsEmpty;
 
     /// <summary>The instance's queues are empty, or their time is over: tells it to end.</summary>
     private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)

@@ -58,7 +58,7 @@ internal static partial class Stopping
             TellToEnd(d, service, slot, instance, cause);
             return;
         }
-        d.Do(new Effect.LookAtQueues(instance.Id, HearsOut(d, service, instance)));
+        d.Do(new Effect.LookAtQueues(instance.Id, HearsOut(instance)));
         Enter(d, service, slot, instance, cause, StopStage.Emptying);
     }
 

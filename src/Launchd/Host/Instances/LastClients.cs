@@ -17,15 +17,17 @@ namespace Launchd.Host.Instances;
 /// another instance, or wait in the queue. The instance is told to end when it has heard the clients that it has accepted.
 /// </summary>
 /// <remarks>
-/// Works only where the instance waits by epoll(7) and the supervisor can take its sets (<see cref="ProcessDescriptors.Explain"/>); any
-/// other instance is told to end at once. Called on the loop, but all work on the instance's processes is done in the lane of its service,
-/// because they can make it last; the core's own deadline bounds it.
+/// Works only where the instance waits by epoll(7) and the supervisor can take its sets (<see cref="ProcessDescriptors.Explain"/>). Any
+/// other instance is told to end when nobody waits in its queues, because a program that was busy may take everybody out of them at its
+/// stop signal and send them away; at the latest after the same time. Called on the loop, but all work on the instance's processes is done
+/// in the lane of its service, because they can make it last; the core's own deadline bounds it.
 /// </remarks>
 internal sealed class LastClients(
     RunningInstances instances, SlowLanes lanes, Mailbox mailbox, EventFeed events, Counters counters, ILogger logger)
 {
     /// <summary>
-    /// Counted from when the instance's sets stopped waiting: a client sends its request at once, unless it connects in advance.
+    /// Counted from when the instance's sets stopped waiting, or from the first look where they did not. A client sends its request at
+    /// once, unless it connects in advance.
     /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
@@ -75,7 +77,10 @@ internal sealed class LastClients(
     {
         // The instance does not wait by epoll, or its sets may not be changed.
         if (look.StoppedCount == 0 && leaving.Hearing is null)
-            return true;
+        {
+            leaving.EmptyingSince ??= HostClock.Now;
+            return !look.HasQueue || HostClock.Now - leaving.EmptyingSince >= Patience;
+        }
         Hearing hearing = leaving.Hearing ??= new Hearing(HostClock.Now);
         return hearing.IsOver(look) || HostClock.Now - hearing.Since >= Patience;
     }

@@ -34,6 +34,9 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
     /// <summary>Those of them whose client waits to be heard.</summary>
     public HashSet<ulong> Unheard { get; } = [];
 
+    /// <summary>Somebody waits in a listener. The queue is not looked at where sets were stopped: then it is for others.</summary>
+    public bool HasQueue { get; private set; }
+
     /// <summary>The exception that a bug of ours threw; null: none.</summary>
     public Exception? Defect { get; private set; }
 
@@ -55,6 +58,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
                     ProcessFamily.AddChildren(pids, process.Pid, MostProcesses);
                 Look(process);
             }
+            HasQueue = !isHearing && StoppedCount == 0 && listenersTaken.Exists(l => ListenerState.IsReadable(l.Listener));
         }
         catch (Exception defect)
         {
@@ -84,7 +88,7 @@ internal sealed class LastClientsLook(int main, bool withDescendants, List<Liste
             else if (link == "anon_inode:[eventpoll]" && StoppedCount + RefusedCount < MostStopped)
                 Stop(process, number);
         }
-        // An instance that does not wait by epoll is told to end at once, whomever it has accepted.
+        // Of an instance that does not wait by epoll only the queue counts, whomever it has accepted.
         if (!isHearing && StoppedCount == 0)
             return;
         foreach (int number in sockets)

@@ -45,6 +45,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// </summary>
     public LastClients.Hearing? Hearing { get; set; }
 
+    /// <summary>Since when its end waits for its queues, because it cannot be kept from accepting. Null: not so.</summary>
+    public Moment? EmptyingSince { get; set; }
+
     /// <summary>Null until spawned.</summary>
     public ProcessHandle? Process { get; set; }
 

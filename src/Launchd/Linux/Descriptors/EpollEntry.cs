@@ -26,11 +26,11 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     /// <summary>The set waits for input on the descriptor, or will again when the process has handled the last event.</summary>
     public bool IsAwake => (Events & (Libc.EPOLLIN | Libc.EPOLLRDNORM | Libc.EPOLLONESHOT)) != 0;
 
-    /// <summary>The entry can only be added and taken away, not changed, epoll_ctl(2).</summary>
+    /// <summary>The kernel does not change such an entry, epoll_ctl(2): it is to be taken away, and another added in its place.</summary>
     public bool IsExclusive => (Events & Libc.EPOLLEXCLUSIVE) != 0;
 
     /// <summary>
-    /// The entries of a set that are wanted and can be changed. May wait as long as the process reads from its set, for which there is no
+    /// The entries of a set that are wanted. May wait as long as the process reads from its set, for which there is no
     /// bound: so only for a thread that may be kept waiting.
     /// </summary>
     /// <param name="pid">The process with the set. If it has ended, or may not be looked at, the result is empty.</param>
@@ -66,7 +66,7 @@ internal readonly unsafe record struct EpollEntry(int Number, uint Events, ulong
     {
         for (int end = text.IndexOf((byte)'\n'); end >= 0 && found.Count < most; end = text.IndexOf((byte)'\n'))
         {
-            if (Parse(text[..end]) is { IsAwake: true, IsExclusive: false, Number: <= HighestNumber } entry && isWanted(entry))
+            if (Parse(text[..end]) is { IsAwake: true, Number: <= HighestNumber } entry && isWanted(entry))
                 found.Add(entry);
             text = text[(end + 1)..];
         }

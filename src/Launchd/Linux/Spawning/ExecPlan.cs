@@ -80,7 +80,7 @@ internal sealed unsafe class ExecPlan : IDisposable
     /// <param name="events">What the set waits for from then on.</param>
     public void LayEpollChange(int set, int descriptor, EpollEntry entry, uint events)
     {
-        LayForThread(most: 5);
+        LayForThread(most: 6);
         byte* changed = Allocate<byte>(EventLoop.EventBytes);
         *(uint*)changed = events;
         *(ulong*)(changed + EventLoop.DataOffset) = entry.Data;
@@ -91,7 +91,10 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.Call, SpawnStage.Descriptors, close_range, 3, int.MaxValue);
         if (entry.Number != 2)
             Add(StepKind.Call, SpawnStage.Descriptors, dup3, 2, entry.Number, Libc.O_CLOEXEC);
-        Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, setAt, Libc.EPOLL_CTL_MOD, entry.Number, (nint)changed);
+        if (entry.IsExclusive)
+            Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, setAt, Libc.EPOLL_CTL_DEL, entry.Number, (nint)changed);
+        int operation = entry.IsExclusive ? Libc.EPOLL_CTL_ADD : Libc.EPOLL_CTL_MOD;
+        Add(StepKind.Call, SpawnStage.Descriptors, epoll_ctl, setAt, operation, entry.Number, (nint)changed);
     }
 
     private void LayForThread(int most)
