@@ -28,6 +28,7 @@ public sealed class InteropAbiTests
         (typeof(Libc.inet_diag_msg), "struct inet_diag_msg", false), (typeof(Libc.unix_diag_vfs), "struct unix_diag_vfs", false),
         (typeof(Libc.vsock_diag_req), "struct vsock_diag_req", false), (typeof(Libc.vsock_diag_msg), "struct vsock_diag_msg", false),
         (typeof(Libc.passwd), "struct passwd", false), (typeof(Libc.group), "struct group", false),
+        (typeof(Libc.tm_time), "struct tm", false),
     ];
 
     // Bit fields and private padding have no offset in C or another name in each version of the headers.
@@ -61,6 +62,7 @@ public sealed class InteropAbiTests
         var text = new StringBuilder("""
             #define _GNU_SOURCE
             #include <stddef.h>
+            #include <time.h>
             #include <sys/socket.h>
             #include <sys/uio.h>
             #include <sys/mman.h>

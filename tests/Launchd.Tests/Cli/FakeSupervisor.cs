@@ -158,7 +158,7 @@ internal sealed class CliHarness : IDisposable
             Environment = name => _environment.GetValueOrDefault(name),
             WorkingDirectory = WorkingDirectory,
             BaseDirectories = [BaseDirectory],
-            Zone = TimeZoneInfo.Utc,
+            LocalTime = moment => moment.UtcDateTime,
             Interruption = Interruption,
             AnswerTimeout = AnswerTimeout,
             Findings = Findings is null ? null : () => Findings,

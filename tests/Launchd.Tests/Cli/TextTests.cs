@@ -26,7 +26,7 @@ public sealed class TextTests
     {
         Terminal terminal = new() { Writer = TextWriter.Null, IsTerminal = false, HasColour = false, Size = () => (80, 24) };
 
-        string line = EventText.Line(terminal, System.Text.Json.JsonDocument.Parse(item).RootElement, TimeZoneInfo.Utc);
+        string line = EventText.Line(terminal, System.Text.Json.JsonDocument.Parse(item).RootElement, moment => moment.UtcDateTime);
 
         Assert.EndsWith(" " + text, line, StringComparison.Ordinal);
     }

@@ -63,7 +63,7 @@ public sealed class LogFormatterTests
         Exception? exception = null,
         KeyValuePair<string, object?>[]? fields = null)
     {
-        ConsoleFormatter formatter = SupervisorLogging.CreateFormatter(format, colour, Clock);
+        ConsoleFormatter formatter = SupervisorLogging.CreateFormatter(format, colour, Clock, moment => moment.UtcDateTime);
         using var writer = new StringWriter();
         var entry = new LogEntry<KeyValuePair<string, object?>[]>(
             level, "launchd-cs", new EventId(2001, "ServiceStarted"), fields ?? [], exception, (_, _) => text);
@@ -73,8 +73,6 @@ public sealed class LogFormatterTests
 
     private sealed class FixedTime : TimeProvider
     {
-        public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
-
         public override DateTimeOffset GetUtcNow() => new(2026, 1, 31, 12, 34, 56, 789, TimeSpan.Zero);
     }
 }

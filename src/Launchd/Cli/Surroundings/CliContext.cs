@@ -19,8 +19,8 @@ internal sealed class CliContext
     /// <summary>Directories whose entries are runtime directories of supervisors, in the order of search.</summary>
     public required IReadOnlyList<string> BaseDirectories { get; init; }
 
-    /// <summary>The zone in which times are shown.</summary>
-    public TimeZoneInfo Zone { get => field ??= TimeZoneInfo.Local; init; }
+    /// <summary>Makes a local time of a moment, as times are shown.</summary>
+    public Func<DateTimeOffset, DateTime> LocalTime { get; init; } = Linux.Facts.LocalTime.Of;
 
     /// <summary>Cancelled by Ctrl-C, SIGTERM and SIGHUP once <see cref="ListenForSignals"/> was called.</summary>
     public CancellationToken Interrupted => Interruption.Token;

@@ -26,7 +26,7 @@ internal static class EventsCommand
             {
                 WarnOfLost(context, reply.Lost, "events", "more came than are kept, or than were read in time");
                 foreach (JsonElement item in reply.Events)
-                    context.Output.WriteLine(options.Json ? Compact(item) : EventText.Line(context.Output, item, context.Zone));
+                    context.Output.WriteLine(options.Json ? Compact(item) : EventText.Line(context.Output, item, context.LocalTime));
                 context.Output.Writer.Flush();
             }
         }

@@ -59,7 +59,7 @@ internal static class LogsCommand
             output.WriteLine(JsonSerializer.Serialize(line, ControlClient.Json.LogLine));
             return;
         }
-        string time = output.Paint(TimeText.Local(line.Time, context.Zone), Style.Faint);
+        string time = output.Paint(TimeText.Local(line.Time, context.LocalTime), Style.Faint);
         string origin = TerminalText.Escape($"{line.Service}.{line.Slot}");
         output.WriteLine($"{time} {output.Paint(origin, Style.Strong)} │ {TerminalText.Escape(line.Text)}");
     }

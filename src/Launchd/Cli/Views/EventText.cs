@@ -10,9 +10,9 @@ internal static class EventText
     private const int KindColumns = 18;
     private const int OriginColumns = 12;
 
-    public static string Line(Terminal terminal, JsonElement item, TimeZoneInfo zone)
+    public static string Line(Terminal terminal, JsonElement item, Func<DateTimeOffset, DateTime> local)
     {
-        string time = TimeText.Local(Text(item, "time") ?? "", zone);
+        string time = TimeText.Local(Text(item, "time") ?? "", local);
         string origin = Text(item, "service") is { } service ? service + (Text(item, "slot") is { } slot ? $".{slot}" : "") : "-";
         string kind = Text(item, "event") ?? "?";
         string details = Details(kind, item);

@@ -10,16 +10,17 @@ using Microsoft.Extensions.Logging.Console;
 namespace Launchd.Host.Reporting;
 
 /// <summary>For people: <c>12:00:00.123 info  sentence</c>. Further lines of a text or an exception are indented.</summary>
-/// <param name="time">Shown in local time.</param>
+/// <param name="time">Tells the moment.</param>
+/// <param name="local">Makes a local time of it.</param>
 /// <param name="colour">Whether the level has a colour.</param>
-internal sealed class PrettyLineFormatter(TimeProvider time, bool colour) : ConsoleFormatter("pretty")
+internal sealed class PrettyLineFormatter(TimeProvider time, Func<DateTimeOffset, DateTime> local, bool colour) : ConsoleFormatter("pretty")
 {
     private const string Indent = "             ";
 
     public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
     {
         (string level, string code) = Describe(logEntry.LogLevel);
-        textWriter.Write(time.GetLocalNow().ToString("HH:mm:ss.fff", CultureInfo.InvariantCulture));
+        textWriter.Write(local(time.GetUtcNow()).ToString("HH:mm:ss.fff", CultureInfo.InvariantCulture));
         textWriter.Write(' ');
         textWriter.Write(colour ? $"\x1b[{code}m{level}\x1b[0m" : level);
         textWriter.Write(' ');

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Launchd.Linux.Facts;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -22,22 +23,31 @@ internal static class SupervisorLogging
     public static (ILogger Logger, Action<LogFormat, LogSeverity> Adopt) Create(
         LogFormat format, LogSeverity least, bool colour, Action<byte[]> write)
     {
-        LineLogger logger = new(write) { Formatter = CreateFormatter(format, colour, TimeProvider.System), Least = ToLevel(least) };
+        LineLogger logger = new(write)
+        {
+            Formatter = CreateFormatter(format, colour, TimeProvider.System, LocalTime.Of),
+            Least = ToLevel(least),
+        };
         return (logger, Adopt);
 
         void Adopt(LogFormat next, LogSeverity level)
         {
-            logger.Formatter = CreateFormatter(next, colour, TimeProvider.System);
+            logger.Formatter = CreateFormatter(next, colour, TimeProvider.System, LocalTime.Of);
             logger.Least = ToLevel(level);
         }
     }
 
     /// <summary>The formatter alone.</summary>
-    public static ConsoleFormatter CreateFormatter(LogFormat format, bool colour, TimeProvider time) => format switch
+    /// <param name="format">Its form.</param>
+    /// <param name="colour">Whether levels have colours; for people alone.</param>
+    /// <param name="time">Tells the moment.</param>
+    /// <param name="local">Makes a local time of a moment.</param>
+    public static ConsoleFormatter CreateFormatter(
+        LogFormat format, bool colour, TimeProvider time, Func<DateTimeOffset, DateTime> local) => format switch
     {
         LogFormat.Json => new JsonLineFormatter(time),
         LogFormat.Systemd => new SystemdLineFormatter(),
-        _ => new PrettyLineFormatter(time, colour),
+        _ => new PrettyLineFormatter(time, local, colour),
     };
 
     private static LogLevel ToLevel(LogSeverity severity) => severity switch
