@@ -1,4 +1,3 @@
-using System.Globalization;
 using Launchd.Core;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
@@ -37,16 +36,13 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
         for (int i = 0; i < pids.Count; i++)
         {
             ProcessFamily.AddChildren(pids, pids[i], MostProcesses);
-            foreach ((_, string link) in ProcessDescriptors.Links(pids[i]))
+            foreach (ulong inode in SocketHolders.Inodes(pids[i]))
             {
                 if (++count > MostDescriptors)
                     return;
-                if (InodeOf(link) is { } inode && !given.Contains(inode) && ports.TryGetValue(inode, out string? address))
+                if (!given.Contains(inode) && ports.TryGetValue(inode, out string? address))
                     Addresses.Add(address);
             }
         }
     }
-
-    private static ulong? InodeOf(string link) => link.StartsWith("socket:[", StringComparison.Ordinal)
-        && ulong.TryParse(link.AsSpan(8, link.Length - 9), CultureInfo.InvariantCulture, out ulong inode) ? inode : null;
 }

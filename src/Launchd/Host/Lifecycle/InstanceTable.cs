@@ -74,6 +74,9 @@ internal sealed partial class InstanceTable : IDisposable
         }
     }
 
+    /// <summary>Told of an instance that is over, before what it holds is released.</summary>
+    public Action<RunningInstance>? OnOver { get; set; }
+
     /// <summary>
     /// Whether a process is a known child and does not belong to the instance. The commands beside an
     /// instance belong to it, as their children do.
@@ -113,7 +116,7 @@ internal sealed partial class InstanceTable : IDisposable
         if (instance.HasLogPipe || instance.AwaitsLine)
             _pump.Close(id.Number);
         _trees.Remove(instance);
-        _guard.LookSoon(instance);
+        OnOver?.Invoke(instance);
         Close(instance, mayServeAgain);
         if (!HasSlot(instance))
             _notifySockets.Forget(id.Service, instance.Slot);

@@ -166,6 +166,11 @@ internal sealed class ListenerWatch
     /// </summary>
     public string? Unaccepted { get; set; }
 
+    /// <summary>
+    /// The process that has it although its instance is over (<see cref="LeftHolders"/>), in words; null: none, as far as is known.
+    /// </summary>
+    public string? Held { get; set; }
+
     /// <summary>A look at it has not come back yet.</summary>
     public bool IsLookedAt { get; set; }
 

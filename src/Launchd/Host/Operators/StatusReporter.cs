@@ -217,7 +217,8 @@ internal sealed class StatusReporter(
                 QueueCount = queue?.QueueCount,
                 BacklogCount = queue?.BacklogCount,
                 Services = services,
-                Trouble = descriptors.Find(opened.Descriptor)?.Watch is { } watch ? watch.PathTaken ?? watch.Unaccepted : null,
+                Trouble = descriptors.Find(opened.Descriptor)?.Watch is { } watch
+                    ? watch.PathTaken ?? watch.Unaccepted ?? watch.Held : null,
             };
         }
     }

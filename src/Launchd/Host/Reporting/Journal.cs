@@ -5,14 +5,10 @@ using Launchd.Model;
 
 namespace Launchd.Host.Reporting;
 
-/// <summary>Something that happened, with its wall-clock time (UTC).</summary>
+/// <summary>Something that happened.</summary>
+/// <param name="Time">Of the wall clock, in UTC.</param>
+/// <param name="What">A <see cref="HostNotice"/>, or a <see cref="Notice"/> of the core.</param>
 internal readonly record struct JournalEntry(DateTime Time, object What);
-
-/// <summary>A listener was opened.</summary>
-internal sealed record ListenerOpened(string Socket, string Address);
-
-/// <summary>The supervisor runs.</summary>
-internal sealed record SupervisorStarted(string Reason, int Pid);
 
 /// <summary>
 /// The newest events, and the operators who follow them. When there is no more room, the oldest event of the service with most events is
@@ -161,51 +157,11 @@ internal sealed class Journal
         json.WriteString("event", KindOf(entry.What));
         switch (entry.What)
         {
-            case ListenerOpened opened:
-                json.WriteString("socket", opened.Socket);
-                json.WriteString("address", opened.Address);
+            case HostNotice ofHost:
+                ofHost.Write(json);
                 break;
-            case SupervisorStarted started:
-                json.WriteString("reason", started.Reason);
-                json.WriteNumber("pid", started.Pid);
-                break;
-            case ListenerHealed healed:
-                json.WriteString("socket", healed.Socket);
-                json.WriteString("address", healed.Address);
-                json.WriteString("fault", healed.Fault);
-                json.WriteString("remedy", healed.Remedy);
-                WriteList(json, "holders", healed.Holders);
-                break;
-            case ListenerPathTaken taken:
-                json.WriteString("socket", taken.Socket);
-                json.WriteString("address", taken.Address);
-                json.WriteString("by", taken.By);
-                break;
-            case ListenerNotAccepted unaccepted:
-                json.WriteString("socket", unaccepted.Socket);
-                json.WriteString("address", unaccepted.Address);
-                json.WriteNumber("waiting", unaccepted.WaitingCount);
-                WriteList(json, "holders", unaccepted.Holders);
-                break;
-            case ListensElsewhere elsewhere:
-                json.WriteString("service", elsewhere.Service);
-                json.WriteNumber("pid", elsewhere.Pid);
-                json.WriteString("address", elsewhere.Address);
-                break;
-            case RuntimeDirectoryRestored restored:
-                json.WriteString("path", restored.Path);
-                json.WriteString("what", restored.What);
-                break;
-            case ConfigurationReloaded reloaded:
-                WriteList(json, "added", reloaded.Added);
-                WriteList(json, "changed", reloaded.Changed);
-                WriteList(json, "removed", reloaded.Removed);
-                break;
-            case ReloadRefused refused:
-                json.WriteString("reason", refused.Reason);
-                break;
-            case Notice notice:
-                WriteNotice(json, notice, addressOf);
+            case Notice ofCore:
+                WriteNotice(json, ofCore, addressOf);
                 break;
         }
         json.WriteEndObject();
@@ -213,15 +169,7 @@ internal sealed class Journal
 
     public static string KindOf(object what) => what switch
     {
-        ListenerOpened => "listener-opened",
-        SupervisorStarted => "supervisor-started",
-        ListenerHealed => "listener-healed",
-        ListenerPathTaken => "listener-path-taken",
-        ListenerNotAccepted => "listener-not-accepted",
-        ListensElsewhere => "listens-elsewhere",
-        RuntimeDirectoryRestored => "runtime-directory-restored",
-        ConfigurationReloaded => "reloaded",
-        ReloadRefused => "reload-refused",
+        HostNotice notice => notice.Kind,
         Notice.Spawned => "spawned",
         Notice.ExecFailed => "exec-failed",
         Notice.Notified => "notified",
@@ -248,7 +196,7 @@ internal sealed class Journal
         _ => "unknown",
     };
 
-    private static void WriteList(Utf8JsonWriter json, string key, IEnumerable<string> items)
+    public static void WriteList(Utf8JsonWriter json, string key, IEnumerable<string> items)
     {
         json.WriteStartArray(key);
         foreach (string item in items)

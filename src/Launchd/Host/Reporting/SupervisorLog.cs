@@ -167,6 +167,10 @@ internal static partial class SupervisorLog
         "'{service}' (pid {pid}) listens at {address}, a port of its own beside the sockets that it was given")]
     public static partial void ListensElsewhere(ILogger logger, string service, int pid, string address);
 
+    [LoggerMessage(3030, LogLevel.Warning,
+        "'{socket}' ({address}) is also held by process {pid} ({command}), {whose}: it may take clients from the queue; end it")]
+    public static partial void ListenerHeld(ILogger logger, string socket, string address, int pid, string command, string whose);
+
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
     public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
 

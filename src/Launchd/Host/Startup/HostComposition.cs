@@ -31,6 +31,7 @@ internal sealed class HostComposition : IDisposable
     private readonly RuntimeDirectoryKeeper _directory;
     private readonly ListenerUse _use;
     private readonly AcceptWatch _accepts;
+    private readonly LeftHolders _leftHolders;
     private readonly KeptDescriptors _kept;
     private readonly ListenerConnections _connections;
     private readonly RetiredListeners _retired;
@@ -77,6 +78,7 @@ internal sealed class HostComposition : IDisposable
         _guard = new ListenerGuard(loop, descriptors, stopped, _paths, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
         _accepts = new AcceptWatch(loop, descriptors, instances, lanes, mailbox, delays, counters, journal, logger);
+        _leftHolders = new LeftHolders(loop, descriptors, instances, mailbox, delays, counters, journal, logger);
         _kept = new KeptDescriptors(Core, loop, Events);
         Listeners = new ServiceListeners(Core, descriptors, _guard, _use, _accepts, lanes, mailbox, Events, counters);
         _connections = new ListenerConnections(Listeners, lanes, Events, counters);
@@ -105,6 +107,12 @@ internal sealed class HostComposition : IDisposable
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
             notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
+        _table.OnOver = over =>
+        {
+            _guard.LookSoon(over);
+            _leftHolders.NoteEnd(over);
+        };
+        _leftHolders.IsKnown = pid => _commands.IsKnown(pid) || parts.Births.IsUnderWay(pid);
         notifications.IsOthers = _table.IsOthers;
         notifications.OnNamed = _table.ChangeMain;
         parts.NotifySockets.OnReadable = notifications.Read;
@@ -167,6 +175,7 @@ internal sealed class HostComposition : IDisposable
         Listeners.Dispose();
         _use.Dispose();
         _accepts.Dispose();
+        _leftHolders.Dispose();
         _connections.Dispose();
         _kept.Dispose();
         _retired.Dispose();

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Linux.Paths;
-using Launchd.Linux.Processes;
 
 namespace Launchd.Linux.Sockets;
 
@@ -10,9 +9,6 @@ namespace Launchd.Linux.Sockets;
 /// <param name="Command">What /proc/PID/comm says.</param>
 internal sealed record PortHolder(int Pid, string Command)
 {
-    // Bounds of the search: on a machine with very many processes it ends without an answer.
-    private const int MaxProcessCount = 8192;
-    private const int MaxDescriptorCount = 200_000;
     private const int MaxTableBytes = 4 * 1024 * 1024;
 
     /// <summary>TCP_LISTEN for <c>tcp</c>, and the state in which an unconnected <c>udp</c> socket stands.</summary>
@@ -53,10 +49,8 @@ internal sealed record PortHolder(int Pid, string Command)
     /// <param name="connection">Borrowed.</param>
     public static PortHolder? OfPeer(FileDescriptor connection) =>
         PeerCredentials.TryRead(connection, out PeerCredentials peer, out _)
-            ? new PortHolder(peer.Pid, peer.Pid == 0 ? "" : CommandOf(peer.Pid))
+            ? new PortHolder(peer.Pid, peer.Pid == 0 ? "" : SocketHolders.CommandOf(peer.Pid))
             : null;
-
-    private static string CommandOf(int pid) => Files.ReadText($"/proc/{pid}/comm")?.Trim() ?? "a process";
 
     private static string? InternetInode(string table, int port, string state)
     {
@@ -75,33 +69,9 @@ internal sealed record PortHolder(int Pid, string Command)
 
     private static string[] Lines(string table) => Files.ReadText(table, MaxTableBytes)?.Split('\n') ?? [];
 
-    private static PortHolder OfInode(string inode)
-    {
-        string wanted = $"socket:[{inode}]";
-        int processCount = 0;
-        int descriptorCount = 0;
-        foreach (string process in Directory.EnumerateDirectories("/proc"))
-        {
-            if (!int.TryParse(Path.GetFileName(process.AsSpan()), out int pid))
-                continue;
-            if (++processCount > MaxProcessCount || descriptorCount > MaxDescriptorCount)
-                break;
-            if (Holds(pid, wanted, ref descriptorCount))
-                return new PortHolder(pid, CommandOf(pid));
-        }
-        return new PortHolder(0, "");
-    }
-
-    private static bool Holds(int pid, string wanted, ref int descriptorCount)
-    {
-        // A process that ended, or belongs to somebody else, is passed over: the answer then says that the process could not be seen.
-        foreach ((_, string link) in ProcessDescriptors.Links(pid))
-        {
-            if (++descriptorCount > MaxDescriptorCount)
-                return false;
-            if (link == wanted)
-                return true;
-        }
-        return false;
-    }
+    private static PortHolder OfInode(string inode) =>
+        ulong.TryParse(inode, CultureInfo.InvariantCulture, out ulong number) && SocketHolders.FirstOf(number) is { } pid
+            ? new PortHolder(pid, SocketHolders.CommandOf(pid))
+            // A process that has ended meanwhile, or belongs to somebody else.
+            : new PortHolder(0, "");
 }
