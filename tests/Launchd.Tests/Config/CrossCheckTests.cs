@@ -37,6 +37,48 @@ public sealed class CrossCheckTests
         "", Reading.Headers(Reading.Read(
             "[services.a]\ncommand = [\"x\"]\nwants = [\"b\", \"a\"]\n[services.b]\ncommand = [\"x\"]\nrequires = [\"a\"]\n")));
 
+    [Theory]
+    [InlineData("tcp://0.0.0.0:80", "tcp://[::]:80", "",
+        "tcp://[::]:80 covers tcp://0.0.0.0:80 of sockets.a, and cannot be opened beside it")]
+    [InlineData("tcp://[::]:80", "tcp://0.0.0.0:80", "",
+        "tcp://0.0.0.0:80 cannot be opened beside tcp://[::]:80 of sockets.a, which covers it")]
+    [InlineData("udp://[::]:80", "udp://127.0.0.1:80", "",
+        "udp://127.0.0.1:80 cannot be opened beside udp://[::]:80 of sockets.a, which covers it")]
+    [InlineData("tcp://*:80", "tcp://127.0.0.1:80", "",
+        "tcp://127.0.0.1:80 cannot be opened beside tcp://*:80 of sockets.a, which covers it")]
+    [InlineData("tcp://[::1]:80", "tcp://*:80", "", "tcp://*:80 covers tcp://[::1]:80 of sockets.a, and cannot be opened beside it")]
+    [InlineData("tcp://0.0.0.0:80", "tcp://127.0.0.1:80", "shards = 2",
+        "tcp://127.0.0.1:80 cannot be opened beside tcp://0.0.0.0:80 of sockets.a, which covers it")]
+    public void AnAddressThatAnotherOneCoversIsToldBeforeTheKernelRefusesIt(string first, string second, string more, string problem)
+    {
+        string text = Reading.Headers(Reading.Read(TwoSockets(first, "", second, more)));
+
+        Assert.Equal($"LD1303 sockets.b.listen: {problem}", text);
+    }
+
+    [Theory]
+    [InlineData("tcp://0.0.0.0:80", "", "tcp://[::]:80", "ipv6_only = true")]
+    [InlineData("tcp://0.0.0.0:80", "shards = 2", "tcp://127.0.0.1:80", "shards = 2")]
+    [InlineData("tcp://0.0.0.0:80", "bind_to_device = \"lo\"", "tcp://127.0.0.1:80", "bind_to_device = \"eth0\"")]
+    [InlineData("tcp://0.0.0.0:80", "", "udp://0.0.0.0:80", "")]
+    [InlineData("tcp://0.0.0.0:0", "", "tcp://[::]:0", "")]
+    [InlineData("tcp://127.0.0.1:80", "", "tcp://[::1]:80", "")]
+    public void AddressesThatTheKernelOpensBesideEachOtherAreNotRefused(
+        string first, string settings, string second, string more) =>
+        Assert.Equal("", Reading.Headers(Reading.Read(TwoSockets(first, settings, second, more))));
+
+    private static string TwoSockets(string first, string settings, string second, string more) => $"""
+        [sockets.a]
+        listen = "{first}"
+        {settings}
+        [sockets.b]
+        listen = "{second}"
+        {more}
+        [services.s]
+        command = ["x"]
+        sockets = ["a", "b"]
+        """;
+
     [Fact]
     public void AChainOfTenThousandServicesIsNoCycle()
     {

@@ -88,6 +88,7 @@ internal sealed class CrossChecks
             foreach (string path in listener.Definition.Symlinks)
                 CheckPlace(listener, "symlinks", path, path, users);
         }
+        CoveredAddresses.Check(_listeners);
     }
 
     private static void CheckPlace(ListenerEntry listener, string key, string place, string shown, Dictionary<string, string> users)
