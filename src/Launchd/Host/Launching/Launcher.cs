@@ -262,6 +262,9 @@ internal sealed partial class Launcher(
                 use(pipe.Number);
                 break;
             case OutputTarget.Inherit:
+                // A named pipe is a file of somebody else's, and its mode is his affair.
+                if (Files.ReadLink(null, Files.ProcPath(inherited)) is { } link && link.StartsWith("pipe:[", StringComparison.Ordinal))
+                    LetOthersWrite(inherited);
                 use(inherited.Number);
                 break;
             case OutputTarget.Socket:
@@ -287,6 +290,8 @@ internal sealed partial class Launcher(
         // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
         if (user.Credentials is { } who)
             _ = Libc.fchown(writeEnd.Number, who.Uid, who.Gid);
+        else
+            LetOthersWrite(writeEnd);
         if (addToPump)
         {
             ServiceDefinition service = instance.Definition;
@@ -295,6 +300,13 @@ internal sealed partial class Launcher(
             instance.HasLogPipe = true;
         }
         return writeEnd;
+    }
+
+    // A program that root starts may become another user by itself, and then open /dev/stderr anew. Nobody else comes to the pipe: only who
+    // may look into a process finds the way to its descriptors (proc_pid_fd(5)).
+    private static void LetOthersWrite(FileDescriptor pipe)
+    {
+        _ = Libc.geteuid() == 0 ? Libc.fchmod(pipe.Number, 0b110_010_010) : 0;
     }
 
     private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
