@@ -9,14 +9,20 @@ namespace Launchd.Logs;
 
 /// <summary>
 /// A service's own log file: appended to in whole lines, rotated by size (<c>web.log</c>, <c>web.log.1</c> … <c>web.log.N</c>, the
-/// highest the oldest), mode 0640. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries
-/// again, and a line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component
-/// is not followed. Belongs to the lanes, which may hang in any of its calls.
+/// highest the oldest), mode 0640, or with mode and owner of the one before it, which somebody may have changed. Directories that are
+/// missing are made, mode 0755. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries again, and
+/// a line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component is not followed.
+/// Belongs to the lanes, which may hang in any of its calls.
 /// </summary>
+/// <remarks>
+/// Others shorten, rename and remove log files. With a write, but at most once a second, the file is looked at: a size that others have
+/// changed is taken over, and a path that leads to no file or to another one is opened anew.
+/// </remarks>
 internal sealed class LogFile : ILineTarget
 {
-    private const int Mode = 0b110_100_000;
+    private const int Mode = 0b110_100_000, DirectoryMode = 0b111_101_101, Permissions = 0b111_111_111;
 
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
@@ -30,6 +36,10 @@ internal sealed class LogFile : ILineTarget
     private long _lost;
     private TimeSpan _pause;
     private long _failedAt;
+    private long _lookedAt;
+
+    // The last look found nothing at the path, but the file has not been removed: whoever renamed it may be about to make another.
+    private bool _isAway;
     // How far a file that could not be renamed may grow beyond its limit before the next attempt.
     private long _extraRoom;
 
@@ -72,6 +82,8 @@ internal sealed class LogFile : ILineTarget
             Lose(lines);
             return;
         }
+        if (_file is not null && _time.GetElapsedTime(_lookedAt) >= BetweenLooks)
+            Look();
         if (_file is null && !TryOpen(lines))
             return;
         if (!TryAnnounceLoss(lines))
@@ -100,11 +112,37 @@ internal sealed class LogFile : ILineTarget
     /// </summary>
     public void Reopen()
     {
+        Leave();
+        _pause = TimeSpan.Zero;
+    }
+
+    private void Leave()
+    {
         _file?.Dispose();
         _file = null;
+        _isAway = false;
         _endsInsideLine = false;
         _extraRoom = 0;
-        _pause = TimeSpan.Zero;
+    }
+
+    /// <summary>What others have done to the file, or to its path, since the last look.</summary>
+    private void Look()
+    {
+        _lookedAt = _time.GetTimestamp();
+        if (!_isRegular || FileStatus.Read(_file!, out FileStatus open) != Errno.None)
+            return;
+        Errno missing = FileStatus.ReadNoFollow(Policy.FilePath, out FileStatus there);
+        bool wasAway = _isAway;
+        _isAway = missing == Errno.ENOENT;
+        if (open.LinkCount == 0 || (missing == Errno.None && !there.IsSameFile(open)) || (_isAway && wasAway))
+        {
+            Leave();
+        }
+        else if (open.SizeBytes < _size)
+        {
+            _size = open.SizeBytes;
+            _endsInsideLine &= _size > 0;
+        }
     }
 
     public void Dispose()
@@ -138,6 +176,7 @@ internal sealed class LogFile : ILineTarget
             Failed(error, explanation);
             return false;
         }
+        _lookedAt = _time.GetTimestamp();
         FileIdentity identity = PumpCalls.Identify(_file.Number) ?? default;
         _isRegular = identity.IsRegularFile;
         _size = identity.SizeBytes;
@@ -163,7 +202,7 @@ internal sealed class LogFile : ILineTarget
         return null;
     }
 
-    private OpenResult<ParentDirectory> FindPlace() => ParentDirectory.Open(Policy.FilePath, directoryMode: null, "cannot open the log");
+    private OpenResult<ParentDirectory> FindPlace() => ParentDirectory.Open(Policy.FilePath, DirectoryMode, "cannot open the log");
 
     // A user who may write to the directory may have made a hard link to another's file there, into which the supervisor must not write.
     private static bool IsHarmless(FileDescriptor file, ParentDirectory place) => FileStatus.Read(file, out FileStatus status) == Errno.None
@@ -216,11 +255,23 @@ internal sealed class LogFile : ILineTarget
             _notice(new PumpNotice.RotationFailed(Policy.FilePath, error));
             return true;
         }
-        _file!.Dispose();
-        _file = null;
-        _endsInsideLine = false;
-        _extraRoom = 0;
-        return TryOpen(lines);
+        _ = FileStatus.Read(_file!, out FileStatus former);
+        Leave();
+        if (!TryOpen(lines))
+            return false;
+        Inherit(former);
+        return true;
+    }
+
+    // Only a file that was made just now: what somebody else has put there keeps what it has. Who may not give it to another owner does not
+    // open it wider either.
+    private void Inherit(FileStatus former)
+    {
+        if (former.Kind != FileKind.Regular || FileStatus.Read(_file!, out FileStatus made) != Errno.None || made.SizeBytes > 0)
+            return;
+        bool isSame = (made.Uid, made.Gid) == (former.Uid, former.Gid);
+        if (isSame || Files.SetOwner(_file!, new PathOwner(former.Uid, former.Gid)) == Errno.None)
+            _ = Files.SetMode(_file!, former.Mode & Permissions);
     }
 
     private Errno Rotate(ParentDirectory placeTaken)

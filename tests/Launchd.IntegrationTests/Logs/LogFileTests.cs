@@ -1,6 +1,9 @@
 using System.Runtime.Versioning;
 using System.Text;
+using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Support;
+using Launchd.Linux.Paths;
 using Launchd.Logs;
 using Launchd.Model;
 using Xunit;
@@ -105,22 +108,106 @@ public sealed class LogFileTests : IDisposable
     }
 
     [Fact]
-    public void AMissingFolder_DropsAndCounts_AndTheLossIsWrittenWhenItAppears()
+    public void AFileInTheWay_DropsAndCounts_AndTheLossIsWrittenWhenItHasGone()
     {
         string path = _folder + "/later/web.log";
+        File.WriteAllText(_folder + "/later", "");
         using (var file = new LogFile(new LogPolicy { FilePath = path }, _time, _notices.Add))
         {
             file.Append("one\ntwo\n"u8);
             file.Append("three\n"u8);
-            Directory.CreateDirectory(_folder + "/later");
+            File.Delete(_folder + "/later");
             file.Append("four, within the pause\n"u8);
             _time.Advance(TimeSpan.FromSeconds(1));
             file.Append("five\n"u8);
             Assert.Equal(4, file.LostLines);
         }
         Assert.Equal("launchd-cs: 4 lines lost\nfive\n", File.ReadAllText(path));
-        Assert.Equal([new PumpNotice.LogFileFailed(path, Errno.ENOENT), new PumpNotice.LogFileRecovered(path, 4)], _notices);
+        Assert.Equal([new PumpNotice.LogFileFailed(path, Errno.ENOTDIR), new PumpNotice.LogFileRecovered(path, 4)], _notices);
     }
+
+    [Fact]
+    public void MissingFoldersAreMade()
+    {
+        using (var file = new LogFile(new LogPolicy { FilePath = _folder + "/a/b/web.log" }, _time, _notices.Add))
+            file.Append("one\n"u8);
+
+        Assert.Equal("one\n", File.ReadAllText(_folder + "/a/b/web.log"));
+        Assert.Equal("rwxr-xr-x", ModeOf(_folder + "/a"));
+        Assert.Empty(_notices);
+    }
+
+    [Fact]
+    public void AFileThatOthersHaveShortened_HasTheSizeThatItHas()
+    {
+        using (var file = new LogFile(Policy(maxSize: 20, keep: 3), _time, _notices.Add))
+        {
+            file.Append("sixteen letters\n"u8);
+            File.WriteAllText(FilePath, "");
+            _time.Advance(TimeSpan.FromSeconds(1));
+            file.Append("sixteen again..\n"u8);
+        }
+
+        Assert.Equal(["web.log"], Directory.GetFiles(_folder).Select(p => Path.GetFileName(p)));
+        Assert.Equal("sixteen again..\n", File.ReadAllText(FilePath));
+    }
+
+    [Theory]
+    [InlineData("removed", 1)]
+    [InlineData("its folder is removed", 1)]
+    [InlineData("another one is put there", 1)]
+    [InlineData("renamed", 2)]
+    public void APathThatLeadsElsewhere_IsOpenedAnew(string what, int seconds)
+    {
+        string folder = _folder + "/logs", path = folder + "/web.log";
+        using var file = new LogFile(new LogPolicy { FilePath = path }, _time, _notices.Add);
+        file.Append("one\n"u8);
+        if (what == "removed")
+            File.Delete(path);
+        else if (what == "its folder is removed")
+            Directory.Delete(folder, recursive: true);
+        else
+            File.Move(path, path + ".old");
+        if (what == "another one is put there")
+            File.WriteAllText(path, "theirs\n");
+
+        for (int i = 0; i < seconds; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(1));
+            file.Append("more\n"u8);
+        }
+
+        Assert.Equal(what == "another one is put there" ? "theirs\nmore\n" : "more\n", File.ReadAllText(path));
+        Assert.Empty(_notices);
+    }
+
+    [Fact]
+    public void ARotatedFileHandsDownItsMode()
+    {
+        using var file = new LogFile(Policy(maxSize: 10, keep: 1), _time, _notices.Add);
+        file.Append("line 1\n"u8);
+        File.SetUnixFileMode(FilePath, (UnixFileMode)0b110_110_100);
+        file.Append("line 2\n"u8);
+
+        Assert.Equal("rw-rw-r--", ModeOf(FilePath));
+        Assert.Equal("line 2\n", File.ReadAllText(FilePath));
+    }
+
+    [FactWhenRootAndTool("chown")]
+    public async Task ARotatedFileHandsDownItsOwner()
+    {
+        using var file = new LogFile(Policy(maxSize: 10, keep: 1), _time, _notices.Add);
+        file.Append("line 1\n"u8);
+        await using (Command chown = Command.Start(["chown", "65534:65533", FilePath]))
+            Assert.Equal(0, await chown.Exit());
+        file.Append("line 2\n"u8);
+
+        Assert.Equal(Errno.None, FileStatus.ReadFollow(FilePath, out FileStatus status));
+        Assert.Equal((65534u, 65533u), (status.Uid, status.Gid));
+    }
+
+    private static string ModeOf(string path) => string.Concat(Enumerable.Range(0, 9)
+        .Select(i => ((int)File.GetUnixFileMode(path) >> (8 - i) & 1) == 0 ? '-' : "rwx"[i % 3]));
 
     [Fact]
     public void AFullDevice_IsNeverRenamed_AndOneNoticeIsEnough()
@@ -139,6 +226,7 @@ public sealed class LogFileTests : IDisposable
     [Fact]
     public void ThePause_GrowsToFiveSeconds()
     {
+        File.WriteAllText(_folder + "/no", "");
         using var file = new LogFile(new LogPolicy { FilePath = _folder + "/no/web.log" }, _time, _notices.Add);
         for (int i = 0; i < 12; i++)
         {
@@ -146,10 +234,10 @@ public sealed class LogFileTests : IDisposable
             _time.Advance(TimeSpan.FromMinutes(1));
         }
         file.Append("line\n"u8);
-        Directory.CreateDirectory(_folder + "/no");
+        File.Delete(_folder + "/no");
         _time.Advance(TimeSpan.FromSeconds(4));
         file.Append("too early\n"u8);
-        Assert.False(File.Exists(_folder + "/no/web.log"));
+        Assert.False(Directory.Exists(_folder + "/no"));
         _time.Advance(TimeSpan.FromSeconds(1.1));
         file.Append("again\n"u8);
         Assert.Equal("launchd-cs: 14 lines lost\nagain\n", File.ReadAllText(_folder + "/no/web.log"));

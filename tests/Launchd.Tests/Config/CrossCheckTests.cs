@@ -94,6 +94,10 @@ public sealed class CrossCheckTests
     [InlineData("start = \"connection\"", "LD1306 services.web.start: is started by traffic, but has no socket")]
     [InlineData("input = \"socket\"",
         "LD1306 services.web.input: 'socket' needs exactly one socket with one address, or start = \"connection\"")]
+    [InlineData("log = { path = \"/dev/stdout\" }",
+        "LD1213 services.web.log.path: /dev/stdout is the supervisor's own output, not a file")]
+    [InlineData("log = { path = \"/proc/1/fd/2\" }",
+        "LD1213 services.web.log.path: /proc/1/fd/2 is the supervisor's own output, not a file")]
     [InlineData("output = \"socket\"", "LD1306 services.web.output: 'socket' needs input = \"socket\" or start = \"connection\"")]
     [InlineData("ready = \"notify\"\nnotify_access = \"none\"",
         "LD1213 services.web.notify_access: 'none' leaves no way to send what 'ready' waits for")]

@@ -107,9 +107,19 @@ internal static class PolicyReader
         string[] known = ["path", "max_size", "keep", "timestamps"];
         if (policy.FilePath.Length == 0 && below.Lacks("path", known))
             table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing");
+        if (below.Has("path") && IsOwnStream(policy.FilePath))
+        {
+            below.Error(DiagnosticCode.Contradiction, "path", $"{policy.FilePath} is the supervisor's own output, not a file",
+                "leave 'log' out: the lines go to the supervisor's output anyway; or write output = \"inherit\"");
+        }
         below.ReportUnknown(known);
         return policy;
     }
+
+    // They lead to descriptors of whoever opens them, by a link that is not followed in the last part of a log's path.
+    private static bool IsOwnStream(string path) => path is "/dev/stdout" or "/dev/stderr" or "/dev/stdin"
+        || path.StartsWith("/dev/fd/", StringComparison.Ordinal) || path.StartsWith("/proc/self/", StringComparison.Ordinal)
+        || (path.StartsWith("/proc/", StringComparison.Ordinal) && path.Contains("/fd/", StringComparison.Ordinal));
 
     public static CgroupPolicy? Cgroup(TableReader table, CgroupPolicy? fallback)
     {

@@ -42,6 +42,9 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
     public static Errno ReadNoFollow(int directory, string name, out FileStatus status) =>
         Read(directory, name, AT_SYMLINK_NOFOLLOW, out status);
 
+    /// <summary>The same by a path from the root.</summary>
+    public static Errno ReadNoFollow(string path, out FileStatus status) => Read(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, out status);
+
     public static Errno ReadFollow(string path, out FileStatus status) => Read(AT_FDCWD, path, 0, out status);
 
     private static unsafe Errno Read(int directory, string name, int flags, out FileStatus status)
