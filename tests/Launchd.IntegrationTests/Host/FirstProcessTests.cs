@@ -37,6 +37,31 @@ public sealed class FirstProcessTests
         Assert.Contains("TERM", (await supervisor.Event("exited", "app")).Text("signal"), StringComparison.Ordinal);
     }
 
+    [FactWhenRootAndTool("setpriv")]
+    public async Task ItsOutputAndEnvironmentAreThereForTheProgramsOfAContainer()
+    {
+        // The capabilities of Docker's default, which have no CAP_SYS_PTRACE. A birth as another user comes first.
+        const string capabilities = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,"
+            + "+sys_chroot,+mknod,+audit_write,+setfcap";
+        await using Supervisor supervisor = Supervisor.StartTextBy(
+            [.. Unshared, "setpriv", $"--bounding-set={capabilities}", "--inh-caps=-all"], """
+            [services.other]
+            command = ["sleep", "2147483647"]
+            user = "nobody"
+            working_directory = "/"
+            [services.cron]
+            command = ["sh", "-c", "grep -qz PATH= /proc/1/environ && echo from cron > /proc/1/fd/1; exec sleep 2147483647"]
+            requires = ["other"]
+            """,
+            // Nor may the supervisor look into children of another user.
+            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+
+        _ = await supervisor.Output.First(line => line == "from cron", "what it wrote to the output of the first process");
+
+        Living.Signal(ChildOf(supervisor.StartedPid), Living.SIGTERM);
+        Assert.Equal(0, await supervisor.Ended());
+    }
+
     [FactWhenRoot]
     public async Task ItEndsWithTheCodeOfTheServiceThatItIsFor()
     {

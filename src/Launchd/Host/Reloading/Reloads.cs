@@ -265,7 +265,7 @@ internal sealed class Reloads(
     }
 
     // prctl(2) names the thread that calls it, and a process is called what its first thread is. The file of /proc that names another
-    // thread belongs to root, because the supervisor is not dumpable.
+    // thread belongs to root while the supervisor is not dumpable.
     private static unsafe void ProcessName(string name)
     {
         fixed (byte* text = Encoding.UTF8.GetBytes(name + "\0"))

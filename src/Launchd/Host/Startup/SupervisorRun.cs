@@ -127,14 +127,11 @@ internal static unsafe class SupervisorRun
     }
 
     /// <summary>
-    /// Makes this process a supervisor in the eyes of the kernel: a subreaper, not to be looked into,
-    /// with all the descriptors that it may have.
+    /// Makes this process a supervisor in the eyes of the kernel: a subreaper, with all the descriptors that it may have.
     /// </summary>
     private static (ulong Soft, ulong Hard) BecomeSupervisor(SupervisorDefinition definition)
     {
         _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        // While a child of another user shares our memory, that user must not reach it by ptrace(2).
-        _ = Libc.prctl(Libc.PR_SET_DUMPABLE, 0, 0, 0, 0);
         fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(definition.ProcessName + "\0"))
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
         // Every call that makes a file or a directory gives its mode.

@@ -54,6 +54,7 @@ internal static unsafe class BorrowedRights
                 Thread thread = new(() => CarryOut((Order*)pointer), StackBytes) { IsBackground = true, Name = "borrowed rights" };
                 thread.Start();
                 thread.Join();
+                Visibility.Restore();
             }
             catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)
             {

@@ -126,7 +126,18 @@ internal sealed unsafe partial class Spawner : IDisposable
             if (refused != Errno.None)
                 return new SpawnFailure(SpawnStage.Descriptors, refused);
             _plan.Lay(request, sources, staging is not null ? staging.Start + count : 0);
-            return Clone(staging is not null ? Libc.CLONE_FILES : 0, seen, out child);
+            // Until it executes its program the child has our memory, and is another user's by then.
+            if (request.Credentials is not null)
+                Visibility.Hide();
+            try
+            {
+                return Clone(staging is not null ? Libc.CLONE_FILES : 0, seen, out child);
+            }
+            finally
+            {
+                if (request.Credentials is not null)
+                    Visibility.Show();
+            }
         }
         finally
         {
