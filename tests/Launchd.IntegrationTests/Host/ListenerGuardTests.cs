@@ -94,6 +94,38 @@ public sealed class ListenerGuardTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    /// <summary>Programs shorten the queue at each start, which must not put off what keeps clients away.</summary>
+    [FactWhenRootAndTool("python3")]
+    public async Task AHangUpSoonAfterAShortQueueIsMendedAtOnce()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Web("tcp://127.0.0.1:0", Server) + """
+
+            [services.other]
+            command = ["python3", "-c", "print('begun'); import signal; signal.pause()"]
+            ready = { output = "begun" }
+            environment = { PYTHONUNBUFFERED = "1" }
+            """);
+        _ = await supervisor.Event("ready", "web");
+        _ = await supervisor.Event("ready", "other");
+        using FileDescriptor held = await Take(supervisor);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal(0, listen(held.Number, 1));
+        _ = await control.Call("Restart", """{"services":["web"]}""");
+        Assert.StartsWith("its queue", (await supervisor.Event("listener-healed")).Text("fault"), StringComparison.Ordinal);
+
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+
+        // Before another program could be started.
+        _ = await control.Call("Restart", """{"services":["other"]}""");
+        _ = await supervisor.Event("ready", "other", nth: 2);
+        string[] order = [.. supervisor.Events.All().Where(IsOfInterest).Select(e => e.Text("fault") ?? e.Kind)];
+        Assert.Equal(["its queue was shortened from 4096 to 1", "it was shut down", "ready"], order);
+        Assert.Equal(0, await supervisor.Stop());
+
+        static bool IsOfInterest(Happening e) =>
+            e.Kind == "listener-healed" || (e is { Kind: "ready", Service: "other" } && e.Number("generation") > 1);
+    }
+
     private static DateTimeOffset Time(Happening happening) =>
         DateTimeOffset.Parse(happening.Text("time")!, System.Globalization.CultureInfo.InvariantCulture);
 

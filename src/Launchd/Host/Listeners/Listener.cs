@@ -174,8 +174,8 @@ internal sealed class ListenerWatch
     /// <summary>A look at it has not come back yet.</summary>
     public bool IsLookedAt { get; set; }
 
-    /// <summary>When something was wrong last.</summary>
-    public Moment? LookedAt { get; set; }
+    /// <summary>When it was shut down last, or made anew; null: never.</summary>
+    public Moment? HungUpAt { get; set; }
 
     /// <summary>What was told of it, and when: a program that does the same each time it starts is told of once.</summary>
     public Dictionary<string, Moment>? Told { get; set; }

@@ -227,8 +227,8 @@ internal sealed partial class ListenerGuard(
         if (ready.HasFlag(IoReadiness.HungUp) && listener.IsConfigured && listener.Endpoint.IsConnectionOriented)
         {
             Moment now = HostClock.Now;
-            bool isAgain = watch.LookedAt is { } last && now - last < LeastPause;
-            watch.LookedAt = now;
+            bool isAgain = watch.HungUpAt is { } last && now - last < LeastPause;
+            watch.HungUpAt = now;
             if (isAgain)
             {
                 Rest(listener, LeastPause);
@@ -280,8 +280,9 @@ internal sealed partial class ListenerGuard(
         // Something happened to it while it was looked at.
         bool isInDoubt = listener.Watch.IsPathInDoubt;
         TellOfPath(listener, seen);
-        if (seen.Fault != ListenerFault.None)
-            listener.Watch.LookedAt = HostClock.Now;
+        // Nothing else counts: programs shorten the queue at each start, and a hang-up soon after that is to be mended at once.
+        if (seen.Fault == ListenerFault.ShutDown)
+            listener.Watch.HungUpAt = HostClock.Now;
         if (seen is { Fault: not ListenerFault.None, IsMended: true })
             Tell(listener, seen.Words, Mended, seen.Fault == ListenerFault.BacklogShrunk ? Once : default);
         if (!seen.IsMended || seen.Path is { NeedsNew: true })
@@ -324,7 +325,7 @@ internal sealed partial class ListenerGuard(
             replacement.Listener with { EndpointIndex = dead.Opened.EndpointIndex, ShardIndex = dead.Opened.ShardIndex });
         next.Watch.OnReadable = dead.Watch.OnReadable;
         next.Watch.GivenTo = dead.Watch.GivenTo;
-        next.Watch.LookedAt = HostClock.Now;
+        next.Watch.HungUpAt = HostClock.Now;
         Forget(dead);
         OnExchanged?.Invoke(dead, next);
         _ = Register(next);
