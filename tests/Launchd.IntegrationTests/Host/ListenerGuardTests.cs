@@ -126,6 +126,24 @@ public sealed class ListenerGuardTests
             e.Kind == "listener-healed" || (e is { Kind: "ready", Service: "other" } && e.Number("generation") > 1);
     }
 
+    /// <summary>By getsockname(2) programs find the path whose mode they change, and which of their addresses it is.</summary>
+    [FactWhenRootAndTool("python3")]
+    public async Task AUnixSocketThatIsMadeAnewBearsItsPath()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Web("unix:web.sock", Server).Replace(
+            "n.sendto(b\"READY=1\"", "n.sendto(b\"READY=1\\nSTATUS=\" + s.getsockname().encode()", StringComparison.Ordinal));
+        _ = await supervisor.Event("ready", "web");
+        using FileDescriptor held = await Take(supervisor);
+
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+
+        _ = await supervisor.Event("ready", "web", nth: 2);
+        IEnumerable<string> lines = supervisor.Events.All().Where(e => e.Kind == "notified").SelectMany(e => e.Texts("lines"));
+        string[] names = [.. lines.Where(l => l.StartsWith("STATUS=", StringComparison.Ordinal))];
+        Assert.Equal(Enumerable.Repeat("STATUS=" + supervisor.Scratch.At("web.sock"), 2), names);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     private static DateTimeOffset Time(Happening happening) =>
         DateTimeOffset.Parse(happening.Text("time")!, System.Globalization.CultureInfo.InvariantCulture);
 

@@ -123,6 +123,16 @@ internal sealed unsafe class ReplacementListener
 
     private static OpenResult<ReplacementListener> OpenPath(ListenAddress.Unix endpoint, ListenerRequest request, OpenedListener? former)
     {
+        // Where nobody can connect at present, no client is lost by binding at the very path. A socket that is bound beside and moved keeps
+        // the name under which it was bound (getsockname(2)), by which programs know what they were given: Twisted ends for want of it.
+        if (former?.Path is { } path && (!ListenerState.IsAlive(former.Descriptor) || !UnixPath.LooksOurs(path)))
+        {
+            _ = UnixPath.RemoveIfOurs(path, out _);
+            OpenResult<OpenedListener> direct = ListenerOpener.OpenOne(endpoint, request);
+            return direct.TryGet(out OpenedListener? alone, out OpenFailure? hindrance)
+                ? new ReplacementListener(alone, null, null)
+                : hindrance;
+        }
         int slash = endpoint.Name.LastIndexOf('/');
         string beside =
             endpoint.Name[..(slash + 1)] + ".new-" + Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)
