@@ -93,15 +93,25 @@ internal sealed class ListenerPaths : IDisposable
             ImmutableArray<OwnedPath> aliases = listener.Socket.Aliases;
             if (listener.Path is { IsLost: false } kept && kept.Owned == path && kept.Aliases.SequenceEqual(aliases))
                 continue;
+            // Its second name stays until there is another: the directory may be taken away once more meanwhile.
+            SpareLink? spare = listener.Path is { } before && before.Owned == path ? before.Spare : null;
+            if (spare is not null)
+                listener.Path = listener.Path! with { Spare = null };
             Forget(listener);
-            wanted.Add(new Wanted(listener, path, aliases));
+            wanted.Add(new Wanted(listener, path, aliases, spare));
         }
         if (wanted.Count == 0)
             return;
         SpareLinks links = _links;
         _isWorking = _offload.TryRun(() => KeepAll(wanted, links), Fail, all => Conclude(all, links));
-        if (!_isWorking)
-            _delays.After(TimeSpan.FromSeconds(1), this, Adopt);
+        if (_isWorking)
+            return;
+        foreach (Wanted one in wanted)
+        {
+            if (one.Former is { } former)
+                _ = _lanes.Owners.TryRun(() => SpareLinks.Remove(former));
+        }
+        _delays.After(TimeSpan.FromSeconds(1), this, Adopt);
     }
 
     /// <summary>The folders of second names are gone: makes them all anew.</summary>
@@ -167,6 +177,7 @@ internal sealed class ListenerPaths : IDisposable
             {
                 of.Places.Add((-1, name));
                 of.IsThere = false;
+                of.Spare ??= of.Former;
             }
             return;
         }
@@ -184,10 +195,19 @@ internal sealed class ListenerPaths : IDisposable
             ParentDirectory parent = directory.Named(name);
             OwnedPath owned = of.All.First(o => o.Path == all[i].Path);
             if (owned == of.Path)
-                of.Spare = links.Make(parent, owned);
+                of.Spare = MakeSpare(links, parent, of);
             // Something may have happened to it before the kernel began to tell.
             of.IsThere &= UnixPath.IsOurs(parent, owned);
         }
+    }
+
+    private static SpareLink? MakeSpare(SpareLinks links, ParentDirectory parent, Wanted of)
+    {
+        if (links.Make(parent, of.Path) is not { } spare)
+            return of.Former;
+        if (of.Former is not null)
+            SpareLinks.Remove(of.Former);
+        return spare;
     }
 
     private void Know(int watch, (string Name, Wanted Of)[] names)
@@ -305,11 +325,14 @@ internal sealed class ListenerPaths : IDisposable
     private static string NameOf(string path) => path[(path.LastIndexOf('/') + 1)..];
 
     /// <summary>A listener whose path is to be kept, and what the thread that does it finds.</summary>
-    private sealed class Wanted(Listener listener, OwnedPath path, ImmutableArray<OwnedPath> aliases)
+    private sealed class Wanted(Listener listener, OwnedPath path, ImmutableArray<OwnedPath> aliases, SpareLink? former)
     {
         public Listener Listener => listener;
         public OwnedPath Path => path;
         public ImmutableArray<OwnedPath> Aliases => aliases;
+
+        /// <summary>The second name that it has so far; null: none.</summary>
+        public SpareLink? Former => former;
         public IEnumerable<OwnedPath> All => aliases.Prepend(path);
         public List<(int Watch, string Name)> Places { get; } = new(1);
         public SpareLink? Spare { get; set; }
