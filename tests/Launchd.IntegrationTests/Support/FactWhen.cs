@@ -74,6 +74,28 @@ public sealed class TheoryWhenRootAndToolAttribute : TheoryAttribute
     }
 }
 
+/// <summary>A test that needs to mount (capabilities(7), CAP_SYS_ADMIN) and a program; skipped with the reason otherwise.</summary>
+public sealed class FactWhenMountsAndToolAttribute : FactAttribute
+{
+    private const int CAP_SYS_ADMIN = 21;
+
+    public FactWhenMountsAndToolAttribute(string tool)
+    {
+        string mine = File.ReadLines("/proc/self/status").First(l => l.StartsWith("CapEff:", StringComparison.Ordinal))[7..].Trim();
+        bool mayMount = (Convert.ToUInt64(mine, 16) >> CAP_SYS_ADMIN & 1) != 0;
+        Skip = new FactWhenToolAttribute(tool).Skip ?? (mayMount ? null : "needs CAP_SYS_ADMIN");
+    }
+}
+
+/// <summary>The same for a theory.</summary>
+public sealed class TheoryWhenMountsAndToolAttribute : TheoryAttribute
+{
+    public TheoryWhenMountsAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenMountsAndToolAttribute(tool).Skip;
+    }
+}
+
 /// <summary>A theory that needs root; skipped with the reason otherwise.</summary>
 public sealed class TheoryWhenRootAttribute : TheoryAttribute
 {

@@ -23,6 +23,9 @@ internal sealed class InstanceCommands(
     private readonly Dictionary<int, RunningCommand> _commands = [];
     private readonly HashSet<RunningCommand> _unborn = [];
 
+    /// <summary>Told when a reload command has ended.</summary>
+    public Action<InstanceId>? OnReloaded { get; init; }
+
     /// <summary>Whether all commands that were born have ended.</summary>
     public bool HaveEnded => _commands.Count == 0;
 
@@ -125,6 +128,8 @@ internal sealed class InstanceCommands(
         if (!succeeded && instances.Find(id) is { } instance)
             SupervisorLog.CommandFailed(logger, instance.Label, kind.ToString().ToLowerInvariant() + " command", status.ToString());
         events.Feed(new Event.CommandEnded(id, kind, succeeded, succeeded ? null : status.ToString()));
+        if (kind == CommandKind.Reload)
+            OnReloaded?.Invoke(id);
     }
 
     /// <summary>

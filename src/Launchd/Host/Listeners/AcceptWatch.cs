@@ -1,4 +1,5 @@
 using Launchd.Client;
+using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
@@ -16,14 +17,20 @@ namespace Launchd.Host.Listeners;
 /// the program listens somewhere else. Says so; what a program does is its own affair.
 /// </summary>
 /// <remarks>
-/// A listener is watched one-shot from two seconds after READY. When a client comes the queue is looked at each second, three times: if it
-/// was empty once, or has shrunk, somebody accepts, and after a pause that doubles each time the next client is waited for. So a busy
-/// server costs a few looks in five minutes, and an idle one nothing.
+/// A listener is watched one-shot from two seconds after READY, or after the program was told to reload. When a client comes the queue is
+/// looked at each second, three times: if it was empty once, or has shrunk, somebody accepts, and after a pause that doubles each time the
+/// next client is waited for. So a busy server costs a few looks in five minutes, and an idle one nothing. Where else a program listens is
+/// looked at three times in those two seconds, and when it says in them that it has reloaded.
 /// </remarks>
 internal sealed class AcceptWatch : IDisposable
 {
     private const int Looks = 3, MostTold = 1024;
-    private static readonly TimeSpan AfterReady = TimeSpan.FromSeconds(2), BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+
+    /// <summary>Between READY or a reload and the looks after it: a program may open its ports at once, or take its time.</summary>
+    private static readonly TimeSpan[] Pauses =
+        [TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(450), TimeSpan.FromMilliseconds(1500)];
+
     private static readonly TimeSpan FirstRest = TimeSpan.FromSeconds(10), LongestRest = TimeSpan.FromMinutes(5);
 
     private readonly EventLoop _outer;
@@ -38,7 +45,9 @@ internal sealed class AcceptWatch : IDisposable
     private readonly Journal _journal;
     private readonly ILogger _logger;
     private readonly Dictionary<Listener, Queue> _queues = [];
-    private readonly List<RunningInstance> _due = [];
+
+    // Who waits for which look. All that wait for one are looked at together, because it asks about all sockets of the machine.
+    private readonly HashSet<RunningInstance>[] _due = [[], [], []];
 
     // Services and the addresses at which they were told to listen beside their sockets.
     private readonly HashSet<(string Service, string Address)> _told = [];
@@ -63,13 +72,20 @@ internal sealed class AcceptWatch : IDisposable
     }
 
     /// <summary>An instance is ready.</summary>
-    public void LookAt(RunningInstance instance)
+    public void LookAt(RunningInstance instance) => Plan(instance, 0);
+
+    /// <summary>An instance was told to reload, or was sent a signal that may mean that: it may listen elsewhere afterwards.</summary>
+    public void LookAfterReload(InstanceId id)
     {
-        if (instance.Given.Count == 0 || _due.Contains(instance))
-            return;
-        _due.Add(instance);
-        if (_due.Count == 1)
-            _delays.After(AfterReady, this, Begin);
+        if (_instances.Find(id) is { IsLeaving: false } instance)
+            Plan(instance, 0);
+    }
+
+    /// <summary>An instance says again that it is ready. That it has reloaded is no event of its own.</summary>
+    public void SaidReady(InstanceId id)
+    {
+        if (_instances.Find(id) is { } instance && _due.Any(d => d.Contains(instance)) && IsThere(instance))
+            LookElsewhere([instance]);
     }
 
     /// <summary>The listener is about to be closed.</summary>
@@ -84,19 +100,35 @@ internal sealed class AcceptWatch : IDisposable
 
     public void Dispose()
     {
-        _delays.Cancel(this);
+        foreach (HashSet<RunningInstance> due in _due)
+            _delays.Cancel(due);
         foreach (Listener listener in _queues.Keys.ToArray())
             Forget(listener);
         _outer.Unwatch(_watches.Descriptor);
         _watches.Dispose();
     }
 
-    private void Begin()
+    private void Plan(RunningInstance instance, int look)
     {
-        RunningInstance[] due = [.. _due.Where(i => _instances.Contains(i.Id) && i is { MainEnded: false, Process: not null })];
-        _due.Clear();
+        if (instance.Given.Count > 0 && _due[look].Add(instance) && _due[look].Count == 1)
+            _delays.After(Pauses[look], _due[look], () => Begin(look));
+    }
+
+    private bool IsThere(RunningInstance instance) =>
+        _instances.Contains(instance.Id) && instance is { MainEnded: false, Process: not null };
+
+    private void Begin(int look)
+    {
+        RunningInstance[] due = [.. _due[look].Where(IsThere)];
+        _due[look].Clear();
+        bool isLast = look == Pauses.Length - 1;
         foreach (RunningInstance instance in due)
         {
+            if (!isLast)
+            {
+                Plan(instance, look + 1);
+                continue;
+            }
             foreach (FileDescriptor given in instance.Given)
             {
                 if (_descriptors.Find(given) is { IsConfigured: true, AwaitedBy: null, Endpoint.IsConnectionOriented: true } listener)
@@ -111,7 +143,10 @@ internal sealed class AcceptWatch : IDisposable
     {
         if (_queues.TryGetValue(listener, out Queue? queue))
         {
+            // A program that has accepted so far may have let its listener go since: the next client tells.
             queue.Rest = FirstRest;
+            if (queue.IsResting)
+                WaitForNext(listener, queue);
             return;
         }
         Errno refused = _watches.Watch(
@@ -178,8 +213,16 @@ internal sealed class AcceptWatch : IDisposable
     private void SomebodyAccepts(Listener listener, Queue queue)
     {
         listener.Watch.Unaccepted = null;
-        _delays.After(queue.Rest, queue, () => _watches.Change(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once));
+        queue.IsResting = true;
+        _delays.After(queue.Rest, queue, () => WaitForNext(listener, queue));
         queue.Rest = queue.Rest * 2 < LongestRest ? queue.Rest * 2 : LongestRest;
+    }
+
+    private void WaitForNext(Listener listener, Queue queue)
+    {
+        queue.IsResting = false;
+        _delays.Cancel(queue);
+        _watches.Change(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once);
     }
 
     private void LookElsewhere(RunningInstance[] due)
@@ -218,6 +261,9 @@ internal sealed class AcceptWatch : IDisposable
     {
         public int LookCount { get; set; }
         public int WaitingCount { get; set; }
+
+        /// <summary>Somebody accepted, and the next client is not waited for yet.</summary>
+        public bool IsResting { get; set; }
 
         /// <summary>Until the next client is waited for.</summary>
         public TimeSpan Rest { get; set; } = FirstRest;

@@ -102,8 +102,12 @@ internal sealed class HostComposition : IDisposable
                 _guard.LookSoon(instance);
                 _accepts.LookAt(instance);
             }
+            else if (notice is Notice.Notified said && said.Lines.Contains("READY=1"))
+            {
+                _accepts.SaidReady(said.Instance);
+            }
         };
-        _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger);
+        _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger) { OnReloaded = _accepts.LookAfterReload };
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
             notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
@@ -126,7 +130,7 @@ internal sealed class HostComposition : IDisposable
         InstanceChecks checks = new(instances, _commands, loop, delays, parts.PathConnects, Events, counters, logger);
         LastClients lastClients = new(instances, lanes, mailbox, Events, counters, logger);
         QueueLooks queueLooks = new(instances, _retired, lastClients, delays, orders, Events);
-        EffectRunner effects = new(_preparations, _table, _commands, checks, timers, Listeners, _connections, queueLooks, _kept,
+        EffectRunner effects = new(_preparations, _table, _commands, checks, timers, Listeners, _accepts, _connections, queueLooks, _kept,
             _channels, notices, orders, parts.NotifySockets, lanes, parts.Pump);
         CoreSteps steps = new(Core, effects, Events, descriptors.Provisions, _retired, counters, defects, logger);
         Events.OnEvent = steps.Take;

@@ -19,8 +19,8 @@ namespace Launchd.Host.Steps;
 /// </summary>
 internal sealed class EffectRunner(
     Preparations preparations, InstanceTable instances, InstanceCommands commands, InstanceChecks checks, TimerQueue timers,
-    ServiceListeners listeners, ListenerConnections connections, QueueLooks queueLooks, KeptDescriptors kept, ChannelServer channels,
-    NoticeReporter notices, LoopOrders orders, NotifySockets notifySockets, SlowLanes lanes, LogPump pump)
+    ServiceListeners listeners, AcceptWatch accepts, ListenerConnections connections, QueueLooks queueLooks, KeptDescriptors kept,
+    ChannelServer channels, NoticeReporter notices, LoopOrders orders, NotifySockets notifySockets, SlowLanes lanes, LogPump pump)
 {
     /// <summary>Answers operators; set once the control server stands.</summary>
     public Action<RequestId, ImmutableArray<Outcome>>? OnReply { get; set; }
@@ -32,7 +32,7 @@ internal sealed class EffectRunner(
             case Effect.Prepare e: preparations.Begin(e.Instance, e.Definition); break;
             case Effect.Spawn e: Spawn(e); break;
             case Effect.EndBirth e: instances.EndBirth(e.Instance); break;
-            case Effect.Signal e: instances.Signal(e.Instance, e.Number, e.Scope); break;
+            case Effect.Signal e: Signal(e); break;
             case Effect.RunCommand e: commands.Run(e.Instance, e.Kind, e.Arguments); break;
             case Effect.EndCommand e: commands.Kill(e.Instance, e.Kind); break;
             case Effect.StartProbe e: checks.StartProbe(e.Instance); break;
@@ -58,7 +58,7 @@ internal sealed class EffectRunner(
             case Effect.StartHealth e: checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: checks.EndHealth(e.Instance); break;
             case Effect.Forget e: Forget(e.Service); break;
-            case Effect.TellReload e: channels.TellReload(e.Instance); break;
+            case Effect.TellReload e: TellReload(e.Instance); break;
             case Effect.TellDrain e: channels.TellDrain(e.Instance, e.Deadline, e.Successor); break;
             case Effect.TellHandOver e: channels.TellHandOver(e.Instance, e.Successor); break;
             case Effect.TellPredecessorEnded e: channels.TellPredecessorEnded(e.Instance, e.Predecessor); break;
@@ -101,6 +101,20 @@ internal sealed class EffectRunner(
             connections.GiveBack(spawn.Connection!.Value, unserved);
             return spawn.Connection.Value;
         }
+    }
+
+    private void Signal(Effect.Signal signal)
+    {
+        instances.Signal(signal.Instance, signal.Number, signal.Scope);
+        // To one process: a reload, or an operator's wish, which may be one.
+        if (signal.Scope == KillScope.Process)
+            accepts.LookAfterReload(signal.Instance);
+    }
+
+    private void TellReload(InstanceId id)
+    {
+        channels.TellReload(id);
+        accepts.LookAfterReload(id);
     }
 
     private void Release(InstanceId id)
