@@ -10,6 +10,10 @@ internal static unsafe partial class Libc
     public const int CLONE_PIDFD = 0x1000;
     public const int CLONE_CHILD_SETTID = 0x01000000;
     public const int CLONE_VFORK = 0x4000;
+    public const int CLONE_NEWNS = 0x20000;
+    public const int MS_BIND = 0x1000;
+    public const int MS_REC = 0x4000;
+    public const int MS_SLAVE = 0x80000;
 
     public const int P_ALL = 0;
     public const int P_PID = 1;

@@ -24,6 +24,8 @@ internal static class SystemCallNumbers
     public static readonly int prlimit64 = IsX64 ? 302 : 261;
     public static readonly int setpriority = IsX64 ? 141 : 140;
     public static readonly int umask = IsX64 ? 95 : 166;
+    public static readonly int unshare = IsX64 ? 272 : 97;
+    public static readonly int mount = IsX64 ? 165 : 40;
     public static readonly int chdir = IsX64 ? 80 : 49;
     public static readonly int prctl = IsX64 ? 157 : 167;
     public static readonly int setgroups = IsX64 ? 116 : 159;

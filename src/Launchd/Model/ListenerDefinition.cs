@@ -31,6 +31,9 @@ internal sealed record ListenerDefinition
     /// <summary>What a program makes of the options of the open socket stays for those that come after it.</summary>
     public bool KeepOptions { get; init; }
 
+    /// <summary>Programs that are given the socket see its path as a mount point, which nobody of theirs can remove or rename.</summary>
+    public bool PinPath { get; init; }
+
     /// <summary>0: one socket for all. N: N sockets with SO_REUSEPORT; slot i gets number i mod N.</summary>
     public int ShardCount { get; init; }
     public SocketOptions Options { get; init; } = SocketOptions.Default;

@@ -97,7 +97,7 @@ public sealed class DefinitionDifferenceTests
         { "backlog", "backlog = 7" }, { "mode", "mode = \"0600\"" },
         { "user", "user = \"nobody\"" }, { "group", "group = \"nogroup\"" }, { "directory_mode", "directory_mode = \"0700\"" },
         { "symlinks", "symlinks = [\"/run/other\"]" }, { "remove_on_stop", "remove_on_stop = false" },
-        { "keep_options", "keep_options = true" }, { "shards", "shards = 2" },
+        { "keep_options", "keep_options = true" }, { "pin_path", "pin_path = true" }, { "shards", "shards = 2" },
         { "ipv6_only", "ipv6_only = true" }, { "free_bind", "free_bind = true" }, { "transparent", "transparent = true" },
         { "bind_to_device", "bind_to_device = \"lo\"" }, { "mark", "mark = 1" }, { "priority", "priority = 1" }, { "tos", "tos = 16" },
         { "ttl", "ttl = 9" }, { "congestion", "congestion = \"reno\"" }, { "no_delay", "no_delay = true" },
@@ -142,7 +142,7 @@ public sealed class DefinitionDifferenceTests
     public void AKeyOfASocketIsFound(string key, string line)
     {
         bool isOfUnix = key is "mode" or "user" or "group" or "directory_mode" or "symlinks" or "pass_credentials" or "pass_pidfd"
-            or "pass_rights" or "remove_on_stop";
+            or "pass_rights" or "remove_on_stop" or "pin_path";
         string socket = isOfUnix ? "listen = \"unix:/run/two\"\n" : "listen = \"tcp://[::1]:1\"\n";
         ListenerDefinition old = Listener(socket), next = Listener((key == "listen" ? "" : socket) + line);
 

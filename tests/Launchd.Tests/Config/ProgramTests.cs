@@ -48,6 +48,7 @@ public sealed class ProgramTests
         (
             "twistd", "sockets", With("twistd3 -n web --listen systemd:domain=UNIX:index=0", Unix),
             With("twistd3 -n web --listen systemd:domain=UNIX:index=0", Unix, "update = \"replace\"")),
+        ("twistd", "sockets", With("twistd -ny a.tac", Unix), With("twistd -ny a.tac", Unix + "\npin_path = true")),
         ("twistd", "sockets", With("twistd -ny a.tac", Unix), With("twistd -n web --listen systemd:domain=INET:index=1", Unix)),
         ("bun", "sockets", With("bun run web.ts", Tcp), With("bun run web.ts", Tcp, "ready = { http = \"http://127.0.0.1/\" }")),
         ("bun", "sockets", With("bun web.ts", Tcp, "ready = { tcp = \"127.0.0.1:80\" }"), With("bun web.ts", Udp)),

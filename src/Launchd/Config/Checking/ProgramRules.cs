@@ -59,9 +59,9 @@ internal static class ProgramRules
         new("daphne", "4.0.0", Sockets, IsUnixStream, Always,
             "Daphne takes each client of '{socket}', a Unix socket, for one of TCP and resets it", "give it a TCP socket"),
         EndsAtHup("daphne", "4.0.0"),
-        new("twistd", "22.4.0", Sockets, IsUnixStream, SharesUnix,
+        new("twistd", "22.4.0", Sockets, l => IsUnixStream(l) && !l.PinPath, SharesUnix,
             "an instance of twistd that ends shuts '{socket}', a Unix socket, down for the next one too, and for who waits in its queue",
-            "give it a TCP socket, or write update = \"replace\""),
+            "write pin_path = true in [sockets.{socket}], give it a TCP socket, or write update = \"replace\""),
 
         new("bun", "1.4.5", Sockets, IsStream, IsNotAsked,
             "if this program calls Bun.serve or node:http, it takes no notice of '{socket}' and opens a port of its own",

@@ -93,7 +93,7 @@ internal sealed record DefinitionDifference(ImmutableArray<DefinitionChange> Cha
     private static readonly string[] SocketInPlace =
     [
         "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks",
-        "remove_on_stop", "keep_options", "mark", "priority", "tos", "ttl",
+        "remove_on_stop", "keep_options", "pin_path", "mark", "priority", "tos", "ttl",
         "congestion", "no_delay", "keep_alive", "defer_accept", "fast_open",
         "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd",
         "pass_rights", "trigger_limit", "max_connections", "max_connections_per_source",

@@ -31,6 +31,7 @@ internal static class DefinitionTexts
         yield return ("symlinks", List(listener.Symlinks));
         yield return ("remove_on_stop", Flag(listener.RemoveOnStop));
         yield return ("keep_options", Flag(listener.KeepOptions));
+        yield return ("pin_path", Flag(listener.PinPath));
         yield return ("shards", Number(listener.ShardCount));
         yield return ("ipv6_only", options.Ipv6Only is { } only ? Flag(only) : null);
         yield return ("free_bind", Flag(options.FreeBind));

@@ -24,7 +24,7 @@ internal static class ListenerReader
     [
         ("mode", "a path or a queue", HasOwner), ("user", "a path or a queue", HasOwner), ("group", "a path or a queue", HasOwner),
         ("directory_mode", "a path", HasPath),
-        ("symlinks", "a path", HasPath), ("remove_on_stop", "a path or a queue", HasOwner),
+        ("symlinks", "a path", HasPath), ("pin_path", "a path", HasPath), ("remove_on_stop", "a path or a queue", HasOwner),
         ("backlog", "connections", a => a.IsConnectionOriented),
         ("ipv6_only", "tcp:// or udp://", IsInternet), ("free_bind", "tcp:// or udp://", IsInternet),
         ("transparent", "tcp:// or udp://", IsInternet), ("bind_to_device", "tcp:// or udp://", IsInternet),
@@ -59,6 +59,7 @@ internal static class ListenerReader
             Symlinks = ReadSymlinks(table),
             RemoveOnStop = table.Bool("remove_on_stop", defaults.RemoveOnStop),
             KeepOptions = table.Bool("keep_options", defaults.KeepOptions),
+            PinPath = table.Bool("pin_path", defaults.PinPath),
             ShardCount = table.Int("shards", 0, 0, 1024),
             Options = table.HasAny(OptionKeys) ? ReadOptions(table) : SocketOptions.Default,
             TriggerLimit = PolicyReader.RateLimit(table, "trigger_limit", new RateLimit(20, TimeSpan.FromSeconds(2)), null),

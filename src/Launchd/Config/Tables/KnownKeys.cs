@@ -16,7 +16,7 @@ internal static class KnownKeys
         "listen", "name", "backlog", "mode", "user", "group", "directory_mode", "symlinks", "remove_on_stop", "shards", "ipv6_only",
         "free_bind", "transparent", "bind_to_device", "mark", "priority", "tos", "ttl", "congestion", "no_delay", "keep_alive",
         "defer_accept", "fast_open", "receive_buffer", "send_buffer", "pass_credentials", "pass_pidfd", "pass_rights", "non_blocking",
-        "keep_options", "trigger_limit", "max_connections", "max_connections_per_source",
+        "keep_options", "pin_path", "trigger_limit", "max_connections", "max_connections_per_source",
     ];
 
     public static readonly string[] File =

@@ -25,6 +25,9 @@ internal sealed class Birth : IDisposable
     public List<string> Names { get; } = [];
     public List<string> PidVariables { get; } = [];
 
+    /// <summary>Paths of listeners that the child sees as mount points.</summary>
+    public List<string> PinnedPaths { get; } = [];
+
     public void Own(FileDescriptor taken) => _owned.Add(taken);
 
     /// <summary>

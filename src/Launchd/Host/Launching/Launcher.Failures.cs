@@ -41,6 +41,8 @@ internal sealed partial class Launcher
                 + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
             SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}"
                 + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
+            SpawnStage.PinnedPaths => $"{string.Join(", ", request.PinnedPaths)} cannot be made a mount point: {failure.Errno.Text}"
+                + (failure.Errno == Errno.EPERM ? " (pin_path needs CAP_SYS_ADMIN)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
     }
@@ -51,6 +53,7 @@ internal sealed partial class Launcher
     private static string Words(SpawnStage stage) => stage switch
     {
         SpawnStage.OomScore => "oom score",
+        SpawnStage.PinnedPaths => "pinned paths",
         SpawnStage.WorkingDirectory => "working directory",
         SpawnStage.ParentDeath => "parent death signal",
         SpawnStage.NoNewPrivileges => "no new privileges",

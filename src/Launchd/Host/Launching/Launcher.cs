@@ -153,6 +153,7 @@ internal sealed partial class Launcher(
             EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials)
                 && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),
             Umask = execution.Umask,
+            PinnedPaths = birth.PinnedPaths,
             Credentials = outline.User.Credentials,
             Limits = outline.Limits,
             Nice = execution.Nice,
@@ -178,6 +179,13 @@ internal sealed partial class Launcher(
         return (arguments, ProgramSearch.CandidatesOf(arguments[0], searchPath));
     }
 
+    private void Give(RunningInstance instance, Birth birth, ListenerDefinition definition, OpenedListener listener)
+    {
+        if (definition.PinPath && listener.Path is { Kind: PathKind.Socket or PathKind.Fifo } path)
+            birth.PinnedPaths.Add(path.Path);
+        descriptors.Give(instance, listener);
+    }
+
     private Failure.SpawnFailed? OpenNotify(RunningInstance instance, ServiceDefinition service)
     {
         if (service.NotifyAccess == NotifyAccess.None)
@@ -201,7 +209,7 @@ internal sealed partial class Launcher(
             foreach ((ListenerDefinition definition, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
             {
                 birth.Pass(definition.Name, listener.Descriptor, definition.Key);
-                descriptors.Give(instance, listener);
+                Give(instance, birth, definition, listener);
             }
         }
         foreach (HeldFile held in instance.Provision.Files)
@@ -226,8 +234,8 @@ internal sealed partial class Launcher(
         int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
         if (connection is null && service.Input is InputSource.Socket)
         {
-            OpenedListener listener = instance.Provision.Listeners(instance.Slot).First().Listener;
-            descriptors.Give(instance, listener);
+            (ListenerDefinition definition, OpenedListener listener) = instance.Provision.Listeners(instance.Slot).First();
+            Give(instance, birth, definition, listener);
             socket = birth.Borrow(listener.Descriptor);
         }
         birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);

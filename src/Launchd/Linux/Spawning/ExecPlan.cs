@@ -136,6 +136,7 @@ internal sealed unsafe class ExecPlan : IDisposable
         Add(StepKind.Call, SpawnStage.Session, setsid);
         LayDescriptors(request, sources, closeAbove, report);
         LayLimits(request);
+        LayPinnedPaths(request.PinnedPaths);
         LayCredentials(request);
         if (request.ParentDeathSignal != 0)
         {
@@ -219,6 +220,21 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (request.Nice is { } nice)
             Add(StepKind.Call, SpawnStage.Nice, setpriority, Libc.PRIO_PROCESS, 0, nice);
         Add(StepKind.Call, SpawnStage.Limits, SystemCallNumbers.umask, request.Umask);
+    }
+
+    // unlink(2), rename(2): a mount point of the caller's namespace is EBUSY, whoever asks. The kernel forgets these mounts with the
+    // last process of the namespace, and whenever somebody outside removes the path.
+    private void LayPinnedPaths(IReadOnlyList<string> paths)
+    {
+        if (paths.Count == 0)
+            return;
+        Add(StepKind.Call, SpawnStage.PinnedPaths, unshare, Libc.CLONE_NEWNS);
+        Add(StepKind.Call, SpawnStage.PinnedPaths, mount, 0, (nint)Text("/"), 0, Libc.MS_REC | Libc.MS_SLAVE);
+        foreach (string path in paths)
+        {
+            nint at = (nint)Text(path);
+            Add(StepKind.Call, SpawnStage.PinnedPaths, mount, at, at, 0, Libc.MS_BIND);
+        }
     }
 
     private void LayCredentials(SpawnRequest request)
@@ -308,12 +324,13 @@ internal sealed unsafe class ExecPlan : IDisposable
         };
 
     private static int MostSteps(SpawnRequest request) =>
-        224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count;
+        224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count + request.PinnedPaths.Count;
 
     private static nuint Measure(SpawnRequest request)
     {
         long bytes = 4096 + (sizeof(Step) * (long)MostSteps(request)) + request.WorkingDirectory.Length * 3L;
-        ReadOnlySpan<IReadOnlyList<string>> lists = [request.Arguments, request.Candidates, request.Environment, request.PidVariables];
+        ReadOnlySpan<IReadOnlyList<string>> lists =
+            [request.Arguments, request.Candidates, request.Environment, request.PidVariables, request.PinnedPaths];
         foreach (IReadOnlyList<string> texts in lists)
         {
             foreach (string text in texts)

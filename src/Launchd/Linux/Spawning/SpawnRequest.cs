@@ -27,6 +27,12 @@ internal sealed record SpawnRequest
     public bool EntersAsUser { get; init; }
     public int Umask { get; init; } = 0b000_010_010;
 
+    /// <summary>
+    /// Absolute paths that the child sees as mount points (mount_namespaces(7)), so that nothing in it can remove or rename them. If there
+    /// are any, it gets a mount namespace of its own, into which mounts of the supervisor's come and from which none go.
+    /// </summary>
+    public IReadOnlyList<string> PinnedPaths { get; init; } = [];
+
     /// <summary>The child's user and groups; null: those of the supervisor.</summary>
     public Credentials? Credentials { get; init; }
     public IReadOnlyList<(int Resource, ulong Soft, ulong Hard)> Limits { get; init; } = [];
@@ -57,6 +63,7 @@ internal enum SpawnStage
     Limits,
     OomScore,
     Nice,
+    PinnedPaths,
     WorkingDirectory,
     Capabilities,
     Groups,
