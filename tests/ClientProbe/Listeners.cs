@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Launchd.Client;
 
 namespace Launchd.ClientProbe;
@@ -35,6 +36,57 @@ internal static class Listeners
         listener.Dispose();
         accepting.Join();
         return outcome;
+    }
+
+    /// <summary>A service that answers each client of its listener, and disposes the socket when it is asked to end.</summary>
+    /// <param name="isPending">An asynchronous accept is under way then; otherwise a thread waits in accept(2).</param>
+    public static int ServeAndDispose(bool isPending)
+    {
+        using var ending = new ManualResetEventSlim();
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
+        {
+            signal.Cancel = true;
+            ending.Set();
+        });
+        using LaunchdClient client = LaunchdClient.FromEnvironment();
+        var listener = new Socket(new SafeSocketHandle(client.Inherited[0].Take().ReleaseNumber(), ownsHandle: true));
+        if (isPending)
+            _ = AnswerPending(listener);
+        else
+            new Thread(() => Answer(listener)) { IsBackground = true }.Start();
+        while (!isPending && !IsAnyThreadAccepting())
+            _ = Thread.Yield();
+        Console.WriteLine("begun");
+        ending.Wait();
+        listener.Dispose();
+        return 0;
+    }
+
+    private static async Task AnswerPending(Socket listener)
+    {
+        while (true)
+        {
+            using Socket client = await listener.AcceptAsync();
+            _ = await client.SendAsync("served"u8.ToArray());
+            client.Shutdown(SocketShutdown.Send);
+        }
+    }
+
+    private static void Answer(Socket listener)
+    {
+        try
+        {
+            while (true)
+            {
+                using Socket client = listener.Accept();
+                _ = client.Send("served"u8);
+                client.Shutdown(SocketShutdown.Send);
+            }
+        }
+        catch (Exception disposed) when (disposed is SocketException or ObjectDisposedException)
+        {
+            // By the end of the program.
+        }
     }
 
     // proc_pid_syscall(5): the number of the call that a thread is blocked in; accept(2) and accept4(2), x86-64 and arm64.

@@ -6,8 +6,8 @@ namespace Launchd.ClientProbe;
 
 /// <summary>
 /// The second process in tests of the client library. It connects to the Unix socket that its first argument names, gets descriptors
-/// over it, does what the second says, and answers in one line there. It ends when the socket does. With <c>service</c> as its first
-/// argument it runs under a real supervisor instead.
+/// over it, does what the second says, and answers in one line there. It ends when the socket does. With <c>service</c> or <c>dispose</c>
+/// as its first argument it runs under a real supervisor instead.
 /// </summary>
 internal static class Program
 {
@@ -15,6 +15,8 @@ internal static class Program
     {
         if (arguments[0] == "service")
             return await Service.Run(arguments[1]);
+        if (arguments[0] == "dispose")
+            return Listeners.ServeAndDispose(isPending: arguments[1] == "pending");
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await socket.ConnectAsync(new UnixDomainSocketEndPoint(arguments[0]));
         string answer = arguments[1] switch
