@@ -54,6 +54,34 @@ public sealed class AcceptWatchTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [FactWhenTool("python3")]
+    public async Task AStrangerAtTheSamePortIsTold()
+    {
+        // SO_REUSEPORT, which a program has set on the listener that it was given.
+        const string share = "s.setsockopt(1, 15, 1)";
+        string listen = $"tcp://127.0.0.1:{Supervisor.FreePort()}";
+        await using Supervisor supervisor = Start(listen, share);
+        _ = await supervisor.Event("ready", "web");
+        IPEndPoint address = await supervisor.Address("web");
+        await using Command stranger = Command.Start(["python3", "-u", "-c", $"""
+            import signal, socket
+            s = socket.socket()
+            {share}
+            s.bind(('{address.Address}', {address.Port}))
+            s.listen()
+            print("listens")
+            signal.pause()
+            """]);
+        _ = await stranger.Output.First(l => l == "listens", "the stranger");
+
+        Assert.Equal(0, (await supervisor.Verb("restart", "web")).Code);
+
+        Happening told = await supervisor.Event("port-shared");
+        Assert.Equal(("web", address.ToString(), stranger.Pid), (told.Text("socket"), told.Text("address"), told.Pid));
+        Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "listens-elsewhere");
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     private static Supervisor Start(string listen, string more = "pass") => Supervisor.StartText($$"""
         [sockets.web]
         listen = "{{listen}}"

@@ -1,3 +1,4 @@
+using System.Net;
 using Launchd.Core;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
@@ -18,18 +19,9 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
     /// <summary>Where it listens; what an own port of it is may be all right, a metrics port for example.</summary>
     public SortedSet<string> Addresses { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Looks at all of them, with one question about all sockets of the machine. Not on the loop.</summary>
-    public static IReadOnlyList<OwnPorts> LookAll(IReadOnlyList<OwnPorts> looks)
-    {
-        // If /proc shows another pid namespace, its numbers mean other processes.
-        if (!ProcFile.IsOwn || ListeningPorts.All() is not { } ports)
-            return [];
-        foreach (OwnPorts look in looks)
-            look.Look(ports);
-        return looks;
-    }
-
-    private void Look(Dictionary<ulong, string> ports)
+    /// <summary>Looks at the processes of the instance. Not on the loop.</summary>
+    /// <param name="ports">All that listen, by their inodes.</param>
+    public void Look(Dictionary<ulong, IPEndPoint> ports)
     {
         List<int> pids = [pid];
         int count = 0;
@@ -40,8 +32,8 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
             {
                 if (++count > MostDescriptors)
                     return;
-                if (!given.Contains(inode) && ports.TryGetValue(inode, out string? address))
-                    Addresses.Add(address);
+                if (!given.Contains(inode) && ports.TryGetValue(inode, out IPEndPoint? address))
+                    Addresses.Add(address.ToString());
             }
         }
     }

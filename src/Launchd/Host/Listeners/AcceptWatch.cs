@@ -24,7 +24,7 @@ namespace Launchd.Host.Listeners;
 /// </remarks>
 internal sealed class AcceptWatch : IDisposable
 {
-    private const int Looks = 3, MostTold = 1024;
+    private const int Looks = 3;
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
 
     /// <summary>Between READY or a reload and the looks after it: a program may open its ports at once, or take its time.</summary>
@@ -40,7 +40,7 @@ internal sealed class AcceptWatch : IDisposable
     private readonly SlowLanes _lanes;
     private readonly Mailbox _mailbox;
     private readonly Delays _delays;
-    private readonly Offload _offload;
+    private readonly PortsWatch _ports;
     private readonly Counters _counters;
     private readonly Journal _journal;
     private readonly ILogger _logger;
@@ -49,12 +49,10 @@ internal sealed class AcceptWatch : IDisposable
     // Who waits for which look. All that wait for one are looked at together, because it asks about all sockets of the machine.
     private readonly HashSet<RunningInstance>[] _due = [[], [], []];
 
-    // Services and the addresses at which they were told to listen beside their sockets.
-    private readonly HashSet<(string Service, string Address)> _told = [];
 
     public AcceptWatch(
         EventLoop outer, DescriptorTable descriptors, RunningInstances instances, SlowLanes lanes, Mailbox mailbox, Delays delays,
-        Counters counters, Journal journal, ILogger logger)
+        PortsWatch ports, Counters counters, Journal journal, ILogger logger)
     {
         _outer = outer;
         _descriptors = descriptors;
@@ -62,7 +60,7 @@ internal sealed class AcceptWatch : IDisposable
         _lanes = lanes;
         _mailbox = mailbox;
         _delays = delays;
-        _offload = new Offload(mailbox);
+        _ports = ports;
         _counters = counters;
         _journal = journal;
         _logger = logger;
@@ -85,7 +83,7 @@ internal sealed class AcceptWatch : IDisposable
     public void SaidReady(InstanceId id)
     {
         if (_instances.Find(id) is { } instance && _due.Any(d => d.Contains(instance)) && IsThere(instance))
-            LookElsewhere([instance]);
+            _ports.Look([instance]);
     }
 
     /// <summary>The listener is about to be closed.</summary>
@@ -136,7 +134,7 @@ internal sealed class AcceptWatch : IDisposable
             }
         }
         if (due.Length > 0)
-            LookElsewhere(due);
+            _ports.Look(due);
     }
 
     private void Await(Listener listener)
@@ -223,37 +221,6 @@ internal sealed class AcceptWatch : IDisposable
         queue.IsResting = false;
         _delays.Cancel(queue);
         _watches.Change(listener.Descriptor, IoReadiness.Readable | IoReadiness.Once);
-    }
-
-    private void LookElsewhere(RunningInstance[] due)
-    {
-        List<OwnPorts> looks = [.. due.Select(i => new OwnPorts(i.Id, i.Process!.Pid, InodesOf(i.Given)))];
-        _ = _offload.TryRun(() => OwnPorts.LookAll(looks), defect =>
-        {
-            _mailbox.Fail(defect);
-            return [];
-        }, TellElsewhere);
-    }
-
-    private static HashSet<ulong> InodesOf(IEnumerable<FileDescriptor> given) =>
-        [.. given.Select(g => FileStatus.Read(g, out FileStatus status) == Errno.None ? status.Inode : 0)];
-
-    private void TellElsewhere(IReadOnlyList<OwnPorts> looks)
-    {
-        foreach (OwnPorts look in looks)
-        {
-            foreach (string address in look.Addresses)
-            {
-                // A program that listens at another port each time is told of again and again, and must not fill the memory.
-                if (_told.Count >= MostTold)
-                    _told.Clear();
-                if (!_told.Add((look.Instance.Service.Text, address)))
-                    continue;
-                _counters.Count("listens-elsewhere");
-                _journal.Add(new ListensElsewhere(look.Instance.Service.Text, look.Pid, address));
-                SupervisorLog.ListensElsewhere(_logger, look.Instance.Service.Text, look.Pid, address);
-            }
-        }
     }
 
     /// <summary>What was seen of one listener's queue.</summary>

@@ -105,6 +105,21 @@ internal sealed record ListensElsewhere(string Service, int Pid, string Address)
     }
 }
 
+/// <summary>Somebody else's socket listens at the port of a listener, and gets a part of its clients.</summary>
+/// <param name="Socket">The listener, by its key.</param>
+/// <param name="Address">Where the other one listens.</param>
+/// <param name="Pid">Whose it is; 0: that cannot be seen.</param>
+/// <param name="Command">The name of the program; empty: it cannot be seen.</param>
+internal sealed record PortShared(string Socket, string Address, int Pid, string Command) : HostNotice("port-shared")
+{
+    public override void Write(Utf8JsonWriter json)
+    {
+        WriteListener(json, Socket, Address);
+        json.WriteNumber("pid", Pid);
+        json.WriteString("command", Command);
+    }
+}
+
 /// <summary>Somebody had removed the runtime directory, or the control socket in it; it is there again.</summary>
 internal sealed record RuntimeDirectoryRestored(string Path, string What) : HostNotice("runtime-directory-restored")
 {

@@ -171,6 +171,10 @@ internal static partial class SupervisorLog
         "'{socket}' ({address}) is also held by process {pid} ({command}), {whose}: it may take clients from the queue; end it")]
     public static partial void ListenerHeld(ILogger logger, string socket, string address, int pid, string command, string whose);
 
+    [LoggerMessage(3031, LogLevel.Warning,
+        "somebody else listens at the port of '{socket}' ({address}, {holder}) and gets a part of its clients: both have SO_REUSEPORT")]
+    public static partial void PortShared(ILogger logger, string socket, string address, string holder);
+
     [LoggerMessage(3022, LogLevel.Warning, "'{socket}' ({address}) is closed while {count} connections wait that nobody is left to accept")]
     public static partial void ClosedWithQueue(ILogger logger, string socket, string address, int count);
 

@@ -77,7 +77,8 @@ internal sealed class HostComposition : IDisposable
         _paths = new ListenerPaths(loop, descriptors, parts.Directory.Links, lanes, mailbox, delays, counters, logger);
         _guard = new ListenerGuard(loop, descriptors, stopped, _paths, lanes, mailbox, delays, Events, counters, journal, logger);
         _use = new ListenerUse(loop);
-        _accepts = new AcceptWatch(loop, descriptors, instances, lanes, mailbox, delays, counters, journal, logger);
+        PortsWatch ports = new(descriptors, mailbox, counters, journal, logger);
+        _accepts = new AcceptWatch(loop, descriptors, instances, lanes, mailbox, delays, ports, counters, journal, logger);
         _leftHolders = new LeftHolders(loop, descriptors, instances, mailbox, delays, counters, journal, logger);
         _kept = new KeptDescriptors(Core, loop, Events);
         Listeners = new ServiceListeners(Core, descriptors, _guard, _use, _accepts, lanes, mailbox, Events, counters);

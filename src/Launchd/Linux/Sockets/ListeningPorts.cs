@@ -9,13 +9,13 @@ namespace Launchd.Linux.Sockets;
 internal static unsafe class ListeningPorts
 {
     /// <summary>Their addresses by their inodes. Null: the kernel does not tell.</summary>
-    public static Dictionary<ulong, string>? All()
+    public static Dictionary<ulong, IPEndPoint>? All()
     {
-        Dictionary<ulong, string> all = [];
+        Dictionary<ulong, IPEndPoint> all = [];
         return Add(all, Libc.AF_INET) && Add(all, Libc.AF_INET6) ? all : null;
     }
 
-    private static bool Add(Dictionary<ulong, string> all, int family)
+    private static bool Add(Dictionary<ulong, IPEndPoint> all, int family)
     {
         Libc.inet_diag_req_v2 question = default;
         question.sdiag_family = (byte)family;
@@ -28,7 +28,7 @@ internal static unsafe class ListeningPorts
             Libc.inet_diag_msg socket = MemoryMarshal.Read<Libc.inet_diag_msg>(body);
             ReadOnlySpan<byte> host = new(socket.id.idiag_src, family == Libc.AF_INET ? 4 : 16);
             int port = BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(socket.id.idiag_sport) : socket.id.idiag_sport;
-            all[socket.idiag_inode] = new IPEndPoint(new IPAddress(host), port).ToString();
+            all[socket.idiag_inode] = new IPEndPoint(new IPAddress(host), port);
             return false;
         });
         return isTold is not null;
