@@ -28,7 +28,7 @@ internal static class Targets
         ["channel-answer"] = ChannelAnswer,
         ["channel-request"] = bytes => _ = ChannelRequest.Read(bytes, out _),
         ["control"] = Control,
-        ["environment"] = bytes => _ = EnvironmentFileReader.Parse(Encoding.UTF8.GetString(bytes), []),
+        ["environment"] = bytes => _ = new EnvironmentFileParser(bytes, []).Run(),
         ["notification"] = bytes => _ = Notification.Parse(bytes),
         ["proc"] = Proc,
         ["sock-diag"] = bytes => _ = SockDiag.IsOver(bytes, LooksAt, isDump: bytes.Length % 2 == 0, out _),

@@ -53,6 +53,21 @@ internal readonly record struct EnvironmentVariable(string Name, string Value)
     /// <summary>Taken from the supervisor's own environment, not written in the configuration: a variable of the same name in one of
     /// <see cref="Execution.EnvironmentFiles"/> wins over it.</summary>
     public bool IsPassed { get; init; }
+
+    /// <summary>
+    /// Whether a variable may have this name: one rule for <c>environment</c>, <c>pass_environment</c> and the lines of
+    /// <c>environment_files</c>. The kernel refuses nothing, so that programs have names with dots, dashes and brackets; a name with a blank
+    /// in it is a mistake, as in <c>export NAME=VALUE</c>.
+    /// </summary>
+    public static bool IsName(string name)
+    {
+        foreach (char c in name)
+        {
+            if (c is '=' or Placeholders.Mark || char.IsWhiteSpace(c) || char.IsControl(c))
+                return false;
+        }
+        return name.Length > 0;
+    }
 }
 
 /// <summary>A file of NAME=VALUE lines.</summary>

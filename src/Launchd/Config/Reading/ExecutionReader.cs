@@ -114,7 +114,7 @@ internal static class ExecutionReader
     private static string? ReadVariable(TableReader table, TomlEntry entry)
     {
         TomlValue value = table.Take(entry.Key)!;
-        if (entry.Key.Length == 0 || entry.Key.AsSpan().ContainsAny('=', '\0', Placeholders.Mark))
+        if (!EnvironmentVariable.IsName(entry.Key))
         {
             table.Context.Diagnostics.Error(
                 DiagnosticCode.BadName, entry.KeySpan, $"{table.Path}: '{entry.Key}' cannot be the name of an environment variable");
@@ -142,18 +142,14 @@ internal static class ExecutionReader
                 continue;
             foreach ((string name, string value) in table.Context.Source.Environment.OrderBy(v => v.Key, StringComparer.Ordinal))
             {
-                if (!FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false) || name.Length == 0)
+                if (!FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false))
                     continue;
-                if (IsRepresentable(value))
-                {
+                string? fault = !EnvironmentVariable.IsName(name) ? "that cannot be the name of an environment variable"
+                    : !IsRepresentable(value) ? "it holds a character that is reserved (U+E000)" : null;
+                if (fault is null)
                     yield return new EnvironmentVariable(name, value) { IsPassed = true };
-                }
                 else
-                {
-                    table.Warning(
-                        DiagnosticCode.VariableLeftOut, "pass_environment",
-                        $"the variable '{name}' is left out: it holds a character that is reserved (U+E000)");
-                }
+                    table.Warning(DiagnosticCode.VariableLeftOut, "pass_environment", $"the variable '{name}' is left out: {fault}");
             }
         }
     }

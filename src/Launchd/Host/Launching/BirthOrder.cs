@@ -43,6 +43,11 @@ internal sealed unsafe class BirthOrder(
     /// <summary>What the thread of the birth is about to wait for, in words. From any thread.</summary>
     public string WaitsFor { get => _waitsFor; set => _waitsFor = value; }
 
+    /// <summary>
+    /// Sentences about what the program is started with. The thread of the birth adds them, and the loop reads them when the birth is over.
+    /// </summary>
+    public List<string> Warnings { get; } = [];
+
     /// <summary>The process that was born. The thread of the birth sets it, and the loop reads it when the birth is over.</summary>
     public ProcessHandle? Child { get; set; }
 

@@ -358,7 +358,7 @@ internal sealed partial class Launcher(
         foreach (EnvironmentFile file in service.Execution.EnvironmentFiles)
         {
             order.WaitsFor = $"environment file {file.FilePath}";
-            if (EnvironmentFileReader.Read(file.FilePath, outline.User.Credentials, variables) is { } problem && !file.IsOptional)
+            if (EnvironmentFileReader.Read(file, outline.User.Credentials, variables, order.Warnings) is { } problem)
                 return Refuse(service, "environment file", Errno.ENOENT, $"environment file {file.FilePath}: {problem}");
         }
         foreach (EnvironmentVariable set in service.Execution.Environment.Where(v => !v.IsPassed))

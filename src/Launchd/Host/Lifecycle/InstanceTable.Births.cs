@@ -4,6 +4,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
+using Launchd.Host.Reporting;
 using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Lifecycle;
@@ -79,6 +80,7 @@ internal sealed partial class InstanceTable
     private void Born(RunningInstance instance, BirthOrder birth, Func<Failure.SpawnFailed, Event.SpawnFailed> refused)
     {
         _unborn.Remove(instance.Id);
+        TellWarnings(instance, birth);
         if (birth.Failure is { } failure)
         {
             Close(instance, mayServeAgain: true);
@@ -102,6 +104,19 @@ internal sealed partial class InstanceTable
             _notifySockets.Listen(notify);
         if (_births.EarlyEndOf(birth) is { } early)
             Ended(early);
+    }
+
+    private void TellWarnings(RunningInstance instance, BirthOrder birth)
+    {
+        // A birth that was given up may still be going on in its thread, which adds to the list.
+        if (birth.IsGivenUp)
+            return;
+        string warning = string.Join('\n', birth.Warnings);
+        if (warning == instance.Provision.LastWarning)
+            return;
+        instance.Provision.LastWarning = warning;
+        foreach (string one in birth.Warnings)
+            SupervisorLog.StartedWith(_logger, instance.Label, one);
     }
 
     // The log pump may tell of the instance's line before the loop is told of its birth.

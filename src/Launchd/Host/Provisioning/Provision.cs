@@ -38,6 +38,9 @@ internal sealed class Provision(ServiceDefinition definition)
     /// </summary>
     public bool MayStart { get; set; } = true;
 
+    /// <summary>What was said last about what its instances are started with, which need not be said again at each start.</summary>
+    public string LastWarning { get; set; } = "";
+
     /// <summary>The connections that are made for each instance before it is born.</summary>
     public IEnumerable<FileDefinition.Connected> Connections =>
         Files.Select(f => f.Definition).OfType<FileDefinition.Connected>().Distinct();

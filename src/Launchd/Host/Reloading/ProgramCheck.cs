@@ -39,7 +39,7 @@ internal static class ProgramCheck
         Dictionary<string, string> variables = new(StringComparer.Ordinal);
         foreach (EnvironmentFile file in execution.EnvironmentFiles)
         {
-            if (EnvironmentFileReader.Read(file.FilePath, user.Credentials, variables) is { } unread && !file.IsOptional)
+            if (EnvironmentFileReader.Read(file, user.Credentials, variables, []) is { } unread)
                 return $"environment_files {file.FilePath}: {unread}";
         }
         if (service.Input is InputSource.File input && FileStatus.ReadFollow(input.FilePath, out _) is { Value: not 0 } noInput)

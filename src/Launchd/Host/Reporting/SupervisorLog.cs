@@ -102,6 +102,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(2017, LogLevel.Warning, "'{instance}' names a main process that it may not: {reason}, ignoring")]
     public static partial void MainRefused(ILogger logger, string instance, string reason);
 
+    [LoggerMessage(2018, LogLevel.Warning, "'{instance}': {warning}")]
+    public static partial void StartedWith(ILogger logger, string instance, string warning);
+
     [LoggerMessage(2030, LogLevel.Warning,
         "process {pid} ({name}) was left by a service, and by which cannot be told: {why}; it is ended with the supervisor")]
     public static partial void Stray(ILogger logger, int pid, string name, string why);
