@@ -16,6 +16,9 @@ internal static unsafe partial class Libc
     public static partial nint read(int fd, void* buf, nuint count);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial byte* getcwd(byte* buf, nuint size);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial nint write(int fd, void* buf, nuint count);
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]

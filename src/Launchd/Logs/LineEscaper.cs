@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using Launchd.Interop;
 
 namespace Launchd.Logs;
 
@@ -40,7 +41,8 @@ internal static class LineEscaper
     {
         if (!text.AsSpan().ContainsAnyExceptInRange(' ', '~'))
             return text;
-        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        byte[] bytes = new byte[KernelText.ByteCount(text)];
+        _ = KernelText.Encode(text, bytes);
         byte[] target = new byte[bytes.Length * Growth];
         return Encoding.UTF8.GetString(target, 0, Write(bytes, target));
     }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
 
@@ -131,5 +130,10 @@ internal static unsafe class PumpCalls
 
     public static bool IsTerminal(int number) => Libc.isatty(number) == 1;
 
-    private static byte[] Terminated(string path) => Encoding.UTF8.GetBytes(path + "\0");
+    private static byte[] Terminated(string path)
+    {
+        byte[] bytes = new byte[KernelText.ByteCount(path) + 1];
+        _ = KernelText.Encode(path, bytes);
+        return bytes;
+    }
 }

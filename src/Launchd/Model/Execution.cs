@@ -56,8 +56,8 @@ internal readonly record struct EnvironmentVariable(string Name, string Value)
 
     /// <summary>
     /// Whether a variable may have this name: one rule for <c>environment</c>, <c>pass_environment</c> and the lines of
-    /// <c>environment_files</c>. The kernel refuses nothing, so that programs have names with dots, dashes and brackets; a name with a blank
-    /// in it is a mistake, as in <c>export NAME=VALUE</c>.
+    /// <c>environment_files</c>. The kernel refuses nothing, so that programs have names with dots, dashes and brackets; a name with a
+    /// blank in it is a mistake, as in <c>export NAME=VALUE</c>.
     /// </summary>
     public static bool IsName(string name)
     {

@@ -133,6 +133,7 @@ public sealed class EnvironmentFileTests
         return Show(variables);
     }
 
-    private static string Show(Dictionary<string, string> variables) => string.Join(' ', variables.OrderBy(v => v.Key, StringComparer.Ordinal)
+    private static string Show(Dictionary<string, string> variables) => string.Join(' ', variables
+        .OrderBy(v => v.Key, StringComparer.Ordinal)
         .Select(v => $"{v.Key}={v.Value.Replace("\n", "\\n", StringComparison.Ordinal)}"));
 }

@@ -73,7 +73,7 @@ internal sealed class ControlClient : IDisposable
         try
         {
             socket.SendTimeout = 5000; // unix(7): connect waits for room in the listen queue for at most the send timeout.
-            socket.Connect(new UnixDomainSocketEndPoint(socketPath));
+            socket.Connect(new PathEndPoint(socketPath));
             return new ControlClient(socket, socketPath, interrupted);
         }
         catch

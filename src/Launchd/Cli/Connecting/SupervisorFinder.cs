@@ -1,5 +1,8 @@
 using System.Net.Sockets;
+using System.Text;
 using Launchd.Cli.Surroundings;
+using Launchd.Client;
+using Launchd.Config.Loading;
 using Launchd.Control;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
@@ -164,21 +167,17 @@ internal sealed class SupervisorFinder(CliContext context)
         if (context.WorkingDirectory is not { } home)
             return null;
         string path = Path.Combine(home, ConfigFile);
-        if (!File.Exists(path))
+        using FileDescriptor? file = Files.OpenToRead(path, out Errno refused);
+        if (refused == Errno.ENOENT || refused == Errno.ENOTDIR)
             return null;
-        try
-        {
-            // Only two keys are read here; 'check' tells whether the rest is right.
-            DocumentSyntax document = SyntaxParser.Parse(File.ReadAllText(path), path, validate: false);
-            string name = Text(document.KeyValues, "name") ?? Path.GetFileNameWithoutExtension(ConfigFile);
-            string? directory = document.Tables.Where(t => t.Name?.ToString().Trim() == "supervisor")
-                .Select(t => Text(t.Items, "runtime_directory")).FirstOrDefault();
-            return (name, directory is null || directory.Contains('$') ? null : Path.Combine(home, directory));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CliException(ExitCode.Failed, $"{path} cannot be read: {FileFault.Text(e)}");
-        }
+        if (file is null || Files.ReadBytes(file, DocumentLoader.MostFileBytes, out refused) is not { } bytes)
+            throw new CliException(ExitCode.Failed, $"{TerminalText.Escape(path)} cannot be read: {refused.Text}");
+        // Only two keys are read here; 'check' tells whether the rest is right.
+        DocumentSyntax document = SyntaxParser.Parse(Encoding.UTF8.GetString(bytes), path, validate: false);
+        string name = Text(document.KeyValues, "name") ?? Path.GetFileNameWithoutExtension(ConfigFile);
+        string? directory = document.Tables.Where(t => t.Name?.ToString().Trim() == "supervisor")
+            .Select(t => Text(t.Items, "runtime_directory")).FirstOrDefault();
+        return (name, directory is null || directory.Contains('$') ? null : Path.Combine(home, directory));
     }
 
     private static string? Text(IEnumerable<KeyValueSyntax> items, string key) =>

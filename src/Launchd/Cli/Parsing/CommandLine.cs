@@ -5,6 +5,7 @@ using Launchd.Cli.Surroundings;
 using Launchd.Cli.Verbs;
 using Launchd.Control;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 
 namespace Launchd.Cli.Parsing;
@@ -14,8 +15,9 @@ internal static class CommandLine
 {
     private const string Program = "launchd-cs";
 
-    public static int Run(string[] arguments)
+    public static int Run(string[] decoded)
     {
+        string[] arguments = OwnStart.Arguments(decoded);
         if (arguments is [PlanHelper.Word, var plan])
             return PlanHelper.Run(plan);
         // A plain 'run' goes past the parser, which with the help of all verbs would stay in the supervisor's memory as long as it lives.

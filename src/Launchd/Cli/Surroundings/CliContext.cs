@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Launchd.Client;
 using Launchd.Control;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Cli.Surroundings;
 
@@ -36,7 +38,7 @@ internal sealed class CliContext
     {
         Output = Terminal.OfProcess(System.Environment.GetEnvironmentVariable),
         Error = new StreamWriter(new StandardStream(2), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true },
-        Environment = System.Environment.GetEnvironmentVariable,
+        Environment = OwnStart.Variable,
         WorkingDirectory = CurrentDirectory(out _),
         BaseDirectories = StandardBaseDirectories(),
         Findings = findings,
@@ -83,22 +85,15 @@ internal sealed class CliContext
 
     private static string? CurrentDirectory(out string reason)
     {
-        try
-        {
-            reason = "";
-            return System.Environment.CurrentDirectory;
-        }
-        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
-        {
-            reason = Linux.Paths.FileFault.Text(gone);
-            return null;
-        }
+        string? directory = OwnStart.WorkingDirectory(out Errno refused);
+        reason = directory is null ? refused.Text : "";
+        return directory;
     }
 
     private static List<string> StandardBaseDirectories()
     {
         List<string> directories = ["/run/launchd-cs"];
-        if (System.Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } ofUser)
+        if (OwnStart.Variable("XDG_RUNTIME_DIR") is { Length: > 0 } ofUser)
             directories.Add(Path.Combine(ofUser, "launchd-cs"));
         directories.Add(Config.Loading.ConfigReader.SharedDirectory(Interop.Libc.geteuid()));
         return directories;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Launchd.Interop;
 
 namespace Launchd.Cli.Surroundings;
 
@@ -10,8 +11,8 @@ namespace Launchd.Cli.Surroundings;
 internal static class TerminalText
 {
     /// <summary>
-    /// Control characters of both tables, bidirectional controls and line separators become visible escapes such as <c>\x1b</c>; halves of
-    /// surrogate pairs become U+FFFD.
+    /// Control characters of both tables, bidirectional controls and line separators become visible escapes such as <c>\x1b</c>, and so do
+    /// bytes of <see cref="KernelText"/> that are no UTF-8; other halves of surrogate pairs become U+FFFD.
     /// </summary>
     public static string Escape(string text)
     {
@@ -22,7 +23,7 @@ internal static class TerminalText
             return text;
 
         StringBuilder escaped = new(text.Length + 16);
-        foreach (Rune rune in text.EnumerateRunes())
+        foreach (Rune rune in KernelText.Show(text).EnumerateRunes())
         {
             bool isDangerous = rune.IsBmp && IsDangerous((char)rune.Value);
             escaped.Append(isDangerous ? Visible(rune.Value) : rune.ToString());

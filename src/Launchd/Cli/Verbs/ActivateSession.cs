@@ -10,6 +10,7 @@ using Launchd.Host.Steps;
 using Launchd.Interop;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Cli.Verbs;
@@ -33,7 +34,7 @@ internal sealed unsafe class ActivateSession : IDisposable
     private readonly Delays _delays;
     private readonly FileWatcher? _watcher;
     private readonly bool _hasColour;
-    private readonly string _home = Environment.CurrentDirectory;
+    private readonly string _home = OwnStart.WorkingDirectory(out _) ?? "/";
     private object? _pause;
     private string? _changed;
     private string? _askedAt;

@@ -1,4 +1,3 @@
-using System.Collections;
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
@@ -84,11 +83,10 @@ internal static class FetchCommand
     private static List<string> VariablesOf(int number, string name)
     {
         List<string> variables = [];
-        foreach (DictionaryEntry variable in System.Environment.GetEnvironmentVariables())
+        foreach ((string key, string value) in OwnStart.Environment)
         {
-            string key = (string)variable.Key;
             if (!key.StartsWith("LISTEN_", StringComparison.Ordinal))
-                variables.Add($"{key}={variable.Value}");
+                variables.Add($"{key}={value}");
         }
         if (number == First)
             variables.AddRange(["LISTEN_FDS=1", $"LISTEN_PID={System.Environment.ProcessId}", $"LISTEN_FDNAMES={name}"]);

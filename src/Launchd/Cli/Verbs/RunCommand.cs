@@ -8,6 +8,7 @@ using Launchd.Host.Startup;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 
 namespace Launchd.Cli.Verbs;
@@ -73,14 +74,11 @@ internal static class RunCommand
     {
         string name = file ?? "launchd.toml";
         uint user = Interop.Libc.geteuid();
-        Dictionary<string, string> environment = [];
-        foreach (System.Collections.DictionaryEntry variable in Environment.GetEnvironmentVariables())
-            environment[(string)variable.Key] = (string?)variable.Value ?? "";
         return new ConfigSource
         {
             FilePath = CliContext.FullPath(name),
             DisplayPath = name,
-            Environment = environment,
+            Environment = OwnStart.Environment,
             UserId = user,
             Files = new DiskConfigFiles(
                 path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),

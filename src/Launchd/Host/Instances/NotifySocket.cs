@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Core;
@@ -78,7 +77,7 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     {
         byte[] address = new byte[110];
         address[0] = AF_UNIX;
-        int length = Encoding.UTF8.GetBytes(path, address.AsSpan(2));
+        int length = KernelText.Encode(path, address.AsSpan(2));
         refused = Errno.None;
         int number = Libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC_NONBLOCK, 0);
         if (number < 0)

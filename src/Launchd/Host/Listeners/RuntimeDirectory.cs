@@ -9,6 +9,7 @@ using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Listeners;
 
@@ -56,7 +57,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private static RuntimeDirectory Enter(string path, RuntimeDirectory? former)
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
-        if (Encoding.UTF8.GetByteCount(path) > 107 - 20)
+        if (KernelText.ByteCount(path) > 107 - 20)
         {
             throw new StartRefusedException(
                 $"runtime directory {path} is too long for the sockets in it: at most 87 bytes", ExitCode.BadConfiguration);
@@ -190,7 +191,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     {
         if (FileStatus.Read(_directory, out FileStatus status) != Errno.None)
             return null;
-        string? own = Libc.geteuid() == 0 ? "/run" : Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR");
+        string? own = Libc.geteuid() == 0 ? "/run" : OwnStart.Variable("XDG_RUNTIME_DIR");
         foreach (string? place in (ReadOnlySpan<string?>)[own, "/dev/shm"])
         {
             if (place is not { Length: > 0 and < 60 } || place[0] != '/')
@@ -233,7 +234,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     }
 
     /// <summary>A short name for a runtime directory, the same each time.</summary>
-    private static string MarkOf(string path) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..8];
+    private static string MarkOf(string path) => Convert.ToHexStringLower(SHA256.HashData(CString.From(path).AsSpan()[..^1]))[..8];
 
     private static bool IsSticky(string? path) =>
         path is not null && FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && (status.Mode & Sticky) != 0;

@@ -11,7 +11,9 @@ internal static class EnvironmentFileReader
     private const int MostBytes = 1 << 20;
 
     /// <summary>Adds the variables of a file. Null: done; else what is wrong with the file, and nothing was added.</summary>
-    /// <param name="source">The file. Nothing is wrong with an optional one: it may be missing, and for other faults there is a warning.</param>
+    /// <param name="source">
+    /// The file. Nothing is wrong with an optional one: it may be missing, and for other faults there is a warning.
+    /// </param>
     /// <param name="user">The user with whose rights it is read, as in <see cref="FileRequest.User"/>.</param>
     /// <param name="variables">Gets the variables.</param>
     /// <param name="warnings">Gets a sentence, with the file and the line, for each line that is not as it looks.</param>

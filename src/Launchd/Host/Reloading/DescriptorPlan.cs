@@ -190,7 +190,7 @@ internal sealed class DescriptorPlan
     {
         int at = _missingDirectories.Count;
         for (string? parent = Path.GetDirectoryName(path);
-            parent is not null && !Directory.Exists(parent);
+            parent is not null && FileStatus.ReadFollow(parent, out _) != Errno.None;
             parent = Path.GetDirectoryName(parent))
         {
             if (_isMissing.Add(parent))

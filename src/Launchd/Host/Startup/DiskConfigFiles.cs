@@ -13,6 +13,9 @@ namespace Launchd.Host.Startup;
 /// <param name="userId">The supervisor's effective uid, whose files are trusted beside root's.</param>
 internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) : IConfigFiles
 {
+    /// <summary>As many links as the kernel follows, path_resolution(7).</summary>
+    private const int MostLinks = 40;
+
     private const UnixFileMode OthersMayWrite = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
 
     public ConfigFileContent Read(string absolutePath, int mostBytes)
@@ -49,7 +52,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             found = parts[i].AsSpan().ContainsAny('*', '?')
                 ? [.. found.SelectMany(directory => Matching(directory, parts[i]))]
                 : [.. found.Select(directory => Path.Join(directory, parts[i]))];
-            found.RemoveAll(path => isLast ? !File.Exists(path) : !Directory.Exists(path));
+            found.RemoveAll(path => !Exists(path, isDirectory: !isLast));
         }
         found.Sort(StringComparer.Ordinal);
         return found;
@@ -57,19 +60,21 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     public string? FindDistrust(string absolutePath)
     {
-        try
+        // What a link points to counts as well as the way to the link.
+        string path = absolutePath;
+        for (int links = 0; links <= MostLinks; links++)
         {
-            // What a link points to counts as well as the way to the link.
-            if (FindDistrustAlong(absolutePath) is { } distrust)
+            if (FindDistrustAlong(path) is { } distrust)
                 return distrust;
-            FileSystemInfo? target = File.ResolveLinkTarget(absolutePath, returnFinalTarget: true);
-            return target is null ? null : FindDistrustAlong(target.FullName);
+            if (Files.ReadLink(null, path) is not { } target)
+                return null;
+            path = Path.GetFullPath(target, Path.GetDirectoryName(path)!);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return $"cannot be checked: {FileFault.Text(e)}";
-        }
+        return $"cannot be checked: {Errno.ELOOP.Text}";
     }
+
+    private static bool Exists(string path, bool isDirectory) =>
+        FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && (status.Kind == FileKind.Directory) == isDirectory;
 
     private static string? WhyNoFile(FileStatus status) => status.Kind switch
     {
@@ -86,14 +91,18 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
     {
         if (ownerOf(absolutePath) is not { } owner)
             return $"'{absolutePath}' has no owner that could be found";
-        if (FindDistrustOf(owner, File.GetUnixFileMode(absolutePath), absolutePath) is { } distrust)
+        if (FileStatus.ReadFollow(absolutePath, out FileStatus file) is { Value: not 0 } hidden)
+            return $"cannot be checked: {hidden.Text}";
+        if (FindDistrustOf(owner, (UnixFileMode)file.Mode, absolutePath) is { } distrust)
             return distrust;
         for (string? path = Path.GetDirectoryName(absolutePath); path is not null; path = Path.GetDirectoryName(path))
         {
             // A directory may belong to the user of a service. That user could remove the configuration file, but not put another one
             // there that would be read, because files of that user are not trusted. In a sticky directory, such as /tmp, others can
             // add entries, but not replace one that is not theirs.
-            UnixFileMode mode = File.GetUnixFileMode(path);
+            if (FileStatus.ReadFollow(path, out FileStatus directory) is { Value: not 0 } unseen)
+                return $"cannot be checked: {unseen.Text}";
+            UnixFileMode mode = (UnixFileMode)directory.Mode;
             if ((mode & OthersMayWrite) != 0 && (mode & UnixFileMode.StickyBit) == 0)
                 return WritableByOthers(path, mode);
         }
@@ -112,15 +121,10 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     private static string[] Matching(string directory, string pattern)
     {
-        try
-        {
-            return [.. Directory.EnumerateFileSystemEntries(directory).Where(path => Matches(Path.GetFileName(path), pattern))];
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // A directory that cannot be listed has no matches, as with a shell's pattern.
-            return [];
-        }
+        // A directory that cannot be listed has no matches, as with a shell's pattern.
+        using FileDescriptor? opened = Files.OpenDirectory(directory);
+        return opened is null ? []
+            : [.. Files.Names(opened).Where(name => Matches(name, pattern)).Select(name => Path.Join(directory, name))];
     }
 
     private static bool Matches(string name, string pattern) =>

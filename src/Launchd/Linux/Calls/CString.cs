@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
-using System.Text;
+using Launchd.Interop;
 
 namespace Launchd.Linux.Calls;
 
-/// <summary>Text as C has it: UTF-8 bytes and a NUL.</summary>
+/// <summary>Text as C has it: bytes, by the rule of <see cref="KernelText"/>, and a NUL.</summary>
 internal static unsafe class CString
 {
     /// <summary>The bytes with the final NUL. A NUL inside would silently cut the text short, so it is refused.</summary>
@@ -11,15 +11,15 @@ internal static unsafe class CString
     {
         if (text.Contains('\0'))
             throw new ArgumentException("the text holds a NUL character", nameof(text));
-        byte[] bytes = new byte[Encoding.UTF8.GetByteCount(text) + 1];
-        Encoding.UTF8.GetBytes(text, bytes);
+        byte[] bytes = new byte[KernelText.ByteCount(text) + 1];
+        _ = KernelText.Encode(text, bytes);
         return bytes;
     }
 
     /// <summary>Length in bytes without the NUL.</summary>
-    public static int ByteCount(string text) => Encoding.UTF8.GetByteCount(text);
+    public static int ByteCount(string text) => KernelText.ByteCount(text);
 
     /// <summary>Copies text out of memory that C owns; null for a null pointer.</summary>
     public static string? Read(byte* text) => text == null ? null
-        : Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text));
+        : KernelText.Decode(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text));
 }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -84,7 +83,7 @@ internal static unsafe class SignalMask
         using FileDescriptor words = Files.OpenToRead(Words, out Errno refused) ?? throw WithoutProc("open", Words, refused);
         byte[] line = Files.ReadBytes(words, int.MaxValue, out refused) ?? throw WithoutProc("read", Words, refused);
         words.Dispose();
-        byte[] path = Encoding.UTF8.GetBytes(image + "\0");
+        byte[] path = CString.From(image);
         fixed (byte* text = line, file = path)
         {
             int count = line.AsSpan().Count((byte)0);

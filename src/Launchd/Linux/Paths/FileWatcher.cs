@@ -74,14 +74,14 @@ internal sealed class FileWatcher : IDisposable
         string name = Path.GetFileName(directory);
         // "bin" is a place for programs too; beside "obj" it is what a compiler makes.
         return name.StartsWith('.') || BuiltDirectories.Contains(name)
-            || (name == "bin" && Directory.Exists(Path.Combine(Path.GetDirectoryName(directory)!, "obj")));
+            || (name == "bin" && IsDirectory(Path.Combine(Path.GetDirectoryName(directory)!, "obj")));
     }
 
     private string? AddRoot(string path)
     {
-        if (Directory.Exists(path))
+        if (IsDirectory(path))
             return AddTree(path);
-        if (!File.Exists(path))
+        if (FileStatus.ReadFollow(path, out _) != Errno.None)
             return $"cannot watch {path}: there is no such file or directory";
         // Editors put another file in the place of a watched one, so the directory is watched.
         string directory = Path.GetDirectoryName(path)!;
@@ -95,17 +95,10 @@ internal sealed class FileWatcher : IDisposable
         {
             if (Add(next, onlyName: null) is { } problem)
                 return problem;
-            try
+            foreach ((string path, FileKind kind) in EntriesOf(next))
             {
-                foreach (DirectoryInfo below in new DirectoryInfo(next).EnumerateDirectories())
-                {
-                    if (below.LinkTarget is null && !IsPassedOver(below.FullName))
-                        open.Push(below.FullName);
-                }
-            }
-            catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
-            {
-                // The directory was removed meanwhile, or must not be read: the watch on its parent has to do.
+                if (kind == FileKind.Directory && !IsPassedOver(path))
+                    open.Push(path);
             }
         }
         return null;
@@ -153,7 +146,7 @@ internal sealed class FileWatcher : IDisposable
         if (IsPassing(name))
             return null;
         // A new file is still empty, and an event for the end of writing follows; for a new link no other event follows.
-        return mask == Libc.IN_CREATE && new FileInfo(path).LinkTarget is null ? null : path;
+        return mask == Libc.IN_CREATE && Files.ReadLink(null, path) is null ? null : path;
     }
 
     private string? TakeDirectory(string path, uint mask)
@@ -172,15 +165,35 @@ internal sealed class FileWatcher : IDisposable
 
     private static bool HasFiles(string directory)
     {
-        try
+        Stack<string> open = new([directory]);
+        while (open.TryPop(out string? next))
         {
-            return Directory.EnumerateFiles(directory, "*", SearchOption.AllDirectories).Any(f => !IsPassing(Path.GetFileName(f)));
+            foreach ((string path, FileKind kind) in EntriesOf(next))
+            {
+                if (kind == FileKind.Directory)
+                    open.Push(path);
+                else if (!IsPassing(Path.GetFileName(path)))
+                    return true;
+            }
         }
-        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        return false;
+    }
+
+    // A directory that was removed meanwhile, or must not be read, has none: the watch on its parent has to do.
+    private static IEnumerable<(string Path, FileKind Kind)> EntriesOf(string directory)
+    {
+        using FileDescriptor? opened = Files.OpenDirectory(directory);
+        if (opened is null)
+            yield break;
+        foreach (string name in Files.Names(opened))
         {
-            return false;
+            if (FileStatus.ReadNoFollow(opened.Number, name, out FileStatus status) == Errno.None)
+                yield return (Path.Join(directory, name), status.Kind);
         }
     }
+
+    private static bool IsDirectory(string path) =>
+        FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && status.Kind == FileKind.Directory;
 
     /// <summary>The kernel lost events: watches everything that is there now, and reports a change.</summary>
     private string Rescan()

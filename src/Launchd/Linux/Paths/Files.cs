@@ -80,7 +80,7 @@ internal static unsafe class Files
         fixed (byte* path = CString.From(name))
         {
             long length = readlinkat(directory?.Number ?? AT_FDCWD, path, text, room);
-            return length < 0 ? null : Encoding.UTF8.GetString(text, (int)length);
+            return length < 0 ? null : KernelText.Decode(new ReadOnlySpan<byte>(text, (int)length));
         }
     }
 
@@ -127,7 +127,7 @@ internal static unsafe class Files
             for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
             {
                 ReadOnlySpan<byte> name = buffer.AsSpan(at + NameOffset, length - at - NameOffset);
-                string text = Encoding.UTF8.GetString(name[..name.IndexOf((byte)0)]);
+                string text = KernelText.Decode(name[..name.IndexOf((byte)0)]);
                 if (text is not ("." or ".."))
                     yield return text;
             }

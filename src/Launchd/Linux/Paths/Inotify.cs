@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -71,7 +70,7 @@ internal sealed unsafe class Inotify : IDisposable
                 ReadOnlySpan<byte> name = head.Slice(Libc.InotifyEventBytes, length);
                 int end = name.IndexOf((byte)0);
                 take(MemoryMarshal.Read<int>(head), MemoryMarshal.Read<uint>(head[4..]),
-                    Encoding.UTF8.GetString(end < 0 ? name : name[..end]));
+                    KernelText.Decode(end < 0 ? name : name[..end]));
                 at += Libc.InotifyEventBytes + length;
             }
         }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -34,7 +33,7 @@ internal static unsafe class Successor
         // The runtime ignores SIGPIPE, and the program would inherit that.
         _ = Libc.signal(SIGPIPE, 0);
         string program = arguments[0];
-        string path = System.Environment.GetEnvironmentVariable("PATH") is { Length: > 0 } given ? given : "/usr/local/bin:/usr/bin:/bin";
+        string path = OwnStart.Variable("PATH") is { Length: > 0 } given ? given : "/usr/local/bin:/usr/bin:/bin";
         string[] candidates = program.Contains('/') ? [program]
             : [.. path.Split(':', StringSplitOptions.RemoveEmptyEntries).Select(directory => $"{directory.TrimEnd('/')}/{program}")];
         byte** argumentBlock = Block(arguments), environmentBlock = Block(environment);
@@ -55,9 +54,9 @@ internal static unsafe class Successor
         byte** block = (byte**)NativeMemory.AllocZeroed((nuint)texts.Count + 1, (nuint)sizeof(byte*));
         for (int i = 0; i < texts.Count; i++)
         {
-            int length = Encoding.UTF8.GetByteCount(texts[i]);
+            int length = KernelText.ByteCount(texts[i]);
             block[i] = (byte*)NativeMemory.AllocZeroed((nuint)length + 1);
-            _ = Encoding.UTF8.GetBytes(texts[i], new Span<byte>(block[i], length));
+            _ = KernelText.Encode(texts[i], new Span<byte>(block[i], length));
         }
         return block;
     }

@@ -50,9 +50,9 @@ internal sealed unsafe class SocketAddress
                 return null;
             ReadOnlySpan<byte> name = _bytes.AsSpan(FamilyBytes);
             if (name[0] == 0)
-                return "@" + Encoding.UTF8.GetString(name[1..]);
+                return "@" + KernelText.Decode(name[1..]);
             int end = name.IndexOf((byte)0);
-            return Encoding.UTF8.GetString(end < 0 ? name : name[..end]);
+            return KernelText.Decode(end < 0 ? name : name[..end]);
         }
     }
 

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Descriptors;
@@ -374,9 +373,9 @@ internal sealed unsafe class ExecPlan : IDisposable
 
     private byte* Text(string text)
     {
-        int most = Encoding.UTF8.GetMaxByteCount(text.Length);
-        byte* start = Allocate<byte>(Encoding.UTF8.GetByteCount(text) + 1);
-        int length = Encoding.UTF8.GetBytes(text, new Span<byte>(start, Math.Min(most, (int)(_capacity - (nuint)(start - _memory)))));
+        int length = KernelText.ByteCount(text);
+        byte* start = Allocate<byte>(length + 1);
+        _ = KernelText.Encode(text, new Span<byte>(start, length));
         start[length] = 0;
         return start;
     }

@@ -26,8 +26,7 @@ internal sealed unsafe class HelperCarrier(ExecPlan plan)
     private static readonly byte[] Image = "/proc/self/exe\0"u8.ToArray();
 
     private readonly byte[][] _environment =
-        [.. Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>()
-            .Select(v => CString.From($"{v.Key}={v.Value}"))];
+        [.. OwnStart.Environment.Select(v => CString.From($"{v.Key}={v.Value}"))];
 
     /// <summary>As <see cref="Spawner.Start"/>.</summary>
     public SpawnFailure? Start(SpawnRequest request, int* seen, out ProcessHandle? child)
