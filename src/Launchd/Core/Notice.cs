@@ -112,6 +112,15 @@ internal abstract record Notice
         public long SkippedCount { get; init; }
     }
 
+    /// <summary>The store holds less than before, by a reload, and so the newest descriptors were closed.</summary>
+    /// <param name="Of">The service.</param>
+    /// <param name="Limit">How many it may hold now.</param>
+    /// <param name="Names">Of what was closed, oldest first.</param>
+    internal sealed record StoreShrunk(ServiceName Of, int Limit, ImmutableArray<string> Names) : Notice
+    {
+        public override ServiceName? Service => Of;
+    }
+
     /// <summary>A sibling was sent a descriptor.</summary>
     /// <param name="Instance">The owner of the descriptor.</param>
     /// <param name="Slot">Of the owner.</param>

@@ -221,6 +221,7 @@ internal sealed class Supervisor
                 SettleWanted(d, service);
             Activation.Settle(d, service);
             Idling.Settle(d, service);
+            DescriptorStore.Fit(d, service);
             Shutdown.NoteFailure(d, service);
         }
         Turns.Settle(d);

@@ -34,6 +34,37 @@ public sealed class StoreTests
         Assert.Equal((2, 0), Counts(Store("b", [5, 6])));
     }
 
+    /// <summary>Whether the other definition is adopted quietly or by another generation, at the end it holds what it may.</summary>
+    [Theory]
+    [InlineData(2, false, new long[] { 3 })]
+    [InlineData(0, false, new long[] { 1, 2, 3 })]
+    [InlineData(1, true, new long[] { 2, 3 })]
+    [InlineData(3, true, new long[] { })]
+    [InlineData(9, false, new long[] { })]
+    public void WhatIsOverALoweredLimitIsClosed_TheNewestFirst_AndSaid(int limit, bool isAnotherProgram, long[] expected)
+    {
+        _ = Store("a", [1, 2, 3]);
+        ServiceDefinition next = A.Service("app") with
+        {
+            FdStoreCount = limit, FdStoreKeep = FdStoreKeep.Restart, Command = [isAnotherProgram ? "other" : "app"],
+            Rollout = RolloutPolicy.Default with { Prove = TimeSpan.Zero }, Update = UpdateKind.Replace,
+        };
+
+        ImmutableArray<ServiceName> quiet = isAnotherProgram ? [] : [next.Name];
+        List<Effect> done = [.. Step(new Event.Reloaded(A.Definition(next), Request: null) { Quiet = quiet })];
+        if (isAnotherProgram)
+        {
+            done.AddRange(Step(new Event.MainExited(_app, new ExitStatus(0), HasLeftovers: false)));
+            Effect.Spawn spawn = done.OfType<Effect.Spawn>().Single();
+            Assert.Equal(limit, spawn.Stored.Length);
+            done.AddRange(Step(new Event.Spawned(spawn.Instance, 101)));
+        }
+
+        Assert.Equal(expected, Closed(done).Order());
+        Assert.Equal(expected.Length == 0 ? 0 : 1, done.OfType<Effect.Report>().Count(r => r.Notice is Notice.StoreShrunk));
+        Assert.Equal(3 - expected.Length, Names().Length);
+    }
+
     [Fact]
     public void ReplacingFreesThePlacesFirst()
     {

@@ -112,6 +112,22 @@ internal static class DescriptorStore
             _ = Remove(d, service, s => s.Id == hungUp.Descriptor);
     }
 
+    /// <summary>
+    /// A reload may have made the store smaller: what no longer fits is closed, the newest first, as a full store takes nothing new. While
+    /// a rollout goes on nothing is, because the service may go back to its former definition.
+    /// </summary>
+    public static void Fit(Draft d, int service)
+    {
+        ServiceState state = d[service];
+        int limit = state.Definition.FdStoreCount;
+        if (state.Stored.Length <= limit || state.Rollout is not null || state.Reborn is not null)
+            return;
+        ImmutableArray<StoredDescriptor> gone = state.Stored[limit..];
+        d[service] = state with { Stored = state.Stored[..limit] };
+        CloseAll(d, [.. gone.Select(g => g.Id)]);
+        d.Report(new Notice.StoreShrunk(state.Definition.Name, limit, [.. gone.Select(g => g.Name)]));
+    }
+
     /// <summary>A service that came to rest keeps its store only if the file says so.</summary>
     public static void NoteRest(Draft d, int service)
     {

@@ -79,7 +79,7 @@ internal static partial class ServiceMachine
 
     private static Effect.Spawn Birth(ServiceState state, int slot, Instance instance, ConnectionId? connection) =>
         new(instance.Id, slot, instance.Generation, instance.Definition,
-            instance.Reason, connection, connection is null ? state.Stored : []);
+            instance.Reason, connection, connection is null ? [.. state.Stored.Take(instance.Definition.FdStoreCount)] : []);
 
     public static void Apply(Draft d, Event.Prepared prepared)
     {

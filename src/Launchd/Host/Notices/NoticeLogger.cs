@@ -39,6 +39,7 @@ internal static class NoticeLogger
             case Notice.ActivationPaused e: SupervisorLog.ActivationPaused(logger, e.Of.Text, Spans.Show(e.Pause), e.Reason); break;
             case Notice.ActivationResumed e: SupervisorLog.ActivationResumed(logger, e.Of.Text); break;
             case Notice.Stored { Refusal: { } refusal } e: SupervisorLog.NotStored(logger, e.Name, Label(e), refusal); break;
+            case Notice.StoreShrunk e: SupervisorLog.StoreShrunk(logger, e.Of.Text, e.Limit, string.Join(", ", e.Names)); break;
             case Notice.DescriptorSent e when logger.IsEnabled(LogLevel.Debug):
                 SupervisorLog.Sent(logger, e.Name, Label(e), e.To, e.Way);
                 break;

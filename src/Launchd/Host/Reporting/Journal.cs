@@ -189,6 +189,7 @@ internal sealed class Journal
         Notice.ActivationPaused => "activation-paused",
         Notice.ActivationResumed => "activation-resumed",
         Notice.Stored => "stored",
+        Notice.StoreShrunk => "store-shrunk",
         Notice.DescriptorSent => "descriptor-sent",
         Notice.DescriptorDenied => "descriptor-denied",
         Notice.ChannelClosed => "channel-closed",
@@ -264,6 +265,9 @@ internal sealed class Journal
                 json.WriteString("rule", e.Rule);
                 WriteSkipped(json, e.SkippedCount);
                 break;
+            case Notice.StoreShrunk e:
+                WriteList(json, "closed", e.Names);
+                break;
             case Notice.Shutdown e:
                 json.WriteString("reason", e.Reason);
                 break;
@@ -285,10 +289,7 @@ internal sealed class Journal
             case Notice.Notified e:
                 json.WriteNumber("pid", e.SenderPid);
                 json.WriteNumber("uid", e.SenderUid);
-                json.WriteStartArray("lines");
-                foreach (string line in e.Lines)
-                    json.WriteStringValue(line);
-                json.WriteEndArray();
+                WriteList(json, "lines", e.Lines);
                 json.WriteNumber("descriptors", e.DescriptorCount);
                 break;
             case Notice.Ready e:

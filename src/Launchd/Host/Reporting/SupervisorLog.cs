@@ -121,6 +121,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(3004, LogLevel.Warning, "descriptor '{name}' of '{instance}' is not stored: {reason}")]
     public static partial void NotStored(ILogger logger, string name, string instance, string reason);
 
+    [LoggerMessage(3008, LogLevel.Warning, "fd_store of '{service}' is {limit} now: of what it holds these are closed: {names}")]
+    public static partial void StoreShrunk(ILogger logger, string service, int limit, string names);
+
     [LoggerMessage(3005, LogLevel.Debug, "descriptor '{name}' of '{instance}' was sent to '{to}' ({way})")]
     public static partial void Sent(ILogger logger, string name, string instance, string to, string way);
 
