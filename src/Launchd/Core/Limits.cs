@@ -114,4 +114,10 @@ internal static class Limits
     /// </summary>
     public static readonly TimeSpan ShortagePause = TimeSpan.FromMilliseconds(100);
     public static readonly TimeSpan LongestShortagePause = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// After a shortage the services are tried again one after another, at this distance: if there is never enough for all of them,
+    /// hundreds of attempts a second would take what those that run need.
+    /// </summary>
+    public static readonly TimeSpan ShortageDistance = TimeSpan.FromMilliseconds(250);
 }

@@ -36,6 +36,9 @@ internal sealed record SupervisorFrame
     /// <summary>Services were put off, and the host was asked to say when it has looked at everything else.</summary>
     public bool IsTurnAwaited { get; init; }
 
+    /// <summary>The last of the attempts that were put off because of a shortage; it may have been made. Null: there was none.</summary>
+    public Moment? LastShortageAttempt { get; init; }
+
     /// <summary>Number of the service with which the supervisor ends; -1: none.</summary>
     public int ExitWith { get; init; } = -1;
 

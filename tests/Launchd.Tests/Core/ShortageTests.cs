@@ -107,6 +107,24 @@ public sealed class ShortageTests
         Assert.True(world.Has("web"));
     }
 
+    // There may never be enough for all of them.
+    [Fact]
+    public void ManyServices_AreTriedOneAfterAnother()
+    {
+        BackoffPolicy none = new() { Initial = TimeSpan.Zero, Jitter = 0 };
+        World world = new([.. Enumerable.Range(0, 40).Select(i => A.Service($"s{i}") with { Backoff = none })]);
+        world.IsShort = true;
+        world.Boot();
+
+        for (int attempt = 0; attempt < 200; attempt++)
+            _ = world.Fire();
+
+        Moment[] dues = [.. world.Timers.Where(t => t.Key.Kind == TimerKind.Backoff).Select(t => t.Value).Order()];
+        Assert.Equal(40, dues.Length);
+        Assert.All(dues.Zip(dues.Skip(1)), pair => Assert.True(pair.Second - pair.First >= Limits.ShortageDistance));
+        Assert.True(dues[^1] - world.Now <= 41 * Limits.ShortageDistance);
+    }
+
     private static void Accept(World world, int connection) =>
         world.Do(new Event.ListenerReadable(Each, 0)).Do(new Event.ConnectionAccepted(Each, new ConnectionId(connection), "10.0.0.1"));
 }

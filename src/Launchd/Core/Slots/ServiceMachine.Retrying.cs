@@ -36,8 +36,8 @@ internal static partial class ServiceMachine
             return;
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
-        if (isShort && Activation.ShortagePause(slot.Attempt) is var least && delay < least)
-            delay = least;
+        if (isShort)
+            delay = DelayAfterShortage(d, slot, delay);
         SlotState next = slot with { Attempt = slot.Attempt + 1 };
         d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
         if (delay <= TimeSpan.Zero)
@@ -47,6 +47,16 @@ internal static partial class ServiceMachine
         }
         d.SetPhase(service, next, new SlotPhase.BackingOff(d.Now + delay, failure?.ToString()));
         d.Arm(TimerKind.Backoff, definition.Name, slot.Slot, d.Now + delay);
+    }
+
+    private static TimeSpan DelayAfterShortage(Draft d, SlotState slot, TimeSpan backoff)
+    {
+        TimeSpan least = Activation.ShortagePause(slot.Attempt);
+        Moment due = d.Now + (backoff < least ? least : backoff);
+        if (d.Frame.LastShortageAttempt is { } last && last > d.Now && due < last + Limits.ShortageDistance)
+            due = last + Limits.ShortageDistance;
+        d.Frame = d.Frame with { LastShortageAttempt = due };
+        return due - d.Now;
     }
 
     /// <summary>

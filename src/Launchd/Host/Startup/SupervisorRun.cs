@@ -149,6 +149,8 @@ internal static unsafe class SupervisorRun
     {
         foreach (Diagnostic warning in warnings)
             SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
+        if (DescriptorNeed.WarningFor(definition) is { } need)
+            SupervisorLog.Hindered(parts.Logger, need);
         parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
         List<(string, string)> opened = [];
         foreach (HeldSocket socket in parts.Descriptors.Sockets)

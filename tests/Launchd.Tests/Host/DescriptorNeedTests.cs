@@ -1,0 +1,32 @@
+using Launchd.Host.Startup;
+using Launchd.Model;
+using Launchd.Tests.Core;
+using Xunit;
+
+namespace Launchd.Tests.Host;
+
+public sealed class DescriptorNeedTests
+{
+    [Theory]
+    [InlineData(400, 1, 1024, true)]
+    [InlineData(100, 4, 1024, true)]
+    [InlineData(400, 1, 4096, false)]
+    [InlineData(10, 1, 1024, false)]
+    [InlineData(1, 1000, 4096, true)]
+    public void ItIsSaidWhenNotAllServicesHaveRoom(int services, int instances, int limit, bool isSaid)
+    {
+        SupervisorDefinition definition = A.Definition(
+            [.. Enumerable.Range(0, services).Select(i => A.Service($"s{i}") with { InstanceCount = instances })]);
+
+        string? warning = DescriptorNeed.WarningFor(definition, (ulong)limit);
+
+        Assert.Equal(isSaid, warning is not null);
+        if (isSaid)
+            Assert.Contains($"hard limit of open files is {limit}", warning, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ServicesForConnectionsNeedNoneBeforeSomebodyComes() =>
+        Assert.Equal(
+            DescriptorNeed.Of(A.Definition()), DescriptorNeed.Of(A.Definition(A.Connection("each"))));
+}
