@@ -24,7 +24,7 @@ internal sealed class LaunchOutline
     {
         Definition = definition;
         User = user;
-        List<(int, ulong, ulong)> limits = [.. definition.Execution.Limits.Select(l => ((int)l.Kind, l.Soft, l.Hard))];
+        List<(int, ulong, ulong)> limits = [.. definition.Execution.Limits.Select(LimitCeiling.Resolve)];
         // The supervisor raised its own limit of descriptors; programs that use select(2) must not inherit that.
         if (inheritedFileLimit.Soft != inheritedFileLimit.Hard && definition.Execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
             limits.Add((NofileResource, inheritedFileLimit.Soft, inheritedFileLimit.Hard));

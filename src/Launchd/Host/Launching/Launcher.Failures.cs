@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Host.Provisioning;
 using Launchd.Linux.Spawning;
 using Launchd.Model;
 
@@ -38,7 +39,8 @@ internal sealed partial class Launcher
                 $"user \"{execution.User ?? execution.Group}\": {failure.Errno.Text}"
                 + (failure.Errno == Errno.EPERM ? " (changing users needs root)" : ""),
             SpawnStage.Limits => $"limits: {failure.Errno.Text}"
-                + (failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
+                + (LimitCeiling.FaultOf(request.Limits) is { } ceiling ? $" ({ceiling})"
+                    : failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
             SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}"
                 + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
             SpawnStage.PinnedPaths => $"{string.Join(", ", request.PinnedPaths)} cannot be made a mount point: {failure.Errno.Text}"
