@@ -11,11 +11,12 @@ public sealed class BirthFailureTests
 
     [Theory]
     [InlineData("missing", "exec", ENOENT, "exec \"PLACE/missing\": No such file or directory")]
-    [InlineData("plain", "exec", EACCES, "exec \"PLACE/plain\": Permission denied")]
-    [InlineData("folder", "exec", EACCES, "exec \"PLACE/folder\": Permission denied")]
+    [InlineData("plain", "exec", EACCES, "exec \"PLACE/plain\": Permission denied (it is not executable: chmod +x)")]
+    [InlineData("folder", "exec", EACCES, "exec \"PLACE/folder\": Permission denied (it is a directory)")]
     [InlineData("plain/below", "exec", ENOTDIR, "exec \"PLACE/plain/below\": Not a directory")]
     [InlineData("script", "exec", ENOEXEC, "exec \"PLACE/script\": Exec format error (a script needs a first line such as #!/bin/sh)")]
-    [InlineData("interpreter", "exec", ENOENT, "exec \"PLACE/interpreter\": No such file or directory")]
+    [InlineData("interpreter", "exec", ENOENT,
+        "exec \"PLACE/interpreter\": No such file or directory (its interpreter /no/such/interpreter")]
     [InlineData("busy", "exec", ETXTBSY, "exec \"PLACE/busy\": Text file busy")]
     [InlineData("circle", "exec", ELOOP, "exec \"PLACE/circle\": Too many levels of symbolic links")]
     public async Task AProgramThatCannotBeExecuted(string program, string stage, int errno, string sentence)
@@ -51,6 +52,49 @@ public sealed class BirthFailureTests
     public Task AUserWhoMayNotExecuteTheProgram() => Fails(
         "command = [\"/root/program\"]\nuser = \"nobody\"\nworking_directory = \"/\"",
         "exec", EACCES, "exec \"/root/program\": Permission denied");
+
+    /// <summary>What a start would meet, <c>check</c> says beforehand, each at its place.</summary>
+    [Fact]
+    public async Task CheckLooksForAllThatAServiceIsStartedWith()
+    {
+        using Scratch place = new();
+        Executable(place.Write("crlf", "#!/bin/sh\r\n"));
+        _ = place.Write("app.env", "A=1\nexport B=2\n");
+        string file = place.Write("launchd.toml", """
+            [services.one]
+            command = ["sleep 1000"]
+            [services.two]
+            command = ["./crlf"]
+            environment_files = ["missing.env", "app.env"]
+            health = { command = ["~/bin/probe"] }
+            [services.three]
+            command = ["true"]
+            limits = { nofile = 4000000000 }
+            stop_command = ["no-such-program"]
+            [services.four]
+            command = ["true"]
+            working_directory = "/no/such"
+            limits = { nofile = "infinity" }
+            """);
+        await using Command check = Command.Launchd(["check", file], place.FolderPath);
+
+        Assert.Equal(78, await check.Exit());
+
+        string said = check.Errors.ToString();
+        foreach (string expected in (string[])[
+            ":2:12: warning LD1407: services.one.command \"sleep 1000\": No such file or directory (no shell takes a command apart",
+            ":4:12: warning LD1407: services.two.command \"",
+            ":5:22: warning LD1407: services.two.environment_files ",
+            ":5:37: warning LD1410: services.two.environment_files: environment file ",
+            "line 2 is left out: 'export' is a word of shells",
+            "warning LD1407: services.two.health \"",
+            "error LD1408: services.three.limits.nofile = 4000000000 is above fs.nr_open",
+            ":10:17: warning LD1407: services.three.stop_command \"no-such-program\"",
+            ":13:21: warning LD1407: services.four.working_directory /no/such: No such file or directory"])
+        {
+            Assert.Contains(expected, said, StringComparison.Ordinal);
+        }
+    }
 
     private static async Task Fails(string keys, string stage, int errno, string sentence)
     {

@@ -65,9 +65,14 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.FileNotTrusted] = "",
     };
 
-    /// <summary>Not of the reading: what a machine has not, which is found out on one (<c>ListenerKindTests</c>).</summary>
+    /// <summary>
+    /// Not of the reading: what a machine has not, which is found out on one (<c>ListenerKindTests</c>, <c>BirthFailureTests</c>).
+    /// </summary>
     private static readonly DiagnosticCode[] OfTheMachine =
-        [DiagnosticCode.NotHere, DiagnosticCode.NotPermitted, DiagnosticCode.OthersDecide];
+    [
+        DiagnosticCode.NotHere, DiagnosticCode.NotPermitted, DiagnosticCode.OthersDecide, DiagnosticCode.ProgramNotHere,
+        DiagnosticCode.LimitTooHigh, DiagnosticCode.LimitTooLow, DiagnosticCode.LineLeftOut,
+    ];
 
     public static TheoryData<int> CodesOfTheReading => new(Enum.GetValues<DiagnosticCode>().Except(OfTheMachine).Select(c => (int)c));
 

@@ -57,6 +57,10 @@ internal enum DiagnosticCode
     NotHere = 1404,
     NotPermitted = 1405,
     OthersDecide = 1406,
+    ProgramNotHere = 1407,
+    LimitTooHigh = 1408,
+    LimitTooLow = 1409,
+    LineLeftOut = 1410,
 
     NotBuilt = 1501,
     NotBuiltFully = 1502,

@@ -32,7 +32,7 @@ internal sealed partial class Launcher
         Execution execution = service.Execution;
         return failure.Stage switch
         {
-            SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ExecText(failure.Errno)}",
+            SpawnStage.Exec => $"exec \"{request.Arguments[0]}\": {ProgramFault.Explain(request, failure.Errno)}",
             SpawnStage.WorkingDirectory => $"working directory {request.WorkingDirectory}: {failure.Errno.Text}"
                 + (failure.Errno == Errno.EACCES && execution.User is { } who ? $" (it is entered with the rights of \"{who}\")" : ""),
             SpawnStage.User or SpawnStage.Group or SpawnStage.Groups or SpawnStage.Verify =>
@@ -48,9 +48,6 @@ internal sealed partial class Launcher
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };
     }
-
-    private static string ExecText(Errno errno) =>
-        errno == Errno.ENOEXEC ? errno.Text + " (a script needs a first line such as #!/bin/sh)" : errno.Text;
 
     private static string Words(SpawnStage stage) => stage switch
     {

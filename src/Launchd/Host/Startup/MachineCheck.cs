@@ -46,6 +46,39 @@ internal static class MachineCheck
         }
         foreach (Diagnostic warning in PathCheck.Run(read))
             yield return warning;
+        foreach (Diagnostic diagnostic in Services(read))
+            yield return diagnostic;
+    }
+
+    private static IEnumerable<Diagnostic> Services(ConfigResult read)
+    {
+        UserTable users = new(read.Definition!);
+        foreach (ServiceDefinition service in read.Definition!.Services)
+        {
+            ResolvedUser user = users[service.Execution];
+            if (user.Problem is { } problem)
+            {
+                yield return new Diagnostic(DiagnosticSeverity.Warning, DiagnosticCode.ProgramNotHere,
+                    read.Places.OfService(service.Name, "user", 0), $"services.{service.Name}.user: {problem}");
+                continue;
+            }
+            foreach (StartFault fault in StartCheck.FaultsOf(service, user))
+            {
+                DiagnosticCode code = fault.Key switch
+                {
+                    "limits" => DiagnosticCode.LimitTooHigh,
+                    "environment_files" when fault.IsHarmless => DiagnosticCode.LineLeftOut,
+                    _ => DiagnosticCode.ProgramNotHere,
+                };
+                yield return new Diagnostic(fault.IsLasting ? DiagnosticSeverity.Error : DiagnosticSeverity.Warning, code,
+                    read.Places.OfService(service.Name, fault.Key, fault.Element), $"services.{service.Name}.{fault.Key}{fault.Text}");
+            }
+        }
+        if (DescriptorNeed.WarningFor(read.Definition!) is { } need)
+        {
+            yield return new Diagnostic(DiagnosticSeverity.Warning, DiagnosticCode.LimitTooLow,
+                read.Places.OfService(read.Definition!.Services[0].Name, "command", 0), need);
+        }
     }
 
     private static Diagnostic Describe(ConfigResult read, ListenerDefinition listener, OpenProblem problem)
@@ -77,7 +110,7 @@ internal static class MachineCheck
     private static bool IsInUse(string directory)
     {
         string file = RuntimeDirectory.LockOf(directory);
-        if (!File.Exists(file))
+        if (FileStatus.ReadFollow(file, out _) != Errno.None)
             return false;
         string? holder = Files.ReadText(file)?.Trim();
         return holder is null || (int.TryParse(holder, CultureInfo.InvariantCulture, out int pid) && Directory.Exists($"/proc/{pid}"));
