@@ -52,6 +52,7 @@ public sealed class DiagnosticCodeTests
             Web + "start = \"connection\"\nsockets = [\"dns\"]\n[sockets.dns]\nlisten = \"udp://127.0.0.1:53\"",
         [DiagnosticCode.NeedsLog] = Web + "output = \"null\"\nready = { output = \"up\" }",
         [DiagnosticCode.DescriptorTaken] = Web + "ready = { descriptor = 3 }\nsockets = [\"http\"]\n" + Http,
+        [DiagnosticCode.TildeStays] = Web + "working_directory = \"~/shop\"",
         [DiagnosticCode.NoEffect] = Web + "idle_timeout = \"5m\"",
         [DiagnosticCode.NeverUsed] = Http,
         [DiagnosticCode.AbstractSocket] = Web + "sockets = [\"a\"]\n[sockets.a]\nlisten = \"unix:@a\"",

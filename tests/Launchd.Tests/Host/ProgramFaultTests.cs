@@ -128,6 +128,15 @@ public sealed class ProgramFaultTests : IDisposable
                 Request(["web", new string('a', ofArgument)], ["A=1", "BIG=" + new string('b', ofVariable)]), Errno.E2BIG));
 
     [Fact]
+    public void WhatIsTooLongIsFoundBeforehand()
+    {
+        string most = new('x', 131_071);
+        Assert.Null(ArgumentSpace.TooLongOf(["web", most], [("V", most[..^2])]));
+        Assert.StartsWith("argument 1 has 131073 bytes", ArgumentSpace.TooLongOf(["web", most + "x"], []), StringComparison.Ordinal);
+        Assert.StartsWith("the variable V has 131074 bytes", ArgumentSpace.TooLongOf(["web"], [("V", most)]), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TheSumIsNamed()
     {
         string[] environment = [.. Enumerable.Range(0, 70).Select(i => $"V{i}={new string('x', 100_000)}")];

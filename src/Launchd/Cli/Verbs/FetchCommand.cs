@@ -5,7 +5,9 @@ using Launchd.Cli.Connecting;
 using Launchd.Cli.Surroundings;
 using Launchd.Client;
 using Launchd.Control;
+using Launchd.Host.Provisioning;
 using Launchd.Linux.Processes;
+using Launchd.Linux.Spawning;
 
 namespace Launchd.Cli.Verbs;
 
@@ -59,8 +61,16 @@ internal static class FetchCommand
         FetchRequest request = RequestOf(target[..slash], target[(slash + 1)..]);
         FileDescriptor fetched = Fetch(context, supervisor, request, out FetchReply reply);
         Errno refused = Successor.Execute(program, VariablesOf(number, reply.Name), fetched, number);
-        throw new CliException(
-            (ExitCode)(refused == Errno.ENOENT ? 127 : 126), $"cannot execute '{TerminalText.Escape(program[0])}': {refused.Text}");
+        SpawnRequest asked = new()
+        {
+            Arguments = program,
+            Candidates = ProgramSearch.CandidatesOf(program[0], OwnStart.Variable("PATH")),
+            Environment = [],
+            Descriptors = [],
+            WorkingDirectory = context.WorkingDirectory ?? "/",
+        };
+        throw new CliException((ExitCode)(refused == Errno.ENOENT ? 127 : 126),
+            $"cannot execute '{TerminalText.Escape(program[0])}': {TerminalText.Escape(ProgramFault.Explain(asked, refused))}");
     }
 
     private static FetchRequest RequestOf(string service, string name)

@@ -36,6 +36,7 @@ internal enum DiagnosticCode
     PathTooLong = 1212,
     Contradiction = 1213,
     RepeatedEntry = 1214,
+    TildeStays = 1215,
 
     UnknownReference = 1301,
     DependencyCycle = 1302,

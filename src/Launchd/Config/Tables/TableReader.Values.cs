@@ -79,6 +79,7 @@ internal sealed partial class TableReader
 
     public string? FullPathOf(string key, TomlValue found, string text)
     {
+        WarnOfTilde(key, found, text);
         string path = System.IO.Path.GetFullPath(text, Source.DirectoryPath);
         if (System.Text.Encoding.UTF8.GetByteCount(path) <= LongestPathBytes)
             return path;
@@ -201,8 +202,21 @@ internal sealed partial class TableReader
         if (found.Items.Count == 0 || (texts.Count > 0 && texts[0].Length == 0))
             Error(DiagnosticCode.EmptyValue, key, found, "names no program");
         if (texts.Count > 0 && texts[0].Contains('/') && !texts[0].StartsWith('/') && texts[0][0] != Model.Placeholders.Mark)
+        {
+            WarnOfTilde(key, found, texts[0]);
             texts[0] = System.IO.Path.GetFullPath(texts[0], Source.DirectoryPath);
+        }
         return texts.DrainToImmutable();
+    }
+
+    // A name may begin with a tilde; a directory of that name is hardly ever meant.
+    private void WarnOfTilde(string key, TomlValue found, string text)
+    {
+        if (text == "~" || (text.StartsWith('~') && text.Contains('/')))
+        {
+            context.Diagnostics.Warning(DiagnosticCode.TildeStays, found.Span,
+                $"{PathTo(key)}: '~' is not expanded, which only shells do", "write the full path, or ${HOME}/… for the supervisor's");
+        }
     }
 
     public string? NonEmpty(string key, TomlValue found)

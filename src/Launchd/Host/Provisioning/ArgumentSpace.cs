@@ -23,7 +23,7 @@ internal static unsafe class ArgumentSpace
         {
             long length = KernelText.ByteCount(request.Arguments[i]) + 1;
             if (length > MostForOne)
-                return TooLong(i == 0 ? "the program's name" : $"argument {i}", length);
+                return TooLong(NameOf(i), length);
             sum += length + sizeof(nint);
         }
         foreach (string variable in request.Environment)
@@ -38,6 +38,26 @@ internal static unsafe class ArgumentSpace
             : $"its arguments and its environment have {Text(sum)} bytes together, and may have {Text(most)}, a quarter of the limit "
                 + "of the stack and at most 6 MiB: raise limits.stack, or pass it in a file";
     }
+
+    /// <summary>Which argument or variable is longer than one may be. Null: none.</summary>
+    /// <param name="arguments">As configured.</param>
+    /// <param name="variables">Names and values; of those that are not known yet nothing is said.</param>
+    public static string? TooLongOf(IReadOnlyList<string> arguments, IEnumerable<(string Name, string Value)> variables)
+    {
+        for (int i = 0; i < arguments.Count; i++)
+        {
+            if (KernelText.ByteCount(arguments[i]) + 1 is var length && length > MostForOne)
+                return TooLong(NameOf(i), length);
+        }
+        foreach ((string name, string value) in variables)
+        {
+            if (KernelText.ByteCount(name) + KernelText.ByteCount(value) + 2 is var length && length > MostForOne)
+                return TooLong($"the variable {name}", length);
+        }
+        return null;
+    }
+
+    private static string NameOf(int argument) => argument == 0 ? "the program's name" : $"argument {argument}";
 
     private static string TooLong(string what, long length) =>
         $"{what} has {Text(length)} bytes, and one may have {Text(MostForOne)}: pass it in a file";

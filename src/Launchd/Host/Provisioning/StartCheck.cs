@@ -50,6 +50,10 @@ internal static class StartCheck
         }
         if (service.Input is InputSource.File input && FileStatus.ReadFollow(input.FilePath, out _) is { Value: not 0 } noInput)
             yield return new StartFault("input", 0, $" {input.FilePath}: {noInput.Text}");
+        IEnumerable<(string, string)> known = variables.Select(v => (v.Key, v.Value))
+            .Concat(execution.Environment.Where(v => !variables.ContainsKey(v.Name) || !v.IsPassed).Select(v => (v.Name, v.Value)));
+        if (ArgumentSpace.TooLongOf(service.Command, known) is { } tooLong)
+            yield return new StartFault("command", 0, $": {Errno.E2BIG.Text} ({tooLong})");
         if (!hasDirectory)
             yield break;
         string? path = execution.Environment.FirstOrDefault(v => v.Name == "PATH" && !v.IsPassed).Value

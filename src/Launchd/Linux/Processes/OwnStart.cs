@@ -55,6 +55,7 @@ internal static unsafe class OwnStart
     private static Dictionary<string, string> Read()
     {
         Dictionary<string, string> read = new(StringComparer.Ordinal);
+        // environ(7). The kernel's own record, /proc/self/environ, is not there without /proc, nor for a process that is not dumpable.
         byte** at = *(byte***)NativeLibrary.GetExport(NativeLibrary.GetMainProgramHandle(), "environ");
         for (; at != null && *at != null; at++)
         {
