@@ -35,7 +35,8 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
                     That(isOpen, "closed what is not open", close);
                     break;
                 case Effect.Spawn { Connection: null } spawn:
-                    That(spawn.Stored.SequenceEqual(_kept[spawn.Instance.Service]), "the store does not go along", spawn.Instance);
+                    That(spawn.Stored.SequenceEqual(_kept[spawn.Instance.Service].Take(spawn.Definition.FdStoreCount)),
+                        "the store does not go along", spawn.Instance);
                     break;
             }
         }
@@ -56,6 +57,8 @@ internal sealed class DescriptorChecker(Known known, Supervisor supervisor) : Ch
         foreach (ServiceState service in supervisor.Services)
         {
             That(service.Stored.SequenceEqual(_kept[service.Definition.Name]), "the store is not what was kept", service.Definition.Name);
+            That(service.Rollout is not null || service.Reborn is not null || service.Stored.Length <= service.Definition.FdStoreCount,
+                "the store is above its limit", service.Definition.Name);
             That(service.Stored.IsEmpty || service.Definition.FdStoreKeep == FdStoreKeep.Always,
                 "the store outlives the service", service.Definition.Name);
         }

@@ -79,7 +79,7 @@ internal static class ProgramFault
             return tilde == "~" ? "~ is not expanded, which only shells do: write the full path, or ${HOME}/…"
                 : $"{tilde} is not expanded, which only shells do: write the full path";
         }
-        if (program.IndexOf('$') >= 0)
+        if (program.Contains('$'))
             return "$ is not expanded, which only shells do: write ${NAME} for a variable of the supervisor's";
         if (!program.Contains('/'))
         {
