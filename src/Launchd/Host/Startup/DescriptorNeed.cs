@@ -7,8 +7,8 @@ namespace Launchd.Host.Startup;
 internal static unsafe class DescriptorNeed
 {
     /// <summary>
-    /// Of the supervisor itself: loop, logs, control socket, births, and some for operators. Under a limit of 1024, where it keeps fewer for
-    /// births than elsewhere, 229 instances of four descriptors each came up, which leaves 108.
+    /// Of the supervisor itself: loop, logs, control socket, births, and some for operators. Under a limit of 1024, where it keeps fewer
+    /// for births than elsewhere, 229 instances of four descriptors each came up, which leaves 108.
     /// </summary>
     private const int Own = 108;
 
