@@ -136,22 +136,24 @@ internal ref struct EnvironmentFileParser(ReadOnlySpan<byte> text, Dictionary<st
         return isClosed;
     }
 
-    // From here on quotes stand for themselves, and the end of the line is the end of the value.
+    // From here on quotes stand for themselves, and the end of the line is the end of the value. Byte by byte, because a value that comes
+    // here has escapes, between which there is little.
     private void ReadPlain()
     {
-        while (true)
+        byte[] parts = _parts ??= new byte[_text.Length];
+        for (; _at < _text.Length && !IsEndOfLine(_text[_at]); _at++)
         {
-            int end = Find(EndsOfPlain);
-            Add(_text[_at..(end < 0 ? _text.Length : end)]);
-            _at = end < 0 ? _text.Length : end;
-            if (_at == _text.Length || _text[_at] != (byte)'\\')
-                break;
+            if (_text[_at] != (byte)'\\')
+            {
+                parts[_length++] = _text[_at];
+                continue;
+            }
             if (++_at < _text.Length && !IsEndOfLine(_text[_at]))
-                Add(_text.Slice(_at, 1));
-            _at = Math.Min(_text.Length, _at + 1);
+                parts[_length++] = _text[_at];
             _kept = _length;
         }
-        while (_length > _kept && IsBlank(_parts![_length - 1]))
+        _at = Math.Min(_at, _text.Length);
+        while (_length > _kept && IsBlank(parts[_length - 1]))
             _length--;
     }
 
