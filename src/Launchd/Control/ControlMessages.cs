@@ -253,7 +253,9 @@ internal sealed record EventsRequest(bool Follow = false);
 internal sealed record EventsReply(JsonElement[] Events, long Lost = 0);
 
 /// <summary>Answer of Shutdown, sent when all services have ended.</summary>
-internal sealed record ShutdownReply(int Stopped);
+/// <param name="Stopped">How many services have ended.</param>
+/// <param name="Left">What could not be ended and lives on: the service, and which process and why.</param>
+internal sealed record ShutdownReply(int Stopped, string[]? Left = null);
 
 /// <summary>Parameters of a refusal. Members that are null are left out.</summary>
 internal sealed record ErrorDetail

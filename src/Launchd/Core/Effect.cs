@@ -6,7 +6,7 @@ namespace Launchd.Core;
 
 /// <summary>
 /// What is to be done: orders in the imperative, a closed family. The host carries them out in order; results of
-/// <see cref="Spawn"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
+/// <see cref="Signal"/>, <see cref="Accept"/> and <see cref="LookForUse"/> come back as events before anything from outside.
 /// </summary>
 internal abstract record Effect
 {
@@ -37,8 +37,15 @@ internal abstract record Effect
     internal sealed record Spawn(InstanceId Instance, int Slot, int Generation, ServiceDefinition Definition, StartReason Reason,
         ConnectionId? Connection, ImmutableArray<StoredDescriptor> Stored) : Effect;
 
-    /// <summary>Send a signal to an instance, by its pidfd, group or tree.</summary>
-    internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect;
+    /// <summary>
+    /// Send a signal to an instance, by its pidfd, group or tree. Ends with <see cref="Event.SignalSent"/> as a result if it is for an
+    /// operator's order, or if the kernel refuses it.
+    /// </summary>
+    internal sealed record Signal(InstanceId Instance, SignalNumber Number, KillScope Scope) : Effect
+    {
+        /// <summary>The order to send just this signal; null: it is part of something else.</summary>
+        public RequestId? Request { get; init; }
+    }
 
     /// <summary>Run a command beside an instance; ends with <see cref="Event.CommandEnded"/>.</summary>
     internal sealed record RunCommand(InstanceId Instance, CommandKind Kind, ImmutableArray<string> Arguments) : Effect;

@@ -81,6 +81,15 @@ internal abstract record Event
     /// <summary>Another process took the place of the main one (<c>MAINPID=</c>), checked by the host.</summary>
     internal sealed record MainProcessChanged(InstanceId Instance, int Pid) : Event;
 
+    /// <summary>Result of <see cref="Effect.Signal"/>.</summary>
+    /// <param name="Instance">To which it was to be sent.</param>
+    /// <param name="Number">The signal.</param>
+    /// <param name="Request">The order; null: the signal is part of something else, and was refused.</param>
+    /// <param name="Refusal">
+    /// Why none of the processes that it was meant for has got it: a sentence without a subject. Null: it was sent.
+    /// </param>
+    internal sealed record SignalSent(InstanceId Instance, SignalNumber Number, RequestId? Request, string? Refusal) : Event;
+
     internal sealed record TimerFired(TimerKey Key) : Event;
 
     /// <summary>A stop or reload command of an instance ended.</summary>

@@ -144,6 +144,10 @@ internal abstract record Notice
     internal sealed record ChannelClosed(InstanceId Instance, int Slot, int Generation, int Pid, string Reason)
         : OfInstance(Instance, Slot, Generation, Pid);
 
+    /// <summary>The kernel refused a signal to an instance.</summary>
+    internal sealed record SignalRefused(InstanceId Instance, int Slot, int Generation, int Pid, SignalNumber Number, string Reason)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
     internal sealed record Shutdown(string Reason) : Notice;
 
     /// <summary>SIGKILL was sent, because the time to stop was over.</summary>

@@ -156,6 +156,7 @@ internal sealed class Supervisor
             case Event.ReadinessMet e: ServiceMachine.Apply(d, e); break;
             case Event.MainProcessChanged e: ServiceMachine.Apply(d, e); break;
             case Event.TimerFired e: Fire(d, e.Key); break;
+            case Event.SignalSent e: Signals.Apply(d, e); break;
             case Event.CommandEnded e: Stopping.Apply(d, e); break;
             case Event.Requested e: Requests.Apply(d, e); break;
             case Event.ClientLeft e: Requests.Apply(d, e); break;

@@ -68,4 +68,14 @@ internal sealed record PendingRequest
 
     /// <summary>Outcomes that are known, the newest first.</summary>
     public required ImmutableStack<Outcome> Settled { get; init; }
+
+    /// <summary>Of an order to send a signal: what became of it at each instance.</summary>
+    public ImmutableArray<SignalResult> Signals { get; init; } = [];
 }
+
+/// <summary>What became of an operator's signal to one instance.</summary>
+/// <param name="Instance">The instance.</param>
+/// <param name="Slot">Its slot.</param>
+/// <param name="IsKnown">The host has tried.</param>
+/// <param name="Refusal">Why it was not sent; null: it was, or that is not known yet.</param>
+internal sealed record SignalResult(InstanceId Instance, int Slot, bool IsKnown = false, string? Refusal = null);

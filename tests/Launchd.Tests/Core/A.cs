@@ -83,6 +83,9 @@ internal sealed class World
 
     public List<InstanceId> Live { get; } = [];
 
+    /// <summary>Why every signal is refused; null: none is.</summary>
+    public string? SignalsRefused { get; set; }
+
     /// <summary>The next spawn fails.</summary>
     public bool SpawnsFail { get; set; }
 
@@ -214,6 +217,9 @@ internal sealed class World
                 _last[e.Instance.Service.Text] = e.Instance;
                 Live.Add(e.Instance);
                 results.Enqueue(new Event.Spawned(e.Instance, (int)(1000 + e.Instance.Number)));
+                break;
+            case Effect.Signal e when e.Request is not null || SignalsRefused is not null:
+                results.Enqueue(new Event.SignalSent(e.Instance, e.Number, e.Request, SignalsRefused));
                 break;
             case Effect.LookAtQueues e: results.Enqueue(new Event.QueuesSeen(e.Instance, QueuesAreEmpty)); break;
             case Effect.AwaitTurn: results.Enqueue(Event.TurnBegan.Value); break;

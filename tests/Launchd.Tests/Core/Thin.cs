@@ -64,6 +64,9 @@ internal sealed class Thin(Supervisor supervisor)
                 _results.Enqueue(new Event.Spawned(spawn.Instance, 1000));
                 _live.Add(spawn.Instance);
                 break;
+            case Effect.Signal { Request: { } order } signal:
+                _results.Enqueue(new Event.SignalSent(signal.Instance, signal.Number, order, Refusal: null));
+                break;
             case Effect.Signal signal: _told.Enqueue(signal.Instance); break;
             case Effect.LookAtQueues look: _results.Enqueue(new Event.QueuesSeen(look.Instance, AreEmpty: true)); break;
             case Effect.AwaitTurn: _results.Enqueue(Event.TurnBegan.Value); break;

@@ -58,6 +58,10 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
                 life.IsMainOver = true;
                 life.HasLeftovers = e.HasLeftovers;
                 break;
+            case Event.SignalSent { Refusal: not null } e
+                when e.Number == SignalNumber.Kill && _lives.TryGetValue(e.Instance, out Life? life):
+                life.IsForeign = true;
+                break;
             case Event.LeftoversEnded e when _lives.TryGetValue(e.Instance, out Life? life): life.HasLeftovers = false; break;
         }
     }
@@ -101,7 +105,7 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         Life life = _lives[release.Instance];
         That(!life.IsReleased, "released twice", release.Instance);
         bool isOver = life.IsMainOver && (!life.HasLeftovers || known.Ever(life.Service).Any(s => s.Stop.Kill == KillScope.Process));
-        bool isHopeless = life.KilledAt is { } killed && now - killed >= Limits.KillGrace;
+        bool isHopeless = life.KilledAt is { } killed && (life.IsForeign || now - killed >= Limits.KillGrace);
         That(life.IsUnborn || isOver || isHopeless || life.IsUncertain, "released while it runs", release.Instance);
         life.IsReleased = true;
     }
@@ -116,6 +120,9 @@ internal sealed class InstanceChecker(Known known) : Checker("4, 5")
         public bool HasLeftovers { get; set; }
         public bool IsReleased { get; set; }
         public bool IsUncertain { get; set; }
+
+        /// <summary>SIGKILL was refused.</summary>
+        public bool IsForeign { get; set; }
         public Moment? KilledAt { get; set; }
     }
 }

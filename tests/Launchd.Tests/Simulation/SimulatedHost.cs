@@ -169,6 +169,7 @@ internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom rand
 
     private Event.Spawned Live(SimulatedProcess process, ServiceDefinition service)
     {
+        process.IsForeign = !IsCalm && births?.Fork().Chance(3) == true;
         _processes.Add(process.Id, process);
         foreach (SimulatedProcess.Act act in process.Acts)
             Add(act.AfterMs, act.Exit is null ? Turn.Notification : Turn.Exit, () => Perform(process, act));
@@ -275,7 +276,12 @@ internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom rand
 
     private void Signal(Effect.Signal effect)
     {
-        if (!_processes.TryGetValue(effect.Instance, out SimulatedProcess? process))
+        _processes.TryGetValue(effect.Instance, out SimulatedProcess? process);
+        // A process of another user: it may be told nothing, and does not end.
+        string? refusal = process?.IsForeign == true && !IsCalm ? "not permitted: process 1 belongs to root" : null;
+        if (effect.Request is not null || refusal is not null)
+            Results.Enqueue(new Event.SignalSent(effect.Instance, effect.Number, effect.Request, refusal));
+        if (process is null || refusal is not null)
             return;
         if (effect.Number == SignalNumber.Hup && process.IsMainAlive)
             Reread(process);

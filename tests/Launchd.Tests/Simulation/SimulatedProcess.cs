@@ -14,6 +14,9 @@ internal sealed class SimulatedProcess
     /// <summary>Does what it should: ready soon, runs on, ends when asked.</summary>
     public required bool IsCalm { get; init; }
 
+    /// <summary>The supervisor may not signal it.</summary>
+    public bool IsForeign { get; set; }
+
     public bool IsMainAlive { get; set; } = true;
     public bool IsReaped { get; set; }
 

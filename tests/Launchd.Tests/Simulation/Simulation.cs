@@ -350,11 +350,7 @@ internal sealed class Simulation
         return null;
     }
 
-    private Event? Jump()
-    {
-        _host.Jump(TimeSpan.FromSeconds(_random.Pick(1, 10, 100)));
-        return null;
-    }
+    private Event? Jump() => _host.Jump(TimeSpan.FromSeconds(_random.Pick(1, 10, 100)));
 }
 
 /// <summary>What became of a run.</summary>

@@ -19,7 +19,9 @@ internal static class ShutdownCommand
             string services = reply.Stopped == 1 ? "1 service" : $"{reply.Stopped} services";
             context.Output.WriteLine(
                 json ? JsonSerializer.Serialize(reply, ControlClient.Json.ShutdownReply) : $"shut down: {services} stopped");
-            return ExitCode.Done;
+            foreach (string left in reply.Left ?? [])
+                context.Error.WriteLine($"launchd-cs: {left}");
+            return reply.Left is null ? ExitCode.Done : ExitCode.Failed;
         }
         catch (OperationCanceledException)
         {

@@ -223,6 +223,16 @@ internal static partial class Stopping
             d.SetPhase(service, slot, stopping with { Remains = seen.Text });
     }
 
+    /// <summary>
+    /// SIGKILL was refused: waiting for its effect would be in vain, so the instance is given up as soon as the host has looked what is
+    /// left.
+    /// </summary>
+    public static void NoteUnkillable(Draft d, int service, SlotState slot, SlotPhase.Stopping stopping)
+    {
+        if (stopping.Stage == StopStage.Killed)
+            SetDeadline(d, service, slot, stopping with { Deadline = d.Now });
+    }
+
     private static void TellToEnd(Draft d, int service, SlotState slot, Instance instance, StopCause cause)
     {
         if (IsWish(cause))

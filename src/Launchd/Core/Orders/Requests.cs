@@ -14,8 +14,8 @@ internal static class Requests
     public static void Apply(Draft d, Event.Requested asked)
     {
         ImmutableArray<int> services = [.. asked.Services.Select(d.Graph.Find).Where(s => s >= 0).Distinct()];
-        bool waits = asked.Verb != Verb.Signal;
-        if (waits && d.Frame.Requests.Length >= Limits.PendingRequestCount)
+        // A signal is answered as soon as it is sent.
+        if (asked.Verb != Verb.Signal && d.Frame.Requests.Length >= Limits.PendingRequestCount)
         {
             d.Do(new Effect.Reply(
                 asked.Request, [.. services.Select(s => Refuse(d, s, "too many orders wait for their outcome; try again later"))]));
@@ -43,10 +43,12 @@ internal static class Requests
                     break;
             }
         }
-        if (waits)
-            Await(d, asked.Request, asked.Verb, services, [.. refused]);
-        else
-            d.Do(new Effect.Reply(asked.Request, [.. services.Select(s => Signal(d, s, asked.Signal!.Value))]));
+        Await(d, asked.Request, asked.Verb, services, [.. refused]);
+        if (asked.Verb != Verb.Signal)
+            return;
+        PendingRequest pending = d.Frame.Requests[^1];
+        PendingRequest sent = pending with { Signals = Signals.Send(d, asked.Request, services, asked.Signal!.Value) };
+        d.Frame = d.Frame with { Requests = d.Frame.Requests.Replace(pending, sent) };
     }
 
     /// <summary>Answers an order as soon as the outcome of all its services is known.</summary>
@@ -211,24 +213,6 @@ internal static class Requests
             Pool.Renew(d, service, update ?? definition.Update);
         else
             Rollout.Begin(d, service, definition, StartReason.Rollout, update);
-    }
-
-    private static Outcome Signal(Draft d, int service, SignalNumber number)
-    {
-        ServiceState state = d[service];
-        int reached = 0;
-        foreach (SlotState slot in state.Slots.Concat(state.Beside.Where(b => b.Role == SlotRole.Successor)))
-        {
-            // The pid of a main process that was reaped may be another process's by now, which a signal must not reach.
-            if (slot.Phase is SlotPhase.Stopping { Status: not null } || slot.Instance is not { Pid: > 0 } instance)
-                continue;
-            d.Do(new Effect.Signal(instance.Id, number, KillScope.Process));
-            reached++;
-        }
-        return reached > 0
-            ? new Outcome(state.Definition.Name, Succeeded: true, state.PublicState, Text: null, TimeSpan.Zero, Failed: null)
-            : new Outcome(
-                state.Definition.Name, Succeeded: false, state.PublicState, "it has no running instance", TimeSpan.Zero, Failed: null);
     }
 
     private static Outcome Refuse(Draft d, int service, string why) =>

@@ -64,6 +64,19 @@ internal static class ServiceReload
         return null;
     }
 
+    /// <summary>The signal that was to tell an instance could not be sent.</summary>
+    public static void NoteRefused(Draft d, int service, SlotState slot, SignalNumber number, string refusal)
+    {
+        if (slot.Phase is not SlotPhase.Ready { Instance: { Reload.Stage: ReloadStage.Told, ReloadSignal: { } signal } instance } ready
+            || signal.Number != number)
+        {
+            return;
+        }
+        // What never came cannot be why it ends.
+        slot = d.SetPhase(service, slot, ready with { Instance = instance with { ReloadSignal = null } });
+        End(d, service, slot, $"{number} could not be sent: {refusal}");
+    }
+
     public static bool IsUnderWay(ServiceState state)
     {
         foreach (SlotState slot in state.Slots)

@@ -13,6 +13,8 @@ internal static class Verdict
         bool isStop = pending.Verb == Verb.Stop || (pending.Verb == Verb.Configure && state.IsLeaving);
         if (isStop)
             return OfStop(d, state, pending);
+        if (pending.Verb == Verb.Signal)
+            return Signals.OutcomeOf(state, pending);
         if (pending.Verb == Verb.Reload)
             return OfReload(d, state, pending);
         if (pending.Verb is Verb.Configure or Verb.Scale && !state.IsWanted && !d.IsShuttingDown)

@@ -81,15 +81,18 @@ internal sealed class ProcessTrees
     /// <param name="signal">signal(7).</param>
     /// <param name="scope">How far.</param>
     /// <param name="andContinue">Whether SIGCONT follows, so that a stopped process can act on the signal.</param>
-    public void Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
+    /// <returns>
+    /// Why neither the main process nor any of the group has got it; processes that have ended are no reason. Those of the tree outside of
+    /// the group may be signalled later, and tell nothing.
+    /// </returns>
+    public Errno Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
     {
         ProcessHandle? main = instance.MainEnded ? null : instance.Process;
         instance.IsKilled |= signal == Kill && scope == instance.Definition.Stop.Kill;
-        if (scope != KillScope.Process)
-            SignalGroup(instance, signal, andContinue);
+        Errno refused = scope != KillScope.Process ? SignalGroup(instance, signal, andContinue) : Errno.None;
         if (main is not null && (scope == KillScope.Process || !instance.IsInGroup))
         {
-            _ = main.Signal(signal);
+            refused = main.Signal(signal);
             if (andContinue)
                 _ = main.Signal(Cont);
         }
@@ -98,6 +101,16 @@ internal sealed class ProcessTrees
         else if (main is not null && instance.Definition.Stop.Kill == KillScope.Tree && !CanReadAll)
             Add(new Step(main.Pid, 0, instance, 0, false));
         Continue();
+        return refused == Errno.ESRCH ? Errno.None : refused;
+    }
+
+    /// <summary>Why a signal to an instance was refused, for people: without a subject.</summary>
+    public string WhyRefused(RunningInstance instance, Errno refused)
+    {
+        if (refused != Errno.EPERM)
+            return refused.Text;
+        int pid = instance.MainEnded ? Left(instance).FirstOrDefault(Survivors.IsOutOfReach) : instance.Process!.Pid;
+        return pid > 0 ? Survivors.WhyNotPermitted(pid) : refused.Text;
     }
 
     /// <summary>
@@ -169,26 +182,32 @@ internal sealed class ProcessTrees
     /// <summary>One sentence for the operator about the processes of a killed instance that still live. Null: none does.</summary>
     public string? Remains(RunningInstance instance)
     {
+        List<int> left = Left(instance);
+        if (left.Count == 0)
+            return null;
+        return Survivors.Describe(left[0]) + (left.Count > 1 ? $", and {left.Count - 1} more of it are left" : "");
+    }
+
+    /// <summary>A process of an instance whose main process has ended; null: none is left.</summary>
+    public int? FirstLeft(RunningInstance instance)
+    {
+        _ = Find();
+        return Left(instance) is [var first, ..] ? first : null;
+    }
+
+    /// <summary>The processes of an instance whose main process has ended: "process 12 (sh)", "process 12 (sh) and 3 more".</summary>
+    public string? NamesOfLeft(RunningInstance instance) => Left(instance) is [var first, .. var more]
+        ? $"process {first} ({ProcessFacts.NameOf(first)})" + (more.Count > 0 ? $" and {more.Count} more" : "")
+        : null;
+
+    private List<int> Left(RunningInstance instance)
+    {
         List<int> left = [];
         if (!instance.MainEnded)
             left.Add(instance.Process!.Pid);
         left.AddRange(instance.Orphans.Where(o => ProcessFacts.Read(o) is { HasEnded: false }));
         left.AddRange(Members(instance).Where(m => !m.Facts.HasEnded).Select(m => m.Pid));
-        List<int> distinct = [.. left.Distinct()];
-        if (distinct.Count == 0)
-            return null;
-        return Describe(distinct[0]) + (distinct.Count > 1 ? $", and {distinct.Count - 1} more of it are left" : "");
-    }
-
-    /// <summary>Why a process lives on after SIGKILL: one sentence.</summary>
-    public static string Describe(int pid)
-    {
-        string who = $"process {pid} ({ProcessFacts.NameOf(pid)})";
-        if (Libc.kill(pid, 0) != 0 && Errno.Last == Errno.EPERM)
-            return $"{who} may not be killed: {Errno.EPERM.Text}";
-        bool isPending = ProcessFacts.Status(pid, "ShdPnd", isHexadecimal: true) is { } pending && (pending & (1UL << (Kill - 1))) != 0;
-        bool isAsleep = ProcessFacts.Read(pid) is { State: 'D' };
-        return $"{who} does not end on SIGKILL" + (isPending || isAsleep ? ": it hangs inside the kernel" : "");
+        return [.. left.Distinct()];
     }
 
     /// <summary>A process has ended: its children have become ours by now, so the next look must be a new one.</summary>
@@ -204,23 +223,27 @@ internal sealed class ProcessTrees
         return !isExact || Members(instance).Any(m => !m.Facts.HasEnded);
     }
 
-    private void SignalGroup(RunningInstance instance, int signal, bool andContinue)
+    private Errno SignalGroup(RunningInstance instance, int signal, bool andContinue)
     {
-        if (instance.SignalGroup(signal) != Errno.EINVAL)
+        Errno refused = instance.SignalGroup(signal);
+        if (refused != Errno.EINVAL)
         {
             if (andContinue)
                 _ = instance.SignalGroup(Cont);
-            return;
+            return refused;
         }
+        refused = Errno.None;
         foreach ((int pid, _) in Members(instance))
         {
             using ProcessHandle? process = ProcessHandle.TryOpen(pid);
             if (process is null || ProcessFacts.Read(pid)?.Group != instance.Group)
                 continue;
-            _ = process.Signal(signal);
+            Errno one = process.Signal(signal);
+            refused = one == Errno.EPERM ? one : refused;
             if (andContinue)
                 _ = process.Signal(Cont);
         }
+        return refused;
     }
 
     private void SignalTree(RunningInstance instance, ProcessHandle? main, int signal, bool andContinue)

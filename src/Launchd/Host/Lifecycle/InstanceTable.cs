@@ -83,23 +83,32 @@ internal sealed partial class InstanceTable : IDisposable
     /// </summary>
     public bool IsOthers(RunningInstance instance, int pid) => _isKnown(pid) && !_commands.IsOf(pid, instance.Id);
 
-    public void Signal(InstanceId id, SignalNumber number, KillScope scope)
+    /// <summary>Sends a signal, and tells the core what became of it where it waits for that.</summary>
+    public void Signal(Effect.Signal order)
+    {
+        string? refusal = Send(order.Instance, order.Number, order.Scope);
+        if (refusal is not null || order.Request is not null)
+            _events.FeedResult(new Event.SignalSent(order.Instance, order.Number, order.Request, refusal));
+    }
+
+    private string? Send(InstanceId id, SignalNumber number, KillScope scope)
     {
         if (_running.Find(id) is not { } instance)
         {
             if (number == SignalNumber.Kill && _unborn.TryGetValue(id, out BirthOrder? unborn))
                 _births.GiveUp(unborn, "it is to end");
-            return;
+            return null;
         }
         // A stopped process acts on a signal only when it is continued; on SIGKILL it acts anyhow. Where the whole group or tree is to end
         // but only the main process gets the signal, the main process must be able to tell the others, so the group is continued as well.
         bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
         bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
-        _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
+        Errno refused = _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
         if (asksToEnd && reachesMore)
-            _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
+            _ = _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
         if (number == SignalNumber.Kill)
             WatchForEnd(instance);
+        return refused == Errno.None ? null : _trees.WhyRefused(instance, refused);
     }
 
     public void Release(InstanceId id)

@@ -20,6 +20,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     private const int Term = 15, Kill = 9;
 
     private bool _isOver;
+    private bool _hasKilled;
 
     public void Begin()
     {
@@ -35,12 +36,17 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     /// <summary>A process has ended: looks whether any is left.</summary>
     public void Look()
     {
-        if (!_isOver && trees.Find() && !trees.IsChasing && trees.Orphans.All().Count == 0 && haveCommandsEnded())
+        if (_isOver || !trees.Find() || trees.IsChasing || !haveCommandsEnded())
+            return;
+        if (trees.Orphans.All().Count == 0)
             End();
+        else if (_hasKilled && trees.Orphans.All().All(Survivors.IsOutOfReach))
+            GiveUp(); // none of them got the signal
     }
 
     private void KillAll()
     {
+        _hasKilled = true;
         trees.SignalAll(Kill);
         delays.After(Limits.KillGrace, this, GiveUp);
         Look();
@@ -49,7 +55,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     private void GiveUp()
     {
         foreach (int pid in trees.Orphans.All())
-            SupervisorLog.Left(logger, ProcessTrees.Describe(pid));
+            SupervisorLog.Left(logger, Survivors.Describe(pid));
         End();
     }
 

@@ -45,6 +45,7 @@ internal static class NoticeLogger
                 break;
             case Notice.DescriptorDenied e: SupervisorLog.Denied(logger, e.To, e.Name, e.Of.Text, e.Rule); break;
             case Notice.ChannelClosed e: SupervisorLog.ChannelClosed(logger, Label(e), e.Reason); break;
+            case Notice.SignalRefused e: SupervisorLog.SignalRefused(logger, Label(e), e.Number.ToString(), e.Reason); break;
             case Notice.Shutdown e: SupervisorLog.ShuttingDown(logger, e.Reason); break;
         }
     }

@@ -420,7 +420,14 @@ internal sealed class ControlMethods : IDisposable
     public void AnswerShutdown()
     {
         foreach (ControlConnection caller in _shutdownCallers.ToArray())
-            caller.Answer(new ShutdownReply(_core.Services.Count), ControlJson.Default.ShutdownReply);
+        {
+            string[] left = [.. from service in _core.Services
+                                from failed in service.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>()
+                                where failed.Failure is Failure.CannotBeKilled
+                                select $"{service.Definition.Name}: {failed.Failure}"];
+            caller.Answer(new ShutdownReply(_core.Services.Count - left.Length, left.Length > 0 ? left : null),
+                ControlJson.Default.ShutdownReply);
+        }
     }
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, ServicesRequest request) =>

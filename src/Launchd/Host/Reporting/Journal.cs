@@ -193,6 +193,7 @@ internal sealed class Journal
         Notice.DescriptorSent => "descriptor-sent",
         Notice.DescriptorDenied => "descriptor-denied",
         Notice.ChannelClosed => "channel-closed",
+        Notice.SignalRefused => "signal-refused",
         Notice.Shutdown => "shutdown",
         _ => "unknown",
     };
@@ -311,6 +312,10 @@ internal sealed class Journal
                 WriteSkipped(json, e.SkippedCount);
                 break;
             case Notice.ChannelClosed e:
+                json.WriteString("reason", e.Reason);
+                break;
+            case Notice.SignalRefused e:
+                json.WriteString("signal", e.Number.ToString());
                 json.WriteString("reason", e.Reason);
                 break;
             case Notice.Stored e:

@@ -105,6 +105,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(2018, LogLevel.Warning, "'{instance}': {warning}")]
     public static partial void StartedWith(ILogger logger, string instance, string warning);
 
+    [LoggerMessage(2031, LogLevel.Warning, "'{instance}' cannot be sent {signal}: {reason}")]
+    public static partial void SignalRefused(ILogger logger, string instance, string signal, string reason);
+
     [LoggerMessage(2030, LogLevel.Warning,
         "process {pid} ({name}) was left by a service, and by which cannot be told: {why}; it is ended with the supervisor")]
     public static partial void Stray(ILogger logger, int pid, string name, string why);

@@ -86,6 +86,8 @@ internal sealed class CoreSteps(
                     IsShortage = defect is OutOfMemoryException,
                 }));
             }
+            if (effect is Effect.Signal { Request: not null } signal)
+                events.FeedResult(new Event.SignalSent(signal.Instance, signal.Number, signal.Request, Defect.Describe(defect)));
             counters.Count("effects-failed");
             SupervisorLog.EffectFailed(logger, effect.GetType().Name, defect);
         }
@@ -114,6 +116,7 @@ internal sealed class CoreSteps(
         Event.Notified e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
         Event.MainProcessChanged e => e.Instance.Service,
+        Event.SignalSent e => e.Instance.Service,
         Event.TimerFired e => e.Key.Service.Text is null ? null : e.Key.Service,
         Event.CommandEnded e => e.Instance.Service,
         Event.ListenerReadable e => e.Service,

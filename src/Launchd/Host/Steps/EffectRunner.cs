@@ -105,7 +105,7 @@ internal sealed class EffectRunner(
 
     private void Signal(Effect.Signal signal)
     {
-        instances.Signal(signal.Instance, signal.Number, signal.Scope);
+        instances.Signal(signal);
         // To one process: a reload, or an operator's wish, which may be one.
         if (signal.Scope == KillScope.Process)
             accepts.LookAfterReload(signal.Instance);
