@@ -92,6 +92,13 @@ internal abstract record Event
 
     internal sealed record TimerFired(TimerKey Key) : Event;
 
+    /// <summary>
+    /// The supervisor was stopped, or got no processor: by SIGSTOP, a frozen control group, a debugger, a paused machine. Sent before
+    /// whatever else came meanwhile.
+    /// </summary>
+    /// <param name="For">At least as long as it was away.</param>
+    internal sealed record WasAway(TimeSpan For) : Event;
+
     /// <summary>A stop or reload command of an instance ended.</summary>
     /// <param name="Instance">The instance beside which the command ran.</param>
     /// <param name="Kind">Which of them.</param>

@@ -158,6 +158,7 @@ internal sealed class Supervisor
             case Event.TimerFired e: Fire(d, e.Key); break;
             case Event.SignalSent e: Signals.Apply(d, e); break;
             case Event.CommandEnded e: Stopping.Apply(d, e); break;
+            case Event.WasAway e: Absence.Apply(d, e); break;
             case Event.Requested e: Requests.Apply(d, e); break;
             case Event.ClientLeft e: Requests.Apply(d, e); break;
             case Event.ListenerReadable e: Activation.Apply(d, e); break;

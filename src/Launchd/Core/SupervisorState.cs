@@ -51,7 +51,11 @@ internal sealed record SupervisorFrame
 /// <param name="IsImmediate">Everything that still ran was killed.</param>
 /// <param name="IsOver">The supervisor's exit was ordered; nothing more happens.</param>
 /// <param name="FirstOpen">All services with a lower number have ended.</param>
-internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver, int FirstOpen = 0);
+internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver, int FirstOpen = 0)
+{
+    /// <summary>When everything that still runs is killed; null: no limit.</summary>
+    public Moment? Deadline { get; init; }
+}
 
 /// <summary>An operator's order that waits for its outcome.</summary>
 internal sealed record PendingRequest

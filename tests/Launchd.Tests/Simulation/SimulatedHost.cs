@@ -61,8 +61,12 @@ internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom rand
         Poll();
     }
 
-    /// <summary>A suspended machine wakes up, or a busy one was late.</summary>
-    public void Jump(TimeSpan span) => Now += span;
+    /// <summary>The supervisor was stopped, or a busy machine was late. Hosts of older seeds do not notice.</summary>
+    public Event.WasAway? Jump(TimeSpan span)
+    {
+        Now += span;
+        return births is null ? null : new Event.WasAway(span);
+    }
 
     /// <summary>Sleeps until something is due and returns all of it, in order; an event made void meanwhile is null when taken.</summary>
     public List<Func<Event?>> WakeUp()

@@ -36,6 +36,19 @@ internal static partial class Stopping
         return limit > TimeSpan.Zero ? again + (limit - PauseBeforeAbort(limit)) : null;
     }
 
+    /// <summary>The time limit of a stage.</summary>
+    public static TimeSpan LimitOf(SlotPhase.Stopping stopping)
+    {
+        TimeSpan limit = stopping.Instance.Definition.Stop.Timeout;
+        return stopping.Stage switch
+        {
+            StopStage.Killed => Limits.KillGrace,
+            StopStage.Aborted => PauseBeforeAbort(limit),
+            StopStage.Emptying when limit <= TimeSpan.Zero => Limits.QueuePatience,
+            _ => limit,
+        };
+    }
+
     private static TimeSpan PauseBeforeAbort(TimeSpan limit) =>
         limit > TimeSpan.Zero && limit / 2 < Limits.AbortPause ? limit / 2 : Limits.AbortPause;
 }

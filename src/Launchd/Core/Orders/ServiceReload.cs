@@ -152,6 +152,15 @@ internal static class ServiceReload
         return slot;
     }
 
+    /// <summary>The supervisor was away: what the instance owes may come later by that time.</summary>
+    public static void Allow(Draft d, int service, SlotState slot, TimeSpan away)
+    {
+        if (slot.Phase is not SlotPhase.Ready { Instance: { Reload: { Deadline: { } due } reload } instance })
+            return;
+        TimeSpan limit = reload.Stage == ReloadStage.Told ? Limits.ReloadAnnouncement : instance.Definition.ReadyTimeout;
+        Set(d, service, slot, reload with { Deadline = Absence.Later(d, due, away, limit) });
+    }
+
     /// <summary>An instance that ends owes no reload any more; the order that waits for it is told.</summary>
     /// <param name="d">The step.</param>
     /// <param name="service">Its number.</param>

@@ -17,8 +17,22 @@ internal static class Shutdown
 
     public static void TimerFired(Draft d)
     {
-        if (d.Frame.Shutdown is not null)
+        if (d.Frame.Shutdown is not { } shutdown)
+            return;
+        if (shutdown is { IsImmediate: false, Deadline: { } due } && due > d.Now)
+            d.Arm(TimerKind.Shutdown, default, 0, due);
+        else
             KillAll(d);
+    }
+
+    /// <summary>The supervisor was away: the services have that time once more.</summary>
+    public static void Allow(Draft d, TimeSpan away)
+    {
+        if (d.Frame.Shutdown is not { IsImmediate: false, IsOver: false, Deadline: { } due } shutdown)
+            return;
+        Moment later = Absence.Later(d, due, away, d.Frame.ShutdownTimeout)!.Value;
+        d.Frame = d.Frame with { Shutdown = shutdown with { Deadline = later } };
+        d.Arm(TimerKind.Shutdown, default, 0, later);
     }
 
     /// <summary>A service came to its end; for the one of <c>run --exit-with</c> the supervisor ends too.</summary>
@@ -70,9 +84,10 @@ internal static class Shutdown
     private static void Begin(Draft d, string reason, int exitCode, TimeSpan timeout)
     {
         d.Report(new Notice.Shutdown(reason));
-        d.Frame = d.Frame with { Shutdown = new ShutdownState(exitCode, IsImmediate: false, IsOver: false) };
-        if (timeout > TimeSpan.Zero)
-            d.Arm(TimerKind.Shutdown, default, 0, d.Now + timeout);
+        Moment? deadline = timeout > TimeSpan.Zero ? d.Now + timeout : null;
+        d.Frame = d.Frame with { Shutdown = new ShutdownState(exitCode, IsImmediate: false, IsOver: false) { Deadline = deadline } };
+        if (deadline is { } due)
+            d.Arm(TimerKind.Shutdown, default, 0, due);
         for (int service = 0; service < d.Graph.Services.Length; service++)
         {
             Rollout.Drop(d, service);

@@ -354,7 +354,7 @@ internal sealed class InstanceChannel
             _counters.Count("channels-held-up");
             string reason = $"{SlowLane.MostWaiting} descriptors that it sent wait to be closed: "
                 + "those before them linger, or their file system does not answer";
-            _delays.After(Limits.HeldUpPatience, this, () => Cut(reason));
+            _delays.Limit(Limits.HeldUpPatience, this, () => Cut(reason));
         }
         else
         {

@@ -143,7 +143,7 @@ internal sealed class SiblingDelivery(
         Ask asked = new(++_askCount, order, published);
         _asks.Add(asked.Id, asked);
         string inVain = $"{cause} (it watches, but did not give it within {Limits.GivePatience.TotalSeconds:0} s)";
-        delays.After(Limits.GivePatience, asked, () =>
+        delays.Limit(Limits.GivePatience, asked, () =>
         {
             if (_asks.Remove(asked.Id))
                 RefuseByKernel(order, call, refused, inVain);
@@ -189,7 +189,7 @@ internal sealed class SiblingDelivery(
             order.Reply(Packet.Error("LimitReached", ("limit", "descriptors that are being opened and closed for the owner")));
             return;
         }
-        delays.After(Limits.GivePatience, opening, () =>
+        delays.Limit(Limits.GivePatience, opening, () =>
         {
             opening.IsOver = true;
             RefuseByKernel(

@@ -63,7 +63,7 @@ internal sealed unsafe class Probe(
     {
         _isAwaited = true;
         _attempts++;
-        delays.After(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
+        delays.Limit(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
         if (target is ProbeTarget.Command command)
             Run(command.Arguments);
         else

@@ -37,6 +37,9 @@ internal sealed unsafe class BirthOrder(
     /// <summary>When it was ordered, in nanoseconds of the monotonic clock.</summary>
     public long OrderedAt { get; } = Clock.MonotonicNanoseconds;
 
+    /// <summary>How long the supervisor was away since then. For the loop's thread.</summary>
+    public TimeSpan Away { get; set; }
+
     /// <summary>When a thread took it, in nanoseconds of the monotonic clock; 0: none has. From any thread.</summary>
     public long TakenAt { get => Volatile.Read(ref _takenAt); set => Volatile.Write(ref _takenAt, value); }
 

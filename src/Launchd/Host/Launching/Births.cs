@@ -300,6 +300,13 @@ internal sealed class Births : IDisposable
         _ = child.Signal(SignalNumber.Kill.Value);
     }
 
+    /// <summary>The supervisor was away: that time does not count for births that are under way.</summary>
+    public void Allow(TimeSpan away)
+    {
+        foreach (BirthOrder order in _underWay)
+            order.Away += away;
+    }
+
     private void LookLater()
     {
         if (_isLooking)
@@ -318,7 +325,7 @@ internal sealed class Births : IDisposable
         int slow = 0;
         foreach (BirthOrder order in _underWay.ToArray())
         {
-            TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick);
+            TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick) - order.Away;
             if (_behind.Contains(order))
             {
                 if (Hanging(order.Service) is not { } hangs)
@@ -339,7 +346,7 @@ internal sealed class Births : IDisposable
                     GiveUp(order, $"all threads for it have been hanging for {Spans.Show(waited)}", isShortage: true);
                 continue;
             }
-            TimeSpan taken = TimeSpan.FromTicks((now - order.TakenAt) / TimeSpan.NanosecondsPerTick);
+            TimeSpan taken = TimeSpan.FromTicks((now - order.TakenAt) / TimeSpan.NanosecondsPerTick) - order.Away;
             slow += taken >= Suspicion ? 1 : 0;
             if (taken >= (order.IsToEnd ? Suspicion : Patience))
                 GiveUp(order, $"its program does not run after {Spans.Show(taken)}; it waits for {order.WaitsFor}");

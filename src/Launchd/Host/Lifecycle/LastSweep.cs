@@ -30,7 +30,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
         if (trees.Orphans.All().Count is > 0 and int count)
             SupervisorLog.Sweeping(logger, count);
         trees.SignalAll(Term);
-        delays.After(Limits.StrayPatience, this, KillAll);
+        delays.Limit(Limits.StrayPatience, this, KillAll);
     }
 
     /// <summary>A process has ended: looks whether any is left.</summary>
@@ -48,7 +48,7 @@ internal sealed class LastSweep(ProcessTrees trees, Delays delays, ILogger logge
     {
         _hasKilled = true;
         trees.SignalAll(Kill);
-        delays.After(Limits.KillGrace, this, GiveUp);
+        delays.Limit(Limits.KillGrace, this, GiveUp);
         Look();
     }
 

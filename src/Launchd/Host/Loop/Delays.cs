@@ -15,7 +15,7 @@ internal sealed unsafe class Delays : IDisposable
     private const int MostInATurn = 64;
 
     private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
-    private readonly Dictionary<object, long> _waiting = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<object, Waiting> _waiting = new(ReferenceEqualityComparer.Instance);
     private readonly FileDescriptor _timer;
     private readonly EventLoop _loop;
     private long _versions;
@@ -37,9 +37,36 @@ internal sealed unsafe class Delays : IDisposable
     /// <summary>Calls an action once after a pause. An owner has at most one pause; a new one replaces it.</summary>
     public void After(TimeSpan pause, object owner, Action then)
     {
-        _waiting[owner] = ++_versions;
-        _queue.Enqueue((owner, _versions, then), Clock.MonotonicNanoseconds + (Math.Max(0, pause.Ticks) * TimeSpan.NanosecondsPerTick));
+        Add(pause, owner, then, limit: null);
         Rearm();
+    }
+
+    /// <summary>
+    /// The same, where the pause is the time limit of something that others are to do: while the supervisor is away, it stands still.
+    /// </summary>
+    public void Limit(TimeSpan limit, object owner, Action then)
+    {
+        Add(limit, owner, then, limit);
+        Rearm();
+    }
+
+    /// <summary>The supervisor was away: what others are to do may take longer by that time; a limit that has passed begins anew.</summary>
+    public void Allow(TimeSpan away)
+    {
+        long now = Clock.MonotonicNanoseconds;
+        foreach ((object owner, Waiting waiting) in _waiting.Where(w => w.Value.Limit is not null).ToArray())
+        {
+            TimeSpan left = TimeSpan.FromTicks((waiting.Due - now) / TimeSpan.NanosecondsPerTick) + away;
+            Add(waiting.Due <= now && waiting.Limit > left ? waiting.Limit.Value : left, owner, waiting.Then, waiting.Limit);
+        }
+        Rearm();
+    }
+
+    private void Add(TimeSpan pause, object owner, Action then, TimeSpan? limit)
+    {
+        long due = Clock.MonotonicNanoseconds + (Math.Max(0, pause.Ticks) * TimeSpan.NanosecondsPerTick);
+        _waiting[owner] = new Waiting(++_versions, due, then, limit);
+        _queue.Enqueue((owner, _versions, then), due);
     }
 
     public void Cancel(object owner) => _waiting.Remove(owner);
@@ -101,5 +128,11 @@ internal sealed unsafe class Delays : IDisposable
         _ = Libc.timerfd_settime(_timer.Number, 1, setting, null);
     }
 
-    private bool IsCurrent(object owner, long version) => _waiting.TryGetValue(owner, out long current) && current == version;
+    private bool IsCurrent(object owner, long version) => _waiting.TryGetValue(owner, out Waiting current) && current.Version == version;
+
+    /// <param name="Version">Of the newest pause of its owner.</param>
+    /// <param name="Due">When it ends.</param>
+    /// <param name="Then">What follows.</param>
+    /// <param name="Limit">Its whole length, if it is a time limit; null: it is a pause.</param>
+    private readonly record struct Waiting(long Version, long Due, Action Then, TimeSpan? Limit);
 }

@@ -51,6 +51,10 @@ internal static partial class SupervisorLog
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]
     public static partial void Hindered(ILogger logger, string text);
 
+    [LoggerMessage(1023, LogLevel.Information,
+        "the supervisor was stopped or got no processor, for {away} at most: programs have so much more time for what they are to do")]
+    public static partial void WasAway(ILogger logger, string away);
+
     [LoggerMessage(2001, LogLevel.Debug, "'{instance}' started as pid {pid}")]
     public static partial void Spawned(ILogger logger, string instance, int pid);
 

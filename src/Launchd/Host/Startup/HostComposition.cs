@@ -25,6 +25,9 @@ namespace Launchd.Host.Startup;
 /// </summary>
 internal sealed class HostComposition : IDisposable
 {
+    /// <summary>Shorter absences are not told: a busy machine has many.</summary>
+    private static readonly TimeSpan TellableAbsence = TimeSpan.FromSeconds(1);
+
     private readonly AdoptedConfiguration _configuration;
     private readonly ListenerGuard _guard;
     private readonly ListenerPaths _paths;
@@ -70,6 +73,15 @@ internal sealed class HostComposition : IDisposable
         {
             counters.Count("watches-refused");
             SupervisorLog.Hindered(logger, EventLoop.DescribeAsking(refused));
+        };
+        loop.OnAway = away =>
+        {
+            counters.Count("absences");
+            if (away >= TellableAbsence)
+                SupervisorLog.WasAway(logger, Spans.Show(away));
+            delays.Allow(away);
+            parts.Births.Allow(away);
+            Events.Feed(new Event.WasAway(away));
         };
         Core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
 
@@ -186,6 +198,7 @@ internal sealed class HostComposition : IDisposable
         _retired.Dispose();
         _guard.Dispose();
         _paths.Dispose();
+        Parts.Loop.OnAway = null;
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
         Parts.Loop.Unwatch(Signals.Descriptor);
         Signals.Dispose();

@@ -64,6 +64,7 @@ internal sealed unsafe class EventLoop : IDisposable
     private long _askedAt;
     private Errno _refusal;
     private readonly bool _isNested;
+    private readonly Absences _absences = new();
 
     /// <summary>
     /// Called with what a handler threw. The descriptor loses this turn and, if its handler throws several times in a
@@ -86,6 +87,11 @@ internal sealed unsafe class EventLoop : IDisposable
                 value?.Invoke(_refusal);
         }
     }
+
+    /// <summary>
+    /// Called before any handler when the loop was kept from running (<see cref="Absences"/>), with a time that is as long at least.
+    /// </summary>
+    public Action<TimeSpan>? OnAway { get; set; }
 
     /// <param name="isNested">
     /// Whether another loop waits for this one (<see cref="Descriptor"/>). Then it cannot ask by poll(2), and
@@ -185,14 +191,18 @@ internal sealed unsafe class EventLoop : IDisposable
         TurnCount++;
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
+        long began = Clock.MonotonicNanoseconds;
         fixed (byte* buffer = _buffer)
             ready = Libc.epoll_wait(_epoll.Number, buffer, _asked.Count > 0 ? BatchCount - AskedShareCount : BatchCount, milliseconds);
-        if (ready < 0)
-        {
-            if (Errno.Last == Errno.EINTR)
-                return false;
-            throw new SystemCallException("epoll_wait", "the event loop", Errno.Last);
-        }
+        Errno refused = ready < 0 ? Errno.Last : Errno.None;
+        long asked = milliseconds < 0 ? -1 : milliseconds * 1_000_000L;
+        long away = _absences.Note(began, asked, Clock.MonotonicNanoseconds, wasInterrupted: refused == Errno.EINTR);
+        if (away > 0)
+            OnAway?.Invoke(TimeSpan.FromTicks(away / TimeSpan.NanosecondsPerTick));
+        if (refused == Errno.EINTR)
+            return false;
+        if (refused != Errno.None)
+            throw new SystemCallException("epoll_wait", "the event loop", refused);
         int count = 0;
         for (int i = 0; i < ready; i++)
         {
