@@ -24,7 +24,7 @@ internal sealed class LineSinks
     private readonly List<OutputMatcher> _matchers = [];
     private byte[] _fileBatch = new byte[BatchBytes];
     private byte[] _displayBatch = new byte[BatchBytes];
-    private readonly char[] _matchText = new char[LineSplitter.LongestBytes + 1];
+    private readonly char[] _matchText = new char[LineSplitter.LongestBytes + OutputMatcher.OverlapLength + 1];
     private readonly byte[] _time = new byte[TimeBytes];
     private long _now;
     private long _timeOf = -1;
@@ -65,7 +65,7 @@ internal sealed class LineSinks
         if (_followers.Count > 0)
             Follow(input, stamp, text);
         if (input.Matcher is not null)
-            Match(input, text);
+            Match(input, text, cut);
     }
 
     /// <summary>Called after the lines of one read.</summary>
@@ -227,10 +227,10 @@ internal sealed class LineSinks
         }
     }
 
-    private void Match(ServiceInput input, ReadOnlySpan<byte> text)
+    private void Match(ServiceInput input, ReadOnlySpan<byte> text, LineCut cut)
     {
         OutputMatcher matcher = input.Matcher!;
-        if (matcher.Try(text, _matchText) is { } found)
+        if (matcher.Try(text, _matchText, cut) is { } found)
             _pump.Post(found);
         if (matcher.IsDone)
         {

@@ -11,8 +11,12 @@ namespace Launchd.Logs;
 /// </summary>
 internal sealed class OutputMatcher
 {
+    /// <summary>How much of a piece of a long line is seen together with the next piece.</summary>
+    public const int OverlapLength = 1024;
+
     private readonly Regex _pattern;
     private readonly Action _onMatch;
+    private string _before = "";
 
     /// <exception cref="ArgumentException">The pattern is wrong.</exception>
     /// <exception cref="NotSupportedException">The pattern needs backtracking (back references, look-around).</exception>
@@ -28,15 +32,34 @@ internal sealed class OutputMatcher
     /// <summary>Whether a line has matched, so that the pump forgets this matcher.</summary>
     public bool IsDone { get; private set; }
 
-    /// <summary>Tries a line. For the first that matches it returns the action to post.</summary>
-    public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch)
+    /// <summary>
+    /// Tries a line: as it was written, and as one would see it in a terminal. For the first that matches it returns the action to post.
+    /// </summary>
+    /// <param name="line">Without its newline; or a piece of a too long one.</param>
+    /// <param name="scratch">As long as the line, and for pieces <see cref="OverlapLength"/> longer.</param>
+    /// <param name="cut">Where the piece was cut.</param>
+    public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch, LineCut cut = LineCut.None)
     {
         if (IsDone)
             return null;
-        int length = Encoding.UTF8.GetChars(line, scratch);
-        if (!_pattern.IsMatch(scratch[..length]))
+        string before = (cut & LineCut.AtStart) != 0 ? _before : "";
+        before.CopyTo(scratch);
+        int length = before.Length + Encoding.UTF8.GetChars(line, scratch[before.Length..]);
+        ReadOnlySpan<char> text = scratch[..length];
+        _before = (cut & LineCut.AtEnd) != 0 ? new string(text[Math.Max(0, length - OverlapLength)..]) : "";
+        if (!_pattern.IsMatch(text) && !IsSeen(text))
             return null;
         IsDone = true;
         return _onMatch;
+    }
+
+    private bool IsSeen(ReadOnlySpan<char> text)
+    {
+        foreach (string seen in VisibleText.Of(text))
+        {
+            if (_pattern.IsMatch(seen))
+                return true;
+        }
+        return false;
     }
 }

@@ -49,4 +49,52 @@ public sealed class OutputMatcherTests
 
         Assert.NotNull(matcher.Try([0xff, 0xfe, .. Encoding.UTF8.GetBytes("begun")], _scratch));
     }
+
+    [Theory]
+    [InlineData("\e[32mLocal\e[0m: http://localhost:\e[1m5173\e[22m/", "Local: http://localhost:5173")]
+    [InlineData("see \e]8;;http://localhost:3000\e\\http://localhost:3000\e]8;;\e\\ now", "^see http://localhost:3000 now$")]
+    [InlineData("see \e]8;;http://x\athe page\e]8;;\a", "^see the page$")]
+    [InlineData("\e]0;vite\alistening", "^listening$")]
+    [InlineData("building 10%\rbuilding 99%\r\e[Kready", "^ready$")]
+    [InlineData("building 10%\rlistening on 80\rbuilding 11%", "^listening on 80$")]
+    [InlineData("\e[2K\e[1Glistening", "^listening$")]
+    [InlineData("lisx\btening", "^listening$")]
+    [InlineData("\e(B\e[mready\e[K", "^ready$")]
+    [InlineData("\u009b31mready\u009b0m", "^ready$")]
+    [InlineData("ready\e[1Cnow", "^ready now$")]
+    [InlineData("listening\r", "^listening$")]
+    public void ALineMatchesAsItIsSeen(string line, string pattern) =>
+        Assert.NotNull(new OutputMatcher(1, pattern, () => { }).Try(Encoding.UTF8.GetBytes(line), _scratch));
+
+    [Fact]
+    public void APatternThatHasTheCodesThemselves_MatchesAsBefore() =>
+        Assert.NotNull(new OutputMatcher(1, "\\x1b\\[32mready", () => { }).Try("\e[32mready\e[0m"u8, _scratch));
+
+    [Theory]
+    [InlineData("\e")]
+    [InlineData("\e[")]
+    [InlineData("\e[99999999999999999999C|")]
+    [InlineData("\e]8;;http://rea\edy")]
+    [InlineData("\b\b\e[5D\e[0G\e[2147483647G.")]
+    public void WhatIsBrokenOff_DoesNoHarm(string line) =>
+        Assert.Null(new OutputMatcher(1, "ready", () => { }).Try(Encoding.UTF8.GetBytes(line), _scratch));
+
+    [Fact]
+    public void ALongLineFullOfRedraws_IsReadInOnePass()
+    {
+        byte[] line = [.. Enumerable.Repeat((byte)'\r', LineSplitter.LongestBytes - 5), .. "ready"u8];
+        Assert.NotNull(new OutputMatcher(1, "^ready$", () => { }).Try(line, _scratch));
+    }
+
+    [Fact]
+    public void WhatStandsWhereALongLineWasCut_IsFound()
+    {
+        char[] scratch = new char[LineSplitter.LongestBytes + OutputMatcher.OverlapLength];
+        OutputMatcher matcher = new(1, "listening on 80", () => { });
+        Assert.Null(matcher.Try("xxxx listen"u8, scratch, LineCut.AtEnd));
+        Assert.NotNull(matcher.Try("ing on 80 yyyy"u8, scratch, LineCut.AtStart));
+        OutputMatcher other = new(1, "listening on 80", () => { });
+        Assert.Null(other.Try("xxxx listen"u8, scratch));
+        Assert.Null(other.Try("ing on 80 yyyy"u8, scratch));
+    }
 }
