@@ -12,6 +12,12 @@ internal abstract record InputSource
         public static readonly Null Value = new();
     }
 
+    /// <summary>Nothing ever comes, and it never ends: for programs that end with their standard input.</summary>
+    internal sealed record Open : InputSource
+    {
+        public static readonly Open Value = new();
+    }
+
     internal sealed record File(string FilePath) : InputSource;
 
     /// <summary>inetd: the connection, or the one listener, is descriptor 0.</summary>

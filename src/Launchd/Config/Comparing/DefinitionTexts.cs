@@ -118,6 +118,7 @@ internal static class DefinitionTexts
         {
             InputSource.File file => "file:" + file.FilePath,
             InputSource.Socket => "socket",
+            InputSource.Open => "open",
             _ => "null",
         });
         yield return ("output", Output(service.Output));

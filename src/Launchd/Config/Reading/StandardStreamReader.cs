@@ -17,9 +17,10 @@ internal static class StandardStreamReader
         return text switch
         {
             "null" => InputSource.Null.Value,
+            "open" => InputSource.Open.Value,
             "socket" => InputSource.Socket.Value,
             _ when FilePathOf(table, "input", found, text) is { } path => new InputSource.File(path),
-            _ => Wrong(table, "input", found, text, ["null", "socket", "file:/path"], fallback),
+            _ => Wrong(table, "input", found, text, ["null", "open", "socket", "file:/path"], fallback),
         };
     }
 

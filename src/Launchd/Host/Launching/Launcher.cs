@@ -244,6 +244,8 @@ internal sealed partial class Launcher(
             FileRequest wanted = new() { Path = file.FilePath, User = user.Credentials };
             birth.Open("input", "input", () => FileOpener.Open(wanted), birth.Input);
         }
+        if (service.Input is InputSource.Open && EndlessInput.Give(birth, user) is { Value: not 0 } failed)
+            return Refuse(service, "input", failed, $"input = \"open\": {failed.Text}");
         if (service.Ready is Readiness.Output pattern)
             pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
         bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
