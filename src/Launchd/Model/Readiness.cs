@@ -40,10 +40,18 @@ internal abstract record ProbeTarget
     }
 
     /// <summary>GET over plain HTTP/1.1; 200 to 399 is success. <paramref name="Host"/> is the Host header.</summary>
-    internal sealed record Http(IPEndPoint EndPoint, string Host, string PathAndQuery) : ProbeTarget;
+    internal sealed record Http(IPEndPoint EndPoint, string Host, string PathAndQuery) : ProbeTarget
+    {
+        /// <summary>The file says <c>localhost</c>: where 127.0.0.1 refuses, ::1 is asked.</summary>
+        public bool IsLocalhost { get; init; }
+    }
 
     /// <summary>A TCP connection that succeeds.</summary>
-    internal sealed record Tcp(IPEndPoint EndPoint) : ProbeTarget;
+    internal sealed record Tcp(IPEndPoint EndPoint) : ProbeTarget
+    {
+        /// <summary>As for <see cref="Http"/>.</summary>
+        public bool IsLocalhost { get; init; }
+    }
 
     /// <summary>A Unix stream connection that succeeds.</summary>
     internal sealed record Unix(string SocketPath) : ProbeTarget;

@@ -164,9 +164,9 @@ public sealed class ConfigReaderTests
 
     [Theory]
     [InlineData("ready = { http = \"http://localhost:8080/health?x=1\" }",
-        "Http { EndPoint = 127.0.0.1:8080, Host = localhost:8080, PathAndQuery = /health?x=1 }")]
-    [InlineData("ready = { http = \"http://[::1]\" }", "Http { EndPoint = [::1]:80, Host = [::1], PathAndQuery = / }")]
-    [InlineData("ready = { tcp = \"127.0.0.1:80\" }", "Tcp { EndPoint = 127.0.0.1:80 }")]
+        "Http { EndPoint = 127.0.0.1:8080, Host = localhost:8080, PathAndQuery = /health?x=1, IsLocalhost = True }")]
+    [InlineData("ready = { http = \"http://[::1]\" }", "Http { EndPoint = [::1]:80, Host = [::1], PathAndQuery = /, IsLocalhost = False }")]
+    [InlineData("ready = { tcp = \"127.0.0.1:80\" }", "Tcp { EndPoint = 127.0.0.1:80, IsLocalhost = False }")]
     [InlineData("ready = { unix = \"run/s\" }", "Unix { SocketPath = /etc/shop/run/s }")]
     public void ReadinessCanBeProbed(string keys, string target) =>
         Assert.Equal(target, Assert.IsType<Readiness.Probed>(Reading.Service(keys).Ready).Target.ToString());

@@ -109,6 +109,18 @@ public sealed class DefinitionDifferenceTests
     };
 
     [Fact]
+    public void AnInputThatNeverEnds_AndLocalhost_AreReadAndShown()
+    {
+        ServiceDefinition service = Reading.Service(
+            "input = \"open\"\nready = { tcp = \"localhost:80\" }\nhealth = { http = \"http://localhost/\" }");
+        Assert.IsType<InputSource.Open>(service.Input);
+        Assert.True(((ProbeTarget.Tcp)((Readiness.Probed)service.Ready).Target).IsLocalhost);
+        Assert.True(((ProbeTarget.Http)service.Health!.Target).IsLocalhost);
+        ServiceDefinition exact = Reading.Service("ready = { tcp = \"127.0.0.1:80\" }");
+        Assert.False(((ProbeTarget.Tcp)((Readiness.Probed)exact.Ready).Target).IsLocalhost);
+    }
+
+    [Fact]
     public void EveryKeyHasItsLineHere()
     {
         Assert.Equal(KnownKeys.Service.Order(), ServiceKeys.Select(k => (string)((object[])k)[0]).Order());

@@ -216,8 +216,10 @@ internal static class DefinitionTexts
 
     private static string Target(ProbeTarget target) => target switch
     {
+        ProbeTarget.Http { IsLocalhost: true } http => $"http://{http.Host}{http.PathAndQuery}",
         ProbeTarget.Http http =>
             $"http://{http.Host}{http.PathAndQuery}" + (http.Host == http.EndPoint.ToString() ? "" : $" at {http.EndPoint}"),
+        ProbeTarget.Tcp { IsLocalhost: true } tcp => $"tcp://localhost:{tcp.EndPoint.Port}",
         ProbeTarget.Tcp tcp => $"tcp://{tcp.EndPoint}",
         ProbeTarget.Unix unix => $"unix:{unix.SocketPath}",
         ProbeTarget.Command command => Command(command.Arguments)!,

@@ -80,7 +80,8 @@ internal static class ReadinessReader
                 return null;
             const string prefix = "tcp://";
             string address = text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text;
-            return EndPointOf(table, "tcp", tcp, address) is { } endPoint ? new ProbeTarget.Tcp(endPoint) : null;
+            return EndPointOf(table, "tcp", tcp, address) is { } endPoint
+                ? new ProbeTarget.Tcp(endPoint) { IsLocalhost = IsLocalhost(address) } : null;
         }
         if (table.Take("unix") is not null)
             return table.FullPath("unix", null) is { } path ? new ProbeTarget.Unix(path) : null;
@@ -109,8 +110,14 @@ internal static class ReadinessReader
             return null;
         int fragment = path.IndexOf('#');
         path = fragment < 0 ? path : path[..fragment];
-        return new ProbeTarget.Http(endPoint, authority, path.StartsWith('/') ? path : "/" + path);
+        return new ProbeTarget.Http(endPoint, authority, path.StartsWith('/') ? path : "/" + path)
+        {
+            IsLocalhost = IsLocalhost(authority),
+        };
     }
+
+    private static bool IsLocalhost(string authority) =>
+        authority == "localhost" || authority.StartsWith("localhost:", StringComparison.Ordinal);
 
     private static IPEndPoint? EndPointOf(TableReader table, string key, TomlValue found, string text)
     {

@@ -53,6 +53,7 @@ internal sealed unsafe class Probe(
     private IProbeCommand? _command;
     private int _answered;
     private bool _isAwaited;
+    private bool _isSecond;
     private int _attempts;
 
     /// <summary>Whether an attempt has not ended: a command may outlive the time in which its answer counts.</summary>
@@ -62,6 +63,7 @@ internal sealed unsafe class Probe(
     public void Begin()
     {
         _isAwaited = true;
+        _isSecond = false;
         _attempts++;
         delays.Limit(limit, this, () => Answer(false, $"did not answer within {Spans.Show(limit)}"));
         if (target is ProbeTarget.Command command)
@@ -106,8 +108,8 @@ internal sealed unsafe class Probe(
     {
         SocketAddress? address = target switch
         {
-            ProbeTarget.Http http => SocketAddress.Internet(http.EndPoint.Address, http.EndPoint.Port),
-            ProbeTarget.Tcp tcp => SocketAddress.Internet(tcp.EndPoint.Address, tcp.EndPoint.Port),
+            ProbeTarget.Http http => Internet(http.EndPoint),
+            ProbeTarget.Tcp tcp => Internet(tcp.EndPoint),
             ProbeTarget.Unix unix => SocketAddress.UnixPath(unix.SocketPath),
             _ => null,
         };
@@ -120,6 +122,23 @@ internal sealed unsafe class Probe(
             ConnectByPath(path, address);
         else
             Begun(Begin(address));
+    }
+
+    private SocketAddress Internet(System.Net.IPEndPoint endPoint) =>
+        SocketAddress.Internet(_isSecond ? System.Net.IPAddress.IPv6Loopback : endPoint.Address, endPoint.Port);
+
+    /// <summary>The connection failed: "localhost" has another address to be tried.</summary>
+    private void Fail(Errno refused)
+    {
+        bool isLocalhost = target is ProbeTarget.Http { IsLocalhost: true } or ProbeTarget.Tcp { IsLocalhost: true };
+        if (!isLocalhost || _isSecond)
+        {
+            Answer(false, isLocalhost ? $"{refused.Text} (neither 127.0.0.1 nor ::1)" : refused.Text);
+            return;
+        }
+        Close();
+        _isSecond = true;
+        Connect();
     }
 
     private void ConnectByPath(string path, SocketAddress address)
@@ -159,7 +178,7 @@ internal sealed unsafe class Probe(
         if (_socket is not null)
             refused = loop.Watch(_socket, IoReadiness.Writable, LoopPriority.Listener, _ => Connected());
         if (refused != Errno.None)
-            Answer(false, refused.Text);
+            Fail(refused);
     }
 
     private void Connected()
@@ -168,7 +187,7 @@ internal sealed unsafe class Probe(
         uint length = sizeof(int);
         if (Libc.getsockopt(_socket!.Number, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0)
         {
-            Answer(false, new Errno(error).Text);
+            Fail(new Errno(error));
             return;
         }
         if (target is not ProbeTarget.Http http)
@@ -226,6 +245,7 @@ internal sealed unsafe class Probe(
     private string Subject() => target switch
     {
         ProbeTarget.Http http => $"GET http://{http.Host}{http.PathAndQuery}:",
+        ProbeTarget.Tcp { IsLocalhost: true } tcp => $"tcp://localhost:{tcp.EndPoint.Port}:",
         ProbeTarget.Tcp tcp => $"tcp://{tcp.EndPoint}:",
         ProbeTarget.Unix unix => $"unix:{unix.SocketPath}:",
         ProbeTarget.Command command => $"'{Path.GetFileName(command.Arguments[0])}'",
