@@ -4,6 +4,7 @@ using Launchd.Config.Diagnostics;
 using Launchd.Config.Loading;
 using Launchd.Config.Reading;
 using Launchd.Config.Showing;
+using Launchd.Config.Sources;
 using Launchd.Model;
 using Xunit;
 
@@ -38,6 +39,8 @@ public sealed class ConfigReaderTests
             ("web", "/run/launchd-cs/web", Reading.FilePath), (definition.Name, definition.RuntimeDirectory, definition.ConfigPath));
         Assert.Equal("/run/user/7/launchd-cs/web", Reading.Define("", 7, ("XDG_RUNTIME_DIR", "/run/user/7")).RuntimeDirectory);
         Assert.Equal("/tmp/launchd-cs-7/web", Reading.Define("", 7, ("XDG_RUNTIME_DIR", "relative")).RuntimeDirectory);
+        ConfigSource foreign = Reading.Source("", 7, ("XDG_RUNTIME_DIR", "/run/user/0")) with { IsOwnDirectory = _ => false };
+        Assert.Equal("/tmp/launchd-cs-7/web", ConfigReader.RuntimeDirectory(foreign, "web"));
         Assert.Equal("/etc/shop/rt", Reading.Define("[supervisor]\nruntime_directory = \"rt\"").RuntimeDirectory);
     }
 

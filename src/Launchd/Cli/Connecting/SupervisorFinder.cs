@@ -80,7 +80,10 @@ internal sealed class SupervisorFinder(CliContext context)
         if (ReadFile() is { } file && file.Name == name && file.RuntimeDirectory is { } own && TryConnect(own, out _) is { } byFile)
             return byFile;
 
+        // Whether others may be asked says nothing about this one.
+        string? denied = _denied;
         IReadOnlyList<string> others = RunningNames();
+        _denied = denied;
         string running = others.Count == 0 ? "" : $"; running: {string.Join(", ", others)}";
         throw Unreachable($"no supervisor named '{name}' is running{refusals}{running}", "start it with 'launchd-cs run FILE'");
     }
@@ -89,6 +92,7 @@ internal sealed class SupervisorFinder(CliContext context)
     {
         if (ReadFile() is { } file)
         {
+            _denied = null; // by others than the one that the file names
             IEnumerable<string> directories = file.RuntimeDirectory is { } own
                 ? [own] : context.BaseDirectories.Select(b => Path.Combine(b, file.Name));
             string refusals = "";
@@ -184,7 +188,7 @@ internal sealed class SupervisorFinder(CliContext context)
         items.FirstOrDefault(i => i.Key?.ToString().Trim() == key)?.Value is StringValueSyntax text ? text.Value : null;
 
     private CliException Unreachable(string what, string advice) => _denied is null
-        ? new CliException(ExitCode.Unreachable, $"{what}; {advice}")
+        ? new CliException(ExitCode.Unreachable, $"{what}; {advice}{(context.PassedOver is { } other ? $"; {other}" : "")}")
         : new CliException(
             ExitCode.NotPermitted, $"{_denied} may not be opened by this user; run the command as the supervisor's user or as root");
 }

@@ -21,6 +21,9 @@ internal sealed class CliContext
     /// <summary>Directories whose entries are runtime directories of supervisors, in the order of search.</summary>
     public required IReadOnlyList<string> BaseDirectories { get; init; }
 
+    /// <summary>Why a directory that the environment names is not among them; null: all are.</summary>
+    public string? PassedOver { get; init; }
+
     /// <summary>Makes a local time of a moment, as times are shown.</summary>
     public Func<DateTimeOffset, DateTime> LocalTime { get; init; } = Linux.Facts.LocalTime.Of;
 
@@ -41,6 +44,7 @@ internal sealed class CliContext
         Environment = OwnStart.Variable,
         WorkingDirectory = CurrentDirectory(out _),
         BaseDirectories = StandardBaseDirectories(),
+        PassedOver = Linux.Paths.UserRuntimeDirectory.WhyPassedOver(),
         Findings = findings,
     };
 
@@ -93,7 +97,7 @@ internal sealed class CliContext
     private static List<string> StandardBaseDirectories()
     {
         List<string> directories = ["/run/launchd-cs"];
-        if (OwnStart.Variable("XDG_RUNTIME_DIR") is { Length: > 0 } ofUser)
+        if (Linux.Paths.UserRuntimeDirectory.Own is { } ofUser)
             directories.Add(Path.Combine(ofUser, "launchd-cs"));
         directories.Add(Config.Loading.ConfigReader.SharedDirectory(Interop.Libc.geteuid()));
         return directories;

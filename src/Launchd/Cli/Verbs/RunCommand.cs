@@ -80,6 +80,7 @@ internal static class RunCommand
             DisplayPath = name,
             Environment = OwnStart.Environment,
             UserId = user,
+            IsOwnDirectory = UserRuntimeDirectory.IsOwn,
             Files = new DiskConfigFiles(
                 path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
         };

@@ -165,7 +165,9 @@ internal sealed class ConfigReader
             return $"/run/launchd-cs/{name}";
         string? ofUser = source.Environment.GetValueOrDefault("XDG_RUNTIME_DIR");
         // The base directory specification: a relative path is to be ignored.
-        return ofUser is ['/', ..] ? Path.Join(ofUser, "launchd-cs", name) : Path.Join(SharedDirectory(source.UserId), name);
+        return ofUser is ['/', ..] && source.IsOwnDirectory(ofUser)
+            ? Path.Join(ofUser, "launchd-cs", name)
+            : Path.Join(SharedDirectory(source.UserId), name);
     }
 
     /// <summary>

@@ -17,4 +17,7 @@ internal sealed record ConfigSource
     /// <summary>The supervisor's effective user. 0 may change users, and reads trusted files only.</summary>
     public required uint UserId { get; init; }
     public required IConfigFiles Files { get; init; }
+
+    /// <summary>Whether the directory that <c>XDG_RUNTIME_DIR</c> names belongs to the supervisor's user; others are passed over.</summary>
+    public Func<string, bool> IsOwnDirectory { get; init; } = _ => true;
 }

@@ -191,7 +191,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     {
         if (FileStatus.Read(_directory, out FileStatus status) != Errno.None)
             return null;
-        string? own = Libc.geteuid() == 0 ? "/run" : OwnStart.Variable("XDG_RUNTIME_DIR");
+        string? own = Libc.geteuid() == 0 ? "/run" : UserRuntimeDirectory.Own;
         foreach (string? place in (ReadOnlySpan<string?>)[own, "/dev/shm"])
         {
             if (place is not { Length: > 0 and < 60 } || place[0] != '/')

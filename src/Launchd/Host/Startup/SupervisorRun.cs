@@ -166,6 +166,11 @@ internal static unsafe class SupervisorRun
             int width = opened.Max(o => o.Item1.Length);
             pump.Print(System.Text.Encoding.UTF8.GetBytes(string.Concat(opened.Select(o => $"{o.Item1.PadRight(width)}  {o.Item2}\n"))));
         }
+        if (definition.RuntimeDirectory.StartsWith(ConfigReader.SharedDirectory(Libc.geteuid()), StringComparison.Ordinal)
+            && UserRuntimeDirectory.WhyPassedOver() is { } passedOver)
+        {
+            SupervisorLog.Hindered(parts.Logger, passedOver);
+        }
         int count = definition.Services.Length;
         SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services",
             parts.Directory.ControlSocket);
