@@ -43,7 +43,11 @@ internal abstract record Event
     /// <param name="Instance">Whose main process it was.</param>
     /// <param name="Status">How it ended.</param>
     /// <param name="HasLeftovers">Whether other processes of the instance still run; <see cref="LeftoversEnded"/> follows then.</param>
-    internal sealed record MainExited(InstanceId Instance, ExitStatus Status, bool HasLeftovers) : Event;
+    internal sealed record MainExited(InstanceId Instance, ExitStatus Status, bool HasLeftovers) : Event
+    {
+        /// <summary>The other processes that still run, for people: "process 4712 (gunicorn)". Null: none, or nobody has looked.</summary>
+        public string? Leftovers { get; init; }
+    }
 
     /// <summary>The last process of an instance has ended; its main process had ended before.</summary>
     internal sealed record LeftoversEnded(InstanceId Instance) : Event;
@@ -77,6 +81,14 @@ internal abstract record Event
 
     /// <summary>The instance's own form of readiness (probe, descriptor, output) is met.</summary>
     internal sealed record ReadinessMet(InstanceId Instance) : Event;
+
+    /// <summary>
+    /// What the host has found out about why an instance is not ready, or has ended early. Told just before the event that makes a failure
+    /// of it.
+    /// </summary>
+    /// <param name="Instance">The instance.</param>
+    /// <param name="Text">For people: what was seen, and what to write.</param>
+    internal sealed record ClueFound(InstanceId Instance, string Text) : Event;
 
     /// <summary>Another process took the place of the main one (<c>MAINPID=</c>), checked by the host.</summary>
     internal sealed record MainProcessChanged(InstanceId Instance, int Pid) : Event;

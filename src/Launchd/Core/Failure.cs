@@ -22,9 +22,14 @@ internal abstract record Failure
         public override string ToString() => Text;
     }
 
+    /// <summary>What the host has found out about why, with the remedy; null: nothing.</summary>
+    public string? Clue { get; init; }
+
+    private string WithClue(string text) => Clue is null ? text : $"{text}: {Clue}";
+
     internal sealed record NotReadyInTime(TimeSpan Limit) : Failure
     {
-        public override string ToString() => $"was not ready within {Spans.Show(Limit)}";
+        public override string ToString() => WithClue($"was not ready within {Spans.Show(Limit)}");
     }
 
     internal sealed record WatchdogSilent(TimeSpan Limit) : Failure
@@ -51,21 +56,21 @@ internal abstract record Failure
     /// <param name="After">How long after it was ready; null: it never was.</param>
     internal sealed record EndedWhileProving(ExitStatus? Status, TimeSpan? After) : Failure
     {
-        public override string ToString() =>
+        public override string ToString() => WithClue(
             (Status?.ToString() ?? "said that it stops")
-                + (After is { } after ? $" {Spans.Show(after)} after it was ready" : " before it was ready");
+                + (After is { } after ? $" {Spans.Show(after)} after it was ready" : " before it was ready"));
     }
 
     /// <summary>Ended before it was ready.</summary>
     internal sealed record ExitedEarly(ExitStatus Status) : Failure
     {
-        public override string ToString() => $"{Status} before it was ready";
+        public override string ToString() => WithClue($"{Status} before it was ready");
     }
 
     /// <summary>Ended while ready, in a way that the configuration calls a failure.</summary>
     internal sealed record Exited(ExitStatus Status) : Failure
     {
-        public override string ToString() => Status.ToString();
+        public override string ToString() => WithClue(Status.ToString());
     }
 
     /// <summary>Ended by itself right after the signal that told it to reload: it does not reload on that signal, but ends.</summary>
@@ -79,7 +84,7 @@ internal abstract record Failure
         public override string ToString() => Status is { } status ? $"{Text} ({status})" : Text;
     }
 
-    internal sealed record StartLimitReached(int Count, TimeSpan Interval, Failure? Last) : Failure
+    internal sealed record StartLimitReached(int Count, TimeSpan Interval, string? Last) : Failure
     {
         public override string ToString() =>
             $"started {Count} times within {Spans.Show(Interval)}, not tried again" + (Last is null ? "" : $"; last: {Last}");

@@ -46,6 +46,10 @@ internal abstract record Notice
         public string? Reason { get; init; }
     }
 
+    /// <summary>The main process has ended by itself, and other processes of the instance, which still run, are ended with it.</summary>
+    internal sealed record LeftoversEnded(InstanceId Instance, int Slot, int Generation, int Pid, string Processes, bool EndedWell)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
     /// <summary>The next attempt of a slot comes after <paramref name="Delay"/>.</summary>
     internal sealed record Restarting(ServiceName Of, int Slot, int Generation, TimeSpan Delay, string? Reason) : Notice
     {

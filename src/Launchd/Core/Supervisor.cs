@@ -154,6 +154,7 @@ internal sealed class Supervisor
             case Event.QueuesSeen e: Stopping.Apply(d, e); break;
             case Event.Notified e: Notifications.Apply(d, e); break;
             case Event.ReadinessMet e: ServiceMachine.Apply(d, e); break;
+            case Event.ClueFound e: ServiceMachine.Apply(d, e); break;
             case Event.MainProcessChanged e: ServiceMachine.Apply(d, e); break;
             case Event.TimerFired e: Fire(d, e.Key); break;
             case Event.SignalSent e: Signals.Apply(d, e); break;
@@ -288,7 +289,7 @@ internal sealed class Supervisor
             StartReason reason = slot.Phase is SlotPhase.Waiting waiting ? waiting.Reason : StartReason.Request;
             bool isOverLimit = reason == StartReason.Activation && StartWindow.IsFull(slot.Starts, slot.Definition.StartLimit, d.Now);
             if (verdict == DependencyVerdict.Met && isOverLimit)
-                ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(slot.Definition, state.LastFailure));
+                ServiceMachine.Fail(d, service, slot, ServiceMachine.LimitReached(slot.Definition, state.LastFailure?.ToString()));
             else if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)

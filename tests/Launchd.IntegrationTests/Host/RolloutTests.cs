@@ -85,7 +85,7 @@ public sealed class RolloutTests
         Behave(supervisor, "--never-ready");
         (int code, string output, _) = await supervisor.Verb("restart", "app");
         Assert.Equal(1, code);
-        Assert.Contains("was not ready within 2s; generation 1 serves on", output, StringComparison.Ordinal);
+        Assert.Matches("was not ready within 2s: .*; generation 1 serves on", output);
 
         File.WriteAllText(supervisor.Scratch.At("behaviour"), "exec /nowhere/at/all\n");
         (code, output, _) = await supervisor.Verb("restart", "app");
@@ -97,7 +97,7 @@ public sealed class RolloutTests
 
     [Theory]
     [InlineData("--line hangs --ready --watchdog-for 1", "sent no WATCHDOG=1 for 1s; generation 1 serves on")]
-    [InlineData("--line hangs --watchdog", "was not ready within 3s; generation 1 serves on")]
+    [InlineData("--line hangs --watchdog", "was not ready within 3s: it said WATCHDOG=1, but not READY=1; generation 1 serves on")]
     public async Task AWatchdogThatHearsNothing_BeforeItIsReadyOrWhileItProvesItself_CostsNothing(string steps, string reason)
     {
         await using Supervisor supervisor = Start(

@@ -78,6 +78,9 @@ public sealed class LifecycleTableTests
         ("Reloaded, changed", w => new Event.Reloaded(
             Definition(w, w.State("web").Definition with { Command = ["next"] }), new RequestId(50))),
         ("Reloaded, gone", w => new Event.Reloaded(Definition(w), new RequestId(50))),
+        ("SignalSent, SIGKILL refused", w => new Event.SignalSent(Web(w), SignalNumber.Kill, Request: null, "not permitted")),
+        ("ClueFound", w => new Event.ClueFound(Web(w), "nothing came")),
+        ("WasAway", _ => new Event.WasAway(TimeSpan.FromSeconds(8))),
         ("HealthFailed", w => new Event.HealthFailed(Web(w), "no answer")),
         ("DrainProgress", w => new Event.DrainProgress(Web(w), 3)),
         ("ChannelWatched", w => new Event.ChannelWatched(Web(w), IsWatched: true)),

@@ -94,7 +94,7 @@ public sealed class ValueTests
         Assert.Equal("exited with 1 before it was ready", new Failure.ExitedEarly(new ExitStatus(1)).ToString());
         Assert.Equal(
             "started 5 times within 1m, not tried again; last: exited with 1",
-            new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), exited).ToString());
+            new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), exited.ToString()).ToString());
         Assert.Equal(
             "started 5 times within 1m, not tried again", new Failure.StartLimitReached(5, TimeSpan.FromMinutes(1), Last: null).ToString());
         Assert.Equal("requires db, which failed", new Failure.DependencyFailed(new ServiceName("db")).ToString());

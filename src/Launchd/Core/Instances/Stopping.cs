@@ -195,6 +195,11 @@ internal static partial class Stopping
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
+        if (exited.Leftovers is { } processes && (stopping is null || cause is StopCause.ByItself))
+        {
+            d.Report(new Notice.LeftoversEnded(instance.Id, slot.Slot, instance.Generation, instance.Pid, processes,
+                ServiceMachine.IsSuccess(definition, exited.Status)));
+        }
         if (stopping?.Stage is StopStage.Signalled or StopStage.Aborted)
         {
             // The whole instance has one stop timeout: time that the main process used is gone for its other processes too.

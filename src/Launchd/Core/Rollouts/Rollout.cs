@@ -122,8 +122,9 @@ internal static class Rollout
         {
             StopCause.Failed(var why) => why,
             StopCause.ByItself when wasReady && slot.Role == SlotRole.Holder && Rests(live.Instance.Definition, status) => null,
-            StopCause.ByItself when wasReady => new Failure.EndedWhileProving(status, d.Now - live.Instance.ReadyAt!.Value),
-            StopCause.ByItself when status is { } early => new Failure.ExitedEarly(early),
+            StopCause.ByItself when wasReady =>
+                new Failure.EndedWhileProving(status, d.Now - live.Instance.ReadyAt!.Value) { Clue = live.Instance.Clue },
+            StopCause.ByItself when status is { } early => new Failure.ExitedEarly(early) { Clue = live.Instance.Clue },
             StopCause.ByItself => new Failure.EndedWhileProving(Status: null, After: null),
             _ => null,
         };

@@ -7,7 +7,12 @@ namespace Launchd.Core.Slots;
 internal static partial class ServiceMachine
 {
     /// <summary>The next attempt of a slot: now, after a pause, or never.</summary>
-    private static void Retry(Draft d, int service, SlotState slot, Failure? failure)
+    /// <param name="d">The step.</param>
+    /// <param name="service">Its number.</param>
+    /// <param name="slot">The slot.</param>
+    /// <param name="failure">Null: the run ended well.</param>
+    /// <param name="why">For people; null: there is nothing to say.</param>
+    private static void Retry(Draft d, int service, SlotState slot, Failure? failure, string? why)
     {
         ServiceState state = d[service];
         ServiceDefinition definition = slot.Definition;
@@ -32,20 +37,20 @@ internal static partial class ServiceMachine
         }
         if (!isShort && StartWindow.IsFull(slot.Starts, definition.StartLimit, d.Now))
         {
-            Fail(d, service, slot, LimitReached(definition, failure));
+            Fail(d, service, slot, LimitReached(definition, why));
             return;
         }
         TimeSpan delay = Backoff.Delay(definition.Backoff, slot.Attempt, definition.Backoff.Jitter > 0 ? d.NextRandom() : 0.5);
         if (isShort)
             delay = DelayAfterShortage(d, slot, delay);
         SlotState next = slot with { Attempt = slot.Attempt + 1 };
-        d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, failure?.ToString()));
+        d.Report(new Notice.Restarting(definition.Name, slot.Slot, slot.Generation, delay, why));
         if (delay <= TimeSpan.Zero)
         {
             d.SetPhase(service, next, new SlotPhase.Waiting(StartReason.Restart));
             return;
         }
-        d.SetPhase(service, next, new SlotPhase.BackingOff(d.Now + delay, failure?.ToString()));
+        d.SetPhase(service, next, new SlotPhase.BackingOff(d.Now + delay, why));
         d.Arm(TimerKind.Backoff, definition.Name, slot.Slot, d.Now + delay);
     }
 

@@ -190,7 +190,7 @@ internal static partial class ServiceMachine
             return;
         }
         bool counts = !failure.IsShortage || slot.Starts.IsEmpty;
-        Retry(d, service, counts ? slot : slot with { Starts = slot.Starts[..^1] }, failure);
+        Retry(d, service, counts ? slot : slot with { Starts = slot.Starts[..^1] }, failure, failure.ToString());
     }
 
     public static void Apply(Draft d, Event.ReadinessMet met)
@@ -208,10 +208,19 @@ internal static partial class ServiceMachine
         }
     }
 
+    public static void Apply(Draft d, Event.ClueFound found)
+    {
+        if (d.Find(found.Instance) is (int service, SlotState slot, SlotPhase.Live live))
+            d.SetPhase(service, slot, live with { Instance = live.Instance with { Clue = found.Text } });
+    }
+
     public static void BecomeReady(Draft d, int service, SlotState slot, Instance instance)
     {
         ServiceDefinition definition = instance.Definition;
-        Instance ready = instance with { ReadyAt = d.Now, LastPing = d.Now, ProvenAt = Rollout.ProvenAt(d, service, instance) };
+        Instance ready = instance with
+        {
+            Clue = null, ReadyAt = d.Now, LastPing = d.Now, ProvenAt = Rollout.ProvenAt(d, service, instance),
+        };
         if (slot.Phase is SlotPhase.Starting { Instance.Pid: > 0 } starting)
             EndStarting(d, starting);
         if (definition.Health is not null)
@@ -246,7 +255,8 @@ internal static partial class ServiceMachine
             d.Arm(TimerKind.Ready, id.Service, id.Number, due);
             return;
         }
-        Stopping.Begin(d, service, slot, new StopCause.Failed(new Failure.NotReadyInTime(starting.Instance.Definition.ReadyTimeout)));
+        Stopping.Begin(d, service, slot, new StopCause.Failed(
+            new Failure.NotReadyInTime(starting.Instance.Definition.ReadyTimeout) { Clue = starting.Instance.Clue }));
     }
 
     public static void WatchdogFired(Draft d, InstanceId id)
@@ -289,7 +299,7 @@ internal static partial class ServiceMachine
                 return;
             case StopCause.Failed(var failure):
                 RecordFailure(d, service, failure, instance.Id);
-                Retry(d, service, Forgive(d, slot, instance), failure);
+                Retry(d, service, Forgive(d, slot, instance), failure, failure.ToString());
                 return;
             case StopCause.ByItself(var wasReady):
                 FollowOwnEnd(d, service, slot, instance, status, wasReady);
@@ -301,7 +311,9 @@ internal static partial class ServiceMachine
     {
         ServiceDefinition definition = instance.Definition;
         bool succeeded = wasReady && IsSuccess(definition, status);
-        Failure? failure = succeeded ? null : wasReady ? new Failure.Exited(status) : new Failure.ExitedEarly(status);
+        Failure? failure = succeeded ? null
+            : wasReady ? new Failure.Exited(status) { Clue = instance.Clue }
+            : new Failure.ExitedEarly(status) { Clue = instance.Clue };
         if (failure is not null)
             RecordFailure(d, service, failure, instance.Id);
         bool rests = failure is null && (definition.Restart != RestartKind.Always || d[service].IsOnDemand);
@@ -311,7 +323,8 @@ internal static partial class ServiceMachine
             d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
             return;
         }
-        Retry(d, service, Forgive(d, slot, instance), failure);
+        string? why = failure is null && instance.Clue is { } clue ? $"{status}: {clue}" : failure?.ToString();
+        Retry(d, service, Forgive(d, slot, instance), failure, why);
     }
 
     /// <summary>An instance that was ready long enough starts the count of the back-off anew.</summary>
@@ -323,7 +336,9 @@ internal static partial class ServiceMachine
             ? definition.SuccessSignals.Contains(new SignalNumber(status.Signal))
             : definition.SuccessCodes.Contains(status.Code);
 
-    public static Failure LimitReached(ServiceDefinition definition, Failure? last) =>
+    /// <param name="definition">Whose limit it is.</param>
+    /// <param name="last">Why the last run ended; null: well.</param>
+    public static Failure LimitReached(ServiceDefinition definition, string? last) =>
         new Failure.StartLimitReached(definition.StartLimit.Burst, definition.StartLimit.Interval, last);
 
     /// <summary>A failure that is not tried again; a demand service goes on listening, or its port would be closed for good.</summary>

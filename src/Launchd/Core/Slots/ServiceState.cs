@@ -59,6 +59,9 @@ internal sealed record Instance
     public TimeSpan? WatchdogPeriod { get; init; }
     public Moment LastPing { get; init; }
 
+    /// <summary>What the host has found out about why it is not ready, or has ended early; null: nothing.</summary>
+    public string? Clue { get; init; }
+
     /// <summary>The source of its connection, for <c>start = "connection"</c>.</summary>
     public string? Source { get; init; }
 }

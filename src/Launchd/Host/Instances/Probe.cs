@@ -59,6 +59,9 @@ internal sealed unsafe class Probe(
     /// <summary>Whether an attempt has not ended: a command may outlive the time in which its answer counts.</summary>
     public bool IsBusy => _isAwaited || _command is not null;
 
+    /// <summary>What the last attempt that ended was answered; null: none has.</summary>
+    public string? LastText { get; private set; }
+
     /// <summary>Begins an attempt; none may be under way.</summary>
     public void Begin()
     {
@@ -238,8 +241,10 @@ internal sealed unsafe class Probe(
     {
         bool isAwaited = _isAwaited;
         End();
-        if (isAwaited)
-            onAnswer(new ProbeAnswer(isGood, $"{Subject()} {text}"));
+        if (!isAwaited)
+            return;
+        LastText = $"{Subject()} {text}";
+        onAnswer(new ProbeAnswer(isGood, LastText));
     }
 
     private string Subject() => target switch

@@ -97,6 +97,12 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
 
     /// <summary>Borrowed from the <see cref="NotifySockets"/>.</summary>
     public NotifySocket? Notify { get; set; }
+
+    /// <summary>A notification that did not count, the first with <c>READY=1</c> if there was one; null: all did.</summary>
+    public Unheard? Unheard { get; set; }
+
+    /// <summary>The first line of the last notification that did count; null: there was none.</summary>
+    public string? LastSaid { get; set; }
     public NotifyAccess Access { get; set; } = provision.Definition.NotifyAccess;
 
     /// <summary>

@@ -4,6 +4,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Loop;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Processes;
+using Launchd.Model;
 
 namespace Launchd.Host.Lifecycle;
 
@@ -143,9 +144,16 @@ internal sealed partial class InstanceTable
         instance.MainEnded = true;
         _loop.Unwatch(instance.Process.Descriptor);
         if (instance.AwaitsLine)
-            _pump.Flush(instance.Id.Number, () => TellMainEnded(instance, status));
+            _pump.Flush(instance.Id.Number, () => FindWhy(instance, status));
         else
-            TellMainEnded(instance, status);
+            FindWhy(instance, status);
+    }
+
+    private void FindWhy(RunningInstance instance, ExitStatus status)
+    {
+        bool mayLeave = status.ShellCode == 0 && _running.Contains(instance.Id) && instance.Definition.Stop.Kill != KillScope.Process;
+        int? left = mayLeave ? _trees.FirstLeft(instance) : null;
+        _clues.BeforeEnd(instance, status, left, () => TellMainEnded(instance, status));
     }
 
     private void TellMainEnded(RunningInstance instance, ExitStatus status)
@@ -155,7 +163,10 @@ internal sealed partial class InstanceTable
         bool hasLeftovers = _trees.HasLeftovers(instance);
         if (hasLeftovers)
             _withLeftovers.Add(instance);
-        _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers));
+        _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers)
+        {
+            Leftovers = hasLeftovers ? _trees.NamesOfLeft(instance) : null,
+        });
     }
 
     /// <summary>

@@ -33,6 +33,7 @@ internal sealed partial class InstanceTable : IDisposable
     private readonly LogPump _pump;
     private readonly EventLoop _loop;
     private readonly Delays _delays;
+    private readonly Clues _clues;
     private readonly Counters _counters;
     private readonly Defects _defects;
     private readonly ILogger _logger;
@@ -42,8 +43,8 @@ internal sealed partial class InstanceTable : IDisposable
 
     public InstanceTable(RunningInstances running, Supervisor core, EventFeed events, DescriptorTable descriptors, ListenerGuard guard,
         RetiredListeners retired, ChannelServer channels, NotifySockets notifySockets, NotificationReader notifications,
-        InstanceCommands commands, Launcher launcher, Births births, LogPump pump, EventLoop loop, Delays delays, Counters counters,
-        Defects defects, ILogger logger)
+        InstanceCommands commands, Launcher launcher, Births births, LogPump pump, EventLoop loop, Delays delays, Clues clues,
+        Counters counters, Defects defects, ILogger logger)
     {
         _running = running;
         _core = core;
@@ -60,6 +61,7 @@ internal sealed partial class InstanceTable : IDisposable
         _pump = pump;
         _loop = loop;
         _delays = delays;
+        _clues = clues;
         _counters = counters;
         _defects = defects;
         _logger = logger;

@@ -7,6 +7,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Loop;
 using Launchd.Host.Notices;
 using Launchd.Host.Reporting;
+using Launchd.Linux.Processes;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
@@ -89,6 +90,7 @@ internal sealed class NotificationReader(
         if (notification is null)
         {
             counters.Count("notifications-unreadable");
+            NoteUnheard(instance, message, line: null);
             return;
         }
         bool isAllowed = NotifySender.MaySpeak(instance, message, IsOthers);
@@ -100,8 +102,10 @@ internal sealed class NotificationReader(
         if (!isAllowed)
         {
             counters.Count("notifications-refused");
+            NoteUnheard(instance, message, notification.IsReady ? "READY=1" : notification.Lines[0]);
             return;
         }
+        instance.LastSaid = notification.Lines.FirstOrDefault(l => l.StartsWith("READY=", StringComparison.Ordinal), notification.Lines[0]);
         if (notification.Access is { } access)
             NotifySender.Change(instance, access);
         OnNamed?.Invoke(instance, notification, message);
@@ -109,6 +113,14 @@ internal sealed class NotificationReader(
         ImmutableArray<DescriptorId> duplicates =
             notification.IsStore && received.Length > 0 ? kept.FindDuplicates(instance.Id.Service, null, received) : [];
         events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+    }
+
+    // The name of the sender costs a look at /proc, so that only the messages that may explain something are noted.
+    private static void NoteUnheard(RunningInstance instance, NotifyMessage message, string? line)
+    {
+        const string ready = "READY=1";
+        if (instance.Unheard is null || (line == ready && instance.Unheard.Line != ready))
+            instance.Unheard = new Unheard(message.Pid, ProcessFacts.NameOf(message.Pid), message.Uid, line);
     }
 
     /// <summary>Takes the descriptors of a message; those that cannot be stored stay with the message and are closed with it.</summary>

@@ -27,6 +27,8 @@ internal static class NoticeLogger
             case Notice.Exited e when logger.IsEnabled(LogLevel.Information):
                 SupervisorLog.Exited(logger, Label(e), e.Pid, e.Status.ToString());
                 break;
+            case Notice.LeftoversEnded { EndedWell: true } e: SupervisorLog.HeirsEnded(logger, Label(e), e.Processes); break;
+            case Notice.LeftoversEnded e: SupervisorLog.LeftoversEnded(logger, Label(e), e.Processes); break;
             case Notice.Restarting { Delay.Ticks: > 0 } e: SupervisorLog.Restarting(logger, $"{e.Of}.{e.Slot}", Spans.Show(e.Delay)); break;
             case Notice.Failed e: SupervisorLog.Failed(logger, $"{e.Of}.{e.Slot}", e.Failure.ToString()); break;
             case Notice.RolloutStarted e: SupervisorLog.RolloutStarted(logger, e.Of.Text, e.Generation); break;

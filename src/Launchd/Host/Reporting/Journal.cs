@@ -177,6 +177,7 @@ internal sealed class Journal
         Notice.Draining => "draining",
         Notice.Killing => "killing",
         Notice.Exited => "exited",
+        Notice.LeftoversEnded => "leftovers-ended",
         Notice.Restarting => "restarting",
         Notice.Failed => "failed",
         Notice.Stopped => "stopped",
@@ -293,12 +294,9 @@ internal sealed class Journal
                 WriteList(json, "lines", e.Lines);
                 json.WriteNumber("descriptors", e.DescriptorCount);
                 break;
-            case Notice.Ready e:
-                json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds);
-                break;
-            case Notice.Draining e:
-                json.WriteString("reason", e.Reason);
-                break;
+            case Notice.Ready e: json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds); break;
+            case Notice.Draining e: json.WriteString("reason", e.Reason); break;
+            case Notice.LeftoversEnded e: json.WriteString("processes", e.Processes); break;
             case Notice.DrainProgressed e:
                 json.WriteNumber("remaining", e.RemainingCount);
                 break;

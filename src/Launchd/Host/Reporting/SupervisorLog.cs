@@ -73,6 +73,13 @@ internal static partial class SupervisorLog
     [LoggerMessage(2006, LogLevel.Warning, "'{instance}' (pid {pid}) {status}")]
     public static partial void ExitedBadly(ILogger logger, string instance, int pid, string status);
 
+    [LoggerMessage(2019, LogLevel.Information, "'{instance}': what its main process left is ended with it: {processes}")]
+    public static partial void LeftoversEnded(ILogger logger, string instance, string processes);
+
+    [LoggerMessage(2022, LogLevel.Warning, "'{instance}': what its main process left is ended with it: {processes}; "
+        + "a child that is to take over must be named by MAINPID= first, and 'restart --overlap' exchanges a program without that")]
+    public static partial void HeirsEnded(ILogger logger, string instance, string processes);
+
     [LoggerMessage(2007, LogLevel.Information, "'{instance}' starts again in {delay}")]
     public static partial void Restarting(ILogger logger, string instance, string delay);
 

@@ -122,8 +122,9 @@ internal sealed class HostComposition : IDisposable
         };
         _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger) { OnReloaded = _accepts.LookAfterReload };
         NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
+        Clues clues = new(Core, instances, parts.Pump, delays, Events);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
-            notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, counters, defects, logger);
+            notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, clues, counters, defects, logger);
         _table.OnOver = over =>
         {
             _guard.LookSoon(over);
@@ -153,7 +154,8 @@ internal sealed class HostComposition : IDisposable
         Must(loop.Watch(Signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Signals.Read()), "signals");
         _guard.Adopt();
         Must(loop.Watch(mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => mailbox.Deliver()), "mailbox");
-        _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, parts.LoopSeat, defects);
+        _loop = new SupervisorLoop(loop, orders, timers, Events, _table, notifications, _retired, parts.Births, parts.LoopSeat, clues,
+            defects);
 
         // Operators.
         StatusReporter reporter = new(

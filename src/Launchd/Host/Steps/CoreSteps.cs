@@ -115,6 +115,7 @@ internal sealed class CoreSteps(
         Event.QueuesSeen e => e.Instance.Service,
         Event.Notified e => e.Instance.Service,
         Event.ReadinessMet e => e.Instance.Service,
+        Event.ClueFound e => e.Instance.Service,
         Event.MainProcessChanged e => e.Instance.Service,
         Event.SignalSent e => e.Instance.Service,
         Event.TimerFired e => e.Key.Service.Text is null ? null : e.Key.Service,

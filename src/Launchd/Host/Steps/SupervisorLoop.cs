@@ -17,7 +17,7 @@ namespace Launchd.Host.Steps;
 /// </summary>
 internal sealed class SupervisorLoop(
     EventLoop loop, LoopOrders orders, TimerQueue timers, EventFeed events, InstanceTable instances, NotificationReader notifications,
-    RetiredListeners retired, Births births, LoopSeat seat, Defects defects)
+    RetiredListeners retired, Births births, LoopSeat seat, Clues clues, Defects defects)
 {
     /// <summary>When so many turns have failed one after the other, the loop gives up: going on would only burn a processor.</summary>
     private const int MostFailedTurns = 1000;
@@ -120,17 +120,27 @@ internal sealed class SupervisorLoop(
     private void Fire(TimerKey key)
     {
         // What the instance said while we were busy, or stopped, counts: a program is not killed because its supervisor was late to listen.
+        InstanceId instance = new(key.Service, key.Subject);
+        bool isLeft = true;
         try
         {
             if (key.Kind is TimerKind.Watchdog or TimerKind.Ready)
-                notifications.ReadAll(new InstanceId(key.Service, key.Subject));
+                notifications.ReadAll(instance);
             if (key.Kind is TimerKind.Stop)
-                instances.LookAtRemains(new InstanceId(key.Service, key.Subject));
+                instances.LookAtRemains(instance);
+            if (key.Kind is TimerKind.Ready)
+            {
+                clues.BeforeReadyTimeout(instance, Feed);
+                isLeft = false;
+            }
         }
         finally
         {
             // The timer was taken out of the queue, and will not come again.
-            events.Feed(new Event.TimerFired(key));
+            if (isLeft)
+                Feed();
         }
+
+        void Feed() => events.Feed(new Event.TimerFired(key));
     }
 }

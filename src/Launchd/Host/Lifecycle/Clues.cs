@@ -1,0 +1,168 @@
+using Launchd.Core;
+using Launchd.Core.Instances;
+using Launchd.Core.Slots;
+using Launchd.Host.Instances;
+using Launchd.Host.Loop;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
+using Launchd.Logs;
+using Launchd.Model;
+
+namespace Launchd.Host.Lifecycle;
+
+/// <summary>
+/// Finds out why an instance is not ready in time or ends early, and tells the core just before the event that makes a failure of it. What
+/// the instance has written is asked of the log pump, which may take a moment; the event waits for that, but not for long.
+/// </summary>
+internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump pump, Delays delays, EventFeed events)
+{
+    private const int MostLines = 200;
+    private const int FirstPassed = 3;
+
+    /// <summary>From its birth; whoever ends later has begun well.</summary>
+    private static readonly TimeSpan Early = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PumpPatience = TimeSpan.FromSeconds(1);
+
+    /// <summary>The time in which an instance was to be ready is over.</summary>
+    /// <param name="id">The instance.</param>
+    /// <param name="then">Called once: at once, or on the loop.</param>
+    public void BeforeReadyTimeout(InstanceId id, Action then)
+    {
+        if (instances.Find(id) is not { } instance || PhaseOf(id) is not SlotPhase.Starting { Deadline: { } due } || due > HostClock.Now)
+            then();
+        else
+            Look(instance, lines => WhyNotReady(instance, lines), then);
+    }
+
+    /// <summary>The main process of an instance has ended, and the core does not know it yet.</summary>
+    /// <param name="instance">The instance.</param>
+    /// <param name="status">How it ended.</param>
+    /// <param name="left">A process that it left; null: none.</param>
+    /// <param name="then">Called once: at once, or on the loop.</param>
+    public void BeforeEnd(RunningInstance instance, ExitStatus status, int? left, Action then)
+    {
+        SlotPhase.Live? phase = PhaseOf(instance.Id);
+        if (phase is not (SlotPhase.Starting or SlotPhase.Ready) || HostClock.Now - phase.Instance.StartedAt > Early)
+        {
+            then();
+            return;
+        }
+        if (phase is SlotPhase.Starting && instance is { Definition.Ready: Readiness.Notify, Unheard: { } unheard, Process.Pid: var pid })
+        {
+            // The program of the ended process is not known any more.
+            Tell(instance.Id, ClueTexts.OfNotification(instance.Access, (pid, "ended"), unheard, instance.LastSaid));
+            then();
+        }
+        else if (status.ShellCode == 0)
+        {
+            Tell(instance.Id, WhyAtOnce(instance, phase, left));
+            then();
+        }
+        else if (instance.Definition.Sockets.IsEmpty)
+        {
+            then();
+        }
+        else
+        {
+            Look(instance, lines => ClueTexts.OfAddressInUse(lines, HeldFor(instance)), then);
+        }
+    }
+
+    private static string? WhyAtOnce(RunningInstance instance, SlotPhase.Live phase, int? left)
+    {
+        ServiceDefinition service = instance.Definition;
+        bool wasToStay = phase is SlotPhase.Starting || (service.Restart == RestartKind.Always && service.Start == StartKind.Boot);
+        if (!wasToStay)
+            return null;
+        if (left is { } pid)
+            return ClueTexts.OfBackground((pid, ProcessFacts.NameOf(pid)));
+        return service.Input is InputSource.Null ? ClueTexts.OfInput() : null;
+    }
+
+    private static string? WhyNotReady(RunningInstance instance, IReadOnlyList<string> lines)
+    {
+        if (instance.MainEnded || instance.Process is not { } process)
+            return null;
+        (int Pid, string Name) main = (process.Pid, ProcessFacts.NameOf(process.Pid));
+        List<string> clues = [];
+        switch (instance.Definition.Ready)
+        {
+            case Readiness.Notify:
+                clues.Add(ClueTexts.OfNotification(instance.Access, main, instance.Unheard, instance.LastSaid));
+                break;
+            case Readiness.Output output:
+                clues.Add(ClueTexts.OfOutput(output.Pattern, lines));
+                break;
+            case Readiness.Descriptor descriptor:
+                clues.Add($"no line came on its descriptor {descriptor.Number}");
+                break;
+            case Readiness.Probed when instance.Probe?.LastText is { } text:
+                clues.Add(text);
+                break;
+        }
+        List<int> children = [];
+        ChildList.AddOf(main.Pid, ProcessFacts.Read(main.Pid)?.ThreadCount ?? 1, children);
+        if (ClueTexts.OfAddressInUse(lines, HeldFor(instance)) is { } inUse)
+            clues.Add(inUse);
+        else if (!instance.Definition.Sockets.IsEmpty && children.Count > 0 && instance.Unheard is null)
+            clues.Add(ClueTexts.OfWrapper(main, (children[0], ProcessFacts.NameOf(children[0]))));
+        return clues.Count > 0 ? string.Join("; ", clues) : null;
+    }
+
+    private static List<(string Address, int Number)> HeldFor(RunningInstance instance)
+    {
+        List<(string Address, int Number)> held = [];
+        foreach ((_, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
+            held.Add((listener.Address, FirstPassed + held.Count));
+        return held;
+    }
+
+    private void Look(RunningInstance instance, Func<IReadOnlyList<string>, string?> find, Action then)
+    {
+        InstanceId id = instance.Id;
+        if (!instance.HasLogPipe)
+        {
+            Tell(id, find([]));
+            then();
+            return;
+        }
+        object wait = new();
+        bool isOver = false;
+        delays.After(PumpPatience, wait, () => End([]));
+        pump.Flush(id.Number, () => pump.TailOfInstance(id.Service.Text, instance.Slot, id.Number, MostLines, End));
+
+        void End(string[] lines)
+        {
+            if (isOver)
+                return;
+            isOver = true;
+            delays.Cancel(wait);
+            if (instances.Contains(id))
+                Tell(id, find(lines));
+            then();
+        }
+    }
+
+    private void Tell(InstanceId id, string? clue)
+    {
+        if (clue is not null)
+            events.Feed(new Event.ClueFound(id, clue));
+    }
+
+    private SlotPhase.Live? PhaseOf(InstanceId id)
+    {
+        if (core.Find(id.Service) is not { } service)
+            return null;
+        foreach (SlotState slot in service.Slots)
+        {
+            if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
+                return live;
+        }
+        foreach (SlotState beside in service.Beside)
+        {
+            if (beside.Phase is SlotPhase.Live live && live.Instance.Id == id)
+                return live;
+        }
+        return null;
+    }
+}
