@@ -100,6 +100,10 @@ internal sealed class Supervisor
         && (ReferenceEquals(service.Definition, definition)
             || Any(service, definition, static (slot, d) => ReferenceEquals(slot.Instance?.Definition, d)));
 
+    /// <summary>As <see cref="OwnOrders.WhyInVain"/>.</summary>
+    public string? WhyInVain(Verb verb, ServiceName service, InstanceId caller, bool isStopCommand) =>
+        OwnOrders.WhyInVain(_draft.Graph, _state.Services, verb, service, caller, isStopCommand);
+
     private static bool Any(ServiceState service, ServiceDefinition definition, Func<SlotState, ServiceDefinition, bool> isBy)
     {
         foreach (SlotState slot in service.Slots)

@@ -31,6 +31,10 @@ internal sealed class InstanceCommands(
 
     public bool IsKnown(int pid) => _commands.ContainsKey(pid);
 
+    /// <summary>The instance beside which a command runs, and its kind; null: a process is no command's.</summary>
+    public (InstanceId Instance, CommandKind? Kind)? Find(int pid) =>
+        _commands.TryGetValue(pid, out RunningCommand? command) ? (command.Instance, command.Kind) : null;
+
     /// <summary>Whether a process is the main one of a command beside this instance.</summary>
     public bool IsOf(int pid, InstanceId instance) =>
         _commands.TryGetValue(pid, out RunningCommand? command) && command.Instance == instance;

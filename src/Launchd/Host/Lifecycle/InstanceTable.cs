@@ -18,6 +18,8 @@ namespace Launchd.Host.Lifecycle;
 /// <summary>The running instances: their birth, their signals, their end.</summary>
 internal sealed partial class InstanceTable : IDisposable
 {
+    private const int MostParents = 256;
+
     private readonly RunningInstances _running;
     private readonly Supervisor _core;
     private readonly EventFeed _events;
@@ -133,6 +135,23 @@ internal sealed partial class InstanceTable : IDisposable
             _notifySockets.Forget(id.Service, instance.Slot);
         _guard.HolderEnded();
         _retired.CloseUnused();
+    }
+
+    /// <summary>
+    /// The instance to which a process belongs by its line of parents, and whether it belongs to its stop command. Null: to none, or to one
+    /// that it has left.
+    /// </summary>
+    public (InstanceId Instance, bool IsStopCommand)? OwnerOf(int pid)
+    {
+        for (int depth = 0; depth < MostParents && pid > 1; depth++)
+        {
+            if (_mains.TryGetValue(pid, out RunningInstance? instance))
+                return (instance.Id, false);
+            if (_commands.Find(pid) is var (beside, kind))
+                return (beside, kind == CommandKind.Stop);
+            pid = ProcessFacts.Read(pid)?.Parent ?? 0;
+        }
+        return null;
     }
 
     /// <summary>Whether another instance may fill the slot of this one: a pool may have shrunk, and the service may be gone.</summary>

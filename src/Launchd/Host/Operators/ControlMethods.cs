@@ -52,6 +52,12 @@ internal sealed class ControlMethods : IDisposable
         journal.Added += Publish;
     }
 
+    /// <summary>
+    /// The instance to which a process belongs, and whether it is its stop command; null: none. Set when the table of instances has been
+    /// made.
+    /// </summary>
+    public Func<int, (InstanceId Instance, bool IsStopCommand)?> CallerOf { get; set; } = _ => null;
+
     public void Call(ControlConnection from, ControlCall call)
     {
         if (ControlRights.Of(call.Method) is not { } needed)
@@ -174,7 +180,10 @@ internal sealed class ControlMethods : IDisposable
     {
         RequestId id = new(++_requests);
         Waiting waiting = new(from, call.More, [.. names]);
-        if (request.Wait)
+        (InstanceId Instance, bool IsStopCommand)? caller = request.Wait && from.Peer.Pid > 0 ? CallerOf(from.Peer.Pid) : null;
+        string?[] inVain = [.. names.Select(n => caller is { } own ? _core.WhyInVain(verb, n, own.Instance, own.IsStopCommand) : null)];
+        bool waits = request.Wait && inVain.All(why => why is null);
+        if (waits)
         {
             _waiting.Add(id, waiting);
             from.Closed += () => Forget(id);
@@ -184,11 +193,12 @@ internal sealed class ControlMethods : IDisposable
             Count = request.Count,
             Update = request.Update switch { "replace" => UpdateKind.Replace, "overlap" => UpdateKind.Overlap, _ => null },
         });
-        if (!request.Wait)
+        if (!waits)
         {
             _events.Feed(new Event.ClientLeft(id));
-            ServiceResult[] accepted = [.. names.Select(n => new ServiceResult { Service = n.Text, Ok = true,
-                State = StateWords.Of(_core.Find(n)!.PublicState), Text = "accepted" })];
+            ServiceResult[] accepted = [.. names.Zip(inVain, (n, why) => new ServiceResult { Service = n.Text, Ok = true,
+                State = StateWords.Of(_core.Find(n)!.PublicState),
+                Text = why is null ? "accepted" : $"accepted and not waited for: {why}" })];
             from.Answer(new ServicesReply { Results = accepted }, ControlJson.Default.ServicesReply);
         }
     }

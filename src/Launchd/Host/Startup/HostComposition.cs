@@ -164,6 +164,7 @@ internal sealed class HostComposition : IDisposable
         ControlMethods methods = new(
             Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
         effects.OnReply = methods.Reply;
+        methods.CallerOf = _table.OwnerOf;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
         _directory = new RuntimeDirectoryKeeper(parts.Directory, control, Control, parts.NotifySockets, instances, _paths, configuration,
             descriptors, loop, mailbox, delays, journal, counters, logger);
