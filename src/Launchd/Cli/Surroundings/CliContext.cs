@@ -44,7 +44,7 @@ internal sealed class CliContext
         Environment = OwnStart.Variable,
         WorkingDirectory = CurrentDirectory(out _),
         BaseDirectories = StandardBaseDirectories(),
-        PassedOver = Linux.Paths.UserRuntimeDirectory.WhyPassedOver(),
+        PassedOver = UserRuntimeDirectory.WhyPassedOver(),
         Findings = findings,
     };
 
@@ -97,7 +97,7 @@ internal sealed class CliContext
     private static List<string> StandardBaseDirectories()
     {
         List<string> directories = ["/run/launchd-cs"];
-        if (Linux.Paths.UserRuntimeDirectory.Own is { } ofUser)
+        if (UserRuntimeDirectory.Own is { } ofUser)
             directories.Add(Path.Combine(ofUser, "launchd-cs"));
         directories.Add(Config.Loading.ConfigReader.SharedDirectory(Interop.Libc.geteuid()));
         return directories;

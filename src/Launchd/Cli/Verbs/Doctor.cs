@@ -12,7 +12,7 @@ internal static class Doctor
     private static string Directory() =>
         Environment.GetEnvironmentVariable("LAUNCHD_RUNTIME_DIRECTORY") is { Length: > 0 } named ? named
         : Interop.Libc.geteuid() == 0 ? "/run/launchd-cs"
-        : Linux.Paths.UserRuntimeDirectory.Own ?? "/tmp";
+        : Linux.Processes.UserRuntimeDirectory.Own ?? "/tmp";
 
     private static FindingLevel LevelOf(FindingState state) => state switch
     {

@@ -19,6 +19,7 @@ using Launchd.Linux.Facts;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 using Launchd.Logs;
 using Launchd.Model;

@@ -1,7 +1,8 @@
 using Launchd.Client;
 using Launchd.Interop;
+using Launchd.Linux.Paths;
 
-namespace Launchd.Linux.Paths;
+namespace Launchd.Linux.Processes;
 
 /// <summary>
 /// What <c>XDG_RUNTIME_DIR</c> names. <c>su</c>, <c>sudo -E</c> and containers hand it on from another user, in whose directory nothing of
@@ -12,7 +13,7 @@ internal static class UserRuntimeDirectory
     private const string Variable = "XDG_RUNTIME_DIR";
 
     /// <summary>The directory, absolute; null: the variable names none of this user's.</summary>
-    public static string? Own => Environment.GetEnvironmentVariable(Variable) is ['/', ..] named && IsOwn(named) ? named : null;
+    public static string? Own => OwnStart.Variable(Variable) is ['/', ..] named && IsOwn(named) ? named : null;
 
     /// <summary>Whether a directory belongs to this process's effective user.</summary>
     public static bool IsOwn(string path) =>
@@ -21,7 +22,7 @@ internal static class UserRuntimeDirectory
     /// <summary>For people: why the directory is not used; null: it is, or none is named.</summary>
     public static string? WhyPassedOver()
     {
-        if (Environment.GetEnvironmentVariable(Variable) is not ['/', ..] named || IsOwn(named))
+        if (OwnStart.Variable(Variable) is not ['/', ..] named || IsOwn(named))
             return null;
         Errno refused = FileStatus.ReadFollow(named, out FileStatus status);
         string why = refused != Errno.None ? refused.Text : $"it belongs to {(status.Uid == 0 ? "root" : $"user {status.Uid}")}";
