@@ -53,6 +53,10 @@ internal sealed class Draft
     /// <summary>Everything but the services.</summary>
     public SupervisorFrame Frame { get; set; }
 
+    /// <summary>Services that this step puts off: to be started, and to be told to end. In the frame at the end of the step.</summary>
+    public List<int> PutOffStarts { get; } = [];
+    public List<int> PutOffStops { get; } = [];
+
     /// <summary>Services whose state this step changed, or whose pending orders it concerns.</summary>
     public IReadOnlyList<int> Touched => _touched;
 
@@ -94,6 +98,8 @@ internal sealed class Draft
         _isCommitted = false;
         ForgetUnsettled(); // left over from a step that threw
         Effects.Clear();
+        PutOffStarts.Clear();
+        PutOffStops.Clear();
         Frame = _state.Frame;
         Now = now;
     }

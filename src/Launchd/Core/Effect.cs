@@ -146,10 +146,7 @@ internal abstract record Effect
     /// <summary>
     /// Handle everything else that has happened, once, and then say so by <see cref="Event.TurnBegan"/>; not ordered again before that.
     /// </summary>
-    internal sealed record AwaitTurn : Effect
-    {
-        public static readonly AwaitTurn Value = new();
-    }
+    internal sealed record AwaitTurn(TurnKind Kind) : Effect;
 
     /// <summary>End the supervisor.</summary>
     internal sealed record Exit(int Code) : Effect;

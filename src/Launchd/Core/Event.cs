@@ -20,10 +20,7 @@ internal abstract record Event
     }
 
     /// <summary>Result of <see cref="Effect.AwaitTurn"/>: the core was told everything that had happened by then.</summary>
-    internal sealed record TurnBegan : Event
-    {
-        public static readonly TurnBegan Value = new();
-    }
+    internal sealed record TurnBegan(TurnKind Kind) : Event;
 
     /// <summary>Result of <see cref="Effect.Prepare"/>: all connections that the instance is to be born with are there.</summary>
     internal sealed record Prepared(InstanceId Instance) : Event;

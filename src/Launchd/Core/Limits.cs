@@ -15,6 +15,9 @@ internal static class Limits
     /// <summary>Instances that are started before everything else is looked at once: some milliseconds.</summary>
     public const int StartsPerTurn = 16;
 
+    /// <summary>Services that are told to end before everything else is looked at once: some milliseconds.</summary>
+    public const int StopsPerTurn = 64;
+
     /// <summary>One packet of an instance channel.</summary>
     public const int PacketBytes = 65_536;
 

@@ -22,7 +22,8 @@ namespace Launchd.Core;
 /// then the instance has no pid, nothing comes from it, and nothing is told to it.</item>
 /// <item>Within one wake-up the host sends notifications first, then requests, exits, timers: an instance that said READY and died
 /// did become ready, and a watchdog fires only if nothing else spoke.</item>
-/// <item>At most so many instances are started in one turn of the host; the rest waits for <see cref="Event.TurnBegan"/>.</item>
+/// <item>At most so many instances are started, and so many services told to end, in one turn of the host; the rest waits for
+/// <see cref="Event.TurnBegan"/>.</item>
 /// <item>At most one timer is armed under a key; a firing that nobody waits for changes nothing.</item>
 /// <item>All that a child or a client can make grow is bounded by <see cref="Limits"/>.</item>
 /// </list>
@@ -38,7 +39,9 @@ internal sealed class Supervisor
     /// <param name="seed">Of the jitter.</param>
     /// <param name="exitWith">End when this service ends; null: end on request only.</param>
     /// <param name="startsPerTurn">At least 1.</param>
-    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null, int startsPerTurn = Limits.StartsPerTurn)
+    /// <param name="stopsPerTurn">At least 1.</param>
+    public Supervisor(SupervisorDefinition definition, ulong seed, ServiceName? exitWith = null, int startsPerTurn = Limits.StartsPerTurn,
+        int stopsPerTurn = Limits.StopsPerTurn)
     {
         DependencyGraph graph = new(definition);
         _state = new SupervisorState
@@ -48,8 +51,8 @@ internal sealed class Supervisor
             {
                 RandomState = seed,
                 ShutdownTimeout = definition.ShutdownTimeout,
-                StartsPerTurn = startsPerTurn,
-                StartsLeft = startsPerTurn,
+                Starts = new TurnBudget(startsPerTurn, startsPerTurn),
+                Stops = new TurnBudget(stopsPerTurn, stopsPerTurn),
                 ExitWith = exitWith is { } name ? graph.Find(name) : -1,
             },
         };
@@ -148,7 +151,7 @@ internal sealed class Supervisor
         switch (happened)
         {
             case Event.Booted: Boot(d); break;
-            case Event.TurnBegan: Turns.Begin(d); break;
+            case Event.TurnBegan e: Turns.Begin(d, e.Kind); break;
             case Event.Prepared e: ServiceMachine.Apply(d, e); break;
             case Event.Spawned e: ServiceMachine.Apply(d, e); break;
             case Event.SpawnFailed e: ServiceMachine.Apply(d, e); break;
@@ -242,7 +245,7 @@ internal sealed class Supervisor
 
     private static void SettleUnwanted(Draft d, int service)
     {
-        bool mayStop = Dependencies.MayStop(d, service);
+        bool mayStop = Dependencies.MayStop(d, service) && (!Stopping.IsToBeTold(d[service]) || Turns.TryStop(d, service));
         foreach (SlotState slot in d[service].Slots)
         {
             switch (slot.Phase)

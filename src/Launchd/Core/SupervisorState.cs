@@ -26,15 +26,11 @@ internal sealed record SupervisorFrame
     public ulong RandomState { get; init; }
     public TimeSpan ShutdownTimeout { get; init; }
 
-    /// <summary>How many instances may be started in one turn of the host, and how many more in this one.</summary>
-    public required int StartsPerTurn { get; init; }
-    public required int StartsLeft { get; init; }
+    /// <summary>Instances that are started in a turn of the host.</summary>
+    public required TurnBudget Starts { get; init; }
 
-    /// <summary>Services that could start more instances, in a later turn.</summary>
-    public ImmutableSortedSet<int> PutOff { get; init; } = [];
-
-    /// <summary>Services were put off, and the host was asked to say when it has looked at everything else.</summary>
-    public bool IsTurnAwaited { get; init; }
+    /// <summary>Services that are told to end, because they are not wanted any more, in a turn of the host.</summary>
+    public required TurnBudget Stops { get; init; }
 
     /// <summary>The last of the attempts that were put off because of a shortage; it may have been made. Null: there was none.</summary>
     public Moment? LastShortageAttempt { get; init; }

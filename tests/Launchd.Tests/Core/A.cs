@@ -222,7 +222,7 @@ internal sealed class World
                 results.Enqueue(new Event.SignalSent(e.Instance, e.Number, e.Request, SignalsRefused));
                 break;
             case Effect.LookAtQueues e: results.Enqueue(new Event.QueuesSeen(e.Instance, QueuesAreEmpty)); break;
-            case Effect.AwaitTurn: results.Enqueue(Event.TurnBegan.Value); break;
+            case Effect.AwaitTurn e: results.Enqueue(new Event.TurnBegan(e.Kind)); break;
             case Effect.ArmTimer e: _timers[e.Key] = e.Due; break;
             case Effect.DisarmTimer e: _timers.Remove(e.Key); break;
         }

@@ -69,7 +69,7 @@ internal sealed class Thin(Supervisor supervisor)
                 break;
             case Effect.Signal signal: _told.Enqueue(signal.Instance); break;
             case Effect.LookAtQueues look: _results.Enqueue(new Event.QueuesSeen(look.Instance, AreEmpty: true)); break;
-            case Effect.AwaitTurn: _results.Enqueue(Event.TurnBegan.Value); break;
+            case Effect.AwaitTurn turn: _results.Enqueue(new Event.TurnBegan(turn.Kind)); break;
             case Effect.ArmTimer { Key.Kind: TimerKind.Backoff } arm: Pauses.Add(arm.Key); break;
             case Effect.Reply: Replies++; break;
             case Effect.Exit: HasExited = true; break;

@@ -10,6 +10,7 @@ public sealed class TurnTests
 {
     private readonly List<InstanceId> _spawned = [];
     private Supervisor _core = null!;
+    private readonly HashSet<InstanceId> _told = [];
     private bool _isTurnAwaited;
 
     [Fact]
@@ -63,17 +64,61 @@ public sealed class TurnTests
         Assert.Equal(32, _spawned.Count);
     }
 
+    [Fact]
+    public void AReloadThatTakesManyOut_EndsSoManyInOneTurn()
+    {
+        Boot([.. Enumerable.Range(0, 16).Select(i => A.Service($"s{i}"))]);
+        Step(new Event.Reloaded(A.Definition([_core.Services[0].Definition]), new RequestId(1)));
+        Assert.Equal(4, _told.Count);
+
+        NextTurn(TurnKind.Stops);
+        Assert.Equal(8, _told.Count);
+        NextTurn(TurnKind.Stops);
+        NextTurn(TurnKind.Stops);
+
+        Assert.Equal(Enumerable.Range(1, 15).Select(i => $"s{i}"), _told.Select(t => t.Service.Text));
+        Assert.False(_isTurnAwaited);
+    }
+
+    [Fact]
+    public void WhatIsWantedAgainWhileItsEndWasPutOff_JustRunsOn()
+    {
+        Boot([.. Enumerable.Range(0, 8).Select(i => A.Service($"s{i}"))]);
+        Step(new Event.Requested(new RequestId(1), Verb.Stop, [.. _core.Services.Select(s => s.Definition.Name)]));
+        Step(new Event.Requested(new RequestId(2), Verb.Start, [new ServiceName("s6")]));
+
+        NextTurn(TurnKind.Stops);
+
+        Assert.Equal(7, _told.Count);
+        Assert.DoesNotContain(_told, t => t.Service.Text == "s6");
+        Assert.Equal(8, _spawned.Count);
+    }
+
+    [Fact]
+    public void EndsDoNotWaitForStarts()
+    {
+        Boot([.. Enumerable.Range(0, 16).Select(i => A.Service($"s{i}"))]);
+        Step(new Event.Reloaded(
+            A.Definition([.. Enumerable.Range(0, 40).Select(i => A.Service($"n{i}"))]), new RequestId(1)));
+        NextTurn(TurnKind.Stops);
+        NextTurn(TurnKind.Stops);
+        NextTurn(TurnKind.Stops);
+
+        Assert.Equal(16, _told.Count);
+        Assert.Equal(16, _spawned.Count);
+    }
+
     private void Boot(params ServiceDefinition[] services)
     {
-        _core = new Supervisor(A.Definition(services), seed: 1, startsPerTurn: 16);
+        _core = new Supervisor(A.Definition(services), seed: 1, startsPerTurn: 16, stopsPerTurn: 4);
         Step(Event.Booted.Value);
     }
 
-    private void NextTurn()
+    private void NextTurn(TurnKind kind = TurnKind.Starts)
     {
         Assert.True(_isTurnAwaited);
         _isTurnAwaited = false;
-        Step(Event.TurnBegan.Value);
+        Step(new Event.TurnBegan(kind));
     }
 
     private void Step(Event happened)
@@ -88,6 +133,8 @@ public sealed class TurnTests
                     _spawned.Add(spawn.Instance);
                     results.Enqueue(new Event.Spawned(spawn.Instance, 1000 + _spawned.Count));
                 }
+                if (effect is Effect.Signal signal)
+                    _told.Add(signal.Instance);
                 _isTurnAwaited |= effect is Effect.AwaitTurn;
             }
         }

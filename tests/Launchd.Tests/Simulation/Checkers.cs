@@ -93,7 +93,8 @@ internal sealed class Checkers
             checker.CheckEnd();
     }
 
-    public bool IsAtRest() => _supervisor.Frame.Requests.IsEmpty && _supervisor.Services.All(Rests);
+    public bool IsAtRest() =>
+        _supervisor.Frame is { Requests.IsEmpty: true, Stops.PutOff.IsEmpty: true } && _supervisor.Services.All(Rests);
 
     public string Restless() => string.Join("; ", _supervisor.Services.Where(s => !Rests(s)).Select(s =>
         $"{s.Definition.Name} wanted {s.IsWanted} activated {s.IsActivated} watching {s.IsWatching} hindered {s.IsHindered} "

@@ -111,7 +111,7 @@ internal sealed partial class SimulatedHost(Scenario scenario, SeededRandom rand
             case Effect.EndHealth e: _healthChecks.Remove(e.Instance); break;
             case Effect.TellDrain e: TellDrain(e.Instance); break;
             case Effect.Forget e: _clients.GetValueOrDefault(e.Service)?.Forget(); break;
-            case Effect.AwaitTurn: Add(0, Turn.Last, () => Event.TurnBegan.Value); break;
+            case Effect.AwaitTurn e: Add(0, Turn.Last, () => new Event.TurnBegan(e.Kind)); break;
             case Effect.Exit: HasExited = true; break;
         }
     }

@@ -52,7 +52,7 @@ internal sealed class Simulation
         _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random, sockets, seed >= FirstSlow ? new SeededRandom(seed * 41) : null);
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
-        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn);
+        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn, stopsPerTurn: startsPerTurn);
         _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);
         _hostility =
             seed >= FirstHostile ? new Hostility(_scenario, new SeededRandom(seed * 37), _host, _supervisor, s => _scaled.Add(s)) : null;

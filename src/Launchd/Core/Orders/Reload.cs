@@ -277,6 +277,7 @@ internal static class Reload
         DependencyGraph graph, Moment now, TimeSpan shutdownTimeout)
     {
         int Translate(int number) => number < 0 ? -1 : graph.Find(former.Services[number].Name);
+        TurnBudget Renumber(TurnBudget budget) => budget with { PutOff = [.. budget.PutOff.Select(Translate).Where(s => s >= 0)] };
         SupervisorState state = new()
         {
             Services = services,
@@ -285,7 +286,8 @@ internal static class Reload
             {
                 ShutdownTimeout = shutdownTimeout,
                 ExitWith = Translate(before.Frame.ExitWith),
-                PutOff = [.. before.Frame.PutOff.Select(Translate).Where(s => s >= 0)],
+                Starts = Renumber(before.Frame.Starts),
+                Stops = Renumber(before.Frame.Stops),
                 Requests = [.. before.Frame.Requests.Select(r => r with { Open = [.. r.Open.Select(Translate).Where(s => s >= 0)] })],
             },
         };

@@ -141,11 +141,16 @@ internal sealed class SlowLane(Action onEased, Action<Exception>? onDefect = nul
             {
                 answer = look();
             }
-            finally
+            catch
             {
                 mailbox.Post(Release);
+                throw;
             }
-            mailbox.Post(() => then(answer));
+            mailbox.Post(() =>
+            {
+                Release();
+                then(answer);
+            });
         }));
         return true;
 

@@ -16,7 +16,7 @@ internal sealed partial class InstanceTable
     private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(10);
 
     // Each reaping costs the kernel a walk along all children: thousands that end together are reaped in several turns.
-    private const int MostReapedInATurn = 64;
+    private const int MostReapedInATurn = 32;
 
     private readonly List<RunningInstance> _withLeftovers = [];
     private readonly List<Reaped> _reaped = [];

@@ -11,7 +11,7 @@ namespace Launchd.Host.Loop;
 /// </summary>
 internal sealed unsafe class Delays : IDisposable
 {
-    /// <summary>Most pauses that end in one turn of the loop; the others end in the next.</summary>
+    /// <summary>Most pauses that end in one turn of the loop (<see cref="Slice"/>); the others end in the next.</summary>
     private const int MostInATurn = 64;
 
     private readonly PriorityQueue<(object Owner, long Version, Action Then), long> _queue = new();
@@ -85,8 +85,8 @@ internal sealed unsafe class Delays : IDisposable
         long now = Clock.MonotonicNanoseconds;
         try
         {
-            for (int i = 0; i < MostInATurn
-                && _queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now; i++)
+            Slice slice = new(MostInATurn);
+            while (_queue.TryPeek(out (object Owner, long Version, Action Then) next, out long due) && due <= now && slice.TryTake())
             {
                 _queue.Dequeue();
                 if (!IsCurrent(next.Owner, next.Version))

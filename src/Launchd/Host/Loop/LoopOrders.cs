@@ -10,8 +10,11 @@ internal sealed class LoopOrders
 
     private readonly List<Action> _endOfTurn = [];
 
-    /// <summary>Whether the core is to be told, after everything else, that another turn has begun.</summary>
-    public bool IsTurnAwaited { get; set; }
+    /// <summary>The core puts off starts, and is to be told when everything else was done and births have room.</summary>
+    public bool AreStartsAwaited { get; set; }
+
+    /// <summary>The core puts off ends, and is to be told when everything else was done.</summary>
+    public bool AreStopsAwaited { get; set; }
 
     /// <summary>The exit code with which the loop ends after this turn; null: it goes on.</summary>
     public int? ExitCode { get; set; }

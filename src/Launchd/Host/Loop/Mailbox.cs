@@ -9,7 +9,8 @@ namespace Launchd.Host.Loop;
 internal sealed unsafe class Mailbox : IDisposable
 {
     /// <summary>
-    /// Most actions in one turn of the loop: thousands of answers can come together, and other descriptors must be handled meanwhile.
+    /// Most actions in one turn of the loop (<see cref="Slice"/>): thousands of answers can come together, and other descriptors must be
+    /// handled meanwhile.
     /// </summary>
     public const int MostInATurn = 64;
 
@@ -55,10 +56,11 @@ internal sealed unsafe class Mailbox : IDisposable
         _ = Libc.read(Wakeup.Number, &count, sizeof(ulong));
         int most;
         lock (_lock)
-            most = Math.Min(_posted.Count, MostInATurn);
+            most = _posted.Count;
         try
         {
-            for (int i = 0; i < most; i++)
+            Slice slice = new(MostInATurn);
+            while (most-- > 0 && slice.TryTake())
                 CarryOut(Take());
         }
         finally

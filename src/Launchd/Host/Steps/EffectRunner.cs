@@ -53,7 +53,8 @@ internal sealed class EffectRunner(
             case Effect.AnswerStore e: channels.Methods.AnswerStore(e.Call, e.Answer); break;
             case Effect.Reply e: OnReply?.Invoke(e.Request, e.Outcomes); break;
             case Effect.Report e: notices.Report(e.Notice); break;
-            case Effect.AwaitTurn: orders.IsTurnAwaited = true; break;
+            case Effect.AwaitTurn { Kind: TurnKind.Stops }: orders.AreStopsAwaited = true; break;
+            case Effect.AwaitTurn: orders.AreStartsAwaited = true; break;
             case Effect.Exit e: instances.EndAll(() => orders.ExitCode = e.Code); break;
             case Effect.StartHealth e: checks.StartHealth(e.Instance); break;
             case Effect.EndHealth e: checks.EndHealth(e.Instance); break;

@@ -31,7 +31,8 @@ internal sealed class SupervisorLoop(
     private bool _isUp;
 
     // The core orders more births when the former ones are about to begin; the end of a birth wakes the loop.
-    private bool MayBeginTurn => orders.IsTurnAwaited && births.HasRoom;
+    private bool MayBeginStarts => orders.AreStartsAwaited && births.HasRoom;
+    private bool MayBeginTurn => orders.AreStopsAwaited || MayBeginStarts;
 
     /// <summary>Runs until the core orders the end, and returns the exit code. By the first thread.</summary>
     public int Run(BootReport boot)
@@ -102,9 +103,10 @@ internal sealed class SupervisorLoop(
         retired.CloseUnused();
         bool hasWork = loop.Wait(MayBeginTurn || births.IsAlone || boot.OwesCollection ? 0 : timers.NextDelay(HostClock.Now));
         // Nobody waits for the collector: neither a service that just came up, nor an operator who asks how it went.
-        if (boot.OwesCollection && !hasWork && !orders.IsTurnAwaited)
+        if (boot.OwesCollection && !hasWork && !orders.AreStartsAwaited && !orders.AreStopsAwaited)
             boot.Collect();
-        for (int i = 0; i < MostTimersInATurn && orders.ExitCode is null && timers.TryTakeDue(HostClock.Now, out TimerKey key); i++)
+        Slice slice = new(MostTimersInATurn);
+        while (orders.ExitCode is null && slice.TryTake() && timers.TryTakeDue(HostClock.Now, out TimerKey key))
             Fire(key);
         if (orders.ExitCode is null && MayBeginTurn)
             BeginTurn();
@@ -113,8 +115,16 @@ internal sealed class SupervisorLoop(
 
     private void BeginTurn()
     {
-        orders.IsTurnAwaited = false;
-        events.Feed(Event.TurnBegan.Value);
+        if (orders.AreStopsAwaited)
+        {
+            orders.AreStopsAwaited = false;
+            events.Feed(new Event.TurnBegan(TurnKind.Stops));
+        }
+        if (MayBeginStarts)
+        {
+            orders.AreStartsAwaited = false;
+            events.Feed(new Event.TurnBegan(TurnKind.Starts));
+        }
     }
 
     private void Fire(TimerKey key)
