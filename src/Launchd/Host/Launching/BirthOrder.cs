@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Launchd.Core;
 using Launchd.Host.Reporting;
+using Launchd.Interop;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
@@ -20,6 +21,7 @@ internal sealed unsafe class BirthOrder(
 {
     private int* _seen = (int*)NativeMemory.AllocZeroed(sizeof(int));
     private long _takenAt;
+    private volatile int _thread;
     private volatile string _waitsFor = "its turn";
     private readonly ManualResetEventSlim _stopped = new(initialState: false, spinCount: 0);
     private Failure.SpawnFailed? _failure;
@@ -41,7 +43,13 @@ internal sealed unsafe class BirthOrder(
     public TimeSpan Away { get; set; }
 
     /// <summary>When a thread took it, in nanoseconds of the monotonic clock; 0: none has. From any thread.</summary>
-    public long TakenAt { get => Volatile.Read(ref _takenAt); set => Volatile.Write(ref _takenAt, value); }
+    public long TakenAt => Volatile.Read(ref _takenAt);
+
+    /// <summary>
+    /// Whether the birth waits for something else than a processor. While the child has not begun its program, the thread of the birth
+    /// sleeps, however busy the child is. For an order that was taken, from any thread.
+    /// </summary>
+    public bool Sleeps => TaskState.OfThread(_thread) != TaskState.Running && (Pid == 0 || TaskState.OfProcess(Pid) != TaskState.Running);
 
     /// <summary>What the thread of the birth is about to wait for, in words. From any thread.</summary>
     public string WaitsFor { get => _waitsFor; set => _waitsFor = value; }
@@ -76,6 +84,13 @@ internal sealed unsafe class BirthOrder(
 
     /// <summary>Closes what only the birth needed, when it is over. On the loop.</summary>
     public Action? Cleanup { get; init; }
+
+    /// <summary>On the thread that carries it out next.</summary>
+    public void Take()
+    {
+        _thread = Libc.gettid();
+        Volatile.Write(ref _takenAt, Clock.MonotonicNanoseconds);
+    }
 
     /// <summary>On the thread of the birth.</summary>
     public void CarryOut(Spawner spawner)

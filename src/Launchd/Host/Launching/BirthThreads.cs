@@ -206,7 +206,7 @@ internal sealed class BirthThreads
             errand?.Invoke();
             if (order is null)
                 continue;
-            order.TakenAt = Clock.MonotonicNanoseconds;
+            order.Take();
             if (!order.IsGivenUp)
                 order.CarryOut(seat.Spawner);
             _done(order);

@@ -33,6 +33,9 @@ internal sealed class Births : IDisposable
     /// </summary>
     private static readonly TimeSpan Suspicion = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>A birth whose thread or child only waits for a processor is spared for so long.</summary>
+    private static readonly TimeSpan MostSpared = TimeSpan.FromMilliseconds(500);
+
     /// <summary>How long a birth waits for a former one of its service that hangs: long enough that a service that is restarted at once
     /// does not burn a processor.</summary>
     private static readonly TimeSpan PatienceBehind = TimeSpan.FromSeconds(1);
@@ -113,7 +116,7 @@ internal sealed class Births : IDisposable
     private bool CarryOutHere(BirthOrder order)
     {
         _alone = null;
-        order.TakenAt = Clock.MonotonicNanoseconds;
+        order.Take();
         bool? isLeft = null;
         if (_threads.IsAudited)
             order.LeaveLoopSeat = Leave;
@@ -347,7 +350,8 @@ internal sealed class Births : IDisposable
                 continue;
             }
             TimeSpan taken = TimeSpan.FromTicks((now - order.TakenAt) / TimeSpan.NanosecondsPerTick) - order.Away;
-            slow += taken >= Suspicion ? 1 : 0;
+            // On a busy machine a birth takes long without any harm, and more threads would make it still busier.
+            slow += taken >= Suspicion && (taken >= MostSpared || order.Sleeps) ? 1 : 0;
             if (taken >= (order.IsToEnd ? Suspicion : Patience))
                 GiveUp(order, $"its program does not run after {Spans.Show(taken)}; it waits for {order.WaitsFor}");
         }

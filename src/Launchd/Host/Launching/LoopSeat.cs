@@ -3,7 +3,6 @@ using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Launching;
 
@@ -27,7 +26,6 @@ internal sealed unsafe class LoopSeat : IDisposable
     private Action? _errand;
     private bool _isLent;
     private bool _isOver;
-    private int _thread;
 
     public LoopSeat()
     {
@@ -39,7 +37,6 @@ internal sealed unsafe class LoopSeat : IDisposable
     /// <summary>Called by the thread to which the loop was lent, before anything else.</summary>
     public void Sit()
     {
-        _thread = Libc.gettid();
         lock (_lock)
             _isLent = true;
     }
@@ -132,7 +129,7 @@ internal sealed unsafe class LoopSeat : IDisposable
                     continue;
                 looks = _birth == seen ? looks + 1 : 1;
                 seen = _birth;
-                if (looks >= MostLooks || Sleeps(_birth))
+                if (looks >= MostLooks || _birth.Sleeps)
                 {
                     _birth = null;
                     _isLent = false;
@@ -144,10 +141,6 @@ internal sealed unsafe class LoopSeat : IDisposable
     }
 
     public void Dispose() => _timer.Dispose();
-
-    // While the child has not begun its program, the thread sleeps, however busy the child is.
-    private bool Sleeps(BirthOrder birth) => TaskState.OfThread(_thread) != TaskState.Running
-        && (birth.Pid == 0 || TaskState.OfProcess(birth.Pid) != TaskState.Running);
 
     /// <summary>Has the timer go off once; 0: not at all.</summary>
     private void Arm(long nanoseconds)
