@@ -9,6 +9,7 @@ using Launchd.Host.Reporting;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Sockets;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
@@ -36,6 +37,9 @@ internal sealed partial class ListenerGuard(
     /// <summary>From READY or an end to the look at what the program has done to its listeners: it may be about to do it.</summary>
     private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(50);
     private const string Mended = "mended";
+
+    /// <summary>Listeners up to this number are asked one by one.</summary>
+    private const int MostAskedAlone = 8;
 
     // Those that are looked at in a moment, all of them together: a service that is restarted all the
     // time is looked at twenty times a second.
@@ -123,9 +127,11 @@ internal sealed partial class ListenerGuard(
             _isDue = false;
             Listener[] all = [.. _due];
             _due.Clear();
+            // For each single question the kernel goes through all Unix sockets of the machine: many are one question.
+            UnixQueues? queues = all.Length > MostAskedAlone ? new UnixQueues() : null;
             // One that rests is looked at when its rest is over, and not more often for a program that starts again and again.
             foreach (Listener listener in all.Where(l => !l.Watch.IsResting))
-                Repair(listener);
+                Repair(listener, queues: queues);
         });
     }
 
@@ -172,7 +178,8 @@ internal sealed partial class ListenerGuard(
     /// <summary>What looks at a listener as it is now and mends what can be mended; for another thread.</summary>
     /// <param name="listener">Looked at.</param>
     /// <param name="onlyPath">Its socket is not looked at: something happened at its path, and nothing else is known.</param>
-    private static Func<ListenerLook> Mending(Listener listener, bool onlyPath = false)
+    /// <param name="queues">For one of many listeners that are looked at together; null: for one alone.</param>
+    private static Func<ListenerLook> Mending(Listener listener, bool onlyPath = false, UnixQueues? queues = null)
     {
         (OpenedListener opened, ListenAddress endpoint, int backlogCount) = (listener.Opened, listener.Endpoint, listener.BacklogCount);
         Func<ListenerLook, ListenerLook>? mendPath = MendingPath(listener);
@@ -183,7 +190,7 @@ internal sealed partial class ListenerGuard(
         }
         return () =>
         {
-            ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount);
+            ListenerFault fault = ListenerRepair.Look(opened, endpoint, backlogCount, queues);
             string words = WordsOf(fault, opened, backlogCount);
             bool isMended = fault == ListenerFault.None || ListenerRepair.TryMend(opened, endpoint, fault, backlogCount);
             ListenerLook seen = new(fault, words, isMended);
@@ -254,14 +261,14 @@ internal sealed partial class ListenerGuard(
     /// Looks at it and mends what can be mended on the socket that is open, in the lane of the service that had it last: both wait for a
     /// lock that a holder may keep. Whoever is born meanwhile gets the same socket, and profits as well.
     /// </summary>
-    private void Repair(Listener listener, bool onlyPath = false)
+    private void Repair(Listener listener, bool onlyPath = false, UnixQueues? queues = null)
     {
         ListenerWatch watch = listener.Watch;
         if (watch.IsLookedAt || !listener.IsConfigured)
             return;
         SlowLane lane = watch.GivenTo is { } service ? lanes.Of(service) : lanes.Owners;
         bool wasInDoubt = watch.IsPathInDoubt;
-        watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener, onlyPath), seen =>
+        watch.IsLookedAt = lane.TryLook(mailbox, [listener.Descriptor], Mending(listener, onlyPath, queues), seen =>
         {
             watch.IsLookedAt = false;
             Conclude(listener, seen);

@@ -61,20 +61,19 @@ internal sealed class DescriptorLooks(Mailbox mailbox, Delays delays)
     public void Queues(IReadOnlyCollection<FileDescriptor> listeners,
         Action<IReadOnlyDictionary<FileDescriptor, (int QueueCount, int BacklogCount)?>> then)
     {
-        Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(listeners.Count);
-        Ask(listeners, d => ListenerState.ReadQueue(d, unixQueues.Value), then);
+        UnixQueues? queues = QueuesFor(listeners.Count);
+        Ask(listeners, d => ListenerState.ReadQueue(d, queues?.All), then);
     }
 
     /// <summary>Reads the state of each descriptor.</summary>
     public void States(IReadOnlyCollection<FileDescriptor> descriptors, Action<IReadOnlyDictionary<FileDescriptor, DescriptorState>> then)
     {
-        Lazy<Dictionary<uint, (int, int)>?> unixQueues = UnixQueues(descriptors.Count);
-        Ask(descriptors, d => ListenerState.Read(d, unixQueues.Value), then);
+        UnixQueues? queues = QueuesFor(descriptors.Count);
+        Ask(descriptors, d => ListenerState.Read(d, queues?.All), then);
     }
 
     // A few sockets are asked one by one; only for many the kernel is asked for the queues of all Unix sockets of the machine.
-    private static Lazy<Dictionary<uint, (int, int)>?> UnixQueues(int count) =>
-        new(() => count > MostAskedAlone ? UnixDiagnostics.ReadQueues() : null);
+    private static UnixQueues? QueuesFor(int count) => count > MostAskedAlone ? new UnixQueues() : null;
 
     private static void Hold(FileDescriptor descriptor)
     {

@@ -35,7 +35,11 @@ internal static unsafe class ListenerRepair
     public static bool CanBeSpoilt(ListenAddress endpoint) =>
         endpoint.IsConnectionOriented || endpoint is ListenAddress.Udp or ListenAddress.Unix;
 
-    public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int backlogCount)
+    /// <param name="listener">Open.</param>
+    /// <param name="endpoint">Where it was bound.</param>
+    /// <param name="backlogCount">As configured.</param>
+    /// <param name="queues">For a caller that looks at many listeners; null: the kernel is asked about this one.</param>
+    public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int backlogCount, UnixQueues? queues = null)
     {
         FileDescriptor socket = listener.Descriptor;
         if (!CanBeSpoilt(endpoint))
@@ -46,7 +50,7 @@ internal static unsafe class ListenerRepair
             return ListenerFault.Connected;
         if (ListenerState.IsFiltered(socket))
             return ListenerFault.Filtered;
-        return endpoint.IsConnectionOriented && IsShort(socket, backlogCount) ? ListenerFault.BacklogShrunk : ListenerFault.None;
+        return endpoint.IsConnectionOriented && IsShort(socket, backlogCount, queues) ? ListenerFault.BacklogShrunk : ListenerFault.None;
     }
 
     /// <summary>
@@ -104,9 +108,9 @@ internal static unsafe class ListenerRepair
     private static bool IsElsewhere(OpenedListener listener, ListenAddress endpoint) =>
         endpoint is ListenAddress.Tcp or ListenAddress.Udp && SocketAddress.OfSocket(listener.Descriptor)?.Port != PortOf(listener);
 
-    private static bool IsShort(FileDescriptor listener, int backlogCount)
+    private static bool IsShort(FileDescriptor listener, int backlogCount, UnixQueues? queues)
     {
-        if (ListenerState.ReadQueue(listener) is not { BacklogCount: var actual } || actual >= backlogCount)
+        if (ListenerState.ReadQueue(listener, queues?.All) is not { BacklogCount: var actual } || actual >= backlogCount)
             return false;
         // The kernel cuts the asked length (listen(2)); the file with its limit is read only if that may be the reason.
         return !int.TryParse(Files.ReadText("/proc/sys/net/core/somaxconn")?.Trim(), out int most) || actual < Math.Min(backlogCount, most);
