@@ -94,6 +94,9 @@ internal static unsafe partial class Libc
     public static partial int getpid();
 
     [LibraryImport("libc")]
+    public static partial int getsid(int pid);
+
+    [LibraryImport("libc")]
     public static partial uint geteuid();
 
     [LibraryImport("libc")]

@@ -56,6 +56,19 @@ public sealed class FactWhenUserFaultsAttribute : FactAttribute
     }
 }
 
+/// <summary>
+/// A test that needs the shares of sessions, sched(7), root to change them, and setsid; skipped with the reason otherwise.
+/// </summary>
+public sealed class FactWhenAutogroupsAttribute : FactAttribute
+{
+    public FactWhenAutogroupsAttribute()
+    {
+        Skip = File.Exists("/proc/self/autogroup")
+            ? new FactWhenRootAndToolAttribute("setsid").Skip
+            : "needs a kernel with groups of processes by session (sched_autogroup)";
+    }
+}
+
 /// <summary>A test that needs root and a program; skipped with the reason otherwise.</summary>
 public sealed class FactWhenRootAndToolAttribute : FactAttribute
 {

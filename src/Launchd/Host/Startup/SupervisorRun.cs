@@ -135,6 +135,8 @@ internal static unsafe class SupervisorRun
         _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(definition.ProcessName + "\0"))
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
+        // Where it is not allowed, services that compute without end make their supervisor as slow as they make each other.
+        _ = Autogroup.TryRaise();
         // Every call that makes a file or a directory gives its mode.
         _ = Libc.umask(0);
         ulong* limit = stackalloc ulong[2];
