@@ -7,6 +7,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Launchd.Cli.Surroundings;
 using Launchd.Client;
+using Launchd.Config.Loading;
 using Launchd.Control;
 using Launchd.Linux.Sockets;
 
@@ -23,6 +24,9 @@ internal sealed class ControlClient : IDisposable
     /// <summary>The longest answer: a status of some thousand services is a few hundred kilobytes.</summary>
     public const int MostAnswerBytes = 16 << 20;
 
+    /// <summary>What is read from an answer and shown of it takes so many times its bytes.</summary>
+    private const long AllocatedForByte = 8;
+
     private const int SolSocket = 1;
     private const int SoPeerCredentials = 17;
 
@@ -32,6 +36,7 @@ internal sealed class ControlClient : IDisposable
     private readonly Socket _socket;
     private readonly CancellationToken _interrupted;
     private readonly CancellationTokenRegistration _interruption;
+    private readonly CollectorPause _pause = new();
     private byte[] _buffer = new byte[1 << 14];
     private int _start;
     private int _end;
@@ -129,11 +134,13 @@ internal sealed class ControlClient : IDisposable
             return null;
         try
         {
-            ControlAnswer answer = JsonSerializer.Deserialize(message.Span, Json.ControlAnswer) ?? throw new JsonException();
+            // Of objects that live until the answer is shown, a collection would free nothing.
+            _pause.Expect(message.Length * AllocatedForByte);
+            AnswerEnvelope answer = AnswerEnvelope.Read(message.Span);
             if (answer.Error is { } error)
                 throw ControlRefusal.Explain(error, answer.Parameters);
             continues = answer.Continues;
-            return (answer.Parameters ?? default).Deserialize(type) ?? throw new JsonException();
+            return JsonSerializer.Deserialize(answer.Parameters, type) ?? throw new JsonException();
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
@@ -151,6 +158,7 @@ internal sealed class ControlClient : IDisposable
 
     public void Dispose()
     {
+        _pause.Dispose();
         _received?.Dispose();
         _interruption.Dispose();
         _socket.Dispose();

@@ -7,7 +7,7 @@ namespace Launchd.Cli.Connecting;
 /// <summary>Turns a refusal of the supervisor into the operator's sentence and exit code.</summary>
 internal static class ControlRefusal
 {
-    public static CliException Explain(string error, JsonElement? parameters)
+    public static CliException Explain(string error, ReadOnlySpan<byte> parameters)
     {
         ErrorDetail detail = Detail(parameters);
         string name = TerminalText.Escape(detail.Name ?? detail.Parameter ?? "");
@@ -35,11 +35,11 @@ internal static class ControlRefusal
             code, (detail.Text is { } text ? string.Join('\n', text.Split('\n').Select(TerminalText.Escape)) : sentence) + hint);
     }
 
-    private static ErrorDetail Detail(JsonElement? parameters)
+    private static ErrorDetail Detail(ReadOnlySpan<byte> parameters)
     {
         try
         {
-            return parameters?.Deserialize(ControlClient.Json.ErrorDetail) ?? new ErrorDetail();
+            return JsonSerializer.Deserialize(parameters, ControlClient.Json.ErrorDetail) ?? new ErrorDetail();
         }
         catch (JsonException)
         {

@@ -16,6 +16,8 @@ internal static class TerminalText
     /// </summary>
     public static string Escape(string text)
     {
+        if (IsPlain(text))
+            return text;
         bool isHarmless = true;
         foreach (char c in text)
             isHarmless &= !IsDangerous(c) && !char.IsSurrogate(c);
@@ -34,6 +36,8 @@ internal static class TerminalText
     /// <summary>Columns that an escaped text takes.</summary>
     public static int Columns(string text)
     {
+        if (IsPlain(text))
+            return text.Length;
         int columns = 0;
         foreach (Rune rune in text.EnumerateRunes())
             columns += Columns(rune);
@@ -56,6 +60,9 @@ internal static class TerminalText
         }
         return kept.Append('…').ToString();
     }
+
+    /// <summary>Whether it is one of nearly all: of printable ASCII alone, each of which takes one column.</summary>
+    private static bool IsPlain(string text) => !text.AsSpan().ContainsAnyExceptInRange(' ', '~');
 
     private static string Visible(int value) => value switch
     {

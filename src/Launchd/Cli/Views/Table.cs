@@ -24,6 +24,7 @@ internal sealed class Table(params Column[] columns)
     private const int LeastColumns = 6;
 
     private readonly List<Cell[]> _rows = [];
+    private readonly StringBuilder _line = new();
     private readonly Column[] _fixed = columns[..^1];
     private readonly Column _text = columns[^1];
 
@@ -92,17 +93,17 @@ internal sealed class Table(params Column[] columns)
     private string Line(Terminal terminal, Cell[] cells, int[] widths, int left)
     {
         int last = Array.FindLastIndex(cells, c => c.Text.Length > 0);
-        StringBuilder line = new();
+        StringBuilder line = _line.Clear();
         for (int i = 0; i <= last; i++)
         {
             bool isText = i == widths.Length;
             string text = TerminalText.Cut(cells[i].Text, isText ? left : widths[i]);
-            string padding = isText ? "" : new string(' ', Math.Max(0, widths[i] - TerminalText.Columns(text)));
+            int padding = isText ? 0 : Math.Max(0, widths[i] - TerminalText.Columns(text));
             bool isRight = !isText && _fixed[i].IsRight;
             line.Append(i == 0 ? "" : Gap)
-                .Append(isRight ? padding : "")
+                .Append(' ', isRight ? padding : 0)
                 .Append(terminal.Paint(text, cells[i].Style))
-                .Append(isRight || i == last ? "" : padding);
+                .Append(' ', isRight || i == last ? 0 : padding);
         }
         return line.ToString();
     }

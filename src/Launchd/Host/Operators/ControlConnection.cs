@@ -36,9 +36,7 @@ internal sealed class ControlConnection : IControlPlace
     private readonly Action<ControlConnection> _onClose;
     private byte[] _input = new byte[4096];
     private int _inputCount;
-    private byte[] _output = [];
-    private int _outputStart;
-    private int _outputCount;
+    private readonly OutputBuffer _output = new();
     private FileDescriptor? _attached;
     private int _attachedAt;
     private bool _isBusy;
@@ -87,12 +85,12 @@ internal sealed class ControlConnection : IControlPlace
     /// <summary>The call that is under way goes on until the peer leaves.</summary>
     public bool IsFollowing { get; set; }
 
-    public PlaceRank Rank => _outputCount > 0 ? PlaceRank.Unread
+    public PlaceRank Rank => _output.Count > 0 ? PlaceRank.Unread
         : _isBusy ? (IsFollowing ? PlaceRank.Follows : PlaceRank.Waits)
         : _inputCount > 0 ? PlaceRank.Half : PlaceRank.Idle;
 
     /// <summary>Bytes that the peer has not read yet.</summary>
-    public int PendingBytes => _outputCount;
+    public int PendingBytes => _output.Count;
 
     /// <summary>Called once, when the kernel has taken everything that was written so far.</summary>
     public Action? OnDrained { get; set; }
@@ -117,7 +115,7 @@ internal sealed class ControlConnection : IControlPlace
         // Only one descriptor can be under way, because the next call is taken when this one was answered.
         _attached?.Dispose();
         _attached = descriptorTaken;
-        _attachedAt = _outputCount;
+        _attachedAt = _output.Count;
         Answer(parameters, type);
     }
 
@@ -283,9 +281,10 @@ internal sealed class ControlConnection : IControlPlace
     {
         if (_isClosed || _isOneway)
             return;
-        using MemoryStream message = new();
-        using (Utf8JsonWriter json = new(message))
+        int before = _output.Count;
+        try
         {
+            using Utf8JsonWriter json = new(_output);
             json.WriteStartObject();
             if (error is not null)
                 json.WriteString("error", error);
@@ -295,15 +294,21 @@ internal sealed class ControlConnection : IControlPlace
                 json.WriteBoolean("continues", true);
             json.WriteEndObject();
         }
-        message.WriteByte(0);
-        Append(message.GetBuffer().AsSpan(0, (int)message.Length));
-        if (_outputCount > MostOutputBytes)
+        catch
+        {
+            // Half an answer would spoil the next one.
+            _output.Truncate(before);
+            throw;
+        }
+        _output.GetSpan(1)[0] = 0;
+        _output.Advance(1);
+        if (_output.Count > MostOutputBytes)
         {
             _counters.Count("control-readers-too-slow");
             Close();
             return;
         }
-        if (!mayWait || _outputCount > MostWaitingBytes)
+        if (!mayWait || _output.Count > MostWaitingBytes)
         {
             Flush();
             return;
@@ -324,26 +329,13 @@ internal sealed class ControlConnection : IControlPlace
     /// Sends the bytes before the message that has a descriptor, or that message with it: on a stream a descriptor
     /// stands beside the first byte that was sent with it.
     /// </summary>
-    private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount))
-        : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _attachedAt))
-        : UnixSocket.Send(_socket, _output.AsSpan(_outputStart, _outputCount), attached);
-
-    private void Append(ReadOnlySpan<byte> bytes)
-    {
-        if (_outputStart + _outputCount + bytes.Length > _output.Length)
-        {
-            byte[] larger = new byte[Math.Max(4096, (_outputCount + bytes.Length) * 2)];
-            _output.AsSpan(_outputStart, _outputCount).CopyTo(larger);
-            _output = larger;
-            _outputStart = 0;
-        }
-        bytes.CopyTo(_output.AsSpan(_outputStart + _outputCount));
-        _outputCount += bytes.Length;
-    }
+    private SendResult SendNext() => _attached is not { } attached ? UnixSocket.Send(_socket, _output.Waiting)
+        : _attachedAt > 0 ? UnixSocket.Send(_socket, _output.Waiting[.._attachedAt])
+        : UnixSocket.Send(_socket, _output.Waiting, attached);
 
     private void Flush()
     {
-        while (_outputCount > 0)
+        while (_output.Count > 0)
         {
             SendResult sent = SendNext();
             if (sent.Outcome == SendOutcome.WouldBlock)
@@ -358,11 +350,10 @@ internal sealed class ControlConnection : IControlPlace
                 _attached.Dispose();
                 _attached = null;
             }
-            _outputStart += sent.Length;
-            _outputCount -= sent.Length;
+            _output.Remove(sent.Length);
             _attachedAt -= sent.Length;
         }
-        bool mustWait = _outputCount > 0;
+        bool mustWait = _output.Count > 0;
         if (mustWait != _isWriting)
         {
             _isWriting = mustWait;

@@ -3,6 +3,7 @@ using System.IO.Enumeration;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Core.Slots;
@@ -22,6 +23,9 @@ internal sealed class ControlMethods : IDisposable
     private const int EventsPerAnswer = 64;
     private const int LinesPerAnswer = 64;
     private const int AnswerBytes = 4 << 20;
+
+    /// <summary>What is allocated for one descriptor of an answer, about.</summary>
+    private const long AllocatedForDescriptor = 1024;
 
     private readonly Supervisor _core;
     private readonly EventFeed _events;
@@ -130,8 +134,13 @@ internal sealed class ControlMethods : IDisposable
     {
         if (Select(from, request.Service) is not { } names)
             return;
-        _looks.States(_reporter.AllDescriptors(), states => from.AnswerLater(nameof(Descriptors),
-            () => from.Answer(_reporter.Descriptors(names, request.Service is not null, states), ControlJson.Default.DescriptorsReply)));
+        _looks.States(_reporter.AllDescriptors(), states => from.AnswerLater(nameof(Descriptors), () =>
+        {
+            // Nearly all of it lives until it is sent.
+            using CollectorPause pause = new();
+            pause.Expect(states.Count * AllocatedForDescriptor);
+            from.Answer(_reporter.Descriptors(names, request.Service is not null, states), ControlJson.Default.DescriptorsReply);
+        }));
     }
 
     private void Order(ControlConnection from, ControlCall call, Verb verb)
