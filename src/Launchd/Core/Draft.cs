@@ -104,12 +104,20 @@ internal sealed class Draft
         Now = now;
     }
 
-    public void Commit()
+    /// <returns>Whether a service has another definition than before.</returns>
+    public bool Commit()
     {
+        bool isDefinedAnew = false;
         foreach (int service in _touched)
-            _state.Services[service] = _changed[service] ?? _state.Services[service];
+        {
+            if (_changed[service] is not { } next)
+                continue;
+            isDefinedAnew |= !ReferenceEquals(_state.Services[service].Definition, next.Definition);
+            _state.Services[service] = next;
+        }
         _state.Frame = Frame;
         _isCommitted = true;
+        return isDefinedAnew;
     }
 
     /// <summary>The next service whose wishes are to be looked at again; -1: all is settled.</summary>

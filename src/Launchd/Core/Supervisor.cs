@@ -68,6 +68,12 @@ internal sealed class Supervisor
 
     public SupervisorFrame Frame => _state.Frame;
 
+    /// <summary>
+    /// Another number as soon as a service has another definition, or services were numbered anew. Services that are forgotten before that
+    /// are still counted in.
+    /// </summary>
+    public long DefinitionsVersion { get; private set; }
+
     /// <summary>Services whose state the last step may have changed, also those that it forgot. Valid until the next step.</summary>
     public IReadOnlyList<ServiceName> Changed => _changed;
 
@@ -136,13 +142,16 @@ internal sealed class Supervisor
             : (_state, _draft);
         Apply(d, happened);
         Settle(d);
-        d.Commit();
+        if (d.Commit() || !ReferenceEquals(_state, state))
+            DefinitionsVersion++;
         foreach (int service in d.Touched)
             _changed.Add(d.Graph.Services[service].Name);
         _latest = now;
         (_state, _draft) = (state, d);
         if (_state.LeavingCount > 0 && _state.Frame.Shutdown is null)
             (_state, _draft) = Reload.Forget(_state, _draft, now);
+        if (!ReferenceEquals(_state, state))
+            DefinitionsVersion++;
         return d.Effects;
     }
 

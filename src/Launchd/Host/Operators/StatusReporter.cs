@@ -22,8 +22,9 @@ internal sealed class StatusReporter(
     AdoptedConfiguration configuration, Supervisor core, RunningInstances instances, DescriptorTable descriptors, KeptDescriptors kept,
     ChannelServer channels, LogPump pump, Journal journal, Counters counters, Moment startedAt)
 {
-    // Kept for the room that it has: with thousands of sockets it is filled for each question.
-    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+    // Names of services by the keys of their sockets. One of thousands of services is asked about often, so it is kept until it changes.
+    private readonly Dictionary<string, List<ServiceName>> _users = new(StringComparer.Ordinal);
+    private long _usersVersion = -1;
 
     /// <summary>
     /// What the kernel has to be asked about for <see cref="Status"/>: the listeners of these services, and those of none.
@@ -51,45 +52,47 @@ internal sealed class StatusReporter(
                 Counters = AllCounters(),
             },
             Services = [.. core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. SocketsOf(wanted).SelectMany(s => OfListener(s.Socket, [.. s.Users], queues))],
+            Sockets = [.. SocketsOf(wanted).SelectMany(s =>
+                OfListener(s.Socket, [.. s.Users.Where(u => core.Find(u) is not null).Select(u => u.Text)], queues))],
         };
     }
 
-    /// <summary>
-    /// The sockets of these services, and those of none, each with all that use it. One of ten thousand services is asked about often.
-    /// </summary>
-    private IEnumerable<(HeldSocket Socket, List<string> Users)> SocketsOf(IReadOnlySet<ServiceName> wanted)
+    /// <summary>The sockets of these services, and those of none, each with all that use it.</summary>
+    private IEnumerable<(HeldSocket Socket, IReadOnlyList<ServiceName> Users)> SocketsOf(IReadOnlySet<ServiceName> wanted)
     {
-        IReadOnlyList<ServiceState> services = core.Services;
-        Dictionary<string, List<string>> users = new(StringComparer.Ordinal);
-        foreach (ServiceName name in wanted)
+        FindUsers();
+        HashSet<string> asked = new(wanted.SelectMany(name => core.Find(name)?.Definition.Sockets ?? []), StringComparer.Ordinal);
+        foreach (HeldSocket socket in descriptors.Sockets)
         {
-            foreach (string socket in core.Find(name)?.Definition.Sockets ?? [])
-                _ = users.TryAdd(socket, []);
+            if (asked.Contains(socket.Key))
+                yield return (socket, _users.GetValueOrDefault(socket.Key) ?? []);
+            else if (!_users.ContainsKey(socket.Key))
+                yield return (socket, []);
         }
-        _used.Clear();
-        foreach (ServiceState service in services)
+    }
+
+    private void FindUsers()
+    {
+        if (_usersVersion == core.DefinitionsVersion)
+            return;
+        _usersVersion = core.DefinitionsVersion;
+        _users.Clear();
+        foreach (ServiceState service in core.Services)
         {
             foreach (string socket in service.Definition.Sockets)
             {
-                _ = _used.Add(socket);
-                if (users.TryGetValue(socket, out List<string>? all))
-                    all.Add(service.Definition.Name.Text);
+                if (!_users.TryGetValue(socket, out List<ServiceName>? users))
+                    _users.Add(socket, users = []);
+                users.Add(service.Definition.Name);
             }
-        }
-        foreach (HeldSocket socket in descriptors.Sockets)
-        {
-            if (users.TryGetValue(socket.Key, out List<string>? all))
-                yield return (socket, all);
-            else if (!_used.Contains(socket.Key))
-                yield return (socket, []);
         }
     }
 
     /// <summary>What the kernel has to be asked about for <see cref="Descriptors"/>.</summary>
     public IReadOnlyCollection<FileDescriptor> AllDescriptors()
     {
-        HashSet<FileDescriptor> all = [.. descriptors.Configured.Select(l => l.Descriptor)];
+        HashSet<FileDescriptor> all = new(descriptors.Sockets.Count + descriptors.Files.Count);
+        all.UnionWith(descriptors.Configured.Select(l => l.Descriptor));
         all.UnionWith(descriptors.Files.Select(f => f.Descriptor).OfType<FileDescriptor>());
         foreach (ServiceState service in core.Services)
         {
