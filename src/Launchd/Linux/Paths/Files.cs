@@ -104,8 +104,9 @@ internal static unsafe class Files
     /// <summary>The names in a directory of /proc that are numbers, in the kernel's order.</summary>
     public static IEnumerable<int> Numbers(FileDescriptor directory)
     {
-        byte[] buffer = new byte[8192];
-        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer))
+        // Most processes have few descriptors and few threads, and thousands of these directories are read one after the other.
+        byte[] buffer = new byte[1024];
+        for (int length = ReadEntries(directory, buffer); length > 0; length = ReadEntries(directory, buffer = Larger(buffer)))
         {
             for (int at = 0; at + NameOffset < length; at += LengthOfEntry(buffer, at))
             {
@@ -136,6 +137,8 @@ internal static unsafe class Files
 
     // struct linux_dirent64 (getdents(2)): inode and offset, 8 bytes each, length of the record, kind, and the name with a NUL behind.
     private const int NameOffset = 19;
+
+    private static byte[] Larger(byte[] buffer) => buffer.Length < 8192 ? new byte[8192] : buffer;
 
     private static int LengthOfEntry(byte[] buffer, int at) => BitConverter.ToUInt16(buffer, at + 16);
 
