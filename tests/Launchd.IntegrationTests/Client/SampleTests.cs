@@ -1,6 +1,5 @@
 using System.Net;
 using Launchd.AcceptanceTests.Support;
-using Launchd.IntegrationTests.Host;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Client;

@@ -7,7 +7,6 @@ using Launchd.Host.Reporting;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Paths;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Listeners;
