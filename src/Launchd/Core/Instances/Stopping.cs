@@ -62,25 +62,6 @@ internal static partial class Stopping
         Enter(d, service, slot, instance, cause, StopStage.Emptying);
     }
 
-    /// <summary>Whether an instance of a service runs that has not begun to end.</summary>
-    public static bool IsToBeTold(ServiceState service)
-    {
-        foreach (SlotState slot in service.Slots)
-        {
-            if (IsToBeTold(slot))
-                return true;
-        }
-        foreach (SlotState beside in service.Beside)
-        {
-            if (IsToBeTold(beside))
-                return true;
-        }
-        return false;
-    }
-
-    private static bool IsToBeTold(SlotState slot) =>
-        slot.Phase is SlotPhase.Live and not (SlotPhase.Stopping or SlotPhase.Preparing or SlotPhase.Live { IsBeingSpawned: true });
-
     /// <summary>SIGKILL now, whatever the stage.</summary>
     public static void Kill(Draft d, int service, SlotState slot)
     {

@@ -5,7 +5,6 @@ using Launchd.Core;
 using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
-using Launchd.Interop;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
@@ -224,112 +223,6 @@ internal sealed partial class Launcher(
         }
         foreach ((string name, FileDescriptor descriptor) in stored)
             birth.Pass(name, descriptor, null);
-        return null;
-    }
-
-    private Failure.SpawnFailed? GatherStandard(
-        RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
-    {
-        ServiceDefinition service = instance.Definition;
-        int socket = connection is null ? -1 : birth.Borrow(connection.Descriptor);
-        if (connection is null && service.Input is InputSource.Socket)
-        {
-            (ListenerDefinition definition, OpenedListener listener) = instance.Provision.Listeners(instance.Slot).First();
-            Give(instance, birth, definition, listener);
-            socket = birth.Borrow(listener.Descriptor);
-        }
-        birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
-        if (service.Input is InputSource.File file)
-        {
-            FileRequest wanted = new() { Path = file.FilePath, User = user.Credentials };
-            birth.Open("input", "input", () => FileOpener.Open(wanted), birth.Input);
-        }
-        if (service.Input is InputSource.Open && EndlessInput.Give(birth, user) is { Value: not 0 } failed)
-            return Refuse(service, "input", failed, $"input = \"open\": {failed.Text}");
-        if (service.Ready is Readiness.Output pattern)
-            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
-        bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
-        Action<int> use = isSame ? Both : birth.Output;
-        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, use) is { } refused)
-            return refused;
-        return isSame ? null : OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, birth.Error);
-
-        void Both(int number)
-        {
-            birth.Output(number);
-            birth.Error(number);
-        }
-    }
-
-    private Failure.SpawnFailed? OpenOutput(RunningInstance instance, Birth birth, OutputTarget target, string stream, int socket,
-        FileDescriptor inherited, ResolvedUser user, Action<int> use)
-    {
-        switch (target)
-        {
-            case OutputTarget.Log:
-                if (OpenLogPipe(instance, birth, user, stream, addToPump: true) is not { } pipe)
-                    return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
-                use(pipe.Number);
-                break;
-            case OutputTarget.Inherit:
-                // A named pipe is a file of somebody else's, and its mode is his affair.
-                if (Files.ReadLink(null, Files.ProcPath(inherited)) is { } link && link.StartsWith("pipe:[", StringComparison.Ordinal))
-                    LetOthersWrite(inherited);
-                use(inherited.Number);
-                break;
-            case OutputTarget.Socket:
-                use(socket);
-                break;
-            case OutputTarget.File file:
-                birth.Open(stream, stream, () => FileOpener.OpenOutput(file.FilePath, user.Credentials), use);
-                break;
-            default:
-                use(nothing.Number);
-                break;
-        }
-        return null;
-    }
-
-    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
-    {
-        int* ends = stackalloc int[2];
-        if (Libc.pipe2(ends, Libc.O_CLOEXEC) != 0)
-            return null;
-        FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
-        birth.Own(writeEnd);
-        // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
-        if (user.Credentials is { } who)
-            _ = Libc.fchown(writeEnd.Number, who.Uid, who.Gid);
-        else
-            LetOthersWrite(writeEnd);
-        if (addToPump)
-        {
-            ServiceDefinition service = instance.Definition;
-            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
-                File = service.Log }, readEnd);
-            instance.HasLogPipe = true;
-        }
-        return writeEnd;
-    }
-
-    // A program that root starts may become another user by itself, and then open /dev/stderr anew. Nobody else comes to the pipe: only who
-    // may look into a process finds the way to its descriptors (proc_pid_fd(5)).
-    private static void LetOthersWrite(FileDescriptor pipe)
-    {
-        _ = Libc.geteuid() == 0 ? Libc.fchmod(pipe.Number, 0b110_010_010) : 0;
-    }
-
-    private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
-    {
-        if (service.Ready is not Readiness.Descriptor ready)
-            return null;
-        int* ends = stackalloc int[2];
-        if (Libc.pipe2(ends, Libc.O_CLOEXEC | Libc.O_NONBLOCK) != 0)
-            return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
-        instance.ReadyPipe = new FileDescriptor(ends[0]);
-        FileDescriptor writeEnd = new(ends[1]);
-        birth.Own(writeEnd);
-        birth.PassAt(ready.Number, writeEnd.Number);
         return null;
     }
 
