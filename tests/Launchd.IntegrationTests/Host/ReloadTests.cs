@@ -58,7 +58,7 @@ public sealed class ReloadTests
     [InlineData("command = [\"sleep\"\n", 78, "error LD1001")]
     [InlineData("[services.web]\ncommand = [\"sleep\"]\nsockets = [\"htp\"]\n[services.x]\ncomand = [\"y\"]\n", 78, "2 errors")]
     [InlineData("[services.new]\ncommand = [\"there-is-no-such-program\"]\n", 1,
-        "services.new: command \"there-is-no-such-program\": there is no such program in ")]
+        "services.new: command \"there-is-no-such-program\": No such file or directory (it is in no directory of PATH, ")]
     [InlineData("[services.new]\ncommand = [\"sleep\"]\nworking_directory = \"/nowhere\"\n",
         1, "services.new: working_directory /nowhere: ")]
     [InlineData("[services.new]\ncommand = [\"sleep\"]\nenvironment_files = [\"/nowhere\"]\n",

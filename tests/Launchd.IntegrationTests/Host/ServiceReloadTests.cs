@@ -43,7 +43,9 @@ public sealed class ServiceReloadTests
         Assert.Equal(1, code);
         string[] lines = output.Split('\n');
         Assert.Contains("broken: failed: its reload command exited with 3", lines);
-        Assert.Contains("missing: failed: its reload command cannot be run: exec \"no-such-program\": No such file or directory", lines);
+        Assert.Contains(lines, l => l.StartsWith(
+            "missing: failed: its reload command cannot be run: exec \"no-such-program\": No such file or directory (it is in no directory",
+            StringComparison.Ordinal));
         Assert.Contains("none: failed: it has no 'reload' in the configuration", lines);
         Assert.Equal(0, await supervisor.Stop());
     }

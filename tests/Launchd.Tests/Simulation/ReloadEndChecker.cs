@@ -19,6 +19,9 @@ internal sealed class ReloadEndChecker() : Checker("23")
             foreach (InstanceId id in _told.Keys.Where(id => id.Service == faulted.Service).ToArray())
                 _told.Remove(id);
         }
+        // What it was not sent cannot have ended it.
+        if (happened is Event.SignalSent { Refusal: not null } refused)
+            _told.Remove(refused.Instance);
         if (happened is Event.MainExited exited && _told.Remove(exited.Instance, out Moment told) && now - told <= TimeSpan.FromSeconds(5))
             CheckEnded(exited.Instance, effects);
         if (InstanceOf(happened) is { } over && _ended.TryGetValue(over, out int slot))
