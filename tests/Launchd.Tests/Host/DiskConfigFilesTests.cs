@@ -100,6 +100,18 @@ public sealed class DiskConfigFilesTests : IDisposable
         Assert.Equal($"cannot be trusted: '{path}' belongs to user 1000", files.Read(path, 100).Problem);
     }
 
+    [Fact]
+    public void WhereTheOperatorSaysSoNobodyIsDistrusted()
+    {
+        string path = Path.Combine(_directory, "open.toml");
+        File.WriteAllText(path, "x");
+        File.SetUnixFileMode(path, (UnixFileMode)0b110_110_110);
+        DiskConfigFiles trusting = new(_ => 1000u, userId: 0, areTrusted: true);
+
+        Assert.Null(trusting.FindDistrust(path));
+        Assert.Equal("x"u8.ToArray(), trusting.Read(path, 100).Bytes.ToArray());
+    }
+
     private DiskConfigFiles Files() => new(path => _owners.GetValueOrDefault(path, 0u), userId: 0);
 
     private string At(string name) => Path.Join(_directory, name);

@@ -63,16 +63,20 @@ internal sealed class CommandTree
         {
             HelpName = "SERVICE", Description = "ends with this service and with its exit code",
         };
-        Command run = new("run", "runs the configuration in the foreground") { file, exitWith };
+        Option<bool> trust = new("--trust-config")
+        {
+            Description = "as root: reads files that others may write, as those that are mounted into a container",
+        };
+        Command run = new("run", "runs the configuration in the foreground") { file, exitWith, trust };
         RefuseName(run, "the file names the supervisor");
-        run.SetAction(p => RunCommand.Run(new RunOptions(p.GetValue(file), p.GetValue(exitWith))));
+        run.SetAction(p => RunCommand.Run(new RunOptions(p.GetValue(file), p.GetValue(exitWith), p.GetValue(trust))));
 
         Option<string?> graph = new("--graph") { HelpName = "dot|mermaid", Description = "prints the dependency graph (default: dot)" };
         graph.CompletionSources.Add("dot", "mermaid");
         Option<bool> plan = new("--plan") { Description = "prints what a reload of the running supervisor would change" };
         Option<bool> json = new("--json") { Description = "with --plan: prints JSON for programs" };
         Option<bool> elsewhere = new("--elsewhere") { Description = "looks at the files alone, not at what this machine has and permits" };
-        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, elsewhere, json };
+        Command check = new("check", "says all that is wrong with a configuration") { file, graph, plan, elsewhere, json, trust };
         check.SetAction(p =>
         {
             GraphFormat? format = p.GetValue(graph) switch
@@ -83,7 +87,8 @@ internal sealed class CommandTree
                 var other => throw new CliException(ExitCode.Usage, $"--graph takes dot or mermaid, not '{TerminalText.Escape(other)}'"),
             };
             return CheckCommand.Run(_context, new CheckOptions(
-                p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json), p.GetValue(elsewhere)));
+                p.GetValue(file), format, p.GetValue(plan), p.GetValue(_name), p.GetValue(json), p.GetValue(elsewhere),
+                p.GetValue(trust)));
         });
 
         Root.Subcommands.Add(run);

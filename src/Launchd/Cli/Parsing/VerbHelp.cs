@@ -69,6 +69,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs run", "runs launchd.toml of this directory"),
             ("launchd-cs run shop.toml", "runs another file"),
             ("launchd-cs run --exit-with web", "in a container: ends with web, and as web ended"),
+            ("launchd-cs run --trust-config /config/shop.toml", "in a container: a file that is mounted, whoever owns it outside"),
         ],
         [
             (ExitCode.Done, "shut down as asked; with --exit-with the service's own code, 128 + N after signal N"), _usage,

@@ -21,7 +21,9 @@ internal enum GraphFormat { Dot, Mermaid }
 /// <param name="Name">The running supervisor to compare with; null: it is looked for, as by every verb.</param>
 /// <param name="Json">With <paramref name="Plan"/>: for programs.</param>
 /// <param name="Elsewhere">Whether the file is for another machine, so that this machine is not asked.</param>
-internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false, bool Elsewhere = false);
+/// <param name="TrustsConfig">As of <see cref="RunOptions"/>.</param>
+internal sealed record CheckOptions(string? File, GraphFormat? Graph, bool Plan, string? Name, bool Json = false, bool Elsewhere = false,
+    bool TrustsConfig = false);
 
 /// <summary><c>check</c>: all that is wrong with a configuration.</summary>
 internal static class CheckCommand
@@ -32,7 +34,7 @@ internal static class CheckCommand
             return (int)Plan(context, options);
         if (options.Json)
             throw new CliException(ExitCode.Usage, "check takes --json with --plan only");
-        ConfigResult result = ConfigReader.Read(RunCommand.ConfigurationOf(options.File));
+        ConfigResult result = ConfigReader.Read(RunCommand.ConfigurationOf(options.File, options.TrustsConfig));
         if (result.Definition is not null && options.Graph is null && !options.Elsewhere)
             result = OnThisMachine(result);
         bool withColour = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";

@@ -16,7 +16,8 @@ namespace Launchd.Cli.Verbs;
 /// <summary>What the operator asked of <c>run</c>.</summary>
 /// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
-internal sealed record RunOptions(string? File, string? ExitWith)
+/// <param name="TrustsConfig">Whether the files of a configuration of root may belong to, or be writable by, others.</param>
+internal sealed record RunOptions(string? File, string? ExitWith, bool TrustsConfig = false)
 {
     /// <summary>
     /// Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.
@@ -43,7 +44,7 @@ internal static class RunCommand
         {
             // May execute this program once more; then everything from here on happens in the second execution.
             SignalMask.Enter();
-            ConfigSource source = ConfigurationOf(options.File);
+            ConfigSource source = ConfigurationOf(options.File, options.TrustsConfig);
             ConfigResult result = ConfigReader.Read(source);
             if (result.Definition is not { } definition)
                 return Complain(result.Print(ShowsColour), ExitCode.BadConfiguration);
@@ -70,7 +71,9 @@ internal static class RunCommand
     }
 
     /// <summary>The surroundings in which a configuration is read.</summary>
-    public static ConfigSource ConfigurationOf(string? file)
+    /// <param name="file">Null: <c>launchd.toml</c> here.</param>
+    /// <param name="isTrusted">Whoever may change it; else <c>LAUNCHD_TRUST_CONFIG</c> tells.</param>
+    public static ConfigSource ConfigurationOf(string? file, bool isTrusted = false)
     {
         string name = file ?? "launchd.toml";
         uint user = Interop.Libc.geteuid();
@@ -82,7 +85,8 @@ internal static class RunCommand
             UserId = user,
             IsOwnDirectory = UserRuntimeDirectory.IsOwn,
             Files = new DiskConfigFiles(
-                path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user),
+                path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user,
+                areTrusted: isTrusted || OwnStart.Variable("LAUNCHD_TRUST_CONFIG") == "1"),
         };
     }
 

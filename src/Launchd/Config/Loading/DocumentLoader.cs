@@ -81,7 +81,8 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
             diagnostics.Error(
                 DiagnosticCode.FileNotTrusted, mention,
                 $"{prefix}'{display}' could be changed by others, who would then act as root: {distrust}",
-                "let it and every directory above it belong to root and be writable by its owner only");
+                "let it and every directory above it belong to root and be writable by its owner only; where nobody else can get at it, "
+                    + "as at a file that is mounted into a container: --trust-config, or LAUNCHD_TRUST_CONFIG=1");
         }
         // Read checks the opened file for trust once more; if the name was refused already, that is enough.
         if (content.Problem is { } problem)

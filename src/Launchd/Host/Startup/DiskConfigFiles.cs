@@ -11,7 +11,8 @@ namespace Launchd.Host.Startup;
 /// </summary>
 /// <param name="ownerOf">The owner's uid of a path, links followed (stat(2)), or null if it cannot be told.</param>
 /// <param name="userId">The supervisor's effective uid, whose files are trusted beside root's.</param>
-internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) : IConfigFiles
+/// <param name="areTrusted">Whoever may change them: the operator has said so.</param>
+internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId, bool areTrusted = false) : IConfigFiles
 {
     /// <summary>As many links as the kernel follows, path_resolution(7).</summary>
     private const int MostLinks = 40;
@@ -33,7 +34,7 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
             return Refused(refused);
         if (WhyNoFile(opened) is { } exchanged)
             return ConfigFileContent.Failed(exchanged);
-        if (userId == 0)
+        if (userId == 0 && !areTrusted)
         {
             uint owner = ownerOf(Files.ProcPath(file)) ?? opened.Uid;
             if (FindDistrustOf(owner, (UnixFileMode)opened.Mode, absolutePath) is { } distrust)
@@ -60,6 +61,8 @@ internal sealed class DiskConfigFiles(Func<string, uint?> ownerOf, uint userId) 
 
     public string? FindDistrust(string absolutePath)
     {
+        if (areTrusted)
+            return null;
         // What a link points to counts as well as the way to the link.
         string path = absolutePath;
         for (int links = 0; links <= MostLinks; links++)
