@@ -26,6 +26,7 @@ internal sealed class LineSinks
     private byte[] _displayBatch = new byte[BatchBytes];
     private readonly char[] _matchText = new char[LineSplitter.LongestBytes + OutputMatcher.OverlapLength + 1];
     private readonly byte[] _time = new byte[TimeBytes];
+    private LineObject? _object;
     private long _now;
     private long _timeOf = -1;
     private int _fileBatchLength;
@@ -48,6 +49,9 @@ internal sealed class LineSinks
 
     public LogHistory History { get; } = new();
 
+    /// <summary>Whether lines are shown as JSON, for programs, and not for people.</summary>
+    public bool ShowsJson { get; set; }
+
     /// <summary>Called before the lines of one read, which all get the same time.</summary>
     public void BeginBatch() =>
         _now = (_options.Time.GetUtcNow().UtcTicks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
@@ -57,7 +61,9 @@ internal sealed class LineSinks
         if (input.File is not null)
             AddToFile(input, input.File, line, cut);
         ReadOnlySpan<byte> text = line.EndsWith((byte)'\r') && (cut & LineCut.AtEnd) == 0 ? line[..^1] : line;
-        if (_display is not null)
+        if (_display is not null && ShowsJson)
+            ShowObject(input, text, cut);
+        else if (_display is not null)
             Show(input, text, cut);
         var stamp = new LineStamp(_sequence++, _now, input.Source.InstanceId);
         input.Ring ??= History.RingOf(input.Source.Service, input.Source.Slot);
@@ -173,6 +179,15 @@ internal sealed class LineSinks
             Append(room, ref _displayBatchLength, CutMark);
         }
         room[_displayBatchLength++] = (byte)'\n';
+    }
+
+    private void ShowObject(ServiceInput input, ReadOnlySpan<byte> text, LineCut cut)
+    {
+        ReadOnlySpan<byte> line = (_object ??= new LineObject()).Write(input.Source, Time(), text, cut);
+        if (BatchBytes - _displayBatchLength <= line.Length)
+            WriteDisplayBatch(input);
+        Append(_displayBatch, ref _displayBatchLength, line);
+        _displayBatch[_displayBatchLength++] = (byte)'\n';
     }
 
     private void WriteDisplayBatch(ServiceInput input)

@@ -96,7 +96,7 @@ internal sealed class LogPump : IDisposable
             Interlocked.Add(ref _waitingBytes, -lines.Length);
             LineQueue queue = _loop.QueueOf(target)!;
             if (unsaid > 0)
-                queue.Add(null, Encoding.UTF8.GetBytes($"launchd-cs: {unsaid} {(unsaid == 1 ? "line" : "lines")} lost\n"));
+                queue.Add(null, Encoding.ASCII.GetBytes(target.LossText(unsaid)));
             queue.Add(null, lines);
         });
     }
@@ -152,6 +152,9 @@ internal sealed class LogPump : IDisposable
         Enqueue(() => _loop.Sinks.AddFollower(follower, services, lines));
         return follower;
     }
+
+    /// <summary>How lines are shown from now on: as JSON, for programs, or for people.</summary>
+    public void ShowAsJson(bool isJson) => Enqueue(() => _loop.Sinks.ShowsJson = isJson);
 
     /// <summary>Log files are opened anew with their next line (SIGUSR1).</summary>
     public void ReopenFiles() => Enqueue(_loop.Sinks.ReopenFiles);

@@ -38,6 +38,7 @@ internal sealed class OutputWriter : IDisposable
     // Lines that were dropped and not announced yet, and lines that announcements in the queue stand
     // for, in case the queue itself is dropped.
     private long _lost;
+    private bool _speaksJson;
     private long _announced;
     private int _announcements;
     private long _announcedUpTo;
@@ -101,7 +102,7 @@ internal sealed class OutputWriter : IDisposable
     /// </summary>
     public bool TryReserve(int mostBytes, out Span<byte> room)
     {
-        const int noticeBytes = 64;
+        const int noticeBytes = 160;
         int needed = mostBytes + (_lost > 0 ? noticeBytes : 0) + 1;
         if (!HasRoom(needed) && !MakeRoom(needed))
         {
@@ -281,13 +282,22 @@ internal sealed class OutputWriter : IDisposable
         return HasRoom(needed);
     }
 
+    /// <summary>Whether what stands between its lines is JSON, as they are. From any thread.</summary>
+    public bool SpeaksJson { get => Volatile.Read(ref _speaksJson); set => Volatile.Write(ref _speaksJson, value); }
+
+    /// <summary>The line that stands where lines are missing, with its newline: at most 160 bytes of ASCII.</summary>
+    public string LossText(long lost)
+    {
+        string said = string.Create(CultureInfo.InvariantCulture, $"launchd-cs: {lost} {(lost == 1 ? "line" : "lines")} lost");
+        return SpeaksJson ? $$"""{"level":"warning","event":"lines-lost","text":"{{said}}"}""" + "\n" : said + "\n";
+    }
+
     private void AnnounceLoss()
     {
         // A line that broke off in the middle must not swallow the announcement.
         if (_start == _end && _lastWritten != '\n')
             _queue[_end++] = (byte)'\n';
-        string text = string.Create(CultureInfo.InvariantCulture, $"launchd-cs: {_lost} {(_lost == 1 ? "line" : "lines")} lost\n");
-        _end += Encoding.ASCII.GetBytes(text, _queue.AsSpan(_end));
+        _end += Encoding.ASCII.GetBytes(LossText(_lost), _queue.AsSpan(_end));
         _announcements++;
         _announcedUpTo = _writtenBytes + (_end - _start);
         _announced += _lost;

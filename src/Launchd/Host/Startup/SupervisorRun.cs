@@ -87,6 +87,7 @@ internal static unsafe class SupervisorRun
             Style = OutputStyle.Detect(console.Output.IsTerminal, Environment.GetEnvironmentVariable),
         }) ?? throw new StartRefusedException(Worker.Refusal, ExitCode.SystemRefused);
         console.Attach(pump);
+        ShowAs(definition.LogFormat);
         pump.KnowServices(definition.Services.Select(s => (s.Name.Text, s.InstanceCount)));
         using FileDescriptor nothing = OpenNull();
         Journal journal = new();
@@ -108,7 +109,11 @@ internal static unsafe class SupervisorRun
             Journal = journal,
             Logger = logger,
             StartedAt = startedAt,
-            AdoptLog = adoptLog,
+            AdoptLog = (format, least) =>
+            {
+                adoptLog(format, least);
+                ShowAs(format);
+            },
         };
         int code;
         using (HostComposition host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
@@ -125,6 +130,13 @@ internal static unsafe class SupervisorRun
         SupervisorLog.Ended(logger, code);
         console.Drain(pump, OutputPatience);
         return code;
+
+        void ShowAs(LogFormat format)
+        {
+            bool isJson = format == LogFormat.Json;
+            pump.ShowAsJson(isJson);
+            console.Output.SpeaksJson = console.Error.SpeaksJson = isJson;
+        }
     }
 
     /// <summary>

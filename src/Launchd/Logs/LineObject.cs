@@ -1,0 +1,84 @@
+using System.Buffers;
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace Launchd.Logs;
+
+/// <summary>
+/// Writes a line of a service as one JSON object for programs: time (ISO 8601, UTC, microseconds), service, slot, stream, and the line as
+/// <c>text</c>, or as <c>object</c> if it is a JSON object itself. A piece of a line that was too long has <c>cut</c>: <c>start</c>,
+/// <c>end</c> or <c>both</c>, where it lacks something. All but ASCII is escaped in <c>text</c>; bytes that are no UTF-8 become U+FFFD.
+/// Allocates nothing for a line once it has its memory. For the pump's thread.
+/// </summary>
+internal sealed class LineObject : IDisposable
+{
+    private const int MostDepth = 64;
+
+    private readonly ArrayBufferWriter<byte> _bytes = new(4096);
+    private readonly Utf8JsonWriter _json;
+
+    public LineObject()
+    {
+        _json = new Utf8JsonWriter(_bytes, new JsonWriterOptions { SkipValidation = true });
+    }
+
+    /// <summary>The object without a newline; valid until the next call.</summary>
+    /// <param name="source">Whose line it is.</param>
+    /// <param name="time">As <see cref="LogHistory.TryFormatTime"/> writes it.</param>
+    /// <param name="line">Without its newline.</param>
+    /// <param name="cut">Where a piece of a line lacks something.</param>
+    public ReadOnlySpan<byte> Write(OutputSource source, ReadOnlySpan<byte> time, ReadOnlySpan<byte> line, LineCut cut)
+    {
+        _bytes.ResetWrittenCount();
+        _json.Reset(_bytes);
+        _json.WriteStartObject();
+        _json.WriteString("time"u8, time);
+        _json.WriteString("service"u8, source.Service);
+        _json.WriteNumber("slot"u8, source.Slot);
+        _json.WriteString("stream"u8, source.Stream);
+        if (cut == LineCut.None && IsObject(line))
+        {
+            _json.WritePropertyName("object"u8);
+            _json.WriteRawValue(line, skipInputValidation: true);
+        }
+        else
+        {
+            WriteText(line);
+        }
+        if (cut != LineCut.None)
+            _json.WriteString("cut"u8, cut == LineCut.AtStart ? "start"u8 : cut == LineCut.AtEnd ? "end"u8 : "both"u8);
+        _json.WriteEndObject();
+        _json.Flush();
+        return _bytes.WrittenSpan;
+    }
+
+    public void Dispose() => _json.Dispose();
+
+    private void WriteText(ReadOnlySpan<byte> line)
+    {
+        if (Utf8.IsValid(line))
+            _json.WriteString("text"u8, line);
+        else
+            _json.WriteString("text"u8, System.Text.Encoding.UTF8.GetString(line));
+    }
+
+    // The reader does not look into the texts of the object, so that they are UTF-8 is asked first. A carriage return between its parts
+    // would be as good as a newline to some who read lines.
+    private static bool IsObject(ReadOnlySpan<byte> line)
+    {
+        if (line.IsEmpty || line[0] != (byte)'{' || line.Contains((byte)'\r') || !Utf8.IsValid(line))
+            return false;
+        Utf8JsonReader reader = new(line, new JsonReaderOptions { MaxDepth = MostDepth });
+        try
+        {
+            while (reader.Read())
+            {
+            }
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+}
