@@ -76,7 +76,12 @@ public sealed partial class RuntimeDirectoryTests
         string[] places =
             [$"/dev/shm/launchd-cs-notify-{status.Device}-{status.Inode}", $"/run/launchd-cs-notify-{status.Device}-{status.Inode}"];
         foreach (string place in places)
+        {
+            // Of a supervisor that was killed, and whose runtime directory had the number that ours has now.
+            if (Directory.Exists(place))
+                Directory.Delete(place, recursive: true);
             File.CreateSymbolicLink(place, victim);
+        }
         File.CreateSymbolicLink(scratch.At("run/notify"), victim);
         try
         {
