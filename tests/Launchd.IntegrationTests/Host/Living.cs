@@ -8,7 +8,7 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>Supervisors run one test at a time, and beside no test that reaps children of its own.</summary>
+/// <summary>One test at a time, and beside no other: they measure, trace, or make processes that share the memory of the tests.</summary>
 [Xunit.CollectionDefinition(nameof(Supervisors), DisableParallelization = true)]
 public sealed class Supervisors;
 

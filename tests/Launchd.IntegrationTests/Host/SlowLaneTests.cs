@@ -15,6 +15,7 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// What may keep its caller waiting, done for one service: bounded, in the background, and not at all once the supervisor ends.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class SlowLaneTests
 {
     [Fact]

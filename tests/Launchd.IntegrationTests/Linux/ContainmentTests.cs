@@ -9,6 +9,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Linux;
 
 /// <summary>What throws on the loop, or beside it, is told of, and nobody else goes without his turn because of it.</summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed class ContainmentTests
 {
     private readonly List<Exception> _told = [];

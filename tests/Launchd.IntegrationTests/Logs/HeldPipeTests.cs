@@ -10,6 +10,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Logs;
 
 /// <summary>A program that holds the lock of its pipe keeps nobody waiting but itself.</summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed class HeldPipeTests
 {
     [Fact]
