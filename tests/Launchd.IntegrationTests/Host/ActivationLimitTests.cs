@@ -13,6 +13,7 @@ namespace Launchd.IntegrationTests.Host;
 /// Clients in the queue of a service that does not take them, and a supervisor that cannot take them: nothing spins, the port stays open,
 /// and what comes next is served without an operator.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed partial class ActivationLimitTests
 {
     private const int Nofile = 7;

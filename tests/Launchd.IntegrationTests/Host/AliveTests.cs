@@ -12,6 +12,7 @@ namespace Launchd.IntegrationTests.Host;
 /// Who is alive, and whose: programs that stop without ending, processes that evade whoever looks for them, and strangers that pretend to
 /// belong to an instance. Each program writes <c>name pid</c> lines into the file <c>pids</c>.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class AliveTests
 {
     private const int OpenToWrite = 1; // open(2): O_WRONLY
@@ -97,6 +98,7 @@ public sealed class AliveTests
         """)]
     // The tracer of the main process keeps its end from us.
     [InlineData("""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # at which a traced process would stop
         main = os.getpid()
         if daemon():
             deaf(); print(libc.ptrace(0x4206, main, 0, 0), flush=True); tell("tracer")
@@ -106,6 +108,7 @@ public sealed class AliveTests
     // As before, and nobody looks at it before SIGKILL: its environment is empty, so it takes several
     // looks until it is known to be a stray.
     [InlineData("""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         main = os.getpid()
         if daemon():
             deaf(); libc.ptrace(0x4206, main, 0, 0)

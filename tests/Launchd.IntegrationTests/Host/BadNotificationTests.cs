@@ -9,6 +9,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Whatever is sent to a notify socket: it is counted, nothing of it stays, and the others are served.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class BadNotificationTests
 {
     private const string Waiting = """

@@ -6,6 +6,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Many starts at once hold the loop for seconds in all; nobody waits for all of them.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class BurstTests
 {
     private const int Count = 1500;

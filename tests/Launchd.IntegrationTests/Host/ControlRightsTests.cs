@@ -6,6 +6,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What whoever is admitted to the control socket may do and see there, and that nobody keeps others out.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class ControlRightsTests
 {
     private const string Secret = "root:$6$SECRETHASH$";

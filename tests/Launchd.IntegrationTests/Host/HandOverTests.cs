@@ -7,6 +7,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Descriptors on their way from an instance to its successor, where one of the two is slow, or dies.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class HandOverTests
 {
     private const string Ok = """{"parameters":{}}""";

@@ -6,6 +6,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Ready instances that are asked whether they serve.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class HealthTests
 {
     [Fact]

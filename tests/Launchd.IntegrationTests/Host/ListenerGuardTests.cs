@@ -13,6 +13,7 @@ namespace Launchd.IntegrationTests.Host;
 /// Listeners that a holder spoils. The holder is the test: it takes a copy of the supervisor's own descriptor by pidfd_getfd(2), which
 /// is the same open file description that a program has.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class ListenerGuardTests
 {
     private const int SO_LOCK_FILTER = 44;

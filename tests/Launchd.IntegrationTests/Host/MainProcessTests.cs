@@ -7,6 +7,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary><c>MAINPID=</c> and <c>MAINPIDFD=1</c>: who may name which process, and how it is supervised then.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class MainProcessTests
 {
     private const string Waiting = """

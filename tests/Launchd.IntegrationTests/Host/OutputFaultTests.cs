@@ -5,6 +5,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Whatever happens to the places where output goes: it never stops, blocks or kills the supervisor or a service.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class OutputFaultTests
 {
     /// <summary>Writes more than every pipe and buffer on the way holds, then says so by its exit code.</summary>

@@ -9,6 +9,7 @@ namespace Launchd.IntegrationTests.Host;
 /// epoll(7) takes no descriptor: memory is short, or <c>fs.epoll.max_user_watches</c> of the user is used up. Here it never takes any,
 /// because a filter answers the call in the kernel's place.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class RefusedWatchTests
 {
     private const int ENOMEM = 12, ENOSPC = 28;

@@ -4,6 +4,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>What follows the end of an instance: policy, pauses, limits, and an operator's word over all of them.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class RestartTests
 {
     [Theory]

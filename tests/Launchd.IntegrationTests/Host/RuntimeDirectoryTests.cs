@@ -8,6 +8,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>Whose directories a supervisor puts its sockets into, and whose it does not.</summary>
+[Collection(nameof(Supervisors))]
 public sealed partial class RuntimeDirectoryTests
 {
     private const uint Daemon = 1, SomeUser = 61234;

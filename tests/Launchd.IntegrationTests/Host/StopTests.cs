@@ -5,6 +5,7 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>How instances and whole trees end. Every test ends with the check that nothing is left.</summary>
+[Collection(nameof(Supervisors))]
 public sealed class StopTests
 {
     [Theory]

@@ -9,6 +9,7 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>
 /// What comes from outside, a signal, a limit, a filter of system calls, costs a service or a line, and never the supervisor.
 /// </summary>
+[Collection(nameof(Supervisors))]
 public sealed class SurvivalTests
 {
     private const string Sleeper = """
