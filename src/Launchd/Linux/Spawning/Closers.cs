@@ -23,6 +23,7 @@ internal sealed unsafe class Closers : IDisposable
     private readonly FileDescriptor _nothing;
     private readonly FileDescriptor _gate;
     private readonly List<int> _last = [];
+    private bool _isOver;
 
     /// <param name="nothingTaken">A harmless descriptor (/dev/null).</param>
     /// <remarks>
@@ -36,6 +37,7 @@ internal sealed unsafe class Closers : IDisposable
 
     /// <summary>
     /// Closes descriptors and waits until they are closed, in a way that SIGKILL can end. False: no process can be made; none is closed.
+    /// Also while this is disposed: then without a process.
     /// </summary>
     /// <param name="numbers">
     /// At most <see cref="ControlMessage.MaxDescriptorCount"/>; the caller must not use them any more, unless the result is false.
@@ -75,8 +77,13 @@ internal sealed unsafe class Closers : IDisposable
                 sent.Dispose();
         }
         _last.Clear();
-        _gate.Dispose();
-        _nothing.Dispose();
+        // A thread that closes something may be between the end of its process and the gate: the number would be another's by then.
+        lock (_birth)
+        {
+            _isOver = true;
+            _gate.Dispose();
+            _nothing.Dispose();
+        }
     }
 
     /// <summary>
@@ -113,16 +120,18 @@ internal sealed unsafe class Closers : IDisposable
             msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)ControlMessage.ReceiveBytes,
         };
         Step* steps = stackalloc Step[3];
-        int above = _gate.Number + 1;
-        steps[0] = new Step
-        {
-            Kind = StepKind.Call, Number = SystemCallNumbers.close_range, A0 = above, A1 = int.MaxValue, A2 = Libc.CLOSE_RANGE_UNSHARE,
-        };
-        steps[1] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.recvmsg, A0 = _gate.Number, A1 = (nint)(&message) };
-        steps[2] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.exit_group };
-        PlanHeader plan = new() { Steps = steps, Count = 3, ExitNumber = SystemCallNumbers.exit_group };
         lock (_birth)
         {
+            if (_isOver)
+                return null;
+            int above = _gate.Number + 1;
+            steps[0] = new Step
+            {
+                Kind = StepKind.Call, Number = SystemCallNumbers.close_range, A0 = above, A1 = int.MaxValue, A2 = Libc.CLOSE_RANGE_UNSHARE,
+            };
+            steps[1] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.recvmsg, A0 = _gate.Number, A1 = (nint)(&message) };
+            steps[2] = new Step { Kind = StepKind.Call, Number = SystemCallNumbers.exit_group };
+            PlanHeader plan = new() { Steps = steps, Count = 3, ExitNumber = SystemCallNumbers.exit_group };
             int pid = -1, pidfd = -1;
             if (RuntimeHelpers.TryEnsureSufficientExecutionStack() && Libc.dup3(queue.Number, _gate.Number, Libc.O_CLOEXEC) >= 0)
                 pid = Spawner.CloneOnce(Libc.CLONE_FILES, &plan, out pidfd, out _);
