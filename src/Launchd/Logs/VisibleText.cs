@@ -4,7 +4,7 @@ namespace Launchd.Logs;
 
 /// <summary>
 /// What a person reads of a line that was written for a terminal (ECMA-48): without colours, links, titles, and with what was written over
-/// by a redraw. The work is linear in the length of the line.
+/// by a redraw. The work is linear in the length of the line, whatever stands in it.
 /// </summary>
 internal static class VisibleText
 {
@@ -101,13 +101,17 @@ internal static class VisibleText
         private readonly List<int> _returns = [];
         private int _count, _length, _column;
 
+        // Blanks that may still be written. A few characters can ask for a whole row of them, so a line that asks for far more than a
+        // display of its length does gets no more, and reads as if it had not moved and erased.
+        private int _blanks = (16 * length) + 4096;
+
         public void Write(char character)
         {
             _written[_count++] = character;
             if (_column >= _cells.Length)
                 return;
-            if (_column > _length)
-                _cells.AsSpan(_length.._column).Fill(' ');
+            if (_column > _length && !TryBlank(_length, _column))
+                _column = _length;
             _cells[_column++] = character;
             _length = Math.Max(_length, _column);
         }
@@ -130,9 +134,18 @@ internal static class VisibleText
                 case 'D': Move(-Math.Clamp(number, 1, _cells.Length)); break;
                 case 'G': _column = Math.Clamp(number - 1, 0, _cells.Length); break;
                 case 'K' or 'J' when number is 2 or 3: _length = 0; break;
-                case 'K' or 'J' when number == 1: _cells.AsSpan(..Math.Min(_column, _length)).Fill(' '); break;
+                case 'K' or 'J' when number == 1: _ = TryBlank(0, Math.Min(_column, _length)); break;
                 case 'K' or 'J': _length = Math.Min(_length, _column); break;
             }
+        }
+
+        private bool TryBlank(int from, int to)
+        {
+            if (to - from > _blanks)
+                return false;
+            _blanks -= to - from;
+            _cells.AsSpan(from..to).Fill(' ');
+            return true;
         }
 
         public List<string> Texts()

@@ -97,4 +97,14 @@ public sealed class OutputMatcherTests
         Assert.Null(other.Try("xxxx listen"u8, scratch));
         Assert.Null(other.Try("ing on 80 yyyy"u8, scratch));
     }
+
+    // Without a limit each of the moves would blank ten thousand cells, and the y would stand behind them.
+    [Fact]
+    public void ALineThatMovesAndErasesWithoutEnd_IsReadAsIfItDidNot()
+    {
+        string line = string.Concat(Enumerable.Repeat("\e[9999Gx\e[2K", 1000)) + "\e[9999Gy";
+        OutputMatcher matcher = new(1, "^y$", () => { });
+
+        Assert.NotNull(matcher.Try(Encoding.UTF8.GetBytes(line), _scratch));
+    }
 }
