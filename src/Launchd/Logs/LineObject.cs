@@ -8,19 +8,28 @@ namespace Launchd.Logs;
 /// Writes a line of a service as one JSON object for programs: time (ISO 8601, UTC, microseconds), service, slot, stream, and the line as
 /// <c>text</c>, or as <c>object</c> if it is a JSON object itself. A piece of a line that was too long has <c>cut</c>: <c>start</c>,
 /// <c>end</c> or <c>both</c>, where it lacks something. All but ASCII is escaped in <c>text</c>; bytes that are no UTF-8 become U+FFFD.
-/// Allocates nothing for a line once it has its memory. For the pump's thread.
+/// Once it has its memory it allocates only for what is not UTF-8, and for what looks like an object and is none. For the pump's thread.
 /// </summary>
 internal sealed class LineObject : IDisposable
 {
     private const int MostDepth = 64;
 
+    /// <summary>
+    /// The reader says by an exception that a text is wrong, which costs some microseconds: after so many in one read its lines are texts.
+    /// </summary>
+    private const int MostWrong = 8;
+
     private readonly ArrayBufferWriter<byte> _bytes = new(4096);
     private readonly Utf8JsonWriter _json;
+    private int _wrongCount;
 
     public LineObject()
     {
         _json = new Utf8JsonWriter(_bytes, new JsonWriterOptions { SkipValidation = true });
     }
+
+    /// <summary>Called before the lines of one read of one program.</summary>
+    public void BeginBatch() => _wrongCount = 0;
 
     /// <summary>The object without a newline; valid until the next call.</summary>
     /// <param name="source">Whose line it is.</param>
@@ -63,10 +72,12 @@ internal sealed class LineObject : IDisposable
     }
 
     // The reader does not look into the texts of the object, so that they are UTF-8 is asked first. A carriage return between its parts
-    // would be as good as a newline to some who read lines.
-    private static bool IsObject(ReadOnlySpan<byte> line)
+    // would be as good as a newline to some who read lines. Indented JSON, whose lines begin and do not end an object, costs no exception.
+    private bool IsObject(ReadOnlySpan<byte> line)
     {
-        if (line.IsEmpty || line[0] != (byte)'{' || line.Contains((byte)'\r') || !Utf8.IsValid(line))
+        ReadOnlySpan<byte> trimmed = line.TrimEnd((byte)' ');
+        bool mayBe = trimmed.Length > 1 && trimmed[0] == (byte)'{' && trimmed[^1] == (byte)'}';
+        if (!mayBe || _wrongCount >= MostWrong || line.Contains((byte)'\r') || !Utf8.IsValid(line))
             return false;
         Utf8JsonReader reader = new(line, new JsonReaderOptions { MaxDepth = MostDepth });
         try
@@ -78,6 +89,7 @@ internal sealed class LineObject : IDisposable
         }
         catch (JsonException)
         {
+            _wrongCount++;
             return false;
         }
     }

@@ -53,8 +53,11 @@ internal sealed class LineSinks
     public bool ShowsJson { get; set; }
 
     /// <summary>Called before the lines of one read, which all get the same time.</summary>
-    public void BeginBatch() =>
+    public void BeginBatch()
+    {
+        _object?.BeginBatch();
         _now = (_options.Time.GetUtcNow().UtcTicks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
+    }
 
     public void Take(ServiceInput input, ReadOnlySpan<byte> line, LineCut cut)
     {

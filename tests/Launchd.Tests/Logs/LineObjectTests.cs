@@ -49,6 +49,22 @@ public sealed class LineObjectTests
         Assert.Contains("\"text\":", Write(Encoding.UTF8.GetBytes(deep)), StringComparison.Ordinal);
     }
 
+    // To find out that a text is no object costs far more than to copy it.
+    [Fact]
+    public void AProgramThatWritesManyBrokenObjectsInOneRead_WritesTextsInTheRestOfIt()
+    {
+        using LineObject lines = new();
+        OutputSource source = new() { InstanceId = 1, Service = "web", Slot = 1, Stream = "output" };
+        string Write(ReadOnlySpan<byte> line) => Encoding.UTF8.GetString(lines.Write(source, "T"u8, line, LineCut.None));
+        lines.BeginBatch();
+        Assert.Contains("\"object\":{}", Write("{}"u8), StringComparison.Ordinal);
+        for (int i = 0; i < 20; i++)
+            Assert.Contains("\"text\":", Write("{broken}"u8), StringComparison.Ordinal);
+        Assert.Contains("\"text\":", Write("{}"u8), StringComparison.Ordinal);
+        lines.BeginBatch();
+        Assert.Contains("\"object\":{}", Write("{}"u8), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void OneAfterTheOther()
     {
