@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Launchd.Model;
@@ -15,8 +16,8 @@ namespace Launchd.Logs;
 /// Belongs to the lanes, which may hang in any of its calls.
 /// </summary>
 /// <remarks>
-/// Others shorten, rename and remove log files. With a write, but at most once a second, the file is looked at: a size that others have
-/// changed is taken over, and a path that leads to no file or to another one is opened anew.
+/// Others shorten, rename and remove log files. With a write, but at most once a second, the file is looked at: the size that others have
+/// given it is taken over, and a path that leads to no file or to another one is opened anew.
 /// </remarks>
 internal sealed class LogFile : ILineTarget
 {
@@ -138,7 +139,7 @@ internal sealed class LogFile : ILineTarget
         {
             Leave();
         }
-        else if (open.SizeBytes < _size)
+        else
         {
             _size = open.SizeBytes;
             _endsInsideLine &= _size > 0;
@@ -267,7 +268,9 @@ internal sealed class LogFile : ILineTarget
     // open it wider either.
     private void Inherit(FileStatus former)
     {
-        if (former.Kind != FileKind.Regular || FileStatus.Read(_file!, out FileStatus made) != Errno.None || made.SizeBytes > 0)
+        if (former.Kind != FileKind.Regular || FileStatus.Read(_file!, out FileStatus made) != Errno.None)
+            return;
+        if (made.SizeBytes > 0 || made.Uid != Libc.geteuid())
             return;
         bool isSame = (made.Uid, made.Gid) == (former.Uid, former.Gid);
         if (isSame || Files.SetOwner(_file!, new PathOwner(former.Uid, former.Gid)) == Errno.None)

@@ -152,6 +152,21 @@ public sealed class LogFileTests : IDisposable
         Assert.Equal("sixteen again..\n", File.ReadAllText(FilePath));
     }
 
+    [Fact]
+    public void AFileThatOthersWriteTo_HasTheSizeThatItHas()
+    {
+        using (var file = new LogFile(Policy(maxSize: 40, keep: 3), _time, _notices.Add))
+        {
+            file.Append("sixteen letters\n"u8);
+            File.AppendAllText(FilePath, "another program's\n");
+            _time.Advance(TimeSpan.FromSeconds(1));
+            file.Append("sixteen again..\n"u8);
+        }
+
+        Assert.Equal("sixteen letters\nanother program's\n", File.ReadAllText(FilePath + ".1"));
+        Assert.Equal("sixteen again..\n", File.ReadAllText(FilePath));
+    }
+
     [Theory]
     [InlineData("removed", 1)]
     [InlineData("its folder is removed", 1)]
