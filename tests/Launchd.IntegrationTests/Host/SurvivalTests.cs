@@ -205,6 +205,27 @@ public sealed class SurvivalTests
         }
     }
 
+    // The path of the program does not lead to it any more when it is to be executed once more: it was removed, as here, or a directory on
+    // the way is closed to the user who runs it.
+    [FactWhenNativeRoot]
+    public async Task ABinaryWhosePathDoesNotLeadToItRunsAllTheSame()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("app.toml", Supervisor.WithRuntimeDirectory("""
+            [services.app]
+            command = ["/bin/sh", "-c", "exit 3"]
+            restart = "never"
+            """));
+        await using Command run = Command.Start(
+            ["/bin/sh", "-c", "cp \"$1\" copy && exec 9<copy && rm copy && exec /proc/self/fd/9 run --exit-with app \"$2\"", "sh",
+                .. Repository.LaunchdCommand, file],
+            scratch.FolderPath);
+
+        int code = await run.Exit();
+
+        Assert.True(code == 3, $"{code}\n{run.Errors}");
+    }
+
     [FactWhenNativeRoot]
     public async Task WithoutProc_RunIsRefused_AndCheckWorks()
     {

@@ -99,6 +99,10 @@ internal static unsafe class SignalMask
             StandardDescriptors.Open();
             Libc.execv(file, arguments);
             Errno errno = Errno.Last;
+            // A directory on the way is closed to this user, or the file has been replaced: the link leads to it all the same, and all that
+            // is lost is the name in /proc/PID/comm until the supervisor takes its own.
+            fixed (byte* link = CString.From(Self))
+                Libc.execv(link, arguments);
             NativeMemory.Free(arguments);
             throw new SystemCallException("execve", image, errno);
         }
