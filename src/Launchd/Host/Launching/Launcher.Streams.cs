@@ -54,7 +54,7 @@ internal sealed partial class Launcher
         switch (target)
         {
             case OutputTarget.Log:
-                if (OpenLogPipe(instance, birth, user, stream, addToPump: true) is not { } pipe)
+                if (OpenLogPipe(instance, birth, user, stream) is not { } pipe)
                     return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
                 use(pipe.Number);
                 break;
@@ -77,7 +77,7 @@ internal sealed partial class Launcher
         return null;
     }
 
-    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream, bool addToPump)
+    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream)
     {
         int* ends = stackalloc int[2];
         if (Libc.pipe2(ends, Libc.O_CLOEXEC) != 0)
@@ -89,13 +89,10 @@ internal sealed partial class Launcher
             _ = Libc.fchown(writeEnd.Number, who.Uid, who.Gid);
         else
             LetOthersWrite(writeEnd);
-        if (addToPump)
-        {
-            ServiceDefinition service = instance.Definition;
-            pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
-                File = service.Log }, readEnd);
-            instance.HasLogPipe = true;
-        }
+        ServiceDefinition service = instance.Definition;
+        pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
+            File = service.Log }, readEnd);
+        instance.HasLogPipe = true;
         return writeEnd;
     }
 
