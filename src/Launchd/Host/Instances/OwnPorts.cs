@@ -19,6 +19,9 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
     /// <summary>Where it listens; what an own port of it is may be all right, a metrics port for example.</summary>
     public SortedSet<string> Addresses { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>The sockets that listen there.</summary>
+    public HashSet<ulong> Inodes { get; } = [];
+
     /// <summary>Looks at the processes of the instance. Not on the loop.</summary>
     /// <param name="ports">All that listen, by their inodes.</param>
     public void Look(Dictionary<ulong, IPEndPoint> ports)
@@ -28,11 +31,13 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
         for (int i = 0; i < pids.Count; i++)
         {
             ProcessFamily.AddChildren(pids, pids[i], MostProcesses);
-            foreach (ulong inode in SocketHolders.Inodes(pids[i]))
+            foreach ((_, string link) in ProcessDescriptors.Links(pids[i]))
             {
                 if (++count > MostDescriptors)
                     return;
-                if (!given.Contains(inode) && ports.TryGetValue(inode, out IPEndPoint? address))
+                if (SocketHolders.InodeOf(link) is not { } inode || given.Contains(inode))
+                    continue;
+                if (ports.TryGetValue(inode, out IPEndPoint? address) && Inodes.Add(inode))
                     Addresses.Add(address.ToString());
             }
         }

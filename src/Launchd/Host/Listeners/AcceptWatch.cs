@@ -7,6 +7,7 @@ using Launchd.Host.Reporting;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
+using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Listeners;
@@ -48,6 +49,9 @@ internal sealed class AcceptWatch : IDisposable
     // Who waits for which look. All that wait for one are looked at together, because it asks about all sockets of the machine.
     private readonly HashSet<RunningInstance>[] _due = [[], [], []];
 
+    // Those of them that have said that they are ready since the first look was planned.
+    private readonly HashSet<RunningInstance> _said = [];
+
 
     public AcceptWatch(
         EventLoop outer, DescriptorTable descriptors, RunningInstances instances, SlowLanes lanes, Mailbox mailbox, Delays delays,
@@ -71,17 +75,28 @@ internal sealed class AcceptWatch : IDisposable
     /// <summary>An instance is ready.</summary>
     public void LookAt(RunningInstance instance) => Plan(instance, 0);
 
-    /// <summary>An instance was told to reload, or was sent a signal that may mean that: it may listen elsewhere afterwards.</summary>
+    /// <summary>An instance was sent a signal. Unless it asks for its end, it may be that of a reload.</summary>
+    public void LookAfterSignal(InstanceId id, SignalNumber number)
+    {
+        bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == SignalNumber.Kill
+            || number == _instances.Find(id)?.Definition.Stop.Signal;
+        if (!asksToEnd)
+            LookAfterReload(id);
+    }
+
+    /// <summary>An instance was told to reload: it may listen elsewhere afterwards.</summary>
     public void LookAfterReload(InstanceId id)
     {
         if (_instances.Find(id) is { IsLeaving: false } instance)
             Plan(instance, 0);
     }
 
-    /// <summary>An instance says again that it is ready. That it has reloaded is no event of its own.</summary>
+    /// <summary>
+    /// An instance says again that it is ready. That it has reloaded is no event of its own. What it says after that is no reason to look.
+    /// </summary>
     public void SaidReady(InstanceId id)
     {
-        if (_instances.Find(id) is { } instance && _due.Any(d => d.Contains(instance)) && IsThere(instance))
+        if (_instances.Find(id) is { } instance && _due.Any(d => d.Contains(instance)) && IsThere(instance) && _said.Add(instance))
             _ports.Look([instance]);
     }
 
@@ -107,6 +122,8 @@ internal sealed class AcceptWatch : IDisposable
 
     private void Plan(RunningInstance instance, int look)
     {
+        if (look == 0)
+            _ = _said.Remove(instance);
         if (instance.Given.Count > 0 && _due[look].Add(instance) && _due[look].Count == 1)
             _delays.After(Pauses[look], _due[look], () => Begin(look));
     }
@@ -132,6 +149,7 @@ internal sealed class AcceptWatch : IDisposable
                     Await(listener);
             }
         }
+        _said.RemoveWhere(i => !_due.Any(d => d.Contains(i)));
         if (due.Length > 0)
             _ports.Look(due);
     }

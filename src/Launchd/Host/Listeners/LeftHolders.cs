@@ -129,8 +129,8 @@ internal sealed class LeftHolders(
         SupervisorLog.ListenerHeld(logger, left.Key, left.Address, holder.Pid, holder.Command, whose);
         if (left.Listener.Standing == ListenerStanding.Closed || Watch(holder) is not { } watched)
             return;
-        left.Listener.Watch.Held = $"process {holder.Pid} ({holder.Command}), {whose}, has it too";
-        watched.Listeners.Add(left.Listener);
+        string text = $"process {holder.Pid} ({holder.Command}), {whose}, has it too";
+        watched.Listeners[left.Listener] = left.Listener.Watch.Held = text;
     }
 
     /// <summary>Follows a process until it ends. Null: it has ended, or nothing tells of its end.</summary>
@@ -156,8 +156,8 @@ internal sealed class LeftHolders(
         _ = _watched.Remove(watched.Process.Pid);
         loop.Unwatch(watched.Process.Descriptor);
         watched.Process.Dispose();
-        foreach (Listener listener in watched.Listeners.Where(l => !_watched.Values.Any(w => w.Listeners.Contains(l))))
-            listener.Watch.Held = null;
+        foreach (Listener listener in watched.Listeners.Keys)
+            listener.Watch.Held = _watched.Values.Select(w => w.Listeners.GetValueOrDefault(listener)).FirstOrDefault(t => t is not null);
     }
 
     /// <summary>Those that belong to no instance that lives.</summary>
@@ -182,6 +182,7 @@ internal sealed class LeftHolders(
     /// <summary>A process that was told.</summary>
     private sealed record WatchedHolder(ProcessHandle Process)
     {
-        public HashSet<Listener> Listeners { get; } = [];
+        /// <summary>What it has, each with what is said of that.</summary>
+        public Dictionary<Listener, string> Listeners { get; } = [];
     }
 }

@@ -20,24 +20,41 @@ internal sealed class PortsWatch(DescriptorTable descriptors, Mailbox mailbox, C
 
     private readonly Offload _offload = new(mailbox);
 
+    // Instances that are looked at when the look that is under way is over.
+    private readonly HashSet<RunningInstance> _asked = [];
+    private bool _isUnderWay;
+
     // Who was told of, and where he listens. A program that listens at another port each time must not fill the memory.
     private readonly HashSet<(string Who, string Address)> _told = [];
 
-    /// <summary>Looks at instances that run.</summary>
-    public void Look(IReadOnlyList<RunningInstance> instances)
+    /// <summary>Looks at instances that run; while a look is under way, when that is over.</summary>
+    public void Look(IEnumerable<RunningInstance> instances)
     {
+        _asked.UnionWith(instances);
+        if (!_isUnderWay)
+            Begin();
+    }
+
+    private void Begin()
+    {
+        RunningInstance[] instances = [.. _asked.Where(i => i is { MainEnded: false, Process: not null })];
+        _asked.Clear();
+        if (instances.Length == 0)
+            return;
         List<OwnPorts> looks = [.. instances.Select(i => new OwnPorts(i.Id, i.Process!.Pid, InodesOf(i.Given)))];
         HashSet<(string Socket, string Address)> given = [.. instances.SelectMany(i => i.Given).Select(descriptors.Find)
             .OfType<Listener>().Select(l => (l.Socket.Key, l.Opened.Address))];
         // Without a thread nothing is looked at this time.
-        _ = _offload.TryRun(() => Find(looks, [.. given]), defect =>
+        _isUnderWay = _offload.TryRun(() => Find(looks, [.. given]), defect =>
         {
             mailbox.Fail(defect);
             return [];
         }, sharers =>
         {
+            _isUnderWay = false;
             TellElsewhere(looks);
             Tell(sharers);
+            Begin();
         });
     }
 
@@ -48,7 +65,7 @@ internal sealed class PortsWatch(DescriptorTable descriptors, Mailbox mailbox, C
             return [];
         foreach (OwnPorts look in looks)
             look.Look(ports);
-        return PortSharer.Find(ports, given);
+        return PortSharer.Find(ports, given, looks.SelectMany(l => l.Inodes).ToHashSet());
     }
 
     private static HashSet<ulong> InodesOf(IEnumerable<FileDescriptor> given) =>

@@ -107,9 +107,9 @@ internal sealed class EffectRunner(
     private void Signal(Effect.Signal signal)
     {
         instances.Signal(signal);
-        // To one process: a reload, or an operator's wish, which may be one.
+        // A reload's signal, and an operator's, go to the main process.
         if (signal.Scope == KillScope.Process)
-            accepts.LookAfterReload(signal.Instance);
+            accepts.LookAfterSignal(signal.Instance, signal.Number);
     }
 
     private void TellReload(InstanceId id)

@@ -69,12 +69,9 @@ internal sealed record PortHolder(int Pid, string Command)
 
     private static string[] Lines(string table) => Files.ReadText(table, MaxTableBytes)?.Split('\n') ?? [];
 
-    /// <summary>Whose a socket is; without a number where that cannot be seen.</summary>
-    public static PortHolder OfInode(ulong inode) => SocketHolders.FirstOf(inode) is { } pid
-        ? new PortHolder(pid, SocketHolders.CommandOf(pid))
-        // A process that has ended meanwhile, or belongs to somebody else.
-        : new PortHolder(0, "");
-
     private static PortHolder OfInode(string inode) =>
-        OfInode(ulong.TryParse(inode, CultureInfo.InvariantCulture, out ulong number) ? number : 0);
+        ulong.TryParse(inode, CultureInfo.InvariantCulture, out ulong number) && SocketHolders.FirstOf(number) is { } pid
+            ? new PortHolder(pid, SocketHolders.CommandOf(pid))
+            // A process that has ended meanwhile, or belongs to somebody else.
+            : new PortHolder(0, "");
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Launchd.Interop;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Linux.Sockets;
 
@@ -14,30 +15,37 @@ internal sealed record PortSharer(string Socket, string Address, PortHolder Hold
 {
     /// <summary>
     /// Finds them. The kernel allows it to processes of one user where both sockets have SO_REUSEPORT (socket(7)), which ours has by
-    /// <c>shards</c>, or because a program has set it. Walks through /proc only if there is one. From any thread, and not on the loop.
+    /// <c>shards</c>, or because a program has set it. Walks through /proc only if there is one, and once. From any thread, and not on the
+    /// loop.
     /// </summary>
     /// <param name="ports">All that listen, by their inodes.</param>
     /// <param name="ours">Keys and addresses (<c>tcp://…</c>) of our listeners.</param>
-    public static List<PortSharer> Find(Dictionary<ulong, IPEndPoint> ports, IReadOnlyList<(string Socket, string Address)> ours)
+    /// <param name="known">Inodes of sockets that are nobody else's: those that the programs with these listeners have opened.</param>
+    public static List<PortSharer> Find(
+        Dictionary<ulong, IPEndPoint> ports, IReadOnlyList<(string Socket, string Address)> ours, IReadOnlySet<ulong> known)
     {
-        List<PortSharer> found = [];
-        HashSet<ulong>? own = null;
         ILookup<int, (string Socket, IPEndPoint At, bool IsForBoth)> byPort = ours.Select(Parse).OfType<(string, IPEndPoint, bool)>()
             .ToLookup(o => o.Item2.Port);
+        HashSet<ulong>? own = null;
+        Dictionary<ulong, (string Socket, IPEndPoint There)> sharing = [];
         foreach ((ulong inode, IPEndPoint there) in ports)
         {
-            foreach ((string socket, IPEndPoint at, bool isForBoth) in byPort[there.Port])
-            {
-                if (!IsSame(at, there, isForBoth))
-                    continue;
-                // All that this process holds, retired listeners and those of other sockets of the file too.
-                own ??= [.. SocketHolders.Inodes(Libc.getpid())];
-                if (!own.Contains(inode))
-                    found.Add(new PortSharer(socket, there.ToString(), PortHolder.OfInode(inode)));
-                break;
-            }
+            string? socket = byPort[there.Port].Where(o => IsSame(o.At, there, o.IsForBoth)).Select(o => o.Socket).FirstOrDefault();
+            if (socket is null || known.Contains(inode))
+                continue;
+            // All that this process holds, retired listeners and those of other sockets of the file too.
+            own ??= [.. ProcessDescriptors.Links(Libc.getpid()).Select(l => SocketHolders.InodeOf(l.Link)).OfType<ulong>()];
+            if (!own.Contains(inode))
+                sharing.Add(inode, (socket, there));
         }
-        return found;
+        Dictionary<ulong, PortHolder> holders = [];
+        foreach (SocketHolder holder in SocketHolders.Find(sharing.Keys.ToHashSet()))
+        {
+            foreach (ulong inode in holder.Inodes)
+                holders.TryAdd(inode, new PortHolder(holder.Pid, holder.Command));
+        }
+        return [.. sharing.Select(s =>
+            new PortSharer(s.Value.Socket, s.Value.There.ToString(), holders.GetValueOrDefault(s.Key) ?? new PortHolder(0, "")))];
     }
 
     private static (string, IPEndPoint, bool)? Parse((string Socket, string Address) ours)

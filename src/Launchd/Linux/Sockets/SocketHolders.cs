@@ -41,11 +41,11 @@ internal static class SocketHolders
         foreach (int pid in Processes())
         {
             List<ulong>? its = null;
-            foreach (ulong inode in Inodes(pid))
+            foreach ((_, string link) in ProcessDescriptors.Links(pid))
             {
                 if (--left < 0)
                     return found;
-                if (pid != self && inodes.Contains(inode) && (its ??= []).IndexOf(inode) < 0)
+                if (pid != self && InodeOf(link) is { } inode && inodes.Contains(inode) && (its ??= []).IndexOf(inode) < 0)
                     its.Add(inode);
             }
             if (its is null || FactsOf(pid) is not { HasEnded: false } facts)
@@ -63,9 +63,9 @@ internal static class SocketHolders
         int left = MaxDescriptorCount;
         foreach (int pid in Processes())
         {
-            foreach (ulong its in Inodes(pid))
+            foreach ((_, string link) in ProcessDescriptors.Links(pid))
             {
-                if (its == inode)
+                if (InodeOf(link) == inode)
                     return pid;
                 if (--left < 0)
                     return null;
@@ -74,18 +74,9 @@ internal static class SocketHolders
         return null;
     }
 
-    /// <summary>The inodes of the sockets that a process has open.</summary>
-    public static IEnumerable<ulong> Inodes(int pid)
-    {
-        foreach ((_, string link) in ProcessDescriptors.Links(pid))
-        {
-            if (link.StartsWith("socket:[", StringComparison.Ordinal)
-                && ulong.TryParse(link.AsSpan(8, link.Length - 9), CultureInfo.InvariantCulture, out ulong inode))
-            {
-                yield return inode;
-            }
-        }
-    }
+    /// <summary>The inode of a socket, by the text of a link of proc_pid_fd(5); null: it is no socket.</summary>
+    public static ulong? InodeOf(string link) => link.StartsWith("socket:[", StringComparison.Ordinal)
+        && ulong.TryParse(link.AsSpan(8, link.Length - 9), CultureInfo.InvariantCulture, out ulong inode) ? inode : null;
 
     /// <summary>The name of a process's program, for people.</summary>
     public static string CommandOf(int pid) => Files.ReadText($"/proc/{pid}/comm")?.Trim() is { Length: > 0 } name
