@@ -1,8 +1,12 @@
+using System.Collections.Concurrent;
+
 namespace Launchd.AcceptanceTests.Support;
 
 /// <summary>The repository on disk and what was built from it.</summary>
 internal static class Repository
 {
+    private static readonly ConcurrentDictionary<string, Lazy<EntrableCopy>> Copies = [];
+
     /// <summary>The folder that holds <c>Launchd.sln</c>.</summary>
     public static string Root { get; } = FindRoot();
 
@@ -23,6 +27,16 @@ internal static class Repository
     /// <summary>The <c>dotnet</c> that runs these tests, by its absolute path: services have a short <c>PATH</c>.</summary>
     public static string DotnetPath =>
         Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : Tool("dotnet") ?? "/usr/bin/dotnet";
+
+    /// <summary>The same from <see cref="ForEverybody"/>, for tests that run it as another user.</summary>
+    public static string[] LaunchdCommandForEverybody => [.. LaunchdCommand[..^1], ForEverybody(LaunchdCommand[^1])];
+
+    /// <summary>
+    /// A copy of a program that was built, in a folder that everybody may enter: the repository may lie below one that only its owner
+    /// may enter. Made once, removed when the tests end.
+    /// </summary>
+    /// <param name="program">Path of a native program, or of an assembly, which is copied with all that lies beside it.</param>
+    public static string ForEverybody(string program) => Copies.GetOrAdd(program, p => new(() => new EntrableCopy(p))).Value.Program;
 
     /// <summary>Where the <c>PATH</c> finds a program, or null.</summary>
     public static string? Tool(string name) =>

@@ -22,7 +22,7 @@ internal sealed class Supervisor : IAsyncDisposable
 
     private Supervisor(
         Scratch scratch, string file, IEnumerable<string> options,
-        IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? around = null)
+        IReadOnlyDictionary<string, string>? environment, IEnumerable<string>? program = null)
     {
         _scratch = scratch;
         _environment = new(environment ?? new Dictionary<string, string>())
@@ -33,7 +33,7 @@ internal sealed class Supervisor : IAsyncDisposable
             ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
         };
         _ = _environment.TryAdd("LAUNCHD_AUDIT_BIRTHS", Births);
-        _run = Command.Start([.. around ?? [], .. Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
+        _run = Command.Start([.. program ?? Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
         _following = Follow();
     }
 
@@ -80,7 +80,18 @@ internal sealed class Supervisor : IAsyncDisposable
         IReadOnlyList<string> around, string text, IReadOnlyDictionary<string, string>? environment, params string[] options)
     {
         Scratch scratch = new();
-        return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment, around);
+        string file = scratch.Write("config.toml", WithRuntimeDirectory(text));
+        return new Supervisor(scratch, file, options, environment, [.. around, .. Repository.LaunchdCommand]);
+    }
+
+    /// <summary>The same as a user of this number, in a folder that is his. Root alone can, and births are not looked at.</summary>
+    public static Supervisor StartTextAs(int user, string text)
+    {
+        Scratch scratch = new();
+        string file = scratch.Write("config.toml", WithRuntimeDirectory(text));
+        Dictionary<string, string> environment = new() { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["HOME"] = "/tmp" };
+        string become = $"chown {user} . && exec setpriv --reuid={user} --regid={user} --clear-groups \"$@\"";
+        return new Supervisor(scratch, file, [], environment, ["/bin/sh", "-c", become, "sh", .. Repository.LaunchdCommandForEverybody]);
     }
 
     /// <summary>Where the supervisor says of each child whether it had exactly the descriptors that it was to have.</summary>

@@ -35,8 +35,10 @@ internal sealed class OtherProcess : IAsyncDisposable
         listener.Bind(new UnixDomainSocketEndPoint(path));
         File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite);
         listener.Listen();
-        Command command =
-            Command.Start([.. starter, Repository.DotnetPath, Repository.Built("ClientProbe", "ClientProbe.dll"), path, .. words]);
+        string probe = Repository.Built("ClientProbe", "ClientProbe.dll");
+        // Another program may change the user.
+        string entered = starter.Length > 0 ? Repository.ForEverybody(probe) : probe;
+        Command command = Command.Start([.. starter, Repository.DotnetPath, entered, path, .. words]);
         Task<Socket> accepting = listener.AcceptAsync();
         if (await Task.WhenAny(accepting, command.Exited) != accepting)
             throw new InvalidOperationException($"the probe ended with {await command.Exited}: {command.Errors}");

@@ -215,7 +215,8 @@ public sealed partial class ActivationLimitTests
 
         File.SetUnixFileMode(supervisor.Scratch.FolderPath, (UnixFileMode)0b111_101_101);
         await using Command other = Command.Start(
-            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", Repository.DotnetPath, Repository.Built("Probe", "probe.dll"),
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                Repository.DotnetPath, Repository.ForEverybody(Repository.Built("Probe", "probe.dll")),
                 "--ask", path, "other", "--exit", "0"],
             supervisor.Scratch.FolderPath);
         Assert.Equal(0, await other.Exit());

@@ -263,7 +263,7 @@ public sealed class AliveTests
         File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
         await using Command run = Command.Start(
             ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all",
-                "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
+                "--inh-caps=-all", .. Repository.LaunchdCommandForEverybody, "run", configuration],
             scratch.FolderPath);
         _ = await run.Output.First(line => line.Contains("ready in", StringComparison.Ordinal), "it is up");
         using ControlSocket control = await ControlSocket.To(scratch);

@@ -280,7 +280,7 @@ public sealed class ListenerKindTests
             File.SetUnixFileMode(path, (UnixFileMode)0b1_111_111_111);
         string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw,-net_bind_service \"$@\"";
         await using Command check = Command.Start(
-            ["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "check", file], scratch.FolderPath);
+            ["sh", "-c", drop, "sh", .. Repository.LaunchdCommandForEverybody, "check", file], scratch.FolderPath);
         Assert.Equal(78, await check.Exit());
         string said = check.Errors.ToString();
         foreach (string place in (string[])["2:10", "3:15", "4:8", "5:12", "7:10", "10:9"])
@@ -329,7 +329,8 @@ public sealed class ListenerKindTests
         foreach (string path in (string[])[scratch.FolderPath, file])
             File.SetUnixFileMode(path, (UnixFileMode)0b1_111_111_111);
         string drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-net_admin,-net_raw \"$@\"";
-        await using Command run = Command.Start(["sh", "-c", drop, "sh", .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
+        await using Command run = Command.Start(
+            ["sh", "-c", drop, "sh", .. Repository.LaunchdCommandForEverybody, "run", file], scratch.FolderPath);
         Assert.Equal(77, await run.Exit());
         string expected = "cannot set transparent = 1 on tcp://127.0.0.1:0: Operation not permitted (needs CAP_NET_ADMIN";
         Assert.Contains(expected, run.Errors.ToString(), StringComparison.Ordinal);

@@ -52,7 +52,7 @@ public sealed partial class RuntimeDirectoryTests
         {
             Assert.Equal(0, Chown(squatted, Daemon, Daemon));
             string[] drop = ["env", "-u", "XDG_RUNTIME_DIR", "setpriv", $"--reuid={SomeUser}", $"--regid={SomeUser}", "--clear-groups"];
-            await using Command run = Command.Start([.. drop, .. Repository.LaunchdCommand, "run", file], scratch.FolderPath);
+            await using Command run = Command.Start([.. drop, .. Repository.LaunchdCommandForEverybody, "run", file], scratch.FolderPath);
             Assert.Equal(77, await run.Exit());
             Assert.Contains($"{squatted} belongs to user {Daemon}", Assert.Single(run.Errors.All()), StringComparison.Ordinal);
         }

@@ -187,7 +187,7 @@ public sealed class SiblingTests
         System.IO.File.SetUnixFileMode(scratch.FolderPath, (UnixFileMode)0b1_111_111_111);
         await using Command run = Command.Start(
             ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all",
-                "--inh-caps=-all", .. Repository.LaunchdCommand, "run", configuration],
+                "--inh-caps=-all", .. Repository.LaunchdCommandForEverybody, "run", configuration],
             scratch.FolderPath);
         _ = await run.Output.First(
             l => l.Contains("silent.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "silent");

@@ -18,7 +18,10 @@ public sealed class SurvivalTests
         """;
 
     private const int SIGHUP = 1;
-    private static readonly string[] AsOther = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
+
+    /// <summary>A user other than root, to whom limits apply.</summary>
+    private const int Other = 4321;
+    private static readonly string[] AsOther = ["setpriv", $"--reuid={Other}", $"--regid={Other}", "--clear-groups"];
 
     /// <summary>All that would end or stop a process that does not handle it, but those that mean that it is broken, and Ctrl-Z.</summary>
     [Fact]
@@ -90,7 +93,7 @@ public sealed class SurvivalTests
     [FactWhenRootAndTool("setpriv")]
     public async Task WithoutAThread_AReloadIsRefused_AndTheServicesGoOn()
     {
-        await using Supervisor supervisor = StartAsOther(Sleeper);
+        await using Supervisor supervisor = Supervisor.StartTextAs(Other, Sleeper);
         int pid = await supervisor.Pid();
         _ = await supervisor.Event("ready", "app");
         await Limit(pid, "--nproc=1:1", AsOther);
@@ -121,7 +124,7 @@ public sealed class SurvivalTests
         await first.ConnectAsync(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
         try
         {
-            await using Supervisor supervisor = StartAsOther($$"""
+            await using Supervisor supervisor = Supervisor.StartTextAs(Other, $$"""
                 [files.db]
                 connect = "unix:{{path}}"
                 [services.app]
@@ -243,12 +246,6 @@ public sealed class SurvivalTests
                 Assert.Contains("needs /proc: mount it", command.Errors.ToString(), StringComparison.Ordinal);
         }
     }
-
-    /// <summary>As a user other than root, to whom limits apply, in a folder that is his.</summary>
-    private static Supervisor StartAsOther(string text) => Supervisor.StartTextBy(
-        ["/bin/sh", "-c", "chown 4321 . && exec \"$@\"", "sh", .. AsOther],
-        text,
-        new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["HOME"] = "/tmp" });
 
     /// <summary>By the user whose process it is: root may lack CAP_SYS_RESOURCE in a container.</summary>
     private static async Task Limit(int pid, string limit, params string[] around)
