@@ -8,7 +8,10 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
-/// <summary>One test at a time, and beside no other: they measure, trace, or make processes that share the memory of the tests.</summary>
+/// <summary>
+/// One test at a time, and beside no other: they measure, trace, make processes that share the memory of the tests, or close what a child
+/// may have a copy of.
+/// </summary>
 [Xunit.CollectionDefinition(nameof(Supervisors), DisableParallelization = true)]
 public sealed class Supervisors;
 
