@@ -10,7 +10,7 @@ public sealed class ExampleTests
     [Fact]
     public async Task HelloGivesBackWhatItGets_AndTicks()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         await using Supervisor supervisor = Start("hello.toml", (7007, port));
         _ = await supervisor.Event("listener-opened");
 
@@ -23,7 +23,7 @@ public sealed class ExampleTests
     [NeedsToolFact("python3")]
     public async Task WebIsAnsweredByTheNextInstance_WhenTheServerWasKilled()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         IPEndPoint address = new(IPAddress.Loopback, port);
         await using Supervisor supervisor = Start("web.toml", (7080, port));
         Happening first = await supervisor.Event("ready", "web");
@@ -41,7 +41,7 @@ public sealed class ExampleTests
     [NeedsToolFact("python3")]
     public async Task EachWorkerOfThePoolIsSpawned_AndTheyAnswer()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         await using Supervisor supervisor = Start("pool.toml", (7081, port));
         for (int n = 1; n <= 3; n++)
             _ = await supervisor.Event("ready", "worker", n);

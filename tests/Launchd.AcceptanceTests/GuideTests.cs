@@ -17,7 +17,7 @@ public sealed partial class GuideTests
         string guide = File.ReadAllText(Path.Combine(Repository.Root, "docs", "guide.md"));
         // Its ports may be taken on this machine.
         foreach (string port in (string[])["8080", "8013"])
-            guide = guide.Replace(port, Supervisor.FreePort().ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+            guide = guide.Replace(port, LoopbackPort.Free().ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
         using Scratch scratch = new();
         Dictionary<string, string> environment = Environment(scratch);
         List<Command> background = [];

@@ -75,7 +75,7 @@ public sealed class OutsideProgramTests
     [NeedsToolFact("nginx")]
     public async Task NginxInheritsTheSocketByItsOwnVariable()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         await using Supervisor supervisor = Supervisor.StartCase("nginx", scratch =>
         {
             foreach (string name in (string[])["config.toml", "nginx.conf"])

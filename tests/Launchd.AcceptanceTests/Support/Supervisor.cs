@@ -181,14 +181,6 @@ internal sealed class Supervisor : IAsyncDisposable
         }
     }
 
-    /// <summary>A port of the loopback that was free a moment ago, for programs that must know theirs beforehand.</summary>
-    public static int FreePort()
-    {
-        using TcpListener listener = new(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
-
     public static string WithRuntimeDirectory(string text)
     {
         const string Table = "[supervisor]\n";

@@ -30,7 +30,7 @@ public sealed class SampleTests
     [Fact]
     public async Task TheWebApplicationIsReadyByItself_AndARequestUnderWayIsFinishedWhenItIsRestarted()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         IPEndPoint address = new(IPAddress.Loopback, port);
         await using Supervisor supervisor = Supervisor.StartText(
             Text("web/web.toml").Replace("127.0.0.1:7090", $"127.0.0.1:{port}", StringComparison.Ordinal), Programs);

@@ -59,7 +59,7 @@ public sealed class AcceptWatchTests
     {
         // SO_REUSEPORT, which a program has set on the listener that it was given.
         const string share = "s.setsockopt(1, 15, 1)";
-        string listen = $"tcp://127.0.0.1:{Supervisor.FreePort()}";
+        string listen = $"tcp://127.0.0.1:{LoopbackPort.Free()}";
         await using Supervisor supervisor = Start(listen, share);
         _ = await supervisor.Event("ready", "web");
         IPEndPoint address = await supervisor.Address("web");

@@ -25,7 +25,7 @@ public sealed partial class ChannelTests
     public async Task TheExamplesOfThePageAreWhatHappens()
     {
         string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "protocol.md"));
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         string configuration = Configuration().Match(page).Groups[1].Value
             .Replace("127.0.0.1:8080", $"127.0.0.1:{port}", StringComparison.Ordinal)
             .Replace("[\"web\"]\nsockets", "[\"sleep\", \"2147483647\"]\nready_timeout = \"1h\"\nsockets", StringComparison.Ordinal)

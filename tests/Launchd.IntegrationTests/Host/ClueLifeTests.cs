@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Sockets;
 using Launchd.AcceptanceTests.Support;
 using Xunit;
 
@@ -34,7 +35,7 @@ public sealed class ClueLifeTests
     [Fact]
     public async Task AReadyOfAChild_IsNamedInTheReason_AndAProbesLastAnswer()
     {
-        int port = Supervisor.FreePort();
+        using Socket held = LoopbackPort.Hold(out int port);
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [defaults]
             ready_timeout = "2s"

@@ -125,7 +125,7 @@ public sealed class ConnectTests : IDisposable
     [Fact]
     public async Task NobodyListensThere_SaysSo()
     {
-        int port = Supervisor.FreePort();
+        using Socket held = LoopbackPort.Hold(out int port);
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [files.db]
             connect = "tcp://127.0.0.1:{{port}}"

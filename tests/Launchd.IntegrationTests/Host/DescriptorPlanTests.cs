@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Config.Sources;
@@ -62,7 +63,7 @@ public sealed partial class DescriptorPlanTests : IDisposable
     [Fact]
     public void NamesThatSwapTheirAddressesSwapTheirSockets()
     {
-        int port = FreePort();
+        int port = LoopbackPort.Free();
         DescriptorTable table =
             Open($"[sockets.a]\nlisten = \"unix:x\"\n[sockets.b]\nlisten = \"unix:y\"\n[sockets.c]\nlisten = \"tcp://127.0.0.1:{port}\"");
         FileDescriptor x = One(table, "a").Descriptor, y = One(table, "b").Descriptor, c = One(table, "c").Descriptor;
@@ -151,7 +152,7 @@ public sealed partial class DescriptorPlanTests : IDisposable
     [Fact]
     public void ShardsComeAndGoBesideTheFirst()
     {
-        int port = FreePort();
+        int port = LoopbackPort.Free();
         DescriptorTable table = Open($"[sockets.a]\nlisten = \"tcp://127.0.0.1:{port}\"");
         FileDescriptor first = One(table, "a").Descriptor;
 
@@ -317,8 +318,6 @@ public sealed partial class DescriptorPlanTests : IDisposable
         await client.ConnectAsync(IPAddress.Loopback, port);
         return client;
     }
-
-    private static int FreePort() => AcceptanceTests.Support.Supervisor.FreePort();
 
     private static unsafe int Option(FileDescriptor socket, int level, int option)
     {

@@ -66,7 +66,7 @@ public sealed class LastClientTests
     [InlineData("tcp", "replace", 20, "", Exclusive)]
     public async Task WhomTheOldOneAcceptedLastIsAnswered(string kind, string update, int number, string place, int how = 0)
     {
-        string address = kind == "tcp" ? $"tcp://127.0.0.1:{Supervisor.FreePort()}" : "unix:web.sock";
+        string address = kind == "tcp" ? $"tcp://127.0.0.1:{LoopbackPort.Free()}" : "unix:web.sock";
         string command = place.Length == 0
             ? $"[\"python3\", \"server.py\", \"{number}\", \"{how}\"]"
             : $"[\"sh\", \"-c\", \"python3 server.py {number} {how}; exit\"]";

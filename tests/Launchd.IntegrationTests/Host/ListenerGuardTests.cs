@@ -24,7 +24,7 @@ public sealed class ListenerGuardTests
 
     [FactWhenRootAndTool("python3")]
     public Task APortOfTheFileThatWasShutDownIsMended() =>
-        Spoilt($"tcp://127.0.0.1:{Supervisor.FreePort()}", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
+        Spoilt($"tcp://127.0.0.1:{LoopbackPort.Free()}", s => Assert.Equal(0, shutdown(s, SHUT_RD)), "mended");
 
     [FactWhenRootAndTool("python3")]
     public Task APortThatWasDisconnectedIsMended() => Spoilt("tcp://127.0.0.1:0", Disconnect, "mended");

@@ -68,7 +68,7 @@ public sealed class ReadinessTests
     public async Task AProbeAsksUntilItIsAnswered(string kind, string answer)
     {
         using Scratch place = new();
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         string target = kind switch
         {
             "unix" => place.At("asked"), "tcp" => $"127.0.0.1:{port}", _ => $"http://127.0.0.1:{port}/health?deep",

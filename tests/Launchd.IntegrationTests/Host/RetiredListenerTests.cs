@@ -171,7 +171,7 @@ public sealed class RetiredListenerTests
 
     private static string[] Addresses(string kind) => kind switch
     {
-        "tcp" => [$"tcp://127.0.0.1:{Supervisor.FreePort()}", $"tcp://127.0.0.1:{Supervisor.FreePort()}"],
+        "tcp" => [$"tcp://127.0.0.1:{LoopbackPort.Free()}", $"tcp://127.0.0.1:{LoopbackPort.Free()}"],
         "unix" => ["unix:old.sock", "unix:new.sock"],
         _ => [$"unix:@launchd-old-{Environment.ProcessId}", $"unix:@launchd-new-{Environment.ProcessId}"],
     };

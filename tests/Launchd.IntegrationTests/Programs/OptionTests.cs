@@ -45,7 +45,7 @@ public sealed class OptionTests
     [FactWhenMountsAndTool("unbound")]
     public async Task UnboundLeavesItsPortToStrangers_AndTheNextOneDoesNot()
     {
-        int port = Supervisor.FreePort();
+        int port = LoopbackPort.Free();
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [sockets.dns]
             listen = "tcp://127.0.0.1:{{port}}"
