@@ -3,6 +3,7 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.IntegrationTests.Support;
+using Launchd.Linux.Sockets;
 using Tmds.Linux;
 using Xunit;
 using static Tmds.Linux.LibC;
@@ -92,23 +93,10 @@ public sealed class ListenerGuardTests
 
         Assert.True(Time(again) - spoilt < TimeSpan.FromSeconds(5), $"mended after {Time(again) - spoilt}");
         // Where this test stood still for a second, the first of the two was mended before the second came.
-        Assert.StartsWith("one", await AskUntilMended(address), StringComparison.Ordinal);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        await control.Until(() => ConnectionDiagnostics.TakesConnections(held), () => "shut down");
+        Assert.StartsWith("one", await Supervisor.Ask(IPEndPoint.Parse(address["tcp://".Length..]), "x"), StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
-    }
-
-    private static async Task<string> AskUntilMended(string address)
-    {
-        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
-        while (true)
-        {
-            try
-            {
-                return await Supervisor.Ask(IPEndPoint.Parse(address["tcp://".Length..]), "x");
-            }
-            catch (Exception refused) when (refused is IOException or System.Net.Sockets.SocketException && Environment.TickCount64 < end)
-            {
-            }
-        }
     }
 
     /// <summary>Programs shorten the queue at each start, which must not put off what keeps clients away.</summary>

@@ -108,21 +108,25 @@ public sealed class OptionTests
 
         Happening healed = await supervisor.Events.First(e => e.Text("fault") == "it was shut down", "it was shut down");
         Assert.Equal(remedy, healed.Text("remedy"));
-        Assert.Equal("served", await AskUntilServed(supervisor, listen));
+        string answer = listen.StartsWith("unix", StringComparison.Ordinal)
+            ? await AskUntilServed(supervisor.Scratch.At("web.sock"))
+            : await Supervisor.Ask(await supervisor.Address("web"), "");
+        Assert.Equal("served", answer);
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    // A listener that is made anew has its holders replaced, and each shuts down what it was given when it ends.
-    private static async Task<string> AskUntilServed(Supervisor supervisor, string listen)
+    /// <summary>
+    /// A Unix listener that is made anew has its holders replaced, and each shuts down at its end what it was given: who asks meanwhile may
+    /// be refused or let go. A listener that is mended is never closed, and is asked once.
+    /// </summary>
+    private static async Task<string> AskUntilServed(string path)
     {
         long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
         while (true)
         {
             try
             {
-                string answer = listen.StartsWith("unix", StringComparison.Ordinal)
-                    ? await Supervisor.Ask(supervisor.Scratch.At("web.sock"), "")
-                    : await Supervisor.Ask(await supervisor.Address("web"), "");
+                string answer = await Supervisor.Ask(path, "");
                 if (answer.Length > 0 || Environment.TickCount64 >= end)
                     return answer;
             }
