@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -23,21 +22,14 @@ public sealed class AcceptWatchTests
 
         Assert.Equal(("web", 2), (told.Text("socket"), told.Number("waiting")));
         Assert.Equal(["web.0"], told.Texts("holders"));
-        Assert.Equal("nobody accepts: 2 clients wait", await Trouble(supervisor));
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.Equal("nobody accepts: 2 clients wait", await control.Trouble("web"));
         if (accepts)
         {
             Living.Signal(ready.Pid, 10);
-            await UntilNoTrouble(supervisor);
+            await control.UntilNoTrouble("web");
         }
         Assert.Equal(0, await supervisor.Stop());
-    }
-
-    private static async Task UntilNoTrouble(Supervisor supervisor)
-    {
-        using ControlSocket control = await ControlSocket.To(supervisor);
-        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
-        while (TroubleIn(await control.Call("Status")) is { Length: > 0 } trouble)
-            Assert.True(Environment.TickCount64 < end, trouble);
     }
 
     [FactWhenTool("python3")]
@@ -109,13 +101,4 @@ public sealed class AcceptWatchTests
         await client.ConnectAsync(address);
         return client;
     }
-
-    private static async Task<string> Trouble(Supervisor supervisor)
-    {
-        using JsonDocument status = JsonDocument.Parse((await supervisor.Verb("status", "--json")).Output);
-        return TroubleIn(status.RootElement);
-    }
-
-    private static string TroubleIn(JsonElement status) =>
-        status.GetProperty("sockets")[0].TryGetProperty("trouble", out JsonElement trouble) ? trouble.GetString() ?? "" : "";
 }

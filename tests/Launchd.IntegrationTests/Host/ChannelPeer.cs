@@ -151,15 +151,3 @@ internal static class Some
     private static FileDescriptor ValueOr(this OpenResult<FileDescriptor> result, Func<OpenFailure, Exception> refuse) =>
         result.TryGet(out FileDescriptor? value, out OpenFailure? failure) ? value : throw refuse(failure);
 }
-
-/// <summary>A test that needs root and a program in PATH; skipped with the reason otherwise.</summary>
-public sealed class FactWhenRootWithToolAttribute : FactAttribute
-{
-    public FactWhenRootWithToolAttribute(string tool)
-    {
-        if (!Environment.IsPrivilegedProcess)
-            Skip = "needs root";
-        else if (Repository.Tool(tool) is null)
-            Skip = $"needs the program '{tool}' in PATH";
-    }
-}

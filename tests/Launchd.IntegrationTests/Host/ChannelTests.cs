@@ -21,7 +21,7 @@ public sealed partial class ChannelTests
 
         """;
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task TheExamplesOfThePageAreWhatHappens()
     {
         string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "protocol.md"));

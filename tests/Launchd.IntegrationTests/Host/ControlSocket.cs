@@ -57,6 +57,22 @@ internal sealed class ControlSocket : IDisposable
             ? count.GetInt64()
             : 0;
 
+    /// <summary>What stands in the way of a socket's clients; empty: nothing.</summary>
+    public async Task<string> Trouble(string socket) =>
+        (await Call("Status")).GetProperty("sockets").EnumerateArray().Single(s => s.GetProperty("socket").GetString() == socket)
+            .TryGetProperty("trouble", out JsonElement trouble) ? trouble.GetString() ?? "" : "";
+
+    /// <summary>Waits until there is none, which no event tells.</summary>
+    public async Task UntilNoTrouble(string socket)
+    {
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        while (await Trouble(socket) is { Length: > 0 } trouble)
+        {
+            if (Environment.TickCount64 > end)
+                throw new TimeoutException($"still '{trouble}' after {Deadline.Generous.TotalSeconds:0} s");
+        }
+    }
+
     /// <summary>
     /// Waits for what no event tells, such as a descriptor that is closed beside the loop: asks the supervisor something until it is so.
     /// </summary>

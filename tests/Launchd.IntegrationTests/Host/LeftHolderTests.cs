@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -22,15 +21,13 @@ public sealed class LeftHolderTests
         Assert.Equal(("web", "web.0"), (told.Text("socket"), told.Text("left_by")));
         Assert.StartsWith("python3", told.Text("command"), StringComparison.Ordinal);
         Assert.NotEqual(ready.Pid, told.Pid);
-        Assert.StartsWith($"process {told.Pid} (python3", await Trouble(supervisor), StringComparison.Ordinal);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        Assert.StartsWith($"process {told.Pid} (python3", await control.Trouble("web"), StringComparison.Ordinal);
 
         // The instance that came next belongs to nobody who was left.
         Assert.Single(supervisor.Events.All(), e => e.Kind == "listener-held");
         Living.Kill(told.Pid);
-        using ControlSocket control = await ControlSocket.To(supervisor);
-        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
-        while (TroubleIn(await control.Call("Status")) is { Length: > 0 } trouble)
-            Assert.True(Environment.TickCount64 < end, trouble);
+        await control.UntilNoTrouble("web");
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -87,13 +84,4 @@ public sealed class LeftHolderTests
         kill = "{{kill}}"
         ready = { output = "begun" }
         """);
-
-    private static async Task<string> Trouble(Supervisor supervisor)
-    {
-        using JsonDocument status = JsonDocument.Parse((await supervisor.Verb("status", "--json")).Output);
-        return TroubleIn(status.RootElement);
-    }
-
-    private static string TroubleIn(JsonElement status) =>
-        status.GetProperty("sockets")[0].TryGetProperty("trouble", out JsonElement trouble) ? trouble.GetString() ?? "" : "";
 }

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Calls;
@@ -58,7 +57,7 @@ public sealed class ListenerPathTests
         for (int i = 0; i < 200; i++)
         {
             File.Delete(path);
-            await Until(() => File.Exists(path), supervisor);
+            await supervisor.Until(() => File.Exists(path));
         }
 
         Assert.Equal("served", await Supervisor.Ask(path, ""));
@@ -119,6 +118,7 @@ public sealed class ListenerPathTests
     {
         await using Supervisor supervisor = await Start("unix");
         string path = supervisor.Scratch.At("web.sock");
+        using ControlSocket control = await ControlSocket.To(supervisor);
         using (Socket stranger = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
         {
             stranger.Bind(new UnixDomainSocketEndPoint(supervisor.Scratch.At("strange")));
@@ -127,7 +127,7 @@ public sealed class ListenerPathTests
 
             Happening taken = await supervisor.Event("listener-path-taken");
             Assert.Contains($"pid {Environment.ProcessId}", taken.Text("by"), StringComparison.Ordinal);
-            Assert.Contains(path, await Trouble(supervisor), StringComparison.Ordinal);
+            Assert.Contains(path, await control.Trouble("web"), StringComparison.Ordinal);
             using Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             await client.ConnectAsync(new UnixDomainSocketEndPoint(path));
             File.Delete(path);
@@ -135,7 +135,7 @@ public sealed class ListenerPathTests
 
         Assert.Equal("linked back", (await supervisor.Event("listener-healed")).Text("remedy"));
         Assert.Equal("served", await Supervisor.Ask(path, ""));
-        Assert.Equal("", await Trouble(supervisor));
+        Assert.Equal("", await control.Trouble("web"));
         await EndsWithNothingLeft(supervisor);
     }
 
@@ -178,7 +178,7 @@ public sealed class ListenerPathTests
         {
             // Moved and not removed: a tool that removes file after file would find that one comes back.
             Directory.Move(supervisor.Scratch.At("deep/er"), supervisor.Scratch.At("gone" + nth));
-            await Until(() => File.Exists(path), supervisor);
+            await supervisor.Until(() => File.Exists(path));
             Assert.Equal("served", await Supervisor.Ask(path, ""));
             Directory.Delete(supervisor.Scratch.At("gone" + nth), recursive: true);
         }
@@ -194,7 +194,7 @@ public sealed class ListenerPathTests
         for (int nth = 1; nth <= 3; nth++)
         {
             File.Delete(link);
-            await Until(() => File.Exists(link), supervisor);
+            await supervisor.Until(() => File.Exists(link));
             Assert.Equal("served", await Supervisor.Ask(link, ""));
         }
         await EndsWithNothingLeft(supervisor);
@@ -204,7 +204,7 @@ public sealed class ListenerPathTests
     public async Task WhereNoLinkIsLeftTheListenerIsMadeAnew_AndItsServiceStartedAnew()
     {
         await using Supervisor supervisor = await Start("unix");
-        await Until(() => SpareLinks(supervisor).Length == 1, supervisor);
+        await supervisor.Until(() => SpareLinks(supervisor).Length == 1);
         File.Delete(SpareLinks(supervisor)[0]);
 
         File.Delete(supervisor.Scratch.At("web.sock"));
@@ -219,7 +219,7 @@ public sealed class ListenerPathTests
     public async Task AFifoOfWhichNoLinkIsLeftIsMadeAnewAsWell()
     {
         await using Supervisor supervisor = await Start("fifo");
-        await Until(() => SpareLinks(supervisor).Length == 1, supervisor);
+        await supervisor.Until(() => SpareLinks(supervisor).Length == 1);
         File.Delete(SpareLinks(supervisor)[0]);
 
         File.Delete(supervisor.Scratch.At("web.sock"));
@@ -234,7 +234,7 @@ public sealed class ListenerPathTests
     public async Task ASleepingServiceKeepsItsPath()
     {
         await using Supervisor supervisor = await Start("unix", service: "start = \"demand\"", isUp: false);
-        await Until(() => SpareLinks(supervisor).Length == 1, supervisor);
+        await supervisor.Until(() => SpareLinks(supervisor).Length == 1);
 
         File.Delete(supervisor.Scratch.At("web.sock"));
 
@@ -247,12 +247,12 @@ public sealed class ListenerPathTests
     public async Task WhatAReloadTookOutIsNotPutBack()
     {
         await using Supervisor supervisor = await Start("unix");
-        await Until(() => SpareLinks(supervisor).Length == 1, supervisor);
+        await supervisor.Until(() => SpareLinks(supervisor).Length == 1);
         supervisor.Scratch.Write("config.toml", Supervisor.WithRuntimeDirectory("[services.other]\ncommand = [\"sleep\", \"2147483647\"]"));
 
         Assert.Equal(0, (await supervisor.Verb("reload")).Code);
 
-        await Until(() => !File.Exists(supervisor.Scratch.At("web.sock")) && SpareLinks(supervisor).Length == 0, supervisor);
+        await supervisor.Until(() => !File.Exists(supervisor.Scratch.At("web.sock")) && SpareLinks(supervisor).Length == 0);
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "listener-healed");
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -306,23 +306,9 @@ public sealed class ListenerPathTests
         return status;
     }
 
-    private static async Task<string> Trouble(Supervisor supervisor)
-    {
-        using JsonDocument status = JsonDocument.Parse((await supervisor.Verb("status", "--json")).Output);
-        return status.RootElement.GetProperty("sockets")[0].TryGetProperty("trouble", out JsonElement trouble)
-            ? trouble.GetString() ?? ""
-            : "";
-    }
-
     private static unsafe int Chown(string path, uint uid, uint gid)
     {
         fixed (byte* text = CString.From(path))
             return chown(text, uid, gid);
-    }
-
-    private static async Task Until(Func<bool> isReached, Supervisor supervisor)
-    {
-        using ControlSocket control = await ControlSocket.To(supervisor);
-        await control.Until(isReached, supervisor.Errors.ToString!);
     }
 }

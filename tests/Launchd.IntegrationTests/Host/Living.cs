@@ -95,6 +95,21 @@ internal static class Living
         [.. File.ReadLines(supervisor.Scratch.At(file)).Select(l => JsonElement.Parse(l))
             .Where(l => l.GetProperty("probe").GetString() == kind)];
 
+    /// <summary>Waits for the first repair of a listener whose fault begins with this text.</summary>
+    public static async Task<(string? Fault, string? Remedy)> Healed(this Supervisor supervisor, string fault)
+    {
+        Happening healed = await supervisor.Events.First(
+            e => e.Kind == "listener-healed" && e.Text("fault")!.StartsWith(fault, StringComparison.Ordinal), $"'{fault}' healed");
+        return (healed.Text("fault"), healed.Text("remedy"));
+    }
+
+    /// <summary>Waits for what no event tells, as <see cref="ControlSocket.Until"/> does.</summary>
+    public static async Task Until(this Supervisor supervisor, Func<bool> isSo)
+    {
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        await control.Until(isSo, supervisor.Errors.ToString!);
+    }
+
     private static string StateOf(int pid)
     {
         try

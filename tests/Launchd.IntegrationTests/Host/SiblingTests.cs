@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Listening;
 using Xunit;
@@ -37,7 +38,7 @@ public sealed class SiblingTests
 
     private static readonly string Request = """{"service":"owner","name":"ring"}""";
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task EveryWay_OfOneMemory()
     {
         await using Supervisor supervisor = Start(Owner, """
@@ -69,7 +70,7 @@ public sealed class SiblingTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task WithoutBothSidesItIsDenied_AndTheRuleIsTold()
     {
         await using Supervisor supervisor = Start(
@@ -86,7 +87,7 @@ public sealed class SiblingTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task ANumberThatWasUsedAgainIsStale_AndSoIsOneOfAnotherCounter()
     {
         await using Supervisor supervisor = Start(Owner, """
@@ -115,7 +116,7 @@ public sealed class SiblingTests
     /// The owner replaces what stands at the published number as fast as it can. Whoever asks gets the published memory or an error,
     /// and never the other one. LAUNCHD_SIBLING_ROUNDS=100000 is the long form.
     /// </summary>
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task UnderTheRaceNoWrongDescriptorIsEverHandedOut()
     {
         int rounds = int.TryParse(Environment.GetEnvironmentVariable("LAUNCHD_SIBLING_ROUNDS"), out int asked) ? asked : 5_000;
@@ -158,7 +159,7 @@ public sealed class SiblingTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task WhereTheKernelRefuses_TheOwnerIsAsked_AndTheReasonIsToldIfItDoesNotListen()
     {
         // Root may take everything: so the supervisor gives the right to up for itself, and the owner makes itself non-dumpable.
@@ -211,7 +212,7 @@ public sealed class SiblingTests
         Assert.Equal(0, await run.Exit());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task WaitingHoldsUpNoOtherRequest_OnlyTheirAnswers()
     {
         await using Supervisor supervisor = Start(Owner, """
@@ -228,7 +229,7 @@ public sealed class SiblingTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task AnOperatorFetchesWhatIsHeld_PublishedOrOpen()
     {
         string listening = Owner.Replace("share", "sockets = [\"http\"]\nshare", StringComparison.Ordinal);

@@ -9,7 +9,7 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>Pipes whose lock somebody holds: who closes the last copy of one waits, and hears no signal, not even SIGKILL.</summary>
 public sealed partial class SlowDescriptorTests
 {
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task APipeThatSomebodyHolds_StopsNeitherTheLoopNorTheEnd()
     {
         await using Supervisor supervisor = Start(null, """
@@ -103,7 +103,7 @@ public sealed partial class SlowDescriptorTests
         [.. Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget ?? "")
             .Where(t => t.StartsWith("pipe:", StringComparison.Ordinal))];
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task AStrangersFlood_IsRefused_AndTheServiceIsHeard()
     {
         await using Supervisor supervisor = Start(null, """
@@ -138,7 +138,7 @@ public sealed partial class SlowDescriptorTests
         stranger.Kill();
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task WhatIsNoPidfdIsNotLookedAt()
     {
         await using Supervisor supervisor = Start(null, """

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Support;
 using Xunit;
 
 namespace Launchd.IntegrationTests.Host;
@@ -115,7 +116,7 @@ public sealed partial class SlowDescriptorTests
 
         """;
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task WhateverLingers_TheLoopDoesNot()
     {
         using Peer peer = new();
@@ -143,7 +144,7 @@ public sealed partial class SlowDescriptorTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task AThousandOfThemAreAFewThreads_AndTheirServiceIsStillHeard()
     {
         using Peer peer = new();
@@ -168,7 +169,7 @@ public sealed partial class SlowDescriptorTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [FactWhenRootWithTool("python3")]
+    [FactWhenRootAndTool("python3")]
     public async Task TheEndDoesNotWaitForWhatIsStoredOrUnread()
     {
         using Peer peer = new();
@@ -310,6 +311,6 @@ public sealed class FactWhenFuseAttribute : FactAttribute
 {
     public FactWhenFuseAttribute()
     {
-        Skip = new FactWhenRootWithToolAttribute("python3").Skip ?? (File.Exists("/dev/fuse") ? null : "needs /dev/fuse");
+        Skip = new FactWhenRootAndToolAttribute("python3").Skip ?? (File.Exists("/dev/fuse") ? null : "needs /dev/fuse");
     }
 }

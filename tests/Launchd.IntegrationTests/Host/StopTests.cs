@@ -37,7 +37,7 @@ public sealed class StopTests
             stop_timeout = "1h"
             """);
         Happening spawned = await supervisor.Event("spawned", "app");
-        await Until(() => File.ReadAllText($"/proc/{spawned.Pid}/stat").Contains(") T ", StringComparison.Ordinal), supervisor);
+        await supervisor.Until(() => File.ReadAllText($"/proc/{spawned.Pid}/stat").Contains(") T ", StringComparison.Ordinal));
 
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -60,7 +60,7 @@ public sealed class StopTests
             """);
         Happening ready = await supervisor.Event("ready", "app");
         Living.Signal(-ready.Pid, Living.SIGSTOP);
-        await Until(() => File.ReadAllText($"/proc/{ready.Pid}/stat").Contains(") T ", StringComparison.Ordinal), supervisor);
+        await supervisor.Until(() => File.ReadAllText($"/proc/{ready.Pid}/stat").Contains(") T ", StringComparison.Ordinal));
 
         Assert.Equal(0, await supervisor.Stop());
 
@@ -228,18 +228,6 @@ public sealed class StopTests
     private static IEnumerable<string> Signals(Supervisor supervisor) =>
         supervisor.Said("said", "signal").Select(s => s.GetProperty("name").GetString()!);
 
-    /// <summary>Waits for a state of a process that no event tells: asks anew after each answer of the supervisor.</summary>
-    private static async Task Until(Func<bool> isReached, Supervisor supervisor)
-    {
-        using ControlSocket control = await ControlSocket.To(supervisor);
-        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
-        while (!isReached())
-        {
-            Assert.True(Environment.TickCount64 < end, "the state was not reached");
-            _ = await control.Call("Status");
-        }
-    }
-
     private static string Quoted(string text) =>
         "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("$", "$$",
             StringComparison.Ordinal) + "\"";
@@ -251,7 +239,7 @@ public sealed class StopTests
 
         public async Task<int> Pid(Supervisor supervisor)
         {
-            await Until(() => File.ReadAllText(FilePath).EndsWith('\n'), supervisor);
+            await supervisor.Until(() => File.ReadAllText(FilePath).EndsWith('\n'));
             return int.Parse(File.ReadAllText(FilePath), CultureInfo.InvariantCulture);
         }
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Host;
 using Launchd.IntegrationTests.Support;
 using Xunit;
 
@@ -106,8 +107,7 @@ public sealed class OptionTests
 
         Assert.Equal(0, (await supervisor.Verb("restart", "web")).Code);
 
-        Happening healed = await supervisor.Events.First(e => e.Text("fault") == "it was shut down", "it was shut down");
-        Assert.Equal(remedy, healed.Text("remedy"));
+        Assert.Equal(("it was shut down", remedy), await supervisor.Healed("it was shut down"));
         string answer = listen.StartsWith("unix", StringComparison.Ordinal)
             ? await AskUntilServed(supervisor.Scratch.At("web.sock"))
             : await Supervisor.Ask(await supervisor.Address("web"), "");
@@ -150,11 +150,7 @@ public sealed class OptionTests
     private static async Task PutBack(Supervisor supervisor, params string[] options)
     {
         foreach (string option in options)
-        {
-            Happening healed = await supervisor.Events.First(
-                e => e.Kind == "listener-healed" && e.Text("fault")!.StartsWith(option, StringComparison.Ordinal), option);
-            Assert.Equal("put back", healed.Text("remedy"));
-        }
+            Assert.Equal("put back", (await supervisor.Healed(option)).Remedy);
     }
 
     /// <summary>One question by TCP: two bytes of length, then the message (RFC 1035).</summary>

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Host;
 using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Paths;
 using Xunit;
@@ -59,12 +60,12 @@ public sealed class PathTests
     {
         await using Supervisor supervisor = Start(Twisted);
         _ = await supervisor.Event("ready", "web");
-        Assert.Equal(("its mode was changed from 0600 to 0666", "put back"), await Healed(supervisor, "its mode"));
+        Assert.Equal(("its mode was changed from 0600 to 0666", "put back"), await supervisor.Healed("its mode"));
 
         Assert.Equal(0, (await supervisor.Verb("restart", "web")).Code);
 
-        Assert.Equal(("its path was removed", "linked back"), await Healed(supervisor, "its path"));
-        Assert.Equal(("it was shut down", "made anew"), await Healed(supervisor, "it was shut down"));
+        Assert.Equal(("its path was removed", "linked back"), await supervisor.Healed("its path"));
+        Assert.Equal(("it was shut down", "made anew"), await supervisor.Healed("it was shut down"));
         // The second one holds the dead socket, and is replaced by a third. Of those who ask meanwhile nobody is lost.
         Assert.Contains("hello", await SteadyClients.Ask(Path(supervisor), Hello), StringComparison.Ordinal);
         _ = await supervisor.Event("exited", "web", nth: 2);
@@ -96,7 +97,7 @@ public sealed class PathTests
 
         Assert.Equal(0, (await supervisor.Verb("reload-service", "web")).Code);
 
-        Assert.Equal(("its path was removed", "linked back"), await Healed(supervisor, "its path"));
+        Assert.Equal(("its path was removed", "linked back"), await supervisor.Healed("its path"));
         Assert.Equal(inode, Inode(supervisor));
         Assert.Equal("served\n", await AskStunnel(Path(supervisor)));
         Assert.Equal(1, supervisor.Events.All().Count(e => e.Kind == "spawned"));
@@ -197,13 +198,6 @@ public sealed class PathTests
         await secret.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost" }, deadline.Token);
         using StreamReader answer = new(secret);
         return await answer.ReadToEndAsync(deadline.Token);
-    }
-
-    private static async Task<(string? Fault, string? Remedy)> Healed(Supervisor supervisor, string fault)
-    {
-        Happening healed = await supervisor.Events.First(
-            e => e.Kind == "listener-healed" && e.Text("fault")!.StartsWith(fault, StringComparison.Ordinal), $"'{fault}' healed");
-        return (healed.Text("fault"), healed.Text("remedy"));
     }
 
     private static string Path(Supervisor supervisor) => supervisor.Scratch.At("web.sock");
