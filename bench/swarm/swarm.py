@@ -8,7 +8,7 @@ supervisor's own output goes to a pipe whose reader keeps its lock, too. The goo
 started by each connection, and one with a watchdog. For S seconds `status` is asked and a connection made, again and again; then comes SIGTERM.
 The last line is the verdict, and the exit code 1 if it is FAIL: `status` after 50 ms or more in the median, or after 250 ms more often than once
 in a hundred, a line or a connection missing, a watchdog gone off, an end of another kind than 0, later than 10 s, or a process left behind. As root
-the hostile ones are nobody's, and supervisor and bench go before them (docs/adr/0064); as another user it is the scheduler that is measured.
+the hostile ones are nobody's, and supervisor and bench go before them (docs/adr/0070); as another user it is the scheduler that is measured.
 """
 import argparse
 import json
@@ -173,15 +173,25 @@ def run(folder):
     return faults
 
 
-folder = tempfile.mkdtemp(prefix="swarm-")
-try:
-    # What is measured is the supervisor, and not how long this process waits for a processor. In the session of a shell that goes before, too.
+def go_before():
+    """What is measured is the supervisor, and not how long the bench waits for a processor: it goes before the hostile ones as well."""
     if os.getsid(0) != os.getpid():
+        if os.getpgid(0) == os.getpid() and (bench := os.fork()):
+            # The leader of a group, as the job of an interactive shell is, may begin no session (setsid(2)): its child does.
+            for told in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(told, lambda number, _: os.kill(bench, number))
+            code = os.waitstatus_to_exitcode(os.waitpid(bench, 0)[1])
+            os._exit(code if code >= 0 else 128 - code)
         os.setsid()
-    with open("/proc/self/autogroup", "w") as f:
-        f.write("-10")
-except OSError:
-    pass
+    try:
+        with open("/proc/self/autogroup", "w") as f:
+            f.write("-10")
+    except OSError as refused:
+        print(f"the scheduler is measured as well: /proc/self/autogroup: {refused.strerror}", flush=True)
+
+
+go_before()
+folder = tempfile.mkdtemp(prefix="swarm-")
 try:
     os.chmod(folder, 0o755)
     subprocess.run(["cc", "-O1", "-pthread", "-o", f"{folder}/hostile", f"{HERE}/hostile.c"], check=True)
