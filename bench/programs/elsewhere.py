@@ -78,12 +78,13 @@ def sshd(_, scratch):
 CASES = {"erlang": erlang, "bun": bun, "deno": deno, "sshd": sshd}
 
 
-def events(supervisor, kind):
-    """Those of a kind, with their times; waits for the first."""
+def events(supervisor, kind, wanted=lambda event: True, count=1):
+    """Those of a kind that are wanted, with their times; waits until there are so many. Empty: there were fewer after 30 s."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         all_events = [json.loads(line) for line in supervisor.verb("events", "--json").stdout.splitlines()]
-        if found := [e for e in all_events if e["event"] == kind]:
+        found = [e for e in all_events if e["event"] == kind and wanted(e)]
+        if len(found) >= count:
             return found
         time.sleep(0.05)
     return []
@@ -103,7 +104,7 @@ def run(name):
         if ready and name == "sshd":
             time.sleep(2.5)
             supervisor.verb("reload-service", "web")
-            ready = [e for e in events(supervisor, "notified") if "READY=1" in e["lines"]][1:]
+            ready = events(supervisor, "notified", lambda e: "READY=1" in e["lines"], count=2)[1:]
         told = events(supervisor, expected) if ready else []
         if not told:
             supervisor.keeps = True
