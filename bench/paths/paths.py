@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Removes the path of a Unix listener again and again, while clients connect: how long nobody can, and what it costs.
 
-    LAUNCHD_CS=artifacts/native/launchd-cs python3 bench/paths/paths.py [--removals N] [--clients N]
+    LAUNCHD_CS=artifacts/native/launchd-cs python3 bench/paths/paths.py [--removals N] [--clients N] [--pause MS]
 
-First N removals, each as soon as the path is back. Printed are the median, the 99th percentile and the longest time that the path was away, the
-longest time in which a client that tried without pause was refused, the supervisor's share of one processor, and its descriptors before and after.
+First N removals, each `--pause` milliseconds after the path was back from the one before. Printed are the median, the 99th percentile and the
+longest time that the path was away (it is looked for every 0.1 ms, so no time is known more finely), the longest time in which a client that
+tried without pause was refused, the supervisor's share of one processor, and its descriptors before and after.
 Then somebody removes the path in a loop for five seconds, whether it is there or not: the supervisor's share of one processor, and the median of
 round trips to a second service meanwhile, beside that of a quiet second. Exit code 1: a descriptor leaked, or a request got a wrong answer.
 """
