@@ -8,7 +8,7 @@ namespace Launchd.IntegrationTests.Programs;
 public sealed class PortTests
 {
     /// <summary>In a network of its own, where any port is free and nobody else is reached.</summary>
-    [TheoryWhenMountsAndTool("sshd")]
+    [TheoryWhenNetworkAndTool("sshd")]
     [InlineData("reload-service", "ssh")]
     [InlineData("signal", "SIGHUP", "ssh")]
     public async Task SshdGoesToItsOwnPortAtSighup_WhichIsTold(params string[] words)

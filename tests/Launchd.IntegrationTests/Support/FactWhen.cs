@@ -57,14 +57,14 @@ public sealed class FactWhenUserFaultsAttribute : FactAttribute
 }
 
 /// <summary>
-/// A test that needs the shares of sessions, sched(7), root to change them, and setsid; skipped with the reason otherwise.
+/// A test that needs the shares of sessions, sched(7), CAP_SYS_NICE to raise one, and setsid; skipped with the reason otherwise.
 /// </summary>
 public sealed class FactWhenAutogroupsAttribute : FactAttribute
 {
     public FactWhenAutogroupsAttribute()
     {
         Skip = File.Exists("/proc/self/autogroup")
-            ? new FactWhenRootAndToolAttribute("setsid").Skip
+            ? new FactWhenToolAttribute("setsid").Skip ?? Capabilities.WhyWithout(Capability.CAP_SYS_NICE)
             : "needs a kernel with groups of processes by session (sched_autogroup)";
     }
 }
@@ -87,16 +87,41 @@ public sealed class TheoryWhenRootAndToolAttribute : TheoryAttribute
     }
 }
 
-/// <summary>A test that needs to mount (capabilities(7), CAP_SYS_ADMIN) and a program; skipped with the reason otherwise.</summary>
+/// <summary>A privilege of these tests (capabilities(7)): its number in linux/capability.h.</summary>
+internal enum Capability
+{
+    CAP_NET_ADMIN = 12,
+    CAP_SYS_ADMIN = 21,
+    CAP_SYS_NICE = 23,
+}
+
+internal static class Capabilities
+{
+    private static readonly ulong Effective = Convert.ToUInt64(
+        File.ReadLines("/proc/self/status").First(l => l.StartsWith("CapEff:", StringComparison.Ordinal))["CapEff:".Length..].Trim(), 16);
+
+    /// <summary>Why a test that needs it is skipped; null: it is there.</summary>
+    public static string? WhyWithout(Capability needed) => (Effective >> (int)needed & 1) != 0 ? null : $"needs {needed}";
+}
+
+/// <summary>A test that needs to mount and a program; skipped with the reason otherwise.</summary>
 public sealed class FactWhenMountsAndToolAttribute : FactAttribute
 {
-    private const int CAP_SYS_ADMIN = 21;
-
     public FactWhenMountsAndToolAttribute(string tool)
     {
-        string mine = File.ReadLines("/proc/self/status").First(l => l.StartsWith("CapEff:", StringComparison.Ordinal))[7..].Trim();
-        bool mayMount = (Convert.ToUInt64(mine, 16) >> CAP_SYS_ADMIN & 1) != 0;
-        Skip = new FactWhenToolAttribute(tool).Skip ?? (mayMount ? null : "needs CAP_SYS_ADMIN");
+        Skip = new FactWhenToolAttribute(tool).Skip ?? Capabilities.WhyWithout(Capability.CAP_SYS_ADMIN);
+    }
+}
+
+/// <summary>
+/// A theory that needs a network of its own, whose loopback <c>ip</c> brings up, and a program; skipped with the reason otherwise.
+/// </summary>
+public sealed class TheoryWhenNetworkAndToolAttribute : TheoryAttribute
+{
+    public TheoryWhenNetworkAndToolAttribute(string tool)
+    {
+        Skip = new FactWhenMountsAndToolAttribute(tool).Skip ?? new FactWhenToolAttribute("ip").Skip
+            ?? Capabilities.WhyWithout(Capability.CAP_NET_ADMIN);
     }
 }
 
