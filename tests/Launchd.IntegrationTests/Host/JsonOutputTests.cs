@@ -11,7 +11,7 @@ public sealed class JsonOutputTests
         [supervisor]
         log_format = "FORMAT"
         [services.w]
-        command = ["sh", "-c", '''echo '{"level":"info"}'; echo plain >&2; trap 'echo told' USR1; while :; do sleep 0.1; done''']
+        command = ["sh", "-c", '''trap 'echo told' USR1; echo '{"level":"info"}'; echo plain >&2; while :; do sleep 0.1; done''']
         """;
 
     [Fact]
