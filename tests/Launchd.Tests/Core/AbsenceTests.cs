@@ -42,9 +42,10 @@ public sealed class AbsenceTests
     {
         World world = new World(Web with { Stop = new StopPolicy { Timeout = TimeSpan.FromSeconds(5) } }).Boot().Say("web", "READY=1");
         world.Do(new Event.ShutdownAsked("test", IsImmediate: false));
+        Moment shutdownDue = ShutdownDueOf(world);
         world.Pass(Frozen).Do(new Event.WasAway(Frozen));
         Assert.Equal(world.Now + TimeSpan.FromSeconds(5), DueOf(world, TimerKind.Stop, "web"));
-        Assert.True(world.Timers.Single(t => t.Key.Kind == TimerKind.Shutdown).Value > world.Now);
+        Assert.Equal(shutdownDue + Frozen, ShutdownDueOf(world));
         world.Fire(TimerKind.Stop);
         Assert.Equal(StopStage.Killed, ((SlotPhase.Stopping)world.Phase("web")).Stage);
         world.Pass(Frozen).Do(new Event.WasAway(Frozen));
@@ -73,6 +74,8 @@ public sealed class AbsenceTests
         world.Pass(Frozen).Do(new Event.WasAway(Frozen));
         Assert.Equal(due, DueOf(world, TimerKind.Backoff, "web"));
     }
+
+    private static Moment ShutdownDueOf(World world) => world.Timers.Single(t => t.Key.Kind == TimerKind.Shutdown).Value;
 
     private static Moment DueOf(World world, TimerKind kind, string service) =>
         world.Timers.Single(t => t.Key.Kind == kind && t.Key.Service.Text == service).Value;

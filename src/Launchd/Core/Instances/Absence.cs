@@ -4,7 +4,7 @@ using Launchd.Core.Slots;
 namespace Launchd.Core.Instances;
 
 /// <summary>
-/// The supervisor was away for a while (docs/adr/0064), and so, as a rule, were its programs: time limits of what programs are to do stand
+/// The supervisor was away for a while (docs/adr/0067), and so, as a rule, were its programs: time limits of what programs are to do stand
 /// still meanwhile, and a limit that passed in that time begins anew. Pauses of the supervisor's own (back-off, idle windows) go on.
 /// </summary>
 internal static class Absence
