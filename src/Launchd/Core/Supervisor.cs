@@ -69,8 +69,8 @@ internal sealed class Supervisor
     public SupervisorFrame Frame => _state.Frame;
 
     /// <summary>
-    /// Another number as soon as a service has another definition, or services were numbered anew. Services that are forgotten before that
-    /// are still counted in.
+    /// Another number as soon as a service has another definition, is new or is forgotten: what was derived from the definitions of
+    /// <see cref="Services"/> holds as long as the number is the same.
     /// </summary>
     public long DefinitionsVersion { get; private set; }
 
@@ -148,12 +148,15 @@ internal sealed class Supervisor
             _changed.Add(d.Graph.Services[service].Name);
         _latest = now;
         (_state, _draft) = (state, d);
+        int known = KnownCount(_state);
         if (_state.LeavingCount > 0 && _state.Frame.Shutdown is null)
             (_state, _draft) = Reload.Forget(_state, _draft, now);
-        if (!ReferenceEquals(_state, state))
+        if (KnownCount(_state) != known)
             DefinitionsVersion++;
         return d.Effects;
     }
+
+    private static int KnownCount(SupervisorState state) => state.Services.Length - state.ForgottenCount;
 
     private static void Apply(Draft d, Event happened)
     {

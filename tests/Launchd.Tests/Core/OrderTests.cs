@@ -185,6 +185,23 @@ public sealed class OrderTests
         Assert.Empty(world.State("each").Slots);
     }
 
+    // Whoever keeps what services have, such as the users of a socket, must hear of each that is gone.
+    [Fact]
+    public void TheVersionOfDefinitions_ChangesWithEachServiceThatIsForgotten()
+    {
+        ServiceDefinition same = A.Service("same");
+        World world = new World(same, A.Service("first"), A.Service("second")).Boot();
+        world.Reload(A.Definition(same));
+        long before = world.Supervisor.DefinitionsVersion;
+        world.Exit("first");
+        Assert.Null(world.Supervisor.Find(new ServiceName("first")));
+        long between = world.Supervisor.DefinitionsVersion;
+        world.Exit("second");
+        Assert.True(before < between && between < world.Supervisor.DefinitionsVersion);
+        world.Exit("same", 1).Fire(TimerKind.Backoff);
+        Assert.Equal(between + 1, world.Supervisor.DefinitionsVersion);
+    }
+
     [Fact]
     public void ASecondShutdown_KillsWhatStillRuns_WhateverTheOrder()
     {

@@ -52,8 +52,7 @@ internal sealed class StatusReporter(
                 Counters = AllCounters(),
             },
             Services = [.. core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],
-            Sockets = [.. SocketsOf(wanted).SelectMany(s =>
-                OfListener(s.Socket, [.. s.Users.Where(u => core.Find(u) is not null).Select(u => u.Text)], queues))],
+            Sockets = [.. SocketsOf(wanted).SelectMany(s => OfListener(s.Socket, [.. s.Users.Select(u => u.Text)], queues))],
         };
     }
 
