@@ -51,6 +51,12 @@ internal sealed record ShutdownState(int ExitCode, bool IsImmediate, bool IsOver
 {
     /// <summary>When everything that still runs is killed; null: no limit.</summary>
     public Moment? Deadline { get; init; }
+
+    /// <summary>
+    /// The instances that were given up because they live on after SIGKILL: those whose slots were failed for that when the shutdown began,
+    /// and all since then. The slots do not tell: that of a connection, or of an instance beside its successor, goes with the instance.
+    /// </summary>
+    public ImmutableArray<(ServiceName Service, Failure Why)> GivenUp { get; init; } = [];
 }
 
 /// <summary>An operator's order that waits for its outcome.</summary>

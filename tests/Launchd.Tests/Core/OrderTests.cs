@@ -202,6 +202,31 @@ public sealed class OrderTests
         Assert.Equal(between + 1, world.Supervisor.DefinitionsVersion);
     }
 
+    // When the shutdown is over, the connection's slot and that of the draining instance are gone.
+    [Fact]
+    public void AShutdown_KnowsEachInstanceThatItGaveUp()
+    {
+        World world = new World(A.Service("early"), A.Service("good"), A.Connection("each"), A.Overlapping("web")).Boot();
+        world.Say("web", "READY=1");
+        InstanceId draining = world.Last("web");
+        ServiceName each = new("each");
+        world.Do(new Event.ListenerReadable(each, 0)).Do(new Event.ConnectionAccepted(each, new ConnectionId(1), "10.0.0.1"));
+        world.Ask(Verb.Stop, "early");
+        world.Fire(TimerKind.Stop).Fire(TimerKind.Stop);
+        Assert.IsType<Failure.CannotBeKilled>(world.State("early").LastFailure);
+        world.Ask(Verb.Restart, "web");
+        world.Say("web", "READY=1").Fire(TimerKind.Prove);
+        Assert.Equal(draining, Assert.Single(world.State("web").Beside).Instance!.Id);
+
+        world.Do(new Event.ShutdownAsked("test", IsImmediate: true));
+        world.Exit("good", signal: 9).Exit("web", signal: 9);
+        while (world.ExitCode is null)
+            world.Fire(TimerKind.Stop);
+
+        Assert.Equal(["each", "early", "web"], world.Supervisor.Frame.Shutdown!.GivenUp.Select(g => g.Service.Text).Order());
+        Assert.All(world.Supervisor.Frame.Shutdown.GivenUp, g => Assert.IsType<Failure.CannotBeKilled>(g.Why));
+    }
+
     [Fact]
     public void ASecondShutdown_KillsWhatStillRuns_WhateverTheOrder()
     {

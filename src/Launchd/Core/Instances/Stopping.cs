@@ -298,6 +298,7 @@ internal static partial class Stopping
         Failure failure = new Failure.CannotBeKilled(instance.Pid, stopping.Remains);
         d.Do(new Effect.Release(instance.Id));
         d[service] = d[service] with { LastFailure = failure, LastFailedInstance = instance.Id };
+        Shutdown.NoteGivenUp(d, service, failure);
         _ = Succession.Leave(d, service, instance);
         if (slot.Role != SlotRole.Holder)
         {

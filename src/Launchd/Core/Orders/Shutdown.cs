@@ -1,6 +1,7 @@
 using Launchd.Core.Instances;
 using Launchd.Core.Rollouts;
 using Launchd.Core.Slots;
+using Launchd.Model;
 
 namespace Launchd.Core.Orders;
 
@@ -61,6 +62,13 @@ internal static class Shutdown
             Begin(d, $"{d[service].Definition.Name}: {d[service].LastFailure}", exitCode: 1, d.Frame.ShutdownTimeout);
     }
 
+    /// <summary>An instance that lives on after SIGKILL is given up: whoever asked for a shutdown is to hear of it.</summary>
+    public static void NoteGivenUp(Draft d, int service, Failure why)
+    {
+        if (d.Frame.Shutdown is { } shutdown)
+            d.Frame = d.Frame with { Shutdown = shutdown with { GivenUp = shutdown.GivenUp.Add((d[service].Definition.Name, why)) } };
+    }
+
     /// <summary>Ends the supervisor once nothing of its services runs any more.</summary>
     public static void Settle(Draft d)
     {
@@ -85,7 +93,14 @@ internal static class Shutdown
     {
         d.Report(new Notice.Shutdown(reason));
         Moment? deadline = timeout > TimeSpan.Zero ? d.Now + timeout : null;
-        d.Frame = d.Frame with { Shutdown = new ShutdownState(exitCode, IsImmediate: false, IsOver: false) { Deadline = deadline } };
+        d.Frame = d.Frame with
+        {
+            Shutdown = new ShutdownState(exitCode, IsImmediate: false, IsOver: false)
+            {
+                Deadline = deadline,
+                GivenUp = [.. Enumerable.Range(0, d.Graph.Services.Length).SelectMany(service => GivenUp(d[service]))],
+            },
+        };
         if (deadline is { } due)
             d.Arm(TimerKind.Shutdown, default, 0, due);
         for (int service = 0; service < d.Graph.Services.Length; service++)
@@ -95,6 +110,11 @@ internal static class Shutdown
             d.Touch(service);
         }
     }
+
+    private static IEnumerable<(ServiceName Service, Failure Why)> GivenUp(ServiceState state) =>
+        from slot in state.Slots
+        where slot.Phase is SlotPhase.Failed { Failure: Failure.CannotBeKilled }
+        select (state.Definition.Name, ((SlotPhase.Failed)slot.Phase).Failure);
 
     private static void KillAll(Draft d)
     {

@@ -438,15 +438,11 @@ internal sealed class ControlMethods : IDisposable
     /// <summary>Everything has ended: tells the operators who asked for the shutdown.</summary>
     public void AnswerShutdown()
     {
+        ImmutableArray<(ServiceName Service, Failure Why)> givenUp = _core.Frame.Shutdown?.GivenUp ?? [];
+        string[]? left = givenUp.IsEmpty ? null : [.. givenUp.Select(g => $"{g.Service}: {g.Why}")];
+        int stopped = _core.Services.Count - givenUp.Select(g => g.Service).Distinct().Count();
         foreach (ControlConnection caller in _shutdownCallers.ToArray())
-        {
-            string[] left = [.. from service in _core.Services
-                                from failed in service.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>()
-                                where failed.Failure is Failure.CannotBeKilled
-                                select $"{service.Definition.Name}: {failed.Failure}"];
-            caller.Answer(new ShutdownReply(_core.Services.Count - left.Length, left.Length > 0 ? left : null),
-                ControlJson.Default.ShutdownReply);
-        }
+            caller.Answer(new ShutdownReply(stopped, left), ControlJson.Default.ShutdownReply);
     }
 
     private ImmutableArray<ServiceName>? Select(ControlConnection from, ServicesRequest request) =>
