@@ -32,8 +32,8 @@ internal sealed record SupervisorFrame
     /// <summary>Services that are told to end, because they are not wanted any more, in a turn of the host.</summary>
     public required TurnBudget Stops { get; init; }
 
-    /// <summary>The last of the attempts that were put off because of a shortage; it may have been made. Null: there was none.</summary>
-    public Moment? LastShortageAttempt { get; init; }
+    /// <summary>The attempts that were put off because of a shortage.</summary>
+    public ShortageTurns ShortageTurns { get; init; } = ShortageTurns.None;
 
     /// <summary>Number of the service with which the supervisor ends; -1: none.</summary>
     public int ExitWith { get; init; } = -1;

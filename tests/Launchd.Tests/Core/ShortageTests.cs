@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Starting;
 using Launchd.Model;
 using Xunit;
 
@@ -124,6 +125,47 @@ public sealed class ShortageTests
         Assert.All(dues.Zip(dues.Skip(1)), pair => Assert.True(pair.Second - pair.First >= Limits.ShortageDistance));
         Assert.True(dues[^1] - world.Now <= 41 * Limits.ShortageDistance);
     }
+
+    [Fact]
+    public void AServicesOwnLongBackoff_PutsOffNoOther()
+    {
+        TimeSpan hour = TimeSpan.FromHours(1);
+        World world = new(
+            A.Service("slow") with { Backoff = new BackoffPolicy { Initial = hour, Max = hour, Jitter = 0 } },
+            A.Service("web") with { Backoff = new BackoffPolicy { Initial = TimeSpan.Zero, Jitter = 0 } });
+        world.IsShort = true;
+        world.Boot();
+        Assert.Equal(hour, DueOf(world, "slow") - world.Now);
+        for (int attempt = 0; attempt < 20; attempt++)
+        {
+            Assert.Equal(Activation.ShortagePause(attempt), DueOf(world, "web") - world.Now);
+            world.Fire();
+        }
+        Assert.Equal(21, world.Spawned("web"));
+    }
+
+    // Without turns, all of the rare ones would be tried together after their hour.
+    [Fact]
+    public void ServicesWithTheSameLongBackoff_AreTriedOneAfterAnother_AndOthersBetweenThem()
+    {
+        TimeSpan hour = TimeSpan.FromHours(1);
+        BackoffPolicy rare = new() { Initial = hour, Max = hour, Jitter = 0 };
+        World world = new([.. Enumerable.Range(0, 10).SelectMany(i => new[]
+        {
+            A.Service($"rare{i}") with { Backoff = rare },
+            A.Service($"often{i}") with { Backoff = new BackoffPolicy { Initial = TimeSpan.Zero, Jitter = 0 } },
+        })]);
+        world.IsShort = true;
+        world.Boot();
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.Equal(hour + (i * Limits.ShortageDistance), DueOf(world, $"rare{i}") - world.Now);
+            Assert.Equal(Limits.ShortagePause + (i * Limits.ShortageDistance), DueOf(world, $"often{i}") - world.Now);
+        }
+    }
+
+    private static Moment DueOf(World world, string service) =>
+        world.Timers.Single(t => t.Key.Kind == TimerKind.Backoff && t.Key.Service.Text == service).Value;
 
     private static void Accept(World world, int connection) =>
         world.Do(new Event.ListenerReadable(Each, 0)).Do(new Event.ConnectionAccepted(Each, new ConnectionId(connection), "10.0.0.1"));

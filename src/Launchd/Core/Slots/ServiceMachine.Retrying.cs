@@ -57,10 +57,8 @@ internal static partial class ServiceMachine
     private static TimeSpan DelayAfterShortage(Draft d, SlotState slot, TimeSpan backoff)
     {
         TimeSpan least = Activation.ShortagePause(slot.Attempt);
-        Moment due = d.Now + (backoff < least ? least : backoff);
-        if (d.Frame.LastShortageAttempt is { } last && last > d.Now && due < last + Limits.ShortageDistance)
-            due = last + Limits.ShortageDistance;
-        d.Frame = d.Frame with { LastShortageAttempt = due };
+        Moment due = d.Frame.ShortageTurns.Take(d.Now + (backoff < least ? least : backoff), d.Now, out ShortageTurns after);
+        d.Frame = d.Frame with { ShortageTurns = after };
         return due - d.Now;
     }
 
