@@ -109,6 +109,24 @@ internal sealed class Supervisor
         && (ReferenceEquals(service.Definition, definition)
             || Any(service, definition, static (slot, d) => ReferenceEquals(slot.Instance?.Definition, d)));
 
+    /// <summary>The phase of an instance that is prepared, runs, or ends; null: it is over, or nobody knows it.</summary>
+    public SlotPhase.Live? PhaseOf(InstanceId id)
+    {
+        if (Find(id.Service) is not { } service)
+            return null;
+        foreach (SlotState slot in service.Slots)
+        {
+            if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
+                return live;
+        }
+        foreach (SlotState beside in service.Beside)
+        {
+            if (beside.Phase is SlotPhase.Live live && live.Instance.Id == id)
+                return live;
+        }
+        return null;
+    }
+
     /// <summary>As <see cref="OwnOrders.WhyInVain"/>.</summary>
     public string? WhyInVain(Verb verb, ServiceName service, InstanceId caller, bool isStopCommand) =>
         OwnOrders.WhyInVain(_draft.Graph, _state.Services, verb, service, caller, isStopCommand);

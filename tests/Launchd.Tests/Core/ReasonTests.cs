@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Core.Slots;
 using Launchd.Model;
 using Xunit;
@@ -49,11 +50,13 @@ public sealed class ReasonTests
     public void WhatAMainProcessLeaves_IsTold_IfItEndedByItself()
     {
         World world = new World(Web).Boot().Say("web", "READY=1");
+        Assert.True(Stopping.IsOwnEnd(world.Supervisor.PhaseOf(world.Last("web"))));
         world.Do(new Event.MainExited(world.Last("web"), new(0), HasLeftovers: true) { Leftovers = "process 7 (nginx)" });
         Assert.Contains(world.Effects.OfType<Effect.Report>(), r => r.Notice is Notice.LeftoversEnded { Processes: "process 7 (nginx)" });
 
         World stopped = new World(Web).Boot().Say("web", "READY=1");
         stopped.Ask(Verb.Stop, "web");
+        Assert.False(Stopping.IsOwnEnd(stopped.Supervisor.PhaseOf(stopped.Last("web"))));
         stopped.Do(new Event.MainExited(stopped.Last("web"), new(0), HasLeftovers: true) { Leftovers = "process 7 (nginx)" });
         Assert.DoesNotContain(stopped.Effects.OfType<Effect.Report>(), r => r.Notice is Notice.LeftoversEnded);
     }

@@ -195,7 +195,7 @@ internal static partial class Stopping
             return;
         }
         d.Do(new Effect.Signal(instance.Id, definition.Stop.Signal, definition.Stop.Kill));
-        if (exited.Leftovers is { } processes && (stopping is null || cause is StopCause.ByItself))
+        if (exited.Leftovers is { } processes && IsOwnEnd(live))
         {
             d.Report(new Notice.LeftoversEnded(instance.Id, slot.Slot, instance.Generation, instance.Pid, processes,
                 ServiceMachine.IsSuccess(definition, exited.Status)));
@@ -237,6 +237,13 @@ internal static partial class Stopping
         if (stopping.Stage == StopStage.Killed)
             SetDeadline(d, service, slot, stopping with { Deadline = d.Now });
     }
+
+    /// <summary>
+    /// Whether an instance whose main process has ended does so by itself, not because anybody told it to: then it is told which of its
+    /// processes were left.
+    /// </summary>
+    /// <param name="phase">Before the end of the main process.</param>
+    public static bool IsOwnEnd(SlotPhase.Live? phase) => phase is not SlotPhase.Stopping { Cause: not StopCause.ByItself };
 
     private static void TellToEnd(Draft d, int service, SlotState slot, Instance instance, StopCause cause)
     {

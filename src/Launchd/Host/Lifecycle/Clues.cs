@@ -28,7 +28,8 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
     /// <param name="then">Called once: at once, or on the loop.</param>
     public void BeforeReadyTimeout(InstanceId id, Action then)
     {
-        if (instances.Find(id) is not { } instance || PhaseOf(id) is not SlotPhase.Starting { Deadline: { } due } || due > HostClock.Now)
+        SlotPhase.Live? phase = core.PhaseOf(id);
+        if (instances.Find(id) is not { } instance || phase is not SlotPhase.Starting { Deadline: { } due } || due > HostClock.Now)
             then();
         else
             Look(instance, lines => WhyNotReady(instance, lines), then);
@@ -37,11 +38,12 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
     /// <summary>The main process of an instance has ended, and the core does not know it yet.</summary>
     /// <param name="instance">The instance.</param>
     /// <param name="status">How it ended.</param>
-    /// <param name="left">A process that it left; null: none.</param>
+    /// <param name="findLeft">Finds a process that it left; null: there is none. Called only if that is to be told, because it takes a walk
+    /// through all orphans.</param>
     /// <param name="then">Called once: at once, or on the loop.</param>
-    public void BeforeEnd(RunningInstance instance, ExitStatus status, int? left, Action then)
+    public void BeforeEnd(RunningInstance instance, ExitStatus status, Func<int?> findLeft, Action then)
     {
-        SlotPhase.Live? phase = PhaseOf(instance.Id);
+        SlotPhase.Live? phase = core.PhaseOf(instance.Id);
         if (phase is not (SlotPhase.Starting or SlotPhase.Ready) || HostClock.Now - phase.Instance.StartedAt > Early)
         {
             then();
@@ -55,7 +57,7 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
         }
         else if (status.ShellCode == 0)
         {
-            Tell(instance.Id, WhyAtOnce(instance, phase, left));
+            Tell(instance.Id, WhyAtOnce(instance, phase, findLeft));
             then();
         }
         else if (instance.Definition.Sockets.IsEmpty)
@@ -68,13 +70,13 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
         }
     }
 
-    private static string? WhyAtOnce(RunningInstance instance, SlotPhase.Live phase, int? left)
+    private static string? WhyAtOnce(RunningInstance instance, SlotPhase.Live phase, Func<int?> findLeft)
     {
         ServiceDefinition service = instance.Definition;
         bool wasToStay = phase is SlotPhase.Starting || (service.Restart == RestartKind.Always && service.Start == StartKind.Boot);
         if (!wasToStay)
             return null;
-        if (left is { } pid)
+        if (findLeft() is { } pid)
             return ClueTexts.OfBackground((pid, ProcessFacts.NameOf(pid)));
         return service.Input is InputSource.Null ? ClueTexts.OfInput() : null;
     }
@@ -147,22 +149,5 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
     {
         if (clue is not null)
             events.Feed(new Event.ClueFound(id, clue));
-    }
-
-    private SlotPhase.Live? PhaseOf(InstanceId id)
-    {
-        if (core.Find(id.Service) is not { } service)
-            return null;
-        foreach (SlotState slot in service.Slots)
-        {
-            if (slot.Phase is SlotPhase.Live live && live.Instance.Id == id)
-                return live;
-        }
-        foreach (SlotState beside in service.Beside)
-        {
-            if (beside.Phase is SlotPhase.Live live && live.Instance.Id == id)
-                return live;
-        }
-        return null;
     }
 }

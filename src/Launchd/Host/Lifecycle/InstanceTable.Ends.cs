@@ -151,9 +151,8 @@ internal sealed partial class InstanceTable
 
     private void FindWhy(RunningInstance instance, ExitStatus status)
     {
-        bool mayLeave = status.ShellCode == 0 && _running.Contains(instance.Id) && instance.Definition.Stop.Kill != KillScope.Process;
-        int? left = mayLeave ? _trees.FirstLeft(instance) : null;
-        _clues.BeforeEnd(instance, status, left, () => TellMainEnded(instance, status));
+        bool mayLeave = instance.Definition.Stop.Kill != KillScope.Process;
+        _clues.BeforeEnd(instance, status, () => mayLeave ? _trees.FirstLeft(instance) : null, () => TellMainEnded(instance, status));
     }
 
     private void TellMainEnded(RunningInstance instance, ExitStatus status)
@@ -165,7 +164,8 @@ internal sealed partial class InstanceTable
             _withLeftovers.Add(instance);
         _events.Feed(new Event.MainExited(instance.Id, status, hasLeftovers)
         {
-            Leftovers = hasLeftovers ? _trees.NamesOfLeft(instance) : null,
+            // Whoever ends many instances is not to wait for a walk through all orphans at each of them.
+            Leftovers = hasLeftovers && Stopping.IsOwnEnd(_core.PhaseOf(instance.Id)) ? _trees.NamesOfLeft(instance) : null,
         });
     }
 
