@@ -64,6 +64,27 @@ public sealed class EarlyEndTests : IDisposable
         Assert.Equal(1, _told);
     }
 
+    // Those that clients start would otherwise end as slowly as their output is read, and no number is right for what they were not given.
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public void OneThatHasNoListenerByNumber_IsNotToldThatItsPortIsTaken(bool isPerConnection, bool isInetd)
+    {
+        InputSource input = isInetd ? InputSource.Socket.Value : InputSource.Null.Value;
+        (Clues clues, RunningInstance web) = Begin((isPerConnection ? A.Connection("web") : A.Demand("web")) with { Input = input });
+        clues.BeforeEnd(web, new ExitStatus(1), () => null, Tell);
+        Assert.Equal(1, _told);
+    }
+
+    [Fact]
+    public void TheOutputOfOneThatHoldsListeners_IsReadBefore()
+    {
+        (Clues clues, RunningInstance web) = Begin(A.Demand("web"));
+        clues.BeforeEnd(web, new ExitStatus(1), () => null, Tell);
+        Assert.Equal(0, _told);
+    }
+
     private void Tell() => _told++;
 
     /// <summary>An instance that was born just now.</summary>

@@ -60,13 +60,13 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
             Tell(instance.Id, WhyAtOnce(instance, phase, findLeft));
             then();
         }
-        else if (instance.Definition.Sockets.IsEmpty)
+        else if (HeldFor(instance) is { Count: > 0 } held)
         {
-            then();
+            Look(instance, lines => ClueTexts.OfAddressInUse(lines, held), then);
         }
         else
         {
-            Look(instance, lines => ClueTexts.OfAddressInUse(lines, HeldFor(instance)), then);
+            then();
         }
     }
 
@@ -102,18 +102,30 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
                 clues.Add(text);
                 break;
         }
-        List<int> children = [];
-        ChildList.AddOf(main.Pid, ProcessFacts.Read(main.Pid)?.ThreadCount ?? 1, children);
+        bool hasNamed = !instance.Definition.Sockets.IsEmpty && instance.Definition.Input is not InputSource.Socket;
         if (ClueTexts.OfAddressInUse(lines, HeldFor(instance)) is { } inUse)
             clues.Add(inUse);
-        else if (!instance.Definition.Sockets.IsEmpty && children.Count > 0 && instance.Unheard is null)
-            clues.Add(ClueTexts.OfWrapper(main, (children[0], ProcessFacts.NameOf(children[0]))));
+        else if (hasNamed && instance.Unheard is null && FirstChildOf(main.Pid) is { } child)
+            clues.Add(ClueTexts.OfWrapper(main, (child, ProcessFacts.NameOf(child))));
         return clues.Count > 0 ? string.Join("; ", clues) : null;
     }
 
+    private static int? FirstChildOf(int pid)
+    {
+        List<int> children = [];
+        ChildList.AddOf(pid, ProcessFacts.Read(pid)?.ThreadCount ?? 1, children);
+        return children is [var first, ..] ? first : null;
+    }
+
+    /// <summary>
+    /// The listeners that the program was given, with their numbers. None, if it was given a connection, or the socket as its standard
+    /// input.
+    /// </summary>
     private static List<(string Address, int Number)> HeldFor(RunningInstance instance)
     {
         List<(string Address, int Number)> held = [];
+        if (instance.Definition is { Start: StartKind.Connection } or { Input: InputSource.Socket })
+            return held;
         foreach ((_, OpenedListener listener) in instance.Provision.Listeners(instance.Slot))
             held.Add((listener.Address, FirstPassed + held.Count));
         return held;
