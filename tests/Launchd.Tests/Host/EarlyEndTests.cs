@@ -8,6 +8,7 @@ using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
 using Launchd.Logs;
 using Launchd.Model;
 using Launchd.Tests.Core;
@@ -83,6 +84,33 @@ public sealed class EarlyEndTests : IDisposable
         (Clues clues, RunningInstance web) = Begin(A.Demand("web"));
         clues.BeforeEnd(web, new ExitStatus(1), () => null, Tell);
         Assert.Equal(0, _told);
+    }
+
+    // The kernel reports no end a second time.
+    [Fact]
+    public void TheEndIsTold_WhateverGoesWrongBefore()
+    {
+        ServiceDefinition service = A.Service("web") with { Restart = RestartKind.Always };
+        (Clues clues, RunningInstance web) = Begin(service);
+        Assert.Throws<InvalidOperationException>(() => clues.BeforeEnd(web, new ExitStatus(0), Fail, Tell));
+        Assert.Equal(1, _told);
+
+        _events.OnEvent = _ => Fail();
+        Assert.Throws<InvalidOperationException>(() => clues.BeforeEnd(web, new ExitStatus(0), () => null, Tell));
+        Assert.Equal(2, _told);
+
+        static int? Fail() => throw new InvalidOperationException("a defect");
+    }
+
+    [Fact]
+    public void TheEndIsTold_IfTheReadinessThatDidNotComeCannotBeExplained()
+    {
+        (Clues clues, RunningInstance web) = Begin(A.Service("web") with { Ready = Readiness.Notify.Value });
+        web.Unheard = new Unheard(1, "other", 0, "READY=1");
+        web.Process = ProcessHandle.TryOpen(Environment.ProcessId);
+        _events.OnEvent = _ => throw new InvalidOperationException("a defect");
+        Assert.Throws<InvalidOperationException>(() => clues.BeforeEnd(web, new ExitStatus(1), () => null, Tell));
+        Assert.Equal(1, _told);
     }
 
     private void Tell() => _told++;

@@ -52,13 +52,11 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
         if (phase is SlotPhase.Starting && instance is { Definition.Ready: Readiness.Notify, Unheard: { } unheard, Process.Pid: var pid })
         {
             // The program of the ended process is not known any more.
-            Tell(instance.Id, ClueTexts.OfNotification(instance.Access, (pid, "ended"), unheard, instance.LastSaid));
-            then();
+            Tell(instance.Id, () => ClueTexts.OfNotification(instance.Access, (pid, "ended"), unheard, instance.LastSaid), then);
         }
         else if (status.ShellCode == 0)
         {
-            Tell(instance.Id, WhyAtOnce(instance, phase, findLeft));
-            then();
+            Tell(instance.Id, () => WhyAtOnce(instance, phase, findLeft), then);
         }
         else if (HeldFor(instance) is { Count: > 0 } held)
         {
@@ -136,8 +134,7 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
         InstanceId id = instance.Id;
         if (!instance.HasLogPipe)
         {
-            Tell(id, find([]));
-            then();
+            Tell(id, () => find([]), then);
             return;
         }
         object wait = new();
@@ -151,15 +148,21 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
                 return;
             isOver = true;
             delays.Cancel(wait);
-            if (instances.Contains(id))
-                Tell(id, find(lines));
-            then();
+            Tell(id, () => instances.Contains(id) ? find(lines) : null, then);
         }
     }
 
-    private void Tell(InstanceId id, string? clue)
+    /// <summary>Tells what is found, and in any case what follows: neither the kernel nor a timer tells that a second time.</summary>
+    private void Tell(InstanceId id, Func<string?> find, Action then)
     {
-        if (clue is not null)
-            events.Feed(new Event.ClueFound(id, clue));
+        try
+        {
+            if (find() is { } clue)
+                events.Feed(new Event.ClueFound(id, clue));
+        }
+        finally
+        {
+            then();
+        }
     }
 }

@@ -151,6 +151,10 @@ internal sealed class SupervisorLoop(
                 Feed();
         }
 
-        void Feed() => events.Feed(new Event.TimerFired(key));
+        void Feed()
+        {
+            isLeft = false;
+            events.Feed(new Event.TimerFired(key));
+        }
     }
 }
