@@ -10,7 +10,7 @@ namespace Launchd.Host.Instances;
 /// Finds the processes that are left of instances, and signals them: process groups, orphans, and their descendants. A large tree is
 /// gone through piece by piece, one in each turn of the loop.
 /// </summary>
-internal sealed class ProcessTrees
+internal sealed partial class ProcessTrees
 {
     private const int Kill = 9, Cont = 18;
 
@@ -82,17 +82,17 @@ internal sealed class ProcessTrees
     /// <param name="scope">How far.</param>
     /// <param name="andContinue">Whether SIGCONT follows, so that a stopped process can act on the signal.</param>
     /// <returns>
-    /// Why neither the main process nor any of the group has got it; processes that have ended are no reason. Those of the tree outside of
-    /// the group may be signalled later, and tell nothing.
+    /// Why neither the main process nor any of the group has got it; <see cref="Errno.ESRCH"/>: they have ended. Those of the tree outside
+    /// of the group may be signalled later, and tell nothing.
     /// </returns>
     public Errno Signal(RunningInstance instance, int signal, KillScope scope, bool andContinue = false)
     {
         ProcessHandle? main = instance.MainEnded ? null : instance.Process;
         instance.IsKilled |= signal == Kill && scope == instance.Definition.Stop.Kill;
-        Errno refused = scope != KillScope.Process ? SignalGroup(instance, signal, andContinue) : Errno.None;
+        Errno refused = scope != KillScope.Process ? SignalGroup(instance, signal, andContinue) : Errno.ESRCH;
         if (main is not null && (scope == KillScope.Process || !instance.IsInGroup))
         {
-            refused = main.Signal(signal);
+            refused = Together(refused, main.Signal(signal));
             if (andContinue)
                 _ = main.Signal(Cont);
         }
@@ -101,17 +101,14 @@ internal sealed class ProcessTrees
         else if (main is not null && instance.Definition.Stop.Kill == KillScope.Tree && !CanReadAll)
             Add(new Step(main.Pid, 0, instance, 0, false));
         Continue();
-        return refused == Errno.ESRCH ? Errno.None : refused;
+        return refused;
     }
 
-    /// <summary>Why a signal to an instance was refused, for people: without a subject.</summary>
-    public string WhyRefused(RunningInstance instance, Errno refused)
-    {
-        if (refused != Errno.EPERM)
-            return refused.Text;
-        int pid = instance.MainEnded ? Left(instance).FirstOrDefault(Survivors.IsOutOfReach) : instance.Process!.Pid;
-        return pid > 0 ? Survivors.WhyNotPermitted(pid) : refused.Text;
-    }
+    /// <summary>
+    /// The outcome of one signal to two processes or more: sent, if any of them has got it; else why one that lives has not.
+    /// </summary>
+    public static Errno Together(Errno one, Errno other) =>
+        one == Errno.None || other == Errno.None ? Errno.None : one == Errno.ESRCH ? other : one;
 
     /// <summary>
     /// The main process has ended, but its tracer keeps it from being reaped: if the tracer belongs to the instance, it must end as well.
@@ -179,37 +176,6 @@ internal sealed class ProcessTrees
             _ = Find();
     }
 
-    /// <summary>One sentence for the operator about the processes of a killed instance that still live. Null: none does.</summary>
-    public string? Remains(RunningInstance instance)
-    {
-        List<int> left = Left(instance);
-        if (left.Count == 0)
-            return null;
-        return Survivors.Describe(left[0]) + (left.Count > 1 ? $", and {left.Count - 1} more of it are left" : "");
-    }
-
-    /// <summary>A process of an instance whose main process has ended; null: none is left.</summary>
-    public int? FirstLeft(RunningInstance instance)
-    {
-        _ = Find();
-        return Left(instance) is [var first, ..] ? first : null;
-    }
-
-    /// <summary>The processes of an instance whose main process has ended: "process 12 (sh)", "process 12 (sh) and 3 more".</summary>
-    public string? NamesOfLeft(RunningInstance instance) => Left(instance) is [var first, .. var more]
-        ? $"process {first} ({ProcessFacts.NameOf(first)})" + (more.Count > 0 ? $" and {more.Count} more" : "")
-        : null;
-
-    private List<int> Left(RunningInstance instance)
-    {
-        List<int> left = [];
-        if (!instance.MainEnded)
-            left.Add(instance.Process!.Pid);
-        left.AddRange(instance.Orphans.Where(o => ProcessFacts.Read(o) is { HasEnded: false }));
-        left.AddRange(Members(instance).Where(m => !m.Facts.HasEnded).Select(m => m.Pid));
-        return [.. left.Distinct()];
-    }
-
     /// <summary>A process has ended: its children have become ours by now, so the next look must be a new one.</summary>
     public void LookAnew() => _completeIn = -1;
 
@@ -232,14 +198,13 @@ internal sealed class ProcessTrees
                 _ = instance.SignalGroup(Cont);
             return refused;
         }
-        refused = Errno.None;
+        refused = Errno.ESRCH;
         foreach ((int pid, _) in Members(instance))
         {
             using ProcessHandle? process = ProcessHandle.TryOpen(pid);
             if (process is null || ProcessFacts.Read(pid)?.Group != instance.Group)
                 continue;
-            Errno one = process.Signal(signal);
-            refused = one == Errno.EPERM ? one : refused;
+            refused = Together(refused, process.Signal(signal));
             if (andContinue)
                 _ = process.Signal(Cont);
         }
@@ -355,28 +320,6 @@ internal sealed class ProcessTrees
             _ = Libc.kill(step.Pid, Cont);
         else
             _ = process?.Signal(Cont);
-    }
-
-    /// <summary>The processes in the group of an instance that descend from an orphan, as all do once the main process has ended.</summary>
-    private IEnumerable<(int Pid, ProcessFacts Facts)> Members(RunningInstance instance) =>
-        instance.Group > 1 ? Below(Orphans.All()).Where(p => p.Facts.Group == instance.Group) : [];
-
-    private IEnumerable<(int Pid, ProcessFacts Facts)> Below(IEnumerable<int> roots)
-    {
-        Queue<(int Pid, int Parent)> todo = new(roots.Select(r => (r, _self)));
-        HashSet<int> seen = [];
-        while (todo.TryDequeue(out (int Pid, int Parent) next) && seen.Count < MostWaiting)
-        {
-            if (!seen.Add(next.Pid) || ProcessFacts.Read(next.Pid) is not { } facts)
-                continue;
-            if (facts.Parent != next.Parent && facts.Parent != _self)
-                continue;
-            yield return (next.Pid, facts);
-            List<int> children = [];
-            ChildList.AddOf(next.Pid, facts.ThreadCount, children);
-            foreach (int child in children)
-                todo.Enqueue((child, next.Pid));
-        }
     }
 
     private void TellStrays()

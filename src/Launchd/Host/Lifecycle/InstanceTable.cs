@@ -112,7 +112,11 @@ internal sealed partial class InstanceTable : IDisposable
             _ = _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
         if (number == SignalNumber.Kill)
             WatchForEnd(instance);
-        return refused == Errno.None ? null : _trees.WhyRefused(instance, refused);
+        if (refused == Errno.None || refused == Errno.ESRCH)
+            return null;
+        // Where some processes have got it, their end is worth the wait.
+        bool isInVain = number != SignalNumber.Kill || scope != instance.Definition.Stop.Kill || _trees.IsOutOfReach(instance);
+        return isInVain ? _trees.WhyRefused(instance, refused) : null;
     }
 
     public void Release(InstanceId id)
