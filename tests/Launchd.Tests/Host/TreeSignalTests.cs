@@ -47,6 +47,17 @@ public sealed class TreeSignalTests : IDisposable
         Assert.Equal(Errno.ESRCH, ProcessTrees.Together(Errno.ESRCH, Errno.ESRCH));
     }
 
+    // The core may hear of its end only a second later.
+    [Fact]
+    public void ASignalToAMainProcessThatHasEnded_IsNotSent()
+    {
+        RunningInstance web = Make();
+        web.Process = ProcessHandle.TryOpen(Environment.ProcessId);
+        Assert.Equal(Errno.None, _trees.Signal(web, 0, KillScope.Process));
+        web.MainEnded = true;
+        Assert.Equal(Errno.ESRCH, _trees.Signal(web, 0, KillScope.Process));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -90,18 +90,21 @@ internal sealed partial class InstanceTable : IDisposable
     /// <summary>Sends a signal, and tells the core what became of it where it waits for that.</summary>
     public void Signal(Effect.Signal order)
     {
-        string? refusal = Send(order.Instance, order.Number, order.Scope);
+        string? refusal = Send(order);
         if (refusal is not null || order.Request is not null)
             _events.FeedResult(new Event.SignalSent(order.Instance, order.Number, order.Request, refusal));
     }
 
-    private string? Send(InstanceId id, SignalNumber number, KillScope scope)
+    private string? Send(Effect.Signal order)
     {
+        (InstanceId id, SignalNumber number, KillScope scope) = (order.Instance, order.Number, order.Scope);
+        // Whoever asked for a signal is to know that nobody got it. For an end it is enough that nobody is left.
+        string? ended = order.Request is null ? null : "it has just ended";
         if (_running.Find(id) is not { } instance)
         {
             if (number == SignalNumber.Kill && _unborn.TryGetValue(id, out BirthOrder? unborn))
                 _births.GiveUp(unborn, "it is to end");
-            return null;
+            return ended;
         }
         // A stopped process acts on a signal only when it is continued; on SIGKILL it acts anyhow. Where the whole group or tree is to end
         // but only the main process gets the signal, the main process must be able to tell the others, so the group is continued as well.
@@ -113,7 +116,7 @@ internal sealed partial class InstanceTable : IDisposable
         if (number == SignalNumber.Kill)
             WatchForEnd(instance);
         if (refused == Errno.None || refused == Errno.ESRCH)
-            return null;
+            return refused == Errno.None ? null : ended;
         // Where some processes have got it, their end is worth the wait.
         bool isInVain = number != SignalNumber.Kill || scope != instance.Definition.Stop.Kill || _trees.IsOutOfReach(instance);
         return isInVain ? _trees.WhyRefused(instance, refused) : null;
