@@ -21,6 +21,7 @@ internal sealed unsafe class BirthOrder(
 {
     private int* _seen = (int*)NativeMemory.AllocZeroed(sizeof(int));
     private long _takenAt;
+    private TimeSpan _awaySinceOrdered, _awaySinceTaken;
     private volatile int _thread;
     private volatile string _waitsFor = "its turn";
     private readonly ManualResetEventSlim _stopped = new(initialState: false, spinCount: 0);
@@ -39,11 +40,23 @@ internal sealed unsafe class BirthOrder(
     /// <summary>When it was ordered, in nanoseconds of the monotonic clock.</summary>
     public long OrderedAt { get; } = Clock.MonotonicNanoseconds;
 
-    /// <summary>How long the supervisor was away since then. For the loop's thread.</summary>
-    public TimeSpan Away { get; set; }
-
     /// <summary>When a thread took it, in nanoseconds of the monotonic clock; 0: none has. From any thread.</summary>
     public long TakenAt => Volatile.Read(ref _takenAt);
+
+    /// <summary>How long ago it was ordered. Times in which the supervisor was away do not count.</summary>
+    public TimeSpan WaitedFor(long now) => Span(OrderedAt, now) - _awaySinceOrdered;
+
+    /// <summary>How long ago a thread took it, likewise. For an order that was taken.</summary>
+    public TimeSpan TakenFor(long now) => Span(TakenAt, now) - _awaySinceTaken;
+
+    /// <summary>The supervisor was away until now. What was ordered or taken only after that has not lost any time.</summary>
+    public void Allow(TimeSpan away, long now)
+    {
+        _awaySinceOrdered += Shorter(away, WaitedFor(now));
+        // Between the absence and this call a thread may have taken it.
+        if (TakenAt != 0)
+            _awaySinceTaken += Shorter(away, TakenFor(now));
+    }
 
     /// <summary>
     /// Whether the birth waits for something else than a processor. While the child has not begun its program, the thread of the birth
@@ -133,6 +146,10 @@ internal sealed unsafe class BirthOrder(
     public void GiveUp(Failure.SpawnFailed refusal) => _refusal = refusal;
 
     public void Tell() => then(this);
+
+    private static TimeSpan Span(long from, long to) => TimeSpan.FromTicks((to - from) / TimeSpan.NanosecondsPerTick);
+
+    private static TimeSpan Shorter(TimeSpan one, TimeSpan other) => one < other ? one : other;
 
     public void Dispose()
     {

@@ -306,8 +306,9 @@ internal sealed class Births : IDisposable
     /// <summary>The supervisor was away: that time does not count for births that are under way.</summary>
     public void Allow(TimeSpan away)
     {
+        long now = Clock.MonotonicNanoseconds;
         foreach (BirthOrder order in _underWay)
-            order.Away += away;
+            order.Allow(away, now);
     }
 
     private void LookLater()
@@ -328,7 +329,7 @@ internal sealed class Births : IDisposable
         int slow = 0;
         foreach (BirthOrder order in _underWay.ToArray())
         {
-            TimeSpan waited = TimeSpan.FromTicks((now - order.OrderedAt) / TimeSpan.NanosecondsPerTick) - order.Away;
+            TimeSpan waited = order.WaitedFor(now);
             if (_behind.Contains(order))
             {
                 if (Hanging(order.Service) is not { } hangs)
@@ -349,7 +350,7 @@ internal sealed class Births : IDisposable
                     GiveUp(order, $"all threads for it have been hanging for {Spans.Show(waited)}", isShortage: true);
                 continue;
             }
-            TimeSpan taken = TimeSpan.FromTicks((now - order.TakenAt) / TimeSpan.NanosecondsPerTick) - order.Away;
+            TimeSpan taken = order.TakenFor(now);
             // On a busy machine a birth takes long without any harm, and more threads would make it still busier.
             slow += taken >= Suspicion && (taken >= MostSpared || order.Sleeps) ? 1 : 0;
             if (taken >= (order.IsToEnd ? Suspicion : Patience))
