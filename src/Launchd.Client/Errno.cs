@@ -49,6 +49,7 @@ internal readonly record struct Errno(int Value)
     public static readonly Errno ETIMEDOUT = new(110);
     public static readonly Errno ECONNREFUSED = new(111);
     public static readonly Errno EINPROGRESS = new(115);
+    public static readonly Errno ESTALE = new(116);
 
     /// <summary>The error of the last P/Invoke with SetLastError on this thread.</summary>
     public static Errno Last => new(Marshal.GetLastPInvokeError());

@@ -35,6 +35,7 @@ internal static unsafe partial class Libc
     public const int F_SETFL = 4;
     public const int F_DUPFD_CLOEXEC = 1030;
     public const int AT_EMPTY_PATH = 0x1000;
+    public const int AT_FDCWD = -100;
     public const uint STATX_BASIC_STATS = 0x7ff;
     public const int S_IFMT = 0xF000;
     public const int S_IFIFO = 0x1000;

@@ -91,6 +91,67 @@ public abstract unsafe class SpawnerTests : IDisposable
         Assert.Equal(errno, failure?.Errno.Value);
     }
 
+    [FactWhenMountsAndTool("sh")]
+    public void PinnedPathsAreMountPointsOfTheChild_AndTakeNoDescriptorThatItsLimitLeaves()
+    {
+        using Pipe pipe = new();
+        using FileDescriptor nothing = OpenNull();
+        using TemporaryDirectory place = new();
+        SpawnRequest request = Shell($"""
+            while read -r a b c d at rest; do case $at in {place.Path}/*) echo "$at";; esac; done < /proc/self/mountinfo
+            """) with
+        {
+            Descriptors = [new(nothing.Number, 0), new(pipe.WriteEnd.Number, 1), new(nothing.Number, 2), new(nothing.Number, 3)],
+            PinnedPaths = [Pinned(place["a"]), Pinned(place["b"])],
+        };
+        DescriptorMapping[] full = [.. Enumerable.Range(0, 4).Select(i => new DescriptorMapping(nothing.Number, i))];
+
+        // The program itself may have no use for so low a limit, but it is begun.
+        SpawnFailure? failure = _spawner.Start(request with { Descriptors = full, Limits = [(7, 4, 4)] }, out ProcessHandle? child);
+
+        Assert.Null(failure);
+        using (child)
+            _ = Children.Wait(child!);
+        Assert.Equal([place["a"], place["b"]], Run(request, pipe));
+    }
+
+    [TheoryWhenMountsAndTool("sh")]
+    [InlineData("a link in the place of the file")]
+    [InlineData("a link in the place of its directory")]
+    [InlineData("another file")]
+    public void NothingIsMountedWhereAnotherFileLiesThanTheOneThatIsPinned(string exchange)
+    {
+        using FileDescriptor nothing = OpenNull();
+        using TemporaryDirectory place = new();
+        _ = Directory.CreateDirectory(place["theirs"]);
+        _ = Directory.CreateDirectory(place["roots"]);
+        PinnedPath pinned = Pinned(place["theirs/file"]);
+        File.WriteAllText(place["roots/file"], "");
+        // The file lives on, so that its inode is not used again.
+        Directory.Move(place["theirs"], place["aside"]);
+        if (exchange == "a link in the place of its directory")
+            _ = Directory.CreateSymbolicLink(place["theirs"], place["roots"]);
+        else
+            _ = Directory.CreateDirectory(place["theirs"]);
+        if (exchange == "a link in the place of the file")
+            _ = File.CreateSymbolicLink(place["theirs/file"], place["roots/file"]);
+        else
+            File.WriteAllText(place["theirs/file"], "");
+
+        SpawnFailure? failure = _spawner.Start(
+            Shell("true") with { Descriptors = [new(nothing.Number, 0)], PinnedPaths = [pinned] }, out ProcessHandle? child);
+
+        Assert.Null(child);
+        Assert.Equal(new SpawnFailure(SpawnStage.PinnedPaths, Errno.ESTALE), failure);
+    }
+
+    private static PinnedPath Pinned(string path)
+    {
+        File.WriteAllText(path, "");
+        Assert.Equal(Errno.None, FileStatus.ReadNoFollow(path, out FileStatus status));
+        return new PinnedPath(path, status.Device, status.Inode);
+    }
+
     [Fact]
     public void AChildHasExactlyItsDescriptors_AndItsOwnPidInTheEnvironment()
     {

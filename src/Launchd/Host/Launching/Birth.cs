@@ -26,7 +26,7 @@ internal sealed class Birth : IDisposable
     public List<string> PidVariables { get; } = [];
 
     /// <summary>Paths of listeners that the child sees as mount points.</summary>
-    public List<string> PinnedPaths { get; } = [];
+    public List<PinnedPath> PinnedPaths { get; } = [];
 
     public void Own(FileDescriptor taken) => _owned.Add(taken);
 

@@ -43,7 +43,9 @@ internal sealed partial class Launcher
                     : failure.Errno == Errno.EPERM ? " (raising a hard limit needs root)" : ""),
             SpawnStage.Nice => $"nice {execution.Nice}: {failure.Errno.Text}"
                 + (failure.Errno == Errno.EACCES ? " (a value below the present one needs root)" : ""),
-            SpawnStage.PinnedPaths => $"{string.Join(", ", request.PinnedPaths)} cannot be made a mount point: {failure.Errno.Text}"
+            SpawnStage.PinnedPaths => $"{string.Join(", ", request.PinnedPaths.Select(p => p.Path))} cannot be made a mount point: "
+                + (failure.Errno == Errno.ESTALE ? "something else lies there than the supervisor has made (remove it; where the directory"
+                    + " is root's alone, nobody else can put anything there)" : failure.Errno.Text)
                 + (failure.Errno == Errno.EPERM ? " (pin_path needs CAP_SYS_ADMIN)" : ""),
             _ => $"{Words(failure.Stage)}: {failure.Errno.Text}",
         };

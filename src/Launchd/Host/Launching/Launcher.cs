@@ -181,7 +181,7 @@ internal sealed partial class Launcher(
     private void Give(RunningInstance instance, Birth birth, ListenerDefinition definition, OpenedListener listener)
     {
         if (definition.PinPath && listener.Path is { Kind: PathKind.Socket or PathKind.Fifo } path)
-            birth.PinnedPaths.Add(path.Path);
+            birth.PinnedPaths.Add(new PinnedPath(path.Path, path.Device, path.Inode));
         descriptors.Give(instance, listener);
     }
 

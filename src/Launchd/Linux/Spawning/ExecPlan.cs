@@ -12,7 +12,7 @@ namespace Launchd.Linux.Spawning;
 /// clone, so that the child allocates nothing. The memory is kept and used again for the next plan. A thread that must work
 /// without the runtime carries out such a plan as well.
 /// </summary>
-internal sealed unsafe class ExecPlan : IDisposable
+internal sealed unsafe partial class ExecPlan : IDisposable
 {
     private const int PidDigits = 20;
     private const int LeastBytes = 64 << 10;
@@ -134,8 +134,9 @@ internal sealed unsafe class ExecPlan : IDisposable
         LaySignals(request, nothing);
         Add(StepKind.Call, SpawnStage.Session, setsid);
         LayDescriptors(request, sources, closeAbove, report);
+        // Before the limits: a pin needs one descriptor more than the program.
+        LayPinnedPaths(request, report);
         LayLimits(request);
-        LayPinnedPaths(request.PinnedPaths);
         LayCredentials(request);
         if (request.ParentDeathSignal != 0)
         {
@@ -219,21 +220,6 @@ internal sealed unsafe class ExecPlan : IDisposable
         if (request.Nice is { } nice)
             Add(StepKind.Call, SpawnStage.Nice, setpriority, Libc.PRIO_PROCESS, 0, nice);
         Add(StepKind.Call, SpawnStage.Limits, SystemCallNumbers.umask, request.Umask);
-    }
-
-    // unlink(2), rename(2): a mount point of the caller's namespace is EBUSY, whoever asks. The kernel forgets these mounts with the
-    // last process of the namespace, and whenever somebody outside removes the path.
-    private void LayPinnedPaths(IReadOnlyList<string> paths)
-    {
-        if (paths.Count == 0)
-            return;
-        Add(StepKind.Call, SpawnStage.PinnedPaths, unshare, Libc.CLONE_NEWNS);
-        Add(StepKind.Call, SpawnStage.PinnedPaths, mount, 0, (nint)Text("/"), 0, Libc.MS_REC | Libc.MS_SLAVE);
-        foreach (string path in paths)
-        {
-            nint at = (nint)Text(path);
-            Add(StepKind.Call, SpawnStage.PinnedPaths, mount, at, at, 0, Libc.MS_BIND);
-        }
     }
 
     private void LayCredentials(SpawnRequest request)
@@ -323,18 +309,19 @@ internal sealed unsafe class ExecPlan : IDisposable
         };
 
     private static int MostSteps(SpawnRequest request) =>
-        224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count + request.PinnedPaths.Count;
+        224 + (2 * request.Descriptors.Count) + request.Limits.Count + request.PidVariables.Count + (5 * request.PinnedPaths.Count);
 
     private static nuint Measure(SpawnRequest request)
     {
         long bytes = 4096 + (sizeof(Step) * (long)MostSteps(request)) + request.WorkingDirectory.Length * 3L;
-        ReadOnlySpan<IReadOnlyList<string>> lists =
-            [request.Arguments, request.Candidates, request.Environment, request.PidVariables, request.PinnedPaths];
+        ReadOnlySpan<IReadOnlyList<string>> lists = [request.Arguments, request.Candidates, request.Environment, request.PidVariables];
         foreach (IReadOnlyList<string> texts in lists)
         {
             foreach (string text in texts)
                 bytes += (text.Length * 3L) + PidDigits + 32;
         }
+        foreach (PinnedPath pinned in request.PinnedPaths)
+            bytes += (pinned.Path.Length * 3L) + 32;
         return (nuint)(bytes + (request.Limits.Count * 32L)
             + ((request.Credentials?.Groups.Count ?? 0) * 4L) + (request.PidfdVariable?.Length ?? 0) * 3L);
     }

@@ -12,7 +12,7 @@ namespace Launchd.Linux.Spawning;
 internal unsafe struct PlanImage
 {
     /// <summary>Changes when the meaning of a step does, so that another version of the program does not carry the plan out.</summary>
-    public const long Version = 0x6c63732d706c6e31;
+    public const long Version = 0x6c63732d706c6e32;
 
     private const int MostBytes = 64 << 20;
     private const uint MFD_CLOEXEC = 1;

@@ -28,10 +28,10 @@ internal sealed record SpawnRequest
     public int Umask { get; init; } = 0b000_010_010;
 
     /// <summary>
-    /// Absolute paths that the child sees as mount points (mount_namespaces(7)), so that nothing in it can remove or rename them. If there
-    /// are any, it gets a mount namespace of its own, into which mounts of the supervisor's come and from which none go.
+    /// Files that the child sees as mount points (mount_namespaces(7)), so that nothing in it can remove or rename them. If there are
+    /// any, it gets a mount namespace of its own, into which mounts of the supervisor's come and from which none go.
     /// </summary>
-    public IReadOnlyList<string> PinnedPaths { get; init; } = [];
+    public IReadOnlyList<PinnedPath> PinnedPaths { get; init; } = [];
 
     /// <summary>The child's user and groups; null: those of the supervisor.</summary>
     public Credentials? Credentials { get; init; }
@@ -52,6 +52,14 @@ internal sealed record SpawnRequest
 /// <summary>Descriptor <paramref name="Source"/> of the supervisor becomes <paramref name="Target"/> of the child.</summary>
 internal readonly record struct DescriptorMapping(int Source, int Target);
 
+/// <summary>
+/// A file that the child gets as a mount point, on itself. The birth fails with ESTALE when another file lies at the path.
+/// </summary>
+/// <param name="Path">Absolute.</param>
+/// <param name="Device">As in <see cref="FileStatus"/>.</param>
+/// <param name="Inode">With the device, the identity of the file.</param>
+internal readonly record struct PinnedPath(string Path, ulong Device, ulong Inode);
+
 /// <summary>Where in its birth a child failed; order is that of the steps.</summary>
 internal enum SpawnStage
 {
@@ -60,10 +68,10 @@ internal enum SpawnStage
     Signals,
     Session,
     Descriptors,
+    PinnedPaths,
     Limits,
     OomScore,
     Nice,
-    PinnedPaths,
     WorkingDirectory,
     Capabilities,
     Groups,

@@ -70,6 +70,17 @@ internal sealed unsafe partial class Spawner
                             result = -1;
                         }
                         break;
+                    case StepKind.VerifyFile:
+                        // struct statx: stx_ino is the fifth word, stx_dev_major and stx_dev_minor are the halves of the eighteenth.
+                        ulong* status = (ulong*)step->A0;
+                        uint* device = (uint*)(status + 17);
+                        ulong* expected = (ulong*)step->A1;
+                        if (status[4] != expected[0] || ((ulong)device[0] << 32 | device[1]) != expected[1])
+                        {
+                            *Libc.__errno_location() = 116;
+                            result = -1;
+                        }
+                        break;
                     case StepKind.OwnPid:
                         WriteDigits((byte*)step->A0, (ulong)Libc.syscall(step->Number, 0, 0, 0, 0, 0, 0));
                         break;

@@ -30,6 +30,9 @@ internal enum StepKind
     /// <summary>Fail with ESRCH unless the parent's pid (read by the step's number) is A0.</summary>
     VerifyParent,
 
+    /// <summary>Fail with ESTALE unless the result of statx(2) at A0 tells the inode and the device that the words at A1 are.</summary>
+    VerifyFile,
+
     /// <summary>Write the own pid's digits to A0, with a NUL behind.</summary>
     OwnPid,
 
