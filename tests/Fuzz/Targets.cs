@@ -31,6 +31,7 @@ internal static class Targets
         ["environment"] = bytes => _ = new EnvironmentFileParser(bytes, []).Run(),
         ["notification"] = bytes => _ = Notification.Parse(bytes),
         ["proc"] = Proc,
+        ["program"] = bytes => _ = ProgramFile.FaultOfHead(bytes.AsSpan(..Math.Min(bytes.Length, ProgramFile.HeadBytes)), user: null),
         ["sock-diag"] = bytes => _ = SockDiag.IsOver(bytes, LooksAt, isDump: bytes.Length % 2 == 0, out _),
         ["toml"] = Toml,
     };

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text;
 using Launchd.Client;
 using Launchd.Host.Provisioning;
@@ -46,6 +48,51 @@ public sealed class ProgramFaultTests : IDisposable
         Assert.Contains("longer than the 256 bytes", text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(ulong.MaxValue - 30)]
+    [InlineData(ulong.MaxValue)]
+    [InlineData(4097UL)]
+    [InlineData(65UL)]
+    public void ATableThatLiesNowhereNamesNoLoader(ulong table)
+    {
+        byte[] program = ProgramFor("/lib/none\0");
+        BinaryPrimitives.WriteUInt64LittleEndian(program.AsSpan(32), table);
+
+        Assert.Null(FaultOf(program));
+    }
+
+    [Fact]
+    public void ALoaderEndsAtItsFirstNul()
+    {
+        Assert.Contains("its loader /lib/none is not there", FaultOf(ProgramFor("/lib/none\0/tail\0"))!, StringComparison.Ordinal);
+        Assert.Null(FaultOf(ProgramFor("\0/tail\0")));
+    }
+
+    // elf(5): the header, one entry that names a loader, and the name.
+    private static byte[] ProgramFor(string loader)
+    {
+        byte[] program = [.. new byte[64 + 56], .. Encoding.UTF8.GetBytes(loader)];
+        Span<byte> at = program;
+        "\u007fELF\u0002\u0001\u0001"u8.CopyTo(at);
+        bool isArm = RuntimeInformation.ProcessArchitecture == Architecture.Arm64;
+        BinaryPrimitives.WriteUInt16LittleEndian(at[18..], isArm ? (ushort)183 : (ushort)62);
+        BinaryPrimitives.WriteUInt64LittleEndian(at[32..], 64);
+        BinaryPrimitives.WriteUInt16LittleEndian(at[54..], 56);
+        BinaryPrimitives.WriteUInt16LittleEndian(at[56..], 1);
+        BinaryPrimitives.WriteUInt32LittleEndian(at[64..], 3);
+        BinaryPrimitives.WriteUInt64LittleEndian(at[(64 + 8)..], 64 + 56);
+        BinaryPrimitives.WriteUInt64LittleEndian(at[(64 + 32)..], (ulong)loader.Length);
+        return program;
+    }
+
+    private string? FaultOf(byte[] content)
+    {
+        string path = Path.Combine(_place, "program");
+        File.WriteAllBytes(path, content);
+        File.SetUnixFileMode(path, (UnixFileMode)0b111_101_101);
+        return ProgramFile.FaultOf(path, user: null, wasRefused: true)?.Text;
+    }
+
     [Fact]
     public void ALoaderThatIsMissing_AndAnotherArchitecture()
     {
@@ -53,18 +100,10 @@ public sealed class ProgramFaultTests : IDisposable
         int loader = program.AsSpan().IndexOf("/lib"u8);
         Assert.True(loader > 0);
         program[loader + 1] = (byte)'L';
-        Assert.Contains("its loader /Lib", Fault(program), StringComparison.Ordinal);
+        Assert.Contains("its loader /Lib", FaultOf(program)!, StringComparison.Ordinal);
         program[loader + 1] = (byte)'l';
         program[18] = 243;
-        Assert.Contains("it is a program for riscv, and this machine is", Fault(program), StringComparison.Ordinal);
-
-        string Fault(byte[] content)
-        {
-            string path = Path.Combine(_place, "program");
-            File.WriteAllBytes(path, content);
-            File.SetUnixFileMode(path, (UnixFileMode)0b111_101_101);
-            return ProgramFile.FaultOf(path, user: null, wasRefused: true)!.Value.Text;
-        }
+        Assert.Contains("it is a program for riscv, and this machine is", FaultOf(program)!, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -18,7 +18,7 @@ internal static unsafe class ProgramFile
     private const int FirstLineBytes = 256;
 
     /// <summary>A loader is named in the first bytes of a program, behind its headers.</summary>
-    private const int HeadBytes = 4096;
+    public const int HeadBytes = 4096;
 
     /// <summary>The kernel follows so many interpreters of interpreters.</summary>
     private const int MostInterpreters = 5;
@@ -55,8 +55,17 @@ internal static unsafe class ProgramFile
             return new Fault(Errno.EACCES, $"{Who(user)} may not enter the directory {closed}");
         if (IsOnNoExec(path))
             return new Fault(Errno.EACCES, "its file system is mounted with noexec");
-        if (Head(path, user) is not { } head)
-            return null;
+        return Head(path, user) is { } head ? FaultOfHead(head, user, wasRefused, most) : null;
+    }
+
+    /// <summary>The same for a file of which only the beginning is known, and which the kernel refused.</summary>
+    /// <param name="head">At most <see cref="HeadBytes"/>.</param>
+    /// <param name="user">Who executes it; null: this process.</param>
+    public static Fault? FaultOfHead(ReadOnlySpan<byte> head, Credentials? user) =>
+        FaultOfHead(head, user, wasRefused: true, MostInterpreters);
+
+    private static Fault? FaultOfHead(ReadOnlySpan<byte> head, Credentials? user, bool wasRefused, int most)
+    {
         if (head.StartsWith("#!"u8))
             return FaultOfScript(head, user, wasRefused, most);
         if (head.StartsWith("\u007fELF"u8))
@@ -130,6 +139,9 @@ internal static unsafe class ProgramFile
         ulong table = is64 ? BinaryPrimitives.ReadUInt64LittleEndian(head[32..]) : BinaryPrimitives.ReadUInt32LittleEndian(head[28..]);
         int size = BinaryPrimitives.ReadUInt16LittleEndian(head[(is64 ? 54 : 42)..]);
         int count = BinaryPrimitives.ReadUInt16LittleEndian(head[(is64 ? 56 : 44)..]);
+        // Compared alone first: the sum of a crafted number and another may be greater than there are numbers.
+        if (table > (ulong)head.Length)
+            return null;
         for (int i = 0; i < count && table + ((ulong)size * (ulong)(i + 1)) <= (ulong)head.Length; i++)
         {
             ReadOnlySpan<byte> entry = head.Slice((int)table + (size * i), size);
@@ -140,7 +152,9 @@ internal static unsafe class ProgramFile
                 is64 ? BinaryPrimitives.ReadUInt64LittleEndian(entry[32..]) : BinaryPrimitives.ReadUInt32LittleEndian(entry[16..]);
             if (length is 0 or > FirstLineBytes || at > (ulong)head.Length || at + length > (ulong)head.Length)
                 return null;
-            return KernelText.Decode(head.Slice((int)at, (int)length).TrimEnd((byte)0));
+            ReadOnlySpan<byte> loader = head.Slice((int)at, (int)length);
+            int end = loader.IndexOf((byte)0);
+            return end == 0 ? null : KernelText.Decode(end < 0 ? loader : loader[..end]);
         }
         return null;
     }

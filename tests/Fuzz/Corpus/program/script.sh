@@ -1,0 +1,2 @@
+#! /bin/none -u
+exit
