@@ -1,5 +1,8 @@
+using Launchd.Config.Diagnostics;
+using Launchd.Config.Loading;
 using Launchd.Host.Startup;
 using Launchd.Model;
+using Launchd.Tests.Config;
 using Launchd.Tests.Core;
 using Xunit;
 
@@ -23,6 +26,22 @@ public sealed class DescriptorNeedTests
         Assert.Equal(isSaid, warning is not null);
         if (isSaid)
             Assert.Contains($"hard limit of open files is {limit}", warning, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WithoutServicesItIsSaidAtASocket()
+    {
+        ConfigResult read = Reading.Read("""
+            [sockets.many]
+            listen = "tcp://127.0.0.1:8080"
+            shards = 1024
+            """);
+        string need = DescriptorNeed.WarningFor(read.Definition!, hardLimit: 1024)!;
+
+        Diagnostic warning = MachineCheck.OfNeed(read, need)!;
+
+        Assert.StartsWith("its sockets and files need about 1132 descriptors", need, StringComparison.Ordinal);
+        Assert.Contains("web.toml:2:", DiagnosticPrinter.OneLine(warning), StringComparison.Ordinal);
     }
 
     [Fact]

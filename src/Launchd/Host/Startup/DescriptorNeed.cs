@@ -51,7 +51,8 @@ internal static unsafe class DescriptorNeed
         ulong enough = 1024;
         while (enough < (ulong)need)
             enough *= 2;
-        return $"all {definition.Services.Length} services together need about {need} descriptors, and the supervisor's hard limit of open "
+        string all = definition.Services.IsEmpty ? "its sockets and files" : $"all {definition.Services.Length} services together";
+        return $"{all} need about {need} descriptors, and the supervisor's hard limit of open "
             + $"files is {hardLimit}: some will not start; raise it, to {enough} (ulimit -Hn, prlimit --nofile, LimitNOFILE=)";
     }
 }

@@ -74,11 +74,22 @@ internal static class MachineCheck
                     read.Places.OfService(service.Name, fault.Key, fault.Element), $"services.{service.Name}.{fault.Key}{fault.Text}");
             }
         }
-        if (DescriptorNeed.WarningFor(read.Definition!) is { } need)
-        {
-            yield return new Diagnostic(DiagnosticSeverity.Warning, DiagnosticCode.LimitTooLow,
-                read.Places.OfService(read.Definition!.Services[0].Name, "command", 0), need);
-        }
+        if (DescriptorNeed.WarningFor(read.Definition!) is { } need && OfNeed(read, need) is { } tooMuch)
+            yield return tooMuch;
+    }
+
+    /// <summary>
+    /// The warning that descriptors may run out, at the first service or else the first socket, because it belongs to all. Null: there is
+    /// neither, and so nothing that could be left out.
+    /// </summary>
+    internal static Diagnostic? OfNeed(ConfigResult read, string need)
+    {
+        SupervisorDefinition definition = read.Definition!;
+        if (definition.Services.IsEmpty && definition.Listeners.IsEmpty)
+            return null;
+        return new Diagnostic(DiagnosticSeverity.Warning, DiagnosticCode.LimitTooLow,
+            definition.Services.IsEmpty ? read.Places.Of(definition.Listeners[0].Key, "listen", 0)
+                : read.Places.OfService(definition.Services[0].Name, "command", 0), need);
     }
 
     private static Diagnostic Describe(ConfigResult read, ListenerDefinition listener, OpenProblem problem)
