@@ -43,6 +43,17 @@ public sealed class SocketAddressTests
     }
 
     [Fact]
+    public void AnAbstractNameThatIsNoUtf8_ComesBackAsItsBytes()
+    {
+        string raw = "a" + new string('\uDC80', 106);
+
+        SocketAddress address = SocketAddress.UnixAbstract(raw)!;
+
+        Assert.Equal("@" + raw, address.UnixName);
+        Assert.Null(SocketAddress.UnixAbstract(raw + "a"));
+    }
+
+    [Fact]
     public void WhoHasNoName_HasNone()
     {
         using FileDescriptor made = new(socket(Libc.AF_UNIX, Libc.SOCK_STREAM | SOCK_CLOEXEC, 0));

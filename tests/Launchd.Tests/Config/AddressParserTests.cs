@@ -29,6 +29,16 @@ public sealed class AddressParserTests
     public void AnAddressIsReadAndSpelledAgain(string text, string spelled) =>
         Assert.Equal(spelled, AddressParser.Parse(text, "/etc/shop").Address?.ToString());
 
+    [Fact]
+    public void BytesThatAreNoUtf8CountOnce()
+    {
+        string raw = new('\uDC80', 100), directory = "/" + new string('\uDC80', 2000);
+
+        Assert.Equal("unix:@" + raw, AddressParser.Parse("unix:@" + raw, "/").Address?.ToString());
+        Assert.Equal($"unix:{directory}/a.sock", AddressParser.Parse("unix:a.sock", directory).Address?.ToString());
+        Assert.Contains("has 108 bytes", AddressParser.Parse("unix:@" + new string('\uDC80', 108), "/").Problem!);
+    }
+
     [Theory]
     [InlineData("tcp://127.0.0.1:99999", "port 99999 is out of range 1-65535", null)]
     [InlineData("tcp://127.0.0.1:http", "'http' is no port number", "write the number")]

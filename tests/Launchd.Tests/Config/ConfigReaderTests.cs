@@ -15,6 +15,22 @@ public sealed class ConfigReaderTests
     private const string Http = "[sockets.http]\nlisten = \"tcp://127.0.0.1:80\"\n";
 
     [Fact]
+    public void BytesOfADirectoryThatAreNoUtf8CountOnce()
+    {
+        string directory = "/" + new string('\uDC80', 2000);
+        ConfigSource source = Reading.Source(new MemoryFiles().Add($"{directory}/web.toml", """
+            [services.web]
+            command = ["web"]
+            working_directory = "data"
+            """));
+
+        ConfigResult result = ConfigReader.Read(source with { FilePath = $"{directory}/web.toml" });
+
+        Assert.True(result.Definition is not null, result.Print());
+        Assert.Equal($"{directory}/data", Assert.Single(result.Definition.Services).Execution.WorkingDirectory);
+    }
+
+    [Fact]
     public void AServiceWithACommandAloneHasTheDocumentedDefaults()
     {
         ServiceDefinition service = Reading.Service("");

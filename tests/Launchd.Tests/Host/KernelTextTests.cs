@@ -1,4 +1,5 @@
 using System.Text;
+using Launchd.Config.Values;
 using Launchd.Interop;
 using Xunit;
 
@@ -30,6 +31,7 @@ public sealed class KernelTextTests
         byte[] back = new byte[KernelText.ByteCount(text)];
         Assert.Equal(back.Length, KernelText.Encode(text, back));
         Assert.Equal(bytes, back);
+        Assert.Equal(bytes.Length, ByteLength.Of(text));
         Assert.DoesNotContain('\uE000', text);
     }
 

@@ -81,7 +81,7 @@ internal sealed partial class TableReader
     {
         WarnOfTilde(key, found, text);
         string path = System.IO.Path.GetFullPath(text, Source.DirectoryPath);
-        if (System.Text.Encoding.UTF8.GetByteCount(path) <= LongestPathBytes)
+        if (ByteLength.Of(path) <= LongestPathBytes)
             return path;
         Error(DiagnosticCode.PathTooLong, key, found, $"a path has at most {LongestPathBytes} bytes");
         return null;

@@ -1,7 +1,6 @@
 using System.Collections.Frozen;
 using System.Globalization;
 using System.Net;
-using System.Text;
 using Launchd.Addresses;
 using Launchd.Config.Diagnostics;
 
@@ -147,7 +146,7 @@ internal static class AddressParser
         if (!rest.StartsWith('@'))
             return ParsePath(rest, directory, path => new ListenAddress.Unix(kind, path, IsAbstract: false));
         string name = rest[1..];
-        int bytes = Encoding.UTF8.GetByteCount(name);
+        int bytes = ByteLength.Of(name);
         return bytes switch
         {
             0 => AddressResult.Wrong("the abstract name behind '@' is missing"),
@@ -166,7 +165,7 @@ internal static class AddressParser
         if (path.EndsWith('/'))
             return AddressResult.Wrong($"the path '{path}' names a directory");
         string full = Path.GetFullPath(path, directory);
-        int bytes = Encoding.UTF8.GetByteCount(full);
+        int bytes = ByteLength.Of(full);
         return bytes <= LongestPathBytes
             ? AddressResult.Of(make(full))
             : AddressResult.Wrong($"the path has {bytes} bytes, more than {LongestPathBytes}", code: DiagnosticCode.PathTooLong);

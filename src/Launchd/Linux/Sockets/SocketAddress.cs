@@ -98,7 +98,8 @@ internal sealed unsafe class SocketAddress
     /// <summary>An abstract name has a NUL before it and none behind. Null when it is too long.</summary>
     public static SocketAddress? UnixAbstract(string name)
     {
-        byte[] text = Encoding.UTF8.GetBytes("\0" + name);
+        byte[] text = new byte[KernelText.ByteCount(name) + 1];
+        _ = KernelText.Encode(name, text.AsSpan(1));
         return text.Length > LongestUnixPathBytes + 1 ? null : Unix(text);
     }
 
