@@ -17,7 +17,7 @@ public sealed class ProgramFaultTests : IDisposable
 
     [Theory]
     [InlineData("#!/bin/sh\r\nexit\r\n", "ENOENT", "as in files of Windows, so that the interpreter in its first line is \"/bin/sh\\r\"")]
-    [InlineData("#!/usr/bin/env sh\r\n", "ENOENT", "is \"/usr/bin/env sh\\r\"")]
+    [InlineData("#! /bin/sh\r", "ENOENT", "is \"/bin/sh\\r\"")]
     [InlineData("#!/opt/none/python\nx\n", "ENOENT", "its interpreter /opt/none/python, which its first line names, is not there")]
     [InlineData("#! /opt/none/python -u\nx\n", "ENOENT", "its interpreter /opt/none/python,")]
     [InlineData("#!/opt/none/python", "ENOENT", "its interpreter /opt/none/python,")]
@@ -47,6 +47,12 @@ public sealed class ProgramFaultTests : IDisposable
         string text = ProgramFile.FaultOf(path, user: null, wasRefused: true)!.Value.Text;
         Assert.Contains("longer than the 256 bytes", text, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("#!/bin/sh -e\r\nexit\r\n")]
+    [InlineData("#!/usr/bin/env sh\r\n")]
+    public void AnInterpreterThatIsGivenACarriageReturnIsExecuted(string content) =>
+        Assert.Null(ProgramFile.FaultOf(Executable("program", content), user: null, wasRefused: true));
 
     [Theory]
     [InlineData(ulong.MaxValue - 30)]

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
-using System.Text;
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -85,11 +84,10 @@ internal static unsafe class ProgramFile
         string interpreter = KernelText.Decode(blank < 0 ? line : line[..blank]);
         if (interpreter.Length == 0 || interpreter == "\r")
             return new Fault(Errno.ENOEXEC, "its first line names no interpreter behind #!");
-        if (line.EndsWith("\r"u8))
+        if (interpreter.EndsWith('\r'))
         {
-            string shown = Encoding.UTF8.GetString(line[..^1]);
             return new Fault(Errno.ENOENT,
-                $"its lines end as in files of Windows, so that the interpreter in its first line is \"{shown}\\r\", "
+                $"its lines end as in files of Windows, so that the interpreter in its first line is \"{interpreter[..^1]}\\r\", "
                 + "which is not there: sed -i 's/\\r$//' takes the carriage returns out");
         }
         if (FileStatus.ReadFollow(interpreter, out _) is { Value: not 0 } missing)
