@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Launchd.Cli.Parsing;
 using Launchd.Cli.Surroundings;
+using Launchd.Cli.Verbs;
 using Launchd.Control;
 using Xunit;
 
@@ -32,6 +33,32 @@ public sealed class UsageTests
 
         Assert.Equal(new CliResult(64, "", $"launchd-cs: {sentence}\n"), cli.Run(arguments));
     }
+
+    [Theory]
+    [InlineData("run")]
+    [InlineData("run", "shop.toml")]
+    [InlineData("run", "shop.toml", "--exit-with", "web")]
+    [InlineData("run", "--exit-with", "web", "shop.toml")]
+    public void APlainRunGoesPastTheParser_WhereverItIsSaidThatFilesAreTrusted(params string[] arguments)
+    {
+        RunOptions plain = RunOptions.TryReadPlain(arguments)!;
+
+        Assert.False(plain.TrustsConfig);
+        for (int at = 1; at <= arguments.Length; at++)
+        {
+            RunOptions? trusting = RunOptions.TryReadPlain([.. arguments[..at], "--trust-config", .. arguments[at..]]);
+            bool isOfExitWith = arguments[at - 1] == "--exit-with";
+            Assert.Equal(isOfExitWith ? null : plain with { TrustsConfig = true }, trusting);
+        }
+    }
+
+    [Theory]
+    [InlineData("run", "--trust-config", "true", "shop.toml")]
+    [InlineData("run", "--trust-config", "--trust-config")]
+    [InlineData("run", "--trust-config=true")]
+    [InlineData("check", "--trust-config")]
+    [InlineData("--trust-config", "run")]
+    public void WhatIsNotPlainIsLeftToTheParser(params string[] arguments) => Assert.Null(RunOptions.TryReadPlain(arguments));
 
     [Theory]
     [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]

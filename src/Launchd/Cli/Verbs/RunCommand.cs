@@ -20,14 +20,29 @@ namespace Launchd.Cli.Verbs;
 internal sealed record RunOptions(string? File, string? ExitWith, bool TrustsConfig = false)
 {
     /// <summary>
-    /// Understands the plain form <c>run [FILE] [--exit-with SERVICE]</c>; null: anything else, which the parser explains.
+    /// Understands the plain form <c>run [FILE] [--exit-with SERVICE] [--trust-config]</c>; null: anything else, which the parser explains.
     /// </summary>
-    public static RunOptions? TryReadPlain(string[] arguments) => arguments switch
+    public static RunOptions? TryReadPlain(string[] arguments)
+    {
+        int trust = Array.IndexOf(arguments, Trust);
+        if (trust < 0)
+            return ReadPlain(arguments);
+        // Where the parser could take it for the name of a service, or the next word for the value of the switch, the parser decides.
+        bool hasValue = trust + 1 < arguments.Length && bool.TryParse(arguments[trust + 1], out _);
+        if (trust == 0 || arguments[trust - 1] == ExitWithOption || hasValue)
+            return null;
+        return ReadPlain([.. arguments[..trust], .. arguments[(trust + 1)..]]) is { } plain ? plain with { TrustsConfig = true } : null;
+    }
+
+    private const string Trust = "--trust-config";
+    private const string ExitWithOption = "--exit-with";
+
+    private static RunOptions? ReadPlain(string[] arguments) => arguments switch
     {
         ["run"] => new RunOptions(null, null),
         ["run", var file] when IsPlain(file) => new RunOptions(file, null),
-        ["run", var file, "--exit-with", var service] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
-        ["run", "--exit-with", var service, var file] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        ["run", var file, ExitWithOption, var service] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
+        ["run", ExitWithOption, var service, var file] when IsPlain(file) && IsPlain(service) => new RunOptions(file, service),
         _ => null,
     };
 
