@@ -141,6 +141,17 @@ public sealed class OrderTests
         Assert.Equal("{}", supervisor.Calls.Single().Parameters!.Value.GetRawText());
     }
 
+    [Fact]
+    public void WhatIsLeftAfterAShutdownCannotPlayWithTheTerminal()
+    {
+        using CliHarness cli = new();
+        cli.Supervise(new ShutdownReply(1, ["pid 7 of web (\e[31mred\u202e) is alive"]), ControlJson.Default.ShutdownReply);
+
+        Assert.Equal(
+            new CliResult(1, "shut down: 1 service stopped\n", "launchd-cs: pid 7 of web (\\x1b[31mred\\u202e) is alive\n"),
+            cli.Run("shutdown"));
+    }
+
     private static FakeSupervisor Ordered(CliHarness cli, ServiceResult[] results, params ServiceProgress[] progress) =>
         cli.Supervise((_, c) =>
         {

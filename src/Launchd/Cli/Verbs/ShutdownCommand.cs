@@ -20,7 +20,7 @@ internal static class ShutdownCommand
             context.Output.WriteLine(
                 json ? JsonSerializer.Serialize(reply, ControlClient.Json.ShutdownReply) : $"shut down: {services} stopped");
             foreach (string left in reply.Left ?? [])
-                context.Error.WriteLine($"launchd-cs: {left}");
+                context.Error.WriteLine($"launchd-cs: {TerminalText.Escape(left)}");
             return reply.Left is null ? ExitCode.Done : ExitCode.Failed;
         }
         catch (OperationCanceledException)
