@@ -1,4 +1,5 @@
 using Launchd.Host.Provisioning;
+using Launchd.Linux.Paths;
 using Launchd.Model;
 using Xunit;
 
@@ -19,6 +20,18 @@ public sealed class LimitCeilingTests
         Assert.Equal(hard, LimitCeiling.Resolve(new ResourceLimit(ResourceKind.Nofile, 256, ResourceLimit.Infinity)).Hard);
         Assert.Equal(256UL, LimitCeiling.Resolve(new ResourceLimit(ResourceKind.Nofile, 256, ResourceLimit.Infinity)).Soft);
     }
+
+    [Theory]
+    [InlineData(0x1000000, "         0          0 4294967295\n", true)]
+    [InlineData(0x1000000, null, true)]
+    [InlineData(0x0000000, "         0          0 4294967295\n", false)]
+    [InlineData(0x1000000, "         0       1000          1\n", false)]
+    [InlineData(0x1000000, "         0     100000      65536\n", false)]
+    [InlineData(0x1000000, "         0          0          1\n         1          1 4294967294\n", false)]
+    [InlineData(0x1000000, "", false)]
+    public void ACapabilityInAUserNamespaceRaisesNothing(int held, string? userMap, bool mayRaise) =>
+        Assert.Equal(mayRaise, LimitCeiling.MayRaise($"Name:\tx\nCapEff:\t{held:x16}\nSeccomp:\t0\n",
+            userMap is null ? null : UserMap.Parse(userMap)));
 
     [Fact]
     public void OfOtherResourcesInfinityIsNone() =>

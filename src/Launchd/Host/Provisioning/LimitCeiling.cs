@@ -42,7 +42,8 @@ internal static unsafe class LimitCeiling
             if (hard > HardOf(kind) && !MayRaise())
             {
                 return $"{name} = {value} is above the hard limit of {Text(HardOf(kind))} that the supervisor has, and only root "
-                    + "(CAP_SYS_RESOURCE) may raise that: lower it, or start the supervisor with a higher one (ulimit -H, prlimit)";
+                    + "(CAP_SYS_RESOURCE, outside of user namespaces) may raise that: lower it, or start the supervisor with a higher one "
+                    + "(ulimit -H, prlimit)";
             }
         }
         return null;
@@ -54,9 +55,19 @@ internal static unsafe class LimitCeiling
         return Libc.getrlimit((int)kind, limit) == 0 ? limit[1] : ulong.MaxValue;
     }
 
-    private static bool MayRaise()
+    private static bool MayRaise() => MayRaise(Files.ReadText("/proc/self/status"), UserMap.OfThisProcess());
+
+    /// <summary>
+    /// Whether this process may raise a hard limit: prlimit(2) asks for the capability in the initial user namespace, and a capability in
+    /// another namespace is none there.
+    /// </summary>
+    /// <param name="status">What proc_pid_status(5) says of the process; null: it cannot be read.</param>
+    /// <param name="users">Of its user namespace; null: there is none but the initial one, or it cannot be told.</param>
+    internal static bool MayRaise(string? status, UserMap? users)
     {
-        string? line = Files.ReadText("/proc/self/status")?.Split('\n')
+        if (users is { IsInitial: false })
+            return false;
+        string? line = status?.Split('\n')
             .FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
         return line is not null
             ? ulong.TryParse(line["CapEff:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong held)

@@ -287,17 +287,7 @@ internal sealed class PathWalk : IDisposable
     // which may be a user of the namespace as well.
     private static uint? UidOfOutside()
     {
-        string? map = Files.ReadText("/proc/self/uid_map"), shown = Files.ReadText("/proc/sys/kernel/overflowuid", 64);
-        if (map is null || !uint.TryParse(shown?.Trim(), out uint uid))
-            return null;
-        foreach (string line in map.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-        {
-            string[] fields = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length != 3 || !uint.TryParse(fields[0], out uint first) || !uint.TryParse(fields[2], out uint count))
-                return null;
-            if (uid >= first && uid - first < count)
-                return null;
-        }
-        return uid;
+        string? shown = Files.ReadText("/proc/sys/kernel/overflowuid", 64);
+        return UserMap.OfThisProcess() is { } map && uint.TryParse(shown?.Trim(), out uint uid) && !map.Knows(uid) ? uid : null;
     }
 }
