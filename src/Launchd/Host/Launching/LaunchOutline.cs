@@ -12,8 +12,6 @@ namespace Launchd.Host.Launching;
 /// </summary>
 internal sealed class LaunchOutline
 {
-    private const int NofileResource = 7;
-
     // The supervisor alone sets these variables; what a file or an environment says under these names is not passed on.
     private static readonly FrozenSet<string> Protocol = FrozenSet.Create(StringComparer.Ordinal,
         "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
@@ -27,7 +25,7 @@ internal sealed class LaunchOutline
         List<(int, ulong, ulong)> limits = [.. definition.Execution.Limits.Select(LimitCeiling.Resolve)];
         // The supervisor raised its own limit of descriptors; programs that use select(2) must not inherit that.
         if (inheritedFileLimit.Soft != inheritedFileLimit.Hard && definition.Execution.Limits.All(l => l.Kind != ResourceKind.Nofile))
-            limits.Add((NofileResource, inheritedFileLimit.Soft, inheritedFileLimit.Hard));
+            limits.Add(((int)ResourceKind.Nofile, inheritedFileLimit.Soft, inheritedFileLimit.Hard));
         Limits = limits;
     }
 

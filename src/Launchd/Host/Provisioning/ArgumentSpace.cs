@@ -1,14 +1,13 @@
 using System.Globalization;
 using Launchd.Interop;
 using Launchd.Linux.Spawning;
+using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;
 
 /// <summary>The room for arguments and environment, execve(2): so much for each, and so much for all together.</summary>
 internal static unsafe class ArgumentSpace
 {
-    private const int StackResource = 3;
-
     /// <summary>MAX_ARG_STRLEN: 32 pages, with the final NUL.</summary>
     private static readonly long MostForOne = 32L * Environment.SystemPageSize;
 
@@ -64,13 +63,10 @@ internal static unsafe class ArgumentSpace
 
     private static long MostOf(SpawnRequest request)
     {
-        ulong soft = ulong.MaxValue;
-        ulong* limit = stackalloc ulong[2];
-        if (Libc.syscall(SystemCallNumbers.prlimit64, 0, StackResource, 0, (nint)limit, 0, 0) == 0)
-            soft = limit[0];
+        ulong soft = OwnLimit.Of(ResourceKind.Stack).Soft;
         foreach ((int resource, ulong own, _) in request.Limits)
         {
-            if (resource == StackResource)
+            if (resource == (int)ResourceKind.Stack)
                 soft = own;
         }
         return Math.Max(MostForOne, (long)Math.Min(soft / 4, (ulong)MostForAll));

@@ -9,7 +9,7 @@ namespace Launchd.Host.Provisioning;
 /// How high this process may set the limits of a program, setrlimit(2): a hard limit may be raised only with CAP_SYS_RESOURCE, and that of
 /// open files by nobody above fs.nr_open.
 /// </summary>
-internal static unsafe class LimitCeiling
+internal static class LimitCeiling
 {
     private const int CAP_SYS_RESOURCE = 24;
 
@@ -23,7 +23,7 @@ internal static unsafe class LimitCeiling
     {
         if (limit.Kind != ResourceKind.Nofile || limit.Hard != ResourceLimit.Infinity)
             return ((int)limit.Kind, limit.Soft, limit.Hard);
-        ulong most = MayRaise() ? MostFiles : Math.Min(MostFiles, HardOf(ResourceKind.Nofile));
+        ulong most = MayRaise() ? MostFiles : Math.Min(MostFiles, OwnLimit.Of(ResourceKind.Nofile).Hard);
         return ((int)limit.Kind, Math.Min(limit.Soft, most), most);
     }
 
@@ -39,20 +39,14 @@ internal static unsafe class LimitCeiling
                 return $"{name} = {value} is above fs.nr_open, which is {Text(MostFiles)}, and more the kernel gives to nobody: "
                     + $"lower it, write \"infinity\" for as many as there are, or raise the ceiling (sysctl -w fs.nr_open={Text(hard)})";
             }
-            if (hard > HardOf(kind) && !MayRaise())
+            if (hard > OwnLimit.Of(kind).Hard && !MayRaise())
             {
-                return $"{name} = {value} is above the hard limit of {Text(HardOf(kind))} that the supervisor has, and only root "
+                return $"{name} = {value} is above the hard limit of {Text(OwnLimit.Of(kind).Hard)} that the supervisor has, and only root "
                     + "(CAP_SYS_RESOURCE, outside of user namespaces) may raise that: lower it, or start the supervisor with a higher one "
                     + "(ulimit -H, prlimit)";
             }
         }
         return null;
-    }
-
-    private static ulong HardOf(ResourceKind kind)
-    {
-        ulong* limit = stackalloc ulong[2];
-        return Libc.getrlimit((int)kind, limit) == 0 ? limit[1] : ulong.MaxValue;
     }
 
     private static bool MayRaise() => MayRaise(Files.ReadText("/proc/self/status"), UserMap.OfThisProcess());

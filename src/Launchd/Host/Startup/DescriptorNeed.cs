@@ -1,18 +1,16 @@
-using Launchd.Interop;
+using Launchd.Host.Provisioning;
 using Launchd.Model;
 
 namespace Launchd.Host.Startup;
 
 /// <summary>How many descriptors a supervisor needs for all that its configuration has, against how many it may have.</summary>
-internal static unsafe class DescriptorNeed
+internal static class DescriptorNeed
 {
     /// <summary>
     /// Of the supervisor itself: loop, logs, control socket, births, and some for operators. Under a limit of 1024, where it keeps fewer
     /// for births than elsewhere, 229 instances of four descriptors each came up, which leaves 108.
     /// </summary>
     private const int Own = 108;
-
-    private const int NofileResource = 7;
 
     /// <summary>An instance takes its pidfd and its channel, and mostly a notify socket and a pipe for its output.</summary>
     private static int OfInstance(ServiceDefinition service) =>
@@ -36,11 +34,8 @@ internal static unsafe class DescriptorNeed
     }
 
     /// <summary>A sentence if that is more than the hard limit of open files of this process; else null.</summary>
-    public static string? WarningFor(SupervisorDefinition definition)
-    {
-        ulong* limit = stackalloc ulong[2];
-        return Libc.getrlimit(NofileResource, limit) == 0 ? WarningFor(definition, limit[1]) : null;
-    }
+    public static string? WarningFor(SupervisorDefinition definition) =>
+        WarningFor(definition, OwnLimit.Of(ResourceKind.Nofile).Hard);
 
     /// <summary>The same for a given limit.</summary>
     public static string? WarningFor(SupervisorDefinition definition, ulong hardLimit)

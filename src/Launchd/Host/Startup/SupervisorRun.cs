@@ -30,7 +30,6 @@ namespace Launchd.Host.Startup;
 /// <summary>Puts the supervisor together, runs it, takes it apart: the whole of <c>run</c> on one screen.</summary>
 internal static unsafe class SupervisorRun
 {
-    private const int NofileResource = 7;
     private static readonly TimeSpan OutputPatience = TimeSpan.FromSeconds(2);
 
     /// <summary>Descriptors that the loop and the pump still take, and those of one process in the making.</summary>
@@ -151,13 +150,10 @@ internal static unsafe class SupervisorRun
         _ = Autogroup.TryRaise();
         // Every call that makes a file or a directory gives its mode.
         _ = Libc.umask(0);
-        ulong* limit = stackalloc ulong[2];
-        if (Libc.getrlimit(NofileResource, limit) != 0)
-            return (1024, 4096);
-        (ulong Soft, ulong Hard) inherited = (InheritedFileLimit.Soft(limit[0], limit[1]), limit[1]);
-        limit[0] = limit[1];
-        _ = Libc.setrlimit(NofileResource, limit);
-        return inherited;
+        (ulong soft, ulong hard) = OwnLimit.Of(ResourceKind.Nofile);
+        ulong* limit = stackalloc ulong[2] { hard, hard };
+        _ = Libc.setrlimit((int)ResourceKind.Nofile, limit);
+        return (InheritedFileLimit.Soft(soft, hard), hard);
     }
 
     private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
