@@ -3,9 +3,10 @@ using System.Runtime;
 namespace Launchd.Config.Loading;
 
 /// <summary>
-/// Holds the garbage collector back while a large configuration is read or booted. Nearly all objects live until the end of that, so that
-/// each collection copies everything and frees nothing; the first one afterwards frees it all. Works for the whole process: if the
-/// collector is held back already, or cannot be, reading is slower and otherwise the same.
+/// Holds the garbage collector back while much is made that lives until a known end: a large configuration is read or booted, or a long
+/// answer of the control socket is put together or taken apart. Each collection before the end would copy everything and free nothing;
+/// the first one afterwards frees it all. Works for the whole process: if the collector is held back already, or cannot be, the work is
+/// slower and otherwise the same.
 /// </summary>
 internal sealed class CollectorPause : IDisposable
 {
