@@ -81,6 +81,16 @@ internal abstract record ListenAddress
         public override string ToString() => "special:" + SpecialPath;
     }
 
+    /// <summary>
+    /// A socket that the service manager has opened and passed (sd_listen_fds(3)), by its name and its number among those of that name,
+    /// from 1. Where it is bound, and whether connections come to it, is seen when the supervisor starts.
+    /// </summary>
+    internal sealed record Inherited(string Name, int Number) : ListenAddress
+    {
+        public override bool IsConnectionOriented => true;
+        public override string ToString() => Number == 1 ? "inherited:" + Name : $"inherited:{Name}#{Number}";
+    }
+
     internal static string HostAndPort(IPAddress host, int port, bool dualStack) =>
         dualStack ? $"*:{port}" : new IPEndPoint(host, port).ToString();
 }

@@ -10,6 +10,7 @@ using Launchd.Host.Reloading;
 using Launchd.IntegrationTests.Support;
 using Launchd.Interop;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 using Xunit;
@@ -246,7 +247,7 @@ public sealed partial class DescriptorPlanTests : IDisposable
         Counted<HeldSocket> sockets = new([.. table.Sockets]);
         Counted<HeldFile> files = new([.. table.Files]);
 
-        DescriptorPlan plan = DescriptorPlan.Open(sockets, [], files, next, new UserTable(next), out _)!;
+        DescriptorPlan plan = DescriptorPlan.Open(sockets, [], files, next, new UserTable(next), Nothing, out _)!;
 
         Assert.InRange(sockets.LookCount, Count, 4 * Count);
         Assert.InRange(files.LookCount, 1, 4);
@@ -271,10 +272,12 @@ public sealed partial class DescriptorPlanTests : IDisposable
         Assert.Equal(open, table.Sockets.SelectMany(s => s.Opened).Select(o => o.Descriptor).ToHashSet());
     }
 
+    private static InheritedListeners Nothing => InheritedListeners.Take(ManagerOffer.None);
+
     private DescriptorTable Open(string text)
     {
         _definition = Define(text);
-        return _table = DescriptorTable.Open(_definition, new UserTable(_definition));
+        return _table = DescriptorTable.Open(_definition, new UserTable(_definition), Nothing);
     }
 
     /// <summary>Null: the other configuration holds; else why not.</summary>
@@ -282,7 +285,7 @@ public sealed partial class DescriptorPlanTests : IDisposable
     {
         SupervisorDefinition next = Define(text);
         DescriptorPlan? plan = DescriptorPlan.Open(
-            [.. _table!.Sockets], [.. _table.Retired], [.. _table.Files], next, new UserTable(next), out string? refused);
+            [.. _table!.Sockets], [.. _table.Retired], [.. _table.Files], next, new UserTable(next), Nothing, out string? refused);
         refused = plan is null ? refused : plan.Commit(_table, out _);
         _definition = refused is null ? next : _definition;
         return refused;

@@ -26,6 +26,10 @@ public sealed class AddressParserTests
     [InlineData("netlink:route", "netlink:route")]
     [InlineData("mqueue:/q", "mqueue:/q")]
     [InlineData("special:/dev/kmsg", "special:/dev/kmsg")]
+    [InlineData("inherited:web", "inherited:web")]
+    [InlineData("inherited:web.socket#1", "inherited:web.socket")]
+    [InlineData("inherited:web#2", "inherited:web#2")]
+    [InlineData("inherited:web#two", "inherited:web#two")]
     public void AnAddressIsReadAndSpelledAgain(string text, string spelled) =>
         Assert.Equal(spelled, AddressParser.Parse(text, "/etc/shop").Address?.ToString());
 
@@ -56,6 +60,9 @@ public sealed class AddressParserTests
     [InlineData("unix:@", "the abstract name", null)]
     [InlineData("unix:/run/", "names a directory", null)]
     [InlineData("vsock://x:1", "no vsock context id", null)]
+    [InlineData("inherited:", "no name of a passed socket", "FileDescriptorName=")]
+    [InlineData("inherited:a:b", "no name of a passed socket", "FileDescriptorName=")]
+    [InlineData("inherited:web#0", "no name of a passed socket", "inherited:NAME#2")]
     [InlineData("vsock://1:4294967296", "no vsock port", null)]
     [InlineData("netlink:rout", "no netlink family 'rout'", "did you mean 'route'?")]
     [InlineData("netlink:route:x", "no netlink group", null)]

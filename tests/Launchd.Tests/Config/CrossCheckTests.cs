@@ -113,6 +113,9 @@ public sealed class CrossCheckTests
     public void AServiceThatContradictsItselfIsRefused(string keys, string problem) => Assert.Equal(problem, Reading.ProblemsOf(keys));
 
     [Theory]
+    [InlineData("listen = \"inherited:s\"\nmark = 1", "LD1310 sockets.x.mark: has no effect on a socket that is inherited")]
+    [InlineData("listen = \"inherited:s\"\nmode = \"0600\"",
+        "LD1310 sockets.x.mode: has no effect without an address of a path or a queue")]
     [InlineData("listen = \"unix:/s\"\nno_delay = true", "LD1310 sockets.x.no_delay: has no effect without an address of tcp://")]
     [InlineData("listen = \"tcp://*:1\"\nmode = \"0600\"", "LD1310 sockets.x.mode: has no effect without an address of a path or a queue")]
     [InlineData("listen = [\"tcp://*:1\", \"unix:/s\"]\nshards = 2",

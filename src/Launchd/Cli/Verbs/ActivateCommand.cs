@@ -8,6 +8,7 @@ using Launchd.Host.Reporting;
 using Launchd.Host.Startup;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
 using Launchd.Linux.Paths;
 using Launchd.Model;
 
@@ -116,7 +117,7 @@ internal static class ActivateCommand
                 ServiceDefinition service = definition.Services[0];
                 ServiceName? exitWith = options.Accept || watcher is not null ? null : service.Name;
                 ActivateSession? session = null;
-                int code = SupervisorRun.Run(definition, [], exitWith, source: null,
+                int code = SupervisorRun.Run(definition, [], exitWith, ManagerOffer.None, source: null,
                     host => session = new ActivateSession(
                         service, watcher, HasColour(context), host.Core, host.Events, host.Parts.Descriptors, host.Listeners,
                         host.Signals, host.Parts.Journal, host.Parts.Loop, host.Parts.Delays));

@@ -3,6 +3,7 @@ using Launchd.Config.Diagnostics;
 using Launchd.Config.Loading;
 using Launchd.Config.Sources;
 using Launchd.Control;
+using Launchd.Host.Manager;
 using Launchd.Host.Reporting;
 using Launchd.Host.Startup;
 using Launchd.Linux.Calls;
@@ -69,7 +70,8 @@ internal static class RunCommand
                 return Complain(
                     $"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
             }
-            return SupervisorRun.Run(definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, source);
+            return SupervisorRun.Run(
+                definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, Offer, source);
         }
         catch (CliException refused)
         {
@@ -107,8 +109,13 @@ internal static class RunCommand
 
     private static bool ShowsColour => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
 
+    private static ManagerOffer Offer => ManagerOffer.Read(Environment.ProcessId, OwnStart.Variable);
+
     private static int Complain(string text, ExitCode code)
     {
+        // So that "systemctl status" has the reason beside the code.
+        if (Offer.NotifySocket is { } address)
+            ManagerLink.SayOnce(address, "STATUS=" + text.Split('\n')[0]);
         // Not written by Console, which may still hold the pipe that replaced standard error while the supervisor was starting.
         try
         {

@@ -192,6 +192,11 @@ internal static class ListenerReader
             if (table.Has(key) && !listener.Addresses.Any(fits))
                 table.Error(DiagnosticCode.NoEffect, key, $"has no effect without an address of {wanted}");
         }
+        if (listener.Addresses.All(a => a is ListenAddress.Inherited) && OptionKeys.FirstOrDefault(table.Has) is { } option)
+        {
+            table.Error(DiagnosticCode.NoEffect, option, "has no effect on a socket that is inherited",
+                "its options are those of who has opened it, such as a socket unit");
+        }
         // SO_REUSEPORT spreads over sockets of one port; a path can be bound only once (socket(7)).
         if (listener.ShardCount > 0 && !listener.Addresses.All(IsInternet))
             table.Error(DiagnosticCode.NoEffect, "shards", "only tcp:// and udp:// addresses can be split into shards");

@@ -28,10 +28,11 @@ internal static class AddressParser
 
     private const string Forms =
         "write tcp://HOST:PORT, udp://HOST:PORT, unix:/path, unix-dgram:/path, unix-seqpacket:/path, vsock://CID:PORT, fifo:/path, "
-        + "netlink:FAMILY, mqueue:/name or special:/path";
+        + "netlink:FAMILY, mqueue:/name, special:/path or inherited:NAME";
 
     private static readonly string[] Schemes =
-        ["tcp://", "udp://", "unix:", "unix-dgram:", "unix-seqpacket:", "vsock://", "fifo:", "netlink:", "mqueue:", "special:"];
+        ["tcp://", "udp://", "unix:", "unix-dgram:", "unix-seqpacket:", "vsock://", "fifo:", "netlink:", "mqueue:", "special:",
+            "inherited:"];
 
     // linux/netlink.h, by the names that systemd.socket(5) takes.
     private static readonly FrozenDictionary<string, int> NetlinkFamilies = new Dictionary<string, int>
@@ -60,6 +61,7 @@ internal static class AddressParser
             "fifo:" => ParsePath(rest, directory, path => new ListenAddress.Fifo(path)),
             "netlink:" => ParseNetlink(rest),
             "mqueue:" => ParseQueue(rest),
+            "inherited:" => ParseInherited(rest),
             _ => ParsePath(rest, directory, path => new ListenAddress.Special(path)),
         };
     }
@@ -201,6 +203,22 @@ internal static class AddressParser
                 $"'{rest[(parts[0].Length + 1)..]}' is no netlink group", "write netlink:FAMILY or netlink:FAMILY:GROUP with a number");
         }
         return AddressResult.Of(new ListenAddress.Netlink(parts[0], family, group));
+    }
+
+    // Names of descriptors are printable ASCII without a colon, at most 255 characters (sd_pid_notify_with_fds(3)).
+    private static AddressResult ParseInherited(string rest)
+    {
+        string name = rest;
+        int number = 1;
+        int mark = rest.LastIndexOf('#');
+        if (mark >= 0 && int.TryParse(rest.AsSpan(mark + 1), NumberStyles.None, CultureInfo.InvariantCulture, out number))
+            name = rest[..mark];
+        if (mark < 0 || name.Length == rest.Length)
+            number = 1;
+        bool isName = name.Length is > 0 and <= 255 && name.All(c => c is >= ' ' and <= '~' and not ':');
+        return isName && number is > 0 and <= 65536 ? AddressResult.Of(new ListenAddress.Inherited(name, number)) : AddressResult.Wrong(
+            $"'{rest}' is no name of a passed socket",
+            "write inherited:NAME with the FileDescriptorName= of the socket unit, inherited:NAME#2 for the second of that name");
     }
 
     // mq_overview(7): a slash, then at most 254 characters without one.

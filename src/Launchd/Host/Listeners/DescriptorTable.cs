@@ -33,9 +33,10 @@ internal sealed class DescriptorTable : IDisposable
     // Listeners that may have lost the last who needs them.
     private readonly List<Listener> _unclaimed = [];
 
-    private DescriptorTable(UserTable users)
+    private DescriptorTable(UserTable users, InheritedListeners inherited)
     {
         Users = users;
+        Inherited = inherited;
         Provisions = new Provisions(Claim, ReleaseClaim, CloseFile);
     }
 
@@ -46,6 +47,9 @@ internal sealed class DescriptorTable : IDisposable
 
     /// <summary>Users and groups of the present configuration.</summary>
     public UserTable Users { get; private set; }
+
+    /// <summary>What the service manager has passed.</summary>
+    public InheritedListeners Inherited { get; }
 
     /// <summary>What each definition is started with.</summary>
     public Provisions Provisions { get; }
@@ -61,10 +65,19 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>What stays open only for those who were given it.</summary>
     public IReadOnlyCollection<Listener> Retired => _retired;
 
+    /// <summary>Called when other listeners are configured than before. Null: nobody wants to know.</summary>
+    public Action? OnChanged { get; set; }
+
+    /// <summary>Paths stay when everything is closed at the end: somebody else keeps the sockets for the next supervisor.</summary>
+    public bool LeavesPaths { get; set; }
+
     /// <summary>Opens everything. On a refusal what was opened is closed again, and nothing is left on disk.</summary>
-    public static DescriptorTable Open(SupervisorDefinition definition, UserTable users)
+    /// <param name="definition">The configuration.</param>
+    /// <param name="users">Of that configuration.</param>
+    /// <param name="inherited">What the service manager has passed; borrowed.</param>
+    public static DescriptorTable Open(SupervisorDefinition definition, UserTable users, InheritedListeners inherited)
     {
-        DescriptorTable table = new(users);
+        DescriptorTable table = new(users, inherited);
         try
         {
             HashSet<string> acceptedFrom = AcceptedFrom(definition);
@@ -146,6 +159,7 @@ internal sealed class DescriptorTable : IDisposable
         Provisions.Replace(replaced);
         foreach (FileDescriptor file in before)
             CloseFile(file);
+        OnChanged?.Invoke();
     }
 
     /// <summary>A listener was made anew at its place; the former one stays for those who have it.</summary>
@@ -156,6 +170,7 @@ internal sealed class DescriptorTable : IDisposable
         Retire(new Retirement(former, RemovesPath: false, nextTaken.Descriptor));
         Put(socket with { Opened = socket.Opened.Replace(former.Opened, nextTaken) });
         Provisions.Replace(new Dictionary<FileDescriptor, OpenedListener> { [former.Descriptor] = nextTaken });
+        OnChanged?.Invoke();
         return this[nextTaken];
     }
 
@@ -189,7 +204,7 @@ internal sealed class DescriptorTable : IDisposable
         Provisions.Clear();
         foreach (HeldSocket socket in _sockets.Values)
         {
-            if (socket.Definition.RemoveOnStop)
+            if (socket.Definition.RemoveOnStop && !LeavesPaths)
             {
                 new OpenedListeners(socket.Opened, socket.Aliases).Undo();
                 continue;
@@ -299,7 +314,8 @@ internal sealed class DescriptorTable : IDisposable
 
     private void OpenListener(ListenerDefinition listener, ListenerRequest request)
     {
-        OpenResult<OpenedListeners> opened = ListenerOpener.Open(request);
+        OpenResult<OpenedListeners> opened = ListenerOpener.Open(
+            request, (address, endpoint, shard) => Inherited.Find(listener.Key, request, address, endpoint, shard));
         if (!opened.TryGet(out OpenedListeners? listeners, out OpenFailure? failure))
             throw Refuse($"sockets.{listener.Key}", failure);
         Put(new HeldSocket(listener, request, listeners.Listeners, listeners.Aliases));

@@ -16,7 +16,8 @@ internal sealed partial class ListenerGuard
     /// </summary>
     private (string WaitsFor, Action Work)? PuttingBack(Listener listener)
     {
-        if (listener.Holders.Count > 0 || listener.Socket.Definition.KeepOptions || SampleOf(listener) is not { } sample)
+        bool keepsOptions = listener.Socket.Definition.KeepOptions || listener.Opened.Inherited is not null;
+        if (listener.Holders.Count > 0 || keepsOptions || SampleOf(listener) is not { } sample)
             return null;
         bool sharesPort = descriptors.Retired.Count > 0;
         return ($"the listener {listener.Opened.Address}", () =>

@@ -37,11 +37,13 @@ internal sealed class DescriptorPlan
     private readonly OpenListeners _free, _retired;
     private readonly SupervisorDefinition _next;
     private readonly UserTable _users;
+    private readonly InheritedListeners _inherited;
 
     private DescriptorPlan(
-        IReadOnlyCollection<HeldSocket> present, IEnumerable<Listener> retired, SupervisorDefinition next, UserTable users)
+        IReadOnlyCollection<HeldSocket> present, IEnumerable<Listener> retired, SupervisorDefinition next, UserTable users,
+        InheritedListeners inherited)
     {
-        (_next, _users) = (next, users);
+        (_next, _users, _inherited) = (next, users, inherited);
         _present = present.ToDictionary(h => h.Key, StringComparer.Ordinal);
         _aliases = present.SelectMany(h => h.Aliases).DistinctBy(a => a.Path).ToDictionary(a => a.Path, StringComparer.Ordinal);
         _free = new OpenListeners(_present.Values.SelectMany(h => h.Opened.Select(o => new OpenListener(h, o))));
@@ -57,12 +59,13 @@ internal sealed class DescriptorPlan
     /// <param name="files">The files that are held now.</param>
     /// <param name="next">The next configuration, which is valid.</param>
     /// <param name="users">Of the next configuration.</param>
+    /// <param name="inherited">What the service manager has passed.</param>
     /// <param name="refused">One sentence; nothing is left open then.</param>
     public static DescriptorPlan? Open(
         IReadOnlyCollection<HeldSocket> sockets, IReadOnlyCollection<Listener> retired, IReadOnlyCollection<HeldFile> files,
-        SupervisorDefinition next, UserTable users, out string? refused)
+        SupervisorDefinition next, UserTable users, InheritedListeners inherited, out string? refused)
     {
-        DescriptorPlan plan = new(sockets, retired, next, users);
+        DescriptorPlan plan = new(sockets, retired, next, users, inherited);
         try
         {
             refused = plan.OpenSockets() ?? plan.OpenFiles(files);
@@ -240,7 +243,12 @@ internal sealed class DescriptorPlan
         // Our own open listeners that are in the way and will be closed.
         beside.AddRange(_free.InTheWayOf(endpoint).Concat(_retired.InTheWayOf(endpoint)).Select(o => o.Listener));
         OpenFailure? failure;
-        if (former is null && beside.Count == 0)
+        if (endpoint is ListenAddress.Inherited passed)
+        {
+            if (_inherited.Open(passed, socket.Request).TryGet(out OpenedListener? taken, out failure))
+                listener.Fresh = taken;
+        }
+        else if (former is null && beside.Count == 0)
         {
             if (ListenerOpener.OpenOne(endpoint, socket.Request).TryGet(out OpenedListener? opened, out failure))
                 listener.Fresh = opened;

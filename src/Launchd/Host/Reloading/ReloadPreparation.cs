@@ -46,11 +46,12 @@ internal sealed record PreparedReload
 /// <param name="Sockets">The sockets that are open for it.</param>
 /// <param name="Retired">Listeners that are open only for the instances that still have them.</param>
 /// <param name="Files">The files that are open for it.</param>
+/// <param name="Inherited">What the service manager has passed.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 /// <param name="RolledBack">Services that do not run by the present configuration, because their roll-out failed.</param>
 internal sealed record ReloadBasis(
     ConfigSource Source, SupervisorDefinition Present, ImmutableArray<HeldSocket> Sockets, ImmutableArray<Listener> Retired,
-    ImmutableArray<HeldFile> Files, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
+    ImmutableArray<HeldFile> Files, InheritedListeners Inherited, ServiceName? ExitWith, ImmutableHashSet<ServiceName> RolledBack);
 
 /// <summary>
 /// The part of a reload that may block, done on another thread: reads and checks the files, looks up users, looks whether the programs that
@@ -82,7 +83,10 @@ internal static class ReloadPreparation
                 ? users.OwnerOf("supervisor.control_user", definition.ControlUser, definition.ControlGroup)
                 : PathOwner.Own;
             if (reason is null && opens)
-                descriptors = DescriptorPlan.Open(basis.Sockets, basis.Retired, basis.Files, definition, users, out reason);
+            {
+                descriptors = DescriptorPlan.Open(
+                    basis.Sockets, basis.Retired, basis.Files, definition, users, basis.Inherited, out reason);
+            }
             if (reason is null)
             {
                 return new PreparedReload

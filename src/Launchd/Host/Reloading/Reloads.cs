@@ -48,6 +48,12 @@ internal sealed class Reloads(
     private PreparedReload? _prepared;
     private bool _hangUpWaits;
 
+    /// <summary>Called when a reload begins, not a plan. <see cref="OnOver"/> follows.</summary>
+    public Action? OnBegun { get; set; }
+
+    /// <summary>Called when a reload is over, with the reason why nothing was changed; null: the new configuration holds.</summary>
+    public Action<string?>? OnOver { get; set; }
+
     /// <summary>The file that the supervisor was started with; null: there was none.</summary>
     public string? FilePath => configuration.Source?.FilePath;
 
@@ -105,6 +111,8 @@ internal sealed class Reloads(
 
     private void Begin(ReloadCaller caller, string? file, bool opens)
     {
+        if (opens)
+            OnBegun?.Invoke();
         if (Hindrance() is { } hindrance)
         {
             Refuse(caller, hindrance, opens);
@@ -114,7 +122,7 @@ internal sealed class Reloads(
         ConfigSource own = configuration.Source!;
         ConfigSource source = own with { FilePath = file ?? own.FilePath, DisplayPath = file ?? own.FilePath };
         ReloadBasis basis = new(source, configuration.Definition, [.. descriptors.Sockets], [.. descriptors.Retired],
-            [.. descriptors.Files], configuration.ExitWith, RolledBack());
+            [.. descriptors.Files], descriptors.Inherited, configuration.ExitWith, RolledBack());
         descriptors.IsAboutToChange = true;
         bool isBegun = _offload.TryRun(
             () => Prepare(basis, opens),
@@ -180,6 +188,8 @@ internal sealed class Reloads(
         reason ??= Switch(prepared, caller);
         if (reason is not null)
             Refuse(caller, new ReloadRefusal(reason, ExitCode.Failed), opens);
+        else
+            OnOver?.Invoke(null);
     }
 
     /// <summary>The turn of the loop in which the new configuration begins to hold.</summary>
@@ -262,6 +272,8 @@ internal sealed class Reloads(
                 SupervisorLog.Configuration(logger, line);
         }
         caller.Refused(refusal);
+        if (opens)
+            OnOver?.Invoke(refusal.Reason);
     }
 
     // prctl(2) names the thread that calls it, and a process is called what its first thread is. The file of /proc that names another

@@ -8,6 +8,7 @@ using Launchd.Host.Launching;
 using Launchd.Host.Lifecycle;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
+using Launchd.Host.Manager;
 using Launchd.Host.Notices;
 using Launchd.Host.Operators;
 using Launchd.Host.Reloading;
@@ -43,6 +44,8 @@ internal sealed class HostComposition : IDisposable
     private readonly ChannelServer _channels;
     private readonly InstanceCommands _commands;
     private readonly InstanceTable _table;
+    private readonly ManagerReports? _manager;
+    private readonly ManagerStore? _store;
     private readonly SupervisorLoop _loop;
 
     /// <param name="configuration">The configuration that holds at the start.</param>
@@ -107,9 +110,17 @@ internal sealed class HostComposition : IDisposable
         _preparations = new Preparations(loop, descriptors.Provisions, parts.PathConnects, Events);
         _channels = new ChannelServer(
             Core, Events, instances, _kept, notices, descriptors.Provisions, loop, lanes, mailbox, delays, counters, logger);
+        _manager = parts.Manager is { } link ? new ManagerReports(link, parts.Offer, Core, delays) : null;
+        _store = parts.Manager is not null && parts.Offer.StoreCount > 0
+            ? new ManagerStore(parts.Manager, parts.Offer.StoreCount, descriptors, delays) : null;
+        if (_store is not null)
+            KeepListeners(_store, parts);
+        _reloads.OnBegun = _manager is null ? null : _manager.NoteReload;
+        _reloads.OnOver = _manager is null ? null : _manager.NoteReloaded;
         notices.OnReported = notice =>
         {
             _channels.Note(notice);
+            _manager?.Note(notice);
             if (notice is Notice.Ready ready && instances.Find(ready.Instance) is { } instance)
             {
                 _guard.LookSoon(instance);
@@ -180,7 +191,10 @@ internal sealed class HostComposition : IDisposable
 
     /// <summary>Runs until the core orders the end, and returns the exit code.</summary>
     /// <param name="pause">Of <see cref="BootReport.PauseFor"/>; ended when the boot is over.</param>
-    public int Run(CollectorPause pause) => _loop.Run(new BootReport(_configuration, Core, Parts.Pump, Parts.StartedAt, pause));
+    public int Run(CollectorPause pause) => _loop.Run(new BootReport(_configuration, Core, Parts.Pump, Parts.StartedAt, pause)
+    {
+        OnUp = _manager is null ? null : _manager.NoteUp,
+    });
 
     public void Dispose()
     {
@@ -188,6 +202,8 @@ internal sealed class HostComposition : IDisposable
         Control.Dispose();
         Parts.Lanes.Dispose();
         _reloads.Dispose();
+        _store?.Dispose();
+        _manager?.Dispose();
         _channels.Dispose();
         _table.Dispose();
         _commands.Dispose();
@@ -205,6 +221,23 @@ internal sealed class HostComposition : IDisposable
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
         Parts.Loop.Unwatch(Signals.Descriptor);
         Signals.Dispose();
+    }
+
+    private static void KeepListeners(ManagerStore store, HostParts parts)
+    {
+        int told = 0;
+        store.OnLeftOut = count =>
+        {
+            if (count != told)
+            {
+                SupervisorLog.Hindered(parts.Logger, $"the service manager's store has no room for {count} listeners, which a crash of "
+                    + $"the supervisor would close: raise FileDescriptorStoreMax= from {parts.Offer.StoreCount}");
+            }
+            told = count;
+        };
+        store.Begin(parts.Inherited.Stored);
+        parts.Descriptors.OnChanged = store.NoteChange;
+        parts.Descriptors.LeavesPaths = true;
     }
 
     private static void Must(Errno refused, string what)

@@ -4,8 +4,10 @@ using Launchd.Host.Lanes;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
+using Launchd.Host.Manager;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Processes;
 using Launchd.Logs;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
@@ -30,6 +32,15 @@ internal sealed record HostParts
     public required Journal Journal { get; init; }
     public required ILogger Logger { get; init; }
     public required Moment StartedAt { get; init; }
+
+    /// <summary>What the service manager offers.</summary>
+    public required ManagerOffer Offer { get; init; }
+
+    /// <summary>The listeners that came with it.</summary>
+    public required InheritedListeners Inherited { get; init; }
+
+    /// <summary>The way to the service manager, which the host disposes; null: there is none.</summary>
+    public ManagerLink? Manager { get; init; }
 
     /// <summary>Changes the supervisor's own log.</summary>
     public required Action<LogFormat, LogSeverity> AdoptLog { get; init; }

@@ -9,6 +9,7 @@ using Launchd.Host.Lanes;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
+using Launchd.Host.Manager;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
@@ -39,11 +40,12 @@ internal static unsafe class SupervisorRun
     /// <param name="definition">Valid.</param>
     /// <param name="warnings">Of the configuration, for the log.</param>
     /// <param name="exitWith">End with this service.</param>
+    /// <param name="offer">What the service manager offers.</param>
     /// <param name="source">Where the configuration can be read again; null: nowhere.</param>
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
-        ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null)
+        ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null)
     {
         Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
@@ -57,7 +59,9 @@ internal static unsafe class SupervisorRun
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
-        using DescriptorTable descriptors = DescriptorTable.Open(definition, users);
+        using InheritedListeners inherited = InheritedListeners.Take(offer);
+        using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited);
+        inherited.CloseLeft();
         using ControlListener control = ControlListener.Open(definition, directory, users);
         RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
@@ -108,6 +112,9 @@ internal static unsafe class SupervisorRun
             Journal = journal,
             Logger = logger,
             StartedAt = startedAt,
+            Offer = offer,
+            Inherited = inherited,
+            Manager = OpenManager(offer, loop, logger),
             AdoptLog = (format, least) =>
             {
                 adoptLog(format, least);
@@ -119,6 +126,11 @@ internal static unsafe class SupervisorRun
         using (beside?.Invoke(host))
         {
             Announce(definition, parts, warnings, pump);
+            foreach ((string name, string address) in inherited.Unused)
+            {
+                SupervisorLog.Hindered(logger, $"the service manager has passed {name["inherited:".Length..]} ({address}), which no "
+                    + $"socket of the configuration takes: write listen = \"{name}\"");
+            }
             foreach (string lack in KernelFacts.Lacks(isSupervisor: true))
                 SupervisorLog.Hindered(logger, lack);
             if (births.Carrier == SpawnCarrier.Exec)
@@ -136,6 +148,24 @@ internal static unsafe class SupervisorRun
             pump.ShowAsJson(isJson);
             console.Output.SpeaksJson = console.Error.SpeaksJson = isJson;
         }
+    }
+
+    /// <summary>A manager that cannot be reached is no reason not to serve: that is said, and it will say what it thinks of it.</summary>
+    private static ManagerLink? OpenManager(ManagerOffer offer, EventLoop loop, ILogger logger)
+    {
+        if (offer.NotifySocket is not { } address)
+            return null;
+        if (!ManagerLink.Open(loop, address).TryGet(out ManagerLink? link, out OpenFailure? failure))
+        {
+            SupervisorLog.Hindered(logger, $"the service manager's NOTIFY_SOCKET cannot be used: {failure}");
+            return null;
+        }
+        link.OnLost = reason =>
+        {
+            link.OnLost = null;
+            SupervisorLog.Hindered(logger, $"the service manager does not hear the supervisor any more: {reason}");
+        };
+        return link;
     }
 
     /// <summary>

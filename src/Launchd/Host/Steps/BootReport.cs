@@ -60,6 +60,9 @@ internal sealed class BootReport
     private static long StartBytes(SupervisorDefinition definition) =>
         definition.Services.Sum(s => s.Start == StartKind.Boot ? s.InstanceCount * MemoryPerStart : 0);
 
+    /// <summary>Called when every service has come up or failed. Null: nobody else wants to know.</summary>
+    public Action? OnUp { get; init; }
+
     /// <summary>Whether every service that is wanted has been ready, listens, has done its work, or has failed.</summary>
     public bool IsOver()
     {
@@ -94,6 +97,7 @@ internal sealed class BootReport
     public void Write()
     {
         OwesCollection = true;
+        OnUp?.Invoke();
         SupervisorDefinition definition = _configuration.Definition;
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;

@@ -29,6 +29,7 @@ internal static unsafe class ListenerChange
     /// <summary>Brings a listener from one request's settings to another's. A second call with the two exchanged takes it back.</summary>
     public static OpenFailure? Apply(OpenedListener listener, ListenAddress endpoint, ListenerRequest old, ListenerRequest next)
     {
+        endpoint = listener.Inherited ?? endpoint;
         if (endpoint is ListenAddress.MessageQueue or ListenAddress.Special)
         {
             return old.Mode == next.Mode && old.Owner == next.Owner ? null

@@ -13,7 +13,8 @@ internal static unsafe class ListenerIntake
 {
     /// <summary>
     /// Stops the intake. New clients of a TCP socket are not answered: when it is closed they are refused, when it goes on their next
-    /// attempt succeeds. The path of a Unix socket leads nowhere. The queue of any other kind has one place.
+    /// attempt succeeds. The path of a Unix socket leads nowhere. The queue of any other kind has one place. An inherited one goes on,
+    /// because whoever has opened it will pass it to others.
     /// </summary>
     /// <param name="listener">Open.</param>
     /// <param name="endpoint">Where it is bound.</param>
@@ -22,6 +23,8 @@ internal static unsafe class ListenerIntake
     {
         switch (endpoint)
         {
+            case { } when listener.Inherited is not null:
+                return null;
             case ListenAddress.Tcp:
                 if (PacketFilter.Attach(listener.Descriptor, SO_ATTACH_FILTER, PacketFilter.NoNewConnections) != Errno.None)
                     _ = listen(listener.Descriptor.Number, 0);
@@ -46,6 +49,8 @@ internal static unsafe class ListenerIntake
     /// <param name="aside">What <see cref="Stop"/> returned. If another socket has the path by now, this name is unlinked.</param>
     public static void Resume(OpenedListener listener, ListenAddress endpoint, int backlogCount, OwnedPath? aside)
     {
+        if (listener.Inherited is not null)
+            return;
         if (endpoint is ListenAddress.Tcp or ListenAddress.Udp)
             PacketFilter.Detach(listener.Descriptor);
         if (aside is not null && UnixPath.Rename(aside, Path.GetFileName(listener.Path!.Path)) is null)
@@ -60,7 +65,7 @@ internal static unsafe class ListenerIntake
     /// </summary>
     /// <returns>Whether this did anything.</returns>
     public static bool End(OpenedListener listener, ListenAddress endpoint) =>
-        endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented
+        endpoint is ListenAddress.Unix { IsAbstract: true } && endpoint.IsConnectionOriented && listener.Inherited is null
             && shutdown(listener.Descriptor.Number, SHUT_RD) == 0;
 
     /// <summary>Whether no client waits in the queue, even of a listener that was shut down. True where the kernel does not tell.</summary>
@@ -74,6 +79,8 @@ internal static unsafe class ListenerIntake
     /// </param>
     public static bool IsEmpty(OpenedListener listener, ListenAddress endpoint, bool countsHandshakes)
     {
+        if (listener.Inherited is not null)
+            return true; // its queue does not end with the configuration
         if (!ListenerRepair.CanBeSpoilt(endpoint))
             return true; // the others have no queue that ends with them, or none of clients
         if (!ListenerState.IsAlive(listener.Descriptor))

@@ -27,6 +27,12 @@ internal sealed record OpenedListener
 
     /// <summary>The path that was made for it; null: none was made.</summary>
     public OwnedPath? Path { get; init; }
+
+    /// <summary>
+    /// Where it is bound, if the service manager has opened it, who has it too: it is not stopped, closed for others or made anew. Null: it
+    /// is the supervisor's own.
+    /// </summary>
+    public ListenAddress? Inherited { get; init; }
 }
 
 /// <summary>All that one request opened: the listeners in the order of the endpoints, shards of one endpoint together.</summary>
@@ -48,12 +54,18 @@ internal sealed record OpenedListeners(ImmutableArray<OpenedListener> Listeners,
 /// </summary>
 internal static class ListenerOpener
 {
-    public static OpenResult<OpenedListeners> Open(ListenerRequest request)
+    /// <param name="request">All that is to be open.</param>
+    /// <param name="adopt">
+    /// Gives the listener of an endpoint and shard that is open already, for the result to own, or says why it cannot be used; null: it is
+    /// to be opened.
+    /// </param>
+    public static OpenResult<OpenedListeners> Open(
+        ListenerRequest request, Func<ListenAddress, int, int, OpenResult<OpenedListener>?>? adopt = null)
     {
         var opened = new List<OpenedListener>();
         OpenFailure? failure = null;
         for (int i = 0; i < request.Endpoints.Length && failure is null; i++)
-            failure = OpenShards(request.Endpoints[i], i, request, opened);
+            failure = OpenShards(request.Endpoints[i], i, request, opened, adopt);
         var aliases = new List<OwnedPath>();
         if (failure is null)
             failure = MakeAliases(request, opened, aliases);
@@ -78,6 +90,7 @@ internal static class ListenerOpener
             ListenAddress.Fifo fifo => FifoOpener.Open(fifo, request),
             ListenAddress.MessageQueue queue => MessageQueueOpener.Open(queue, request),
             ListenAddress.Special special => SpecialOpener.Open(special, request),
+            ListenAddress.Inherited => new OpenFailure("sd_listen_fds", $"cannot take {endpoint}", Errno.ENOENT, "nobody has passed it"),
             _ => throw new ArgumentException($"no opener for {endpoint}", nameof(endpoint)),
         };
     }
@@ -90,13 +103,14 @@ internal static class ListenerOpener
         listener.Descriptor.Dispose();
     }
 
-    private static OpenFailure? OpenShards(ListenAddress endpoint, int index, ListenerRequest request, List<OpenedListener> opened)
+    private static OpenFailure? OpenShards(ListenAddress endpoint, int index, ListenerRequest request, List<OpenedListener> opened,
+        Func<ListenAddress, int, int, OpenResult<OpenedListener>?>? adopt)
     {
         if (request.ShardCount > 0 && endpoint is not (ListenAddress.Tcp or ListenAddress.Udp))
             return new OpenFailure("setsockopt", $"cannot listen on {endpoint}", Errno.EINVAL, "shards are for tcp and udp only");
         for (int shard = 0; shard < Math.Max(1, request.ShardCount); shard++)
         {
-            OpenResult<OpenedListener> one = OpenOne(endpoint, request);
+            OpenResult<OpenedListener> one = adopt?.Invoke(endpoint, index, shard) ?? OpenOne(endpoint, request);
             if (!one.TryGet(out OpenedListener? listener, out OpenFailure? failure))
                 return failure;
             opened.Add(listener with { EndpointIndex = index, ShardIndex = shard });

@@ -69,11 +69,12 @@ internal static unsafe class ListenerRepair
         return true;
     }
 
-    /// <summary>The endpoint with the port at which it is bound.</summary>
+    /// <summary>The endpoint where it is bound: with its port, and of an inherited one what it is.</summary>
     public static ListenAddress Bound(ListenAddress endpoint, OpenedListener listener) => endpoint switch
     {
         ListenAddress.Tcp { Port: 0 } tcp => tcp with { Port = PortOf(listener) },
         ListenAddress.Udp { Port: 0 } udp => udp with { Port = PortOf(listener) },
+        ListenAddress.Inherited => listener.Inherited ?? endpoint,
         _ => endpoint,
     };
 

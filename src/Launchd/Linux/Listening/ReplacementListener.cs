@@ -49,6 +49,11 @@ internal sealed unsafe class ReplacementListener
     public static OpenResult<ReplacementListener> Open(
         ListenAddress endpoint, ListenerRequest request, OpenedListener? former, IReadOnlyList<OpenedListener> beside)
     {
+        if (former?.Inherited is not null)
+        {
+            return new OpenFailure("bind", $"cannot make {former.Address} anew", Errno.EADDRINUSE,
+                "it was inherited: restart what has opened it, such as its socket unit");
+        }
         if (endpoint is ListenAddress.Unix { IsAbstract: false } unix)
             return OpenPath(unix, request, former);
         if (endpoint is ListenAddress.Fifo)

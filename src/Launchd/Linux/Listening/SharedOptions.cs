@@ -54,10 +54,16 @@ internal sealed unsafe class SharedOptions
         new("TCP_FASTOPEN", IPPROTO_TCP, 23, Of.Tcp), new("TCP_NOTSENT_LOWAT", IPPROTO_TCP, 25, Of.Tcp),
     ];
 
+    // What belongs to the kind of a socket, and to how it is bound: it cannot be changed any more, so it is not put back.
+    private static readonly Option Type = new("SO_TYPE", 1, 3, Of.Any), Ipv6Only = new("IPV6_V6ONLY", IPPROTO_IPV6, 26, Of.V6),
+        Device = new("SO_BINDTOIFINDEX", 1, 62, Of.Internet);
+
     private readonly long[] _values;
     private readonly int _flags;
+    private readonly (long Type, long Ipv6Only, long Device) _kind;
 
-    private SharedOptions(long[] values, int flags) => (_values, _flags) = (values, flags);
+    private SharedOptions(long[] values, int flags, (long Type, long Ipv6Only, long Device) kind) =>
+        (_values, _flags, _kind) = (values, flags, kind);
 
     [Flags]
     private enum Of
@@ -102,7 +108,7 @@ internal sealed unsafe class SharedOptions
         if (settings.Failure is not null)
             return null;
         Of kind = domain == AF_UNIX ? Of.Unix : (domain == AF_INET6 ? Of.V6 : Of.V4) | (type == SOCK_STREAM ? Of.Tcp : 0);
-        return new SharedOptions([.. All.Select(o => o.AppliesTo(kind) ? Read(sample, o) : None)], Flags(sample));
+        return new SharedOptions([.. All.Select(o => o.AppliesTo(kind) ? Read(sample, o) : None)], Flags(sample), KindOf(sample));
     }
 
     /// <summary>The address family of a socket; told without a lock. 0: it is no socket.</summary>
@@ -112,6 +118,17 @@ internal sealed unsafe class SharedOptions
         socklen_t length = sizeof(int);
         return getsockopt(socket.Number, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ? 0 : domain;
     }
+
+    /// <summary>
+    /// Whether a socket has the type, the families and the network interface that it was to be made with. Not looked at: the address.
+    /// </summary>
+    public bool FitKindOf(FileDescriptor socket) => KindOf(socket) == _kind;
+
+    /// <summary>Whether a socket of IPv6 takes no clients of IPv4 (ipv6(7)).</summary>
+    public static bool IsIpv6Only(FileDescriptor socket) => Read(socket, Ipv6Only) == 1;
+
+    private static (long Type, long Ipv6Only, long Device) KindOf(FileDescriptor socket) =>
+        (Read(socket, Type), Read(socket, Ipv6Only), Read(socket, Device));
 
     /// <summary>Compares, and puts back what is different. May wait for a lock that a holder has.</summary>
     /// <param name="socket">Borrowed.</param>

@@ -32,6 +32,12 @@ internal sealed unsafe class SocketAddress
     /// <summary>Port of an IP address in host order; 0 for other families.</summary>
     public int Port => IsInternet ? BinaryPrimitives.ReadUInt16BigEndian(_bytes.AsSpan(2)) : 0;
 
+    /// <summary>Port of a vsock address; 0 for other families.</summary>
+    public uint VsockPort => Family == Libc.AF_VSOCK ? MemoryMarshal.Read<Libc.sockaddr_vm>(_bytes).svm_port : 0;
+
+    /// <summary>Context id of a vsock address, VMADDR_CID_ANY for any; 0 for other families.</summary>
+    public uint VsockCid => Family == Libc.AF_VSOCK ? MemoryMarshal.Read<Libc.sockaddr_vm>(_bytes).svm_cid : 0;
+
     private bool IsInternet => Family is Libc.AF_INET or Libc.AF_INET6;
 
     public IPAddress Host => Family switch

@@ -138,6 +138,20 @@ internal static unsafe class UnixSocket
         _ => Libc.SOCK_SEQPACKET,
     };
 
+    /// <summary>Of a Unix socket (SO_TYPE, socket(7)).</summary>
+    internal static UnixSocketKind KindOf(FileDescriptor socket)
+    {
+        int type = 0;
+        Tmds.Linux.socklen_t length = sizeof(int);
+        _ = getsockopt(socket.Number, SOL_SOCKET, SO_TYPE, &type, &length);
+        return type switch
+        {
+            Libc.SOCK_DGRAM => UnixSocketKind.Datagram,
+            Libc.SOCK_SEQPACKET => UnixSocketKind.SeqPacket,
+            _ => UnixSocketKind.Stream,
+        };
+    }
+
     private static Errno PassCredentials(FileDescriptor socket)
     {
         int on = 1;

@@ -1,0 +1,180 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using Launchd.Addresses;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Calls;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Host.Listeners;
+
+/// <summary>
+/// The descriptors with which the service manager has started the supervisor (sd_listen_fds(3)): listeners that a supervisor before it has
+/// put into the manager's store, which are its own again, and sockets that the manager has opened, which it keeps open for whoever it
+/// passes them to. Of the latter each listener is a copy. From any thread, one at a time.
+/// </summary>
+internal sealed class InheritedListeners : IDisposable
+{
+    /// <summary>How the names begin under which listeners are in the manager's store.</summary>
+    private const string StorePrefix = "launchd-cs.";
+
+    /// <summary>
+    /// They are moved to numbers from here on: a birth copies the table of descriptors up to those that it needs, which are to stay low.
+    /// </summary>
+    private const int LeastNumber = 128;
+
+    private const int F_DUPFD_CLOEXEC = 1030;
+
+    private readonly Dictionary<string, FileDescriptor> _stored = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, FileDescriptor?> _taken = new(StringComparer.Ordinal);
+    private readonly List<(ListenAddress.Inherited Name, FileDescriptor Descriptor)> _passed = [];
+    private readonly HashSet<ListenAddress.Inherited> _used = [];
+
+    // Names by the addresses to which the sockets are bound.
+    private readonly Lazy<ILookup<string, string>> _byPlace;
+
+    private InheritedListeners()
+    {
+        _byPlace = new(() => _stored.ToLookup(s => PlaceOf(s.Value), s => s.Key, StringComparer.Ordinal));
+    }
+
+    /// <summary>
+    /// The names in the store, each with the descriptor that has become a listener; null: it was none that the configuration has.
+    /// </summary>
+    public IReadOnlyDictionary<string, FileDescriptor?> Stored => _taken;
+
+    /// <summary>Takes what the manager has passed. The numbers are not used by anybody else yet.</summary>
+    public static InheritedListeners Take(ManagerOffer offer)
+    {
+        InheritedListeners inherited = new();
+        foreach (OfferedDescriptor offered in offer.Descriptors)
+        {
+            if (!TryMove(offered.Number, out FileDescriptor? descriptor))
+                continue;
+            if (!offered.Name.StartsWith(StorePrefix, StringComparison.Ordinal))
+            {
+                int number = inherited._passed.Count(p => p.Name.Name == offered.Name) + 1;
+                inherited._passed.Add((new ListenAddress.Inherited(offered.Name, number), descriptor));
+                continue;
+            }
+            // Of two with one name the manager removes both, so that the second is as good as not there.
+            if (!inherited._stored.TryAdd(offered.Name, descriptor))
+                descriptor.Dispose();
+            inherited._taken[offered.Name] = null;
+        }
+        return inherited;
+    }
+
+    /// <summary>The name in the store of a listener. Names of sockets are printable ASCII without a colon.</summary>
+    public static string NameOf(string socket, int endpoint, int shard) => $"{StorePrefix}{socket}.{endpoint}.{shard}";
+
+    /// <summary>What the manager has opened and the configuration does not take: name, and where it is bound.</summary>
+    public IEnumerable<(string Name, string Address)> Unused =>
+        _passed.Where(p => !_used.Contains(p.Name)).Select(p => (p.Name.ToString(), ListenerState.AddressOf(p.Descriptor)));
+
+    /// <summary>The listener of an address, if it is open already or cannot be opened by anybody else; null: it is to be opened.</summary>
+    /// <param name="socket">Key of the socket to which it is to belong.</param>
+    /// <param name="request">How it is opened.</param>
+    /// <param name="address">Where.</param>
+    /// <param name="endpoint">Which of the endpoints of the request that is.</param>
+    /// <param name="shard">Which of its shards.</param>
+    public OpenResult<OpenedListener>? Find(string socket, ListenerRequest request, ListenAddress address, int endpoint, int shard)
+    {
+        if (address is ListenAddress.Inherited name)
+            return Open(name, request);
+        if (_stored.Count > 0 && Adopt(socket, request, address, endpoint, shard) is { } adopted)
+            return adopted;
+        return null;
+    }
+
+    /// <summary>A copy of a socket that the manager has opened.</summary>
+    public OpenResult<OpenedListener> Open(ListenAddress.Inherited name, ListenerRequest request)
+    {
+        string subject = $"cannot take {name}";
+        if (_passed.Find(p => p.Name == name).Descriptor is not { } descriptor)
+        {
+            string there = _passed.Count == 0 ? "the service manager has passed no sockets"
+                : $"the service manager has passed {string.Join(", ", _passed.Select(p => p.Name))}";
+            return new OpenFailure("sd_listen_fds", subject, Errno.ENOENT, there);
+        }
+        int copy = Libc.fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+            return new OpenFailure("fcntl", subject, Errno.Last);
+        _ = _used.Add(name);
+        return ListenerAdoption.Take(new FileDescriptor(copy), name, request);
+    }
+
+    /// <summary>The listener at an address that a supervisor before this one has opened; null: there is none.</summary>
+    private OpenedListener? Adopt(string socket, ListenerRequest request, ListenAddress address, int endpoint, int shard)
+    {
+        // The one of the same name first, because nothing else is known of a port that the kernel picked. One at the same place has another
+        // name if its socket has: if it cannot be adopted it is closed, since it would be in the way.
+        string expected = NameOf(socket, endpoint, shard);
+        if (_stored.ContainsKey(expected) && TryAdopt(expected, address, request) is { } same)
+            return same;
+        foreach (string name in PlacesOf(address).SelectMany(place => _byPlace.Value[place]).Where(_stored.ContainsKey))
+        {
+            if (TryAdopt(name, address, request) is { } other)
+                return other;
+            _stored.Remove(name, out FileDescriptor? unfit);
+            unfit!.Dispose();
+        }
+        return null;
+    }
+
+    /// <summary>Closes the listeners of the store that the configuration does not have.</summary>
+    public void CloseLeft()
+    {
+        foreach (FileDescriptor descriptor in _stored.Values)
+            descriptor.Dispose();
+        _stored.Clear();
+    }
+
+    public void Dispose()
+    {
+        CloseLeft();
+        foreach ((_, FileDescriptor descriptor) in _passed)
+            descriptor.Dispose();
+    }
+
+    private OpenedListener? TryAdopt(string name, ListenAddress address, ListenerRequest request)
+    {
+        FileDescriptor descriptor = _stored[name];
+        if (ListenerAdoption.TryAdopt(descriptor, address, request) is not { } listener)
+            return null;
+        _ = _stored.Remove(name);
+        _taken[name] = descriptor;
+        return listener;
+    }
+
+    private static string[] PlacesOf(ListenAddress address) => address switch
+    {
+        ListenAddress.Tcp { Port: > 0 } tcp => PlacesOf("tcp", tcp.Host, tcp.Port, tcp.DualStack),
+        ListenAddress.Udp { Port: > 0 } udp => PlacesOf("udp", udp.Host, udp.Port, udp.DualStack),
+        ListenAddress.Unix unix => [$"unix {(unix.IsAbstract ? "@" : "")}{unix.Name}"],
+        _ => [],
+    };
+
+    private static string[] PlacesOf(string protocol, IPAddress host, int port, bool isDualStack)
+    {
+        string there = $"{protocol} {new IPEndPoint(host, port)}";
+        return isDualStack ? [there, $"{protocol} {new IPEndPoint(IPAddress.Any, port)}"] : [there];
+    }
+
+    private static string PlaceOf(FileDescriptor socket)
+    {
+        // Such as tcp-listener, unix-datagram.
+        string kind = ListenerState.ReadUnlocked(socket, out _).Kind;
+        return $"{kind.Split('-')[0]} {ListenerState.AddressOf(socket)}";
+    }
+
+    private static bool TryMove(int number, [NotNullWhen(true)] out FileDescriptor? descriptor)
+    {
+        int moved = Libc.fcntl(number, F_DUPFD_CLOEXEC, LeastNumber);
+        descriptor = moved < 0 ? null : new FileDescriptor(moved);
+        if (moved >= 0)
+            new FileDescriptor(number).Dispose();
+        return moved >= 0;
+    }
+}

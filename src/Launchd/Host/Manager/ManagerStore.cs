@@ -1,0 +1,70 @@
+using Launchd.Addresses;
+using Launchd.Client;
+using Launchd.Host.Listeners;
+using Launchd.Host.Loop;
+
+namespace Launchd.Host.Manager;
+
+/// <summary>
+/// Copies of the listeners that the service manager keeps (FDSTORE=1 of sd_notify(3)). It passes them to the next supervisor of the unit,
+/// so that clients in their queues are served even when this one was killed. For the loop's thread.
+/// </summary>
+/// <param name="link">The way to the manager.</param>
+/// <param name="most">Descriptors that the manager stores.</param>
+/// <param name="descriptors">The listeners.</param>
+/// <param name="delays">The loop's pauses.</param>
+internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable descriptors, Delays delays) : IDisposable
+{
+    private readonly Dictionary<string, FileDescriptor?> _stored = new(StringComparer.Ordinal);
+
+    /// <summary>Listeners that are not stored, because the store is too small. Told when the number has changed.</summary>
+    public Action<int>? OnLeftOut { get; set; }
+
+    /// <summary>The store is as a former supervisor left it. Brings it up to date.</summary>
+    /// <param name="stored">By name; null: not a listener of ours.</param>
+    public void Begin(IReadOnlyDictionary<string, FileDescriptor?> stored)
+    {
+        foreach ((string name, FileDescriptor? descriptor) in stored)
+            _stored.Add(name, descriptor);
+        Update();
+    }
+
+    /// <summary>Listeners were opened, exchanged or retired: the store follows at the end of this turn of the loop.</summary>
+    public void NoteChange() => delays.After(TimeSpan.Zero, this, Update);
+
+    public void Dispose() => delays.Cancel(this);
+
+    private void Update()
+    {
+        Dictionary<string, FileDescriptor> wanted = new(StringComparer.Ordinal);
+        int leftOut = 0;
+        foreach (Listener listener in descriptors.Configured)
+        {
+            // The manager has the inherited ones. The others can be opened anew at any time, and have no clients who wait.
+            bool isKind = listener.Endpoint is ListenAddress.Tcp or ListenAddress.Udp or ListenAddress.Unix;
+            if (!isKind || listener.Opened.Inherited is not null)
+                continue;
+            string name = InheritedListeners.NameOf(listener.Socket.Key, listener.Opened.EndpointIndex, listener.Opened.ShardIndex);
+            if (wanted.Count < most)
+                wanted.Add(name, listener.Descriptor);
+            else
+                leftOut++;
+        }
+        // All removals first: the manager takes no descriptor a second time, under another name.
+        foreach ((string name, FileDescriptor? descriptor) in _stored.ToArray())
+        {
+            if (wanted.GetValueOrDefault(name) == descriptor && descriptor is not null)
+                continue;
+            link.Send($"FDSTOREREMOVE=1\nFDNAME={name}");
+            _ = _stored.Remove(name);
+        }
+        foreach ((string name, FileDescriptor descriptor) in wanted)
+        {
+            // Without FDPOLL=0 the manager drops a socket at its first hang-up, which the guard of listeners mends.
+            if (_stored.TryAdd(name, descriptor))
+                link.Send($"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", descriptor);
+        }
+        if (leftOut > 0)
+            OnLeftOut?.Invoke(leftOut);
+    }
+}
