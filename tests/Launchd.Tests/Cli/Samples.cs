@@ -71,6 +71,6 @@ internal static class Samples
     private static SupervisorStatus Supervisor => new()
     {
         Name = "shop", Version = "0.1.0", Pid = 4711, ConfigPath = "/etc/shop/launchd.toml", RuntimeDirectory = "/run/launchd-cs/shop",
-        State = "running", UptimeMs = 93_784_000, Counters = new() { ["notifications"] = 2, ["log-lines"] = 17 },
+        State = "running", UptimeMs = 93_784_000, Counters = new() { ["notifications"] = 2, ["log-lines"] = 17, ["absences"] = 3 },
     };
 }

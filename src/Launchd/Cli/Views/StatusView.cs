@@ -36,10 +36,11 @@ internal static class StatusView
         string age = DurationText.Age(supervisor.UptimeMs);
         string rest = $": {verb} for {age}, pid {supervisor.Pid}, version {supervisor.Version}, {supervisor.ConfigPath}";
         terminal.WriteLine(terminal.Paint(name, Style.Strong) + terminal.Fit(rest, TerminalText.Columns(name)));
-        if (supervisor.Counters.Count > 0)
+        // That the machine was busy or suspended has cost nothing, and is in the log.
+        string[] counters = [.. supervisor.Counters.Where(c => c.Key != "absences")
+            .OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}")];
+        if (counters.Length > 0)
         {
-            IEnumerable<string> counters = supervisor.Counters
-                .OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}");
             terminal.WriteLine(terminal.Paint(terminal.Fit("dropped since the start: " + string.Join(", ", counters)), Style.Warning));
         }
     }
