@@ -243,8 +243,15 @@ internal sealed record LogsRequest(string? Service = null, int Lines = 10, bool 
 
 internal sealed record LogsReply(LogLine[] Lines, long Lost = 0);
 
-/// <summary>One captured line. <c>Time</c> is ISO 8601 in UTC with microseconds; <c>Text</c> is as written, without its newline.</summary>
-internal sealed record LogLine(string Time, string Service, int Slot, string Text);
+/// <summary>
+/// One captured line. <c>Time</c> is ISO 8601 in UTC with microseconds; <c>Text</c> is as written, without its newline; <c>Cut</c> is
+/// <c>start</c>, <c>end</c> or <c>both</c>, where a line lacks something because it was too long.
+/// </summary>
+internal sealed record LogLine(string Time, string Service, int Slot, string Text, string? Cut = null)
+{
+    /// <summary>For people: the text, with a mark where it lacks something.</summary>
+    public string Marked() => (Cut is "start" or "both" ? "[...] " : "") + Text + (Cut is "end" or "both" ? " [...]" : "");
+}
 
 /// <summary>Parameters of Events.</summary>
 internal sealed record EventsRequest(bool Follow = false);

@@ -15,6 +15,8 @@ internal sealed class DisplayTarget(OutputWriter writer, FileDescriptor givingUp
 
     public bool IsWaiting => writer.IsBlocked;
 
+    public bool TakesPieces => true;
+
     public long Write(ReadOnlySpan<byte> lines, long lostBefore)
     {
         if (!_isBegun && byProcess && writer.IsPipe)

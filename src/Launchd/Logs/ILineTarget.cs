@@ -14,6 +14,9 @@ internal interface ILineTarget : IDisposable
     /// <summary>Whether it waits at this moment for a reader that reads nothing. From any thread.</summary>
     public bool IsWaiting { get; }
 
+    /// <summary>Whether a line may come in several calls; otherwise each call has whole lines.</summary>
+    public bool TakesPieces { get; }
+
     /// <summary>The next line goes to the file that the path names then.</summary>
     public void Reopen();
 }

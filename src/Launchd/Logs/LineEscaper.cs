@@ -36,6 +36,23 @@ internal static class LineEscaper
         }
     }
 
+    /// <summary>How long <see cref="Write"/> makes a line.</summary>
+    public static int LengthOf(ReadOnlySpan<byte> line)
+    {
+        Span<byte> room = stackalloc byte[4 * Growth];
+        int length = 0;
+        while (true)
+        {
+            int clean = line.IndexOfAnyExceptInRange((byte)0x20, (byte)0x7E);
+            if (clean < 0)
+                return length + line.Length;
+            int written = 0;
+            line = line[clean..];
+            line = line[WriteSpecial(line, room, ref written)..];
+            length += clean + written;
+        }
+    }
+
     /// <summary>Escapes a text of which nothing is known, such as an exception's or a status, for one line on a terminal.</summary>
     public static string ToSafeText(string text)
     {

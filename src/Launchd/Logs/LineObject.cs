@@ -19,7 +19,12 @@ internal sealed class LineObject : IDisposable
     /// </summary>
     private const int MostWrong = 8;
 
-    private readonly ArrayBufferWriter<byte> _bytes = new(4096);
+    private const int FirstBytes = 4096;
+
+    /// <summary>What was needed for a longer line is not kept for the next one.</summary>
+    private const int MostKeptBytes = 8 * LineMemory.ShortBytes;
+
+    private ArrayBufferWriter<byte> _bytes = new(FirstBytes);
     private readonly Utf8JsonWriter _json;
     private int _wrongCount;
 
@@ -38,6 +43,8 @@ internal sealed class LineObject : IDisposable
     /// <param name="cut">Where a piece of a line lacks something.</param>
     public ReadOnlySpan<byte> Write(OutputSource source, ReadOnlySpan<byte> time, ReadOnlySpan<byte> line, LineCut cut)
     {
+        if (_bytes.Capacity > MostKeptBytes)
+            _bytes = new ArrayBufferWriter<byte>(FirstBytes);
         _bytes.ResetWrittenCount();
         _json.Reset(_bytes);
         _json.WriteStartObject();
@@ -54,12 +61,21 @@ internal sealed class LineObject : IDisposable
         {
             WriteText(line);
         }
-        if (cut != LineCut.None)
-            _json.WriteString("cut"u8, cut == LineCut.AtStart ? "start"u8 : cut == LineCut.AtEnd ? "end"u8 : "both"u8);
+        if (WordOf(cut) is { } word)
+            _json.WriteString("cut"u8, word);
         _json.WriteEndObject();
         _json.Flush();
         return _bytes.WrittenSpan;
     }
+
+    /// <summary>What programs read: <c>start</c>, <c>end</c> or <c>both</c>, where a line lacks something; null: it is whole.</summary>
+    public static string? WordOf(LineCut cut) => cut switch
+    {
+        LineCut.None => null,
+        LineCut.AtStart => "start",
+        LineCut.AtEnd => "end",
+        _ => "both",
+    };
 
     public void Dispose() => _json.Dispose();
 

@@ -11,7 +11,7 @@ namespace Launchd.Logs;
 /// <param name="onRoom">On a lane: there is room again, after <see cref="IsFull"/> was true.</param>
 internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?, long> onLost, Action? onRoom = null) : LaneWork
 {
-    /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less.</summary>
+    /// <summary>Most bytes that wait, unless <see cref="LimitBytes"/> says less; and one line that is longer than what is left.</summary>
     public const int MostBytes = 1 << 20;
 
     /// <summary>Most bytes that wait while the pump writes itself: the lines of one read, with their labels.</summary>
@@ -312,8 +312,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         long lost = 0, before = segment.LostBefore;
         while (!lines.IsEmpty)
         {
-            int end = lines.Length <= PieceBytes ? lines.Length : lines[..PieceBytes].LastIndexOf((byte)'\n') + 1;
-            int count = end > 0 ? end : PieceBytes;
+            int count = LinePieces.LengthOfFirst(lines, PieceBytes, target.TakesPieces);
             lost += target.Write(lines[..count], before);
             before = 0;
             lines = lines[count..];
@@ -343,11 +342,12 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     }
 
     // As long as the pump writes itself, it does so right after each read. Labels can make the lines of one read longer than the limit
-    // of the queue, so a read gets a limit of its own: a fast target shall lose nothing.
+    // of the queue, so a read gets a limit of its own: a fast target loses nothing. Where little waits, a line of any length has room.
     private int FittingLength(ReadOnlySpan<byte> lines)
     {
         int room = Math.Max(0, (_isLent ? LimitBytes : MostOfARead) - _length);
-        return lines.Length <= room ? lines.Length : lines[..room].LastIndexOf((byte)'\n') + 1;
+        int whole = lines.Length <= room ? lines.Length : lines[..room].LastIndexOf((byte)'\n') + 1;
+        return whole == 0 && _length <= LimitBytes / 2 ? lines.IndexOf((byte)'\n') + 1 : whole;
     }
 
     /// <summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -7,23 +8,31 @@ namespace Launchd.Logs;
 /// <param name="Sequence">Counts all lines of the pump: orders the lines of several slots.</param>
 /// <param name="UnixMicroseconds">UTC.</param>
 /// <param name="InstanceId">The instance that wrote it.</param>
-internal readonly record struct LineStamp(long Sequence, long UnixMicroseconds, long InstanceId);
+/// <param name="Cut">Where it lacks something.</param>
+internal readonly record struct LineStamp(long Sequence, long UnixMicroseconds, long InstanceId, LineCut Cut = LineCut.None);
 
 /// <summary>
 /// The last lines of one slot: at most <see cref="MostBytes"/> (with 28 bytes of stamp for each line) and <see cref="MostLines"/>. The
-/// memory starts small and doubles, so a service that writes little costs little. Oldest lines make room for new ones.
+/// memory starts small and doubles, so a service that writes little costs little. Oldest lines make room for new ones. As long as a line
+/// of more than <see cref="LineMemory.ShortBytes"/> is among them, there may be room for two of its length; without memory for that, a
+/// line that is longer than the ring is cut to half of it.
 /// </summary>
-internal sealed class LineRing
+/// <param name="memory">What is taken beyond <see cref="MostBytes"/> is taken from there.</param>
+internal sealed class LineRing(LineMemory memory)
 {
     public const int MostBytes = 64 * 1024;
     public const int MostLines = 1000;
 
     private const int FirstBytes = 2 * 1024;
+    private const int CutBits = 2;
 
     // Absolute positions, which only grow; the place in the array is the position modulo its length, a power of two.
     private byte[] _data = new byte[FirstBytes];
     private long _first;
     private long _end;
+    private int _mostBytes = MostBytes;
+    private int _longCount;
+    private bool _isForgotten;
 
     private static int HeadBytes => Unsafe.SizeOf<Head>();
 
@@ -35,53 +44,104 @@ internal sealed class LineRing
 
     public void Add(in LineStamp stamp, ReadOnlySpan<byte> line)
     {
+        LineCut cut = stamp.Cut;
         int needed = HeadBytes + line.Length;
-        if (needed > MostBytes)
-            throw new ArgumentException("line longer than the ring", nameof(line));
-        while (_end - _first + needed > _data.Length && _data.Length < MostBytes)
-            Grow();
+        if (line.Length > LineMemory.ShortBytes)
+            _mostBytes = Math.Max(_mostBytes, (int)BitOperations.RoundUpToPowerOf2(2 * (uint)needed));
+        else if (_longCount == 0)
+            _mostBytes = MostBytes;
+        while (_end - _first + needed > _data.Length && TryGrow())
+        {
+        }
+        if (needed > _data.Length)
+        {
+            int most = (_data.Length / 2) - HeadBytes;
+            line = line[..LineSplitter.CutLength(line[..most], line[most])];
+            needed = HeadBytes + line.Length;
+            cut |= LineCut.AtEnd;
+        }
         while (Count == MostLines || _end - _first + needed > _data.Length)
             DropOldest();
+        if (line.Length > LineMemory.ShortBytes)
+            _longCount++;
+        else if (_longCount == 0 && _data.Length > MostBytes)
+            Shrink(MostBytes - needed);
         var head = new Head
         {
             Sequence = stamp.Sequence,
             Time = stamp.UnixMicroseconds,
             InstanceId = stamp.InstanceId,
-            Length = line.Length,
+            LengthAndCut = (line.Length << CutBits) | (int)cut,
         };
         Put(MemoryMarshal.AsBytes(new ReadOnlySpan<Head>(in head)));
         Put(line);
         Count++;
     }
 
-    /// <summary>Visits the lines from the oldest to the newest; the span is valid during the call only.</summary>
-    public void ForEach(LineVisitor visit)
+    /// <summary>Visits the newest lines from the oldest of them on; the span is valid during the call only.</summary>
+    public void ForEach(LineVisitor visit, int newest = MostLines)
     {
-        byte[] line = new byte[LineSplitter.LongestBytes + 64];
-        long at = _first;
-        while (at < _end)
+        byte[] line = new byte[1024];
+        int skipped = Count - newest;
+        for (long at = _first; at < _end; skipped--)
         {
             Head head = HeadAt(at);
-            if (head.Length > line.Length)
-                line = new byte[head.Length];
-            Get(at + HeadBytes, line.AsSpan(0, head.Length));
-            visit(new LineStamp(head.Sequence, head.Time, head.InstanceId), line.AsSpan(0, head.Length));
+            if (skipped <= 0)
+            {
+                if (head.Length > line.Length)
+                    line = new byte[head.Length];
+                Get(at + HeadBytes, line.AsSpan(0, head.Length));
+                visit(new LineStamp(head.Sequence, head.Time, head.InstanceId, head.Cut), line.AsSpan(0, head.Length));
+            }
             at += HeadBytes + head.Length;
         }
     }
 
+    /// <summary>Gives back what it has of the memory of long lines. The ring has nothing of it from then on.</summary>
+    public void Forget()
+    {
+        if (_isForgotten)
+            return;
+        _isForgotten = true;
+        GiveBack();
+    }
+
     private void DropOldest()
     {
-        _first += HeadBytes + HeadAt(_first).Length;
+        int length = HeadAt(_first).Length;
+        if (length > LineMemory.ShortBytes)
+            _longCount--;
+        _first += HeadBytes + length;
         Count--;
     }
 
-    private void Grow()
+    private bool TryGrow()
     {
-        byte[] larger = new byte[_data.Length * 2];
+        if (_data.Length >= _mostBytes)
+            return false;
+        if (_data.Length >= MostBytes && (_isForgotten || !memory.TryTake(_data.Length)))
+            return false;
+        Move(_data.Length * 2);
+        return true;
+    }
+
+    private void Shrink(int used)
+    {
+        while (_end - _first > used)
+            DropOldest();
+        if (!_isForgotten)
+            GiveBack();
+        Move(MostBytes);
+    }
+
+    private void GiveBack() => memory.Give(Math.Max(0, _data.Length - MostBytes));
+
+    private void Move(int size)
+    {
+        byte[] other = new byte[size];
         int used = (int)(_end - _first);
-        Get(_first, larger.AsSpan(0, used));
-        _data = larger;
+        Get(_first, other.AsSpan(0, used));
+        _data = other;
         _first = 0;
         _end = used;
     }
@@ -117,7 +177,11 @@ internal sealed class LineRing
         public long Sequence;
         public long Time;
         public long InstanceId;
-        public int Length;
+        public int LengthAndCut;
+
+        public readonly int Length => LengthAndCut >> CutBits;
+
+        public readonly LineCut Cut => (LineCut)(LengthAndCut & ((1 << CutBits) - 1));
     }
 }
 

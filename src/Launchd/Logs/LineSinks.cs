@@ -9,7 +9,6 @@ namespace Launchd.Logs;
 /// </summary>
 internal sealed class LineSinks
 {
-    private const int BatchBytes = 128 * 1024;
     private const int TimeBytes = 27;
 
     /// <summary>Files that may hang at the same time; beyond it the lines of all files are dropped once their queues are full.</summary>
@@ -22,15 +21,12 @@ internal sealed class LineSinks
     private readonly Dictionary<string, SharedLogFile> _files = [];
     private readonly List<LogFollower> _followers = [];
     private readonly List<OutputMatcher> _matchers = [];
-    private byte[] _fileBatch = new byte[BatchBytes];
-    private byte[] _displayBatch = new byte[BatchBytes];
-    private readonly char[] _matchText = new char[LineSplitter.LongestBytes + OutputMatcher.OverlapLength + 1];
+    private readonly LineBatch _fileBatch, _displayBatch;
+    private readonly char[] _matchText = new char[OutputMatcher.PieceBytes + OutputMatcher.OverlapLength + 1];
     private readonly byte[] _time = new byte[TimeBytes];
     private LineObject? _object;
     private long _now;
     private long _timeOf = -1;
-    private int _fileBatchLength;
-    private int _displayBatchLength;
     private long _sequence;
 
     public LineSinks(LogPumpOptions options, LogCounters counters, PumpLoop pump, LineQueue? display)
@@ -39,22 +35,27 @@ internal sealed class LineSinks
         _counters = counters;
         _pump = pump;
         _display = display;
+        _fileBatch = new LineBatch(Memory);
+        _displayBatch = new LineBatch(Memory);
         FileLanes = new Lanes("log files", MostFileLanes, pump.Fault);
     }
-
-    private static ReadOnlySpan<byte> CutMark => "[...]"u8;
 
     /// <summary>The lanes that write log files.</summary>
     public Lanes FileLanes { get; }
 
     public LogHistory History { get; } = new();
 
+    /// <summary>Memory of long lines that have not ended yet.</summary>
+    public LineMemory Memory { get; } = new();
+
     /// <summary>Whether lines are shown as JSON, for programs, and not for people.</summary>
     public bool ShowsJson { get; set; }
 
     /// <summary>Called before the lines of one read, which all get the same time.</summary>
-    public void BeginBatch()
+    public void BeginBatch(ServiceInput input)
     {
+        _fileBatch.Begin(input.File?.Queue, input.Source.Service);
+        _displayBatch.Begin(_display, input.Source.Service);
         _object?.BeginBatch();
         _now = (_options.Time.GetUtcNow().UtcTicks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
     }
@@ -62,13 +63,13 @@ internal sealed class LineSinks
     public void Take(ServiceInput input, ReadOnlySpan<byte> line, LineCut cut)
     {
         if (input.File is not null)
-            AddToFile(input, input.File, line, cut);
+            AddToFile(input.File, line, cut);
         ReadOnlySpan<byte> text = line.EndsWith((byte)'\r') && (cut & LineCut.AtEnd) == 0 ? line[..^1] : line;
         if (_display is not null && ShowsJson)
             ShowObject(input, text, cut);
         else if (_display is not null)
             Show(input, text, cut);
-        var stamp = new LineStamp(_sequence++, _now, input.Source.InstanceId);
+        var stamp = new LineStamp(_sequence++, _now, input.Source.InstanceId, cut);
         input.Ring ??= History.RingOf(input.Source.Service, input.Source.Slot);
         input.Ring.Add(stamp, text);
         if (_followers.Count > 0)
@@ -78,10 +79,10 @@ internal sealed class LineSinks
     }
 
     /// <summary>Called after the lines of one read.</summary>
-    public void EndBatch(ServiceInput input)
+    public void EndBatch()
     {
-        WriteFileBatch(input, input.File);
-        WriteDisplayBatch(input);
+        _fileBatch.Write();
+        _displayBatch.Write();
     }
 
     /// <summary>Called after a turn of the loop: sends the lines for followers to the main loop.</summary>
@@ -165,72 +166,34 @@ internal sealed class LineSinks
 
     private void Show(ServiceInput input, ReadOnlySpan<byte> text, LineCut cut)
     {
-        int most = input.Prefix.Length + (text.Length * LineEscaper.Growth) + (2 * (CutMark.Length + 1)) + 1;
-        if (BatchBytes - _displayBatchLength < most)
-            WriteDisplayBatch(input);
-        Span<byte> room = _displayBatch;
-        Append(room, ref _displayBatchLength, input.Prefix);
-        if ((cut & LineCut.AtStart) != 0)
-        {
-            Append(room, ref _displayBatchLength, CutMark);
-            room[_displayBatchLength++] = (byte)' ';
-        }
-        _displayBatchLength += LineEscaper.Write(text, room[_displayBatchLength..]);
-        if ((cut & LineCut.AtEnd) != 0)
-        {
-            room[_displayBatchLength++] = (byte)' ';
-            Append(room, ref _displayBatchLength, CutMark);
-        }
-        room[_displayBatchLength++] = (byte)'\n';
+        int length = text.Length <= LineMemory.ShortBytes ? text.Length * LineEscaper.Growth : LineEscaper.LengthOf(text);
+        _displayBatch.BeginLine(input.Prefix.Length + length + LineBatch.MarksBytes);
+        _displayBatch.Append(input.Prefix);
+        _displayBatch.AppendMarkBefore(cut);
+        _displayBatch.AppendEscaped(text);
+        _displayBatch.EndLine(cut);
     }
 
     private void ShowObject(ServiceInput input, ReadOnlySpan<byte> text, LineCut cut)
     {
         ReadOnlySpan<byte> line = (_object ??= new LineObject()).Write(input.Source, Time(), text, cut);
-        if (BatchBytes - _displayBatchLength <= line.Length)
-            WriteDisplayBatch(input);
-        Append(_displayBatch, ref _displayBatchLength, line);
-        _displayBatch[_displayBatchLength++] = (byte)'\n';
-    }
-
-    private void WriteDisplayBatch(ServiceInput input)
-    {
-        int length = _displayBatchLength;
-        _displayBatchLength = 0;
-        _display?.Add(input.Source.Service, ref _displayBatch, length);
+        _displayBatch.BeginLine(line.Length);
+        _displayBatch.Append(line);
+        _displayBatch.EndLine(LineCut.None);
     }
 
     /// <summary>Writes the bytes as they came; a line in pieces gets the same marks as on the display.</summary>
-    private void AddToFile(ServiceInput input, SharedLogFile shared, ReadOnlySpan<byte> line, LineCut cut)
+    private void AddToFile(SharedLogFile shared, ReadOnlySpan<byte> line, LineCut cut)
     {
-        int most = TimeBytes + 1 + line.Length + (2 * (CutMark.Length + 1)) + 1;
-        if (BatchBytes - _fileBatchLength < most)
-            WriteFileBatch(input, shared);
-        Span<byte> room = _fileBatch;
+        _fileBatch.BeginLine(TimeBytes + 1 + line.Length + LineBatch.MarksBytes);
         if (shared.File.Policy.Timestamps)
         {
-            Append(room, ref _fileBatchLength, Time());
-            room[_fileBatchLength++] = (byte)' ';
+            _fileBatch.Append(Time());
+            _fileBatch.Append((byte)' ');
         }
-        if ((cut & LineCut.AtStart) != 0)
-        {
-            Append(room, ref _fileBatchLength, CutMark);
-            room[_fileBatchLength++] = (byte)' ';
-        }
-        Append(room, ref _fileBatchLength, line);
-        if ((cut & LineCut.AtEnd) != 0)
-        {
-            room[_fileBatchLength++] = (byte)' ';
-            Append(room, ref _fileBatchLength, CutMark);
-        }
-        room[_fileBatchLength++] = (byte)'\n';
-    }
-
-    private void WriteFileBatch(ServiceInput input, SharedLogFile? shared)
-    {
-        int length = _fileBatchLength;
-        _fileBatchLength = 0;
-        shared?.Queue.Add(input.Source.Service, ref _fileBatch, length);
+        _fileBatch.AppendMarkBefore(cut);
+        _fileBatch.Append(line);
+        _fileBatch.EndLine(cut);
     }
 
     private void Follow(ServiceInput input, in LineStamp stamp, ReadOnlySpan<byte> text)
@@ -262,11 +225,5 @@ internal sealed class LineSinks
         if (_timeOf != _now && LogHistory.TryFormatTime(_now, _time, out _))
             _timeOf = _now;
         return _time;
-    }
-
-    private static void Append(Span<byte> target, ref int length, ReadOnlySpan<byte> bytes)
-    {
-        bytes.CopyTo(target[length..]);
-        length += bytes.Length;
     }
 }

@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace Launchd.Logs;
 
 /// <summary>At which of its ends a piece of a too long line was cut.</summary>
@@ -23,16 +21,14 @@ internal interface ILineSink
 }
 
 /// <summary>
-/// Cuts a stream of bytes into lines. Complete lines are passed on in place; only an unterminated tail is copied, into a pooled buffer
-/// which is given back when the tail is complete. A line longer than <paramref name="longestBytes"/> is passed on in pieces, never cut
-/// inside a UTF-8 sequence.
+/// Cuts a stream of bytes into lines. Complete lines are passed on in place; only an unterminated tail is copied, into a buffer which is
+/// given back when the tail is complete. A line longer than <paramref name="longestBytes"/>, or than there is memory for, is passed on in
+/// pieces, never cut inside a UTF-8 sequence.
 /// </summary>
+/// <param name="memory">Where tails get their memory.</param>
 /// <param name="longestBytes">At least 4, the length of the longest UTF-8 sequence.</param>
-internal sealed class LineSplitter(int longestBytes = LineSplitter.LongestBytes)
+internal sealed class LineSplitter(LineMemory memory, int longestBytes)
 {
-    /// <summary>Longest line that is passed on in one piece.</summary>
-    public const int LongestBytes = 16 * 1024;
-
     private const int SmallestTailBytes = 512;
 
     private byte[] _tail = [];
@@ -54,16 +50,16 @@ internal sealed class LineSplitter(int longestBytes = LineSplitter.LongestBytes)
                 bool complete = taken == length && newline >= 0;
                 data = data[(complete ? taken + 1 : taken)..];
             }
-            else if (length > longestBytes)
-            {
-                int cut = CutLength(data[..length]);
-                Pass(data[..cut], LineCut.AtEnd, sink);
-                data = data[cut..];
-            }
-            else if (newline >= 0)
+            else if (newline >= 0 && length <= longestBytes)
             {
                 Pass(data[..length], LineCut.None, sink);
                 data = data[(length + 1)..];
+            }
+            else if ((length > longestBytes ? longestBytes : Reserve(length)) is int most && most < length)
+            {
+                int cut = CutLength(data[..most], data[most]);
+                Pass(data[..cut], LineCut.AtEnd, sink);
+                data = data[cut..];
             }
             else
             {
@@ -81,10 +77,18 @@ internal sealed class LineSplitter(int longestBytes = LineSplitter.LongestBytes)
         _start = LineCut.None;
     }
 
+    /// <summary>Gives back the memory of a tail that nobody wants any more.</summary>
+    public void Forget()
+    {
+        _tailLength = 0;
+        GiveTailBack();
+    }
+
     /// <summary>Appends to the tail what fits, and passes it on if that completes or fills it. Returns the bytes taken.</summary>
     private int ExtendTail(ReadOnlySpan<byte> segment, bool endsLine, ILineSink sink)
     {
-        int taken = Math.Min(segment.Length, longestBytes - _tailLength);
+        int wanted = Math.Min(segment.Length, longestBytes - _tailLength);
+        int taken = Reserve(_tailLength + wanted) - _tailLength;
         Keep(segment[..taken]);
         if (taken < segment.Length)
             PassTail(CutLength(_tail.AsSpan(0, _tailLength), segment[taken]), LineCut.AtEnd, sink);
@@ -106,37 +110,53 @@ internal sealed class LineSplitter(int longestBytes = LineSplitter.LongestBytes)
         int rest = _tailLength - length;
         _tailLength = 0;
         Pass(tail.AsSpan(0, length), end, sink);
-        if (rest > 0)
-        {
-            tail.AsSpan(length, rest).CopyTo(tail);
-            _tailLength = rest;
-            return;
-        }
+        tail.AsSpan(length, rest).CopyTo(tail);
+        _tailLength = rest;
+        if (rest == 0)
+            GiveTailBack();
+    }
+
+    private void GiveTailBack()
+    {
+        byte[] tail = _tail;
         _tail = [];
-        ArrayPool<byte>.Shared.Return(tail);
+        if (tail.Length > 0)
+            memory.Return(tail);
+    }
+
+    /// <summary>
+    /// Makes room for a tail of so many bytes. Returns for how many there is room: fewer, if the memory of long lines is used up.
+    /// </summary>
+    private int Reserve(int needed)
+    {
+        if (needed <= _tail.Length)
+            return needed;
+        int ample = Math.Max(SmallestTailBytes, (int)Math.Min(longestBytes, needed * 2L));
+        byte[]? larger = memory.TryRent(ample) ?? memory.TryRent(needed);
+        if (larger is null)
+        {
+            needed = Math.Max(_tail.Length, LineMemory.ShortBytes);
+            if (needed == _tail.Length)
+                return needed;
+            larger = memory.TryRent(needed)!;
+        }
+        _tail.AsSpan(0, _tailLength).CopyTo(larger);
+        GiveTailBack();
+        _tail = larger;
+        return needed;
     }
 
     private void Keep(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.IsEmpty)
-            return;
-        int needed = _tailLength + bytes.Length;
-        if (needed > _tail.Length)
-        {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(SmallestTailBytes, Math.Min(longestBytes, needed * 2)));
-            _tail.AsSpan(0, _tailLength).CopyTo(larger);
-            if (_tail.Length > 0)
-                ArrayPool<byte>.Shared.Return(_tail);
-            _tail = larger;
-        }
         bytes.CopyTo(_tail.AsSpan(_tailLength));
-        _tailLength = needed;
+        _tailLength += bytes.Length;
     }
 
-    private int CutLength(ReadOnlySpan<byte> segment) => CutLength(segment[..longestBytes], segment[longestBytes]);
-
-    /// <summary>How much of a full piece to pass on, if <paramref name="next"/> is the byte after it.</summary>
-    private static int CutLength(ReadOnlySpan<byte> piece, byte next)
+    /// <summary>
+    /// How much of a piece of a line to pass on, if <paramref name="next"/> is the byte after it: all, or up to a UTF-8 sequence that would
+    /// be torn.
+    /// </summary>
+    public static int CutLength(ReadOnlySpan<byte> piece, byte next)
     {
         if (!IsContinuation(next))
             return piece.Length;

@@ -66,6 +66,9 @@ internal sealed class LogFile : ILineTarget
 
     public bool IsWaiting => false;
 
+    // Between two calls the file may be rotated.
+    public bool TakesPieces => false;
+
     public long Write(ReadOnlySpan<byte> lines, long lostBefore)
     {
         _lost += lostBefore;

@@ -4,13 +4,13 @@ namespace Launchd.Logs;
 
 /// <summary>
 /// A client that gets lines as they come. At most one batch is on its way: the next is sent after <see cref="Continue"/>, so a slow client
-/// lets nothing grow but this queue of <see cref="MostLines"/> lines and <see cref="MostBytes"/>; beyond it the oldest are dropped and
-/// counted. The public members are for the main loop's thread, the internal ones for the pump's.
+/// lets nothing grow but this queue of <see cref="MostLines"/> lines and <see cref="MostBytes"/>, or one line that is longer; beyond it
+/// the oldest are dropped and counted. The public members are for the main loop's thread, the internal ones for the pump's.
 /// </summary>
 internal sealed class LogFollower : IDisposable
 {
     public const int MostLines = 2000;
-    public const int MostBytes = 512 * 1024;
+    public const int MostBytes = 2 << 20;
 
     private readonly LogPump _pump;
     private readonly IReadOnlyCollection<string>? _services;
@@ -50,7 +50,7 @@ internal sealed class LogFollower : IDisposable
         _waiting.Enqueue(line);
         _waitingBytes += Weight(line);
         int displaced = 0;
-        while (_waiting.Count > MostLines || _waitingBytes > MostBytes)
+        while (_waiting.Count > MostLines || (_waitingBytes > MostBytes && _waiting.Count > 1))
         {
             _waitingBytes -= Weight(_waiting.Dequeue());
             displaced++;

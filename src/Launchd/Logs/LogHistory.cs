@@ -7,11 +7,12 @@ namespace Launchd.Logs;
 internal sealed class LogHistory
 {
     private readonly Dictionary<(string Service, int Slot), LineRing> _rings = [];
+    private readonly LineMemory _memory = new();
 
     public LineRing RingOf(string service, int slot)
     {
         if (!_rings.TryGetValue((service, slot), out LineRing? ring))
-            _rings.Add((service, slot), ring = new LineRing());
+            _rings.Add((service, slot), ring = new LineRing(_memory));
         return ring;
     }
 
@@ -25,13 +26,18 @@ internal sealed class LogHistory
                 continue;
             var lines = new List<(long Sequence, LogLine Line)>();
             foreach (KeyValuePair<(string Service, int Slot), LineRing> slot in group)
-                slot.Value.ForEach((stamp, line) => lines.Add((stamp.Sequence, ToLogLine(stamp, group.Key, slot.Key.Slot, line))));
+            {
+                slot.Value.ForEach(
+                    (stamp, line) => lines.Add((stamp.Sequence, ToLogLine(stamp, group.Key, slot.Key.Slot, line))), newest: count);
+            }
             found.AddRange(lines.OrderBy(l => l.Sequence).TakeLast(count));
         }
         return [.. found.OrderBy(l => l.Sequence).Select(l => l.Line)];
     }
 
-    /// <summary>The newest lines of one instance, as text.</summary>
+    /// <summary>
+    /// The newest lines of one instance, as text. Of a line that is longer than <see cref="LineMemory.ShortBytes"/>, only the beginning.
+    /// </summary>
     public string[] TailOfInstance(string service, int slot, long instanceId, int count)
     {
         if (!_rings.TryGetValue((service, slot), out LineRing? ring))
@@ -43,7 +49,10 @@ internal sealed class LogHistory
                 return;
             if (lines.Count == count)
                 lines.Dequeue();
-            lines.Enqueue(LineEscaper.ToText(line));
+            const int most = LineMemory.ShortBytes;
+            int length = line.Length > most ? LineSplitter.CutLength(line[..most], line[most]) : line.Length;
+            LineCut cut = stamp.Cut | (length < line.Length ? LineCut.AtEnd : LineCut.None);
+            lines.Enqueue(ToLogLine(stamp with { Cut = cut }, service, slot, line[..length]).Marked());
         });
         return [.. lines];
     }
@@ -52,11 +61,14 @@ internal sealed class LogHistory
     public void Forget(string service)
     {
         foreach ((string Service, int Slot) key in _rings.Keys.Where(k => k.Service == service).ToArray())
-            _rings.Remove(key);
+        {
+            if (_rings.Remove(key, out LineRing? ring))
+                ring.Forget();
+        }
     }
 
     public static LogLine ToLogLine(in LineStamp stamp, string service, int slot, ReadOnlySpan<byte> line) =>
-        new(FormatTime(stamp.UnixMicroseconds), service, slot, LineEscaper.ToText(line));
+        new(FormatTime(stamp.UnixMicroseconds), service, slot, LineEscaper.ToText(line), LineObject.WordOf(stamp.Cut));
 
     /// <summary>ISO 8601 in UTC with microseconds: <c>2026-01-31T12:00:00.123456Z</c>.</summary>
     public static string FormatTime(long unixMicroseconds) =>

@@ -14,6 +14,9 @@ internal sealed class OutputMatcher
     /// <summary>How much of a piece of a long line is seen together with the next piece.</summary>
     public const int OverlapLength = 1024;
 
+    /// <summary>A longer line is looked at in pieces of this length.</summary>
+    public const int PieceBytes = 16 << 10;
+
     private readonly Regex _pattern;
     private readonly Action _onMatch;
     private string _before = "";
@@ -36,12 +39,27 @@ internal sealed class OutputMatcher
     /// Tries a line: as it was written, and as one would see it in a terminal. For the first that matches it returns the action to post.
     /// </summary>
     /// <param name="line">Without its newline; or a piece of a too long one.</param>
-    /// <param name="scratch">As long as the line, and for pieces <see cref="OverlapLength"/> longer.</param>
+    /// <param name="scratch">As long as the line or <see cref="PieceBytes"/>; for pieces <see cref="OverlapLength"/> longer.</param>
     /// <param name="cut">Where the piece was cut.</param>
     public Action? Try(ReadOnlySpan<byte> line, Span<char> scratch, LineCut cut = LineCut.None)
     {
-        if (IsDone)
-            return null;
+        while (!IsDone)
+        {
+            bool isLast = line.Length <= PieceBytes;
+            int length = isLast ? line.Length : LineSplitter.CutLength(line[..PieceBytes], line[PieceBytes]);
+            LineCut end = isLast ? cut & LineCut.AtEnd : LineCut.AtEnd;
+            if (TryPiece(line[..length], scratch, (cut & LineCut.AtStart) | end) is { } found)
+                return found;
+            if (isLast)
+                return null;
+            cut |= LineCut.AtStart;
+            line = line[length..];
+        }
+        return null;
+    }
+
+    private Action? TryPiece(ReadOnlySpan<byte> line, Span<char> scratch, LineCut cut)
+    {
         string before = (cut & LineCut.AtStart) != 0 ? _before : "";
         before.CopyTo(scratch);
         int length = before.Length + Encoding.UTF8.GetChars(line, scratch[before.Length..]);

@@ -12,6 +12,9 @@ internal sealed record OutputSource
     /// <summary><c>output</c> or <c>error</c>; <c>output</c> too where one pipe carries both.</summary>
     public required string Stream { get; init; }
 
+    /// <summary>A line is passed on in one piece up to this length, if there is memory.</summary>
+    public int LongestLineBytes { get; init; } = ServiceDefinition.DefaultLongestLineBytes;
+
     /// <summary>The service's own file, beside the supervisor's output. All slots and streams with one path share one file.</summary>
     public LogPolicy? File { get; init; }
 }

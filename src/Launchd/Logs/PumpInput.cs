@@ -6,11 +6,11 @@ namespace Launchd.Logs;
 /// <summary>The read end of one pipe and what becomes of its bytes. Belongs to the pump's thread; owns the descriptor.</summary>
 internal abstract class PumpInput : ILineSink
 {
-    protected PumpInput(ulong id, FileDescriptor readEndTaken, int longestBytes)
+    protected PumpInput(ulong id, FileDescriptor readEndTaken, LineMemory memory, int longestBytes)
     {
         Id = id;
         ReadEnd = readEndTaken;
-        Splitter = new LineSplitter(longestBytes);
+        Splitter = new LineSplitter(memory, longestBytes);
     }
 
     /// <summary>A number that is never used again.</summary>
@@ -55,9 +55,7 @@ internal abstract class PumpInput : ILineSink
     public abstract void Take(ReadOnlySpan<byte> line, LineCut cut);
 
     /// <summary>The input has ended: gives back everything but the descriptor.</summary>
-    public virtual void Leave()
-    {
-    }
+    public virtual void Leave() => Splitter.Forget();
 }
 
 /// <summary>Output of a service's instance.</summary>
@@ -66,7 +64,7 @@ internal sealed class ServiceInput : PumpInput
     private readonly LineSinks _sinks;
 
     public ServiceInput(ulong id, OutputSource source, FileDescriptor readEndTaken, LineSinks sinks)
-        : base(id, readEndTaken, LineSplitter.LongestBytes)
+        : base(id, readEndTaken, sinks.Memory, source.LongestLineBytes)
     {
         _sinks = sinks;
         Source = source;
@@ -95,31 +93,33 @@ internal sealed class ServiceInput : PumpInput
 
     public override void Receive(ReadOnlySpan<byte> data)
     {
-        _sinks.BeginBatch();
+        _sinks.BeginBatch(this);
         base.Receive(data);
-        _sinks.EndBatch(this);
+        _sinks.EndBatch();
     }
 
     public override void FlushTail()
     {
         if (!HasTail)
             return;
-        _sinks.BeginBatch();
+        _sinks.BeginBatch(this);
         base.FlushTail();
-        _sinks.EndBatch(this);
+        _sinks.EndBatch();
     }
 
     public override void Take(ReadOnlySpan<byte> line, LineCut cut) => _sinks.Take(this, line, cut);
 
     public override void Leave()
     {
+        base.Leave();
         if (File is not null)
             _sinks.CloseFile(File);
     }
 }
 
 /// <summary>What the supervisor itself wrote to its standard output or error: passed on as it is, in whole lines.</summary>
-internal sealed class OwnInput(ulong id, FileDescriptor readEndTaken, LineQueue target) : PumpInput(id, readEndTaken, LongestOwnBytes)
+internal sealed class OwnInput(ulong id, FileDescriptor readEndTaken, LineMemory memory, LineQueue target)
+    : PumpInput(id, readEndTaken, memory, LongestOwnBytes)
 {
     /// <summary>One line of the supervisor's log is passed on in one piece up to this length.</summary>
     private const int LongestOwnBytes = 64 * 1024;
@@ -140,9 +140,10 @@ internal sealed class OwnInput(ulong id, FileDescriptor readEndTaken, LineQueue 
 /// <param name="id">As of the base.</param>
 /// <param name="source">The instance and its stream, without a log file.</param>
 /// <param name="readEndTaken">Non-blocking.</param>
+/// <param name="memory">As of the base.</param>
 /// <param name="onReady">Called once, on the pump.</param>
-internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor readEndTaken, Action onReady)
-    : PumpInput(id, readEndTaken, LineSplitter.LongestBytes)
+internal sealed class ReadyInput(ulong id, OutputSource source, FileDescriptor readEndTaken, LineMemory memory, Action onReady)
+    : PumpInput(id, readEndTaken, memory, LineMemory.ShortBytes)
 {
     private bool _isDone;
 

@@ -24,9 +24,10 @@ internal sealed partial class PumpLoop
     }
 
     public void AddReady(OutputSource source, FileDescriptor readEndTaken, Action onReady) =>
-        Watch(new ReadyInput(_nextId++, source, readEndTaken, () => Post(onReady)));
+        Watch(new ReadyInput(_nextId++, source, readEndTaken, Sinks.Memory, () => Post(onReady)));
 
-    public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) => Watch(new OwnInput(_nextId++, readEndTaken, QueueOf(target)!));
+    public void AddOwn(FileDescriptor readEndTaken, OutputWriter target) =>
+        Watch(new OwnInput(_nextId++, readEndTaken, Sinks.Memory, QueueOf(target)!));
 
     public void WidenPrefixes(int width)
     {

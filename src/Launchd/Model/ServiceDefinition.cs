@@ -79,6 +79,11 @@ internal sealed record ServiceDefinition
     /// <summary>False: descriptors are passed, but no <c>LISTEN_*</c> variable is set.</summary>
     public bool ListenEnvironment { get; init; } = true;
     public LogPolicy? Log { get; init; }
+
+    /// <summary>How long a captured line may be, in bytes, before it is cut into pieces.</summary>
+    public int LongestLineBytes { get; init; } = DefaultLongestLineBytes;
+
+    public const int DefaultLongestLineBytes = 256 << 10;
 }
 
 /// <summary>When a service is started.</summary>

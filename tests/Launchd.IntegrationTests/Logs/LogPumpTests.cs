@@ -61,6 +61,52 @@ public sealed class LogPumpTests
     }
 
     [Fact]
+    public void ALongLine_IsOneLineEverywhere_AndWhatIsLongerIsMarkedEverywhere()
+    {
+        (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();
+        string text = string.Concat(Enumerable.Repeat("é\t", 60_000)), ascii = new('x', 40_000);
+        string path;
+        List<LogLine> followed = [];
+        using (var harness = new PumpHarness(display))
+        {
+            path = harness.Folder + "/web.log";
+            using FileDescriptor web = harness.AddSource(1, file: new LogPolicy { FilePath = path, Timestamps = false, MaxSizeBytes = 1 });
+            using FileDescriptor cut = harness.AddSource(2, "cut", longest: 25_000);
+            LogFollower? follower = null;
+            follower = harness.Pump.Follow(["web", "cut"], 0, (lines, lost) =>
+            {
+                followed.AddRange(lines);
+                follower!.Continue();
+            });
+            Thread writing = PumpHarness.Start(() => PumpHarness.Write(web, text + "\n"));
+            Assert.Equal(["web.0 │ " + text], PumpHarness.ReadLines(reader, 1));
+            PumpHarness.Join(writing);
+            writing = PumpHarness.Start(() => PumpHarness.Write(cut, ascii + "\n"));
+            Assert.Equal(
+                ["cut.0 │ " + ascii[..25_000] + " [...]", "cut.0 │ [...] " + ascii[25_000..]], PumpHarness.ReadLines(reader, 2));
+            PumpHarness.Join(writing);
+            harness.Pump.ShowAsJson(true);
+            string json = $$"""{"text":"{{new string('y', 200_000)}}"}""";
+            writing = PumpHarness.Start(() => PumpHarness.Write(web, json + "\n"));
+            Assert.EndsWith($"\"stream\":\"output\",\"object\":{json}}}", Assert.Single(PumpHarness.ReadLines(reader, 1)));
+            PumpHarness.Join(writing);
+
+            harness.RunUntil(() => followed.Count == 4);
+            LogLine[]? remembered = null;
+            harness.Pump.Tail(null, 10, lines => remembered = lines);
+            harness.RunUntil(() => remembered is not null);
+            Assert.Equal([text, ascii[..25_000], ascii[25_000..], json], followed.Select(l => l.Text));
+            Assert.Equal([null, "end", "start", null], followed.Select(l => l.Cut));
+            Assert.Equal(followed, remembered);
+            Assert.Equal(text + "\n", File.ReadAllText(path + ".1"));
+            Assert.Equal(json + "\n", File.ReadAllText(path));
+            Assert.Equal(0, harness.Pump.Counters.FollowerLostLines + harness.Pump.Counters.DisplayLostLines);
+        }
+        display.Dispose();
+        reader.Dispose();
+    }
+
+    [Fact]
     public void ARestingTail_IsShownAfterAWhile()
     {
         (FileDescriptor reader, FileDescriptor display) = PumpHarness.Pipe();

@@ -77,16 +77,16 @@ internal sealed class PumpHarness : IDisposable
     /// <summary>Reads until so many lines have come.</summary>
     public static string[] ReadLines(FileDescriptor source, int count)
     {
-        var text = new StringBuilder();
+        using var all = new MemoryStream();
         byte[] buffer = new byte[64 * 1024];
-        while (text.ToString().Count(c => c == '\n') < count)
+        while (all.GetBuffer().AsSpan(0, (int)all.Length).Count((byte)'\n') < count)
         {
             int length = PumpCalls.Read(source.Number, buffer, out Errno error);
             Assert.Equal(Errno.None, error);
             Assert.NotEqual(0, length);
-            text.Append(Encoding.UTF8.GetString(buffer, 0, length));
+            all.Write(buffer, 0, length);
         }
-        return text.ToString().TrimEnd('\n').Split('\n');
+        return Encoding.UTF8.GetString(all.ToArray()).TrimEnd('\n').Split('\n');
     }
 
     /// <summary>A thread of the test; it ends by itself.</summary>
@@ -100,10 +100,12 @@ internal sealed class PumpHarness : IDisposable
     public static void Join(Thread thread) => Assert.True(thread.Join(Deadline), "a writer or reader hangs");
 
     /// <summary>Adds a source and returns the end to write to.</summary>
-    public FileDescriptor AddSource(long instanceId, string service = "web", int slot = 0, LogPolicy? file = null, string stream = "output")
+    public FileDescriptor AddSource(long instanceId, string service = "web", int slot = 0, LogPolicy? file = null, string stream = "output",
+        int? longest = null)
     {
         (FileDescriptor read, FileDescriptor write) = Pipe();
-        Pump.Add(new OutputSource { InstanceId = instanceId, Service = service, Slot = slot, Stream = stream, File = file }, read);
+        Pump.Add(new OutputSource { InstanceId = instanceId, Service = service, Slot = slot, Stream = stream, File = file,
+            LongestLineBytes = longest ?? ServiceDefinition.DefaultLongestLineBytes }, read);
         return write;
     }
 

@@ -11,6 +11,7 @@ public sealed class StreamTests
     [
         new("2026-01-31T12:00:00.123456Z", "web", 0, "listening on 8080"),
         new("2026-01-31T12:00:01.000000Z", "db", 1, "\e[2Jwiped\r\n"),
+        new("2026-01-31T12:00:01.000000Z", "db", 1, "long", "both"),
     ];
 
     private static readonly string[] _events =
@@ -35,6 +36,7 @@ public sealed class StreamTests
         Assert.Equal("""
             2026-01-31 12:00:00.123 web.0 │ listening on 8080
             2026-01-31 12:00:01.000 db.1 │ \x1b[2Jwiped\r\n
+            2026-01-31 12:00:01.000 db.1 │ [...] long [...]
 
             """, result.Output);
         Assert.Equal("""{"service":"web","lines":5,"follow":false}""", supervisor.Calls.Single().Parameters!.Value.GetRawText());

@@ -94,6 +94,10 @@ public sealed class CrossCheckTests
     [InlineData("start = \"connection\"", "LD1306 services.web.start: is started by traffic, but has no socket")]
     [InlineData("input = \"socket\"",
         "LD1306 services.web.input: 'socket' needs exactly one socket with one address, or start = \"connection\"")]
+    [InlineData("log = { max_line = \"1000\" }", "LD1203 services.web.log.max_line: 1000 bytes are out of range 1024-1048576")]
+    [InlineData("log = { max_line = \"2MiB\" }", "LD1203 services.web.log.max_line: 2097152 bytes are out of range 1024-1048576")]
+    [InlineData("log = { keep = 3, max_line = \"1MiB\" }", "LD1106 services.web.log: the key 'path' is missing")]
+    [InlineData("log = { }", "LD1106 services.web.log: the key 'path' is missing")]
     [InlineData("log = { path = \"/dev/stdout\" }",
         "LD1213 services.web.log.path: /dev/stdout is the supervisor's own output, not a file")]
     [InlineData("log = { path = \"/proc/1/fd/2\" }",

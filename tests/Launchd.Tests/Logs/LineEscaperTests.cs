@@ -54,6 +54,7 @@ public sealed class LineEscaperTests
         {
             random.NextBytes(bytes);
             int length = LineEscaper.Write(bytes, target);
+            Assert.Equal(length, LineEscaper.LengthOf(bytes));
             Assert.True(System.Text.Unicode.Utf8.IsValid(target.AsSpan(0, length)));
             foreach (char c in Encoding.UTF8.GetString(target, 0, length))
                 Assert.True(c == '\t' || !char.IsControl(c));

@@ -64,6 +64,42 @@ public sealed class LineQueueTests
         Assert.Equal(count - lost, hung.Text.Count(c => c == '\n') - missing.Length - 1);
     }
 
+    [Theory]
+    [InlineData(false, new[] { 6, 300_001, 6 })]
+    [InlineData(true, new[] { 6, 65536, 65536, 65536, 65536, 37857, 6 })]
+    public void ALongLineComesWhole_OrInPiecesIfItsTargetTakesThem(bool takesPieces, int[] lengths)
+    {
+        using Target target = new() { TakesPieces = takesPieces };
+        LineQueue queue = Queue(target);
+        foreach (string line in (string[])["first\n", new string('x', 300_000) + "\n", "after\n"])
+        {
+            queue.Add("web", Encoding.ASCII.GetBytes(line));
+            Assert.True(queue.WaitUntilIdle(End));
+        }
+
+        Assert.Equal(lengths, target.Lengths);
+    }
+
+    [Fact]
+    public void ALineThatIsLongerThanTheQueue_FindsRoomWhereLittleWaits_AndIsLostWhole()
+    {
+        using Target target = new() { IsHeld = true };
+        LineQueue queue = Queue(target);
+        byte[] line = Encoding.ASCII.GetBytes(new string('x', 6 << 20) + "\n");
+        queue.Add("web", "first\n"u8);
+        Assert.True(target.Begun.Wait(Generous));
+        queue.Add("web", line);
+        queue.Add("web", line);
+
+        target.Release();
+        Assert.True(queue.WaitUntilIdle(End));
+        queue.Add("web", "after\n"u8);
+        Assert.True(queue.WaitUntilIdle(End));
+
+        Assert.Equal(1, _lost["web"]);
+        Assert.Equal("first\n" + Encoding.ASCII.GetString(line) + "(1 missing)\nafter\n", target.Text);
+    }
+
     [Fact]
     public void OneThatHangs_IsPassedOver_UpToSoMany()
     {
@@ -165,6 +201,10 @@ public sealed class LineQueueTests
 
         public bool IsWaiting => false;
 
+        public bool TakesPieces { get; init; }
+
+        public List<int> Lengths { get; } = [];
+
         public void Release() => _gate.Set();
 
         public long Write(ReadOnlySpan<byte> lines, long lostBefore)
@@ -174,6 +214,7 @@ public sealed class LineQueueTests
             if (lostBefore > 0)
                 _text.Append($"({lostBefore} missing)\n");
             _text.Append(Encoding.ASCII.GetString(lines));
+            Lengths.Add(lines.Length);
             return 0;
         }
 

@@ -7,11 +7,12 @@ namespace Launchd.Tests.Logs;
 public sealed class LineSplitterTests
 {
     private readonly Collector _lines = new();
+    private readonly LineMemory _memory = new();
 
     [Fact]
     public void LinesOfOneRead_ArePassedOnWithoutTheirNewline()
     {
-        var splitter = new LineSplitter();
+        var splitter = new LineSplitter(_memory, LineMemory.ShortBytes);
 
         splitter.Split("one\n\nthree\n"u8, _lines);
 
@@ -28,7 +29,7 @@ public sealed class LineSplitterTests
             for (int second = at; second <= stream.Length; second++)
             {
                 var lines = new Collector();
-                var splitter = new LineSplitter();
+                var splitter = new LineSplitter(_memory, LineMemory.ShortBytes);
                 splitter.Split(stream.AsSpan(0, at), lines);
                 splitter.Split(stream.AsSpan(at, second - at), lines);
                 splitter.Split(stream.AsSpan(second), lines);
@@ -40,7 +41,7 @@ public sealed class LineSplitterTests
     [Fact]
     public void AnUnterminatedTail_ComesOnFlush_Once()
     {
-        var splitter = new LineSplitter();
+        var splitter = new LineSplitter(_memory, LineMemory.ShortBytes);
         splitter.Split("a\nrest"u8, _lines);
         Assert.True(splitter.HasTail);
 
@@ -62,7 +63,7 @@ public sealed class LineSplitterTests
         for (int read = 1; read <= stream.Length; read++)
         {
             var lines = new Collector();
-            var splitter = new LineSplitter(longestBytes: 8);
+            var splitter = new LineSplitter(_memory, longestBytes: 8);
             for (int at = 0; at < stream.Length; at += read)
                 splitter.Split(stream.AsSpan(at, Math.Min(read, stream.Length - at)), lines);
 
@@ -86,7 +87,7 @@ public sealed class LineSplitterTests
         for (int read = 1; read < 30; read++)
         {
             var lines = new Collector();
-            var splitter = new LineSplitter(longestBytes: 8);
+            var splitter = new LineSplitter(_memory, longestBytes: 8);
             for (int at = 0; at < stream.Length; at += read)
                 splitter.Split(stream.AsSpan(at, Math.Min(read, stream.Length - at)), lines);
 
@@ -98,12 +99,72 @@ public sealed class LineSplitterTests
     [Fact]
     public void ContinuationBytesOnly_StillMakeProgress()
     {
-        var splitter = new LineSplitter(longestBytes: 8);
+        var splitter = new LineSplitter(_memory, longestBytes: 8);
 
         splitter.Split(Enumerable.Repeat((byte)0x80, 100).ToArray(), _lines);
         splitter.Flush(_lines);
 
         Assert.Equal(100, _lines.ByteCount);
+    }
+
+    [Theory]
+    [InlineData(4096)]
+    [InlineData(65536)]
+    [InlineData(100_000)]
+    [InlineData(1_000_000)]
+    public void ALineIsWholeUpToTheLimit_AndItsMemoryIsGivenBack(int read)
+    {
+        string[] lines = [.. ((int[])[256 << 10, 1, 100_000, (256 << 10) - 1, 16 << 10]).Select(n => new string('x', n))];
+        byte[] stream = Encoding.ASCII.GetBytes(string.Join('\n', lines) + "\n");
+        var splitter = new LineSplitter(_memory, 256 << 10);
+        for (int at = 0; at < stream.Length; at += read)
+            splitter.Split(stream.AsSpan(at, Math.Min(read, stream.Length - at)), _lines);
+
+        Assert.Equal(lines, _lines.Texts);
+        Assert.All(_lines.Cuts, c => Assert.Equal(LineCut.None, c));
+        Assert.Equal(0, _memory.UsedBytes);
+    }
+
+    [Fact]
+    public void TogetherLongLinesGetOnlySoMuchMemory_AndWhoGetsNoneHasItsLineCut()
+    {
+        var memory = new LineMemory(mostBytes: 512 << 10);
+        var splitters = Enumerable.Range(0, 100).Select(_ => new LineSplitter(memory, 256 << 10)).ToArray();
+        var lines = splitters.Select(_ => new Collector()).ToArray();
+        string text = string.Concat(Enumerable.Repeat("é✓", 20_000));
+        byte[] line = Encoding.UTF8.GetBytes(text);
+        for (int at = 0; at < line.Length; at += 65536)
+        {
+            for (int i = 0; i < splitters.Length; i++)
+                splitters[i].Split(line.AsSpan(at, Math.Min(65536, line.Length - at)), lines[i]);
+            Assert.InRange(memory.UsedBytes, 64 << 10, 512 << 10);
+        }
+        foreach (int i in Enumerable.Range(0, splitters.Length))
+            splitters[i].Split("\nnext\n"u8, lines[i]);
+
+        Assert.Equal(0, memory.UsedBytes);
+        Assert.All(lines, l => Assert.Equal(text + "next", string.Concat(l.Texts)));
+        Assert.All(lines, l => Assert.Equal(LineCut.None, l.Cuts[^1]));
+        Assert.InRange(lines.Count(l => l.Texts.Count == 2), 1, 8);
+        Collector cut = lines[^1];
+        Assert.All(cut.Texts.SkipLast(3).Select(Encoding.UTF8.GetByteCount),
+            n => Assert.InRange(n, LineMemory.ShortBytes - 3, LineMemory.ShortBytes));
+        Assert.Equal([LineCut.AtEnd, LineCut.AtStart | LineCut.AtEnd], cut.Cuts[..2]);
+        Assert.Equal(LineCut.AtStart, cut.Cuts[^2]);
+    }
+
+    [Fact]
+    public void WhatIsLeftWhenASourceFails_HoldsNoMemory()
+    {
+        var splitter = new LineSplitter(_memory, 256 << 10);
+        splitter.Split(new byte[100_000], _lines);
+        Assert.NotEqual(0, _memory.UsedBytes);
+
+        splitter.Forget();
+        splitter.Flush(_lines);
+
+        Assert.Equal(0, _memory.UsedBytes);
+        Assert.Empty(_lines.Texts);
     }
 
     private sealed class Collector : ILineSink

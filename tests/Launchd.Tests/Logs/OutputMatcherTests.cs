@@ -7,7 +7,7 @@ namespace Launchd.Tests.Logs;
 /// <summary>A service that said it is ready is not left waiting, however long the matching took.</summary>
 public sealed class OutputMatcherTests
 {
-    private readonly char[] _scratch = new char[LineSplitter.LongestBytes];
+    private readonly char[] _scratch = new char[OutputMatcher.PieceBytes];
 
     [Fact]
     public void ALineThatTakesLongIsMatchedAllTheSame()
@@ -15,7 +15,7 @@ public sealed class OutputMatcherTests
         // Each character of the line is a new state of this pattern: some hundred milliseconds on any machine.
         OutputMatcher matcher = new(1, "(a|b)*a.{900}z", () => { });
         Random random = new(1);
-        byte[] line = [.. Enumerable.Range(0, LineSplitter.LongestBytes - 1).Select(_ => (byte)"ab"[random.Next(2)]), (byte)'z'];
+        byte[] line = [.. Enumerable.Range(0, OutputMatcher.PieceBytes - 1).Select(_ => (byte)"ab"[random.Next(2)]), (byte)'z'];
         line[^902] = (byte)'a';
 
         Assert.NotNull(matcher.Try(line, _scratch));
@@ -82,20 +82,34 @@ public sealed class OutputMatcherTests
     [Fact]
     public void ALongLineFullOfRedraws_IsReadInOnePass()
     {
-        byte[] line = [.. Enumerable.Repeat((byte)'\r', LineSplitter.LongestBytes - 5), .. "ready"u8];
+        byte[] line = [.. Enumerable.Repeat((byte)'\r', OutputMatcher.PieceBytes - 5), .. "ready"u8];
         Assert.NotNull(new OutputMatcher(1, "^ready$", () => { }).Try(line, _scratch));
     }
 
     [Fact]
     public void WhatStandsWhereALongLineWasCut_IsFound()
     {
-        char[] scratch = new char[LineSplitter.LongestBytes + OutputMatcher.OverlapLength];
+        char[] scratch = new char[OutputMatcher.PieceBytes + OutputMatcher.OverlapLength];
         OutputMatcher matcher = new(1, "listening on 80", () => { });
         Assert.Null(matcher.Try("xxxx listen"u8, scratch, LineCut.AtEnd));
         Assert.NotNull(matcher.Try("ing on 80 yyyy"u8, scratch, LineCut.AtStart));
         OutputMatcher other = new(1, "listening on 80", () => { });
         Assert.Null(other.Try("xxxx listen"u8, scratch));
         Assert.Null(other.Try("ing on 80 yyyy"u8, scratch));
+    }
+
+    [Fact]
+    public void OfALongLineAllIsLookedAt_AndNoCharacterIsTornByThat()
+    {
+        char[] scratch = new char[OutputMatcher.PieceBytes + OutputMatcher.OverlapLength + 1];
+        byte[] filling = Encoding.UTF8.GetBytes(new string('é', OutputMatcher.PieceBytes));
+        byte[] begun = Encoding.UTF8.GetBytes("éé begun éé");
+        for (int before = OutputMatcher.PieceBytes - 30; before < OutputMatcher.PieceBytes + 4; before++)
+        {
+            byte[] line = [.. new byte[before].Select(_ => (byte)'x'), .. begun, .. filling];
+            Assert.NotNull(new OutputMatcher(1, "éé begun éé", () => { }).Try(line, scratch));
+            Assert.NotNull(new OutputMatcher(1, "éé begun éé", () => { }).Try([.. filling, .. line], scratch));
+        }
     }
 
     // Without a limit each of the moves would blank ten thousand cells, and the y would stand behind them.

@@ -61,6 +61,6 @@ internal static class LogsCommand
         }
         string time = output.Paint(TimeText.Local(line.Time, context.LocalTime), Style.Faint);
         string origin = TerminalText.Escape($"{line.Service}.{line.Slot}");
-        output.WriteLine($"{time} {output.Paint(origin, Style.Strong)} │ {TerminalText.Escape(line.Text)}");
+        output.WriteLine($"{time} {output.Paint(origin, Style.Strong)} │ {TerminalText.Escape(line.Marked())}");
     }
 }

@@ -128,8 +128,9 @@ internal static class DefinitionTexts
         yield return ("fd_store", Number(service.FdStoreCount));
         yield return ("notify_access", Word(service.NotifyAccess.ToString()));
         yield return ("listen_environment", Flag(service.ListenEnvironment));
-        yield return ("log", service.Log is { } log
-            ? $"{log.FilePath}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}" : null);
+        yield return ("log", (service.Log is { } log
+            ? $"{log.FilePath}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}, " : "")
+            + $"max_line {Size(service.LongestLineBytes)}");
     }
 
     private static IEnumerable<(string Key, string? Text)> Of(Execution execution)

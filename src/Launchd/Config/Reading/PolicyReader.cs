@@ -10,6 +10,13 @@ namespace Launchd.Config.Reading;
 /// <summary>Reads the small tables of a service. A key that such a table lacks has the value of the defaults.</summary>
 internal static class PolicyReader
 {
+    private const long LeastLineBytes = 1 << 10, MostLineBytes = 1 << 20;
+
+    /// <summary>The keys of <c>log</c> that are about its file.</summary>
+    private static readonly string[] FileKeys = ["path", "max_size", "keep", "timestamps"];
+
+    private static readonly string[] LogKeys = [.. FileKeys, "max_line"];
+
     /// <summary>A burst of 0 means no limit.</summary>
     /// <param name="table">The table that has the key.</param>
     /// <param name="key">The key of <c>{ burst, interval }</c>.</param>
@@ -92,11 +99,13 @@ internal static class PolicyReader
         return table.Context.Shared(policy);
     }
 
-    public static LogPolicy? Log(TableReader table, LogPolicy? fallback)
+    /// <summary>The file, if there is one, and how long a line may be, which holds without a file too.</summary>
+    public static (LogPolicy? File, int LongestLineBytes) Log(TableReader table, ServiceDefinition fallback)
     {
         if (table.Table("log", "write { path = \"/var/log/app.log\" }") is not { } below)
-            return fallback;
-        LogPolicy defaults = fallback ?? new LogPolicy { FilePath = "" };
+            return (fallback.Log, fallback.LongestLineBytes);
+        int longest = (int)below.Size("max_line", fallback.LongestLineBytes, LeastLineBytes, MostLineBytes)!;
+        LogPolicy defaults = fallback.Log ?? new LogPolicy { FilePath = "" };
         LogPolicy policy = new()
         {
             FilePath = below.FullPath("path", null) ?? defaults.FilePath,
@@ -104,16 +113,16 @@ internal static class PolicyReader
             KeepCount = below.Int("keep", defaults.KeepCount, 0, 10_000),
             Timestamps = below.Bool("timestamps", defaults.Timestamps),
         };
-        string[] known = ["path", "max_size", "keep", "timestamps"];
-        if (policy.FilePath.Length == 0 && below.Lacks("path", known))
+        bool isForAll = below.Has("max_line") && !FileKeys.Any(below.Has);
+        if (policy.FilePath.Length == 0 && !isForAll && below.Lacks("path", LogKeys))
             table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing");
         if (below.Has("path") && IsOwnStream(policy.FilePath))
         {
             below.Error(DiagnosticCode.Contradiction, "path", $"{policy.FilePath} is the supervisor's own output, not a file",
                 "leave 'log' out: the lines go to the supervisor's output anyway; or write output = \"inherit\"");
         }
-        below.ReportUnknown(known);
-        return policy;
+        below.ReportUnknown(LogKeys);
+        return (policy.FilePath.Length == 0 ? null : policy, longest);
     }
 
     // They lead to descriptors of whoever opens them, by a link that is not followed in the last part of a log's path.

@@ -82,6 +82,7 @@ internal static class ServiceReader
         OutputTarget output = StandardStreamReader.Output(table, "output", based.Output);
         TimeSpan? watchdog = table.DurationOrNone("watchdog", based.Watchdog);
         int fdStoreCount = table.Int("fd_store", based.FdStoreCount, 0, 1024);
+        (LogPolicy? log, int longestLineBytes) = PolicyReader.Log(table, based);
         bool notifies = own.FollowsNotifications && (watchdog is not null || fdStoreCount > 0);
         return based with
         {
@@ -128,7 +129,8 @@ internal static class ServiceReader
             NotifyAccess = table.Choice(
                 "notify_access", based.NotifyAccess, ("main", NotifyAccess.Main), ("all", NotifyAccess.All), ("none", NotifyAccess.None)),
             ListenEnvironment = table.Bool("listen_environment", based.ListenEnvironment),
-            Log = PolicyReader.Log(table, based.Log),
+            Log = log,
+            LongestLineBytes = longestLineBytes,
         };
     }
 

@@ -22,7 +22,12 @@ internal sealed class ControlMethods : IDisposable
     private const int MostLogLines = 10_000;
     private const int EventsPerAnswer = 64;
     private const int LinesPerAnswer = 64;
-    private const int AnswerBytes = 4 << 20;
+
+    /// <summary>One line always fits, and an answer never more than a connection's queue takes.</summary>
+    private const int AnswerBytes = 7 << 20;
+
+    /// <summary>Most bytes that JSON makes of one character.</summary>
+    private const int JsonGrowth = 6;
 
     /// <summary>What is allocated for one descriptor of an answer, about.</summary>
     private const long AllocatedForDescriptor = 1024;
@@ -304,15 +309,18 @@ internal sealed class ControlMethods : IDisposable
         if (!inBatches)
         {
             int first = lines.Length;
-            for (long room = AnswerBytes; first > 0 && (room -= 256 + (2 * lines[first - 1].Text.Length)) >= 0;)
+            for (long room = AnswerBytes; first > 0 && (room -= SizeOf(lines[first - 1])) >= 0;)
                 first--;
             to.Answer(new LogsReply(lines[first..], first), ControlJson.Default.LogsReply);
             return;
         }
-        while (!to.IsClosed && lines.Length - next > LinesPerAnswer)
+        while (!to.IsClosed)
         {
-            to.Continue(new LogsReply(lines[next..(next + LinesPerAnswer)]), ControlJson.Default.LogsReply);
-            next += LinesPerAnswer;
+            int end = EndOfBatch(lines, next);
+            if (end == lines.Length)
+                break;
+            to.Continue(new LogsReply(lines[next..end]), ControlJson.Default.LogsReply);
+            next = end;
             if (to.PendingBytes == 0)
                 continue;
             to.OnDrained = () => Tell(to, lines, next, inBatches);
@@ -321,6 +329,20 @@ internal sealed class ControlMethods : IDisposable
         if (!to.IsClosed)
             to.Answer(new LogsReply(lines[next..]), ControlJson.Default.LogsReply);
     }
+
+    private static int EndOfBatch(LogLine[] lines, int next)
+    {
+        int end = next;
+        for (long room = AnswerBytes; end < lines.Length && end - next < LinesPerAnswer; end++)
+        {
+            room -= SizeOf(lines[end]);
+            if (room < 0 && end > next)
+                break;
+        }
+        return end;
+    }
+
+    private static long SizeOf(LogLine line) => 256 + (JsonGrowth * (long)line.Text.Length);
 
     private void Events(ControlConnection from, ControlCall call, EventsRequest request)
     {
