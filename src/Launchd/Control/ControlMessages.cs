@@ -172,6 +172,9 @@ internal sealed record InstanceStatus
 
     /// <summary>The time until the rollout counts the instance as good.</summary>
     public long? ProvenInMs { get; init; }
+
+    /// <summary>The file to which its lines are written. Null: there is none.</summary>
+    public string? LogFile { get; init; }
     public int StoredDescriptors { get; init; }
 }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 
 namespace Launchd.Model;
 
@@ -173,10 +174,23 @@ internal sealed record RequestRule(string Service, string Pattern);
 /// <summary>A file of a service's own output, rotated by size.</summary>
 internal sealed record LogPolicy
 {
+    private const string Service = "service", Slot = "slot";
+
+    /// <summary>Where each slot has a file of its own, with a placeholder for it (<see cref="Placeholders"/>).</summary>
     public required string FilePath { get; init; }
     public long MaxSizeBytes { get; init; } = 10 << 20;
 
     /// <summary>Rotated files kept beside the current one.</summary>
     public int KeepCount { get; init; } = 5;
     public bool Timestamps { get; init; } = true;
+
+    /// <summary>The policy of one service, by one that may stand for several.</summary>
+    public LogPolicy Of(ServiceName service) => Replace(Service, service.Text);
+
+    /// <summary>The policy of one slot's file.</summary>
+    public LogPolicy In(int slot) => Replace(Slot, slot.ToString(CultureInfo.InvariantCulture));
+
+    private LogPolicy Replace(string placeholder, string value) => Placeholders.AreIn(FilePath)
+        ? this with { FilePath = Placeholders.Resolve(FilePath, name => name == placeholder ? value : Placeholders.Store(name)) }
+        : this;
 }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
 using Xunit;
@@ -103,6 +104,29 @@ public sealed class OutputFaultTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    [Fact]
+    public async Task EachSlotHasItsOwnFile_WhichIsRotatedAndOpenedAnew()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["/bin/sh", "-c", "echo this is slot $LAUNCHD_SLOT; echo and another line; exec sleep 2147483647"]
+            ready = { output = "another" }
+            instances = 2
+            log = { path = "${service}.${slot}", timestamps = false, max_size = "20", keep = 1 }
+            """);
+        for (int i = 1; i <= 2; i++)
+            _ = await supervisor.Event("ready", "app", nth: i);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        JsonElement[] instances = [.. (await control.Service("app")).GetProperty("instances").EnumerateArray()];
+        string[] files = [.. instances.Select(i => i.GetProperty("log_file").GetString()!)];
+
+        Assert.Equal([supervisor.Scratch.At("app.0"), supervisor.Scratch.At("app.1")], files);
+        await Reopened(supervisor, await supervisor.Pid(), files: 2);
+        Assert.Equal(["this is slot 0\n", "this is slot 1\n"], files.Select(f => File.ReadAllText(f + ".1")));
+        Assert.Equal(["and another line\n", "and another line\n"], files.Select(File.ReadAllText));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     [FactWhenRoot]
     public async Task AFullDiskCostsLinesOnly()
     {
@@ -148,11 +172,11 @@ public sealed class OutputFaultTests
     }
 
     /// <summary>Waits until a line came through the pump, which writes files in the same turn; each answer is a turn of its own.</summary>
-    private static async Task Reopened(Supervisor supervisor, int pid)
+    private static async Task Reopened(Supervisor supervisor, int pid, int files = 1)
     {
         Living.Signal(pid, Living.SIGUSR1);
         _ = await supervisor.Errors.First(
-            line => line.Contains("log files are opened anew: 1", StringComparison.Ordinal), "the answer to SIGUSR1");
+            line => line.Contains($"log files are opened anew: {files}", StringComparison.Ordinal), "the answer to SIGUSR1");
     }
 
     private static async Task Logged(ControlSocket control, string text)

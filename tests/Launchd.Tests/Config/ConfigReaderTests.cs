@@ -61,6 +61,28 @@ public sealed class ConfigReaderTests
     }
 
     [Fact]
+    public void TheFileOfALogMayBelongToAServiceOrASlot()
+    {
+        SupervisorDefinition definition = Reading.Define(
+            """
+            [defaults]
+            log = { path = "logs/${service}/${slot}-$${slot}.log", keep = 2 }
+            [services.a]
+            command = ["a"]
+            [services.b]
+            command = ["b"]
+            log = { path = "${DIR}/b.log", max_line = "1KiB" }
+            """, 0, ("DIR", "/var/$"));
+
+        (LogPolicy a, LogPolicy b) = (definition.Services[0].Log!, definition.Services[1].Log!);
+        Assert.Equal("/etc/shop/logs/a/3-${slot}.log", a.In(slot: 3).FilePath);
+        Assert.Equal(b with { FilePath = "/var/$/b.log", KeepCount = 2 }, b.In(slot: 3));
+        Assert.Same(b, b.In(slot: 0));
+        Assert.Equal((256 << 10, 1024), (definition.Services[0].LongestLineBytes, definition.Services[1].LongestLineBytes));
+        Assert.Null(Reading.Service("log = { max_line = \"1MiB\" }").Log);
+    }
+
+    [Fact]
     public void DefaultsThatDependOnOtherKeysFollowThem()
     {
         Assert.Equal(UpdateKind.Overlap, Reading.Service("sockets = [\"http\"]", Http).Update);

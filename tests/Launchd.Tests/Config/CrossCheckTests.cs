@@ -97,6 +97,9 @@ public sealed class CrossCheckTests
     [InlineData("log = { max_line = \"1000\" }", "LD1203 services.web.log.max_line: 1000 bytes are out of range 1024-1048576")]
     [InlineData("log = { max_line = \"2MiB\" }", "LD1203 services.web.log.max_line: 2097152 bytes are out of range 1024-1048576")]
     [InlineData("log = { keep = 3, max_line = \"1MiB\" }", "LD1106 services.web.log: the key 'path' is missing")]
+    [InlineData("log = { path = \"/var/log/${generation}.log\" }", "LD1208 services.web.log.path: '${generation}' is not known here")]
+    [InlineData("log = { path = \"/var/log/${slots}.log\" }", "LD1207 services.web.log.path: the environment variable 'slots' is not set")]
+    [InlineData("working_directory = \"/srv/${slot}\"", "LD1208 services.web.working_directory: '${slot}' is not known here")]
     [InlineData("log = { }", "LD1106 services.web.log: the key 'path' is missing")]
     [InlineData("log = { path = \"/dev/stdout\" }",
         "LD1213 services.web.log.path: /dev/stdout is the supervisor's own output, not a file")]

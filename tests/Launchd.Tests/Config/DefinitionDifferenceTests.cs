@@ -205,6 +205,15 @@ public sealed class DefinitionDifferenceTests
         Assert.Equal(effect, Change(Base + line, "services.web").Effect.ToString());
 
     [Fact]
+    public void TheFileOfALogIsShownAsItIsSpelled_ForTheServiceThatHasIt()
+    {
+        const string log = "log = { path = \"/log/${service}.${slot}.$$\" }\n";
+        KeyChange change = Assert.Single(Change(Base + log, "services.web").Keys);
+
+        Assert.Equal("/log/web.${slot}.$$, max_size 10MiB, keep 5, timestamps true, max_line 256KiB", change.To);
+    }
+
+    [Fact]
     public void ServicesComeAndGo()
     {
         DefinitionDifference difference = DefinitionDifference.Between(

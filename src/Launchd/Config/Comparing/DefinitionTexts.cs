@@ -129,7 +129,7 @@ internal static class DefinitionTexts
         yield return ("notify_access", Word(service.NotifyAccess.ToString()));
         yield return ("listen_environment", Flag(service.ListenEnvironment));
         yield return ("log", (service.Log is { } log
-            ? $"{log.FilePath}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}, " : "")
+            ? $"{Spelled(log.FilePath)}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}, " : "")
             + $"max_line {Size(service.LongestLineBytes)}");
     }
 
@@ -201,10 +201,13 @@ internal static class DefinitionTexts
     /// <summary><c>/usr/bin/web --name "a b" ${slot}</c>.</summary>
     public static string? Command(ImmutableArray<string> words) => words.IsEmpty ? null : string.Join(' ', words.Select(w =>
     {
-        // Spelled as in the file, where a literal dollar is written as two.
-        string word = Placeholders.Resolve(w.Replace("$", "$$", StringComparison.Ordinal), name => $"${{{name}}}");
+        string word = Spelled(w);
         return word.Length == 0 || word.AsSpan().ContainsAny(NeedsQuotes) ? Quoted(word) : word;
     }));
+
+    /// <summary>As in the file, where a literal dollar is written as two.</summary>
+    private static string Spelled(string text) =>
+        Placeholders.Resolve(text.Replace("$", "$$", StringComparison.Ordinal), name => $"${{{name}}}");
 
     private static string Ready(Readiness ready) => ready switch
     {

@@ -108,7 +108,7 @@ internal static class PolicyReader
         LogPolicy defaults = fallback.Log ?? new LogPolicy { FilePath = "" };
         LogPolicy policy = new()
         {
-            FilePath = below.FullPath("path", null) ?? defaults.FilePath,
+            FilePath = below.FullPath("path", null, PlaceholderUse.Slot) ?? defaults.FilePath,
             MaxSizeBytes = below.Size("max_size", defaults.MaxSizeBytes, 0, long.MaxValue - 1) ?? defaults.MaxSizeBytes,
             KeepCount = below.Int("keep", defaults.KeepCount, 0, 10_000),
             Timestamps = below.Bool("timestamps", defaults.Timestamps),

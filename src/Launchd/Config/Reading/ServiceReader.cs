@@ -69,6 +69,8 @@ internal static class ServiceReader
             FollowsOutput = Lacks("error"),
         };
         ServiceDefinition service = ReadKeys(table, based, own);
+        if (service.Log is { } log)
+            service = service with { Log = log.Of(service.Name) };
         if (table.Lacks("command", KnownKeys.Service))
             table.ErrorHere(DiagnosticCode.KeyMissing, "the key 'command' is missing", "write command = [\"program\", \"argument\"]");
         NotBuiltYet.CheckService(table);

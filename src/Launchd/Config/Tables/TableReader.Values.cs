@@ -73,9 +73,11 @@ internal sealed partial class TableReader
     public string? String(string key, string? fallback) => Take(key) is { } found ? NonEmpty(key, found) ?? fallback : fallback;
 
     /// <summary>An absolute path: a relative one starts at the directory of the file in which it stands.</summary>
-    public string? FullPath(string key, string? fallback) => Take(key) is { } found ? FullPathOf(key, found) ?? fallback : fallback;
+    public string? FullPath(string key, string? fallback, PlaceholderUse use = PlaceholderUse.None) =>
+        Take(key) is { } found ? FullPathOf(key, found, use) ?? fallback : fallback;
 
-    public string? FullPathOf(string key, TomlValue found) => NonEmpty(key, found) is { } text ? FullPathOf(key, found, text) : null;
+    public string? FullPathOf(string key, TomlValue found, PlaceholderUse use = PlaceholderUse.None) =>
+        NonEmpty(key, found, use) is { } text ? FullPathOf(key, found, text) : null;
 
     public string? FullPathOf(string key, TomlValue found, string text)
     {
@@ -219,9 +221,9 @@ internal sealed partial class TableReader
         }
     }
 
-    public string? NonEmpty(string key, TomlValue found)
+    public string? NonEmpty(string key, TomlValue found, PlaceholderUse use = PlaceholderUse.None)
     {
-        if (TextOf(key, found) is not { } text)
+        if (TextOf(key, found, use) is not { } text)
             return null;
         if (text.Length > 0)
             return text;

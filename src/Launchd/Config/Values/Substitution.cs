@@ -13,6 +13,9 @@ internal enum PlaceholderUse
 
     /// <summary><c>${fd:NAME}</c>, <c>${service}</c>, <c>${slot}</c>, <c>${generation}</c>, which an instance's start fills in.</summary>
     Instance,
+
+    /// <summary><c>${service}</c> and <c>${slot}</c>, for a file that belongs to one of them.</summary>
+    Slot,
 }
 
 /// <summary>
@@ -22,6 +25,7 @@ internal enum PlaceholderUse
 internal sealed class Substitution(IReadOnlyDictionary<string, string> environment, DiagnosticBag diagnostics)
 {
     private const string Where = "it may stand in 'command', 'environment', 'stop_command' and the command of 'reload'";
+    private const string WhereOfSlots = Where + ", ${service} and ${slot} also in the path of 'log'";
 
     /// <summary>Whether there is anything in a text to replace or to refuse.</summary>
     public static bool IsNeeded(string text) => text.AsSpan().ContainsAny('$', Placeholders.Mark, '\0');
@@ -71,9 +75,11 @@ internal sealed class Substitution(IReadOnlyDictionary<string, string> environme
     {
         if (inside.StartsWith("fd:", StringComparison.Ordinal) || inside is "service" or "slot" or "generation")
         {
-            if (use == PlaceholderUse.Instance)
+            bool isOfSlot = inside is "service" or "slot";
+            if (use == PlaceholderUse.Instance || (use == PlaceholderUse.Slot && isOfSlot))
                 return Placeholders.Store(inside);
-            diagnostics.Error(DiagnosticCode.PlaceholderNotHere, value.Span, $"{path()}: '${{{inside}}}' is not known here", Where);
+            diagnostics.Error(DiagnosticCode.PlaceholderNotHere, value.Span, $"{path()}: '${{{inside}}}' is not known here",
+                isOfSlot ? WhereOfSlots : Where);
             return null;
         }
         int split = inside.IndexOf(":-", StringComparison.Ordinal);

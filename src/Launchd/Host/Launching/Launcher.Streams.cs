@@ -91,7 +91,7 @@ internal sealed partial class Launcher
             LetOthersWrite(writeEnd);
         ServiceDefinition service = instance.Definition;
         pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
-            LongestLineBytes = service.LongestLineBytes, File = service.Log }, readEnd);
+            LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot) }, readEnd);
         instance.HasLogPipe = true;
         return writeEnd;
     }

@@ -266,6 +266,7 @@ internal sealed class StatusReporter(
         RemainingCount = slot.Instance?.RemainingCount,
         ProvenInMs = slot.Instance?.ProvenAt is { } proven ? Math.Max(0, (long)(proven - now).TotalMilliseconds) : null,
         State = StateWords.Of(ServiceState.Publish(slot.Phase)),
+        LogFile = (slot.Instance?.Definition ?? slot.Definition).Log?.In(slot.Slot).FilePath,
         Pid = slot.Instance is { Pid: > 0 } instance ? instance.Pid : null,
         UptimeMs = slot.Instance is { } live ? (long)(now - live.StartedAt).TotalMilliseconds : null,
         RetryInMs = slot.Phase is SlotPhase.BackingOff backingOff ? Math.Max(0, (long)(backingOff.Until - now).TotalMilliseconds) : null,

@@ -59,7 +59,7 @@ internal static class PathCheck
         if (service.Error is OutputTarget.File error && service.Error != service.Output)
             yield return ("error", 0, error.FilePath);
         if (service.Log is { } log)
-            yield return ("log", 0, log.FilePath);
+            yield return ("log", 0, log.In(slot: 0).FilePath);
         for (int i = 0; i < service.Execution.EnvironmentFiles.Length; i++)
             yield return ("environment_files", i, service.Execution.EnvironmentFiles[i].FilePath);
     }
