@@ -95,7 +95,7 @@ internal sealed class LineSinks
         }
     }
 
-    public SharedLogFile OpenFile(LogPolicy policy)
+    public SharedLogFile OpenFile(LogPolicy policy, LogFileOwner owner)
     {
         if (!_files.TryGetValue(policy.FilePath, out SharedLogFile? shared))
         {
@@ -107,7 +107,7 @@ internal sealed class LineSinks
             };
             _files.Add(policy.FilePath, shared = new SharedLogFile(file, queue));
         }
-        shared.File.Policy = policy;
+        shared.File.Use(policy, owner);
         shared.UserCount++;
         shared.Queue.Keep();
         return shared;

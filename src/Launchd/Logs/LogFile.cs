@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
-using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
 using Launchd.Model;
@@ -10,9 +9,10 @@ namespace Launchd.Logs;
 
 /// <summary>
 /// A service's own log file: appended to in whole lines, rotated by size (<c>web.log</c>, <c>web.log.1</c> … <c>web.log.N</c>, the
-/// highest the oldest), mode 0640, or with mode and owner of the one before it, which somebody may have changed. Directories that are
-/// missing are made, mode 0755. When the disk refuses, lines are dropped and counted; the next write after a growing pause tries again, and
-/// a line "N lines lost" stands where they are missing. Only regular files are rotated; a symbolic link as last component is not followed.
+/// highest the oldest). A file that is made has the owner and mode that its policy names; else those of the one before it, which somebody
+/// may have changed, or mode 0640. Directories that are missing are made, mode 0755. When the disk refuses, lines are dropped and counted;
+/// the next write after a growing pause tries again, and a line "N lines lost" stands where they are missing. Only regular files are
+/// rotated; a symbolic link as last component is not followed.
 /// Belongs to the lanes, which may hang in any of its calls.
 /// </summary>
 /// <remarks>
@@ -27,7 +27,7 @@ internal sealed class LogFile : ILineTarget
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
-    private LogPolicy _policy;
+    private Settings _settings;
     private readonly TimeProvider _time;
     private readonly Action<PumpNotice> _notice;
     private FileDescriptor? _file;
@@ -38,6 +38,7 @@ internal sealed class LogFile : ILineTarget
     private TimeSpan _pause;
     private long _failedAt;
     private long _lookedAt;
+    private bool _isOwnerRefused;
 
     // The last look found nothing at the path, but the file has not been removed: whoever renamed it may be about to make another.
     private bool _isAway;
@@ -46,17 +47,16 @@ internal sealed class LogFile : ILineTarget
 
     public LogFile(LogPolicy policy, TimeProvider time, Action<PumpNotice> notice)
     {
-        _policy = policy;
+        _settings = new Settings(policy, LogFileOwner.Own);
         _time = time;
         _notice = notice;
     }
 
-    /// <summary>The limits of the file; a reload may change them, but not the path.</summary>
-    public LogPolicy Policy
-    {
-        get => Volatile.Read(ref _policy);
-        set => Volatile.Write(ref _policy, value);
-    }
+    /// <summary>The limits of the file.</summary>
+    public LogPolicy Policy => Volatile.Read(ref _settings).Policy;
+
+    /// <summary>Other limits, and another owner for the next file that is made; the path is the same. From any thread.</summary>
+    public void Use(LogPolicy policy, LogFileOwner owner) => Volatile.Write(ref _settings, new Settings(policy, owner));
 
     /// <summary>Lines dropped since the start.</summary>
     public long LostLines { get; private set; }
@@ -171,9 +171,9 @@ internal sealed class LogFile : ILineTarget
         return _size > 0 ? 0 : lines.IndexOf((byte)'\n') + 1;
     }
 
-    private bool TryOpen(ReadOnlySpan<byte> lines)
+    private bool TryOpen(ReadOnlySpan<byte> lines, FileStatus former = default)
     {
-        _file = Open(out Errno error, out string? explanation);
+        _file = Open(former, out Errno error, out string? explanation);
         if (_file is null)
         {
             Lose(lines);
@@ -187,7 +187,7 @@ internal sealed class LogFile : ILineTarget
         return true;
     }
 
-    private FileDescriptor? Open(out Errno error, out string? explanation)
+    private FileDescriptor? Open(FileStatus former, out Errno error, out string? explanation)
     {
         explanation = null;
         if (!FindPlace().TryGet(out ParentDirectory? place, out OpenFailure? failure))
@@ -197,8 +197,12 @@ internal sealed class LogFile : ILineTarget
             return null;
         }
         using ParentDirectory held = place;
-        FileDescriptor? file = Files.OpenToAppend(place.Directory, place.Name, Mode, out error);
-        if (file is null || !place.IsOpenToOthers || IsHarmless(file, place))
+        Settings settings = Volatile.Read(ref _settings);
+        int narrow = Mode & (settings.Policy.Mode ?? Mode);
+        FileDescriptor? file = Files.OpenToAppend(place.Directory, place.Name, narrow, out bool isMade, out error);
+        if (file is not null && isMade)
+            Dress(file, former, settings);
+        if (file is null || isMade || !place.IsOpenToOthers || IsHarmless(file, place, settings.Owner.Owner.Uid))
             return file;
         file.Dispose();
         error = Errno.EPERM;
@@ -209,8 +213,10 @@ internal sealed class LogFile : ILineTarget
     private OpenResult<ParentDirectory> FindPlace() => ParentDirectory.Open(Policy.FilePath, DirectoryMode, "cannot open the log");
 
     // A user who may write to the directory may have made a hard link to another's file there, into which the supervisor must not write.
-    private static bool IsHarmless(FileDescriptor file, ParentDirectory place) => FileStatus.Read(file, out FileStatus status) == Errno.None
-        && status is { Kind: FileKind.Regular or FileKind.Fifo, LinkCount: 1 } && (status.Uid == 0 || status.Uid == place.Decider);
+    // One who may move another's file there may write to the directory where it was, and could have put anything in its place.
+    private static bool IsHarmless(FileDescriptor file, ParentDirectory place, uint? owner) =>
+        FileStatus.Read(file, out FileStatus status) == Errno.None && status is { Kind: FileKind.Regular or FileKind.Fifo, LinkCount: 1 }
+        && (status.Uid == 0 || status.Uid == place.Decider || status.Uid == owner);
 
     private bool TryAnnounceLoss(ReadOnlySpan<byte> following)
     {
@@ -261,23 +267,25 @@ internal sealed class LogFile : ILineTarget
         }
         _ = FileStatus.Read(_file!, out FileStatus former);
         Leave();
-        if (!TryOpen(lines))
-            return false;
-        Inherit(former);
-        return true;
+        return TryOpen(lines, former);
     }
 
-    // Only a file that was made just now: what somebody else has put there keeps what it has. Who may not give it to another owner does not
-    // open it wider either.
-    private void Inherit(FileStatus former)
+    /// <summary>Gives a file that was made just now its owner and mode. Who may not give it to its owner does not open it wider.</summary>
+    private void Dress(FileDescriptor made, FileStatus former, Settings settings)
     {
-        if (former.Kind != FileKind.Regular || FileStatus.Read(_file!, out FileStatus made) != Errno.None)
+        bool inherits = former.Kind == FileKind.Regular;
+        (LogPolicy policy, (PathOwner owner, string? problem)) = settings;
+        if (FileStatus.Read(made, out FileStatus status) != Errno.None)
             return;
-        if (made.SizeBytes > 0 || made.Uid != Libc.geteuid())
+        uint uid = owner.Uid ?? (inherits ? former.Uid : status.Uid), gid = owner.Gid ?? (inherits ? former.Gid : status.Gid);
+        Errno refused = (uid, gid) == (status.Uid, status.Gid) ? Errno.None : Files.SetOwner(made, new PathOwner(uid, gid));
+        if (refused == Errno.None && problem is null && (policy.Mode ?? (inherits ? former.Mode & Permissions : null)) is { } mode)
+            refused = Files.SetMode(made, mode);
+        bool isNamed = policy.User is not null || policy.Group is not null || policy.Mode is not null;
+        if ((refused == Errno.None && problem is null) || !isNamed || _isOwnerRefused)
             return;
-        bool isSame = (made.Uid, made.Gid) == (former.Uid, former.Gid);
-        if (isSame || Files.SetOwner(_file!, new PathOwner(former.Uid, former.Gid)) == Errno.None)
-            _ = Files.SetMode(_file!, former.Mode & Permissions);
+        _isOwnerRefused = true;
+        _notice(new PumpNotice.OwnerRefused(policy.FilePath, problem ?? refused.Text));
     }
 
     private Errno Rotate(ParentDirectory placeTaken)
@@ -325,4 +333,6 @@ internal sealed class LogFile : ILineTarget
         _pause = TimeSpan.Zero;
         _notice(new PumpNotice.LogFileRecovered(Policy.FilePath, LostLines));
     }
+
+    private sealed record Settings(LogPolicy Policy, LogFileOwner Owner);
 }

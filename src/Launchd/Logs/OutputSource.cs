@@ -17,4 +17,7 @@ internal sealed record OutputSource
 
     /// <summary>The service's own file, beside the supervisor's output. All slots and streams with one path share one file.</summary>
     public LogPolicy? File { get; init; }
+
+    /// <summary>Who gets the file when it is made.</summary>
+    public LogFileOwner FileOwner { get; init; } = LogFileOwner.Own;
 }

@@ -68,7 +68,7 @@ internal sealed class ServiceInput : PumpInput
     {
         _sinks = sinks;
         Source = source;
-        File = source.File is null ? null : sinks.OpenFile(source.File);
+        File = source.File is null ? null : sinks.OpenFile(source.File, source.FileOwner);
         Matcher = sinks.MatcherOf(source.InstanceId);
     }
 

@@ -68,6 +68,13 @@ internal abstract record PumpNotice
         public override string ToString() => "output of programs: " + EventLoop.DescribeAsking(Error);
     }
 
+    /// <summary>A log file that was made could not get the owner and mode that the configuration names.</summary>
+    internal sealed record OwnerRefused(string FilePath, string Text) : PumpNotice
+    {
+        public override string ToString() =>
+            $"{FilePath} stays the supervisor's own, without the 'user', 'group' and 'mode' of its log: {Text}";
+    }
+
     /// <summary>A request of the main loop failed inside the pump: a defect.</summary>
     internal sealed record RequestFailed(string Text) : PumpNotice
     {

@@ -184,6 +184,13 @@ internal sealed record LogPolicy
     public int KeepCount { get; init; } = 5;
     public bool Timestamps { get; init; } = true;
 
+    /// <summary>Owner of a file that is made. Null: as the file before it, or the supervisor's user.</summary>
+    public string? User { get; init; }
+    public string? Group { get; init; }
+
+    /// <summary>Permission bits of a file that is made. Null: as the file before it, or 0640.</summary>
+    public int? Mode { get; init; }
+
     /// <summary>The policy of one service, by one that may stand for several.</summary>
     public LogPolicy Of(ServiceName service) => Replace(Service, service.Text);
 

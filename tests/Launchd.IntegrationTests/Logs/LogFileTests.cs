@@ -221,6 +221,57 @@ public sealed class LogFileTests : IDisposable
         Assert.Equal((65534u, 65533u), (status.Uid, status.Gid));
     }
 
+    [Fact]
+    public void AFileThatIsMadeHasTheModeThatItsPolicyNames_WhateverTheFormerOneHad()
+    {
+        File.WriteAllText(FilePath, "line 0\n");
+        File.SetUnixFileMode(FilePath, (UnixFileMode)0b110_000_000);
+        using var file = new LogFile(Policy(maxSize: 10, keep: 1) with { Mode = 0b110_110_110 }, _time, _notices.Add);
+
+        file.Append(""u8);
+        Assert.Equal("rw-------", ModeOf(FilePath));
+        file.Append("line 1\n"u8);
+        Assert.Equal("rw-rw-rw-", ModeOf(FilePath));
+        file.Use(file.Policy with { Mode = 0b110_000_100 }, LogFileOwner.Own);
+        file.Append("line 2\n"u8);
+        Assert.Equal("rw----r--", ModeOf(FilePath));
+        Assert.Empty(_notices);
+    }
+
+    [Fact]
+    public void WhoCannotBeGivenAFile_IsNamedOnce_AndTheFileIsNotOpenedWider()
+    {
+        using var file = new LogFile(Policy(maxSize: 10, keep: 3), _time, _notices.Add);
+        file.Use(file.Policy with { Group = "gone", Mode = 0b110_110_110 }, new LogFileOwner(PathOwner.Own, "there is no such group"));
+        for (int i = 0; i < 3; i++)
+            file.Append(Encoding.ASCII.GetBytes($"line {i}\n"));
+
+        Assert.Equal(["rw-r-----", "rw-r-----"], new[] { FilePath, FilePath + ".2" }.Select(ModeOf));
+        Assert.Equal([new PumpNotice.OwnerRefused(FilePath, "there is no such group")], _notices);
+    }
+
+    [FactWhenRootAndTool("chown")]
+    public async Task AFileThatIsMadeHasTheOwnerThatItsPolicyNames_AlsoWhereAnotherDecides()
+    {
+        await using (Command chown = Command.Start(["chown", "65532", _folder]))
+            Assert.Equal(0, await chown.Exit());
+        using var file = new LogFile(Policy(maxSize: 10, keep: 3), _time, _notices.Add);
+        file.Use(file.Policy with { User = "app" }, new LogFileOwner(new PathOwner(65534, 65533), null));
+        for (int i = 0; i < 2; i++)
+        {
+            file.Append("line 1\n"u8);
+            Assert.Equal(Errno.None, FileStatus.ReadFollow(FilePath, out FileStatus status));
+            Assert.Equal((65534u, 65533u, 0b110_100_000), (status.Uid, status.Gid, status.Mode & 0b111_111_111));
+        }
+        file.Reopen();
+        file.Append(""u8);
+        file.Append("line 2\n"u8);
+
+        Assert.Equal("line 2\n", File.ReadAllText(FilePath));
+        Assert.Equal(0, file.LostLines);
+        Assert.Empty(_notices);
+    }
+
     private static string ModeOf(string path) => string.Concat(Enumerable.Range(0, 9)
         .Select(i => ((int)File.GetUnixFileMode(path) >> (8 - i) & 1) == 0 ? '-' : "rwx"[i % 3]));
 

@@ -66,19 +66,22 @@ public sealed class ConfigReaderTests
         SupervisorDefinition definition = Reading.Define(
             """
             [defaults]
-            log = { path = "logs/${service}/${slot}-$${slot}.log", keep = 2 }
+            log = { path = "logs/${service}/${slot}-$${slot}.log", keep = 2, mode = "0664", group = "adm" }
             [services.a]
             command = ["a"]
             [services.b]
             command = ["b"]
-            log = { path = "${DIR}/b.log", max_line = "1KiB" }
+            log = { path = "${DIR}/b.log", max_line = "1KiB", user = "b" }
             """, 0, ("DIR", "/var/$"));
 
         (LogPolicy a, LogPolicy b) = (definition.Services[0].Log!, definition.Services[1].Log!);
         Assert.Equal("/etc/shop/logs/a/3-${slot}.log", a.In(slot: 3).FilePath);
-        Assert.Equal(b with { FilePath = "/var/$/b.log", KeepCount = 2 }, b.In(slot: 3));
+        Assert.Equal(a with { FilePath = "/var/$/b.log", User = "b" }, b.In(slot: 3));
+        Assert.Equal((2, 0b110_110_100, "adm", null), (a.KeepCount, a.Mode, a.Group, a.User));
         Assert.Same(b, b.In(slot: 0));
         Assert.Equal((256 << 10, 1024), (definition.Services[0].LongestLineBytes, definition.Services[1].LongestLineBytes));
+        string refused = Reading.Read("[services.x]\ncommand = [\"x\"]\nlog = { path = \"a\", user = \"b\" }", userId: 7).Print();
+        Assert.Contains("LD1402: services.x.log.user: only root can give the file to user 'b'", refused, StringComparison.Ordinal);
         Assert.Null(Reading.Service("log = { max_line = \"1MiB\" }").Log);
     }
 

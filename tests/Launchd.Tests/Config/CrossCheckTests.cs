@@ -100,6 +100,11 @@ public sealed class CrossCheckTests
     [InlineData("log = { path = \"/var/log/${generation}.log\" }", "LD1208 services.web.log.path: '${generation}' is not known here")]
     [InlineData("log = { path = \"/var/log/${slots}.log\" }", "LD1207 services.web.log.path: the environment variable 'slots' is not set")]
     [InlineData("working_directory = \"/srv/${slot}\"", "LD1208 services.web.working_directory: '${slot}' is not known here")]
+    [InlineData("log = { path = \"a\", mode = \"0440\" }",
+        "LD1203 services.web.log.mode: lets the owner write (0200), and is at most 0777")]
+    [InlineData("log = { path = \"a\", mode = \"4640\" }",
+        "LD1203 services.web.log.mode: lets the owner write (0200), and is at most 0777")]
+    [InlineData("log = { mode = \"0640\", max_line = \"1KiB\" }", "LD1106 services.web.log: the key 'path' is missing")]
     [InlineData("log = { }", "LD1106 services.web.log: the key 'path' is missing")]
     [InlineData("log = { path = \"/dev/stdout\" }",
         "LD1213 services.web.log.path: /dev/stdout is the supervisor's own output, not a file")]

@@ -207,10 +207,10 @@ public sealed class DefinitionDifferenceTests
     [Fact]
     public void TheFileOfALogIsShownAsItIsSpelled_ForTheServiceThatHasIt()
     {
-        const string log = "log = { path = \"/log/${service}.${slot}.$$\" }\n";
+        const string log = "log = { path = \"/log/${service}.${slot}.$$\", group = \"adm\", mode = \"0660\" }\n";
         KeyChange change = Assert.Single(Change(Base + log, "services.web").Keys);
 
-        Assert.Equal("/log/web.${slot}.$$, max_size 10MiB, keep 5, timestamps true, max_line 256KiB", change.To);
+        Assert.Equal("/log/web.${slot}.$$, max_size 10MiB, keep 5, timestamps true, group adm, mode 0660, max_line 256KiB", change.To);
     }
 
     [Fact]

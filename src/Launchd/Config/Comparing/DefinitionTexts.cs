@@ -129,7 +129,9 @@ internal static class DefinitionTexts
         yield return ("notify_access", Word(service.NotifyAccess.ToString()));
         yield return ("listen_environment", Flag(service.ListenEnvironment));
         yield return ("log", (service.Log is { } log
-            ? $"{Spelled(log.FilePath)}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}, " : "")
+            ? $"{Spelled(log.FilePath)}, max_size {Size(log.MaxSizeBytes)}, keep {log.KeepCount}, timestamps {Flag(log.Timestamps)}, "
+                + string.Concat(((string[])[.. Pair("user", log.User), .. Pair("group", log.Group),
+                    .. Pair("mode", log.Mode is { } mode ? Mode(mode) : null)]).Select(p => p + ", ")) : "")
             + $"max_line {Size(service.LongestLineBytes)}");
     }
 

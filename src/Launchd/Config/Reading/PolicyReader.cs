@@ -11,9 +11,10 @@ namespace Launchd.Config.Reading;
 internal static class PolicyReader
 {
     private const long LeastLineBytes = 1 << 10, MostLineBytes = 1 << 20;
+    private const int Permissions = 0b111_111_111, OwnerWrites = 0b010_000_000;
 
     /// <summary>The keys of <c>log</c> that are about its file.</summary>
-    private static readonly string[] FileKeys = ["path", "max_size", "keep", "timestamps"];
+    private static readonly string[] FileKeys = ["path", "max_size", "keep", "timestamps", "user", "group", "mode"];
 
     private static readonly string[] LogKeys = [.. FileKeys, "max_line"];
 
@@ -112,7 +113,14 @@ internal static class PolicyReader
             MaxSizeBytes = below.Size("max_size", defaults.MaxSizeBytes, 0, long.MaxValue - 1) ?? defaults.MaxSizeBytes,
             KeepCount = below.Int("keep", defaults.KeepCount, 0, 10_000),
             Timestamps = below.Bool("timestamps", defaults.Timestamps),
+            User = below.String("user", defaults.User),
+            Group = below.String("group", defaults.Group),
+            Mode = below.ModeOrNull("mode") ?? defaults.Mode,
         };
+        if (below.Has("mode") && policy.Mode is { } mode && (mode > Permissions || (mode & OwnerWrites) == 0))
+            below.Error(DiagnosticCode.OutOfRange, "mode", "lets the owner write (0200), and is at most 0777");
+        if (below.Has("user") && policy.User is { } user && !UserRule.MayUse(table.Context.Source, user))
+            below.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the file to user '{user}'");
         bool isForAll = below.Has("max_line") && !FileKeys.Any(below.Has);
         if (policy.FilePath.Length == 0 && !isForAll && below.Lacks("path", LogKeys))
             table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing");

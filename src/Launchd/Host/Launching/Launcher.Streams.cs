@@ -91,7 +91,8 @@ internal sealed partial class Launcher
             LetOthersWrite(writeEnd);
         ServiceDefinition service = instance.Definition;
         pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
-            LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot) }, readEnd);
+            LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot),
+            FileOwner = service.Log is { } log ? instance.Provision.Users.OwnerOf(log) : LogFileOwner.Own }, readEnd);
         instance.HasLogPipe = true;
         return writeEnd;
     }

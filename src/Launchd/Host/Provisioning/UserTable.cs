@@ -3,6 +3,7 @@ using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;
@@ -23,7 +24,11 @@ internal sealed class UserTable
     public UserTable(SupervisorDefinition definition)
     {
         foreach (ServiceDefinition service in definition.Services)
+        {
             _users.TryAdd(service.Execution, Resolve(service.Execution));
+            if (service.Log is { } log)
+                _ = OwnerOf(log);
+        }
         foreach (FileDefinition.Opened file in definition.Files.OfType<FileDefinition.Opened>())
         {
             if (file.User is { } user)
@@ -61,6 +66,21 @@ internal sealed class UserTable
             gid = found.Value;
         }
         return uid == Libc.geteuid() && gid is null or 0 ? PathOwner.Own : new PathOwner(uid, gid);
+    }
+
+    /// <summary>Who gets a log file that is made. A user or group that is not there costs no line: it is the supervisor's then.</summary>
+    public LogFileOwner OwnerOf(LogPolicy log)
+    {
+        try
+        {
+            PathOwner owner = OwnerOf("log", log.User, log.Group);
+            // Who is named is meant, though the supervisor makes files as the same user: the file before may be somebody else's.
+            return new LogFileOwner(log.User is not null && owner.IsOwn ? new PathOwner(Libc.geteuid(), 0) : owner, null);
+        }
+        catch (StartRefusedException missing)
+        {
+            return new LogFileOwner(PathOwner.Own, missing.Message);
+        }
     }
 
     private ResolvedUser Resolve(Execution execution)

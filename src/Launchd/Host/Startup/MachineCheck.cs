@@ -8,6 +8,8 @@ using Launchd.Host.Reporting;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
+using Launchd.Logs;
 using Launchd.Model;
 
 namespace Launchd.Host.Startup;
@@ -55,6 +57,11 @@ internal static class MachineCheck
         UserTable users = new(read.Definition!);
         foreach (ServiceDefinition service in read.Definition!.Services)
         {
+            if (service.Log is { } log && NotTheOwner(users, log) is (DiagnosticSeverity severity, DiagnosticCode kind, string text))
+            {
+                yield return new Diagnostic(
+                    severity, kind, read.Places.OfService(service.Name, "log", 0), $"services.{service.Name}.{text}");
+            }
             ResolvedUser user = users[service.Execution];
             if (user.Problem is { } problem)
             {
@@ -90,6 +97,16 @@ internal static class MachineCheck
         return new Diagnostic(DiagnosticSeverity.Warning, DiagnosticCode.LimitTooLow,
             definition.Services.IsEmpty ? read.Places.Of(definition.Listeners[0].Key, "listen", 0)
                 : read.Places.OfService(definition.Services[0].Name, "command", 0), need);
+    }
+
+    private static (DiagnosticSeverity, DiagnosticCode, string)? NotTheOwner(UserTable users, LogPolicy log)
+    {
+        LogFileOwner owner = users.OwnerOf(log);
+        if (owner.Problem is { } problem)
+            return (DiagnosticSeverity.Warning, DiagnosticCode.ProgramNotHere, problem);
+        return owner.Owner.Gid is { } group && !Identity.MayGiveTo(group)
+            ? (DiagnosticSeverity.Error, DiagnosticCode.NotPermitted, $"log.group: only root and members may give a file to group {group}")
+            : null;
     }
 
     private static Diagnostic Describe(ConfigResult read, ListenerDefinition listener, OpenProblem problem)

@@ -95,8 +95,27 @@ internal static unsafe class Files
     /// <summary>
     /// A file to append to, which is made if it is missing; a link is not followed. Never waits: a FIFO without a reader is refused.
     /// </summary>
-    public static FileDescriptor? OpenToAppend(FileDescriptor directory, string name, int mode, out Errno refused) =>
-        Open(directory, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode, out refused);
+    /// <param name="directory">Where it lies.</param>
+    /// <param name="name">Without a slash.</param>
+    /// <param name="mode">Permission bits of a file that is made, less the umask.</param>
+    /// <param name="isMade">Whether this call made it.</param>
+    /// <param name="refused">Why it is null.</param>
+    public static FileDescriptor? OpenToAppend(FileDescriptor directory, string name, int mode, out bool isMade, out Errno refused)
+    {
+        int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+        // Others make and remove files there at the same time, but not for ever.
+        for (int attempt = 1; ; attempt++)
+        {
+            isMade = false;
+            FileDescriptor? file = Open(directory, name, flags, 0, out refused);
+            if (file is not null || refused != Errno.ENOENT)
+                return file;
+            isMade = true;
+            file = Open(directory, name, flags | O_CREAT | O_EXCL, mode, out refused);
+            if (file is not null || refused != Errno.EEXIST || attempt == FileOpener.CreateAttemptCount)
+                return file;
+        }
+    }
 
     /// <summary>A directory to read. Null: there is none, or it may not be read.</summary>
     public static FileDescriptor? OpenDirectory(string path) => Open(null, path, O_RDONLY | O_DIRECTORY, 0, out _);
