@@ -54,7 +54,7 @@ internal sealed partial class Launcher
         switch (target)
         {
             case OutputTarget.Log:
-                if (OpenLogPipe(instance, birth, user, stream) is not { } pipe)
+                if (OpenLogPipe(instance, birth, stream) is not { } pipe)
                     return Refuse(instance.Definition, stream, Errno.Last, $"{stream}: pipe: {Errno.Last.Text}");
                 use(pipe.Number);
                 break;
@@ -77,18 +77,14 @@ internal sealed partial class Launcher
         return null;
     }
 
-    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, ResolvedUser user, string stream)
+    private unsafe FileDescriptor? OpenLogPipe(RunningInstance instance, Birth birth, string stream)
     {
         int* ends = stackalloc int[2];
         if (Libc.pipe2(ends, Libc.O_CLOEXEC) != 0)
             return null;
         FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
         birth.Own(writeEnd);
-        // A program of another user may open /dev/stderr anew, which the kernel checks against the pipe's owner.
-        if (user.Credentials is { } who)
-            _ = Libc.fchown(writeEnd.Number, who.Uid, who.Gid);
-        else
-            LetOthersWrite(writeEnd);
+        LetOthersWrite(writeEnd);
         ServiceDefinition service = instance.Definition;
         pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
             LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot),
@@ -97,8 +93,8 @@ internal sealed partial class Launcher
         return writeEnd;
     }
 
-    // A program that root starts may become another user by itself, and then open /dev/stderr anew. Nobody else comes to the pipe: only who
-    // may look into a process finds the way to its descriptors (proc_pid_fd(5)).
+    // A program that root starts, as whoever, and what it starts may become other users, and then open /dev/stderr anew. Nobody else comes
+    // to the pipe: only who may look into a process finds the way to its descriptors (proc_pid_fd(5)).
     private static void LetOthersWrite(FileDescriptor pipe)
     {
         _ = Libc.geteuid() == 0 ? Libc.fchmod(pipe.Number, 0b110_010_010) : 0;

@@ -86,7 +86,7 @@ internal sealed partial class Launcher(
         birth.Input(nothing.Number);
         birth.Output(nothing.Number);
         birth.Error(nothing.Number);
-        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, user, "command") is { } pipe)
+        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, "command") is { } pipe)
         {
             birth.Output(pipe.Number);
             birth.Error(pipe.Number);
