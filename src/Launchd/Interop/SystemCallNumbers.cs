@@ -22,6 +22,7 @@ internal static class SystemCallNumbers
     public static readonly int write = IsX64 ? 1 : 64;
     public static readonly int fstat = IsX64 ? 5 : 80;
     public static readonly int statx = IsX64 ? 332 : 291;
+    public static readonly int ioctl = IsX64 ? 16 : 29;
     public static readonly int prlimit64 = IsX64 ? 302 : 261;
     public static readonly int setpriority = IsX64 ? 141 : 140;
     public static readonly int umask = IsX64 ? 95 : 166;

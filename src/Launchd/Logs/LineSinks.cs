@@ -62,6 +62,9 @@ internal sealed class LineSinks
 
     public void Take(ServiceInput input, ReadOnlySpan<byte> line, LineCut cut)
     {
+        // The terminal, and not the program, puts a carriage return before each newline.
+        if (input.IsTerminal && (cut & LineCut.AtEnd) == 0)
+            line = line.TrimEnd((byte)'\r');
         if (input.File is not null)
             AddToFile(input.File, line, cut);
         ReadOnlySpan<byte> text = line.EndsWith((byte)'\r') && (cut & LineCut.AtEnd) == 0 ? line[..^1] : line;

@@ -54,6 +54,21 @@ internal sealed class LogPump : IDisposable
     }
 
     /// <summary>
+    /// Takes over both ends of a pseudo-terminal. The program's end is held, so that the terminal lasts until <see cref="Close"/>, whoever
+    /// closes and opens it meanwhile.
+    /// </summary>
+    public void AddTerminal(OutputSource source, FileDescriptor masterTaken, FileDescriptor slaveTaken)
+    {
+        if (!_stopped)
+        {
+            Enqueue(() => _loop.AddService(source, masterTaken, new ServiceTerminal(slaveTaken)));
+            return;
+        }
+        masterTaken.Dispose();
+        slaveTaken.Dispose();
+    }
+
+    /// <summary>
     /// Takes over the read end of the pipe into which an instance writes a line when it is ready: then <paramref name="onReady"/> is
     /// posted, once, and the pipe is closed. It counts as one of the instance's streams.
     /// </summary>

@@ -4,7 +4,7 @@ using Launchd.Client;
 namespace Launchd.Logs;
 
 /// <summary>The read end of one pipe and what becomes of its bytes. Belongs to the pump's thread; owns the descriptor.</summary>
-internal abstract class PumpInput : ILineSink
+internal abstract class PumpInput : ILineSink, IDisposable
 {
     protected PumpInput(ulong id, FileDescriptor readEndTaken, LineMemory memory, int longestBytes)
     {
@@ -40,6 +40,12 @@ internal abstract class PumpInput : ILineSink
     /// <summary>Whether nothing more is expected from it.</summary>
     public virtual bool IsDone => false;
 
+    /// <summary>
+    /// Whether it is the master of a pseudo-terminal: the kernel does not tell how much can be read from it, and says EIO when nobody
+    /// has the other end.
+    /// </summary>
+    public virtual bool IsTerminal => false;
+
     /// <summary>When an unterminated line is passed on after all, in milliseconds of <see cref="Environment.TickCount64"/>.</summary>
     public long TailDue { get; set; }
 
@@ -54,8 +60,11 @@ internal abstract class PumpInput : ILineSink
 
     public abstract void Take(ReadOnlySpan<byte> line, LineCut cut);
 
-    /// <summary>The input has ended: gives back everything but the descriptor.</summary>
+    /// <summary>The input has ended: gives back everything but its descriptors.</summary>
     public virtual void Leave() => Splitter.Forget();
+
+    /// <summary>Closes the descriptor. That may wait for whoever has a lock of it.</summary>
+    public virtual void Dispose() => ReadEnd.Dispose();
 }
 
 /// <summary>Output of a service's instance.</summary>
@@ -63,9 +72,15 @@ internal sealed class ServiceInput : PumpInput
 {
     private readonly LineSinks _sinks;
 
-    public ServiceInput(ulong id, OutputSource source, FileDescriptor readEndTaken, LineSinks sinks)
+    /// <param name="id">As of the base.</param>
+    /// <param name="source">Whose output it is.</param>
+    /// <param name="readEndTaken">Of a pipe, or the master of a pseudo-terminal.</param>
+    /// <param name="sinks">Where lines go.</param>
+    /// <param name="terminalTaken">The terminal whose master it is; null: it is a pipe.</param>
+    public ServiceInput(ulong id, OutputSource source, FileDescriptor readEndTaken, LineSinks sinks, ServiceTerminal? terminalTaken)
         : base(id, readEndTaken, sinks.Memory, source.LongestLineBytes)
     {
+        Terminal = terminalTaken;
         _sinks = sinks;
         Source = source;
         File = source.File is null ? null : sinks.OpenFile(source.File, source.FileOwner);
@@ -81,6 +96,10 @@ internal sealed class ServiceInput : PumpInput
     public override string Stream => Source.Stream;
 
     public OutputSource Source { get; }
+
+    public ServiceTerminal? Terminal { get; }
+
+    public override bool IsTerminal => Terminal is not null;
 
     public byte[] Prefix { get; set; } = [];
 
@@ -114,6 +133,12 @@ internal sealed class ServiceInput : PumpInput
         base.Leave();
         if (File is not null)
             _sinks.CloseFile(File);
+    }
+
+    public override void Dispose()
+    {
+        Terminal?.Dispose();
+        base.Dispose();
     }
 }
 
@@ -185,8 +210,8 @@ internal sealed class InputReader(PumpInput input, Action<byte[], int, Errno> on
     }
 }
 
-/// <summary>Closes a descriptor on a lane.</summary>
-internal sealed class InputCloser(FileDescriptor taken) : LaneWork
+/// <summary>Closes the descriptors of an input on a lane.</summary>
+internal sealed class InputCloser(PumpInput input) : LaneWork
 {
-    internal override void Work() => taken.Dispose();
+    internal override void Work() => input.Dispose();
 }

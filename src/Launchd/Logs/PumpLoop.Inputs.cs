@@ -8,6 +8,9 @@ internal sealed partial class PumpLoop
 {
     private const ulong FirstInputId = 1;
 
+    /// <summary>Most that is read of a terminal when all that was written before is to be read.</summary>
+    private const long LastTerminalBytes = 1 << 20;
+
     private readonly Dictionary<ulong, PumpInput> _inputs = [];
     private readonly List<PumpInput> _paused = [];
     private byte[] _buffer = new byte[BufferBytes];
@@ -15,9 +18,9 @@ internal sealed partial class PumpLoop
     private int _width;
     private long _nextTail = long.MaxValue;
 
-    public void AddService(OutputSource source, FileDescriptor readEndTaken)
+    public void AddService(OutputSource source, FileDescriptor readEndTaken, ServiceTerminal? terminalTaken = null)
     {
-        var input = new ServiceInput(_nextId++, source, readEndTaken, Sinks);
+        var input = new ServiceInput(_nextId++, source, readEndTaken, Sinks, terminalTaken);
         WidenPrefixes(OutputStyle.Label(source.Service, source.Slot).Length);
         input.Prefix = _options.Style.Prefix(source.Service, source.Slot, _width);
         Watch(input);
@@ -137,13 +140,14 @@ internal sealed partial class PumpLoop
         ended = false;
         if (error == Errno.EAGAIN)
             return 0;
-        if (error != Errno.None)
+        bool hasEnded = count == 0 || (error == Errno.EIO && input.IsTerminal);
+        if (error != Errno.None && !hasEnded)
         {
             ended = true;
             Abandon(input, $"read: {error.Text}");
             return 0;
         }
-        if (count == 0)
+        if (hasEnded)
         {
             ended = true;
             End(input);
@@ -170,7 +174,7 @@ internal sealed partial class PumpLoop
     {
         try
         {
-            long rest = Readable(input);
+            long rest = input.IsTerminal ? LastTerminalBytes : Readable(input);
             bool ended = false;
             while (rest > 0 && !ended)
             {

@@ -94,11 +94,11 @@ internal sealed partial class PumpLoop
     {
         if (input.Reader is not null)
         {
-            _readers.Schedule(new InputCloser(input.ReadEnd));
+            _readers.Schedule(new InputCloser(input));
             return;
         }
         _seat.Enter(input);
-        input.ReadEnd.Dispose();
+        input.Dispose();
         if (!_seat.TryLeave(input))
             throw new PassedOverException();
     }

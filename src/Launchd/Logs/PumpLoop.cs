@@ -191,7 +191,7 @@ internal sealed partial class PumpLoop : IDisposable
     public void Dispose()
     {
         foreach (PumpInput input in _inputs.Values.Where(i => !i.IsAway))
-            input.ReadEnd.Dispose();
+            input.Dispose();
         _inputs.Clear();
         _loop.Dispose();
         _wake.Dispose();

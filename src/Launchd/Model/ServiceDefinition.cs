@@ -35,6 +35,12 @@ internal sealed record ServiceDefinition
     public ImmutableArray<ServiceName> Before { get; init; } = [];
 
     public required Execution Execution { get; init; }
+
+    /// <summary>
+    /// The program has a pseudo-terminal of its own as standard input, output and error. <see cref="Input"/>, <see cref="Output"/> and
+    /// <see cref="Error"/> have their defaults then: what is written to the terminal is logged.
+    /// </summary>
+    public bool HasTerminal { get; init; }
     public InputSource Input { get; init; } = InputSource.Null.Value;
     public OutputTarget Output { get; init; } = OutputTarget.Log.Value;
     public OutputTarget Error { get; init; } = OutputTarget.Log.Value;

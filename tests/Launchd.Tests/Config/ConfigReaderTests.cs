@@ -86,6 +86,22 @@ public sealed class ConfigReaderTests
     }
 
     [Fact]
+    public void ATerminalIsAllStreams_AndGoesBeforeTheStreamsOfTheDefaults()
+    {
+        ServiceDefinition service = Reading.Service("terminal = true", "[defaults]\ninput = \"open\"\noutput = \"null\"");
+        Assert.True(service.HasTerminal);
+        Assert.IsType<InputSource.Null>(service.Input);
+        Assert.IsType<OutputTarget.Log>(service.Output);
+        Assert.IsType<OutputTarget.Log>(service.Error);
+        Assert.True(Reading.Service("", "[defaults]\nterminal = true").HasTerminal);
+        Assert.IsType<OutputTarget.Null>(
+            Reading.Service("terminal = false\noutput = \"null\"", "[defaults]\nterminal = true").Output);
+        Assert.StartsWith(
+            "LD1213 services.web.output:", Reading.ProblemsOf("output = \"null\"", "[defaults]\nterminal = true"),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void DefaultsThatDependOnOtherKeysFollowThem()
     {
         Assert.Equal(UpdateKind.Overlap, Reading.Service("sockets = [\"http\"]", Http).Update);

@@ -111,6 +111,9 @@ public sealed class CrossCheckTests
     [InlineData("log = { path = \"/proc/1/fd/2\" }",
         "LD1213 services.web.log.path: /proc/1/fd/2 is the supervisor's own output, not a file")]
     [InlineData("output = \"socket\"", "LD1306 services.web.output: 'socket' needs input = \"socket\" or start = \"connection\"")]
+    [InlineData("terminal = true\nerror = \"log\"",
+        "LD1213 services.web.error: with terminal = true the terminal is all three: input, output and error")]
+    [InlineData("terminal = true\nlog = { path = \"/var/log/x\" }\nready = { output = \"x\" }", "")]
     [InlineData("ready = \"notify\"\nnotify_access = \"none\"",
         "LD1213 services.web.notify_access: 'none' leaves no way to send what 'ready' waits for")]
     [InlineData("ready = { descriptor = 3 }\nfd_store = 1",

@@ -62,6 +62,7 @@ public sealed class DefinitionDifferenceTests
         { "parent_death_signal", "parent_death_signal = \"TERM\"" },
         { "cgroup", "cgroup = { pids_max = 3 }" },
         { "ignore_sigpipe", "ignore_sigpipe = false" },
+        { "terminal", "terminal = true" },
         { "input", "input = \"file:/etc/i\"" },
         { "output", "output = \"null\"" },
         { "error", "error = \"null\"" },

@@ -45,6 +45,11 @@ public sealed class DescriptorNeedTests
     }
 
     [Fact]
+    public void ATerminalHasTwoEnds() => Assert.Equal(
+        1 + DescriptorNeed.Of(A.Definition(A.Service("web"))),
+        DescriptorNeed.Of(A.Definition(A.Service("web") with { HasTerminal = true })));
+
+    [Fact]
     public void ServicesForConnectionsNeedNoneBeforeSomebodyComes() =>
         Assert.Equal(
             DescriptorNeed.Of(A.Definition()), DescriptorNeed.Of(A.Definition(A.Connection("each"))));

@@ -114,6 +114,7 @@ internal static class DefinitionTexts
         yield return ("wants", List(service.Wants.Select(n => n.Text)));
         yield return ("after", List(service.After.Select(n => n.Text)));
         yield return ("before", List(service.Before.Select(n => n.Text)));
+        yield return ("terminal", Flag(service.HasTerminal));
         yield return ("input", service.Input switch
         {
             InputSource.File file => "file:" + file.FilePath,

@@ -81,7 +81,7 @@ internal static class ServiceReader
     private static ServiceDefinition ReadKeys(TableReader table, ServiceDefinition based, in OwnKeys own)
     {
         (ImmutableArray<int> successCodes, ImmutableArray<SignalNumber> successSignals) = PolicyReader.SuccessExit(table, based);
-        OutputTarget output = StandardStreamReader.Output(table, "output", based.Output);
+        StandardStreams streams = StandardStreamReader.Read(table, based, own.FollowsOutput);
         TimeSpan? watchdog = table.DurationOrNone("watchdog", based.Watchdog);
         int fdStoreCount = table.Int("fd_store", based.FdStoreCount, 0, 1024);
         (LogPolicy? log, int longestLineBytes) = PolicyReader.Log(table, based);
@@ -102,9 +102,10 @@ internal static class ServiceReader
             After = ReadServices(table, "after", based.After),
             Before = ReadServices(table, "before", based.Before),
             Execution = ExecutionReader.Read(table, based.Execution),
-            Input = StandardStreamReader.Input(table, based.Input),
-            Output = output,
-            Error = own.FollowsOutput ? output : StandardStreamReader.Output(table, "error", based.Error),
+            HasTerminal = streams.AreTerminal,
+            Input = streams.Input,
+            Output = streams.Output,
+            Error = streams.Error,
             Ready = notifies ? Readiness.Notify.Value : ReadinessReader.Read(table) ?? based.Ready,
             ReadyTimeout = table.Duration("ready_timeout", based.ReadyTimeout),
             Health = ReadinessReader.ReadHealth(table, based.Health),

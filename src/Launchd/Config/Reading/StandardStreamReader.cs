@@ -5,12 +5,42 @@ using Launchd.Model;
 
 namespace Launchd.Config.Reading;
 
-/// <summary>Reads <c>input</c>, <c>output</c> and <c>error</c>.</summary>
+/// <summary>What a program's standard streams are.</summary>
+/// <param name="AreTerminal">All three are a terminal of its own; the others are their defaults then.</param>
+/// <param name="Input">Standard input.</param>
+/// <param name="Output">Standard output.</param>
+/// <param name="Error">Standard error.</param>
+internal readonly record struct StandardStreams(bool AreTerminal, InputSource Input, OutputTarget Output, OutputTarget Error);
+
+/// <summary>Reads <c>terminal</c>, <c>input</c>, <c>output</c> and <c>error</c>.</summary>
 internal static class StandardStreamReader
 {
     private const string FilePrefix = "file:";
 
-    public static InputSource Input(TableReader table, InputSource fallback)
+    /// <param name="table">Of a service, or the defaults.</param>
+    /// <param name="based">The values of keys that the table does not have.</param>
+    /// <param name="errorFollowsOutput">No table has <c>error</c>.</param>
+    public static StandardStreams Read(TableReader table, ServiceDefinition based, bool errorFollowsOutput)
+    {
+        bool isTerminal = table.Bool("terminal", based.HasTerminal);
+        InputSource input = Input(table, based.Input);
+        OutputTarget output = Output(table, "output", based.Output);
+        OutputTarget error = errorFollowsOutput ? output : Output(table, "error", based.Error);
+        if (!isTerminal)
+            return new StandardStreams(AreTerminal: false, input, output, error);
+        // What the defaults say of the streams gives way to a terminal of the service's own; what stands in the same table does not.
+        foreach (string key in (ReadOnlySpan<string>)["input", "output", "error"])
+        {
+            if (table.Has(key))
+            {
+                table.Error(DiagnosticCode.Contradiction, key, "with terminal = true the terminal is all three: input, output and error",
+                    $"remove {key}, or write terminal = false");
+            }
+        }
+        return new StandardStreams(AreTerminal: true, InputSource.Null.Value, OutputTarget.Log.Value, OutputTarget.Log.Value);
+    }
+
+    private static InputSource Input(TableReader table, InputSource fallback)
     {
         if (table.Take("input") is not { } found || table.TextOf("input", found) is not { } text)
             return fallback;
@@ -24,7 +54,7 @@ internal static class StandardStreamReader
         };
     }
 
-    public static OutputTarget Output(TableReader table, string key, OutputTarget fallback)
+    private static OutputTarget Output(TableReader table, string key, OutputTarget fallback)
     {
         if (table.Take(key) is not { } found || table.TextOf(key, found) is not { } text)
             return fallback;

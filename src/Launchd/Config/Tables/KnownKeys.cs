@@ -34,8 +34,8 @@ internal static class KnownKeys
 
     public static readonly string[] Defaults =
     [
-        "description", "start", "instances", "requires", "wants", "after", "before", .. Execution, "input", "output", "error", "ready",
-        "ready_timeout", "health", "watchdog", "restart", "backoff", "start_limit", "success_exit", "stop_signal", "stop_timeout",
+        "description", "start", "instances", "requires", "wants", "after", "before", .. Execution, "terminal", "input", "output", "error",
+        "ready", "ready_timeout", "health", "watchdog", "restart", "backoff", "start_limit", "success_exit", "stop_signal", "stop_timeout",
         "stop_command", "kill", "reload", "idle_timeout", "update", "rollout", "fd_store", "fd_store_keep", "share", "request",
         "notify_access", "listen_environment", "log",
     ];

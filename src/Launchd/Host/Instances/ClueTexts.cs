@@ -40,12 +40,14 @@ internal static class ClueTexts
     /// <summary>Of one whose output was to have a line that matches.</summary>
     /// <param name="pattern">The regular expression.</param>
     /// <param name="lines">The newest lines that it has written, escaped.</param>
-    public static string OfOutput(string pattern, IReadOnlyList<string> lines)
+    /// <param name="isToTerminal">It writes to a terminal.</param>
+    public static string OfOutput(string pattern, IReadOnlyList<string> lines, bool isToTerminal = false)
     {
         if (lines.Count == 0)
         {
-            return "it has written nothing: many programs keep their output back while that is no terminal "
-                + "(PYTHONUNBUFFERED=1, stdbuf -oL and the like change it), or write it to a file";
+            return isToTerminal ? "it has written nothing to its terminal: it may write to a file"
+                : "it has written nothing: many programs keep their output back while that is no terminal "
+                + "(PYTHONUNBUFFERED=1, stdbuf -oL and the like change it, and terminal = true), or write it to a file";
         }
         string[] words = [.. WordsOf(pattern)];
         string nearest = lines[^1];

@@ -28,6 +28,9 @@ internal sealed class Birth : IDisposable
     /// <summary>Paths of listeners that the child sees as mount points.</summary>
     public List<PinnedPath> PinnedPaths { get; } = [];
 
+    /// <summary>Descriptor 0 is the child's controlling terminal.</summary>
+    public bool HasTerminal { get; set; }
+
     public void Own(FileDescriptor taken) => _owned.Add(taken);
 
     /// <summary>

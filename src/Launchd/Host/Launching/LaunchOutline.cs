@@ -12,6 +12,9 @@ namespace Launchd.Host.Launching;
 /// </summary>
 internal sealed class LaunchOutline
 {
+    /// <summary>What the terminal of a program understands, term(7): nearly every one that an operator attaches with does.</summary>
+    private const string TerminalType = "xterm-256color";
+
     // The supervisor alone sets these variables; what a file or an environment says under these names is not passed on.
     private static readonly FrozenSet<string> Protocol = FrozenSet.Create(StringComparer.Ordinal,
         "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
@@ -68,7 +71,8 @@ internal sealed class LaunchOutline
     }
 
     private bool HasSameEnvironment(ServiceDefinition definition, ResolvedUser user) =>
-        User == user && (Definition.Start == StartKind.Connection) == (definition.Start == StartKind.Connection)
+        User == user && Definition.HasTerminal == definition.HasTerminal
+        && (Definition.Start == StartKind.Connection) == (definition.Start == StartKind.Connection)
         && Definition.Execution.Environment.AsSpan().SequenceEqual(definition.Execution.Environment.AsSpan());
 
     private static (List<string> Texts, string? SearchPath) EnvironmentOf(ServiceDefinition definition, ResolvedUser user)
@@ -83,6 +87,8 @@ internal sealed class LaunchOutline
     public static Dictionary<string, string> Begin(ServiceDefinition definition, ResolvedUser user)
     {
         Dictionary<string, string> variables = new(StringComparer.Ordinal);
+        if (definition.HasTerminal)
+            variables["TERM"] = TerminalType;
         foreach (EnvironmentVariable passed in definition.Execution.Environment.Where(v => v.IsPassed))
             variables[passed.Name] = passed.Value;
         if (user.Name is not { } name)

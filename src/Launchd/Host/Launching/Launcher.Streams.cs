@@ -4,8 +4,10 @@ using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Terminals;
 using Launchd.Logs;
 using Launchd.Model;
 
@@ -25,6 +27,10 @@ internal sealed partial class Launcher
             Give(instance, birth, definition, listener);
             socket = birth.Borrow(listener.Descriptor);
         }
+        if (service.Ready is Readiness.Output pattern)
+            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
+        if (service.HasTerminal)
+            return GiveTerminal(instance, birth, user);
         birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
         if (service.Input is InputSource.File file)
         {
@@ -33,8 +39,6 @@ internal sealed partial class Launcher
         }
         if (service.Input is InputSource.Open && EndlessInput.Give(birth, user) is { Value: not 0 } failed)
             return Refuse(service, "input", failed, $"input = \"open\": {failed.Text}");
-        if (service.Ready is Readiness.Output pattern)
-            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
         bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
         Action<int> use = isSame ? Both : birth.Output;
         if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, use) is { } refused)
@@ -85,12 +89,35 @@ internal sealed partial class Launcher
         FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         LetOthersWrite(writeEnd);
-        ServiceDefinition service = instance.Definition;
-        pump.Add(new OutputSource { InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
-            LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot),
-            FileOwner = service.Log is { } log ? instance.Provision.Users.OwnerOf(log) : LogFileOwner.Own }, readEnd);
+        pump.Add(SourceOf(instance, stream), readEnd);
         instance.HasLogPipe = true;
         return writeEnd;
+    }
+
+    private Failure.SpawnFailed? GiveTerminal(RunningInstance instance, Birth birth, ResolvedUser user)
+    {
+        if (!PseudoTerminal.Open(user.Credentials?.Uid).TryGet(out PseudoTerminal terminal, out OpenFailure? failure))
+            return Refuse(instance.Definition, "terminal", failure.Errno, failure.ToString());
+        // The pump may close it while the birth is still under way.
+        int slave = birth.Borrow(terminal.Slave);
+        birth.Input(slave);
+        birth.Output(slave);
+        birth.Error(slave);
+        birth.HasTerminal = true;
+        pump.AddTerminal(SourceOf(instance, "output"), terminal.Master, terminal.Slave);
+        instance.HasLogPipe = true;
+        return null;
+    }
+
+    private static OutputSource SourceOf(RunningInstance instance, string stream)
+    {
+        ServiceDefinition service = instance.Definition;
+        return new OutputSource
+        {
+            InstanceId = instance.Id.Number, Service = service.Name.Text, Slot = instance.Slot, Stream = stream,
+            LongestLineBytes = service.LongestLineBytes, File = service.Log?.In(instance.Slot),
+            FileOwner = service.Log is { } log ? instance.Provision.Users.OwnerOf(log) : LogFileOwner.Own,
+        };
     }
 
     // A program that root starts, as whoever, and what it starts may become other users, and then open /dev/stderr anew. Nobody else comes

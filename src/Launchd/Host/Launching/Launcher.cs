@@ -148,6 +148,7 @@ internal sealed partial class Launcher(
             PidVariables = isMain ? birth.PidVariables : [],
             PidfdVariable = isMain && birth.PidVariables.Contains("LISTEN_PID") ? "LISTEN_PIDFDID" : null,
             Descriptors = birth.Mappings(),
+            TakesTerminal = birth.HasTerminal,
             WorkingDirectory = execution.WorkingDirectory,
             EntersAsUser = BorrowedRights.AreLess(outline.User.Credentials)
                 && IsForeign(execution.WorkingDirectory, outline.User.Credentials!),

@@ -76,7 +76,7 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
             return null;
         if (findLeft() is { } pid)
             return ClueTexts.OfBackground((pid, ProcessFacts.NameOf(pid)));
-        return service.Input is InputSource.Null ? ClueTexts.OfInput() : null;
+        return service.Input is InputSource.Null && !service.HasTerminal ? ClueTexts.OfInput() : null;
     }
 
     private static string? WhyNotReady(RunningInstance instance, IReadOnlyList<string> lines)
@@ -91,7 +91,7 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
                 clues.Add(ClueTexts.OfNotification(instance.Access, main, instance.Unheard, instance.LastSaid));
                 break;
             case Readiness.Output output:
-                clues.Add(ClueTexts.OfOutput(output.Pattern, lines));
+                clues.Add(ClueTexts.OfOutput(output.Pattern, lines, instance.Definition.HasTerminal));
                 break;
             case Readiness.Descriptor descriptor:
                 clues.Add($"no line came on its descriptor {descriptor.Number}");

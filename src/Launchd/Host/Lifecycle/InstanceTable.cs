@@ -133,8 +133,6 @@ internal sealed partial class InstanceTable : IDisposable
         _delays.Cancel(instance);
         if (instance.Process is { } process && _mains.GetValueOrDefault(process.Pid) == instance)
             _mains.Remove(process.Pid);
-        if (instance.HasLogPipe || instance.AwaitsLine)
-            _pump.Close(id.Number);
         _trees.Remove(instance);
         OnOver?.Invoke(instance);
         Close(instance, mayServeAgain);
@@ -221,6 +219,8 @@ internal sealed partial class InstanceTable : IDisposable
 
     private void Close(RunningInstance instance, bool mayServeAgain)
     {
+        if (instance.HasLogPipe || instance.AwaitsLine)
+            _pump.Close(instance.Id.Number);
         if (instance.Notify is { } notify)
             _notifySockets.Return(instance, notify, mayServeAgain);
         instance.Notify = null;

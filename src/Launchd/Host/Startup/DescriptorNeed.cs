@@ -12,10 +12,13 @@ internal static class DescriptorNeed
     /// </summary>
     private const int Own = 108;
 
-    /// <summary>An instance takes its pidfd and its channel, and mostly a notify socket and a pipe for its output.</summary>
+    /// <summary>
+    /// An instance takes its pidfd and its channel, mostly a notify socket, and a pipe for its output or both ends of a terminal.
+    /// </summary>
     private static int OfInstance(ServiceDefinition service) =>
         2 + (service.NotifyAccess == NotifyAccess.None ? 0 : 1)
-        + (service.Output is OutputTarget.Log || service.Error is OutputTarget.Log ? 1 : 0);
+        + (service.Output is OutputTarget.Log || service.Error is OutputTarget.Log ? 1 : 0)
+        + (service.HasTerminal ? 1 : 0);
 
     /// <summary>
     /// With all instances running; of services that are started for each connection none, because those rest when there is no room.

@@ -134,6 +134,8 @@ internal sealed unsafe partial class ExecPlan : IDisposable
         LaySignals(request, nothing);
         Add(StepKind.Call, SpawnStage.Session, setsid);
         LayDescriptors(request, sources, closeAbove, report);
+        if (request.TakesTerminal)
+            Add(StepKind.Call, SpawnStage.Terminal, ioctl, 0, (nint)Libc.TIOCSCTTY, 0);
         // Before the limits: a pin needs one descriptor more than the program.
         LayPinnedPaths(request, report);
         LayLimits(request);

@@ -21,6 +21,9 @@ internal sealed record SpawnRequest
 
     /// <summary>The child's whole table, targets in ascending order. Borrowed; 0, 1 and 2 belong in it.</summary>
     public required IReadOnlyList<DescriptorMapping> Descriptors { get; init; }
+
+    /// <summary>Descriptor 0 is a terminal, and becomes the controlling terminal of the child's session.</summary>
+    public bool TakesTerminal { get; init; }
     public required string WorkingDirectory { get; init; }
 
     /// <summary>The working directory is entered with the rights of <see cref="Credentials"/>, which are set then.</summary>
@@ -68,6 +71,7 @@ internal enum SpawnStage
     Signals,
     Session,
     Descriptors,
+    Terminal,
     PinnedPaths,
     Limits,
     OomScore,
