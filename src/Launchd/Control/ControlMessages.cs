@@ -16,6 +16,7 @@ internal static class ControlNames
     public const string ReloadRefused = Interface + ".ReloadRefused";
     public const string NoSuchDescriptor = Interface + ".NoSuchDescriptor";
     public const string NotRunning = Interface + ".NotRunning";
+    public const string NoTerminal = Interface + ".NoTerminal";
     public const string NotPermittedByKernel = Interface + ".NotPermittedByKernel";
     public const string MethodNotFound = "org.varlink.service.MethodNotFound";
     public const string InterfaceNotFound = "org.varlink.service.InterfaceNotFound";
@@ -238,6 +239,16 @@ internal sealed record FetchRequest(string? Service = null, string? Name = null,
 /// <param name="Way">held or taken.</param>
 internal sealed record FetchReply(string Name, string Kind, string Address, string Way);
 
+/// <summary>Parameters of Attach.</summary>
+/// <param name="Service">Its name, or <c>web.1</c> for one slot.</param>
+/// <param name="Columns">With <paramref name="Rows"/> the size that the terminal gets; null: it keeps its own.</param>
+/// <param name="Rows">1 to 9999.</param>
+/// <param name="ReadOnly">Nothing is typed.</param>
+internal sealed record AttachRequest(string? Service = null, int? Columns = null, int? Rows = null, bool ReadOnly = false);
+
+/// <summary>Answer of Attach: to what; the descriptor comes with its first byte.</summary>
+internal sealed record AttachReply(string Service, int Slot, int Generation, int Pid);
+
 /// <summary>Parameters of Logs.</summary>
 /// <param name="Service">Name or pattern; null for all.</param>
 /// <param name="Lines">Newest lines of each service, 0 to 10,000.</param>
@@ -292,6 +303,8 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(DescriptorsReply))]
 [JsonSerializable(typeof(FetchRequest))]
 [JsonSerializable(typeof(FetchReply))]
+[JsonSerializable(typeof(AttachRequest))]
+[JsonSerializable(typeof(AttachReply))]
 [JsonSerializable(typeof(LogsRequest))]
 [JsonSerializable(typeof(LogsReply))]
 [JsonSerializable(typeof(EventsRequest))]

@@ -61,12 +61,25 @@ internal sealed class LogPump : IDisposable
     {
         if (!_stopped)
         {
-            Enqueue(() => _loop.AddService(source, masterTaken, new ServiceTerminal(slaveTaken)));
+            Enqueue(() => _loop.AddTerminal(source, masterTaken, slaveTaken));
             return;
         }
         masterTaken.Dispose();
         slaveTaken.Dispose();
     }
+
+    /// <summary>
+    /// Shows the terminal of an instance to a viewer, until one of them leaves or ends. What becomes of it is posted.
+    /// </summary>
+    /// <param name="instanceId">Of an instance that has a terminal.</param>
+    /// <param name="socketTaken">As <see cref="ServiceTerminal.TryAttach"/> wants it.</param>
+    /// <param name="view">What the viewer may do.</param>
+    /// <param name="answer">True: it is shown. False: it has too many viewers. Null: the instance is over.</param>
+    public void Attach(long instanceId, FileDescriptor socketTaken, TerminalView view, Action<bool?> answer) => Enqueue(() =>
+    {
+        bool? outcome = _loop.Attach(instanceId, socketTaken, view);
+        _options.Post(() => answer(outcome));
+    });
 
     /// <summary>
     /// Takes over the read end of the pipe into which an instance writes a line when it is ready: then <paramref name="onReady"/> is

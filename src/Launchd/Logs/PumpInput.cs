@@ -112,6 +112,7 @@ internal sealed class ServiceInput : PumpInput
 
     public override void Receive(ReadOnlySpan<byte> data)
     {
+        Terminal?.Show(data);
         _sinks.BeginBatch(this);
         base.Receive(data);
         _sinks.EndBatch();
@@ -131,6 +132,7 @@ internal sealed class ServiceInput : PumpInput
     public override void Leave()
     {
         base.Leave();
+        Terminal?.End();
         if (File is not null)
             _sinks.CloseFile(File);
     }

@@ -26,6 +26,17 @@ internal sealed partial class PumpLoop
         Watch(input);
     }
 
+    public void AddTerminal(OutputSource source, FileDescriptor masterTaken, FileDescriptor slaveTaken) =>
+        AddService(source, masterTaken, new ServiceTerminal(_loop, masterTaken, slaveTaken));
+
+    public bool? Attach(long instanceId, FileDescriptor socketTaken, in TerminalView view)
+    {
+        if (InputsOf(instanceId).OfType<ServiceInput>().FirstOrDefault(i => i.IsTerminal) is { Terminal: { } terminal })
+            return terminal.TryAttach(socketTaken, view);
+        socketTaken.Dispose();
+        return null;
+    }
+
     public void AddReady(OutputSource source, FileDescriptor readEndTaken, Action onReady) =>
         Watch(new ReadyInput(_nextId++, source, readEndTaken, Sinks.Memory, () => Post(onReady)));
 

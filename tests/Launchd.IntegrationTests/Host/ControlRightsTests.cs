@@ -34,11 +34,14 @@ public sealed class ControlRightsTests
             "Plan", "{\"file\":" + secret + "}",
             "Plan", "{\"\\u0066ile\":" + secret + "}",
             "Fetch", """{"service":"app","number":0}""",
+            "Attach", """{"service":"app"}""",
+            "Attach", """{"service":"app","read_only":true}""",
             "Plan", "{}",
             "Restart", """{"services":["app"]}""");
 
         Assert.Equal(
-            [null, "NotPermitted", "NotPermitted", "NotPermitted", null, null], answers.Select(a => a.error?.Split('.')[^1]));
+            [null, "NotPermitted", "NotPermitted", "NotPermitted", "NotPermitted", "NoTerminal", null, null],
+            answers.Select(a => a.error?.Split('.')[^1]));
         Assert.All(answers, a => Assert.DoesNotContain("SECRETHASH", a.text, StringComparison.Ordinal));
         // Root may.
         using ControlSocket root = await ControlSocket.To(supervisor);

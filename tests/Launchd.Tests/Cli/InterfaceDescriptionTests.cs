@@ -25,6 +25,7 @@ public sealed partial class InterfaceDescriptionTests
         ["Events"] = (typeof(EventsRequest), typeof(EventsReply)),
         ["Descriptors"] = (typeof(FilterRequest), typeof(DescriptorsReply)),
         ["Fetch"] = (typeof(FetchRequest), typeof(FetchReply)),
+        ["Attach"] = (typeof(AttachRequest), typeof(AttachReply)),
         ["Shutdown"] = (null, typeof(ShutdownReply)),
         ["Reload"] = (typeof(ReloadRequest), typeof(ReloadReply)),
         ["Plan"] = (typeof(PlanRequest), typeof(ReloadReply)),

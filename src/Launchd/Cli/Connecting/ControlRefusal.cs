@@ -20,6 +20,7 @@ internal static class ControlRefusal
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
             ControlNames.NoSuchDescriptor => (ExitCode.Failed, $"there is no descriptor '{name}'"),
             ControlNames.NotRunning => (ExitCode.Failed, "it has no running instance"),
+            ControlNames.NoTerminal => (ExitCode.Failed, "it has no terminal"),
             ControlNames.NotPermittedByKernel => (ExitCode.NotPermitted, "the kernel does not let the supervisor take it"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),

@@ -40,6 +40,7 @@ internal sealed class CommandTree
         AddSignal();
         AddLogs();
         AddEventsAndDescriptors();
+        Root.Subcommands.Add(AttachCommand.Describe(_context, _name, RunningServices));
         AddShutdown();
         AddActivate();
         AddHelpers();

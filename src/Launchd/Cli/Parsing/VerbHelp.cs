@@ -44,6 +44,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "events" => Events(),
         "fds" => Descriptors(),
         FetchCommand.Name => Fetch(),
+        AttachCommand.Name => Attach(),
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
@@ -161,6 +162,19 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             _unreachable, (ExitCode.NotPermitted, "the supervisor or the kernel does not let this user"),
             ((ExitCode)126, "the program cannot be executed"),
             ((ExitCode)127, "the program was not found"),
+        ]);
+
+    private static VerbHelp Attach() => new(
+        [
+            ("launchd-cs attach game", "the console of game; Ctrl-] leaves it, and game goes on"),
+            ("launchd-cs attach game --read-only", "looks, and types nothing"),
+            ("launchd-cs attach game.1 --detach-keys ctrl-p,ctrl-q", "of one slot, with the keys of docker"),
+            ("echo save-all | launchd-cs attach game", "types one line, and shows what comes until Ctrl-C or the end of game"),
+        ],
+        [
+            (ExitCode.Done, "left, or the program has ended"), (ExitCode.Failed, "it has no terminal, or does not run"), _noSuchService,
+            _usage, (ExitCode.Unreachable, "no supervisor can be reached, or the connection was cut off"),
+            (ExitCode.NotPermitted, "the supervisor lets this user look only, or not even that"),
         ]);
 
     private static VerbHelp Shutdown() => new(

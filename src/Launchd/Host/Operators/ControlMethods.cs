@@ -41,13 +41,14 @@ internal sealed class ControlMethods : IDisposable
     private readonly StatusReporter _reporter;
     private readonly DescriptorLooks _looks;
     private readonly DescriptorFetch _fetch;
+    private readonly TerminalAttach _attach;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
     private long _requests;
     private readonly List<ControlConnection> _shutdownCallers = [];
 
     public ControlMethods(Supervisor core, EventFeed events, Reloads reloads, ServiceListeners listeners, LogPump pump, Journal journal,
-        StatusReporter reporter, DescriptorLooks looks, DescriptorFetch fetch)
+        StatusReporter reporter, DescriptorLooks looks, DescriptorFetch fetch, TerminalAttach attach)
     {
         _core = core;
         _events = events;
@@ -58,6 +59,7 @@ internal sealed class ControlMethods : IDisposable
         _reporter = reporter;
         _looks = looks;
         _fetch = fetch;
+        _attach = attach;
         journal.Added += Publish;
     }
 
@@ -95,6 +97,7 @@ internal sealed class ControlMethods : IDisposable
             case "Descriptors": Descriptors(from, Read(call, ControlJson.Default.FilterRequest)); break;
             case "Shutdown": Shutdown(from); break;
             case "Fetch": _fetch.Fetch(from, Read(call, ControlJson.Default.FetchRequest)); break;
+            case "Attach": _attach.Attach(from, Read(call, ControlJson.Default.AttachRequest)); break;
             case "Reload": ReloadMethods.Reload(_reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
             case "Plan": ReloadMethods.Plan(_reloads, from, Read(call, ControlJson.Default.PlanRequest)); break;
             case "Upgrade":

@@ -50,6 +50,7 @@ internal static class ControlRights
         [ControlNames.Interface + ".Events"] = ControlRight.Look,
         [ControlNames.Interface + ".Logs"] = ControlRight.Look,
         [ControlNames.Interface + ".Plan"] = ControlRight.Look,
+        [ControlNames.Interface + ".Attach"] = ControlRight.Look,
         [ControlNames.Interface + ".Start"] = ControlRight.Order,
         [ControlNames.Interface + ".Stop"] = ControlRight.Order,
         [ControlNames.Interface + ".Restart"] = ControlRight.Order,
@@ -66,6 +67,12 @@ internal static class ControlRights
     /// Needed for the parameter <c>file</c> of <c>Plan</c>, because the answer quotes the lines of the file that are wrong.
     /// </summary>
     public const ControlRight OtherFiles = ControlRight.Own;
+
+    /// <summary>
+    /// Needed for <c>Attach</c> without <c>read_only</c>: whoever types to a program has it do what its user may, and many programs
+    /// take commands.
+    /// </summary>
+    public const ControlRight Typing = ControlRight.Own;
 
     /// <summary>Needed to be told the faulty lines of the configuration by <c>Reload</c> and <c>Plan</c>.</summary>
     public const ControlRight TextOfFiles = ControlRight.Own;

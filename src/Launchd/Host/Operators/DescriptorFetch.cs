@@ -33,13 +33,8 @@ internal sealed class DescriptorFetch(
                 new ErrorDetail { Parameter = "service", Text = "give a service, and either a name or a number" });
             return;
         }
-        if (!TryFind(wanted, out ServiceState? service, out int? slot))
-        {
-            string? hint = Suggestion.Nearest(wanted, core.Services.Select(s => s.Definition.Name.Text));
-            from.Refuse(ControlNames.NoSuchService,
-                new ErrorDetail { Name = wanted, Hint = hint, Text = $"there is no service '{wanted}'" });
+        if (NamedSlot.FindOrRefuse(from, core, wanted, out int? slot) is not { } service)
             return;
-        }
         if (request.Name is { } name)
             FetchNamed(from, service, slot, name);
         else
@@ -139,21 +134,5 @@ internal sealed class DescriptorFetch(
         RunningInstance? holder = instances.All.FirstOrDefault(i => i.Id.Service == service);
         notices.Report(new Notice.DescriptorSent(holder?.Id ?? new InstanceId(service, 0), holder?.Slot ?? 0, holder?.Generation ?? 0,
             holder?.Process?.Pid ?? 0, name, "operator", way, 0));
-    }
-
-    /// <summary>Finds a service by its name, or by its name with a slot behind the last dot.</summary>
-    private bool TryFind(string wanted, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ServiceState? service, out int? slot)
-    {
-        slot = null;
-        service = core.Find(new ServiceName(wanted));
-        int dot = wanted.LastIndexOf('.');
-        if (service is not null || dot <= 0
-            || !int.TryParse(wanted.AsSpan(dot + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
-        {
-            return service is not null;
-        }
-        slot = number;
-        service = core.Find(new ServiceName(wanted[..dot]));
-        return service is not null;
     }
 }

@@ -173,7 +173,8 @@ internal sealed class HostComposition : IDisposable
             configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);
         DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
         ControlMethods methods = new(
-            Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch);
+            Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch,
+            new TerminalAttach(Core, instances, parts.Pump, notices));
         effects.OnReply = methods.Reply;
         methods.CallerOf = _table.OwnerOf;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);

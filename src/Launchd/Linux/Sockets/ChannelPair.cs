@@ -4,8 +4,8 @@ using static Tmds.Linux.LibC;
 namespace Launchd.Linux.Sockets;
 
 /// <summary>
-/// The two ends of an instance channel, unix(7). Both are close-on-exec and blocking: a simple client expects that of the program's
-/// end; on the supervisor's end every call has MSG_DONTWAIT.
+/// The two ends of an instance channel, or of the socket by which an operator sees a terminal, unix(7). Both are close-on-exec and
+/// blocking: a simple client expects that of its end; on the supervisor's end every call has MSG_DONTWAIT.
 /// </summary>
 internal static unsafe class ChannelPair
 {

@@ -1,0 +1,239 @@
+using System.Globalization;
+using System.Text;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Sockets;
+using Launchd.Linux.Terminals;
+using Launchd.Logs;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Logs;
+
+/// <summary>The terminal of a service, between a program (the test has its end) and operators who look at it.</summary>
+public sealed class TerminalPumpTests : IDisposable
+{
+    private const long Instance = 1;
+    private const int DeadlineMilliseconds = 60_000;
+
+    private readonly PumpHarness _harness = new();
+    private readonly FileDescriptor _program;
+
+    public TerminalPumpTests()
+    {
+        PseudoTerminal terminal = PseudoTerminal.Open(owner: null).Value;
+        _program = PumpCalls.Duplicate(terminal.Slave.Number, out _)!;
+        OutputSource source = new() { InstanceId = Instance, Service = "web", Slot = 0, Stream = "output" };
+        _harness.Pump.AddTerminal(source, terminal.Master, terminal.Slave);
+    }
+
+    [Fact]
+    public void AViewerSeesTheLastLines_ThenWhatComes_AndIsToldOfTheEnd_AndTheLogHasItAll()
+    {
+        PumpHarness.Write(_program, "one\ntwo\n");
+        _harness.Flush(Instance);
+        using FileDescriptor viewer = Attach();
+
+        Assert.Equal("one\r\ntwo\r\n", ReadOutput(viewer, "two\r\n"));
+        PumpHarness.Write(_program, "three\nfour");
+        Assert.Equal("three\r\nfour", ReadOutput(viewer, "four"));
+        _harness.Pump.Close(Instance);
+        _harness.RunUntil(() => _harness.Ended.Count == 1);
+
+        Assert.Equal("e", Next(viewer));
+        Assert.Null(Next(viewer));
+        Assert.Equal(["one", "two", "three", "four"], _harness.Tail());
+        Assert.Empty(_harness.Notices);
+        Assert.Null(TryAttach(mayType: true, isOwner: true, out _));
+    }
+
+    [Fact]
+    public void OfALongPastItsLastLinesAreShown_FromTheBeginningOfALine()
+    {
+        for (int i = 0; i < 1000; i++)
+            PumpHarness.Write(_program, $"line {i:D4}\n");
+        _harness.Flush(Instance);
+        using FileDescriptor viewer = Attach();
+
+        string shown = ReadOutput(viewer, "line 0999\r\n");
+
+        Assert.StartsWith("line 0", shown, StringComparison.Ordinal);
+        Assert.InRange(shown.Length, ServiceTerminal.ShownBytes - 11, ServiceTerminal.ShownBytes);
+    }
+
+    [Fact]
+    public void WhatIsTypedReachesTheProgram_AndTheTerminalIsAsLargeAsTheLastViewerSays()
+    {
+        using FileDescriptor first = Attach(size: (100, 30));
+        Assert.Equal((100, 30), RawMode.SizeOf(_program.Number));
+        using FileDescriptor second = Attach();
+
+        Send(first, "w132 43");
+        Send(first, "ihello ");
+        Send(first, "iworld\n");
+
+        Assert.Equal("hello world\n", Typed(_program, 12));
+        Assert.Equal((132, 43), RawMode.SizeOf(_program.Number));
+        Assert.Equal("hello world\r\n", ReadOutput(first, "\n"));
+        Assert.Equal("hello world\r\n", ReadOutput(second, "\n"));
+    }
+
+    [Fact]
+    public void ViewersThatDoNotReadKeepNobodyWaiting_AndAreToldHowMuchTheyMissed()
+    {
+        const int Length = 2 << 20;
+        using RawMode raw = RawMode.TryEnter(_program.Number)!;
+        using FileDescriptor first = Attach(), second = Attach(mayType: false);
+
+        PumpHarness.Write(_program, Encoding.ASCII.GetBytes(new string('x', Length - 3) + "end"));
+        _harness.Flush(Instance);
+
+        foreach (FileDescriptor viewer in (FileDescriptor[])[first, second])
+        {
+            long seen = 0, lost = 0;
+            string last = "";
+            while (seen + lost < Length)
+            {
+                string packet = Next(viewer)!;
+                last = packet[1..];
+                seen += packet[0] == 'o' ? last.Length : 0;
+                lost += packet[0] == 'l' ? long.Parse(last, CultureInfo.InvariantCulture) : 0;
+            }
+            Assert.Equal(Length, seen + lost);
+            Assert.InRange(lost, 1, Length);
+            Assert.EndsWith("end", last, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void WhereTheProgramDoesNotRead_TheViewerWaits_AndNothingIsLost()
+    {
+        using RawMode raw = RawMode.TryEnter(_program.Number)!;
+        using FileDescriptor viewer = Attach();
+        string text = "i" + new string('y', ServiceTerminal.PacketBytes);
+        int sent = 0;
+        // It has come to stay when the pump has had its turn, and the socket still takes nothing.
+        for (int refused = 0; refused < 3;)
+        {
+            bool isSent = UnixSocket.Send(viewer, Encoding.ASCII.GetBytes(text)).Outcome == SendOutcome.Sent;
+            (sent, refused) = isSent ? (sent + 1, 0) : (sent, refused + 1);
+            Assert.InRange(sent, 0, 1000);
+            _harness.Settle();
+        }
+
+        Assert.Equal(sent * ServiceTerminal.PacketBytes, Typed(_program, sent * ServiceTerminal.PacketBytes).Length);
+        Send(viewer, "iand goes on");
+        Assert.Equal("and goes on", Typed(_program, 11));
+    }
+
+    [Fact]
+    public void OneThatMayOnlyLookCanSendNothing()
+    {
+        using FileDescriptor viewer = Attach(mayType: false, size: (100, 30));
+
+        Assert.Equal(SendOutcome.PeerGone, UnixSocket.Send(viewer, "ihello\n"u8).Outcome);
+        Assert.Equal((80, 24), RawMode.SizeOf(_program.Number));
+        PumpHarness.Write(_program, "seen\n");
+        Assert.Equal("seen\r\n", ReadOutput(viewer, "\n"));
+    }
+
+    [Fact]
+    public void StrangersMakeRoomForRootAndTheOwnUser()
+    {
+        FileDescriptor[] strangers =
+            [.. Enumerable.Range(0, ServiceTerminal.MostViewers).Select(_ => Attach(mayType: false, isOwner: false))];
+
+        Assert.False(TryAttach(mayType: false, isOwner: false, out _));
+        using FileDescriptor owner = Attach();
+
+        Assert.Null(Next(strangers[0]));
+        PumpHarness.Write(_program, "seen\n");
+        Assert.Equal("seen\r\n", ReadOutput(owner, "\n"));
+        foreach (FileDescriptor stranger in strangers)
+            stranger.Dispose();
+    }
+
+    [Theory]
+    [InlineData("x")]
+    [InlineData("w80")]
+    [InlineData("w80 24 ")]
+    public void WhoeverSendsNonsenseIsCutOff_AndNobodyElse(string packet)
+    {
+        using FileDescriptor viewer = Attach(), other = Attach();
+
+        Send(viewer, packet);
+
+        Assert.Null(Next(viewer));
+        Send(other, "w0 99999");
+        Send(other, "iok\n");
+        Assert.Equal("ok\n", Typed(_program, 3));
+        Assert.Equal((80, 24), RawMode.SizeOf(_program.Number));
+    }
+
+    public void Dispose()
+    {
+        _program.Dispose();
+        _harness.Dispose();
+    }
+
+    private FileDescriptor Attach(bool mayType = true, bool isOwner = true, (int, int)? size = null)
+    {
+        Assert.True(TryAttach(mayType, isOwner, out FileDescriptor viewer, size));
+        return viewer;
+    }
+
+    private bool? TryAttach(bool mayType, bool isOwner, out FileDescriptor viewer, (int, int)? size = null)
+    {
+        Assert.True(ChannelPair.TryOpen(out FileDescriptor ours, out viewer, out _));
+        bool? outcome = null;
+        bool isAnswered = false;
+        _harness.Pump.Attach(Instance, ours, new TerminalView(mayType, isOwner, size), answer => (outcome, isAnswered) = (answer, true));
+        _harness.RunUntil(() => isAnswered);
+        return outcome;
+    }
+
+    private static void Send(FileDescriptor viewer, string packet) =>
+        Assert.Equal(SendOutcome.Sent, UnixSocket.Send(viewer, Encoding.ASCII.GetBytes(packet)).Outcome);
+
+    /// <summary>The next packet; null: the connection has ended.</summary>
+    private static string? Next(FileDescriptor viewer)
+    {
+        byte[] buffer = new byte[1 + ServiceTerminal.PacketBytes];
+        Await(viewer);
+        using Received received = UnixSocket.Receive(viewer, buffer);
+        return received.Outcome == ReceiveOutcome.Message && received.Length > 0
+            ? Encoding.ASCII.GetString(buffer, 0, received.Length) : null;
+    }
+
+    private static string ReadOutput(FileDescriptor viewer, string upTo)
+    {
+        StringBuilder text = new();
+        while (!text.ToString().EndsWith(upTo, StringComparison.Ordinal))
+        {
+            string? packet = Next(viewer);
+            Assert.Equal('o', packet?[0]);
+            text.Append(packet.AsSpan(1));
+        }
+        return text.ToString();
+    }
+
+    /// <summary>What the program reads, once it is so much.</summary>
+    private static string Typed(FileDescriptor program, int length)
+    {
+        StringBuilder text = new();
+        byte[] buffer = new byte[4096];
+        while (text.Length < length)
+        {
+            Await(program);
+            int count = PumpCalls.Read(program.Number, buffer, out _);
+            Assert.InRange(count, 1, buffer.Length);
+            text.Append(Encoding.ASCII.GetString(buffer, 0, count));
+        }
+        return text.ToString();
+    }
+
+    private static void Await(FileDescriptor descriptor)
+    {
+        Libc.poll_entry wanted = new() { fd = descriptor.Number, events = Libc.POLLIN };
+        Assert.Equal(1, Libc.poll(ref wanted, 1, DeadlineMilliseconds));
+    }
+}
