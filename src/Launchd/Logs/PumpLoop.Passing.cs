@@ -19,7 +19,7 @@ internal sealed partial class PumpLoop
     {
         _buffer = new byte[BufferBytes];
         _counters.CountPassedOver();
-        Notice(new PumpNotice.SourceHangs(input.Label, input.Stream));
+        Notice(new PumpNotice.SourceHangs(input.Label, input.Stream, input.IsTerminal));
         if (!_inputs.ContainsKey(input.Id))
             return;
         input.IsAway = true;

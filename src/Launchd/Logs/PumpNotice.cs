@@ -46,14 +46,15 @@ internal abstract record PumpNotice
     }
 
     /// <summary>
-    /// The pipe of an instance cannot be read: a program that holds the pipe's lock keeps the reader
-    /// waiting. The output comes when it lets go.
+    /// The pipe or terminal of an instance cannot be read or closed: a program that holds a lock of it keeps the reader waiting. The output
+    /// comes when it lets go.
     /// </summary>
-    internal sealed record SourceHangs(string Label, string Stream) : PumpNotice
+    internal sealed record SourceHangs(string Label, string Stream, bool IsTerminal = false) : PumpNotice
     {
-        public override string ToString() =>
-            $"the {Stream} of '{Label}' cannot be read: a program holds its pipe while it copies into it from where nothing comes "
-            + "(splice(2)); what it wrote is shown when it lets go";
+        public override string ToString() => IsTerminal
+            ? $"the terminal of '{Label}' keeps its reader waiting: a program is in a call on it that does not come back"
+            : $"the {Stream} of '{Label}' cannot be read: a program holds its pipe while it copies into it from where nothing comes "
+                + "(splice(2)); what it wrote is shown when it lets go";
     }
 
     /// <summary>A write hangs; only the thread that made it waits for it.</summary>

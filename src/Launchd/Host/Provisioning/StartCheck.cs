@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using Launchd.Client;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Paths;
+using Launchd.Linux.Terminals;
 using Launchd.Model;
 
 namespace Launchd.Host.Provisioning;
@@ -50,6 +52,8 @@ internal static class StartCheck
         }
         if (service.Input is InputSource.File input && FileStatus.ReadFollow(input.FilePath, out _) is { Value: not 0 } noInput)
             yield return new StartFault("input", 0, $" {input.FilePath}: {noInput.Text}");
+        if (service.HasTerminal && WhyNoTerminal() is { } noTerminal)
+            yield return new StartFault("terminal", 0, $": {noTerminal}");
         IEnumerable<(string, string)> known = variables.Select(v => (v.Key, v.Value))
             .Concat(execution.Environment.Where(v => !variables.ContainsKey(v.Name) || !v.IsPassed).Select(v => (v.Name, v.Value)));
         if (ArgumentSpace.TooLongOf(service.Command, known) is { } tooLong)
@@ -79,6 +83,14 @@ internal static class StartCheck
             yield return ("ready", ready.Arguments, false);
         if (service.Health?.Target is ProbeTarget.Command health)
             yield return ("health", health.Arguments, false);
+    }
+
+    private static string? WhyNoTerminal()
+    {
+        if (!PseudoTerminal.Open(owner: null).TryGet(out PseudoTerminal terminal, out OpenFailure? failure))
+            return failure.ToString();
+        terminal.Dispose();
+        return null;
     }
 
     private static string? WhyNoDirectory(string path)

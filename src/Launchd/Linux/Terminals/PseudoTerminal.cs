@@ -11,7 +11,7 @@ namespace Launchd.Linux.Terminals;
 /// </summary>
 /// <param name="Master">Non-blocking. When it is closed, the session of the terminal gets SIGHUP, and the other end is dead.</param>
 /// <param name="Slave">The end for a program.</param>
-internal readonly unsafe record struct PseudoTerminal(FileDescriptor Master, FileDescriptor Slave)
+internal readonly unsafe record struct PseudoTerminal(FileDescriptor Master, FileDescriptor Slave) : IDisposable
 {
     public const int DefaultColumns = 80, DefaultRows = 24;
 
@@ -51,6 +51,12 @@ internal readonly unsafe record struct PseudoTerminal(FileDescriptor Master, Fil
     {
         Libc.winsize size = new() { ws_col = (ushort)columns, ws_row = (ushort)rows };
         _ = Libc.terminal_call(master.Number, Libc.TIOCSWINSZ, &size);
+    }
+
+    public void Dispose()
+    {
+        Slave.Dispose();
+        Master.Dispose();
     }
 
     private static void SetModes(int slave)
