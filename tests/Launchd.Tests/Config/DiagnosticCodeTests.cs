@@ -19,6 +19,7 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.NulByte] = "# \0",
         [DiagnosticCode.FileUnreadable] = "include = [\"missing.toml\"]",
         [DiagnosticCode.IncludeLoop] = "include = [\"web.toml\"]",
+        [DiagnosticCode.NothingIncluded] = "include = [\"conf.d/*.toml\"]",
         [DiagnosticCode.UnknownKey] = Web + "comand = 1",
         [DiagnosticCode.DuplicateKey] = Web + "command = [\"two\"]",
         [DiagnosticCode.DefinedTwice] = "include = [\"other.toml\"]\n" + Web,

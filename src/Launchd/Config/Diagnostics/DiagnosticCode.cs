@@ -14,6 +14,7 @@ internal enum DiagnosticCode
     NotUtf8 = 1005,
     FileUnreadable = 1006,
     IncludeLoop = 1007,
+    NothingIncluded = 1008,
 
     UnknownKey = 1101,
     DuplicateKey = 1102,

@@ -57,7 +57,13 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
             return;
         string pattern = Path.GetFullPath(written, root.Source.DirectoryPath);
         bool isPattern = pattern.AsSpan().ContainsAny('*', '?');
-        foreach (string path in isPattern ? context.Source.Files.List(pattern) : [pattern])
+        IReadOnlyList<string> paths = isPattern ? context.Source.Files.List(pattern) : [pattern];
+        if (paths.Count == 0)
+        {
+            context.Diagnostics.Warning(DiagnosticCode.NothingIncluded, item.Span, $"include: no file matches '{written}'",
+                $"nothing is included; relative paths start at {root.Source.DirectoryPath}");
+        }
+        foreach (string path in paths)
         {
             if (_stack.Contains(path))
                 root.Error(DiagnosticCode.IncludeLoop, "include", item, $"'{Display(path)}' is including this file already");
@@ -109,13 +115,15 @@ internal sealed class DocumentLoader(ReadContext context, CollectorPause pause)
         {
             char[] characters = new char[bytes.Length];
             Utf8.ToUtf16(bytes, characters, out _, out int valid, replaceInvalidSequences: false);
-            context.Diagnostics.Error(DiagnosticCode.NotUtf8, new SourceSpan(text, valid, 1), "the file is not UTF-8 text");
+            SourceSpan invalid = new(text, valid, 1);
+            context.Diagnostics.Error(DiagnosticCode.NotUtf8, invalid, "the file is not UTF-8 text", "save it as UTF-8");
             return null;
         }
         int nul = text.Text.IndexOf('\0');
         if (nul < 0)
             return text;
-        context.Diagnostics.Error(DiagnosticCode.NulByte, new SourceSpan(text, nul, 1), "the file holds a NUL byte");
+        context.Diagnostics.Error(DiagnosticCode.NulByte, new SourceSpan(text, nul, 1), "the file holds a NUL byte",
+            "take it out; a file of UTF-16 has many, and is to be saved as UTF-8");
         return null;
     }
 
