@@ -30,7 +30,7 @@ public sealed class OrderTests
 
             """, result.Output);
         Assert.Equal(1, result.Code);
-        ControlCall call = supervisor.Calls.Single();
+        ControlCall call = supervisor.Calls.First();
         Assert.Equal("org.launchd-cs.Supervisor.Start", call.Method);
         Assert.True(call.More);
         Assert.Equal("""{"services":["web","cache"],"all":false,"wait":true}""", call.Parameters!.Value.GetRawText());
@@ -62,7 +62,7 @@ public sealed class OrderTests
         FakeSupervisor supervisor = Ordered(cli, [_ready]);
 
         Assert.Equal(0, cli.Run(arguments).Code);
-        Assert.Equal(expected, supervisor.Calls.Single().Parameters!.Value.GetRawText());
+        Assert.Equal(expected, supervisor.Calls.First().Parameters!.Value.GetRawText());
     }
 
     [Theory]
@@ -75,6 +75,25 @@ public sealed class OrderTests
         Ordered(cli, [_ready]);
 
         Assert.Equal(expected, cli.Run(arguments).Output);
+    }
+
+    [Theory]
+    [InlineData("launchd-cs: web: the configuration has changed since it was read; 'launchd-cs reload' takes the changes over, "
+        + "'launchd-cs check --plan' shows them\n", "services.web")]
+    [InlineData("", "services.cache")]
+    [InlineData("", "sockets.web")]
+    [InlineData("launchd-cs: the configuration has changed since it was read, and is wrong; 'launchd-cs check --plan' says what\n", "")]
+    public void WhoHasEditedTheFileIsTold_ThatOnlyAReloadReadsIt(string sentence, string table)
+    {
+        using CliHarness cli = new();
+        cli.Supervise((call, c) => !call.Method.EndsWith(".Plan", StringComparison.Ordinal)
+            ? c.Send(new ServicesReply { Results = [_ready] }, ControlJson.Default.ServicesReply)
+            : table.Length == 0 ? c.Refuse(ControlNames.BadConfiguration, new ErrorDetail())
+            : c.Send(new ReloadReply { Changes = [new(table, "changed", "new-generation", null, [])] }, ControlJson.Default.ReloadReply));
+
+        Assert.Equal(new CliResult(0, "web: ready in 412 ms\n", sentence), cli.Run("restart", "web"));
+        Assert.Equal("", cli.Run("restart", "web", "--json").Error);
+        Assert.Equal("", cli.Run("stop", "web").Error);
     }
 
     [Fact]

@@ -26,7 +26,37 @@ internal static class ServiceCommands
         ServiceResult[] results = Await(order, client, display);
         if (order.Json)
             context.Output.WriteLine(JsonSerializer.Serialize(new ServicesReply { Results = results }, ControlClient.Json.ServicesReply));
+        else if (order.Method is "Start" or "Restart" or "ReloadService")
+            WarnOfEdits(context, client, results);
         return results.All(r => r.Ok) ? ExitCode.Done : ExitCode.Failed;
+    }
+
+    /// <summary>
+    /// No order but a reload reads the configuration, and whoever has just edited it and starts a service expects that it is read.
+    /// </summary>
+    private static void WarnOfEdits(CliContext context, ControlClient client, ServiceResult[] results)
+    {
+        try
+        {
+            ReloadReply plan = client.Call(
+                "Plan", new PlanRequest(), ControlClient.Json.PlanRequest, ControlClient.Json.ReloadReply, context.AnswerTimeout);
+            string[] edited = [.. results.Select(r => r.Service)
+                .Where(name => plan.Changes?.Any(c => c.Table == $"services.{name}") == true).Select(TerminalText.Escape)];
+            if (edited.Length > 0)
+            {
+                context.Error.WriteLine($"launchd-cs: {string.Join(", ", edited)}: the configuration has changed since it was read; "
+                    + "'launchd-cs reload' takes the changes over, 'launchd-cs check --plan' shows them");
+            }
+        }
+        catch (CliException wrong) when (wrong.Code == ExitCode.BadConfiguration)
+        {
+            context.Error.WriteLine("launchd-cs: the configuration has changed since it was read, and is wrong; "
+                + "'launchd-cs check --plan' says what");
+        }
+        catch (CliException)
+        {
+            // What became of the order is told already; a supervisor that cannot or may not say more has no part in that.
+        }
     }
 
     private static ServiceResult[] Await(OrderOptions order, ControlClient client, ProgressDisplay? display)
