@@ -28,6 +28,7 @@ internal readonly record struct Errno(int Value)
     public static readonly Errno EINVAL = new(22);
     public static readonly Errno ENFILE = new(23);
     public static readonly Errno EMFILE = new(24);
+    public static readonly Errno ETXTBSY = new(26);
     public static readonly Errno ENOSPC = new(28);
     public static readonly Errno EROFS = new(30);
     public static readonly Errno EPIPE = new(32);

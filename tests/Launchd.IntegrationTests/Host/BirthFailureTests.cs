@@ -17,7 +17,7 @@ public sealed class BirthFailureTests
     [InlineData("script", "exec", ENOEXEC, "exec \"PLACE/script\": Exec format error (a script needs a first line such as #!/bin/sh)")]
     [InlineData("interpreter", "exec", ENOENT,
         "exec \"PLACE/interpreter\": No such file or directory (its interpreter /no/such/interpreter")]
-    [InlineData("busy", "exec", ETXTBSY, "exec \"PLACE/busy\": Text file busy")]
+    [InlineData("busy", "exec", ETXTBSY, "exec \"PLACE/busy\": Text file busy (a process has it open for writing: ")]
     [InlineData("circle", "exec", ELOOP, "exec \"PLACE/circle\": Too many levels of symbolic links")]
     public async Task AProgramThatCannotBeExecuted(string program, string stage, int errno, string sentence)
     {

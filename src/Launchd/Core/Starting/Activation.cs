@@ -212,9 +212,13 @@ internal static class Activation
         if (state.TriggerCount <= limit.Burst)
             return true;
         Pause(d, service, limit.Interval - (d.Now - state.TriggerSince),
-            $"more than {limit.Burst} activations within {Spans.Show(limit.Interval)}");
+            $"more than {limit.Burst} activations within {Spans.Show(limit.Interval)}" + Suspicion(state.Definition));
         return false;
     }
+
+    // Whoever started it still waits then, or somebody else does at once: the first is a mistake in the program, and frequent.
+    private static string Suspicion(ServiceDefinition service) => service.Start == StartKind.Demand
+        ? "; a program that ends without taking what waits is started again at once" : "";
 
     private static void Pause(Draft d, int service, TimeSpan pause, string reason)
     {

@@ -17,6 +17,7 @@ internal static class ProgramFault
     {
         string program = request.Arguments[0];
         string? why = errno == Errno.E2BIG ? ArgumentSpace.Explain(request)
+            : errno == Errno.ETXTBSY ? "a process has it open for writing: write a new one beside it and rename that, as 'mv' does"
             : Cause(program, request.Candidates, request.WorkingDirectory, request.Credentials, errno);
         return why is { Length: > 0 } ? $"{errno.Text} ({why})" : errno.Text;
     }
