@@ -36,7 +36,8 @@ public sealed partial class ActivationLimitTests
         Task<string> answer = Supervisor.Ask(address, "patient");
 
         Happening paused = await supervisor.Event("activation-paused", "echo");
-        Assert.Contains("more than 5 activations within 1s; a program that ends without taking", paused.Text("reason"), StringComparison.Ordinal);
+        Assert.Contains(
+            "more than 5 activations within 1s; a program that ends without taking", paused.Text("reason"), StringComparison.Ordinal);
         _ = await supervisor.Event("activation-paused", "echo", nth: 3);
         // Three limits of five were used up, and nothing beside them.
         Assert.InRange(supervisor.Events.All().Count(e => e.Kind == "spawned"), 15, 20);

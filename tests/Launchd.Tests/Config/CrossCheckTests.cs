@@ -123,7 +123,7 @@ public sealed class CrossCheckTests
     [InlineData("stop_signal = \"SIGTREM\"", "LD1202 services.web.stop_signal: there is no signal 'SIGTREM'")]
     [InlineData("output = \"/var/log/x\"", "LD1204 services.web.output: '/var/log/x' is not one of log, inherit, null, socket, file:/path")]
     [InlineData("limits = { nofile = \"9:5\" }", "LD1213 services.web.limits.nofile: the soft limit is above the hard one")]
-    [InlineData("nice = -21", "LD1203 services.web.nice: -21 is out of range -20-19")]
+    [InlineData("nice = -21", "LD1203 services.web.nice: -21 is out of range -20 to 19")]
     [InlineData("capabilities = [\"net_bind_servce\"]", "LD1204 services.web.capabilities: there is no capability 'net_bind_servce'")]
     public void AServiceThatContradictsItselfIsRefused(string keys, string problem) => Assert.Equal(problem, Reading.ProblemsOf(keys));
 

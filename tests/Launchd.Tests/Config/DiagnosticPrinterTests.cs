@@ -65,6 +65,7 @@ public sealed class DiagnosticPrinterTests
             web.toml:2:18: error LD1201: services.web.command: must be a string, not an integer
               2 | command = ["日本",    5]
                 |                       ^
+            hint: write it in quotes
 
             """,
             printed);

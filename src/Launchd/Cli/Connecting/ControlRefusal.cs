@@ -18,8 +18,8 @@ internal static class ControlRefusal
             ControlNames.NotPermitted => (
                 ExitCode.NotPermitted, "the supervisor does not let this user do that; run it as the supervisor's user or as root"),
             ControlNames.ShuttingDown => (ExitCode.Failed, "the supervisor is shutting down and takes no orders"),
-            ControlNames.NoSuchDescriptor => (ExitCode.Failed, $"there is no descriptor '{name}'"),
-            ControlNames.NotRunning => (ExitCode.Failed, "it has no running instance"),
+            ControlNames.NoSuchDescriptor => (ExitCode.Failed, $"there is no descriptor '{name}'; 'launchd-cs fds' lists them"),
+            ControlNames.NotRunning => (ExitCode.Failed, $"'{name}' has no running instance"),
             ControlNames.NoTerminal => (ExitCode.Failed, "it has no terminal"),
             ControlNames.NotPermittedByKernel => (ExitCode.NotPermitted, "the kernel does not let the supervisor take it"),
             ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
@@ -28,8 +28,12 @@ internal static class ControlRefusal
             ControlNames.ReloadRefused => (ExitCode.Failed, "not reloaded, nothing was changed"),
             ControlNames.MethodNotFound => (
                 ExitCode.Failed, "the running supervisor does not know this order; it is older than this command"),
-            ControlNames.InvalidParameter => (ExitCode.Failed, $"the running supervisor does not take the parameter '{name}'"),
-            _ => (ExitCode.Failed, $"the supervisor refused with {TerminalText.Escape(error)}"),
+            ControlNames.InvalidParameter => (
+                ExitCode.Failed,
+                $"the running supervisor does not take the parameter '{name}'; it is of another version than this command"),
+            _ => (
+                ExitCode.Failed,
+                $"the supervisor refused with {TerminalText.Escape(error)}; it may be of another version than this command"),
         };
         // The text may be diagnostics of several lines, which stay lines when they are escaped.
         return new CliException(

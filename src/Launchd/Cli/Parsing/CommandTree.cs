@@ -173,7 +173,8 @@ internal sealed class CommandTree
                 ?? throw new CliException(ExitCode.Usage, "scale needs a number and the name of a service; see 'launchd-cs scale --help'");
             if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int slots) || slots is < 1 or > 1000)
             {
-                string hint = slots == 0 && text == "0" ? "; 'launchd-cs stop' ends all instances" : "";
+                string hint = slots == 0 && text == "0" ? "; 'launchd-cs stop' ends all instances"
+                    : char.IsLetter(text.FirstOrDefault()) ? ", which stands before the services: launchd-cs scale N SERVICE" : "";
                 throw new CliException(ExitCode.Usage, $"'{TerminalText.Escape(text)}' is no number from 1 to 1000{hint}");
             }
             ServicesRequest request = Request("scale", p.GetValue(services), p.GetValue(all)) with

@@ -58,7 +58,14 @@ internal static class UsageError
         }
         if (isRoot)
             return "a verb is missing";
+        if (OptionWithoutValue(parsed) is { } option)
+            return $"{option.IdentifierToken?.Value ?? option.Option.Name} needs a value, {option.Option.HelpName ?? "VALUE"}";
+        // The sentences above are ours; of what else the parser may find, its own is better than none.
         string message = parsed.Errors[0].Message;
         return char.ToLowerInvariant(message[0]) + TerminalText.Escape(message[1..].TrimEnd('.'));
     }
+
+    private static OptionResult? OptionWithoutValue(ParseResult parsed) =>
+        parsed.CommandResult.Children.Concat(parsed.RootCommandResult.Children).OfType<OptionResult>().FirstOrDefault(
+            o => !o.Implicit && o.Tokens.Count == 0 && o.Option.Arity.MinimumNumberOfValues > 0);
 }

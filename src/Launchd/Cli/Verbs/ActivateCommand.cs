@@ -92,7 +92,9 @@ internal static class ActivateCommand
         string what = word.StartsWith('-') ? $"there is no option '{TerminalText.Escape(word)}'{SimilarName.Hint(word, known)}"
             : $"'{TerminalText.Escape(word)}' is no option";
         return new CliException(
-            ExitCode.Usage, $"{what}; the program and its arguments stand behind '--'; see 'launchd-cs activate --help'");
+            ExitCode.Usage,
+            $"{what}{(what.EndsWith('?') ? " The" : "; the")} program and its arguments stand behind '--'; "
+                + "see 'launchd-cs activate --help'");
     }
 
     private static int Run(CliContext context, ActivationOptions options)

@@ -171,7 +171,8 @@ internal sealed class CrossChecks
             service.Table.Error(
                 DiagnosticCode.SharedTrigger, "sockets",
                 ElementOf(service.Table, "sockets", text => text == socket) ?? service.Table.Take("sockets")!,
-                $"socket '{socket}' starts services.{_triggers[socket]} already");
+                $"socket '{socket}' starts services.{_triggers[socket]} already",
+                "which of them took a connection would be chance: give one of them another socket, or start = \"boot\"");
         }
     }
 
@@ -181,14 +182,23 @@ internal sealed class CrossChecks
         {
             TableReader table = listener.Table;
             if (!_usedSockets.Contains(listener.Definition.Key))
-                _context.Diagnostics.Warning(DiagnosticCode.NeverUsed, table.KeySpan, $"{table.Path}: no service uses this socket");
+            {
+                _context.Diagnostics.Warning(DiagnosticCode.NeverUsed, table.KeySpan, $"{table.Path}: no service uses this socket",
+                    $"write sockets = [\"{table.Name}\"] for a service, or leave it out");
+            }
             else if (!_triggers.ContainsKey(listener.Definition.Key) && table.Has("trigger_limit"))
-                table.Warning(DiagnosticCode.NoEffect, "trigger_limit", "has no effect: no service is started by this socket");
+            {
+                table.Warning(DiagnosticCode.NoEffect, "trigger_limit", "has no effect: no service is started by this socket",
+                    "it is for a service with start = \"demand\" or \"connection\"");
+            }
             foreach (string key in ConnectionKeys.Where(key => table.Has(key) && !_connectionSockets.Contains(listener.Definition.Key)))
                 table.Warning(DiagnosticCode.NoEffect, key, "has no effect without a service with start = \"connection\"");
         }
         foreach (FileEntry file in _files.Where(f => !_usedFiles.Contains(f.Key)))
-            _context.Diagnostics.Warning(DiagnosticCode.NeverUsed, file.Table.KeySpan, $"{file.Table.Path}: no service uses this file");
+        {
+            _context.Diagnostics.Warning(DiagnosticCode.NeverUsed, file.Table.KeySpan, $"{file.Table.Path}: no service uses this file",
+                $"write files = [\"{file.Key}\"] for a service, or leave it out");
+        }
     }
 
     private static readonly string[] ConnectionKeys = ["max_connections", "max_connections_per_source"];

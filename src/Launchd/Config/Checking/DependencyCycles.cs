@@ -99,7 +99,8 @@ internal static class DependencyCycles
         ServiceEntry writer = services[closing.Writer];
         diagnostics.Error(
             DiagnosticCode.DependencyCycle, writer.TableWith(closing.Key).SpanOf(closing.Key),
-            $"{writer.Table.PathTo(closing.Key)}: services wait for each other: {string.Join(" -> ", names)}");
+            $"{writer.Table.PathTo(closing.Key)}: services wait for each other: {string.Join(" -> ", names)}",
+            "take one of them out of requires, after or before; 'wants' starts the other without waiting");
     }
 
     /// <summary>A service waits for <paramref name="To"/>, because <paramref name="Writer"/> says so in <paramref name="Key"/>.</summary>

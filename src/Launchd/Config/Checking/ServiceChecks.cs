@@ -39,7 +39,8 @@ internal static class ServiceChecks
                     continue;
                 Blame(
                     entry, DiagnosticCode.NeedsConnections, "start",
-                    $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not");
+                    $"'connection' needs sockets that accept connections, which '{address}' of '{listener.Key}' does not",
+                    "write start = \"demand\", or take the socket out");
             }
             if (service.InstanceCount > 1 && entry.Table.Has("instances"))
             {
@@ -68,9 +69,15 @@ internal static class ServiceChecks
         }
         bool isLogged = service.Output is OutputTarget.Log || service.Error is OutputTarget.Log;
         if (!isLogged && service.Ready is Readiness.Output)
-            Blame(entry, DiagnosticCode.NeedsLog, "ready", "lines are read only from an output or error that is 'log'");
+        {
+            Blame(entry, DiagnosticCode.NeedsLog, "ready", "lines are read only from an output or error that is 'log'",
+                "write output = \"log\"");
+        }
         if (!isLogged && entry.Table.Has("log"))
-            entry.Table.Error(DiagnosticCode.NeedsLog, "log", "only an output or error that is 'log' is written there");
+        {
+            entry.Table.Error(DiagnosticCode.NeedsLog, "log", "only an output or error that is 'log' is written there",
+                "write output = \"log\", or leave 'log' out");
+        }
     }
 
     private static void CheckOutput(ServiceEntry entry, string key, OutputTarget target)
@@ -102,10 +109,14 @@ internal static class ServiceChecks
         ServiceDefinition service = entry.Definition;
         if (service.NotifyAccess != NotifyAccess.None)
             return;
-        string? needs = service.Ready is Readiness.Notify ? "ready"
-            : service.Watchdog is not null ? "watchdog" : service.FdStoreCount > 0 ? "fd_store" : null;
+        // A watchdog and a store bring ready = "notify" along, which then stands nowhere in the file.
+        string? needs = service.Watchdog is not null ? "watchdog"
+            : service.FdStoreCount > 0 ? "fd_store" : service.Ready is Readiness.Notify ? "ready" : null;
         if (needs is not null)
-            Blame(entry, DiagnosticCode.Contradiction, "notify_access", $"'none' leaves no way to send what '{needs}' waits for");
+        {
+            Blame(entry, DiagnosticCode.Contradiction, "notify_access", $"'none' leaves no way to send what '{needs}' waits for",
+                "write \"main\" or \"all\", or leave it out");
+        }
     }
 
     private static void Blame(ServiceEntry entry, DiagnosticCode code, string key, string message, string? hint = null) =>

@@ -135,7 +135,10 @@ internal static class ActivationReader
         listeners = [];
         string[]? names = options.Names?.Split(':');
         if (names is not null && names.Length != 1 && names.Length != addresses.Count)
-            return $"--fdname names {names.Length} sockets, but there are {addresses.Count}: give one name for all, or one for each";
+        {
+            return $"--fdname names {names.Length} sockets, but there {(addresses.Count == 1 ? "is" : "are")} {addresses.Count}: "
+                + "give one name for all, or one for each";
+        }
         if (names?.FirstOrDefault(n => n.Length > 255 || !n.All(c => c is >= ' ' and <= '~')) is not null)
             return "--fdname takes printable ASCII, at most 255 bytes a name";
         listeners = [.. addresses.Select((address, i) => new ListenerDefinition

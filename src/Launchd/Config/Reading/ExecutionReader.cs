@@ -70,9 +70,9 @@ internal static class ExecutionReader
         if (source.UserId == 0)
             return;
         if (table.Has("user") && execution.User is { } user && !UserRule.MayUse(source, user))
-            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can start a program as user '{user}'");
+            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can start a program as user '{user}'", UserRule.Hint);
         foreach (string key in GroupKeys.Where(table.Has))
-            table.Error(DiagnosticCode.NeedsRoot, key, "only root can change the groups of a program");
+            table.Error(DiagnosticCode.NeedsRoot, key, "only root can change the groups of a program", UserRule.Hint);
     }
 
     private static int ReadUmask(TableReader table, int fallback)
@@ -80,7 +80,7 @@ internal static class ExecutionReader
         int mask = table.Mode("umask", fallback);
         if (mask <= 0b111_111_111)
             return mask;
-        table.Error(DiagnosticCode.OutOfRange, "umask", "is out of range 0-0777");
+        table.Error(DiagnosticCode.OutOfRange, "umask", $"{Convert.ToString(mask, 8)} is out of range 0-0777");
         return fallback;
     }
 
@@ -117,7 +117,8 @@ internal static class ExecutionReader
         if (!EnvironmentVariable.IsName(entry.Key))
         {
             table.Context.Diagnostics.Error(
-                DiagnosticCode.BadName, entry.KeySpan, $"{table.Path}: '{entry.Key}' cannot be the name of an environment variable");
+                DiagnosticCode.BadName, entry.KeySpan, $"{table.Path}: '{entry.Key}' cannot be the name of an environment variable",
+                "a name has no blank, no control character and no '='");
             return null;
         }
         switch (value.Kind)

@@ -82,7 +82,7 @@ internal static class FileReader
                 table.Error(DiagnosticCode.NoEffect, key, "has no effect without 'create': it is for a file that is made");
         }
         if (file.User is { } user && !UserRule.MayUse(table.Context.Source, user))
-            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the file to user '{user}'");
+            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the file to user '{user}'", UserRule.Hint);
         return file.FilePath.Length > 0 ? file : null;
     }
 

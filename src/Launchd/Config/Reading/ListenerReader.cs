@@ -68,7 +68,7 @@ internal static class ListenerReader
         };
         CheckKinds(table, listener);
         if (listener.User is { } user && !UserRule.MayUse(table.Context.Source, user))
-            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the socket to user '{user}'");
+            table.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the socket to user '{user}'", UserRule.Hint);
         table.ReportUnknown(KnownKeys.Socket);
         return listener;
     }
@@ -101,7 +101,8 @@ internal static class ListenerReader
     /// <summary>One address, or null after an error.</summary>
     public static ListenAddress? ReadAddress(TableReader table, string key, TomlValue element)
     {
-        if (table.TextOf(key, element) is not { } text)
+        string? form = element.Kind == TomlKind.Integer ? $"write \"tcp://127.0.0.1:{element.Number}\"" : null;
+        if (table.TextOf(key, element, form: form) is not { } text)
             return null;
         AddressResult result = AddressParser.Parse(text, table.Source.DirectoryPath);
         if (result.Address is null)

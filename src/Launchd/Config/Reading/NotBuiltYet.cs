@@ -9,28 +9,32 @@ namespace Launchd.Config.Reading;
 /// </summary>
 internal static class NotBuiltYet
 {
-    private static readonly (string Key, DiagnosticSeverity Severity, string Text)[] ServiceKeys =
+    private static readonly (string Key, DiagnosticSeverity Severity, string Text, string? Hint)[] ServiceKeys =
     [
-        ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold"),
+        ("cgroup", DiagnosticSeverity.Error, "is not built yet: no limit would hold",
+            "leave it out; 'limits' holds for each process alone"),
     ];
 
     /// <summary>Looks at one <c>[services.NAME]</c> or at <c>[defaults]</c>.</summary>
     public static void CheckService(TableReader table)
     {
-        foreach ((string key, DiagnosticSeverity severity, string text) in ServiceKeys)
+        foreach ((string key, DiagnosticSeverity severity, string text, string? hint) in ServiceKeys)
         {
             if (!table.Has(key))
                 continue;
             if (severity == DiagnosticSeverity.Error)
-                table.Error(DiagnosticCode.NotBuilt, key, text);
+                table.Error(DiagnosticCode.NotBuilt, key, text, hint);
             else
-                table.Warning(DiagnosticCode.NotBuiltFully, key, text);
+                table.Warning(DiagnosticCode.NotBuiltFully, key, text, hint);
         }
     }
 
     public static void CheckSupervisor(TableReader table, SupervisorSettings settings)
     {
         if (table.Has("keeper") && settings.Keeper)
-            table.Warning(DiagnosticCode.NotBuiltFully, "keeper", "is accepted; one process for now");
+        {
+            table.Warning(DiagnosticCode.NotBuiltFully, "keeper", "has no effect yet: the supervisor is one process",
+                "leave it out, or write false");
+        }
     }
 }

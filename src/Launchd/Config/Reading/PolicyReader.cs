@@ -120,10 +120,10 @@ internal static class PolicyReader
         if (below.Has("mode") && policy.Mode is { } mode && (mode > Permissions || (mode & OwnerWrites) == 0))
             below.Error(DiagnosticCode.OutOfRange, "mode", "lets the owner write (0200), and is at most 0777");
         if (below.Has("user") && policy.User is { } user && !UserRule.MayUse(table.Context.Source, user))
-            below.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the file to user '{user}'");
+            below.Error(DiagnosticCode.NeedsRoot, "user", $"only root can give the file to user '{user}'", UserRule.Hint);
         bool isForAll = below.Has("max_line") && !FileKeys.Any(below.Has);
         if (policy.FilePath.Length == 0 && !isForAll && below.Lacks("path", LogKeys))
-            table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing");
+            table.Error(DiagnosticCode.KeyMissing, "log", "the key 'path' is missing", "write path = \"/var/log/app.log\", for instance");
         if (below.Has("path") && IsOwnStream(policy.FilePath))
         {
             below.Error(DiagnosticCode.Contradiction, "path", $"{policy.FilePath} is the supervisor's own output, not a file",
@@ -191,7 +191,8 @@ internal static class PolicyReader
             return signal;
         string bare = text.StartsWith("SIG", StringComparison.OrdinalIgnoreCase) ? text[3..] : text;
         string? near = Suggestion.Nearest(bare, SignalNumber.AllNames);
-        table.Error(DiagnosticCode.BadForm, key, found, $"there is no signal '{text}'", near is null ? null : $"did you mean 'SIG{near}'?");
+        table.Error(DiagnosticCode.BadForm, key, found, $"there is no signal '{text}'",
+            near is null ? "write a name such as \"SIGTERM\", or a number from 1 to 64" : $"did you mean 'SIG{near}'?");
         return null;
     }
 

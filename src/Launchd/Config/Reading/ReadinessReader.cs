@@ -26,6 +26,13 @@ internal static class ReadinessReader
             return null;
         if (found.Kind == TomlKind.String)
         {
+            // Whoever writes a probe's name alone means the probe, and needs to be told what else it takes.
+            if (ReadyKeys.Contains(found.Text, StringComparer.Ordinal))
+            {
+                table.Error(DiagnosticCode.WrongType, "ready", $"'{found.Text}' needs to be told what to look for",
+                    $"write {{ {found.Text} = {ExampleOf(found.Text)} }}");
+                return null;
+            }
             return table.Choice<Readiness?>(
                 "ready", null, ("spawned", Readiness.Spawned.Value), ("notify", Readiness.Notify.Value));
         }
@@ -60,6 +67,16 @@ internal static class ReadinessReader
         below.ReportUnknown(HealthKeys);
         return target is null ? fallback : new HealthCheck(target, interval, timeout, failures);
     }
+
+    private static string ExampleOf(string key) => key switch
+    {
+        "descriptor" => "10",
+        "http" => "\"http://127.0.0.1:8080/\"",
+        "tcp" => "\"127.0.0.1:8080\"",
+        "unix" => "\"/run/web.sock\"",
+        "command" => "[\"program\", \"argument\"]",
+        _ => "\"listening on\"",
+    };
 
     private static void CheckOne(TableReader table, string key, TableReader below, string[] keys)
     {

@@ -46,7 +46,7 @@ internal static class SupervisorReader
             Keeper = table.Bool("keeper", defaults.Keeper),
         };
         if (settings.ControlUser is { } user && !UserRule.MayUse(table.Context.Source, user))
-            table.Error(DiagnosticCode.NeedsRoot, "control_user", $"only root can give the socket to user '{user}'");
+            table.Error(DiagnosticCode.NeedsRoot, "control_user", $"only root can give the socket to user '{user}'", UserRule.Hint);
         NotBuiltYet.CheckSupervisor(table, settings);
         table.ReportUnknown(KnownKeys.Supervisor);
         return settings;
@@ -65,6 +65,8 @@ internal static class SupervisorReader
 /// <summary>Which users the supervisor may switch to, or give files to.</summary>
 internal static class UserRule
 {
+    public const string Hint = "leave it out, or start the supervisor as root";
+
     /// <summary>Root may use every user; others only themselves.</summary>
     public static bool MayUse(ConfigSource source, string user) =>
         source.UserId == 0 || user == source.UserId.ToString() || user == source.Environment.GetValueOrDefault("USER");

@@ -41,4 +41,31 @@ internal static class KnownKeys
     ];
 
     public static readonly string[] Service = [.. ServiceOnly, .. Defaults];
+
+    /// <summary>So few keys are listed where an unknown one resembles none of them.</summary>
+    private const int MostListed = 11;
+
+    // What supervisord, systemd, compose, pm2 and circus call the keys of a service.
+    private static readonly Dictionary<string, string> Foreign = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["autostart"] = "start", ["autorestart"] = "restart", ["respawn"] = "restart", ["directory"] = "working_directory",
+        ["cwd"] = "working_directory", ["chdir"] = "working_directory", ["numprocs"] = "instances", ["numprocesses"] = "instances",
+        ["replicas"] = "instances", ["scale"] = "instances", ["startretries"] = "start_limit", ["max_restarts"] = "start_limit",
+        ["startsecs"] = "rollout", ["stopwaitsecs"] = "stop_timeout", ["stop_grace_period"] = "stop_timeout",
+        ["graceful_timeout"] = "stop_timeout", ["kill_timeout"] = "stop_timeout", ["exitcodes"] = "success_exit",
+        ["stdout_logfile"] = "log", ["stderr_logfile"] = "log", ["redirect_stderr"] = "log", ["depends_on"] = "requires",
+        ["healthcheck"] = "health", ["env_file"] = "environment_files", ["env"] = "environment", ["ports"] = "sockets",
+        ["listen"] = "sockets", ["script"] = "command", ["args"] = "command", ["exec"] = "command", ["cmd"] = "command",
+        ["ExecStart"] = "command", ["ExecReload"] = "reload", ["ExecStop"] = "stop_command", ["EnvironmentFile"] = "environment_files",
+        ["Type"] = "ready", ["RestartSec"] = "backoff", ["TimeoutStopSec"] = "stop_timeout", ["TimeoutStartSec"] = "ready_timeout",
+        ["killasgroup"] = "kill", ["stopasgroup"] = "kill", ["KillMode"] = "kill", ["priority"] = "after",
+    };
+
+    /// <summary>A hint for a key that other supervisors have, or null.</summary>
+    public static string? HintForForeign(string key, ReadOnlySpan<string> known) =>
+        Foreign.TryGetValue(key, out string? ours) && known.Contains(ours) ? $"here '{ours}' is for that" : null;
+
+    /// <summary>A hint that lists all keys, or null if these are many.</summary>
+    public static string? ListOf(ReadOnlySpan<string> known) =>
+        known.Length <= MostListed ? $"there is {string.Join(", ", known.ToArray())}" : null;
 }

@@ -31,7 +31,7 @@ internal sealed partial class TableReader
         if (number >= least && number <= most)
             return (int)number;
         Error(DiagnosticCode.OutOfRange, key, found,
-            $"{number} is out of range {least}-{most}".Replace("--", " to -", StringComparison.Ordinal));
+            least < 0 ? $"{number} is out of range {least} to {most}" : $"{number} is out of range {least}-{most}");
         return null;
     }
 
@@ -202,7 +202,7 @@ internal sealed partial class TableReader
                 texts.Add(text);
         }
         if (found.Items.Count == 0 || (texts.Count > 0 && texts[0].Length == 0))
-            Error(DiagnosticCode.EmptyValue, key, found, "names no program");
+            Error(DiagnosticCode.EmptyValue, key, found, "names no program", "write [\"program\", \"argument\"]");
         if (texts.Count > 0 && texts[0].Contains('/') && !texts[0].StartsWith('/') && texts[0][0] != Model.Placeholders.Mark)
         {
             WarnOfTilde(key, found, texts[0]);

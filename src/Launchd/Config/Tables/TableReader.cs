@@ -121,7 +121,8 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
         {
             if (entry.IsTaken)
                 continue;
-            string? hint = Suggestion.For(entry.Key, known.ToArray());
+            string? hint = KnownKeys.HintForForeign(entry.Key, known)
+                ?? Suggestion.For(entry.Key, known.ToArray()) ?? KnownKeys.ListOf(known);
             context.Diagnostics.Error(DiagnosticCode.UnknownKey, entry.KeySpan, $"{PathTo(entry.Key)}: there is no such key", hint);
         }
     }
@@ -134,7 +135,7 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
     {
         if (found.Kind == TomlKind.String)
             return context.Shared(Substitution.IsNeeded(found.Text) ? Substituted(key, found, use) : found.Text);
-        WrongType(key, found, "a string", form);
+        WrongType(key, found, "a string", form ?? (found.Kind is TomlKind.Array or TomlKind.Table ? null : "write it in quotes"));
         return null;
     }
 
@@ -147,7 +148,7 @@ internal sealed partial class TableReader(ReadContext context, TomlValue value, 
             return found.Items;
         if (orSingle)
             return [found];
-        WrongType(key, found, "a list", null);
+        WrongType(key, found, "a list", found.Kind == TomlKind.String ? $"write [\"{found.Text}\"]" : null);
         return _noValues;
     }
 

@@ -23,7 +23,8 @@ internal static class TomlSyntaxErrors
         if (first.Message is null)
             return;
         (int firstLine, _) = source.PlaceOf(first.Start);
-        diagnostics.Error(DiagnosticCode.BadSyntax, new SourceSpan(source, first.Start, first.Length), $"not valid TOML: {first.Message}");
+        diagnostics.Error(DiagnosticCode.BadSyntax, new SourceSpan(source, first.Start, first.Length), $"not valid TOML: {first.Message}",
+            first.Hint);
 
         ReadOnlySpan<char> text = source.Text;
         if (text.Length > MostCharacters || text.Count('[') + text.Count('{') > MostBrackets)
@@ -36,7 +37,8 @@ internal static class TomlSyntaxErrors
             if (line <= firstLine || lines.Count >= MostErrors || !lines.Add(line))
                 continue;
             SourceSpan span = new(source, message.Span.Start.Offset, Math.Max(message.Span.Length, 1));
-            diagnostics.Error(DiagnosticCode.BadSyntax, span, $"not valid TOML: {Sentence(message.Message)}");
+            (string sentence, string? hint) = Explain(message.Message);
+            diagnostics.Error(DiagnosticCode.BadSyntax, span, $"not valid TOML: {sentence}", hint);
         }
     }
 
@@ -54,9 +56,23 @@ internal static class TomlSyntaxErrors
         }
     }
 
-    private static string Sentence(string message)
+    /// <summary>
+    /// A text of Tomlyn as a sentence of ours: the frequent ones in our words and with what to do, the others as they are.
+    /// </summary>
+    public static (string Sentence, string? Hint) Explain(string message)
     {
-        string line = message.AsSpan().TrimEnd('.').ToString().ReplaceLineEndings(" ");
-        return line.Length == 0 ? "something is wrong here" : char.ToLowerInvariant(line[0]) + line[1..];
+        if (message.Contains("newline in a string", StringComparison.OrdinalIgnoreCase))
+        {
+            return ("the string is not closed in this line",
+                "add the closing quote; a text of several lines stands between three quotes");
+        }
+        if (message.Contains("not followed by", StringComparison.Ordinal))
+            return ("a carriage return stands alone", "save the file with the line ends of Unix");
+        if (message.Contains("leading 0", StringComparison.OrdinalIgnoreCase))
+            return ("a number does not begin with 0", "write a mode in quotes, such as \"0640\"");
+        if (message.Contains("escape character", StringComparison.OrdinalIgnoreCase))
+            return ("there is no such escape with a backslash", "write two backslashes for one, or the text in single quotes");
+        string line = message.AsSpan().TrimEnd('.').ToString().ReplaceLineEndings(" ").Replace('`', '\'');
+        return (line.Length == 0 ? "something is wrong here" : char.ToLowerInvariant(line[0]) + line[1..], null);
     }
 }

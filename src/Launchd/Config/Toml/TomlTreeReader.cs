@@ -83,7 +83,10 @@ internal sealed class TomlTreeReader
         if (!Advance(TomlLexerMode.Key) || !ReadKey())
             return null;
         if (_token.Kind != closing)
-            return FailTable(isArray ? "the table header is not closed by ']]'" : "the table header is not closed by ']'");
+        {
+            return FailTable(isArray ? "the table header is not closed by ']]'" : "the table header is not closed by ']'",
+                Found == ":" ? "write [services.NAME]" : null);
+        }
         int length = _token.End.Offset + 1 - start;
         TomlTable opened = isArray ? _tables.OpenArrayEntry(root, _key, start, length) : _tables.OpenTable(root, _key, start, length);
         return Advance(TomlLexerMode.Key) && ReadLineEnd() ? opened : null;
@@ -94,7 +97,7 @@ internal sealed class TomlTreeReader
         if (!ReadKey())
             return false;
         if (_token.Kind != TokenKind.Equal)
-            return Fail("'=' is expected after a key");
+            return Fail("'=' is expected after a key", Found == ":" ? "write key = value: TOML is neither YAML nor a Procfile" : null);
         TomlTable? parent = _tables.OpenDotted(table, _key);
         TomlKeyPart last = _key[^1];
         if (!Advance(TomlLexerMode.Value) || ReadValue(depth) is not { } value)
@@ -155,7 +158,7 @@ internal sealed class TomlTreeReader
         else if (_token.Kind.IsDateTime())
             kind = TomlKind.Time;
         else
-            return FailValue("a value is expected here");
+            return FailValue("a value is expected here", HintForText(Found));
 
         TomlValue value = new()
         {
@@ -259,7 +262,8 @@ internal sealed class TomlTreeReader
         if (!_lexer.HasErrors)
             return true;
         DiagnosticMessage first = _lexer.Errors.First();
-        _error = new TomlSyntaxError(first.Span.Start.Offset, first.Span.Length, Lowered(first.Message));
+        (string message, string? hint) = TomlSyntaxErrors.Explain(first.Message);
+        _error = new TomlSyntaxError(first.Span.Start.Offset, first.Span.Length, message, hint);
         return false;
     }
 
@@ -282,29 +286,39 @@ internal sealed class TomlTreeReader
 
     private Tomlyn.Text.TomlTextPosition EndOfText => new(_source.Text.Length, 0, 0);
 
-    private static string Lowered(string message) => message.Length == 0 ? message : char.ToLowerInvariant(message[0]) + message[1..];
+    private static string? HintForText(string found) => found switch
+    {
+        ['“' or '”' or '„' or '‘' or '’', ..] => "write straight quotes: \"…\"",
+        [var first, ..] when char.IsLetter(first) => $"a text stands in quotes: \"{found}\"",
+        _ => null,
+    };
 
-    private bool Fail(string message)
+    // The beginning of the token; nothing at the end of the text.
+    private string Found => _token.Kind == TokenKind.Eof ? "" : _source.Text.Substring(_token.Start.Offset, Math.Min(_token.Length, 20));
+
+    private bool Fail(string message, string? hint = null)
     {
         string found = _token.Kind switch
         {
             TokenKind.Eof => "the end of the file",
             TokenKind.NewLine => "the end of the line",
-            _ => $"'{_source.Text.Substring(_token.Start.Offset, Math.Min(_token.Length, 20))}'",
+            // A blank that is none of ASCII, as a web page has, cannot be told from one.
+            _ when Found is [> '\x7f' and var odd, ..] && char.IsWhiteSpace(odd) => $"the blank U+{(int)odd:X4}",
+            _ => Found is ['"' or '\'', ..] text ? text : $"'{Found}'",
         };
-        _error = new TomlSyntaxError(_token.Start.Offset, _token.Length, $"{message}, not {found}");
+        _error = new TomlSyntaxError(_token.Start.Offset, _token.Length, $"{message}, not {found}", hint);
         return false;
     }
 
-    private TomlTable? FailTable(string message)
+    private TomlTable? FailTable(string message, string? hint = null)
     {
-        Fail(message);
+        Fail(message, hint);
         return null;
     }
 
-    private TomlValue? FailValue(string message)
+    private TomlValue? FailValue(string message, string? hint = null)
     {
-        Fail(message);
+        Fail(message, hint);
         return null;
     }
 
@@ -326,7 +340,7 @@ internal sealed class TomlTreeReader
 /// <summary>
 /// The first syntax error of a text. A null message: the error is reported already, and no further errors are to be looked for.
 /// </summary>
-internal readonly record struct TomlSyntaxError(int Start, int Length, string? Message);
+internal readonly record struct TomlSyntaxError(int Start, int Length, string? Message, string? Hint = null);
 
 /// <summary>One part of a dotted key, with its place.</summary>
 internal readonly record struct TomlKeyPart(string Text, int Start, int Length);

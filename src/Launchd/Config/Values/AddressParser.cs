@@ -69,6 +69,8 @@ internal static class AddressParser
     /// <summary>Reads <c>HOST:PORT</c> with a port above 0, as a probe connects to it.</summary>
     public static (IPEndPoint? EndPoint, AddressResult Problem) ParseEndPoint(string text)
     {
+        if (!text.Contains(':'))
+            return (null, AddressResult.Wrong($"'{text}' has no port", "write HOST:PORT, such as 127.0.0.1:8080"));
         AddressResult result = ParseInternet("tcp://", text);
         return result.Address switch
         {
@@ -86,7 +88,18 @@ internal static class AddressParser
         string? near = colon <= 0 ? null : Suggestion.Nearest(text[..colon], Schemes.Select(s => s.TrimEnd('/').TrimEnd(':')));
         if (text.StartsWith('/') || text.StartsWith("./", StringComparison.Ordinal))
             return AddressResult.Wrong($"'{text}' is no address", $"write unix:{text} for a Unix socket");
+        if (text.Length is > 0 and <= 5 && text.All(char.IsAsciiDigit))
+        {
+            return AddressResult.Wrong(
+                $"'{text}' is no address", $"write tcp://*:{text} for every address, tcp://127.0.0.1:{text} for this machine only");
+        }
         string? scheme = near is null ? null : Array.Find(Schemes, s => s.TrimEnd('/').TrimEnd(':') == near);
+        // A name with a port: the next thing to be said would be that names are not looked up.
+        if (scheme is null && !text.Contains('/') && ParseInternet("tcp://", text) is { Code: DiagnosticCode.HostName } named)
+            return named;
+        const string web = "http://";
+        if (text.StartsWith(web, StringComparison.Ordinal) && IsHostAndPort(text[web.Length..].TrimEnd('/')))
+            return AddressResult.Wrong($"'{text}' is no address", $"write tcp://{text[web.Length..].TrimEnd('/')}");
         string hint = scheme is not null ? $"did you mean '{scheme}'?" : IsHostAndPort(text) ? $"write tcp://{text}" : Forms;
         return AddressResult.Wrong($"'{text}' is no address", hint);
     }

@@ -99,7 +99,7 @@ internal sealed class Substitution(IReadOnlyDictionary<string, string> environme
             return fallback;
         diagnostics.Error(
             DiagnosticCode.UnsetVariable, value.Span, $"{path()}: the environment variable '{name}' is not set",
-            $"write ${{{name}:-default}} if it may be missing");
+            $"write ${{{name}:-default}} if it may be missing, or $${{{name}}} for a program that shall see the dollar itself");
         return null;
     }
 

@@ -488,8 +488,8 @@ internal sealed class ControlMethods : IDisposable
             if (found.Length == 0)
             {
                 string? hint = Suggestion.Nearest(pattern, _core.Services.Select(s => s.Definition.Name.Text));
-                from.Refuse(ControlNames.NoSuchService,
-                    new ErrorDetail { Name = pattern, Hint = hint, Text = $"there is no service '{pattern}'" });
+                string text = pattern.AsSpan().ContainsAny("*?") ? $"no service matches '{pattern}'" : $"there is no service '{pattern}'";
+                from.Refuse(ControlNames.NoSuchService, new ErrorDetail { Name = pattern, Hint = hint, Text = text });
                 return null;
             }
             selected.AddRange(found);

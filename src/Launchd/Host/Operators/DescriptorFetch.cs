@@ -55,8 +55,9 @@ internal sealed class DescriptorFetch(
             IEnumerable<string> heldNames = channels.Methods.Own(provision, slot ?? 0).Select(o => o.Name);
             IEnumerable<string> publishedNames = channels.Siblings.Of(definition.Name).Select(p => p.Publication.Name);
             string? hint = Suggestion.Nearest(name, heldNames.Concat(publishedNames).Distinct());
-            from.Refuse(ControlNames.NoSuchDescriptor,
-                new ErrorDetail { Name = name, Hint = hint, Text = $"'{definition.Name}' has no descriptor '{name}'" });
+            string text = $"'{definition.Name}' has no descriptor '{name}'"
+                + (hint is null ? $"; 'launchd-cs fds {definition.Name}' lists those that it has" : "");
+            from.Refuse(ControlNames.NoSuchDescriptor, new ErrorDetail { Name = name, Hint = hint, Text = text });
             return;
         }
         FileDescriptor? taken = instances.Find(published.Owner) is { Process: { } process, MainEnded: false }
