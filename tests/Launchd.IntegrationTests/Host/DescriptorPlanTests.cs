@@ -277,7 +277,7 @@ public sealed partial class DescriptorPlanTests : IDisposable
     private DescriptorTable Open(string text)
     {
         _definition = Define(text);
-        return _table = DescriptorTable.Open(_definition, new UserTable(_definition), Nothing);
+        return _table = DescriptorTable.Open(_definition, new UserTable(_definition), Nothing, _ => { });
     }
 
     /// <summary>Null: the other configuration holds; else why not.</summary>

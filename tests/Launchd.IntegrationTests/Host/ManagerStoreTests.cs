@@ -45,6 +45,8 @@ public sealed class ManagerStoreTests
                     for gone in [e for e in store if e[0] == said["FDNAME"]]:
                         store.remove(gone)
                         os.close(gone[1])
+                if "BARRIER" in said:
+                    os.close(fds[0])
                 if "FDSTORE" in said:
                     store.append((said["FDNAME"], fds[0]))
                 if until in said:
@@ -58,6 +60,8 @@ public sealed class ManagerStoreTests
                 hear("READY")
             elif word == "reloaded":
                 hear("RELOADING"); hear("READY")
+            elif word == "end":
+                os.waitpid(pid, 0)
             elif word in ("KILL", "TERM", "HUP"):
                 os.kill(pid, getattr(signal, "SIG" + word))
                 if word != "HUP":
@@ -131,6 +135,55 @@ public sealed class ManagerStoreTests
         _ = await Assert.ThrowsAsync<SocketException>(() => Connect(new UnixDomainSocketEndPoint(managed.Folder.At("one.sock"))));
     }
 
+    // The manager has a copy of what is not adopted, which would be in the way.
+    [FactWhenTool("python3")]
+    public async Task AListenerOfAnotherKindAtTheSamePlaceIsOpenedAnew()
+    {
+        int port = LoopbackPort.Free();
+        await using Managed managed = await Managed.Start(
+            $"sockets.tcp.listen = \"tcp://127.0.0.1:{port}\"\nsockets.unix.listen = \"unix:a.sock\"\n");
+        _ = await managed.Do("ready");
+        _ = await managed.Do("KILL");
+        managed.Write($"""
+            [sockets.tcp]
+            listen = "tcp://127.0.0.1:{port}"
+            bind_to_device = "lo"
+            [sockets.unix]
+            listen = "unix-seqpacket:a.sock"
+            """);
+        _ = await managed.Do("start");
+        Assert.Equal("ready: launchd-cs.tcp.0.0 launchd-cs.unix.0.0", await managed.Do("ready"));
+        (await Connect(new IPEndPoint(IPAddress.Loopback, port))).Dispose();
+        using Socket client = new(AddressFamily.Unix, SocketType.Seqpacket, ProtocolType.Unspecified);
+        await client.ConnectAsync(new UnixDomainSocketEndPoint(managed.Folder.At("a.sock")));
+    }
+
+    [FactWhenTool("python3")]
+    public async Task AStartThatIsRefusedCostsNoClient()
+    {
+        const string Good = """
+            [sockets.each]
+            listen = "unix:each.sock"
+            [services.each]
+            command = ["/bin/cat"]
+            sockets = ["each"]
+            start = "connection"
+            input = "socket"
+            output = "socket"
+            """;
+        await using Managed managed = await Managed.Start(Good);
+        _ = await managed.Do("ready");
+        _ = await managed.Do("KILL");
+        Task<string> answer = Supervisor.Ask(managed.Folder.At("each.sock"), "patient");
+        managed.Write(Good + "\n[sockets.wrong]\nlisten = \"unix:config.toml/a.sock\"\n");
+        _ = await managed.Do("start");
+        _ = await managed.Do("end");
+        managed.Write(Good);
+        _ = await managed.Do("start");
+        Assert.Equal("patient", await answer);
+        Assert.Equal("ready: launchd-cs.each.0.0", await managed.Do("ready"));
+    }
+
     [Fact]
     public async Task OnlyWhatFitsIsAdopted()
     {
@@ -162,6 +215,10 @@ public sealed class ManagerStoreTests
             same.Shutdown(SocketShutdown.Receive);
         Assert.NotNull(ListenerAdoption.TryAdopt(tcp, new ListenAddress.Tcp(IPAddress.Loopback, port), request));
         await Connect(new IPEndPoint(IPAddress.Loopback, port));
+        // Whoever else has a copy of one that is discarded is not in the way.
+        using FileDescriptor copy = tcp.Duplicate();
+        ListenerAdoption.Discard(tcp);
+        ListenerOpener.OpenOne(new ListenAddress.Tcp(IPAddress.Loopback, port), request).Value.Descriptor.Dispose();
     }
 
     private static async Task<Socket> Connect(EndPoint there)

@@ -54,6 +54,29 @@ public sealed class ManagerTests : IDisposable
         _ = await Heard(m => m == "STOPPING=1\nEXTEND_TIMEOUT_USEC=95000000");
     }
 
+    // It tries without end, and the manager is not to wait for that; nor is a second limit put on what the configuration does not limit.
+    [Fact]
+    public async Task AServiceThatNeverComesUpKeepsNobodyWaiting()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [supervisor]
+            shutdown_timeout = "0s"
+            [services.slow]
+            command = ["sleep", "2147483647"]
+            ready = "notify"
+            ready_timeout = "50ms"
+            start_limit = { burst = 0 }
+            [services.behind]
+            command = ["sleep", "2147483647"]
+            requires = ["slow"]
+            after = ["slow"]
+            """, Variables());
+        _ = Hear();
+        Assert.Equal("READY=1\nSTATUS=0 of 2 services up", await Heard(m => m.StartsWith("READY=1\n", StringComparison.Ordinal)));
+        Assert.Equal(0, await supervisor.Stop());
+        _ = await Heard(m => m == "STOPPING=1");
+    }
+
     [Fact]
     public async Task ItsWatchdogHearsThatTheLoopRuns()
     {

@@ -35,7 +35,12 @@ public sealed class SystemdTests
         string restarted = await Ask(places[1]);
         Assert.NotEqual(killed[0], restarted);
 
+        File.AppendAllText(machine.Folder.At("launchd.toml"), "\n[services.more]\ncommand = [\"sleep\", \"2147483647\"]\n");
         _ = await machine.Control("reload", "launchd-cs");
+        // Before systemd 253, a reload is over for systemctl when the signal was sent.
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        while (!(await machine.Enter("cat", machine.Folder.At("log"))).Contains("'more.0'", StringComparison.Ordinal))
+            Assert.True(Environment.TickCount64 < end, "not reloaded");
         Assert.Equal(restarted, await Ask(places[0]));
         _ = await machine.Control("stop", "launchd-cs");
         Assert.Equal("inactive", (await machine.Control("show", "-p", "ActiveState", "--value", "launchd-cs")).Trim());

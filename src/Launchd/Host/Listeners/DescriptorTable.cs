@@ -75,14 +75,21 @@ internal sealed class DescriptorTable : IDisposable
     /// <param name="definition">The configuration.</param>
     /// <param name="users">Of that configuration.</param>
     /// <param name="inherited">What the service manager has passed; borrowed.</param>
-    public static DescriptorTable Open(SupervisorDefinition definition, UserTable users, InheritedListeners inherited)
+    /// <param name="forget">Has the manager forget what it has stored by these names; called before anything is opened.</param>
+    public static DescriptorTable Open(
+        SupervisorDefinition definition, UserTable users, InheritedListeners inherited, Action<IReadOnlyList<string>> forget)
     {
         DescriptorTable table = new(users, inherited);
         try
         {
             HashSet<string> acceptedFrom = AcceptedFrom(definition);
-            foreach (ListenerDefinition listener in definition.Listeners)
-                table.OpenListener(listener, RequestFor(listener, acceptedFrom, users));
+            (ListenerDefinition Listener, ListenerRequest Request)[] sockets =
+                [.. definition.Listeners.Select(l => (l, RequestFor(l, acceptedFrom, users)))];
+            inherited.Adopt(sockets.Select(s => (s.Listener.Key, s.Request)));
+            if (inherited.DiscardLeft() is { Count: > 0 } names)
+                forget(names);
+            foreach ((ListenerDefinition listener, ListenerRequest request) in sockets)
+                table.OpenListener(listener, request);
             ILookup<string, ServiceDefinition> readers = ReadersOf(definition);
             foreach (FileDefinition file in definition.Files)
             {

@@ -24,10 +24,11 @@ internal sealed class InheritedListeners : IDisposable
     /// </summary>
     private const int LeastNumber = 128;
 
-    private const int F_DUPFD_CLOEXEC = 1030;
+    private const int F_DUPFD_CLOEXEC = 1030, F_SETFD = 2, FD_CLOEXEC = 1;
 
     private readonly Dictionary<string, FileDescriptor> _stored = new(StringComparer.Ordinal);
     private readonly Dictionary<string, FileDescriptor?> _taken = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, OpenedListener> _adopted = new(StringComparer.Ordinal);
     private readonly List<(ListenAddress.Inherited Name, FileDescriptor Descriptor)> _passed = [];
     private readonly HashSet<ListenAddress.Inherited> _used = [];
 
@@ -58,9 +59,8 @@ internal sealed class InheritedListeners : IDisposable
                 inherited._passed.Add((new ListenAddress.Inherited(offered.Name, number), descriptor));
                 continue;
             }
-            // Of two with one name the manager removes both, so that the second is as good as not there.
             if (!inherited._stored.TryAdd(offered.Name, descriptor))
-                descriptor.Dispose();
+                ListenerAdoption.Discard(descriptor);
             inherited._taken[offered.Name] = null;
         }
         return inherited;
@@ -83,9 +83,29 @@ internal sealed class InheritedListeners : IDisposable
     {
         if (address is ListenAddress.Inherited name)
             return Open(name, request);
-        if (_stored.Count > 0 && Adopt(socket, request, address, endpoint, shard) is { } adopted)
+        if (_adopted.Remove(NameOf(socket, endpoint, shard), out OpenedListener? adopted))
             return adopted;
         return null;
+    }
+
+    /// <summary>
+    /// Adopts from the store all that the configuration has. Before anything is opened: what is left may be in the way.
+    /// </summary>
+    public void Adopt(IEnumerable<(string Socket, ListenerRequest Request)> sockets)
+    {
+        if (_stored.Count == 0)
+            return;
+        foreach ((string socket, ListenerRequest request) in sockets)
+        {
+            for (int endpoint = 0; endpoint < request.Endpoints.Length; endpoint++)
+            {
+                for (int shard = 0; shard < Math.Max(1, request.ShardCount); shard++)
+                {
+                    if (Adopt(socket, request, request.Endpoints[endpoint], endpoint, shard) is { } adopted)
+                        _adopted.Add(NameOf(socket, endpoint, shard), adopted);
+                }
+            }
+        }
     }
 
     /// <summary>A copy of a socket that the manager has opened.</summary>
@@ -109,7 +129,7 @@ internal sealed class InheritedListeners : IDisposable
     private OpenedListener? Adopt(string socket, ListenerRequest request, ListenAddress address, int endpoint, int shard)
     {
         // The one of the same name first, because nothing else is known of a port that the kernel picked. One at the same place has another
-        // name if its socket has: if it cannot be adopted it is closed, since it would be in the way.
+        // name if its socket has.
         string expected = NameOf(socket, endpoint, shard);
         if (_stored.ContainsKey(expected) && TryAdopt(expected, address, request) is { } same)
             return same;
@@ -117,23 +137,28 @@ internal sealed class InheritedListeners : IDisposable
         {
             if (TryAdopt(name, address, request) is { } other)
                 return other;
-            _stored.Remove(name, out FileDescriptor? unfit);
-            unfit!.Dispose();
         }
         return null;
     }
 
-    /// <summary>Closes the listeners of the store that the configuration does not have.</summary>
-    public void CloseLeft()
+    /// <summary>Ends the listeners of the store that the configuration does not have.</summary>
+    /// <returns>Their names, which the manager is to forget: it has a copy of each.</returns>
+    public IReadOnlyList<string> DiscardLeft()
     {
+        string[] names = [.. _stored.Keys];
         foreach (FileDescriptor descriptor in _stored.Values)
-            descriptor.Dispose();
+            ListenerAdoption.Discard(descriptor);
         _stored.Clear();
+        foreach (string name in names)
+            _ = _taken.Remove(name);
+        return names;
     }
 
+    /// <summary>Closes what has not become a listener. The manager has copies.</summary>
     public void Dispose()
     {
-        CloseLeft();
+        foreach (FileDescriptor descriptor in _stored.Values.Concat(_adopted.Values.Select(a => a.Descriptor)))
+            descriptor.Dispose();
         foreach ((_, FileDescriptor descriptor) in _passed)
             descriptor.Dispose();
     }
@@ -172,9 +197,15 @@ internal sealed class InheritedListeners : IDisposable
     private static bool TryMove(int number, [NotNullWhen(true)] out FileDescriptor? descriptor)
     {
         int moved = Libc.fcntl(number, F_DUPFD_CLOEXEC, LeastNumber);
-        descriptor = moved < 0 ? null : new FileDescriptor(moved);
+        if (moved < 0 && Libc.fcntl(number, F_SETFD, FD_CLOEXEC) < 0)
+        {
+            // There is none of this number.
+            descriptor = null;
+            return false;
+        }
+        descriptor = new FileDescriptor(moved < 0 ? number : moved);
         if (moved >= 0)
             new FileDescriptor(number).Dispose();
-        return moved >= 0;
+        return true;
     }
 }

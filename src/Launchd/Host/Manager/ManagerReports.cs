@@ -46,9 +46,12 @@ internal sealed class ManagerReports : IDisposable
         ShowLife();
     }
 
-    /// <summary>Every service has come up, or has failed.</summary>
+    /// <summary>Every service has come up, or has failed at least once.</summary>
     public void NoteUp()
     {
+        // With a shutdown everything is over as well.
+        if (_core.Frame.Shutdown is not null)
+            return;
         _isUp = true;
         Send("READY=1");
     }
@@ -62,7 +65,7 @@ internal sealed class ManagerReports : IDisposable
     public void NoteReloaded(string? refusal)
     {
         // Before all is up it is not to be called ready, and a reload ends with the boot.
-        if (_isUp)
+        if (_isUp && _core.Frame.Shutdown is null)
             Send("READY=1");
         if (refusal is not null)
             _link.Send("STATUS=not reloaded: " + OneLine(refusal));

@@ -15,9 +15,15 @@ namespace Launchd.Host.Manager;
 /// <param name="delays">The loop's pauses.</param>
 internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable descriptors, Delays delays) : IDisposable
 {
+    /// <summary>
+    /// The manager passes all names in one variable, of which execve(2) takes 128 KiB (MAX_ARG_STRLEN); and longer names than 255 bytes
+    /// count as none (sd_notify(3)).
+    /// </summary>
+    private const int MostNameBytes = 100 << 10, LongestName = 255;
+
     private readonly Dictionary<string, FileDescriptor?> _stored = new(StringComparer.Ordinal);
 
-    /// <summary>Listeners that are not stored, because the store is too small. Told when the number has changed.</summary>
+    /// <summary>Told how many listeners are not stored, because the store is too small or their names are too long.</summary>
     public Action<int>? OnLeftOut { get; set; }
 
     /// <summary>The store is as a former supervisor left it. Brings it up to date.</summary>
@@ -37,7 +43,7 @@ internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable d
     private void Update()
     {
         Dictionary<string, FileDescriptor> wanted = new(StringComparer.Ordinal);
-        int leftOut = 0;
+        int leftOut = 0, nameBytes = 0;
         foreach (Listener listener in descriptors.Configured)
         {
             // The manager has the inherited ones. The others can be opened anew at any time, and have no clients who wait.
@@ -45,10 +51,15 @@ internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable d
             if (!isKind || listener.Opened.Inherited is not null)
                 continue;
             string name = InheritedListeners.NameOf(listener.Socket.Key, listener.Opened.EndpointIndex, listener.Opened.ShardIndex);
-            if (wanted.Count < most)
+            if (wanted.Count < most && name.Length <= LongestName && nameBytes + name.Length < MostNameBytes)
+            {
                 wanted.Add(name, listener.Descriptor);
+                nameBytes += name.Length + 1;
+            }
             else
+            {
                 leftOut++;
+            }
         }
         // All removals first: the manager takes no descriptor a second time, under another name.
         foreach ((string name, FileDescriptor? descriptor) in _stored.ToArray())

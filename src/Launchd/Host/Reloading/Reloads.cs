@@ -75,11 +75,13 @@ internal sealed class Reloads(
             return;
         _hangUpWaits = true;
         ReloadCaller nobody = new(_ => { }, _ => null);
-        Enqueue(nobody, () =>
+        // Above the limit too: only one waits, and who sent the signal may wait for the answer.
+        _waiting.Enqueue(() =>
         {
             _hangUpWaits = false;
             Begin(nobody, null, opens: true);
         });
+        Next();
     }
 
     public void Dispose()

@@ -232,7 +232,8 @@ internal sealed class HostComposition : IDisposable
             if (count != told)
             {
                 SupervisorLog.Hindered(parts.Logger, $"the service manager's store has no room for {count} listeners, which a crash of "
-                    + $"the supervisor would close: raise FileDescriptorStoreMax= from {parts.Offer.StoreCount}");
+                    + $"the supervisor would close: raise FileDescriptorStoreMax= from {parts.Offer.StoreCount}, and keep the names of "
+                    + "sockets short (100 KiB in all)");
             }
             told = count;
         };

@@ -53,15 +53,18 @@ internal static unsafe class SupervisorRun
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        using InheritedListeners inherited = InheritedListeners.Take(offer);
         // Before the listeners, so that the spawners get low numbers: only descriptors up to those are copied
         // for a child, however many others are held.
         List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
-        using InheritedListeners inherited = InheritedListeners.Take(offer);
-        using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited);
-        inherited.CloseLeft();
+        using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
+        {
+            if (offer.NotifySocket is { } address)
+                ManagerLink.Forget(address, names);
+        });
         using ControlListener control = ControlListener.Open(definition, directory, users);
         RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
@@ -114,7 +117,7 @@ internal static unsafe class SupervisorRun
             StartedAt = startedAt,
             Offer = offer,
             Inherited = inherited,
-            Manager = OpenManager(offer, loop, logger),
+            Manager = OpenManager(offer, loop, delays, logger),
             AdoptLog = (format, least) =>
             {
                 adoptLog(format, least);
@@ -151,11 +154,11 @@ internal static unsafe class SupervisorRun
     }
 
     /// <summary>A manager that cannot be reached is no reason not to serve: that is said, and it will say what it thinks of it.</summary>
-    private static ManagerLink? OpenManager(ManagerOffer offer, EventLoop loop, ILogger logger)
+    private static ManagerLink? OpenManager(ManagerOffer offer, EventLoop loop, Delays delays, ILogger logger)
     {
         if (offer.NotifySocket is not { } address)
             return null;
-        if (!ManagerLink.Open(loop, address).TryGet(out ManagerLink? link, out OpenFailure? failure))
+        if (!ManagerLink.Open(loop, delays, address).TryGet(out ManagerLink? link, out OpenFailure? failure))
         {
             SupervisorLog.Hindered(logger, $"the service manager's NOTIFY_SOCKET cannot be used: {failure}");
             return null;

@@ -63,7 +63,10 @@ internal sealed class BootReport
     /// <summary>Called when every service has come up or failed. Null: nobody else wants to know.</summary>
     public Action? OnUp { get; init; }
 
-    /// <summary>Whether every service that is wanted has been ready, listens, has done its work, or has failed.</summary>
+    /// <summary>
+    /// Whether every service that is wanted has been ready, listens, has done its work, or has failed once: who waits for the boot does not
+    /// wait for attempts without end, nor for services that wait for such a one.
+    /// </summary>
     public bool IsOver()
     {
         IReadOnlyList<ServiceState> services = _core.Services;
@@ -71,13 +74,21 @@ internal sealed class BootReport
         for (_upCount = Math.Min(_upCount, services.Count); _upCount < services.Count; _upCount++)
         {
             ServiceState service = services[_upCount];
-            bool isUnderWay = service.PublicState
-                is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
-            if (service.IsWanted && isUnderWay && !service.IsWatching)
+            if (!IsUnderWay(service) || service.LastFailure is not null)
+                continue;
+            if (service.PublicState != PublicState.Waiting || !OthersHaveFailed())
                 return false;
         }
         return true;
     }
+
+    private static bool IsUnderWay(ServiceState service) => service is { IsWanted: true, IsWatching: false }
+        && service.PublicState is PublicState.Starting or PublicState.Waiting or PublicState.BackingOff or PublicState.Draining;
+
+    /// <summary>What is left waits for services that have failed, as far as can be told: none makes its first attempt.</summary>
+    private bool OthersHaveFailed() =>
+        _core.Services.Any(s => IsUnderWay(s) && s.LastFailure is not null)
+        && !_core.Services.Any(s => IsUnderWay(s) && s.LastFailure is null && s.PublicState != PublicState.Waiting);
 
     /// <summary>The boot is over, and what it left has not been collected: to be done as soon as there is nothing else to do.</summary>
     public bool OwesCollection { get; private set; }
@@ -102,7 +113,8 @@ internal sealed class BootReport
         if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
         string after = Spans.Show(HostClock.Now - _startedAt);
-        IEnumerable<ServiceState> failing = _core.Services.Where(s => s.PublicState is PublicState.Failed or PublicState.Faulted);
+        IEnumerable<ServiceState> failing = _core.Services.Where(
+            s => s.PublicState is PublicState.Failed or PublicState.Faulted || IsUnderWay(s));
         string[] failed = [.. failing.Select(s => s.Definition.Name.Text)];
         string text = failed.Length == 0 ? $"ready in {after}\n" : $"up after {after}, but not: {string.Join(", ", failed)}\n";
         _pump.Print(Encoding.UTF8.GetBytes(text));

@@ -38,7 +38,18 @@ internal static unsafe class ListenerAdoption
         _ = options.PutBack(socket, sharesPort: false);
         bool listens = !endpoint.IsConnectionOriented || listen(socket.Number, request.BacklogCount) == 0;
         bool isPathRight = listener.Path is null || UnixPath.Change(listener.Path, request.Mode, request.Owner) is null;
-        return listens && isPathRight ? listener : null;
+        return listens && isPathRight ? listener with { IsAdopted = true } : null;
+    }
+
+    /// <summary>
+    /// Ends a socket that is not adopted, for all who have it: else it would be in the way of one that is opened at its address, as long as
+    /// anybody has a copy.
+    /// </summary>
+    public static void Discard(FileDescriptor socketTaken)
+    {
+        // ENOTCONN of UDP: there it changes nothing.
+        _ = shutdown(socketTaken.Number, SHUT_RDWR);
+        socketTaken.Dispose();
     }
 
     /// <summary>A socket that the service manager has opened, as it is.</summary>
@@ -114,7 +125,15 @@ internal static unsafe class ListenerAdoption
         if (bound.Family is not (Libc.AF_INET or Libc.AF_INET6) || (port != 0 && bound.Port != port) || bound.Port == 0)
             return false;
         // Where there is no IPv6, the any-address of both families was opened for IPv4.
-        return bound.Host.Equals(host) || (isDualStack && bound.Host.Equals(IPAddress.Any));
+        return bound.Host.Equals(host) || (isDualStack && bound.Host.Equals(IPAddress.Any) && !HasIpv6());
+    }
+
+    private static bool HasIpv6()
+    {
+        int number = socket(Libc.AF_INET6, Libc.SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (number >= 0)
+            new FileDescriptor(number).Dispose();
+        return number >= 0;
     }
 
     /// <summary>

@@ -29,6 +29,11 @@ internal sealed record OpenedListener
     public OwnedPath? Path { get; init; }
 
     /// <summary>
+    /// A supervisor before this one has opened it, and somebody keeps a copy: if the start is refused, its path stays for the next one.
+    /// </summary>
+    public bool IsAdopted { get; init; }
+
+    /// <summary>
     /// Where it is bound, if the service manager has opened it, who has it too: it is not stopped, closed for others or made anew. Null: it
     /// is the supervisor's own.
     /// </summary>
@@ -95,10 +100,10 @@ internal static class ListenerOpener
         };
     }
 
-    /// <summary>Unlinks the path while it is ours, then closes.</summary>
+    /// <summary>Unlinks the path while it is ours and was made in this life, then closes.</summary>
     internal static void Undo(OpenedListener listener)
     {
-        if (listener.Path is { } path)
+        if (listener is { Path: { } path, IsAdopted: false })
             _ = UnixPath.RemoveIfOurs(path, out _);
         listener.Descriptor.Dispose();
     }
