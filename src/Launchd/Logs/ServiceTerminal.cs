@@ -166,8 +166,14 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
                 viewer.IsBehind = error == Errno.EAGAIN;
                 if (viewer.IsBehind)
                     break;
-                Leave(viewer);
-                return;
+                // It has left. What it typed before may wait in its socket, and is followed by the end.
+                if (!viewer.MayType || (error != Errno.EPIPE && error != Errno.ECONNRESET))
+                {
+                    Leave(viewer);
+                    return;
+                }
+                (viewer.Lost, viewer.Seen) = (0, long.MaxValue);
+                break;
             }
             viewer.Lost = 0;
             viewer.Seen += count;
@@ -196,7 +202,8 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
     private void Receive(Viewer viewer)
     {
         using Received received = UnixSocket.Receive(viewer.Socket, _packet);
-        if (received.Outcome == ReceiveOutcome.WouldBlock)
+        // A viewer that left without reading all that it was shown: what it typed before follows.
+        if (received.Outcome is ReceiveOutcome.WouldBlock or ReceiveOutcome.Reset)
             return;
         bool isGood = received is { Outcome: ReceiveOutcome.Message, IsTruncated: false, Length: > 0 };
         ReadOnlySpan<byte> text = isGood ? _packet.AsSpan(1, received.Length - 1) : [];

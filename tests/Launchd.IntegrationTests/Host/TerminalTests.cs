@@ -55,6 +55,10 @@ public sealed class TerminalTests
         two = attach("--detach-keys", "ctrl-p,q")
         expect("Ctrl-P q detaches"); expect("> ")
         two.send_signal(signal.SIGTERM); expect("detached from"); ended(two)
+        fast = attach()
+        expect("detaches"); send("quick\r\x1d"); expect("detached from"); ended(fast)
+        shown = attach("--read-only")
+        expect("heard quick"); shown.send_signal(signal.SIGTERM); expect("detached from"); ended(shown)
         three = attach("--read-only")
         expect("to look only"); expect("> ")
         send("x\x03"); expect("detached from"); ended(three)
@@ -129,6 +133,37 @@ public sealed class TerminalTests
         Assert.Equal(0, await typed.Exit());
         Assert.Contains("closer.0 has ended; closer is stopped", typed.Errors.ToString(), StringComparison.Ordinal);
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "restarting");
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [FactWhenTool("python3")]
+    public async Task WhoTypesToAProgramThatDoesNotRead_HearsThatItHasEnded_AndHowMuchIsLost()
+    {
+        await using Supervisor supervisor = Start("""
+            [services.deaf]
+            command = ["python3", "-c", '''
+            import os, signal, tty
+            tty.setraw(0)
+            print("listening", end="\r\n", flush=True)
+            os.read(0, 1)
+            print("enough", end="\r\n", flush=True)
+            signal.pause()
+            ''']
+            terminal = true
+            ready = { output = "listening" }
+            """);
+        _ = await supervisor.Event("ready", "deaf");
+
+        await using Command typed = Command.Start(
+            ["sh", "-c", "yes | head -c 4000000 | exec \"$@\"", "sh", .. Repository.LaunchdCommand, "attach", "deaf"],
+            supervisor.Scratch.FolderPath,
+            new Dictionary<string, string> { ["LAUNCHD_RUNTIME_DIRECTORY"] = supervisor.Scratch.At("run") });
+        _ = await typed.Output.First(l => l.Contains("enough", StringComparison.Ordinal), "the first byte");
+        Assert.Equal(0, (await supervisor.Verb("stop", "deaf")).Code);
+
+        Assert.True(await typed.Exit() == 0, typed.Errors.ToString());
+        Assert.Contains("deaf.0 has ended; deaf is stopped", typed.Errors.ToString(), StringComparison.Ordinal);
+        Assert.Contains("typed bytes are lost", typed.Errors.ToString(), StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
     }
 

@@ -126,6 +126,26 @@ public sealed class TerminalPumpTests : IDisposable
     }
 
     [Fact]
+    public void WhatWasTypedBeforeAViewerLeft_ReachesTheProgram_ThoughItHadNotReadAllThatItWasShown()
+    {
+        FileDescriptor viewer = Attach();
+        PumpHarness.Write(_program, "unread\n");
+        _harness.Flush(Instance);
+        using (ManualResetEventSlim isToGoOn = new())
+        {
+            _harness.Pump.Enqueue(() => isToGoOn.Wait());
+            Send(viewer, "ihello\n");
+            for (int i = 0; i < 20; i++)
+                Send(viewer, "iagain\n");
+            viewer.Dispose();
+            isToGoOn.Set();
+            _harness.Settle();
+        }
+
+        Assert.Equal("hello\n" + string.Concat(Enumerable.Repeat("again\n", 20)), Typed(_program, 6 * 21));
+    }
+
+    [Fact]
     public void OneThatMayOnlyLookCanSendNothing()
     {
         using FileDescriptor viewer = Attach(mayType: false, size: (100, 30));
@@ -234,6 +254,10 @@ public sealed class TerminalPumpTests : IDisposable
     private static void Await(FileDescriptor descriptor)
     {
         Libc.poll_entry wanted = new() { fd = descriptor.Number, events = Libc.POLLIN };
-        Assert.Equal(1, Libc.poll(ref wanted, 1, DeadlineMilliseconds));
+        int count;
+        do
+            count = Libc.poll(ref wanted, 1, DeadlineMilliseconds);
+        while (count < 0 && Errno.Last == Errno.EINTR);
+        Assert.Equal(1, count);
     }
 }

@@ -48,6 +48,8 @@ internal static class AttachCommand
             AttachEnd.ProgramEnded => $"{name} has ended{Afterwards(context, supervisor, reply.Service)}",
             _ => $"cut off from {name}: the supervisor has ended, or another operator has the place",
         });
+        if (session.UnsentBytes > 0)
+            context.Error.WriteLine($"launchd-cs: {session.UnsentBytes} typed bytes are lost: {name} did not read them");
         return end == AttachEnd.CutOff ? ExitCode.Unreachable : ExitCode.Done;
     }
 

@@ -38,6 +38,7 @@ internal sealed class AttachSession : IDisposable
     private readonly List<IDisposable> _signals = [];
     private RawMode? _raw;
     private bool _reads;
+    private long _dropped;
     private volatile bool _isToEnd, _isToStop, _isToResize;
 
     /// <param name="socketTaken">The descriptor of the answer.</param>
@@ -57,6 +58,9 @@ internal sealed class AttachSession : IDisposable
 
     /// <summary>Standard input is a terminal.</summary>
     public bool HasKeyboard { get; }
+
+    /// <summary>Bytes that were typed and not sent, because the program does not read. They are lost when this ends.</summary>
+    public long UnsentBytes => _dropped + _typed.Count;
 
     /// <summary>Columns and rows of the operator's terminal; null: there is none.</summary>
     public static (int Columns, int Rows)? Size() => RawMode.SizeOf(Keyboard) ?? RawMode.SizeOf(Screen);
@@ -81,7 +85,12 @@ internal sealed class AttachSession : IDisposable
                     new() { fd = _wake.Number, events = Libc.POLLIN },
                 ];
                 if (Libc.poll(ref wanted[0], (nuint)wanted.Length, -1) < 0)
-                    continue;
+                {
+                    Errno refused = Errno.Last;
+                    if (refused == Errno.EINTR)
+                        continue;
+                    throw new CliException(ExitCode.SystemRefused, $"cannot wait for the terminal: poll: {refused.Text}");
+                }
                 if (wanted[0].revents != 0 && Read() is { } left)
                     return left;
                 if (wanted[1].revents != 0 && Receive() is { } over)
@@ -184,18 +193,29 @@ internal sealed class AttachSession : IDisposable
         }
         ReadOnlySpan<byte> typed = _buffer.AsSpan(0, (int)count);
         List<byte> passed = [];
+        bool isLeft = false;
         if (!HasKeyboard)
             passed.AddRange(typed);
-        else if (_keys.Take(typed, passed) || (_isReadOnly && typed.Contains(Interrupt)))
-            return AttachEnd.Detached;
-        if (_isReadOnly)
-            return null;
-        if (_typed.Count + passed.Count > MostTypedBytes)
-            _screen.Write("\a"u8);
         else
+            isLeft = _keys.Take(typed, passed) || (_isReadOnly && typed.Contains(Interrupt));
+        // What was typed before the keys came with them if it was typed fast, or by a program.
+        if (!_isReadOnly)
+            Type(passed);
+        return isLeft ? AttachEnd.Detached : null;
+    }
+
+    private void Type(List<byte> passed)
+    {
+        if (_typed.Count + passed.Count > MostTypedBytes)
+        {
+            _dropped += passed.Count;
+            _screen.Write("\a"u8);
+        }
+        else
+        {
             _typed.AddRange(passed);
+        }
         SendTyped();
-        return null;
     }
 
     private void SendTyped()
@@ -214,7 +234,8 @@ internal sealed class AttachSession : IDisposable
     private AttachEnd? Receive()
     {
         using Received received = UnixSocket.Receive(_socket, _buffer);
-        if (received.Outcome == ReceiveOutcome.WouldBlock)
+        // After a reset its last messages can still be read, and with them why it has ended.
+        if (received.Outcome is ReceiveOutcome.WouldBlock or ReceiveOutcome.Reset)
             return null;
         if (received.Outcome != ReceiveOutcome.Message || received.Length == 0)
             return AttachEnd.CutOff;
