@@ -75,11 +75,20 @@ internal sealed class LogPump : IDisposable
     /// <param name="socketTaken">As <see cref="ServiceTerminal.TryAttach"/> wants it.</param>
     /// <param name="view">What the viewer may do.</param>
     /// <param name="answer">True: it is shown. False: it has too many viewers. Null: the instance is over.</param>
-    public void Attach(long instanceId, FileDescriptor socketTaken, TerminalView view, Action<bool?> answer) => Enqueue(() =>
+    public void Attach(long instanceId, FileDescriptor socketTaken, TerminalView view, Action<bool?> answer)
     {
-        bool? outcome = _loop.Attach(instanceId, socketTaken, view);
-        _options.Post(() => answer(outcome));
-    });
+        if (_stopped)
+        {
+            socketTaken.Dispose();
+            _options.Post(() => answer(null));
+            return;
+        }
+        Enqueue(() =>
+        {
+            bool? outcome = _loop.Attach(instanceId, socketTaken, view);
+            _options.Post(() => answer(outcome));
+        });
+    }
 
     /// <summary>
     /// Takes over the read end of the pipe into which an instance writes a line when it is ready: then <paramref name="onReady"/> is

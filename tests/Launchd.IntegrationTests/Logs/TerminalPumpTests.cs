@@ -146,6 +146,16 @@ public sealed class TerminalPumpTests : IDisposable
     }
 
     [Fact]
+    public void APumpThatHasStoppedAnswersAll_AndKeepsNoSocket()
+    {
+        _harness.Pump.Stop(TimeSpan.FromSeconds(10));
+
+        Assert.Null(TryAttach(mayType: true, isOwner: true, out FileDescriptor viewer));
+        using (viewer)
+            Assert.Null(Next(viewer));
+    }
+
+    [Fact]
     public void OneThatMayOnlyLookCanSendNothing()
     {
         using FileDescriptor viewer = Attach(mayType: false, size: (100, 30));
