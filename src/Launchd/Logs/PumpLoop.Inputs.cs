@@ -79,6 +79,9 @@ internal sealed partial class PumpLoop
             if (close && _inputs.ContainsKey(input.Id))
                 End(input);
         }
+        // There may be a pattern and no pipe: the instance was not born. Pipes that lanes still read have the matcher themselves.
+        if (close)
+            Sinks.RemoveMatchers(instanceId);
     }
 
     /// <summary>Reads sources again that waited for room in a file's queue.</summary>

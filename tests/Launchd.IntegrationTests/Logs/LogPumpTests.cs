@@ -187,6 +187,21 @@ public sealed class LogPumpTests
         Assert.Equal(1, matches);
     }
 
+    [Fact]
+    public void APatternIsForgottenWithItsInstance_ThoughItNeverHadAPipe()
+    {
+        using var harness = new PumpHarness();
+        int matches = 0;
+        harness.Pump.WatchForMatch(5, "ready", () => matches++);
+        harness.Pump.Close(5);
+
+        using FileDescriptor output = harness.AddSource(5);
+        PumpHarness.Write(output, "ready\n");
+        harness.Flush(5);
+
+        Assert.Equal(0, matches);
+    }
+
     [Theory]
     [InlineData("(", typeof(ArgumentException))]
     [InlineData(@"(a)\1", typeof(NotSupportedException))]

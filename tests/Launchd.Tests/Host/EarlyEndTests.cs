@@ -140,7 +140,7 @@ public sealed class EarlyEndTests : IDisposable
         UserTable users = new(definition);
         HeldSocket[] sockets = [.. definition.Listeners.Select(Open)];
         Provision provision = new(service) { User = users[service.Execution], Sockets = [.. sockets], Files = [], Users = users };
-        RunningInstance instance = new(born!.Value, slot: 0, generation: 1, provision) { HasLogPipe = true };
+        RunningInstance instance = new(born!.Value, slot: 0, generation: 1, provision) { IsKnownToPump = true };
         _running.Add(instance);
         return (new Clues(core, _running, _pump, _delays, _events), instance);
     }

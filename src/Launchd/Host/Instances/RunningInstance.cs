@@ -128,7 +128,9 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
 
     /// <summary>The instance has left something with the channel server that must be removed when it is over.</summary>
     public bool HasSpoken { get; set; }
-    public bool HasLogPipe { get; set; }
+
+    /// <summary>The log pump has a pipe, a terminal or a pattern of it, which it must give up when the instance is over.</summary>
+    public bool IsKnownToPump { get; set; }
 
     /// <summary>
     /// Makes another process the main one. A group that this process does not keep alive may become a

@@ -28,7 +28,10 @@ internal sealed partial class Launcher
             socket = birth.Borrow(listener.Descriptor);
         }
         if (service.Ready is Readiness.Output pattern)
+        {
             pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
+            instance.IsKnownToPump = true;
+        }
         if (service.HasTerminal)
             return GiveTerminal(instance, birth, user);
         birth.Input(service.Input is InputSource.Socket ? socket : nothing.Number);
@@ -90,7 +93,7 @@ internal sealed partial class Launcher
         birth.Own(writeEnd);
         LetOthersWrite(writeEnd);
         pump.Add(SourceOf(instance, stream), readEnd);
-        instance.HasLogPipe = true;
+        instance.IsKnownToPump = true;
         return writeEnd;
     }
 
@@ -105,7 +108,7 @@ internal sealed partial class Launcher
         birth.Error(slave);
         birth.HasTerminal = true;
         pump.AddTerminal(SourceOf(instance, "output"), terminal.Master, terminal.Slave);
-        instance.HasLogPipe = true;
+        instance.IsKnownToPump = true;
         return null;
     }
 

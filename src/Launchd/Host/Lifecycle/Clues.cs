@@ -132,7 +132,7 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
     private void Look(RunningInstance instance, Func<IReadOnlyList<string>, string?> find, Action then)
     {
         InstanceId id = instance.Id;
-        if (!instance.HasLogPipe)
+        if (!instance.IsKnownToPump)
         {
             Tell(id, () => find([]), then);
             return;

@@ -219,7 +219,7 @@ internal sealed partial class InstanceTable : IDisposable
 
     private void Close(RunningInstance instance, bool mayServeAgain)
     {
-        if (instance.HasLogPipe || instance.AwaitsLine)
+        if (instance.IsKnownToPump || instance.AwaitsLine)
             _pump.Close(instance.Id.Number);
         if (instance.Notify is { } notify)
             _notifySockets.Return(instance, notify, mayServeAgain);
