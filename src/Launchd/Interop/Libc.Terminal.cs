@@ -10,6 +10,9 @@ internal static unsafe partial class Libc
 {
     public const nuint TCGETS = 0x5401;
     public const nuint TCSETS = 0x5402;
+
+    /// <summary>As TCSETS, when all output has gone out, and throws away what was typed and not read.</summary>
+    public const nuint TCSETSF = 0x5404;
     public const nuint TIOCSCTTY = 0x540E;
     public const nuint TIOCGWINSZ = 0x5413;
     public const nuint TIOCSWINSZ = 0x5414;

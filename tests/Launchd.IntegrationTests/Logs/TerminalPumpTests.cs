@@ -156,6 +156,20 @@ public sealed class TerminalPumpTests : IDisposable
     }
 
     [Fact]
+    public void WhatATerminalHasAnswered_IsNotLeftForTheShell()
+    {
+        using PseudoTerminal terminal = PseudoTerminal.Open(owner: null).Value;
+        using RawMode raw = RawMode.TryEnter(terminal.Slave.Number)!;
+        PumpHarness.Write(terminal.Master, "answer\n");
+        Await(terminal.Slave);
+        raw.Leave();
+        Assert.Equal(7, PumpCalls.ReadableBytes(terminal.Slave.Number));
+
+        raw.LeaveAndDiscard();
+        Assert.Equal(0, PumpCalls.ReadableBytes(terminal.Slave.Number));
+    }
+
+    [Fact]
     public void OneThatMayOnlyLookCanSendNothing()
     {
         using FileDescriptor viewer = Attach(mayType: false, size: (100, 30));

@@ -101,9 +101,9 @@ internal sealed class AttachSession : IDisposable
         }
         finally
         {
-            _raw?.Leave();
             if (Libc.isatty(Screen) == 1)
                 _screen.Write(Encoding.ASCII.GetBytes(_modes.Undone + "\r\n"));
+            _raw?.LeaveAndDiscard();
         }
     }
 
@@ -140,7 +140,7 @@ internal sealed class AttachSession : IDisposable
                 _isToStop = true;
                 break;
             default:
-                // The second one ends the process, which may hang in a write to its terminal.
+                // The second one ends the process, which may hang in a write to its terminal: nothing is to wait for that.
                 context.Cancel = !_isToEnd;
                 if (_isToEnd)
                     _raw?.Leave();

@@ -49,11 +49,18 @@ internal sealed unsafe class RawMode : IDisposable
     }
 
     /// <summary>Makes it raw again after <see cref="Leave"/>. False: its modes cannot be changed.</summary>
-    public bool Enter() => Set(_raw);
+    public bool Enter() => Set(Libc.TCSETS, _raw);
 
-    public void Leave() => _ = Set(_before);
+    /// <summary>Keeps what was typed and not read, and does not wait.</summary>
+    public void Leave() => _ = Set(Libc.TCSETS, _before);
+
+    /// <summary>
+    /// As <see cref="Leave"/>, but throws away what was typed and not read: a terminal answers questions in what is shown as if its user
+    /// typed, and a shell would take the answer for a command. Waits until what was written is shown.
+    /// </summary>
+    public void LeaveAndDiscard() => _ = Set(Libc.TCSETSF, _before);
 
     public void Dispose() => Leave();
 
-    private bool Set(Libc.termios modes) => Libc.terminal_call(_number, Libc.TCSETS, &modes) == 0;
+    private bool Set(nuint operation, Libc.termios modes) => Libc.terminal_call(_number, operation, &modes) == 0;
 }
