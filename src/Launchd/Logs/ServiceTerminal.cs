@@ -225,7 +225,8 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
     private void Resize(int columns, int rows)
     {
         if (columns is >= 1 and <= MostSide && rows is >= 1 and <= MostSide)
-            PseudoTerminal.Resize(master, columns, rows);
+            // A refusal leaves the size as it was, which the program shows best.
+            _ = PseudoTerminal.TryResize(master, columns, rows);
     }
 
     /// <summary>
@@ -237,13 +238,21 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
         while (!text.IsEmpty)
         {
             int count = PumpCalls.Write(master.Number, text, out Errno error);
-            if (error == Errno.EAGAIN && AwaitRoom())
+            if (error == Errno.EAGAIN)
             {
-                viewer.Typed = text.ToArray();
-                loop.Change(viewer.Socket, Wanted(viewer));
+                if (AwaitRoom())
+                {
+                    viewer.Typed = text.ToArray();
+                    loop.Change(viewer.Socket, Wanted(viewer));
+                }
+                else
+                {
+                    // No descriptor is left. Cut off, the viewer knows that its text has not all been typed.
+                    Leave(viewer);
+                }
                 return;
             }
-            // EIO: nobody reads the terminal any more.
+            // EIO: nobody reads the terminal any more, and its end follows.
             if (count <= 0)
                 return;
             text = text[count..];
@@ -260,7 +269,6 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
             _writable = again;
             return true;
         }
-        // There is no descriptor: what was typed is lost, as a terminal loses it when its queue is full.
         again?.Dispose();
         return false;
     }

@@ -46,7 +46,7 @@ internal static class AttachCommand
         {
             AttachEnd.Detached => $"detached from {name}, which goes on",
             AttachEnd.ProgramEnded => $"{name} has ended{Afterwards(context, supervisor, reply.Service)}",
-            _ => $"cut off from {name}: the supervisor has ended, or another operator has the place",
+            _ => $"cut off from {name}: the supervisor has ended or has no descriptors left, or another operator has the place",
         });
         if (session.UnsentBytes > 0)
             context.Error.WriteLine($"launchd-cs: {session.UnsentBytes} typed bytes are lost: {name} did not read them");

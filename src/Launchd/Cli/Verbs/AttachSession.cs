@@ -81,7 +81,7 @@ internal sealed class AttachSession : IDisposable
                 Libc.poll_entry[] wanted =
                 [
                     new() { fd = _reads && (HasKeyboard || _typed.Count == 0) ? Keyboard : -1, events = Libc.POLLIN },
-                    new() { fd = _socket.Number, events = (short)(Libc.POLLIN | (_typed.Count > 0 ? Libc.POLLOUT : 0)) },
+                    new() { fd = _socket.Number, events = (short)(Libc.POLLIN | (IsToSend ? Libc.POLLOUT : 0)) },
                     new() { fd = _wake.Number, events = Libc.POLLIN },
                 ];
                 if (Libc.poll(ref wanted[0], (nuint)wanted.Length, -1) < 0)
@@ -115,6 +115,8 @@ internal sealed class AttachSession : IDisposable
         _socket.Dispose();
         _wake.Dispose();
     }
+
+    private bool IsToSend => _typed.Count > 0 || _isToResize;
 
     private void Listen()
     {
@@ -174,7 +176,12 @@ internal sealed class AttachSession : IDisposable
         _isToResize = false;
         _ = _raw?.Enter();
         if (!_isReadOnly && Size() is (int columns, int rows))
-            _ = UnixSocket.Send(_socket, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"w{columns} {rows}")));
+        {
+            string packet = string.Create(CultureInfo.InvariantCulture, $"w{columns} {rows}");
+            // Tried again when there is room, with the size of then. The end of the other side is seen by reading.
+            if (UnixSocket.Send(_socket, Encoding.ASCII.GetBytes(packet)).Outcome == SendOutcome.WouldBlock)
+                _isToResize = true;
+        }
         return null;
     }
 

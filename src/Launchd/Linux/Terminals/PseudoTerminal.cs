@@ -36,21 +36,23 @@ internal readonly unsafe record struct PseudoTerminal(FileDescriptor Master, Fil
         if (number < 0)
             return Fail(master, "TIOCGPTPEER");
         FileDescriptor slave = new(number);
-        if (owner is { } uid && Libc.fchown(number, uid, uint.MaxValue) != 0)
-        {
-            slave.Dispose();
-            return Fail(master, "fchown");
-        }
-        SetModes(number);
-        Resize(master, DefaultColumns, DefaultRows);
-        return new PseudoTerminal(master, slave);
+        string? failed = owner is { } uid && Libc.fchown(number, uid, uint.MaxValue) != 0 ? "fchown"
+            : !TrySetModes(number) ? "TCSETS"
+            : !TryResize(master, DefaultColumns, DefaultRows) ? "TIOCSWINSZ" : null;
+        if (failed is null)
+            return new PseudoTerminal(master, slave);
+        OpenFailure failure = Fail(master, failed);
+        slave.Dispose();
+        return failure;
     }
 
-    /// <summary>Tells a terminal how large it is shown. If that is another size, its foreground group gets SIGWINCH.</summary>
-    public static void Resize(FileDescriptor master, int columns, int rows)
+    /// <summary>
+    /// Tells a terminal how large it is shown. If that is another size, its foreground group gets SIGWINCH. False: the kernel refuses.
+    /// </summary>
+    public static bool TryResize(FileDescriptor master, int columns, int rows)
     {
         Libc.winsize size = new() { ws_col = (ushort)columns, ws_row = (ushort)rows };
-        _ = Libc.terminal_call(master.Number, Libc.TIOCSWINSZ, &size);
+        return Libc.terminal_call(master.Number, Libc.TIOCSWINSZ, &size) == 0;
     }
 
     public void Dispose()
@@ -59,13 +61,13 @@ internal readonly unsafe record struct PseudoTerminal(FileDescriptor Master, Fil
         Master.Dispose();
     }
 
-    private static void SetModes(int slave)
+    private static bool TrySetModes(int slave)
     {
         Libc.termios modes;
         if (Libc.terminal_call(slave, Libc.TCGETS, &modes) != 0)
-            return;
+            return false;
         modes.c_iflag = (modes.c_iflag | Libc.IUTF8) & ~Libc.IXON;
-        _ = Libc.terminal_call(slave, Libc.TCSETS, &modes);
+        return Libc.terminal_call(slave, Libc.TCSETS, &modes) == 0;
     }
 
     private static OpenFailure Fail(FileDescriptor masterTaken, string call)
