@@ -56,8 +56,30 @@ public sealed class DetachKeysTests
         Assert.Equal("", modes.Undone);
         modes.Note("\e[?10"u8);
         modes.Note("49h\e[?25l"u8);
-        Assert.StartsWith("\e[?1049l\e[0m\e[?25h", modes.Undone, StringComparison.Ordinal);
+        Assert.StartsWith("\e[?1049l\x0f\e(B\e[!p\e[0m\e[?7h\e[?25h", modes.Undone, StringComparison.Ordinal);
         modes.Note("bye\e[?1049l"u8);
-        Assert.StartsWith("\e[0m\e[?25h", modes.Undone, StringComparison.Ordinal);
+        Assert.StartsWith("\x0f\e(B\e[!p", modes.Undone, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\e[?47h", "\e[?47l")]
+    [InlineData("\e[?1;1047h", "\e[?1047l")]
+    [InlineData("\e[?1049;25h\e[?1049x", "\e[?1049l")]
+    [InlineData("\e[?47h\e[?47;25l", "")]
+    [InlineData("\e[1049h", "")]
+    [InlineData("\e[?99999999991049h", "")]
+    public void TheOtherScreenIsLeft_AsItWasChosen(string shown, string left)
+    {
+        ScreenModes modes = new();
+        modes.Note(Encoding.ASCII.GetBytes(shown));
+        Assert.StartsWith(left + "\x0f\e(B\e[!p", modes.Undone, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void LettersThatBecameLinesAreLettersAgain()
+    {
+        ScreenModes modes = new();
+        modes.Note("\x0eqqq"u8);
+        Assert.StartsWith("\x0f", modes.Undone, StringComparison.Ordinal);
     }
 }

@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Launchd.Cli.Verbs;
 
 /// <summary>
@@ -8,30 +6,70 @@ namespace Launchd.Cli.Verbs;
 /// </summary>
 internal sealed class ScreenModes
 {
-    private const byte Escape = 0x1b;
+    private const byte Escape = 0x1b, ShiftOut = 0x0e;
 
-    /// <summary>Plain text, a visible cursor, no reports of the mouse, no brackets around what is pasted, ordinary cursor keys.</summary>
-    private const string Ordinary = "\e[0m\e[?25h\e[?1000l\e[?1002l\e[?1003l\e[?1004l\e[?1006l\e[?2004l\e[?1l\e>";
-    private const string LeaveAlternate = "\e[?1049l";
+    /// <summary>Most modes of one sequence that are looked at, and the highest number that is told from others.</summary>
+    private const int MostModes = 16, HighestMode = 9999;
 
-    private static readonly byte[] ToAlternate = Encoding.ASCII.GetBytes("\e[?1049h");
-    private static readonly byte[] FromAlternate = Encoding.ASCII.GetBytes(LeaveAlternate);
+    /// <summary>
+    /// The characters of ASCII; by a soft reset also the whole screen as scroll region, its corner as origin, and overwriting. Then plain
+    /// text, lines that wrap, a visible cursor, no reports of the mouse, no brackets around what is pasted, ordinary cursor keys.
+    /// </summary>
+    private const string Ordinary = "\x0f\e(B\e[!p\e[0m\e[?7h\e[?25h\e[?1000l\e[?1002l\e[?1003l\e[?1004l\e[?1005l\e[?1006l"
+        + "\e[?1015l\e[?1016l\e[?2004l\e[?1l\e>";
 
-    private byte[] _end = [];
+    private readonly List<int> _modes = [];
+    private Place _place;
+    private int _number;
     private bool _isChanged;
-    private bool _isAlternate;
 
-    /// <summary>What is written to take it back.</summary>
-    public string Undone => (_isAlternate ? LeaveAlternate : "") + (_isChanged ? Ordinary : "");
+    /// <summary>The mode by which the other screen was chosen; 0: it was not.</summary>
+    private int _alternate;
+
+    private enum Place { Text, AfterEscape, InSequence, InPrivateModes }
+
+    /// <summary>
+    /// What is written to take it back. The other screen is left first: that moves the cursor to where it was, which a soft reset forgets.
+    /// </summary>
+    public string Undone => (_alternate > 0 ? $"\e[?{_alternate}l" : "") + (_isChanged ? Ordinary : "");
 
     /// <summary>Takes the next piece of output; a sequence may go on from one piece to the next.</summary>
     public void Note(ReadOnlySpan<byte> output)
     {
-        byte[] text = [.. _end, .. output];
-        _isChanged |= text.AsSpan().Contains(Escape);
-        int to = text.AsSpan().LastIndexOf(ToAlternate), from = text.AsSpan().LastIndexOf(FromAlternate);
-        if (to >= 0 || from >= 0)
-            _isAlternate = to > from;
-        _end = text[Math.Max(0, text.Length - ToAlternate.Length + 1)..];
+        foreach (byte next in output)
+        {
+            _isChanged |= next is Escape or ShiftOut;
+            _place = next == Escape ? Place.AfterEscape : After(next);
+        }
+    }
+
+    private Place After(byte next)
+    {
+        switch (_place)
+        {
+            case Place.AfterEscape when next == '[':
+                return Place.InSequence;
+            case Place.InSequence when next == '?':
+                _modes.Clear();
+                _number = 0;
+                return Place.InPrivateModes;
+            case Place.InPrivateModes when next is >= (byte)'0' and <= (byte)'9':
+                _number = Math.Min(HighestMode + 1, (_number * 10) + next - '0');
+                return Place.InPrivateModes;
+            case Place.InPrivateModes when next is (byte)';' or (byte)'h' or (byte)'l':
+                if (_modes.Count < MostModes)
+                    _modes.Add(_number);
+                _number = 0;
+                if (next == ';')
+                    return Place.InPrivateModes;
+                foreach (int mode in _modes)
+                {
+                    if (mode is 47 or 1047 or 1049)
+                        _alternate = next == 'h' ? mode : 0;
+                }
+                return Place.Text;
+            default:
+                return Place.Text;
+        }
     }
 }
