@@ -65,7 +65,7 @@ internal sealed class UserTable
             }
             gid = found.Value;
         }
-        return uid == Libc.geteuid() && gid is null or 0 ? PathOwner.Own : new PathOwner(uid, gid);
+        return uid == Libc.geteuid() && (gid is null || gid == Libc.getegid()) ? PathOwner.Own : new PathOwner(uid, gid);
     }
 
     /// <summary>Who gets a log file that is made. A user or group that is not there costs no line: it is the supervisor's then.</summary>
@@ -75,7 +75,7 @@ internal sealed class UserTable
         {
             PathOwner owner = OwnerOf("log", log.User, log.Group);
             // Who is named is meant, though the supervisor makes files as the same user: the file before may be somebody else's.
-            return new LogFileOwner(log.User is not null && owner.IsOwn ? new PathOwner(Libc.geteuid(), 0) : owner, null);
+            return new LogFileOwner(log.User is not null && owner.IsOwn ? new PathOwner(Libc.geteuid(), Libc.getegid()) : owner, null);
         }
         catch (StartRefusedException missing)
         {
