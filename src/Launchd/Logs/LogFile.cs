@@ -38,7 +38,6 @@ internal sealed class LogFile : ILineTarget
     private TimeSpan _pause;
     private long _failedAt;
     private long _lookedAt;
-    private bool _isOwnerRefused;
 
     // The last look found nothing at the path, but the file has not been removed: whoever renamed it may be about to make another.
     private bool _isAway;
@@ -56,7 +55,12 @@ internal sealed class LogFile : ILineTarget
     public LogPolicy Policy => Volatile.Read(ref _settings).Policy;
 
     /// <summary>Other limits, and another owner for the next file that is made; the path is the same. From any thread.</summary>
-    public void Use(LogPolicy policy, LogFileOwner owner) => Volatile.Write(ref _settings, new Settings(policy, owner));
+    public void Use(LogPolicy policy, LogFileOwner owner)
+    {
+        Settings former = Volatile.Read(ref _settings);
+        if (former.Policy != policy || former.Owner != owner)
+            Volatile.Write(ref _settings, new Settings(policy, owner));
+    }
 
     /// <summary>Lines dropped since the start.</summary>
     public long LostLines { get; private set; }
@@ -282,9 +286,9 @@ internal sealed class LogFile : ILineTarget
         if (refused == Errno.None && problem is null && (policy.Mode ?? (inherits ? former.Mode & Permissions : null)) is { } mode)
             refused = Files.SetMode(made, mode);
         bool isNamed = policy.User is not null || policy.Group is not null || policy.Mode is not null;
-        if ((refused == Errno.None && problem is null) || !isNamed || _isOwnerRefused)
+        if ((refused == Errno.None && problem is null) || !isNamed || settings.IsRefusalSaid)
             return;
-        _isOwnerRefused = true;
+        settings.IsRefusalSaid = true;
         _notice(new PumpNotice.OwnerRefused(policy.FilePath, problem ?? refused.Text));
     }
 
@@ -334,5 +338,9 @@ internal sealed class LogFile : ILineTarget
         _notice(new PumpNotice.LogFileRecovered(Policy.FilePath, LostLines));
     }
 
-    private sealed record Settings(LogPolicy Policy, LogFileOwner Owner);
+    private sealed record Settings(LogPolicy Policy, LogFileOwner Owner)
+    {
+        /// <summary>It was said once that the files do not get this owner or mode.</summary>
+        public bool IsRefusalSaid { get; set; }
+    }
 }

@@ -248,6 +248,14 @@ public sealed class LogFileTests : IDisposable
 
         Assert.Equal(["rw-r-----", "rw-r-----"], new[] { FilePath, FilePath + ".2" }.Select(ModeOf));
         Assert.Equal([new PumpNotice.OwnerRefused(FilePath, "there is no such group")], _notices);
+
+        // With what has been reconfigured it is another refusal; with each further instance it is not.
+        for (int i = 0; i < 2; i++)
+        {
+            file.Use(file.Policy with { Group = "lost" }, new LogFileOwner(PathOwner.Own, "nor such a one"));
+            file.Append("line 3\n"u8);
+        }
+        Assert.Equal(new PumpNotice.OwnerRefused(FilePath, "nor such a one"), Assert.Single(_notices.Skip(1)));
     }
 
     [FactWhenRootAndTool("chown")]
