@@ -110,18 +110,30 @@ public sealed class TerminalTests
             [services.closer]
             command = ["python3", "-c", '''
             import os, time
+            os.mkfifo("go")
+            print("first", flush=True)
             for i in range(3):
                 os.close(i)
-            time.sleep(0.2)
+            go = os.open("go", os.O_RDONLY)
+            os.read(go, 1)
+            os.close(go)
             os.open("/dev/tty", os.O_RDWR)
             os.write(0, b"open again\n")
             os.write(0, b"and " + os.read(0, 100))
             time.sleep(100000)
             ''']
             terminal = true
-            ready = { output = "again" }
+            ready = { output = "first" }
             """);
         _ = await supervisor.Event("ready", "closer");
+        // It can be opened once the program has closed its end; and the log pump has heard of that when it answers.
+        await using (FileStream go = await Deadline.Await(
+            Task.Run(() => new FileStream(supervisor.Scratch.At("go"), FileMode.Open, FileAccess.Write)), "closed terminal",
+            () => string.Join('\n', supervisor.Events.All())))
+        {
+            Assert.Equal(0, (await supervisor.Verb("logs", "closer")).Code);
+            go.WriteByte(1);
+        }
 
         await using Command typed = Command.Start(
             ["sh", "-c", "echo heard | exec \"$@\"", "sh", .. Repository.LaunchdCommand, "attach", "closer"],
