@@ -13,6 +13,7 @@ internal sealed partial class PumpLoop
 
     private readonly Dictionary<ulong, PumpInput> _inputs = [];
     private readonly List<PumpInput> _paused = [];
+    private readonly ViewerPlaces _viewers = new();
     private byte[] _buffer = new byte[BufferBytes];
     private ulong _nextId = FirstInputId;
     private int _width;
@@ -27,7 +28,7 @@ internal sealed partial class PumpLoop
     }
 
     public void AddTerminal(OutputSource source, FileDescriptor masterTaken, FileDescriptor slaveTaken) =>
-        AddService(source, masterTaken, new ServiceTerminal(_loop, masterTaken, slaveTaken));
+        AddService(source, masterTaken, new ServiceTerminal(_loop, _viewers, masterTaken, slaveTaken));
 
     public bool? Attach(long instanceId, FileDescriptor socketTaken, in TerminalView view)
     {

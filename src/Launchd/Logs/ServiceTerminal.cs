@@ -19,9 +19,11 @@ internal readonly record struct TerminalView(bool MayType, bool IsOwner, (int Co
 /// </summary>
 /// <param name="loop">Watches the viewers.</param>
 /// <param name="master">Non-blocking; borrowed.</param>
+/// <param name="places">Shared by all terminals of the pump.</param>
 /// <param name="slaveTaken">Held, so that the terminal does not end while the program closes its end and opens it anew.</param>
-internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, FileDescriptor slaveTaken) : IDisposable
+internal sealed class ServiceTerminal(EventLoop loop, ViewerPlaces places, FileDescriptor master, FileDescriptor slaveTaken) : IDisposable
 {
+    /// <summary>Of one terminal; those who are no owners have <see cref="ViewerPlaces"/> besides.</summary>
     public const int MostViewers = 8;
 
     /// <summary>What a viewer is shown first of what was written before.</summary>
@@ -69,7 +71,7 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
     {
         if (_viewers.Count >= MostViewers && view.IsOwner && _viewers.Find(v => !v.IsOwner) is { } other)
             Leave(other);
-        if (_viewers.Count >= MostViewers)
+        if (_viewers.Count >= MostViewers || (!view.IsOwner && places.AreTaken))
         {
             socketTaken.Dispose();
             return false;
@@ -87,6 +89,7 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
             SetRing(RingBytes);
         viewer.Seen = FirstShown();
         _viewers.Add(viewer);
+        places.Strangers += view.IsOwner ? 0 : 1;
         if (view.MayType && view.Size is (int columns, int rows))
             Resize(columns, rows);
         Send(viewer);
@@ -304,6 +307,7 @@ internal sealed class ServiceTerminal(EventLoop loop, FileDescriptor master, Fil
             return;
         viewer.IsGone = true;
         _viewers.Remove(viewer);
+        places.Strangers -= viewer.IsOwner ? 0 : 1;
         loop.Unwatch(viewer.Socket);
         viewer.Socket.Dispose();
         if (_viewers.TrueForAll(v => v.Typed.IsEmpty))

@@ -22,8 +22,7 @@ public sealed class TerminalPumpTests : IDisposable
     {
         PseudoTerminal terminal = PseudoTerminal.Open(owner: null).Value;
         _program = PumpCalls.Duplicate(terminal.Slave.Number, out _)!;
-        OutputSource source = new() { InstanceId = Instance, Service = "web", Slot = 0, Stream = "output" };
-        _harness.Pump.AddTerminal(source, terminal.Master, terminal.Slave);
+        AddTerminal(Instance, terminal);
     }
 
     [Fact]
@@ -196,6 +195,30 @@ public sealed class TerminalPumpTests : IDisposable
             stranger.Dispose();
     }
 
+    [Fact]
+    public void StrangersHaveSoManyPlacesOverAll_WhichTheyGiveBack()
+    {
+        const int Terminals = (ViewerPlaces.MostStrangers / ServiceTerminal.MostViewers) + 1;
+        for (long instance = Instance + 1; instance <= Terminals; instance++)
+            AddTerminal(instance, PseudoTerminal.Open(owner: null).Value);
+        List<FileDescriptor> viewers = [];
+        for (int i = 0; i < ViewerPlaces.MostStrangers; i++)
+            Assert.True(Look(1 + (i / ServiceTerminal.MostViewers), isOwner: false));
+
+        Assert.False(Look(Terminals, isOwner: false));
+        Assert.True(Look(Terminals, isOwner: true));
+        _harness.Pump.Close(1);
+        Assert.True(Look(Terminals, isOwner: false));
+        viewers.ForEach(v => v.Dispose());
+
+        bool? Look(long instance, bool isOwner)
+        {
+            bool? outcome = TryAttach(mayType: false, isOwner, out FileDescriptor viewer, instance: instance);
+            viewers.Add(viewer);
+            return outcome;
+        }
+    }
+
     [Theory]
     [InlineData("x")]
     [InlineData("w80")]
@@ -219,18 +242,24 @@ public sealed class TerminalPumpTests : IDisposable
         _harness.Dispose();
     }
 
+    private void AddTerminal(long instance, PseudoTerminal terminalTaken)
+    {
+        OutputSource source = new() { InstanceId = instance, Service = "web", Slot = 0, Stream = "output" };
+        _harness.Pump.AddTerminal(source, terminalTaken.Master, terminalTaken.Slave);
+    }
+
     private FileDescriptor Attach(bool mayType = true, bool isOwner = true, (int, int)? size = null)
     {
         Assert.True(TryAttach(mayType, isOwner, out FileDescriptor viewer, size));
         return viewer;
     }
 
-    private bool? TryAttach(bool mayType, bool isOwner, out FileDescriptor viewer, (int, int)? size = null)
+    private bool? TryAttach(bool mayType, bool isOwner, out FileDescriptor viewer, (int, int)? size = null, long instance = Instance)
     {
         Assert.True(ChannelPair.TryOpen(out FileDescriptor ours, out viewer, out _));
         bool? outcome = null;
         bool isAnswered = false;
-        _harness.Pump.Attach(Instance, ours, new TerminalView(mayType, isOwner, size), answer => (outcome, isAnswered) = (answer, true));
+        _harness.Pump.Attach(instance, ours, new TerminalView(mayType, isOwner, size), answer => (outcome, isAnswered) = (answer, true));
         _harness.RunUntil(() => isAnswered);
         return outcome;
     }

@@ -174,7 +174,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         [
             (ExitCode.Done, "left, or the program has ended"), (ExitCode.Failed, "it has no terminal, or does not run"), _noSuchService,
             _usage, (ExitCode.Unreachable, "no supervisor can be reached, or the connection was cut off"),
-            (ExitCode.TimedOut, "eight are attached to it: trying again may help"),
+            (ExitCode.TimedOut, "too many are attached: trying again may help"),
             (ExitCode.NotPermitted, "the supervisor lets this user look only, or not even that"),
         ]);
 

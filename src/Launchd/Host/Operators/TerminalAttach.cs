@@ -63,10 +63,13 @@ internal sealed class TerminalAttach(Supervisor core, RunningInstances instances
             return;
         }
         theirsTaken.Dispose();
+        string full = $"has {ServiceTerminal.MostViewers} viewers";
         if (outcome is null)
             Refuse(ControlNames.NotRunning, "has just ended");
+        else if (from.Peer.IsOwner)
+            Refuse(ControlNames.LimitReached, full);
         else
-            Refuse(ControlNames.LimitReached, $"has {ServiceTerminal.MostViewers} viewers");
+            Refuse(ControlNames.LimitReached, $"{full}, or all terminals have {ViewerPlaces.MostStrangers} of other users");
 
         void Refuse(string error, string what) => from.Refuse(error, new ErrorDetail { Text = $"'{instance.Label}' {what}" });
     }
