@@ -278,6 +278,22 @@ public sealed class AuditTests
         Assert.Equal("500\n4000\n", File.ReadAllText(scratch.At("out")));
     }
 
+    // As systemd starts it, for root: without HOME, for which many programs ask.
+    [FactWhenTool("getent")]
+    public async Task WithoutAHome_ServicesHaveThatOfTheUser()
+    {
+        using Scratch scratch = new();
+        _ = scratch.Write("config.toml", Supervisor.WithRuntimeDirectory("""
+            [services.app]
+            command = ["/bin/sh", "-c", "[ \"$$HOME\" = \"$$(getent passwd $$(id -u) | cut -d: -f6)\" ]"]
+            restart = "never"
+            """));
+        await using Command run = Command.Start(
+            ["env", "-u", "HOME", .. Repository.LaunchdCommand, "run", "config.toml", "--exit-with", "app"], scratch.FolderPath);
+
+        Assert.Equal(0, await run.Exit());
+    }
+
     [FactWhenRoot]
     public async Task AnotherUsersServiceIsWhollyThatUser()
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Launchd.Cli.Surroundings;
 using Launchd.Config.Diagnostics;
 using Launchd.Config.Loading;
@@ -98,13 +99,27 @@ internal static class RunCommand
         {
             FilePath = CliContext.FullPath(name),
             DisplayPath = name,
-            Environment = OwnStart.Environment,
+            Environment = EnvironmentOf(user),
             UserId = user,
             IsOwnDirectory = UserRuntimeDirectory.IsOwn,
             Files = new DiskConfigFiles(
                 path => FileStatus.ReadFollow(path, out FileStatus status) == Client.Errno.None ? status.Uid : null, user,
                 areTrusted: isTrusted || OwnStart.Variable("LAUNCHD_TRUST_CONFIG") == "1"),
         };
+    }
+
+    /// <summary>
+    /// The variables of this process, with a HOME: systemd sets none for a service without User= (systemd.exec(5)), and whatever the
+    /// supervisor starts would have none either.
+    /// </summary>
+    private static IReadOnlyDictionary<string, string> EnvironmentOf(uint user)
+    {
+        if (OwnStart.Variable("HOME") is not null
+            || Identity.FindUser(user.ToString(CultureInfo.InvariantCulture)).Value?.Home is not { Length: > 0 } home)
+        {
+            return OwnStart.Environment;
+        }
+        return new Dictionary<string, string>(OwnStart.Environment, StringComparer.Ordinal) { ["HOME"] = home };
     }
 
     private static bool ShowsColour => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
