@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Security.Cryptography;
+using System.Numerics;
 using System.Text;
 using Launchd.Client;
 using Launchd.Config.Loading;
@@ -234,7 +234,13 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     }
 
     /// <summary>A short name for a runtime directory, the same each time.</summary>
-    private static string MarkOf(string path) => Convert.ToHexStringLower(SHA256.HashData(CString.From(path).AsSpan()[..^1]))[..8];
+    private static string MarkOf(string path)
+    {
+        uint mark = 0;
+        foreach (byte one in CString.From(path).AsSpan()[..^1])
+            mark = BitOperations.Crc32C(mark, one);
+        return mark.ToString("x8", CultureInfo.InvariantCulture);
+    }
 
     private static bool IsSticky(string? path) =>
         path is not null && FileStatus.ReadFollow(path, out FileStatus status) == Errno.None && (status.Mode & Sticky) != 0;
