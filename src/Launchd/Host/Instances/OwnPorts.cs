@@ -19,6 +19,9 @@ internal sealed class OwnPorts(InstanceId instance, int pid, HashSet<ulong> give
     /// <summary>Where it listens; what an own port of it is may be all right, a metrics port for example.</summary>
     public SortedSet<string> Addresses { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>Inodes of the sockets that it was given.</summary>
+    public IReadOnlySet<ulong> Given => given;
+
     /// <summary>The sockets that listen there.</summary>
     public HashSet<ulong> Inodes { get; } = [];
 

@@ -65,7 +65,7 @@ internal sealed class PortsWatch(DescriptorTable descriptors, Mailbox mailbox, C
             return [];
         foreach (OwnPorts look in looks)
             look.Look(ports);
-        return PortSharer.Find(ports, given, looks.SelectMany(l => l.Inodes).ToHashSet());
+        return PortSharer.Find(ports, given, looks.SelectMany(l => l.Inodes.Concat(l.Given)).ToHashSet());
     }
 
     private static HashSet<ulong> InodesOf(IEnumerable<FileDescriptor> given) =>

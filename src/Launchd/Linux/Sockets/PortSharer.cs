@@ -20,7 +20,9 @@ internal sealed record PortSharer(string Socket, string Address, PortHolder Hold
     /// </summary>
     /// <param name="ports">All that listen, by their inodes.</param>
     /// <param name="ours">Keys and addresses (<c>tcp://…</c>) of our listeners.</param>
-    /// <param name="known">Inodes of sockets that are nobody else's: those that the programs with these listeners have opened.</param>
+    /// <param name="known">
+    /// Inodes of sockets that are nobody else's: those that the programs with these listeners were given and have opened.
+    /// </param>
     public static List<PortSharer> Find(
         Dictionary<ulong, IPEndPoint> ports, IReadOnlyList<(string Socket, string Address)> ours, IReadOnlySet<ulong> known)
     {
