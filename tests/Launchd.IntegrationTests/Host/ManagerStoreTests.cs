@@ -102,12 +102,12 @@ public sealed class ManagerStoreTests
         _ = await managed.Do(how);
         managed.EndServices();
         Socket[] waiting = await Task.WhenAll(places.Select(Connect));
-        Assert.Equal("start: launchd-cs.any.0.0 launchd-cs.any.1.0 launchd-cs.fixed.0.0", await managed.Do("start"));
+        _ = await managed.Do("start");
 
         string[] answers = await Task.WhenAll(waiting.Select(Answer));
         Assert.Single(answers.Distinct());
         Assert.NotEqual(first, answers[0]);
-        _ = await managed.Do("ready");
+        Assert.Equal("ready: launchd-cs.any.0.0 launchd-cs.any.1.0 launchd-cs.fixed.0.0", await managed.Do("ready"));
         Assert.Equal(any, await managed.AddressOf("any"));
         Assert.Equal(answers[0], await Answer(await Connect(path)));
     }

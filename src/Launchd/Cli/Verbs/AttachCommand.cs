@@ -36,7 +36,7 @@ internal static class AttachCommand
     {
         if (service is null)
             throw new CliException(ExitCode.Usage, $"attach needs the name of a service; see 'launchd-cs {Name} --help'");
-        FileDescriptor socket = Attach(context, supervisor, service, isReadOnly, out AttachReply reply);
+        using FileDescriptor socket = Attach(context, supervisor, service, isReadOnly, out AttachReply reply);
         string name = TerminalText.Escape($"{reply.Service}.{reply.Slot}");
         using AttachSession session = new(socket, keys, isReadOnly);
         string how = session.HasKeyboard ? $"{keys} detaches" : "Ctrl-C detaches";

@@ -41,12 +41,12 @@ internal sealed class AttachSession : IDisposable
     private long _dropped;
     private volatile bool _isToEnd, _isToStop, _isToResize;
 
-    /// <param name="socketTaken">The descriptor of the answer.</param>
+    /// <param name="socket">The descriptor of the answer; borrowed.</param>
     /// <param name="keys">What the operator leaves with.</param>
     /// <param name="isReadOnly">Nothing is sent.</param>
-    public AttachSession(FileDescriptor socketTaken, DetachKeys keys, bool isReadOnly)
+    public AttachSession(FileDescriptor socket, DetachKeys keys, bool isReadOnly)
     {
-        _socket = socketTaken;
+        _socket = socket;
         _keys = keys;
         _isReadOnly = isReadOnly;
         int number = Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
@@ -112,7 +112,6 @@ internal sealed class AttachSession : IDisposable
         foreach (IDisposable signal in _signals)
             signal.Dispose();
         _raw?.Dispose();
-        _socket.Dispose();
         _wake.Dispose();
     }
 

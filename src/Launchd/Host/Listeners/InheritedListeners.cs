@@ -5,6 +5,7 @@ using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Listeners;
@@ -27,7 +28,7 @@ internal sealed class InheritedListeners : IDisposable
     private const int F_DUPFD_CLOEXEC = 1030, F_SETFD = 2, FD_CLOEXEC = 1;
 
     private readonly Dictionary<string, FileDescriptor> _stored = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, FileDescriptor?> _taken = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, FileDescriptor> _taken = new(StringComparer.Ordinal);
     private readonly Dictionary<string, OpenedListener> _adopted = new(StringComparer.Ordinal);
     private readonly List<(ListenAddress.Inherited Name, FileDescriptor Descriptor)> _passed = [];
     private readonly HashSet<ListenAddress.Inherited> _used = [];
@@ -40,10 +41,8 @@ internal sealed class InheritedListeners : IDisposable
         _byPlace = new(() => _stored.ToLookup(s => PlaceOf(s.Value), s => s.Key, StringComparer.Ordinal));
     }
 
-    /// <summary>
-    /// The names in the store, each with the descriptor that has become a listener; null: it was none that the configuration has.
-    /// </summary>
-    public IReadOnlyDictionary<string, FileDescriptor?> Stored => _taken;
+    /// <summary>The names in the store of what has become a listener. The manager was told to forget the others.</summary>
+    public IReadOnlyDictionary<string, FileDescriptor> Stored => _taken;
 
     /// <summary>Takes what the manager has passed. The numbers are not used by anybody else yet.</summary>
     public static InheritedListeners Take(ManagerOffer offer)
@@ -61,7 +60,6 @@ internal sealed class InheritedListeners : IDisposable
             }
             if (!inherited._stored.TryAdd(offered.Name, descriptor))
                 ListenerAdoption.Discard(descriptor);
-            inherited._taken[offered.Name] = null;
         }
         return inherited;
     }
@@ -118,11 +116,10 @@ internal sealed class InheritedListeners : IDisposable
                 : $"the service manager has passed {string.Join(", ", _passed.Select(p => p.Name))}";
             return new OpenFailure("sd_listen_fds", subject, Errno.ENOENT, there);
         }
-        int copy = Libc.fcntl(descriptor.Number, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0)
-            return new OpenFailure("fcntl", subject, Errno.Last);
+        if (Files.Duplicate(descriptor, closer: null, out Errno refused) is not { } copy)
+            return new OpenFailure("fcntl", subject, refused);
         _ = _used.Add(name);
-        return ListenerAdoption.Take(new FileDescriptor(copy), name, request);
+        return ListenerAdoption.Take(copy, name, request);
     }
 
     /// <summary>The listener at an address that a supervisor before this one has opened; null: there is none.</summary>
@@ -149,8 +146,6 @@ internal sealed class InheritedListeners : IDisposable
         foreach (FileDescriptor descriptor in _stored.Values)
             ListenerAdoption.Discard(descriptor);
         _stored.Clear();
-        foreach (string name in names)
-            _ = _taken.Remove(name);
         return names;
     }
 

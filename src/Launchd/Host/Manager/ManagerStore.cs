@@ -21,16 +21,16 @@ internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable d
     /// </summary>
     private const int MostNameBytes = 100 << 10, LongestName = 255;
 
-    private readonly Dictionary<string, FileDescriptor?> _stored = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, FileDescriptor> _stored = new(StringComparer.Ordinal);
 
     /// <summary>Told how many listeners are not stored, because the store is too small or their names are too long.</summary>
     public Action<int>? OnLeftOut { get; set; }
 
     /// <summary>The store is as a former supervisor left it. Brings it up to date.</summary>
-    /// <param name="stored">By name; null: not a listener of ours.</param>
-    public void Begin(IReadOnlyDictionary<string, FileDescriptor?> stored)
+    /// <param name="stored">The listeners that came from it, by the names that they have there.</param>
+    public void Begin(IReadOnlyDictionary<string, FileDescriptor> stored)
     {
-        foreach ((string name, FileDescriptor? descriptor) in stored)
+        foreach ((string name, FileDescriptor descriptor) in stored)
             _stored.Add(name, descriptor);
         Update();
     }
@@ -62,9 +62,9 @@ internal sealed class ManagerStore(ManagerLink link, int most, DescriptorTable d
             }
         }
         // All removals first: the manager takes no descriptor a second time, under another name.
-        foreach ((string name, FileDescriptor? descriptor) in _stored.ToArray())
+        foreach ((string name, FileDescriptor descriptor) in _stored.ToArray())
         {
-            if (wanted.GetValueOrDefault(name) == descriptor && descriptor is not null)
+            if (wanted.GetValueOrDefault(name) == descriptor)
                 continue;
             link.Send($"FDSTOREREMOVE=1\nFDNAME={name}");
             _ = _stored.Remove(name);
