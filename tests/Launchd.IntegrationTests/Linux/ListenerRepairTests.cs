@@ -1,7 +1,10 @@
 using System.Net;
+using System.Net.Sockets;
 using Launchd.Addresses;
 using Launchd.Client;
+using Launchd.Config.Values;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Sockets;
 using Xunit;
 using static Tmds.Linux.LibC;
 
@@ -59,5 +62,28 @@ public sealed class ListenerRepairTests
 
         Assert.Equal(ListenerFault.None, ListenerRepair.Look(listener, endpoint, Backlog));
         Assert.Equal((0, Backlog), ListenerState.ReadQueue(held));
+    }
+
+    // The first shutdown ends the listening, the second leaves its mark on the socket, which accept(2) hands down (Linux 6.18): a server
+    // would read the end of a request before its client has said anything.
+    [Theory]
+    [InlineData("tcp://127.0.0.1:0")]
+    [InlineData("tcp://[::1]:0")]
+    public async Task ClientsOfAListenerThatWasShutDownTwiceAreHeard(string address)
+    {
+        ListenAddress endpoint = AddressParser.Parse(address, "/").Address!;
+        OpenedListener listener = ListenerOpener.Open(new ListenerRequest { Endpoints = [endpoint] }).Value.Listeners[0];
+        using FileDescriptor held = listener.Descriptor;
+        endpoint = ListenerRepair.Bound(endpoint, listener);
+        Assert.Equal(0, shutdown(held.Number, SHUT_RD));
+        _ = shutdown(held.Number, SHUT_RD);
+
+        Assert.True(ListenerRepair.TryMend(listener, endpoint, ListenerRepair.Look(listener, endpoint, Backlog), Backlog));
+
+        Assert.Equal(ListenerFault.None, ListenerRepair.Look(listener, endpoint, Backlog));
+        using Socket client = new(SocketType.Stream, ProtocolType.Tcp);
+        await client.ConnectAsync(IPEndPoint.Parse(listener.Address["tcp://".Length..]));
+        using FileDescriptor accepted = UnixSocket.Accept(held, out Errno refused) ?? throw new InvalidOperationException(refused.Text);
+        Assert.False(ListenerState.IsReadable(accepted), "the end of a client who has said nothing");
     }
 }

@@ -92,18 +92,30 @@ internal static unsafe class ListenerRepair
                 // EPERM: somebody locked the filter, and not even root takes it off (socket(7), SO_LOCK_FILTER).
                 return setsockopt(socket.Number, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(int)) == 0;
             case ListenerFault.Connected:
-                sockaddr_storage unspecified = default;
-                return connect(socket.Number, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)) == 0;
+                return Disconnect(socket);
             case ListenerFault.ShutDown when endpoint is not ListenAddress.Tcp || IsElsewhere(listener, endpoint):
                 return false;
             case ListenerFault.ShutDown:
+                SocketAddress? address = SocketAddress.OfSocket(socket);
+                // A shutdown(2) of a socket that does not listen any more stays behind the next listen(2), and is handed down to what is
+                // accepted, which then reads an end before its client has spoken (Linux 6.18). Not if a holder has listened again by now:
+                // its queue would be lost.
+                if (!ConnectionDiagnostics.TakesConnections(socket))
+                    _ = Disconnect(socket);
                 // A socket whose port the kernel had picked has lost the port and is bound again; any other is bound still,
                 // and this call fails with EINVAL, as it should.
-                _ = SocketAddress.OfSocket(socket)?.Bind(socket);
+                _ = address?.Bind(socket);
                 return listen(socket.Number, backlogCount) == 0 && !IsElsewhere(listener, endpoint);
             default:
                 return listen(socket.Number, backlogCount) == 0;
         }
+    }
+
+    /// <summary>connect(2): AF_UNSPEC takes the peer away, and what a shutdown has left; a port of our choice stays.</summary>
+    private static bool Disconnect(FileDescriptor socket)
+    {
+        sockaddr_storage unspecified = default;
+        return connect(socket.Number, (sockaddr*)&unspecified, (uint)sizeof(sockaddr_storage)) == 0;
     }
 
     private static bool IsElsewhere(OpenedListener listener, ListenAddress endpoint) =>
