@@ -70,10 +70,9 @@ public sealed class ClientLifeTests
         async Task Run(int nth)
         {
             Assert.True((await control.Call("Start", App)).GetProperty("results")[0].GetProperty("ok").GetBoolean());
-            // Its runtime may have closed something of its own meanwhile, so that fewer are open.
             string text = $"rounds {count} left ";
             string line = await supervisor.Output.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
-            Assert.Matches("left (0|-[0-9]+),", line);
+            Assert.Contains("left 0,", line, StringComparison.Ordinal);
             Assert.True((await control.Call("Stop", App)).GetProperty("results")[0].GetProperty("ok").GetBoolean());
         }
     }

@@ -16,6 +16,7 @@ public sealed class ManagerTests : IDisposable
 
         [services.broken]
         command = ["/bin/false"]
+        ready = "notify"
         restart = "never"
         """;
 
