@@ -178,7 +178,7 @@ public sealed class SiblingTests
                 StringComparison.Ordinal));
         scratch.Write("owner.py", Preamble + Hidden + """
 
-            call("Watch", more=True)
+            print("watches", call("Watch", more=True), flush=True)
             while True:
                 event = json.loads(channel.recv(70000))
                 if event["parameters"].get("event") == "Wanted":
@@ -193,7 +193,7 @@ public sealed class SiblingTests
         _ = await run.Output.First(
             l => l.Contains("silent.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "silent");
         _ = await run.Output.First(
-            l => l.Contains("owner.0", StringComparison.Ordinal) && l.Contains("parameters", StringComparison.Ordinal), "owner");
+            l => l.Contains("owner.0", StringComparison.Ordinal) && l.Contains("watches", StringComparison.Ordinal), "owner");
         using ControlSocket control = await ControlSocket.To(scratch);
         JsonElement instance = (await control.Service("asking")).GetProperty("instances")[0];
         using ChannelPeer asking = ChannelPeer.OfProcess(instance.GetProperty("pid").GetInt32());
