@@ -156,8 +156,18 @@ public sealed class ListenerGuardTests
     private static long WakeUpsOf(int pid)
     {
         const string Key = "voluntary_ctxt_switches:";
-        return Directory.GetDirectories($"/proc/{pid}/task").Sum(task => long.Parse(
-            File.ReadLines(task + "/status").First(l => l.StartsWith(Key, StringComparison.Ordinal))[Key.Length..].Trim()));
+        return Directory.GetDirectories($"/proc/{pid}/task").Sum(task =>
+        {
+            try
+            {
+                return long.Parse(
+                    File.ReadLines(task + "/status").First(l => l.StartsWith(Key, StringComparison.Ordinal))[Key.Length..].Trim());
+            }
+            catch (IOException)
+            {
+                return 0; // It has ended meanwhile.
+            }
+        });
     }
 
     private static async Task Spoilt(string listen, Action<int> spoil, string remedy, bool restarts = false, bool replaces = false)
@@ -179,8 +189,9 @@ public sealed class ListenerGuardTests
         {
             // The successor is ready before its predecessor ends.
             _ = await supervisor.Event("ready", "web", nth: 2);
-            _ = await supervisor.Event("exited", "web");
         }
+        if (restarts || replaces)
+            _ = await supervisor.Event("exited", "web");
         string answer = listen.StartsWith("unix", StringComparison.Ordinal)
             ? await Supervisor.Ask(supervisor.Scratch.At("web.sock"), "x")
             : await Supervisor.Ask(IPEndPoint.Parse(address["tcp://".Length..]), "x");
