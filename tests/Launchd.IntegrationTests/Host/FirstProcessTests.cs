@@ -89,7 +89,8 @@ public sealed class FirstProcessTests
             """);
 
         // kill(2): -1 spares the first process, and the kernel keeps SIGKILL of its own namespace from it.
-        _ = await supervisor.Event("spawned", "app", nth: 2);
+        Happening second = await supervisor.Event("spawned", "app", nth: 2);
+        _ = await supervisor.Events.First(e => e.Kind == "ready" && e.Pid == second.Pid, "the second is ready");
         using ControlSocket control = await ControlSocket.To(supervisor);
         Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
 
