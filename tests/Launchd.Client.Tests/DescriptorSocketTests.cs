@@ -6,6 +6,8 @@ using Xunit;
 
 namespace Launchd.Client.Tests;
 
+/// <summary>Not beside tests that start processes: a child has copies of both ends until it executes its program.</summary>
+[Collection(nameof(Alone))]
 public sealed class DescriptorSocketTests : IDisposable
 {
     private const int EPIPE = 32, EMSGSIZE = 90;

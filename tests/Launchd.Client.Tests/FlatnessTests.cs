@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Launchd.Client.Tests;
 
-/// <summary>Not in parallel with others, whose descriptors would be counted.</summary>
+/// <summary>Not in parallel with others, whose descriptors would be counted, or who start processes that have copies of ours.</summary>
 [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
 public sealed class Alone;
 

@@ -6,7 +6,11 @@ using Xunit;
 
 namespace Launchd.Client.Tests;
 
-/// <summary>Notifications as a supervisor of systemd's kind gets them: datagrams at a path or an abstract name.</summary>
+/// <summary>
+/// Notifications as a supervisor of systemd's kind gets them: datagrams at a path or an abstract name. Not beside tests that start
+/// processes: a child has a copy of the socket until it executes its program, and what is sent to it is not refused.
+/// </summary>
+[Collection(nameof(Alone))]
 public sealed class NotificationTests : IAsyncDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("lcs-");

@@ -11,8 +11,10 @@ using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 namespace Launchd.IntegrationTests.Linux;
 
 /// <summary>
-/// Whether a connection is open, for every kind of listener that has connections: in its queue, accepted, and closed again.
+/// Whether a connection is open, for every kind of listener that has connections: in its queue, accepted, and closed again. Beside no test
+/// that starts processes: a child has copies of everything until it executes its program.
 /// </summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed class ConnectionDiagnosticsTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -8,6 +8,8 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Linux;
 
+/// <summary>Beside no test that starts processes: a child has a copy of a FIFO's reader until it executes its program.</summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed class FileOpenerTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

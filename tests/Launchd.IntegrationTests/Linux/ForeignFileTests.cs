@@ -11,8 +11,10 @@ using static Tmds.Linux.LibC;
 namespace Launchd.IntegrationTests.Linux;
 
 /// <summary>
-/// What root opens for a service where somebody else decides about the path. Nobody is the service's user, Other a stranger.
+/// What root opens for a service where somebody else decides about the path. Nobody is the service's user, Other a stranger. Beside no test
+/// that starts processes: a child has a copy of a FIFO's reader until it executes its program.
 /// </summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed partial class ForeignFileTests : IDisposable
 {
     private const uint Nobody = 65534, Other = 61234;

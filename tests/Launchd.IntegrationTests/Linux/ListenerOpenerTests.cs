@@ -12,6 +12,11 @@ using SocketAddress = Launchd.Linux.Sockets.SocketAddress;
 
 namespace Launchd.IntegrationTests.Linux;
 
+/// <summary>
+/// Beside no test that starts processes: a child has copies of everything until it executes its program, so a listener that was closed
+/// here is not dead, and another process holds one that is open here.
+/// </summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed class ListenerOpenerTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -11,6 +11,11 @@ using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Linux;
 
+/// <summary>
+/// Beside no test that starts processes: a child has copies of everything until it executes its program, and the peer of a socket of which
+/// there is a copy does not see its end.
+/// </summary>
+[Collection(nameof(Host.Supervisors))]
 public sealed unsafe class UnixSocketTests
 {
     private readonly byte[] _buffer = new byte[4096];
