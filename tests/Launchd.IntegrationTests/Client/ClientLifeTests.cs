@@ -64,7 +64,7 @@ public sealed class ClientLifeTests
 
         await Run(2);
 
-        await control.DescriptorsAtMost(pid, before);
+        await control.DescriptorsAtMost(pid, before + Living.DescriptorsOfBirthThreads);
         Assert.Equal(0, await supervisor.Stop());
 
         async Task Run(int nth)

@@ -13,6 +13,7 @@ public sealed class BadChannelTests
     private const string Two = """
         [services.app]
         command = ["sleep", "2147483647"]
+        ready = "spawned"
         fd_store = 2
 
         [services.other]
@@ -24,6 +25,7 @@ public sealed class BadChannelTests
     public async Task WhatIsWrongIsAnErrorOfThatRequestAlone_AndNothingStaysOpen()
     {
         await using Supervisor supervisor = Supervisor.StartText(Two);
+        await AllAreUp(supervisor, "app", "other");
         using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
         int pid = await supervisor.Pid();
         using FileDescriptor memory = Some.Memory();
@@ -63,6 +65,7 @@ public sealed class BadChannelTests
     public async Task WhoDoesNotReadIsCutOff_AndTheOthersDoNotNotice()
     {
         await using Supervisor supervisor = Supervisor.StartText(Two);
+        await AllAreUp(supervisor, "app", "other");
         using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
         using ChannelPeer other = await ChannelPeer.Of(supervisor, "other");
         int pid = await supervisor.Pid();
@@ -129,6 +132,7 @@ public sealed class BadChannelTests
             share = { "*" = ["third"] }
             request = ["third/*"]
             """);
+        await AllAreUp(supervisor, "app", "other", "third");
         using ChannelPeer third = await ChannelPeer.Of(supervisor, "third");
         int pid = await supervisor.Pid();
         _ = third.Call("Publish", """{"name":"null","number":0}""");
@@ -185,6 +189,13 @@ public sealed class BadChannelTests
         Assert.DoesNotContain(Directory.GetFiles($"/proc/{pid}/fd").Select(f => new FileInfo(f).LinkTarget),
             t => t?.Contains("/memfd:memory", StringComparison.Ordinal) == true);
         Assert.Equal(0, await supervisor.Stop());
+    }
+
+    // What a birth opens is counted with the rest.
+    private static async Task AllAreUp(Supervisor supervisor, params string[] services)
+    {
+        foreach (string service in services)
+            _ = await supervisor.Event("spawned", service);
     }
 
     private static string Say(ChannelPeer peer, string text, params ReadOnlySpan<FileDescriptor> descriptors)

@@ -41,6 +41,11 @@ internal static class Living
         Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));
     }
 
+    /// <summary>
+    /// So many descriptors a few more threads have that give birth: one begins whenever a birth takes long, as on a busy machine.
+    /// </summary>
+    public const int DescriptorsOfBirthThreads = 8;
+
     // Its pidfd, orders, answers, and a copy of what it writes to.
     private const int DescriptorsOfAWriter = 4;
 
@@ -90,9 +95,9 @@ internal static class Living
             .SelectMany(thread => TextOf(thread + "/children").Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Select(int.Parse).Where(child => !IsWriter(child))];
 
-    /// <summary>Lines of one kind in a file that a probe wrote by <c>--to</c>.</summary>
+    /// <summary>Lines of one kind in a file that a probe wrote by <c>--to</c>. One that is just being written does not count.</summary>
     public static IReadOnlyList<JsonElement> Said(this Supervisor supervisor, string file, string kind) =>
-        [.. File.ReadLines(supervisor.Scratch.At(file)).Select(l => JsonElement.Parse(l))
+        [.. File.ReadAllText(supervisor.Scratch.At(file)).Split('\n')[..^1].Select(l => JsonElement.Parse(l))
             .Where(l => l.GetProperty("probe").GetString() == kind)];
 
     /// <summary>Waits for the first repair of a listener whose fault begins with this text.</summary>

@@ -41,6 +41,8 @@ public sealed partial class SlowDescriptorTests
     {
         await using Supervisor supervisor = Start(null, "print('here', flush=True); signal.pause()");
         await Line(supervisor, "here");
+        // Its pipes are among those that were there before.
+        _ = await supervisor.Event("ready", "other");
         int pid = await supervisor.Pid();
         HashSet<string> before = PipesOf(pid);
         // While the supervisor does not look, so that it is the last that has them.

@@ -67,13 +67,15 @@ public sealed class TracedBirthTests
         const string Start1 = """{"services":["app"]}""";
         _ = await control.Call("Start", Start1);
         int before = Living.DescriptorCount(pid);
-        _ = await control.Call("Start", Start1);
+        // One more than what other threads may have opened meanwhile.
+        for (int i = 0; i <= Living.DescriptorsOfBirthThreads; i++)
+            _ = await control.Call("Start", Start1);
 
         Happening failed = await supervisor.Event("exec-failed", "app", nth: 2);
 
         Assert.Equal((stage, errno), (failed.Text("stage"), failed.Number("errno")));
-        await control.DescriptorsAtMost(pid, before);
-        Assert.Empty(Living.ZombiesOf(pid));
+        await control.DescriptorsAtMost(pid, before + Living.DescriptorsOfBirthThreads);
+        await control.Until(() => !Living.ZombiesOf(pid).Any(), () => $"zombies {string.Join(' ', Living.ZombiesOf(pid))}");
         Living.Signal(pid, Living.SIGTERM);
         Assert.Equal(0, await supervisor.Ended());
     }
