@@ -13,6 +13,9 @@ namespace Launchd.IntegrationTests.Host;
 /// <summary>Questions about descriptors beside the loop: all are asked, and one that does not come back keeps nobody waiting.</summary>
 public sealed class DescriptorLooksTests : IDisposable
 {
+    // Set while the thread that looks stands still at one that does not come back.
+    private static readonly ThreadLocal<ManualResetEventSlim> Still = new();
+
     private readonly EventLoop _loop = new();
     private readonly Mailbox _mailbox = new();
     private readonly Delays _delays;
@@ -37,7 +40,7 @@ public sealed class DescriptorLooksTests : IDisposable
     [Fact]
     public void EachIsAskedAbout_OnAnotherThread()
     {
-        DescriptorLooks looks = new(_mailbox, _delays);
+        DescriptorLooks looks = Patient();
         int loop = Environment.CurrentManagedThreadId;
 
         IReadOnlyDictionary<FileDescriptor, (int Number, int Thread)> answers = Ask(
@@ -50,13 +53,16 @@ public sealed class DescriptorLooksTests : IDisposable
     [Fact]
     public void OneThatDoesNotComeBack_IsLeftBehind_AndNotAskedAboutAgain()
     {
-        DescriptorLooks looks = new(_mailbox, _delays);
+        DescriptorLooks looks = Patient();
         using ManualResetEventSlim mayGo = new();
         FileDescriptor[] stuck = [_open[1], _open[5]];
         bool Look(FileDescriptor d)
         {
             if (stuck.Contains(d))
+            {
+                Still.Value!.Set();
                 mayGo.Wait();
+            }
             return true;
         }
 
@@ -86,7 +92,7 @@ public sealed class DescriptorLooksTests : IDisposable
         Assert.Empty(Ask(none, d => d.Number));
         Assert.Empty(Ask(none, d => d.Number));
 
-        DescriptorLooks looks = new(_mailbox, _delays);
+        DescriptorLooks looks = Patient();
         IReadOnlyDictionary<FileDescriptor, int> answers = Ask(
             looks, d => d == _open[2] ? throw new InvalidOperationException("planted") : d.Number);
 
@@ -109,7 +115,7 @@ public sealed class DescriptorLooksTests : IDisposable
         client.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint($"\0looks-{Environment.ProcessId}-2"));
         IReadOnlyDictionary<FileDescriptor, (int, int)?>? queues = null;
 
-        new DescriptorLooks(_mailbox, _delays).Queues(listeners, found => queues = found);
+        Patient().Queues(listeners, found => queues = found);
         Turn(() => queues is not null);
 
         Assert.Equal(Enumerable.Range(0, 8).Select(i => ((int, int)?)(i == 2 ? 1 : 0, 3 + i)), listeners.Select(l => queues![l]));
@@ -133,6 +139,24 @@ public sealed class DescriptorLooksTests : IDisposable
 
         Assert.Equal([.. Enumerable.Range(0, (2 * Mailbox.MostInATurn) + 1), -1], delivered);
     }
+
+    // The loop does not turn before the thread has come to its end, or to one that does not come back: so no other one is left behind,
+    // however long the thread has to wait for a processor.
+    private DescriptorLooks Patient() => new(_mailbox, _delays)
+    {
+        StartThread = run =>
+        {
+            ManualResetEventSlim still = new();
+            new Thread(() =>
+            {
+                Still.Value = still;
+                run();
+                still.Set();
+            }).Start();
+            Assert.True(still.Wait(Deadline.Generous), "a look does not end");
+            return true;
+        },
+    };
 
     private IReadOnlyDictionary<FileDescriptor, T> Ask<T>(DescriptorLooks looks, Func<FileDescriptor, T> look)
     {
