@@ -36,6 +36,7 @@ public sealed partial class ChannelTests
         using ChannelPeer web = await ChannelPeer.Of(supervisor, "web");
         using ChannelPeer cache = await ChannelPeer.Of(supervisor, "cache");
         _ = await supervisor.Output.First(l => l.Contains("there", StringComparison.Ordinal), "the memory of the cache");
+        AwaitAddresses(web, "Get");
 
         int exchanges = 0;
         foreach (Match line in Line().Matches(page))
@@ -130,6 +131,7 @@ public sealed partial class ChannelTests
             sockets = ["first", "second"]
             """);
         using ChannelPeer app = await ChannelPeer.Of(supervisor, "app");
+        AwaitAddresses(app, "Get");
 
         app.Send(ChannelPeer.Request("Get"));
         app.Send(ChannelPeer.Request("Describe"));
@@ -199,6 +201,27 @@ public sealed partial class ChannelTests
         using ChannelPeer next = await ChannelPeer.Of(supervisor, "app", nth: 2);
         Assert.Equal("testament", ChannelPeer.Variable(next.Pid, "LISTEN_FDNAMES"));
         Assert.Equal(0, await supervisor.Stop());
+    }
+
+    /// <summary>
+    /// Asks for descriptors until the supervisor knows the addresses of all: it waits some milliseconds for the kernel to tell one, and on
+    /// a busy machine that may not be enough. What it has been told once it remembers.
+    /// </summary>
+    private static void AwaitAddresses(ChannelPeer peer, string method)
+    {
+        long end = Environment.TickCount64 + (long)Deadline.Generous.TotalMilliseconds;
+        for (bool isKnown = false; !isKnown;)
+        {
+            Assert.True(Environment.TickCount64 < end, "an address is not told");
+            peer.Send(ChannelPeer.Request(method));
+            isKnown = true;
+            for (bool continues = true; continues;)
+            {
+                string packet = peer.ReadText();
+                isKnown &= !packet.Contains("\"address\":\"\"", StringComparison.Ordinal);
+                continues = JsonElement.Parse(packet).TryGetProperty("continues", out _);
+            }
+        }
     }
 
     private static IEnumerable<string?> Names(string answer) =>
