@@ -94,10 +94,13 @@ public sealed class ReadinessTests
             _ = await Answer(listener, "");
             _ = await Answer(listener, "HTTP/1.1 2");
             Assert.Equal("starting", (await control.Service("app")).GetProperty("state").GetString());
-            _ = await Answer(listener, answer);
         }
 
-        _ = await supervisor.Event("ready", "app");
+        // A probe that had to wait too long for this test has given up, and the next one asks.
+        Task ready = supervisor.Event("ready", "app");
+        while (kind == "http" && !ready.IsCompleted)
+            await AnswerNext(listener, answer, ready);
+        await ready;
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -188,10 +191,28 @@ public sealed class ReadinessTests
         return listener;
     }
 
-    /// <summary>Takes one connection, reads the request, answers, closes.</summary>
-    private static async Task<string> Answer(Socket listener, string answer)
+    /// <summary>The same for whoever asks next, unless something else is over before anybody does.</summary>
+    private static async Task AnswerNext(Socket listener, string answer, Task over)
     {
-        using CancellationTokenSource deadline = new(Deadline.Generous);
+        using CancellationTokenSource isOver = new();
+        Task<string> answered = Answer(listener, answer, isOver.Token);
+        _ = await Task.WhenAny(answered, over);
+        await isOver.CancelAsync();
+        try
+        {
+            _ = await answered;
+        }
+        catch (Exception nobody) when (nobody is OperationCanceledException or SocketException)
+        {
+            // Nobody asked any more, or who asked has left.
+        }
+    }
+
+    /// <summary>Takes one connection, reads the request, answers, closes.</summary>
+    private static async Task<string> Answer(Socket listener, string answer, CancellationToken over = default)
+    {
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(over);
+        deadline.CancelAfter(Deadline.Generous);
         using Socket asked = await listener.AcceptAsync(deadline.Token);
         StringBuilder request = new();
         byte[] buffer = new byte[4096];
