@@ -65,8 +65,8 @@ public sealed class RuntimeDirectoryLossTests
         await Lose(supervisor);
         using (ControlSocket control = await ControlSocket.To(supervisor))
         {
-            await control.Until(
-                () => Directory.GetFiles(supervisor.Scratch.At("run/links")).Length == 1, () => "no second name");
+            string links = supervisor.Scratch.At("run/links");
+            await control.Until(() => Directory.Exists(links) && Directory.GetFiles(links).Length == 1, () => "no second name");
         }
 
         File.Delete(supervisor.Scratch.At("web.sock"));
