@@ -93,6 +93,8 @@ public sealed partial class ForeignPathTests
             });
         _ = await supervisor.Output.First(l => l.Contains("told", StringComparison.Ordinal), "its last word");
         _ = await supervisor.Event("exited", "app");
+        // The pump writes the file and its output one after the other.
+        await supervisor.Until(() => File.ReadAllText(supervisor.Scratch.At("own/app.log")).Length > 0);
         Assert.Equal("told\n", File.ReadAllText(supervisor.Scratch.At("own/app.log")));
         Assert.Equal($"read\nhunter2 own\n{supervisor.Scratch.At("own/inner")}\n", File.ReadAllText(supervisor.Scratch.At("own/out")));
         Assert.Equal(0, await supervisor.Stop());

@@ -59,7 +59,7 @@ public sealed class OutputFaultTests
         string file = Path.Combine(folder, "app.log");
         await gate.Say("one");
         await Logged(control, "one");
-        Assert.EndsWith("one\n", File.ReadAllText(file), StringComparison.Ordinal);
+        await Written(control, file, "one\n");
 
         Directory.Delete(folder, recursive: true);
         for (int i = 0; i < 50; i++)
@@ -71,7 +71,7 @@ public sealed class OutputFaultTests
         await Reopened(supervisor, pid);
         await gate.Say("three");
         await Logged(control, "three");
-        Assert.EndsWith("three\n", File.ReadAllText(file), StringComparison.Ordinal);
+        await Written(control, file, "three\n");
         Assert.Equal("ready", (await control.Service("app")).GetProperty("state").GetString());
         Assert.Equal(0, await supervisor.Stop());
     }
@@ -92,12 +92,13 @@ public sealed class OutputFaultTests
         string file = supervisor.Scratch.At("app.log");
 
         // As logrotate(8) does it: lines go on into the renamed file until we are told.
+        await Written(control, file, "begun\n");
         File.Move(file, file + ".1");
         await gate.Say("one");
         await Logged(control, "one");
         await Reopened(supervisor, pid);
         await gate.Say("two");
-        await Logged(control, "two");
+        await Written(control, file, "two\n");
 
         Assert.Equal("begun\none\n", File.ReadAllText(file + ".1"));
         Assert.Equal("two\n", File.ReadAllText(file));
@@ -122,6 +123,8 @@ public sealed class OutputFaultTests
 
         Assert.Equal([supervisor.Scratch.At("app.0"), supervisor.Scratch.At("app.1")], files);
         await Reopened(supervisor, await supervisor.Pid(), files: 2);
+        foreach (string file in files)
+            await Written(control, file, "and another line\n");
         Assert.Equal(["this is slot 0\n", "this is slot 1\n"], files.Select(f => File.ReadAllText(f + ".1")));
         Assert.Equal(["and another line\n", "and another line\n"], files.Select(File.ReadAllText));
         Assert.Equal(0, await supervisor.Stop());
@@ -171,7 +174,10 @@ public sealed class OutputFaultTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    /// <summary>Waits until a line came through the pump, which writes files in the same turn; each answer is a turn of its own.</summary>
+    /// <summary>Waits until a file ends like that: the pump writes it after the turn in which it read the line, or has it written.</summary>
+    private static Task Written(ControlSocket control, string file, string end) => control.Until(
+        () => File.Exists(file) && File.ReadAllText(file).EndsWith(end, StringComparison.Ordinal), () => $"without '{end.Trim()}'");
+
     private static async Task Reopened(Supervisor supervisor, int pid, int files = 1)
     {
         Living.Signal(pid, Living.SIGUSR1);
@@ -179,6 +185,7 @@ public sealed class OutputFaultTests
             line => line.Contains($"log files are opened anew: {files}", StringComparison.Ordinal), "the answer to SIGUSR1");
     }
 
+    /// <summary>Waits until a line came through the pump.</summary>
     private static async Task Logged(ControlSocket control, string text)
     {
         string[] lines = [];
