@@ -38,9 +38,9 @@ public sealed partial class ActivationLimitTests
         Happening paused = await supervisor.Event("activation-paused", "echo");
         Assert.Contains(
             "more than 5 activations within 1s; a program that ends without taking", paused.Text("reason"), StringComparison.Ordinal);
-        _ = await supervisor.Event("activation-paused", "echo", nth: 3);
+        Happening third = await supervisor.Event("activation-paused", "echo", nth: 3);
         // Three limits of five were used up, and nothing beside them.
-        Assert.InRange(supervisor.Events.All().Count(e => e.Kind == "spawned"), 15, 20);
+        Assert.InRange(supervisor.Events.All().TakeWhile(e => e != third).Count(e => e.Kind == "spawned"), 15, 20);
 
         File.WriteAllText(supervisor.Scratch.At("good"), "");
         Assert.Equal("served patient", await answer);
@@ -67,7 +67,8 @@ public sealed partial class ActivationLimitTests
 
         Happening paused = await supervisor.Event("activation-paused", "echo");
         Assert.Contains("started too often", paused.Text("reason"), StringComparison.Ordinal);
-        Assert.Equal(3, supervisor.Events.All().Count(e => e.Kind == "spawned"));
+        // It rests for two seconds at most, and this test may have stood still for as long.
+        Assert.Equal(3, supervisor.Events.All().TakeWhile(e => e.Kind != "activation-paused").Count(e => e.Kind == "spawned"));
         File.WriteAllText(supervisor.Scratch.At("good"), "");
 
         Assert.Equal("served patient", await answer);
@@ -295,6 +296,9 @@ public sealed partial class ActivationLimitTests
             """);
         IPEndPoint address = await supervisor.Address("echo");
         int pid = await supervisor.Pid();
+        // The connection of the verb that told the address is closed before this one, which stays, is answered.
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        _ = await control.Call("Status");
         ulong[] before = LeaveDescriptors(pid, left);
         Task<string[]> answers = Task.WhenAll(Enumerable.Range(0, 3).Select(n => Supervisor.Ask(address, $"{n}")));
         _ = await supervisor.Event("exec-failed", "echo", nth: 3);
