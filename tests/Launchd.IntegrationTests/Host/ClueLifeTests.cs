@@ -40,7 +40,7 @@ public sealed class ClueLifeTests
         using Socket held = LoopbackPort.Hold(out int port);
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [defaults]
-            ready_timeout = "2s"
+            ready_timeout = "5s"
             restart = "never"
             [services.wrapped]
             command = ["/bin/sh", "-c", "${DOTNET} ${PROBE} --ready --exit 0; exit 3"]
