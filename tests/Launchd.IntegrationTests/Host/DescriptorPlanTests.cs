@@ -307,10 +307,9 @@ public sealed partial class DescriptorPlanTests : IDisposable
     private static OpenedListener One(DescriptorTable table, string key) => Assert.Single(table.FindSocket(key)!.Opened);
 
     // The listeners block: who came to another one would be waited for without end.
-    private static unsafe void AssertAccepts(FileDescriptor listener)
+    private static void AssertAccepts(FileDescriptor listener)
     {
-        Tmds.Linux.pollfd wait = new() { fd = listener.Number, events = POLLIN };
-        Assert.Equal(1, poll(&wait, 1, 30_000));
+        Assert.NotEqual(0, Polling.Await(listener.Number, POLLIN, Deadline.Generous));
         using FileDescriptor? accepted = UnixSocket.Accept(listener, out _);
         Assert.NotNull(accepted);
     }

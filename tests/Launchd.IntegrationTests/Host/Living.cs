@@ -1,10 +1,9 @@
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Support;
 using Launchd.Interop;
 using Launchd.Linux.Processes;
-using Tmds.Linux;
-using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Host;
 
@@ -35,11 +34,8 @@ internal static class Living
         AwaitEnd(process);
     }
 
-    public static unsafe void AwaitEnd(ProcessHandle process)
-    {
-        pollfd wait = new() { fd = process.Descriptor.Number, events = POLLIN };
-        Xunit.Assert.Equal(1, poll(&wait, 1, 30_000));
-    }
+    public static void AwaitEnd(ProcessHandle process) =>
+        Xunit.Assert.NotEqual(0, Polling.Await(process.Descriptor.Number, Libc.POLLIN, Deadline.Generous));
 
     /// <summary>
     /// So many descriptors a few more threads have that give birth: one begins whenever a birth takes long, as on a busy machine.

@@ -3,10 +3,10 @@ using Launchd.Addresses;
 using Launchd.Client;
 using Launchd.Host.Lanes;
 using Launchd.IntegrationTests.Logs;
+using Launchd.IntegrationTests.Support;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Sockets;
 using Launchd.Linux.Spawning;
-using Tmds.Linux;
 using Xunit;
 using static Tmds.Linux.LibC;
 
@@ -190,9 +190,6 @@ public sealed class SlowLaneTests
         return next.Outcome == ReceiveOutcome.EndOfStream;
     }
 
-    private static unsafe bool HasNoReader(FileDescriptor written, TimeSpan patience = default)
-    {
-        pollfd asked = new() { fd = written.Number, events = 0 };
-        return poll(&asked, 1, (int)patience.TotalMilliseconds) == 1 && (asked.revents & POLLERR) != 0;
-    }
+    private static bool HasNoReader(FileDescriptor written, TimeSpan patience = default) =>
+        (Polling.Await(written.Number, 0, patience) & POLLERR) != 0;
 }

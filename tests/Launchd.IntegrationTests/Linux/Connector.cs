@@ -27,7 +27,10 @@ internal static class Connector
         using EventLoop loop = new();
         bool isDecided = false;
         _ = loop.Watch(connecting.Descriptor, IoReadiness.Writable, 0, _ => isDecided = true);
-        loop.Wait(patience.Ticks * TimeSpan.NanosecondsPerTick);
+        // The runtime interrupts its threads by signals.
+        long end = Clock.MonotonicNanoseconds + (patience.Ticks * TimeSpan.NanosecondsPerTick);
+        while (!isDecided && end - Clock.MonotonicNanoseconds is > 0 and long rest)
+            loop.Wait(rest);
         loop.Unwatch(connecting.Descriptor);
         return isDecided ? connecting.Decide() : new OpenFailure("connect", "a connection", Errno.ETIMEDOUT);
     }

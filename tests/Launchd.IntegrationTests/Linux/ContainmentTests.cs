@@ -45,11 +45,11 @@ public sealed class ContainmentTests
         }
         Assert.Equal(3, _told.Count);
         isHealed = true;
-        // The first wait is as long as the rest, though nothing is to come.
-        Assert.False(loop.Wait(-1));
-        Assert.True(loop.Wait(-1));
+        // One wait is as long as the rest, though nothing is to come.
+        while (served == 0)
+            _ = loop.Wait(-1);
 
-        Assert.Equal(1, served);
+        Assert.Equal((3, 1), (_told.Count, served));
         Close(pipe, end);
     }
 

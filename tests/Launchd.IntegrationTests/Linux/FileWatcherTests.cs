@@ -1,9 +1,9 @@
 using System.Globalization;
+using Launchd.AcceptanceTests.Support;
 using Launchd.IntegrationTests.Support;
+using Launchd.Interop;
 using Launchd.Linux.Paths;
-using Tmds.Linux;
 using Xunit;
-using static Tmds.Linux.LibC;
 
 namespace Launchd.IntegrationTests.Linux;
 
@@ -110,10 +110,9 @@ public sealed class FileWatcherTests : IDisposable
         return watcher;
     }
 
-    private static unsafe string? Next(FileWatcher watcher)
+    private static string? Next(FileWatcher watcher)
     {
-        pollfd wait = new() { fd = watcher.Descriptor.Number, events = POLLIN };
-        Assert.Equal(1, poll(&wait, 1, 10_000));
+        Assert.NotEqual(0, Polling.Await(watcher.Descriptor.Number, Libc.POLLIN, Deadline.Generous));
         return watcher.Read();
     }
 }

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text;
+using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
+using Launchd.IntegrationTests.Support;
 using Launchd.Interop;
 using Launchd.Linux.Sockets;
 using Launchd.Linux.Terminals;
@@ -13,7 +15,6 @@ namespace Launchd.IntegrationTests.Logs;
 public sealed class TerminalPumpTests : IDisposable
 {
     private const long Instance = 1;
-    private const int DeadlineMilliseconds = 60_000;
 
     private readonly PumpHarness _harness = new();
     private readonly FileDescriptor _program;
@@ -304,13 +305,6 @@ public sealed class TerminalPumpTests : IDisposable
         return text.ToString();
     }
 
-    private static void Await(FileDescriptor descriptor)
-    {
-        Libc.poll_entry wanted = new() { fd = descriptor.Number, events = Libc.POLLIN };
-        int count;
-        do
-            count = Libc.poll(ref wanted, 1, DeadlineMilliseconds);
-        while (count < 0 && Errno.Last == Errno.EINTR);
-        Assert.Equal(1, count);
-    }
+    private static void Await(FileDescriptor descriptor) =>
+        Assert.NotEqual(0, Polling.Await(descriptor.Number, Libc.POLLIN, Deadline.Generous));
 }
