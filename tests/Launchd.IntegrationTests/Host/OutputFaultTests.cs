@@ -166,6 +166,7 @@ public sealed class OutputFaultTests
             [services.other]
             command = ["/bin/sh", "-c", "i=0; while :; do i=$(($i+1)); echo tick $i; sleep 0.05; done"]
             ready = { output = "^tick 100$" }
+            ready_timeout = "1h"
             """);
         _ = await supervisor.Event("ready", "held", nth: 16);
 
@@ -174,7 +175,7 @@ public sealed class OutputFaultTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    /// <summary>Waits until a file ends like that: the pump writes it after the turn in which it read the line, or has it written.</summary>
+    /// <summary>Waits until a file ends like that: the pump writes it, or has it written, after it has read the line.</summary>
     private static Task Written(ControlSocket control, string file, string end) => control.Until(
         () => File.Exists(file) && File.ReadAllText(file).EndsWith(end, StringComparison.Ordinal), () => $"without '{end.Trim()}'");
 
