@@ -139,8 +139,7 @@ public sealed partial class SlowDescriptorTests
         await AssertPrompt(control);
         // What is closed is in no table any more, though the kernel may wait for the peer inside.
         int pid = await supervisor.Pid();
-        await control.Until(
-            () => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
+        await control.Until(() => !HasConnection(pid, peer), () => "a connection of the program is open");
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -162,8 +161,7 @@ public sealed partial class SlowDescriptorTests
         await Line(supervisor, "heard");
 
         await AssertPrompt(control);
-        await control.Until(
-            () => !Directory.GetFiles($"/proc/{pid}/fd").Any(f => IsConnection(f, peer)), () => "a connection of the program is open");
+        await control.Until(() => !HasConnection(pid, peer), () => "a connection of the program is open");
         Assert.InRange(ThreadCount(pid), 1, threads + 4);
         Assert.DoesNotContain("channel-closed", (await supervisor.Verb("events")).Output, StringComparison.Ordinal);
         Assert.Equal(0, await supervisor.Stop());
@@ -277,8 +275,12 @@ public sealed partial class SlowDescriptorTests
 
     private static int ThreadCount(int pid) => Directory.GetDirectories($"/proc/{pid}/task").Length;
 
-    private static bool IsConnection(string descriptor, Peer peer) =>
-        new FileInfo(descriptor).LinkTarget is { } target && peer.IsFarEnd(target);
+    // The kernel's list is read once: for a thousand descriptors it has as many lines.
+    private static bool HasConnection(int pid, Peer peer)
+    {
+        HashSet<string> ends = peer.FarEnds();
+        return Directory.GetFiles($"/proc/{pid}/fd").Any(f => new FileInfo(f).LinkTarget is { } target && ends.Contains(target));
+    }
 
     /// <summary>Takes connections and never reads from them.</summary>
     private sealed class Peer : IDisposable
@@ -294,12 +296,12 @@ public sealed partial class SlowDescriptorTests
 
         public int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
-        /// <summary>Whether <c>socket:[INODE]</c> is a connection to this listener.</summary>
-        public bool IsFarEnd(string target)
+        /// <summary>All connections to this listener, as <c>socket:[INODE]</c>.</summary>
+        public HashSet<string> FarEnds()
         {
             string port = $":{Port:X4}";
-            return File.ReadLines("/proc/net/tcp").Skip(1).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-                .Any(f => f[2].EndsWith(port, StringComparison.Ordinal) && target == $"socket:[{f[9]}]");
+            return [.. File.ReadLines("/proc/net/tcp").Skip(1).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+                .Where(f => f[2].EndsWith(port, StringComparison.Ordinal)).Select(f => $"socket:[{f[9]}]")];
         }
 
         public void Dispose() => _listener.Dispose();
