@@ -7,6 +7,10 @@ namespace Launchd.ClientProbe;
 /// <summary>What a badly written program does to a listener that others hold as well.</summary>
 internal static class Listeners
 {
+    /// <summary>The numbers of accept(2) and accept4(2).</summary>
+    private static readonly string[] Accepting =
+        RuntimeInformation.ProcessArchitecture == Architecture.X64 ? ["43", "288"] : ["202", "242"];
+
     /// <summary>Gets a listener, waits in a synchronous accept, and disposes the socket meanwhile.</summary>
     public static async Task<string> DisposeWhileAccepting(Socket socket, bool isProtected)
     {
@@ -89,9 +93,19 @@ internal static class Listeners
         }
     }
 
-    // proc_pid_syscall(5): the number of the call that a thread is blocked in; accept(2) and accept4(2), x86-64 and arm64.
-    private static bool IsAnyThreadAccepting() =>
-        Directory.GetDirectories("/proc/self/task")
-            .Select(task => File.ReadAllText(task + "/syscall").Split(' ')[0])
-            .Any(call => call is "43" or "288" or "202" or "242");
+    // proc_pid_syscall(5): the number of the call that a thread is blocked in. Numbers of one architecture are others' on another, and a
+    // thread that waits in futex(2) there is always one.
+    private static bool IsAnyThreadAccepting() => Directory.GetDirectories("/proc/self/task").Any(task => Accepting.Contains(CallOf(task)));
+
+    private static string CallOf(string task)
+    {
+        try
+        {
+            return File.ReadAllText(task + "/syscall").Split(' ')[0];
+        }
+        catch (IOException)
+        {
+            return ""; // It has ended meanwhile.
+        }
+    }
 }
