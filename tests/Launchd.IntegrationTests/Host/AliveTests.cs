@@ -198,6 +198,8 @@ public sealed class AliveTests
             if daemon():
                 os.setsid(); tell("inner"); os.execve("/bin/sleep", ["sleep", "2147483646"], inner)
             begun(1)
+            inner = open("pids").read().split()[1]  # which has no environment between two programs
+            while open(f"/proc/{inner}/comm").read() != "sleep\n" or not open(f"/proc/{inner}/environ").read(): pass
             os.kill(os.getpid(), 9)
             """,
             "backoff = { initial = \"1ms\" }");

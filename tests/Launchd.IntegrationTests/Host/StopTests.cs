@@ -131,6 +131,9 @@ public sealed class StopTests
             """);
         _ = await supervisor.Event("ready", "app");
         int pid = await child.Pid(supervisor);
+        // It is what it is to be, and has the environment by which it is known: between two programs it has none.
+        await supervisor.Until(() => File.ReadAllText($"/proc/{pid}/comm") == (script.Contains("sh -c 'trap", StringComparison.Ordinal)
+            ? "sh\n" : "sleep\n") && File.ReadAllText($"/proc/{pid}/environ").Length > 0);
         Assert.True(Living.IsAlive(pid));
         using ControlSocket control = await ControlSocket.To(supervisor);
 
@@ -146,10 +149,12 @@ public sealed class StopTests
     public async Task WhatACrashedInstanceLeftEndsBeforeTheNextOneStarts()
     {
         using ChildFile child = new();
+        // What is left is known by its environment, which it has not between two programs.
         await using Supervisor supervisor = Supervisor.StartText($$"""
             [services.app]
             command = ["/bin/sh", "-c", {{Quoted($"[ -s {child.FilePath} ] && exec sleep 2147483647; "
-                + $"setsid sleep 2147483646 & echo $! > {child.FilePath}; kill -KILL $$")}}]
+                + $"setsid sleep 2147483646 & echo $! > {child.FilePath}; "
+                + "until [ \"$c\" = sleep ] && grep -qa LAUNCHD_MARK /proc/$!/environ; do read c < /proc/$!/comm; done; kill -KILL $$")}}]
             backoff = { initial = "1ms" }
             """);
         _ = await supervisor.Event("spawned", "app", nth: 2);
