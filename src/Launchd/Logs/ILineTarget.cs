@@ -4,7 +4,7 @@ namespace Launchd.Logs;
 internal interface ILineTarget : IDisposable
 {
     /// <summary>Writes whole lines, however long that takes.</summary>
-    /// <param name="lines">Not empty.</param>
+    /// <param name="lines">Empty only where lines are missing behind the last one.</param>
     /// <param name="lostBefore">
     /// How many lines are missing before these; they are counted already, and a line in the target says so.
     /// </param>

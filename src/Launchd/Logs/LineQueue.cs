@@ -81,10 +81,7 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
             if (Volatile.Read(ref _length) < FullBytes)
                 return false;
             lock (_lock)
-            {
-                _isRoomAsked = _length >= FullBytes && Environment.TickCount64 - _movedAt < PatienceMilliseconds;
-                return _isRoomAsked;
-            }
+                return _isRoomAsked = _length >= FullBytes && Environment.TickCount64 - _movedAt < PatienceMilliseconds;
         }
     }
 
@@ -215,14 +212,9 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     {
         lock (_lock)
         {
-            while (_isBusy)
-            {
-                long rest = end - Environment.TickCount64;
-                if (rest <= 0)
-                    return false;
+            while (_isBusy && end - Environment.TickCount64 is > 0 and long rest)
                 Monitor.Wait(_lock, (int)Math.Min(rest, int.MaxValue));
-            }
-            return true;
+            return !_isBusy;
         }
     }
 
@@ -280,6 +272,12 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
         {
             Moved();
             length = _length;
+            if (_segments.Count == 0 && _dropped > 0)
+            {
+                // No line may ever follow those that are missing.
+                _segments.Add(new Segment(null, length, _dropped, IsReopening: false));
+                _dropped = 0;
+            }
             if (_segments.Count > 0)
             {
                 (_waiting, _writing) = (_writing, _waiting);
@@ -310,15 +308,16 @@ internal sealed class LineQueue(ILineTarget target, Lanes lanes, Action<string?,
     private void Write(in Segment segment, ReadOnlySpan<byte> lines)
     {
         long lost = 0, before = segment.LostBefore;
-        while (!lines.IsEmpty)
+        do
         {
-            int count = LinePieces.LengthOfFirst(lines, PieceBytes, target.TakesPieces);
+            int count = lines.IsEmpty ? 0 : LinePieces.LengthOfFirst(lines, PieceBytes, target.TakesPieces);
             lost += target.Write(lines[..count], before);
             before = 0;
             lines = lines[count..];
             lock (_lock)
                 Moved();
         }
+        while (!lines.IsEmpty);
         if (lost > 0)
             onLost(segment.Service, lost);
     }

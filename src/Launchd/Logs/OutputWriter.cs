@@ -173,6 +173,8 @@ internal sealed class OutputWriter : IDisposable
     public void Flush()
     {
         IsBlocked = false;
+        if (_start == _end && _lost > 0)
+            AnnounceLoss();
         while (_start < _end)
         {
             int count = Write(_queue.AsSpan(_start, _end - _start), out Errno error);

@@ -196,6 +196,22 @@ public sealed class BlockedOutputTests
     }
 
     [Fact]
+    public void WhatIsMissingBehindTheLastLine_IsSaid()
+    {
+        string path = Path.GetTempFileName();
+        using (FileDescriptor file = PumpCalls.Open(path, Libc.O_WRONLY, mode: 0, out _)!)
+        using (OutputWriter writer = OutputWriter.Open(file))
+        {
+            writer.WriteLines("one\n"u8);
+            writer.Miss(2);
+            writer.WriteLines([]);
+            writer.Flush();
+        }
+        Assert.Equal("one\nlaunchd-cs: 2 lines lost\n", File.ReadAllText(path));
+        File.Delete(path);
+    }
+
+    [Fact]
     public void AFileAsOutput_SharesItsOffsetWithOthers()
     {
         string path = Path.GetTempFileName();

@@ -64,6 +64,24 @@ public sealed class LineQueueTests
         Assert.Equal(count - lost, hung.Text.Count(c => c == '\n') - missing.Length - 1);
     }
 
+    [Fact]
+    public void WhatIsMissingAtTheEnd_IsSaidToo_ThoughNoLineFollows()
+    {
+        using Target hung = new() { IsHeld = true };
+        LineQueue queue = Queue(hung);
+        byte[] line = Encoding.ASCII.GetBytes(new string('x', 999) + "\n");
+        queue.Add("a", line);
+        Assert.True(hung.Begun.Wait(Generous));
+        for (int i = 0; i < 3000; i++)
+            queue.Add("a", line);
+
+        queue.Close();
+        hung.Release();
+        Assert.True(queue.WaitUntilIdle(End));
+
+        Assert.EndsWith($"x\n({_lost["a"]} missing)\n(closed)\n", hung.Text, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(false, new[] { 6, 300_001, 6 })]
     [InlineData(true, new[] { 6, 65536, 65536, 65536, 65536, 37857, 6 })]
