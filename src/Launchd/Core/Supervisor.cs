@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using Launchd.Core.Graph;
 using Launchd.Core.Instances;
 using Launchd.Core.Orders;
+using Launchd.Core.Recording;
 using Launchd.Core.Rollouts;
 using Launchd.Core.Sharing;
 using Launchd.Core.Slots;
@@ -31,6 +33,7 @@ namespace Launchd.Core;
 internal sealed class Supervisor
 {
     private readonly List<ServiceName> _changed = [];
+    private readonly List<int> _changedNumbers = [];
     private SupervisorState _state;
     private Draft _draft;
     private Moment _latest;
@@ -59,6 +62,31 @@ internal sealed class Supervisor
         _draft = new Draft(_state, graph);
     }
 
+    /// <summary>A supervisor that goes on where another was, as if nothing had been.</summary>
+    /// <param name="restored">What was written down of the other after its last step; it belongs to this one from now on.</param>
+    /// <param name="now">Not before the other's last step.</param>
+    public Supervisor(RestoredState restored, Moment now)
+    {
+        DependencyGraph graph = new(restored.Adopted with { Services = restored.Configured });
+        _state = restored.State;
+        foreach (ServiceState service in _state.Services)
+        {
+            if (service.IsForgotten)
+                graph.Forget(service.Definition.Name);
+        }
+        _draft = new Draft(_state, graph);
+        _latest = now;
+    }
+
+    /// <summary>The whole state as of the last step, for who writes it down.</summary>
+    public SupervisorState State => _state;
+
+    /// <summary>
+    /// The definitions of the services of <see cref="State"/>, by their numbers, as the configuration has them, or as the last one had them
+    /// that had the service.
+    /// </summary>
+    public ImmutableArray<ServiceDefinition> Configured => _draft.Graph.Services;
+
     /// <summary>
     /// The services as of the last step, in the order of the configuration, and behind them those
     /// that a reload took out and that still end.
@@ -76,6 +104,15 @@ internal sealed class Supervisor
 
     /// <summary>Services whose state the last step may have changed, also those that it forgot. Valid until the next step.</summary>
     public IReadOnlyList<ServiceName> Changed => _changed;
+
+    /// <summary>
+    /// The numbers of <see cref="Changed"/> in <see cref="State"/>, unless its services are in another array than before the step: then
+    /// all may have changed.
+    /// </summary>
+    public IReadOnlyList<int> ChangedNumbers => _changedNumbers;
+
+    /// <summary>How many steps were taken since this object was made, without those that threw.</summary>
+    public long StepCount { get; private set; }
 
     /// <summary>How often steps looked at services since the last reload; tests judge by it what a step costs.</summary>
     public long LookCount => _draft.LookCount;
@@ -152,6 +189,7 @@ internal sealed class Supervisor
         if (now < _latest)
             throw new ArgumentOutOfRangeException(nameof(now), "time went backwards");
         _changed.Clear();
+        _changedNumbers.Clear();
         _draft.Begin(now);
         if (_state.Frame.Shutdown is { IsOver: true })
             return _draft.Effects;
@@ -164,7 +202,9 @@ internal sealed class Supervisor
             DefinitionsVersion++;
         foreach (int service in d.Touched)
             _changed.Add(d.Graph.Services[service].Name);
+        _changedNumbers.AddRange(d.Touched);
         _latest = now;
+        StepCount++;
         (_state, _draft) = (state, d);
         int known = KnownCount(_state);
         if (_state.LeavingCount > 0 && _state.Frame.Shutdown is null)

@@ -19,6 +19,20 @@ internal readonly record struct ShortageTurns
     /// <summary>No attempt is to come.</summary>
     public static ShortageTurns None { get; } = new([]);
 
+    /// <summary>From the first to the last attempt of each row, in the order of time.</summary>
+    public ImmutableArray<(Moment First, Moment Last)> Rows => _rows;
+
+    /// <summary>Turns with these rows; null: rows cannot be so.</summary>
+    public static ShortageTurns? Of(ImmutableArray<(Moment First, Moment Last)> rows)
+    {
+        for (int i = 0; i < rows.Length; i++)
+        {
+            if (rows[i].First > rows[i].Last || (i > 0 && rows[i - 1].Last >= rows[i].First))
+                return null;
+        }
+        return new ShortageTurns(rows);
+    }
+
     /// <summary>The first moment for another attempt that is not before <paramref name="wanted"/>.</summary>
     /// <param name="wanted">When the attempt would be made if there were no others.</param>
     /// <param name="now">Rows that are over by then are forgotten.</param>
