@@ -28,6 +28,7 @@ internal sealed class Simulation
     private readonly Supervisor _supervisor;
     private readonly Checkers _checkers;
     private readonly Hostility? _hostility;
+    private readonly Onlooker? _onlooker;
     private readonly Func<Effect, Effect?>? _mutate;
     private readonly Func<Event, Event>? _distort;
     private readonly Queue<string>? _trace;
@@ -44,7 +45,7 @@ internal sealed class Simulation
 
     private Simulation(
         ulong seed, Func<Effect, Effect?>? mutate, Func<Event, Event>? distort, Func<ServiceDefinition, bool, bool>? misjudge,
-        Queue<string>? trace)
+        Queue<string>? trace, Func<SupervisorDefinition, Supervisor, Onlooker>? onlooker)
     {
         _random = new SeededRandom(seed);
         SeededRandom sockets = new(~seed);
@@ -52,13 +53,17 @@ internal sealed class Simulation
         _current = _scenario.Definition;
         _host = new SimulatedHost(_scenario, _random, sockets, seed >= FirstSlow ? new SeededRandom(seed * 41) : null);
         int startsPerTurn = _random.Fork().Pick(1, 2, 16);
-        _supervisor = new Supervisor(_scenario.Definition, _random.Next(), _scenario.ExitWith, startsPerTurn, stopsPerTurn: startsPerTurn);
+        ulong jitter = _random.Next();
+        _supervisor = Make();
+        _onlooker = onlooker?.Invoke(_scenario.Definition, Make());
         _checkers = new Checkers(_scenario.Definition, _supervisor, misjudge);
         _hostility =
             seed >= FirstHostile ? new Hostility(_scenario, new SeededRandom(seed * 37), _host, _supervisor, s => _scaled.Add(s)) : null;
         _mutate = mutate;
         _distort = distort;
         _trace = trace;
+
+        Supervisor Make() => new(_scenario.Definition, jitter, _scenario.ExitWith, startsPerTurn, stopsPerTurn: startsPerTurn);
     }
 
     /// <summary>Runs a seed.</summary>
@@ -69,11 +74,13 @@ internal sealed class Simulation
     /// Plants a fault: whether something may be started by a former definition, instead of what the supervisor says.
     /// </param>
     /// <param name="trace">Takes every line.</param>
+    /// <param name="onlooker">Makes one that looks on, from the first configuration and a supervisor like that of the run.</param>
     /// <returns>Null, or what broke, with the last lines before.</returns>
     public static SimulationResult Run(ulong seed, Func<Effect, Effect?>? mutate = null, Func<Event, Event>? distort = null,
-        Func<ServiceDefinition, bool, bool>? misjudge = null, Queue<string>? trace = null)
+        Func<ServiceDefinition, bool, bool>? misjudge = null, Queue<string>? trace = null,
+        Func<SupervisorDefinition, Supervisor, Onlooker>? onlooker = null)
     {
-        Simulation simulation = new(seed, mutate, distort, misjudge, trace);
+        Simulation simulation = new(seed, mutate, distort, misjudge, trace, onlooker);
         try
         {
             simulation.Run();
@@ -233,7 +240,10 @@ internal sealed class Simulation
         {
             if (++_steps > MostSteps)
                 throw new BrokenPropertyException("14: events never end");
-            Effect[] effects = [.. _supervisor.Step(_distort?.Invoke(next) ?? next, _host.Now)];
+            Event heard = _distort?.Invoke(next) ?? next;
+            _onlooker?.Before(heard, _supervisor);
+            Effect[] effects = [.. _supervisor.Step(heard, _host.Now)];
+            _onlooker?.After(heard, _host.Now, effects, _supervisor);
             Remember(next, effects);
             if (_mutate is not null)
                 effects = [.. effects.Select(_mutate).OfType<Effect>()];
@@ -362,35 +372,3 @@ internal sealed record SimulationResult(ulong Seed, int Steps, string? Broken, s
 
 /// <summary>A checker found what must never be.</summary>
 internal sealed class BrokenPropertyException(string message) : Exception(message);
-
-/// <summary>How long things may take at most, from the configuration alone.</summary>
-internal static class Bounds
-{
-    /// <summary>From calm until everything rests: every old instance may use all its times, one service after the other.</summary>
-    public static TimeSpan Rest(SupervisorDefinition[] all)
-    {
-        TimeSpan bound = TimeSpan.FromMinutes(3); // a clock jump, extensions, what old programs still say and do
-        foreach (ServiceDefinition service in all.SelectMany(d => d.Services))
-        {
-            // A rollout exchanges one slot after the other at worst, and back again.
-            TimeSpan exchange = service.ReadyTimeout + service.Rollout.Prove + Stop(service);
-            exchange += service.Files.IsEmpty ? TimeSpan.Zero : Limits.ConnectPatience;
-            bound += (8 * exchange) + (2 * service.Backoff.Max) + service.StartLimit.Interval + TimeSpan.FromSeconds(10)
-                + (3 * (service.IdleTimeout ?? TimeSpan.Zero));
-        }
-        return bound;
-    }
-
-    public static TimeSpan End(SupervisorDefinition[] all)
-    {
-        TimeSpan bound = TimeSpan.FromSeconds(1);
-        foreach (ServiceDefinition service in all.SelectMany(d => d.Services))
-            bound += Stop(service);
-        TimeSpan longest = all.Max(d => d.ShutdownTimeout);
-        TimeSpan capped = longest + Limits.KillGrace + TimeSpan.FromSeconds(1);
-        return all.All(d => d.ShutdownTimeout > TimeSpan.Zero) && capped < bound ? capped : bound;
-    }
-
-    /// <summary>Stop command, stop signal, kill; each of the first two may be extended by 7 s a few times.</summary>
-    private static TimeSpan Stop(ServiceDefinition service) => (2 * service.Stop.Timeout) + Limits.KillGrace + TimeSpan.FromSeconds(42);
-}

@@ -1,0 +1,127 @@
+using System.Formats.Cbor;
+using Launchd.Core;
+using Launchd.Core.Recording;
+using Launchd.Model;
+using Xunit;
+
+namespace Launchd.Tests.Core.Recording;
+
+/// <summary>What becomes of records of another version, of missing ones, and of what refers to what is not there.</summary>
+public sealed class RecordLayoutTests
+{
+    private static readonly RecordKey ConfigurationKey = new(RecordKind.Configuration, 0);
+
+    [Fact]
+    public void NumbersOfANewerLayoutAreSkipped()
+    {
+        Layout<RateLimit> newer = new Layout<RateLimit>("a newer rate limit", RateLimit.Unlimited)
+            .With(1, Values.Int, l => l.Burst, (l, v) => l with { Burst = v })
+            .With(300, Values.List(Values.Text), _ => ["of a newer", "layout"], (l, _) => l);
+        CborWriter cbor = new(CborConformanceMode.Lax);
+        cbor.WriteStartMap(4);
+        cbor.WriteInt32(300);
+        cbor.WriteStartArray(1);
+        cbor.WriteTextString("of a newer layout");
+        cbor.WriteEndArray();
+        cbor.WriteInt32(1);
+        cbor.WriteInt32(5);
+        cbor.WriteTextString("a name");
+        cbor.WriteInt32(-1);
+        cbor.WriteInt32(-3);
+        cbor.WriteInt32(8);
+        cbor.WriteEndMap();
+
+        RateLimit read = new RecordReader(0).Read(default, cbor.Encode(), DescriptorRecords.RateLimits);
+
+        Assert.Equal(new RateLimit(5, TimeSpan.Zero), read);
+        byte[] written = new RecordWriter(_ => 0).Make(newer, new RateLimit(9, TimeSpan.Zero)).ToArray();
+        Assert.True(written.Length > 20);
+        Assert.Equal(new RateLimit(9, TimeSpan.Zero), new RecordReader(0).Read(default, written, DescriptorRecords.RateLimits));
+    }
+
+    [Fact]
+    public void AnotherLayoutIsRefused()
+    {
+        MemorySink sink = Noted();
+        CborWriter cbor = new(CborConformanceMode.Lax);
+        cbor.WriteStartMap(1);
+        cbor.WriteInt32(1);
+        cbor.WriteInt32(RecordedConfiguration.PresentLayout + 1);
+        cbor.WriteEndMap();
+        sink.Records[ConfigurationKey] = cbor.Encode();
+
+        Assert.False(StateReader.TryRead(sink.Records, out _, out string? why));
+        Assert.Equal("the record of the configuration: it is of layout 2, and this program knows only layout 1", why);
+    }
+
+    [Theory]
+    [InlineData((int)RecordKind.Configuration, 0, "the record of the configuration is missing")]
+    [InlineData((int)RecordKind.Frame, 0, "the record of the frame is missing")]
+    [InlineData((int)RecordKind.Service, 0, "the record of service 0 is missing")]
+    [InlineData((int)RecordKind.Definition, 1, "the record of the configuration: there is no definition 1")]
+    [InlineData((int)RecordKind.Request, 7, "the record of the frame: there is no order 7")]
+    public void WhatIsMissingIsNamed(int kind, long number, string expected)
+    {
+        MemorySink sink = Noted();
+
+        Assert.True(sink.Records.Remove(new RecordKey((RecordKind)kind, number)));
+        Assert.False(StateReader.TryRead(sink.Records, out RestoredState? restored, out string? why));
+        Assert.Null(restored);
+        Assert.Equal(expected, why);
+    }
+
+    [Fact]
+    public void ADamagedRecordIsNamed()
+    {
+        MemorySink sink = Noted();
+        RecordKey key = new(RecordKind.Service, 1);
+        sink.Records[key] = sink.Records[key][..^1];
+
+        Assert.False(StateReader.TryRead(sink.Records, out _, out string? why));
+        Assert.Equal("the record of service 1: it is cut short, or something in it is of another kind", why);
+    }
+
+    [Fact]
+    public void WhatTheHostKeepsBesideIsLeftAlone()
+    {
+        MemorySink sink = Noted();
+        sink.Records[new RecordKey((RecordKind)16, 3)] = new byte[] { 0xFF };
+
+        Assert.True(StateReader.TryRead(sink.Records, out _, out _));
+    }
+
+    [Fact]
+    public void AStepWritesOnlyWhatItChanged()
+    {
+        Supervisor core = new(A.Definition([.. Enumerable.Range(0, 100).Select(i => A.Service($"s{i}"))]), seed: 1);
+        SupervisorDefinition definition = A.Definition();
+        MemorySink sink = new();
+        StateRecorder recorder = new(sink);
+        Step(Event.Booted.Value);
+        Assert.Equal(100, sink.Records.Keys.Count(k => k.Kind == RecordKind.Service));
+        Assert.Equal(100, sink.Records.Keys.Count(k => k.Kind == RecordKind.Definition));
+        long before = sink.Bytes;
+
+        Step(new Event.ClientLeft(new RequestId(5)));
+        Assert.Equal(before, sink.Bytes);
+        Assert.DoesNotContain(sink.Records.Keys, k => k.Kind == RecordKind.Effects);
+
+        Step(new Event.Spawned(new InstanceId(new ServiceName("s0"), 1), 7));
+        Assert.InRange(sink.Bytes - before, 1, 200);
+
+        void Step(Event happened) => recorder.Note(core, definition, [.. core.Step(happened, new Moment(1))]);
+    }
+
+    private static MemorySink Noted()
+    {
+        SupervisorDefinition definition = A.Definition(A.Service("a"), A.Service("b"));
+        Supervisor core = new(definition, seed: 1);
+        MemorySink sink = new();
+        StateRecorder recorder = new(sink);
+        recorder.Note(core, definition, [.. core.Step(Event.Booted.Value, new Moment(1))]);
+        Event order = new Event.Requested(new RequestId(7), Verb.Start, [new ServiceName("a")]);
+        recorder.Note(core, definition, [.. core.Step(order, new Moment(2))]);
+        Assert.True(StateReader.TryRead(sink.Records, out _, out string? why), why);
+        return sink;
+    }
+}

@@ -1,0 +1,46 @@
+using System.Collections.Concurrent;
+using Launchd.Tests.Simulation;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Launchd.Tests.Core.Recording;
+
+/// <summary>
+/// The state written down, read back and gone on with is the same as gone on with, at every step of whole lives.
+/// <c>LAUNCHD_LONG=1</c> runs 20,000 of each kind of seed.
+/// </summary>
+public sealed class TransparencyTests(ITestOutputHelper output)
+{
+    [Theory]
+    [InlineData(0UL, 60)]
+    [InlineData(Simulation.Simulation.FirstHostile, 60)]
+    [InlineData(Simulation.Simulation.FirstSlow, 180)]
+    public void ASupervisorThatIsRestoredAtEveryStep_DoesTheSame(ulong first, int count)
+    {
+        count = Long.Is ? 20_000 : count;
+        ConcurrentBag<SimulationResult> broken = [];
+        long steps = 0;
+        Parallel.For(0, count, (seed, loop) =>
+        {
+            SeededRandom random = new((ulong)seed);
+            // After each step, or only after some: then several steps stand in the records.
+            int chance = seed % 2 == 0 ? 100 : 20;
+            SimulationResult result = Simulation.Simulation.Run(
+                first + (ulong)seed, onlooker: (definition, core) => new Twin(definition, core, () => random.Chance(chance)));
+            Interlocked.Add(ref steps, result.Steps);
+            if (result.Broken is null)
+                return;
+            broken.Add(result);
+            loop.Stop();
+        });
+        output.WriteLine($"{count} seeds, {steps} steps");
+        Assert.True(broken.IsEmpty, broken.MinBy(b => b.Steps)?.ToString());
+        Assert.True(steps > count);
+    }
+}
+
+/// <summary>Whether the long forms of tests are asked for.</summary>
+internal static class Long
+{
+    public static readonly bool Is = Environment.GetEnvironmentVariable("LAUNCHD_LONG") == "1";
+}
