@@ -10,6 +10,9 @@ internal abstract class Codec<T>
 
     /// <summary>Reads what <see cref="Write"/> wrote, or refuses it: see <see cref="RefusedRecordException"/>.</summary>
     public abstract T Read(RecordReader from);
+
+    /// <summary>Whether two values mean the same, so that one need not be written where the other is taken for granted.</summary>
+    public virtual bool AreSame(T one, T other) => EqualityComparer<T>.Default.Equals(one, other);
 }
 
 /// <summary>A type that has nothing within it.</summary>

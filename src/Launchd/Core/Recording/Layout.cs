@@ -50,9 +50,24 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
         return isSound?.Invoke(value) == false ? throw new RefusedRecordException($"{name} cannot be so") : value;
     }
 
+    public override bool AreSame(T one, T other)
+    {
+        if (!typeof(T).IsValueType && ReferenceEquals(one, other))
+            return true;
+        if (one is null || other is null)
+            return false;
+        foreach (Field field in _fields)
+        {
+            if (!field.AreSame(one, other))
+                return false;
+        }
+        return true;
+    }
+
     private abstract class Field
     {
         public abstract void Write(RecordWriter to, T of);
+        public abstract bool AreSame(T one, T other);
         public abstract T Read(RecordReader from, T into);
     }
 
@@ -63,6 +78,8 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
         public override void Write(RecordWriter to, T of)
         {
         }
+
+        public override bool AreSame(T one, T other) => true;
 
         public override T Read(RecordReader from, T into)
         {
@@ -76,13 +93,15 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
         public override void Write(RecordWriter to, T of)
         {
             TValue value = get(of);
-            if (EqualityComparer<TValue>.Default.Equals(value, usual))
+            if (codec.AreSame(value, usual))
                 return;
             to.Cbor.WriteInt32(number);
             codec.Write(to, value);
         }
 
         public override T Read(RecordReader from, T into) => set(into, codec.Read(from));
+
+        public override bool AreSame(T one, T other) => codec.AreSame(get(one), get(other));
     }
 }
 
@@ -124,9 +143,15 @@ internal sealed class Family<T>(string name) : Codec<T>
         return value;
     }
 
+    // The blank value of what must be there is null.
+    public override bool AreSame(T one, T other) =>
+        ReferenceEquals(one, other)
+        || (one is not null && other is not null && one.GetType() == other.GetType() && _byType[one.GetType()].AreSame(one, other));
+
     private abstract class Case
     {
         public abstract void Write(RecordWriter to, T value);
+        public abstract bool AreSame(T one, T other);
         public abstract T Read(RecordReader from);
     }
 
@@ -140,5 +165,7 @@ internal sealed class Family<T>(string name) : Codec<T>
         }
 
         public override T Read(RecordReader from) => layout.Read(from);
+
+        public override bool AreSame(T one, T other) => layout.AreSame((TCase)one, (TCase)other);
     }
 }

@@ -12,9 +12,6 @@ namespace Launchd.Core.Recording;
 /// <summary>The types of which the others are made.</summary>
 internal static class Values
 {
-    /// <summary>A list of more is refused: there are at most so many services, or slots, or variables.</summary>
-    private const int MostItems = 1 << 20;
-
     /// <summary>So that no sum of a few of these overflows.</summary>
     private static readonly TimeSpan LongestSpan = TimeSpan.FromDays(36_500);
     private const long LargestNumber = 1L << 60;
@@ -141,38 +138,9 @@ internal static class Values
 
     /// <summary>Or null.</summary>
     public static Codec<T?> OrNone<T>(Codec<T> codec)
-        where T : class => new ValueCodec<T?>(
-        (w, v) =>
-        {
-            if (v is null)
-                w.Cbor.WriteNull();
-            else
-                codec.Write(w, v);
-        },
-        r => TakeNull(r) ? null : codec.Read(r));
+        where T : class => new OptionalCodec<T>(codec);
 
-    public static Codec<ImmutableArray<T>> List<T>(Codec<T> codec, int most = MostItems) => new ValueCodec<ImmutableArray<T>>(
-        (w, v) =>
-        {
-            ReadOnlySpan<T> items = v.AsSpan();
-            w.Cbor.WriteStartArray(items.Length);
-            foreach (T item in items)
-                codec.Write(w, item);
-            w.Cbor.WriteEndArray();
-        },
-        r =>
-        {
-            ImmutableArray<T>.Builder items = ImmutableArray.CreateBuilder<T>();
-            r.Cbor.ReadStartArray();
-            while (r.Cbor.PeekState() != CborReaderState.EndArray)
-            {
-                if (items.Count == most)
-                    throw new RefusedRecordException($"a list has more than {most} items");
-                items.Add(codec.Read(r));
-            }
-            r.Cbor.ReadEndArray();
-            return items.DrainToImmutable();
-        });
+    public static Codec<ImmutableArray<T>> List<T>(Codec<T> codec) => new ListCodec<T>(codec);
 
     public static void WritePair<TFirst, TSecond>(RecordWriter to, Codec<TFirst> a, TFirst first, Codec<TSecond> b, TSecond second)
     {
@@ -194,7 +162,7 @@ internal static class Values
     private static long Within(long value, long most) =>
         value >= 0 && value <= most ? value : throw new RefusedRecordException($"{value} is out of range");
 
-    private static bool TakeNull(RecordReader from)
+    public static bool TakeNull(RecordReader from)
     {
         if (from.Cbor.PeekState() != CborReaderState.Null)
             return false;

@@ -104,7 +104,7 @@ public sealed class DamageTests(ITestOutputHelper output)
             switch (random.Between(0, 7))
             {
                 case 0: records[key] = content[..at]; break;
-                case 1: bytes[at] = (byte)random.Next(); records[key] = bytes; break;
+                case 1: bytes[at] = unchecked((byte)random.Next()); records[key] = bytes; break;
                 case 2: records[key] = (byte[])[.. bytes.AsSpan(0, at), .. bytes.AsSpan(other)]; break;
                 case 3: records[key] = records[random.Pick([.. records.Keys.Where(k => k.Kind == key.Kind)])]; break;
                 case 4: records.Remove(key); break;

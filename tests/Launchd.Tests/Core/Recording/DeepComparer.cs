@@ -26,10 +26,10 @@ internal sealed class DeepComparer
         if (first is null || second is null)
             return first is null == second is null ? null : $"{path}: {first ?? "null"}, {second ?? "null"}";
         Type type = first.GetType();
-        if (type != second.GetType())
-            return $"{path}: {type.Name}, {second.GetType().Name}";
         if (type.IsPrimitive || type.IsEnum || first is string or IPAddress or IPEndPoint)
             return first.Equals(second) ? null : $"{path}: {first}, {second}";
+        if (type != second.GetType())
+            return $"{path}: {type.Name}, {second.GetType().Name}";
         if (first is ServiceDefinition definition && IsMet(definition, (ServiceDefinition)second) is { } isSame)
             return isSame ? null : $"{path}: another definition of {definition.Name} than elsewhere";
         if (first is IEnumerable items && !type.Name.StartsWith("ImmutableArray", StringComparison.Ordinal))
