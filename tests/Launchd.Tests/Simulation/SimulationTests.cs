@@ -52,7 +52,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Assert.True(broken.IsEmpty, kinds + "\n\n" + broken.MinBy(b => b.Steps));
     }
 
-    private static void Progress(string line)
+    /// <summary>Says how far a long run is, where somebody asked for it.</summary>
+    internal static void Progress(string line)
     {
         if (Environment.GetEnvironmentVariable("LAUNCHD_PROGRESS") is not { Length: > 0 } path)
             return;

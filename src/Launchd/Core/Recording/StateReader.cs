@@ -81,10 +81,16 @@ internal static class StateReader
             throw new RefusedRecordException("two services have one name");
         foreach ((RecordKey key, ReadOnlyMemory<byte> content) in records)
         {
-            if (key.Kind == RecordKind.Request)
-                reader.Requests.Add(key.Number, reader.Read(key, content, FrameRecords.Requests));
+            if (key.Kind != RecordKind.Request)
+                continue;
+            PendingRequest request = reader.Read(key, content, FrameRecords.Requests);
+            if (request.Id.Number != key.Number)
+                throw new RefusedRecordException($"{RecordReader.NameOf(key)} is that of order {request.Id.Number}");
+            reader.Requests.Add(key.Number, request);
         }
         SupervisorFrame frame = reader.Read(FrameKey, Find(records, FrameKey), FrameRecords.Frames);
+        if (frame.Requests.Distinct().Count() != reader.Requests.Count || frame.Requests.Length != reader.Requests.Count)
+            throw new RefusedRecordException($"{RecordReader.NameOf(FrameKey)} has other orders than have records");
         return new RestoredState
         {
             Adopted = configuration.Adopted with { Services = configuration.Services },

@@ -135,8 +135,11 @@ internal sealed class StateRecorder
             return;
         if (_frame is null || _frame.Requests != frame.Requests)
             NoteRequests(frame.Requests);
+        // Many steps make another frame that says the same.
+        bool isSame = _frame is not null && FrameRecords.Frames.AreSame(frame, _frame);
         _frame = frame;
-        Put(FrameKey, FrameRecords.Frames, frame, []);
+        if (!isSame)
+            Put(FrameKey, FrameRecords.Frames, frame, []);
     }
 
     private void NoteRequests(ImmutableArray<PendingRequest> requests)

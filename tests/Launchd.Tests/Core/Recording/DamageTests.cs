@@ -20,7 +20,7 @@ public sealed class DamageTests(ITestOutputHelper output)
     [Fact]
     public void DamagedRecordsAreRefusedOrCanBeGoneOnWith()
     {
-        int refused = 0, taken = 0, contained = 0, count = Long.Is ? 2_000_000 : 4000;
+        int refused = 0, taken = 0, contained = 0, count = Long.Is ? 2_000_000 : 2500;
         Parallel.For(0, count, seed =>
         {
             SeededRandom random = new((ulong)seed);

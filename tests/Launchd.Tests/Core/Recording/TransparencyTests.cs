@@ -7,19 +7,20 @@ namespace Launchd.Tests.Core.Recording;
 
 /// <summary>
 /// The state written down, read back and gone on with is the same as gone on with, at every step of whole lives.
-/// <c>LAUNCHD_LONG=1</c> runs 20,000 of each kind of seed.
+/// <c>LAUNCHD_LONG=1</c> runs 20,000 of each kind of seed; <c>LAUNCHD_PROGRESS=file</c> has a line appended for every so many.
 /// </summary>
 public sealed class TransparencyTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData(0UL, 60)]
-    [InlineData(Simulation.Simulation.FirstHostile, 60)]
-    [InlineData(Simulation.Simulation.FirstSlow, 180)]
+    [InlineData(0UL, 40)]
+    [InlineData(Simulation.Simulation.FirstHostile, 40)]
+    [InlineData(Simulation.Simulation.FirstSlow, 120)]
     public void ASupervisorThatIsRestoredAtEveryStep_DoesTheSame(ulong first, int count)
     {
         count = Long.Is ? 20_000 : count;
         ConcurrentBag<SimulationResult> broken = [];
         long steps = 0;
+        int done = 0;
         Parallel.For(0, count, (seed, loop) =>
         {
             SeededRandom random = new((ulong)seed);
@@ -28,6 +29,8 @@ public sealed class TransparencyTests(ITestOutputHelper output)
             SimulationResult result = Simulation.Simulation.Run(
                 first + (ulong)seed, onlooker: (definition, core) => new Twin(definition, core, () => random.Chance(chance)));
             Interlocked.Add(ref steps, result.Steps);
+            if (Interlocked.Increment(ref done) is var so && so % 500 == 0)
+                SimulationTests.Progress($"restored at every step: {so} of {count} seeds from {first} on, {broken.Count} broken");
             if (result.Broken is null)
                 return;
             broken.Add(result);
