@@ -13,7 +13,8 @@ public sealed partial class ExceptionTextTests
     private static readonly string[] Exempt = ["src/Launchd/Host/Reporting/Defect.cs", "src/Launchd/Linux/Paths/FileFault.cs"];
 
     private static readonly string[] Own =
-        ["CliException", "StartRefusedException", "SystemCallException", "BrokenPipeException", "OutputFailedException"];
+        ["CliException", "StartRefusedException", "SystemCallException", "BrokenPipeException", "OutputFailedException",
+            "RefusedRecordException"];
 
     [Fact]
     public void NoTextOfAnExceptionReachesPeople()

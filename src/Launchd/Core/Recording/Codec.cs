@@ -51,6 +51,16 @@ internal sealed class RecordReader(int serviceCount)
     /// <summary>More is no record: a service with a thousand slots has some hundred thousand bytes.</summary>
     private const int MostBytes = 32 << 20;
 
+    /// <summary>
+    /// Items of all lists of one record: each may be one byte here and a hundred in memory. An order for 100,000 services has some 300,000.
+    /// </summary>
+    private const int MostItems = 1 << 20;
+
+    /// <summary>Of what is skipped: the package remembers each level that it is in.</summary>
+    private const int MostLevels = 32;
+
+    private int _items;
+
     public CborReader Cbor { get; } = new(default, CborConformanceMode.Lax);
 
     public int ServiceCount => serviceCount;
@@ -75,6 +85,7 @@ internal sealed class RecordReader(int serviceCount)
             if (content.Length > MostBytes)
                 throw new RefusedRecordException($"it has {content.Length} bytes");
             Cbor.Reset(content);
+            _items = 0;
             T value = codec.Read(this);
             return Cbor.BytesRemaining == 0 ? value : throw new RefusedRecordException("something follows its end");
         }
@@ -85,6 +96,44 @@ internal sealed class RecordReader(int serviceCount)
         catch (Exception damage) when (damage is CborContentException or InvalidOperationException or OverflowException)
         {
             throw new RefusedRecordException($"{NameOf(key)}: it is cut short, or something in it is of another kind");
+        }
+    }
+
+    /// <summary>One item of a list is about to be read.</summary>
+    public void CountItem()
+    {
+        if (++_items > MostItems)
+            throw new RefusedRecordException($"its lists have more than {MostItems} items");
+    }
+
+    /// <summary>Passes over a value of whatever kind.</summary>
+    public void Skip() => Skip(MostLevels);
+
+    private void Skip(int levels)
+    {
+        if (levels == 0)
+            throw new RefusedRecordException($"something in it has more than {MostLevels} levels");
+        switch (Cbor.PeekState())
+        {
+            case CborReaderState.StartArray:
+                Cbor.ReadStartArray();
+                while (Cbor.PeekState() != CborReaderState.EndArray)
+                    Skip(levels - 1);
+                Cbor.ReadEndArray();
+                break;
+            case CborReaderState.StartMap:
+                Cbor.ReadStartMap();
+                while (Cbor.PeekState() != CborReaderState.EndMap)
+                    Skip(levels - 1);
+                Cbor.ReadEndMap();
+                break;
+            case CborReaderState.Tag:
+                Cbor.ReadTag();
+                Skip(levels - 1);
+                break;
+            default:
+                Cbor.SkipValue();
+                break;
         }
     }
 

@@ -24,9 +24,6 @@ internal sealed class OptionalCodec<T>(Codec<T> codec) : Codec<T?>
 /// <summary>A list. One that was never set is empty.</summary>
 internal sealed class ListCodec<T>(Codec<T> codec) : Codec<ImmutableArray<T>>
 {
-    /// <summary>A list of more is refused: there are not so many services, slots or variables.</summary>
-    private const int MostItems = 1 << 20;
-
     public override void Write(RecordWriter to, ImmutableArray<T> value)
     {
         ReadOnlySpan<T> items = value.AsSpan();
@@ -42,8 +39,7 @@ internal sealed class ListCodec<T>(Codec<T> codec) : Codec<ImmutableArray<T>>
         from.Cbor.ReadStartArray();
         while (from.Cbor.PeekState() != CborReaderState.EndArray)
         {
-            if (items.Count == MostItems)
-                throw new RefusedRecordException($"a list has more than {MostItems} items");
+            from.CountItem();
             items.Add(codec.Read(from));
         }
         from.Cbor.ReadEndArray();

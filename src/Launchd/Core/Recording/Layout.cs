@@ -43,7 +43,7 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
             if (state == CborReaderState.UnsignedInteger)
                 number = from.Cbor.ReadUInt64();
             else
-                from.Cbor.SkipValue();
+                from.Skip();
             value = (number < (ulong)_fields.Count ? _fields[(int)number] : Unknown.Value).Read(from, value);
         }
         from.Cbor.ReadEndMap();
@@ -83,7 +83,7 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
 
         public override T Read(RecordReader from, T into)
         {
-            from.Cbor.SkipValue();
+            from.Skip();
             return into;
         }
     }

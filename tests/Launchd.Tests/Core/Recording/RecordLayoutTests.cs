@@ -40,6 +40,35 @@ public sealed class RecordLayoutTests
     }
 
     [Fact]
+    public void WhatIsNestedWithoutEndIsRefused()
+    {
+        byte[] nested = [0xA1, 0x18, 200, .. Enumerable.Repeat<byte>(0x81, 1_000_000), 0x00];
+
+        RefusedRecordException refused = Assert.Throws<RefusedRecordException>(
+            () => new RecordReader(0).Read(new RecordKey(RecordKind.Service, 3), nested, DescriptorRecords.RateLimits));
+        Assert.Equal("the record of service 3: something in it has more than 32 levels", refused.Message);
+    }
+
+    [Fact]
+    public void AListOfMoreThanThereCanBeIsRefused()
+    {
+        byte[] items = [0x9A, 0x00, 0x20, 0x00, 0x00, .. Enumerable.Repeat<byte>(0, 1 << 21)];
+
+        RefusedRecordException refused = Assert.Throws<RefusedRecordException>(
+            () => new RecordReader(0).Read(new RecordKey(RecordKind.Frame, 0), items, Values.List(Values.Int)));
+        Assert.Equal("the record of the frame: its lists have more than 1048576 items", refused.Message);
+    }
+
+    /// <summary>A program may extend a limit as far as it likes; that must not keep the rest from being read.</summary>
+    [Fact]
+    public void AMomentOfAnySizeIsRead()
+    {
+        byte[] written = new RecordWriter(_ => 0).Make(Values.Moments, new Moment(long.MaxValue)).ToArray();
+
+        Assert.Equal(new Moment(long.MaxValue), new RecordReader(0).Read(default, written, Values.Moments));
+    }
+
+    [Fact]
     public void AnotherLayoutIsRefused()
     {
         MemorySink sink = Noted();

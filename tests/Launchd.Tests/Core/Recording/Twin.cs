@@ -46,7 +46,7 @@ internal sealed class Twin(
         Same(effects, own, "effects");
         _recorder ??= new StateRecorder(_sink);
         _recorder.Note(_core, _adopted, own);
-        if (++_steps % (Long.Is ? 1 : StepsPerComparison) == 0)
+        if (++_steps % StepsPerComparison == 0)
             CompareRecords(other, effects, own);
         if (_steps % StepsPerLook == 0)
             Compare(other);
