@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using Launchd.Core;
+using Launchd.Core.Recording;
 using Launchd.Tests.Simulation;
 using Xunit;
 using Xunit.Abstractions;
@@ -39,6 +41,49 @@ public sealed class TransparencyTests(ITestOutputHelper output)
         output.WriteLine($"{count} seeds, {steps} steps");
         Assert.True(broken.IsEmpty, broken.MinBy(b => b.Steps)?.ToString());
         Assert.True(steps > count);
+    }
+
+    /// <summary>What is lost on the way must show, or that nothing shows would prove nothing.</summary>
+    [Theory]
+    [InlineData("configured")]
+    [InlineData("random state")]
+    [InlineData("put off")]
+    [InlineData("identity")]
+    [InlineData("effects")]
+    public void WhatIsLostOnTheWay_IsFound(string what)
+    {
+        for (ulong seed = 0; seed < 200; seed++)
+        {
+            SimulationResult result = Simulation.Simulation.Run(
+                Simulation.Simulation.FirstSlow + seed,
+                onlooker: (definition, core) => new Twin(definition, core, () => true, spoil: r => Lose(what, r)));
+            if (result.Broken?.StartsWith("records:", StringComparison.Ordinal) == true)
+                return;
+        }
+        Assert.Fail($"nobody missed {what}");
+    }
+
+    private static RestoredState Lose(string what, RestoredState restored)
+    {
+        SupervisorState state = restored.State;
+        switch (what)
+        {
+            case "configured":
+                return restored with { Configured = [.. state.Services.Select(s => s.Definition)] };
+            case "random state":
+                state.Frame = state.Frame with { RandomState = 0 };
+                return restored;
+            case "put off":
+                state.Frame = state.Frame with { Starts = state.Frame.Starts with { PutOff = [] } };
+                return restored;
+            case "identity":
+                // The same to the letter, but another object than the one by which its instances run.
+                for (int i = 0; i < state.Services.Length; i++)
+                    state.Services[i] = state.Services[i] with { Definition = state.Services[i].Definition with { } };
+                return restored;
+            default:
+                return restored with { Effects = [] };
+        }
     }
 }
 

@@ -13,8 +13,10 @@ namespace Launchd.Tests.Core.Recording;
 /// <param name="core">As the other was at first.</param>
 /// <param name="restores">Whether it is made anew after this step.</param>
 /// <param name="keep">Takes the records after a step, to be tried otherwise; null: nobody does.</param>
+/// <param name="spoil">Plants a fault: what is gone on with instead of what was read.</param>
 internal sealed class Twin(
-    SupervisorDefinition definition, Supervisor core, Func<bool> restores, Action<MemorySink, Moment>? keep = null) : Onlooker
+    SupervisorDefinition definition, Supervisor core, Func<bool> restores, Action<MemorySink, Moment>? keep = null,
+    Func<RestoredState, RestoredState>? spoil = null) : Onlooker
 {
     // Effects are compared after every step; what they do not show is looked at so often.
     private const int StepsPerComparison = 5, StepsPerLook = 61;
@@ -59,6 +61,7 @@ internal sealed class Twin(
     {
         if (!StateReader.TryRead(_sink.Records, out RestoredState? restored, out string? why))
             throw new BrokenPropertyException($"records: {why}");
+        restored = spoil?.Invoke(restored) ?? restored;
         Same([.. effects.Where(EffectRecords.IsActing)], restored.Effects, "recorded effects");
         _core = new Supervisor(restored, now);
         _recorder = new StateRecorder(_sink, restored, _core);
