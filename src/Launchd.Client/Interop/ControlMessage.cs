@@ -86,8 +86,11 @@ internal static class ControlMessage
         return taken;
     }
 
-    // Never past the buffer: a header whose length is shorter than itself, or longer than what was received, ends the walk.
-    private static bool TryRead(ref ReadOnlySpan<byte> rest, out int level, out int type, out ReadOnlySpan<byte> data)
+    /// <summary>
+    /// Reads the next header and moves on behind it. Never past the buffer: a header whose length is shorter than itself, or longer than
+    /// what was received, ends the walk.
+    /// </summary>
+    public static bool TryRead(ref ReadOnlySpan<byte> rest, out int level, out int type, out ReadOnlySpan<byte> data)
     {
         level = type = 0;
         data = default;

@@ -5,8 +5,8 @@ namespace Launchd.Tests.House;
 
 /// <summary>
 /// Which folder of <c>src/Launchd</c> may know which other. Two pillars stand side by side and know nothing of each other: decisions
-/// (Model, Config, Core) and the kernel (Interop, Linux); only Logs and Host join them. Both speak of the same addresses, which know
-/// neither. Two projects cannot enforce that, so this test does.
+/// (Model, Config, Core) and the kernel (Interop, Linux, and the keeper above them); only Logs and Host join them. Both speak of the same
+/// addresses, which know neither. Two projects cannot enforce that, so this test does.
 /// </summary>
 public sealed partial class FloorTests
 {
@@ -19,9 +19,10 @@ public sealed partial class FloorTests
         ["Core"] = ["Addresses", "Model"],
         ["Interop"] = ["Client"],
         ["Linux"] = ["Addresses", "Interop", "Client"],
+        ["Keeper"] = ["Interop", "Linux", "Client"],
         ["Logs"] = ["Addresses", "Model", "Control", "Config", "Interop", "Linux", "Client"],
-        ["Host"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs"],
-        ["Cli"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Logs", "Host"],
+        ["Host"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Keeper", "Logs"],
+        ["Cli"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Keeper", "Logs", "Host"],
         // The entry point, at the top of the folder.
         [""] = ["Cli"],
     };
@@ -58,6 +59,8 @@ public sealed partial class FloorTests
     [InlineData("Core/A.cs", "int x = Linux.ProcessHandle.Open(7);")]
     [InlineData("Linux/A.cs", "Launchd.Model.ServiceName name;")]
     [InlineData("Host/A.cs", "var x = (Cli.ExitCode)1;")]
+    [InlineData("Keeper/A.cs", "using Launchd.Config.Loading;")]
+    [InlineData("Keeper/A.cs", "using Launchd.Host;")]
     [InlineData("Logs/A.cs", "using Launchd.Host;")]
     [InlineData("Logs/A.cs", "using Launchd.Core;")]
     [InlineData("Logs/A.cs", "using Microsoft.Extensions.Logging;")]
@@ -82,7 +85,7 @@ public sealed partial class FloorTests
 
     /// <summary>What follows <c>Launchd.</c>, or a floor's name before a dot, as in <c>Linux.ProcessHandle</c>.</summary>
     [GeneratedRegex(
-        @"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Logs|Host|Cli)\.(?=[A-Z])")]
+        @"\bLaunchd\.(?<floor>\w+)|(?<![\w.])(?<floor>Addresses|Model|Control|Config|Core|Interop|Linux|Keeper|Logs|Host|Cli)\.(?=[A-Z])")]
     private static partial Regex FloorMention();
 
     private static IEnumerable<string> Violations(SourceFile file)

@@ -16,10 +16,22 @@ internal static unsafe class OwnStart
     // What KernelText keeps as bytes, because it means something to the configuration.
     private const char Reserved = '\uE000';
 
-    private static readonly Lazy<Dictionary<string, string>> Variables = new(Read);
+    /// <summary>
+    /// The variable by which the keeper and the supervisor know each other. It is in no <see cref="Environment"/>, so that nothing that is
+    /// started has it.
+    /// </summary>
+    public const string KeeperVariable = "LAUNCHD_KEEPER";
 
-    /// <summary>The environment. Of two variables of one name the first counts, as in getenv(3).</summary>
+    private static readonly Lazy<Dictionary<string, string>> Variables = new(Read);
+    private static string? _keeper;
+
+    /// <summary>
+    /// The environment without <see cref="KeeperVariable"/>. Of two variables of one name the first counts, as in getenv(3).
+    /// </summary>
     public static IReadOnlyDictionary<string, string> Environment => Variables.Value;
+
+    /// <summary>What <see cref="KeeperVariable"/> says; null: it is not set.</summary>
+    public static string? Keeper => Environment.Count >= 0 ? _keeper : null;
 
     /// <summary>A variable of the environment; null: it is not set.</summary>
     public static string? Variable(string name) => Environment.GetValueOrDefault(name);
@@ -63,6 +75,7 @@ internal static unsafe class OwnStart
             if (variable.IndexOf((byte)'=') is > 0 and int equals)
                 read.TryAdd(KernelText.Decode(variable[..equals]), KernelText.Decode(variable[(equals + 1)..]));
         }
+        _ = read.Remove(KeeperVariable, out _keeper);
         return read;
     }
 }

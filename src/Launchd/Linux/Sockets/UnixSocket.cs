@@ -131,6 +131,16 @@ internal static unsafe class UnixSocket
         return setsockopt(socket.Number, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(int)) == 0;
     }
 
+    /// <summary>Whether a descriptor is an end of a pair of <see cref="UnixSocketKind.SeqPacket"/> that this process has made.</summary>
+    public static bool IsPairOf(FileDescriptor descriptor, int pid)
+    {
+        int domain = 0, type = 0;
+        Tmds.Linux.socklen_t length = sizeof(int);
+        return getsockopt(descriptor.Number, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX
+            && getsockopt(descriptor.Number, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET
+            && PeerCredentials.TryRead(descriptor, out PeerCredentials peer, out _) && peer.Pid == pid;
+    }
+
     internal static int TypeOf(UnixSocketKind kind) => kind switch
     {
         UnixSocketKind.Stream => Libc.SOCK_STREAM,

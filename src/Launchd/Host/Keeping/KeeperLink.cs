@@ -1,0 +1,271 @@
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Interop;
+using Launchd.Keeper;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Sockets;
+
+namespace Launchd.Host.Keeping;
+
+/// <summary>
+/// The supervisor's side of the keeper: what it gives it to hold, and what it gets back. For the loop's thread alone. Owns the socket.
+/// </summary>
+/// <remarks>
+/// Calls wait for the keeper, which does nothing but read and answer: it decides nothing and opens nothing. When it is gone, every call
+/// returns at once and does nothing, because a supervisor without a keeper still serves.
+/// </remarks>
+internal sealed class KeeperLink : IDisposable
+{
+    /// <summary>Descriptors come to numbers from here on: a birth copies the table up to those that it needs, which are to stay low.</summary>
+    private const int LeastNumber = 128;
+
+    private readonly byte[] _packet = new byte[KeeperMessage.LongestBytes];
+    private readonly FileDescriptor _socket;
+    private bool _hasChildEnded;
+    private long _refusedCount;
+    private long _toldRefusedCount;
+
+    private KeeperLink(FileDescriptor socketTaken, int keeperPid)
+    {
+        _socket = socketTaken;
+        KeeperPid = keeperPid;
+    }
+
+    /// <summary>The process that holds, the parent of this one.</summary>
+    public int KeeperPid { get; }
+
+    /// <summary>Readable when there are hints, or the keeper is gone: then <see cref="ReadHints"/>.</summary>
+    public FileDescriptor Descriptor => _socket;
+
+    /// <summary>The keeper has ended. Nothing is held any more, and nobody starts the supervisor anew.</summary>
+    public bool IsGone { get; private set; }
+
+    /// <summary>Told once when the keeper is found to be gone, with the reason.</summary>
+    public Action<Errno>? OnGone { get; set; }
+
+    /// <summary>
+    /// The way to the keeper that has started this process; null: it was started by something else. A number in the environment that is no
+    /// socket of our parent's counts as absent, because it was inherited from somebody who was meant.
+    /// </summary>
+    public static KeeperLink? FromEnvironment() =>
+        int.TryParse(OwnStart.Keeper, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? TryTake(number) : null;
+
+    /// <summary>The same for a number that is known.</summary>
+    public static KeeperLink? TryTake(int number)
+    {
+        using FileDescriptor inherited = new(number);
+        int parent = (int)Libc.syscall(SystemCallNumbers.getppid, 0, 0, 0, 0, 0, 0);
+        bool isKeepers = UnixSocket.IsPairOf(inherited, parent);
+        int moved = isKeepers ? Libc.fcntl(number, ClientLibc.F_DUPFD_CLOEXEC, LeastNumber) : -1;
+        if (moved >= 0)
+            return new KeeperLink(new FileDescriptor(moved), parent);
+        // Somebody else's, or the only number that there is for it.
+        _ = inherited.ReleaseNumber();
+        if (!isKeepers)
+            return null;
+        _ = Libc.fcntl(number, ClientLibc.F_SETFD, ClientLibc.FD_CLOEXEC);
+        return new KeeperLink(new FileDescriptor(number), parent);
+    }
+
+    /// <summary>Has a descriptor held. What was held under this name before is closed by the keeper.</summary>
+    /// <param name="name">1 to 127 bytes of UTF-8 without a NUL.</param>
+    /// <param name="borrowed">The keeper gets a copy.</param>
+    /// <returns>
+    /// Why it is not held: EPIPE, the keeper is gone; ETOOMANYREFS, too many descriptors of this user are on their way (unix(7)). That the
+    /// keeper has no room comes later, by a hint.
+    /// </returns>
+    /// <exception cref="ArgumentException">The name is none.</exception>
+    public Errno Store(string name, FileDescriptor borrowed) =>
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Store, NameOf(name, stackalloc byte[KeeperMessage.LongestName])), borrowed);
+
+    /// <summary>Has the keeper close what it holds under this name, if there is such.</summary>
+    /// <exception cref="ArgumentException">The name is none.</exception>
+    public void Drop(string name) =>
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Drop, NameOf(name, stackalloc byte[KeeperMessage.LongestName])));
+
+    /// <summary>Whether something can be held under this name.</summary>
+    public static bool IsName(string name) =>
+        KernelText.ByteCount(name) is > 0 and <= KeeperMessage.LongestName && !name.Contains('\0');
+
+    /// <summary>
+    /// Asks for all that is held. Every descriptor takes a number: the limit of this process must have been raised before. Null: the keeper
+    /// is gone.
+    /// </summary>
+    public RestoreAnswer? Restore()
+    {
+        Dictionary<string, FileDescriptor> held = new(StringComparer.Ordinal);
+        List<string> lost = [];
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Restore));
+        while (TryReceive(out Received received))
+        {
+            using (received)
+            {
+                ReadOnlySpan<byte> bytes = _packet.AsSpan(0, received.Length);
+                // A descriptor without a number here did not come; the rest of the message did.
+                if (KeeperMessage.TryRead(bytes, received.IsTruncated ? 1 : received.Descriptors.Count, out KeeperMessage message)
+                    && message.Kind == KeeperMessageKind.Held)
+                {
+                    string name = KernelText.Decode(message.Name);
+                    if (received.IsTruncated)
+                        lost.Add(name);
+                    else
+                        held[name] = Move(received.Descriptors.Take(0));
+                }
+                else if (message.Kind == KeeperMessageKind.RestoreEnd)
+                {
+                    return new RestoreAnswer(held, message.History, lost);
+                }
+            }
+        }
+        new RestoreAnswer(held, default, lost).Dispose();
+        return null;
+    }
+
+    /// <summary>
+    /// A child of the keeper that has ended and was not reaped: an orphan of a supervisor before this one, or of anybody where the keeper is
+    /// PID 1. The same one until it is reaped. False: there is none.
+    /// </summary>
+    public bool TryPeek(out Reaped ended)
+    {
+        ended = default;
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Peek));
+        while (TryReceive(out Received received))
+        {
+            using (received)
+            {
+                _ = KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message);
+                if (message.Kind == KeeperMessageKind.Ended)
+                {
+                    ended = message.End;
+                    return true;
+                }
+                if (message.Kind == KeeperMessageKind.NoneEnded)
+                    return false;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>Has the keeper reap a child that <see cref="TryPeek"/> has told of: its number may be another's from then on.</summary>
+    public void Reap(int pid) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Reap, pid));
+
+    /// <summary>The supervisor serves from now on: its end without <see cref="Ending"/> is a death, after which it is started anew.</summary>
+    public void Running() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Running));
+
+    /// <summary>The supervisor is about to end with this code, 0 to 255, and the keeper with it.</summary>
+    public void Ending(int code) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Ending, code & byte.MaxValue));
+
+    /// <summary>Reads what the keeper has said unasked, without waiting.</summary>
+    /// <param name="onChildEnded">A child of the keeper has ended: <see cref="TryPeek"/> until there is none.</param>
+    /// <param name="onFull">Descriptors could not be held; how many of this supervisor's so far.</param>
+    public void ReadHints(Action onChildEnded, Action<long> onFull)
+    {
+        while (!IsGone && ReceiveNow(out Received received))
+            received.Dispose();
+        if (_hasChildEnded)
+        {
+            _hasChildEnded = false;
+            onChildEnded();
+        }
+        if (_refusedCount > _toldRefusedCount)
+        {
+            _toldRefusedCount = _refusedCount;
+            onFull(_refusedCount);
+        }
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    private static ReadOnlySpan<byte> NameOf(string name, Span<byte> room)
+    {
+        if (!IsName(name))
+            throw new ArgumentException($"'{name}' has not 1 to {KeeperMessage.LongestName} bytes without a NUL", nameof(name));
+        return room[..KernelText.Encode(name, room)];
+    }
+
+    private Errno Send(int length, FileDescriptor? borrowed = null)
+    {
+        if (IsGone)
+            return Errno.EPIPE;
+        ReadOnlySpan<int> numbers = borrowed is null ? [] : [borrowed.Number];
+        while (true)
+        {
+            Errno refused = MessageCalls.TrySend(_socket, _packet.AsSpan(0, length), numbers, out _);
+            if (refused == Errno.EAGAIN)
+                Wait(Libc.POLLOUT);
+            else if (refused == Errno.EPIPE || refused == Errno.ECONNRESET)
+                return Lose(refused);
+            else
+                return refused;
+        }
+    }
+
+    /// <summary>Waits for the next answer; what the keeper said unasked is kept. False: the keeper is gone.</summary>
+    private bool TryReceive(out Received received)
+    {
+        received = default;
+        while (!IsGone)
+        {
+            if (!ReceiveNow(out received))
+                Wait(Libc.POLLIN);
+            else if (!IsHint(received))
+                return true;
+            else
+                received.Dispose();
+        }
+        return false;
+    }
+
+    private bool ReceiveNow(out Received received)
+    {
+        do
+            received = UnixSocket.Receive(_socket, _packet);
+        while (received.Outcome == ReceiveOutcome.Reset);
+        if (received.Outcome == ReceiveOutcome.Message)
+        {
+            Keep(received);
+            return true;
+        }
+        if (received.Outcome != ReceiveOutcome.WouldBlock)
+            _ = Lose(received.Outcome == ReceiveOutcome.EndOfStream ? Errno.EPIPE : received.Errno);
+        return false;
+    }
+
+    private void Keep(in Received received)
+    {
+        _ = KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message);
+        _hasChildEnded |= message.Kind == KeeperMessageKind.ChildEnded;
+        if (message.Kind == KeeperMessageKind.Full)
+            _refusedCount = message.Count;
+    }
+
+    private bool IsHint(in Received received) =>
+        KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message)
+        && message.Kind is KeeperMessageKind.ChildEnded or KeeperMessageKind.Full;
+
+    private Errno Lose(Errno reason)
+    {
+        if (!IsGone)
+        {
+            IsGone = true;
+            OnGone?.Invoke(reason);
+        }
+        return Errno.EPIPE;
+    }
+
+    private void Wait(short events)
+    {
+        Libc.poll_entry entry = new() { fd = _socket.Number, events = events };
+        _ = Libc.poll(ref entry, 1, -1);
+    }
+
+    private static FileDescriptor Move(FileDescriptor received)
+    {
+        int moved = received.Number >= LeastNumber ? -1 : Libc.fcntl(received.Number, ClientLibc.F_DUPFD_CLOEXEC, LeastNumber);
+        if (moved < 0)
+            return received;
+        received.Dispose();
+        return new FileDescriptor(moved);
+    }
+}

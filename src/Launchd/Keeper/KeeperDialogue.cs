@@ -1,0 +1,241 @@
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Keeper;
+
+/// <summary>
+/// The keeper's side of the messages with one supervisor after the other. Nothing here allocates, throws for what is sent, or waits: what
+/// cannot be sent now is sent when the supervisor has read, and until then nothing more of it is read. Owns the socket.
+/// </summary>
+/// <param name="table">What is held; borrowed.</param>
+internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
+{
+    /// <summary>A turn of the loop reads at most so many messages, so that signals are heard in between.</summary>
+    private const int MostAtOnce = 256;
+
+    private readonly byte[] _packet = new byte[KeeperMessage.LongestBytes + 1];
+
+    private FileDescriptor? _socket;
+    private int _supervisor;
+    private int _nextHeld = -1;
+    private bool _owesPeek;
+    private bool _hasHinted;
+    private bool _owesHint;
+    private long _refused;
+    private long _toldRefused;
+    private KeeperHistory _history;
+    private bool _isCrowded;
+
+    /// <summary>Where the supervisor speaks; null: it has said its last, or there is none.</summary>
+    public FileDescriptor? Socket => _socket;
+
+    /// <summary>There is something to be said that could not be sent.</summary>
+    public bool IsWaitingToSend => IsAnswering || _owesHint || _refused > _toldRefused;
+
+    /// <summary>
+    /// It must be tried again after a while: too many descriptors of this user are on their way, of which no poll(2) tells (unix(7)).
+    /// </summary>
+    public bool IsCrowded => IsWaitingToSend && _isCrowded;
+
+    /// <summary>Nothing more is read before the last question is answered.</summary>
+    public bool IsAnswering => _nextHeld >= 0 || _owesPeek;
+
+    /// <summary>The present supervisor has said that it serves.</summary>
+    public bool IsRunning { get; private set; }
+
+    /// <summary>The present supervisor has said that it is about to end.</summary>
+    public bool IsEnding { get; private set; }
+
+    /// <summary>With which code.</summary>
+    public int EndingCode { get; private set; }
+
+    /// <summary>Messages that made no sense, of all supervisors.</summary>
+    public long StrangeCount { get; private set; }
+
+    /// <summary>Descriptors that could not be held, of all supervisors.</summary>
+    public long RefusedCount { get; private set; }
+
+    /// <summary>Begins with a new supervisor; what was not sent to the former one is forgotten.</summary>
+    /// <param name="socketTaken">The keeper's end, non-blocking, with SO_PASSCRED.</param>
+    /// <param name="supervisor">Its pid.</param>
+    /// <param name="history">What it is to be told; the counts are filled in here.</param>
+    public void Begin(FileDescriptor socketTaken, int supervisor, in KeeperHistory history)
+    {
+        End();
+        _socket = socketTaken;
+        _supervisor = supervisor;
+        _history = history;
+        IsRunning = IsEnding = _hasHinted = _owesHint = false;
+        EndingCode = 0;
+        _refused = _toldRefused = 0;
+    }
+
+    /// <summary>Reads all that the supervisor had sent before it ended, and closes the socket.</summary>
+    public void End()
+    {
+        // Nobody reads the answers, so that they keep nothing from being read.
+        while (_socket is not null && Receive())
+            DropAnswers();
+        DropAnswers();
+        _socket?.Dispose();
+        _socket = null;
+        _supervisor = 0;
+    }
+
+    /// <summary>Reads and answers what is there.</summary>
+    public void Read()
+    {
+        for (int count = 0; count < MostAtOnce && !IsAnswering && _socket is not null && Receive(); count++)
+            Send();
+    }
+
+    /// <summary>Sends what could not be sent before.</summary>
+    public void Send()
+    {
+        while (_socket is not null && IsWaitingToSend && SendNext())
+        {
+        }
+    }
+
+    /// <summary>Tells the supervisor of a child that has ended, unless it knows already that there is one.</summary>
+    public void NoteChildEnded()
+    {
+        if (_hasHinted || _socket is null || !KeeperChildren.TryPeek(_supervisor, out _))
+            return;
+        _hasHinted = _owesHint = true;
+        Send();
+    }
+
+    public void Dispose() => _socket?.Dispose();
+
+    private void DropAnswers()
+    {
+        _nextHeld = -1;
+        _owesPeek = false;
+    }
+
+    private bool Receive()
+    {
+        Errno refused = KeeperPacket.Receive(_socket!, _packet, out KeeperPacket packet);
+        if (refused == Errno.EAGAIN)
+            return false;
+        if (refused != Errno.None || packet.IsEnd)
+        {
+            _socket!.Dispose();
+            _socket = null;
+            return false;
+        }
+        Take(packet);
+        return true;
+    }
+
+    private void Take(in KeeperPacket packet)
+    {
+        ReadOnlySpan<byte> bytes = _packet.AsSpan(0, packet.Length);
+        // A descriptor that did not fit into the limit of open files is one without room in the table: it is told so.
+        int count = packet.IsBereft && packet.DescriptorCount == 0 ? 1 : packet.DescriptorCount;
+        bool isMessage = !packet.IsCut && KeeperMessage.TryRead(bytes, count, out KeeperMessage message) && Handle(message, packet);
+        if (isMessage)
+            return;
+        KeeperPacket.Close(packet.Descriptor);
+        StrangeCount++;
+    }
+
+    /// <summary>False: this is nothing that a supervisor says. Otherwise the descriptor is taken.</summary>
+    private bool Handle(in KeeperMessage message, in KeeperPacket packet)
+    {
+        switch (message.Kind)
+        {
+            case KeeperMessageKind.Store:
+                Store(message.Name, packet);
+                return true;
+            case KeeperMessageKind.Drop:
+                table.Drop(message.Name);
+                return true;
+            case KeeperMessageKind.Restore:
+                _nextHeld = 0;
+                return true;
+            case KeeperMessageKind.Peek:
+                _owesPeek = true;
+                return true;
+            case KeeperMessageKind.Reap:
+                if (message.Pid != _supervisor)
+                    _ = KeeperChildren.TryReap(message.Pid, out _);
+                return true;
+            case KeeperMessageKind.Running:
+                IsRunning = true;
+                return true;
+            case KeeperMessageKind.Ending:
+                IsEnding = true;
+                EndingCode = message.ExitCode;
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void Store(ReadOnlySpan<byte> name, in KeeperPacket packet)
+    {
+        if (packet.IsBereft)
+            KeeperPacket.Close(packet.Descriptor);
+        else if (table.Put(name, packet.Descriptor))
+            return;
+        RefusedCount++;
+        _refused++;
+    }
+
+    // Answers first: a supervisor that has asked reads until it has its answer, and keeps what it is told besides.
+    private bool SendNext()
+    {
+        Span<byte> packet = stackalloc byte[KeeperMessage.LongestBytes];
+        if (_nextHeld >= 0)
+            return SendHeld(packet);
+        if (_owesPeek)
+            return SendEnd(packet);
+        if (_owesHint)
+            return IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.ChildEnded)) && !(_owesHint = false);
+        if (!IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.Full, _refused)))
+            return false;
+        _toldRefused = _refused;
+        return true;
+    }
+
+    private bool SendHeld(Span<byte> packet)
+    {
+        if (_nextHeld < table.Count)
+        {
+            int length = KeeperMessage.Write(packet, KeeperMessageKind.Held, table.NameAt(_nextHeld));
+            if (!IsSent(packet, length, table.NumberAt(_nextHeld)))
+                return false;
+            _nextHeld++;
+            return true;
+        }
+        _history.RefusedCount = RefusedCount;
+        _history.StrangeCount = StrangeCount;
+        if (!IsSent(packet, KeeperMessage.Write(packet, _history)))
+            return false;
+        _nextHeld = -1;
+        return true;
+    }
+
+    private bool SendEnd(Span<byte> packet)
+    {
+        bool hasEnded = KeeperChildren.TryPeek(_supervisor, out Reaped ended);
+        int length = hasEnded ? KeeperMessage.Write(packet, ended) : KeeperMessage.Write(packet, KeeperMessageKind.NoneEnded);
+        if (!IsSent(packet, length))
+            return false;
+        _owesPeek = false;
+        _hasHinted &= hasEnded;
+        return true;
+    }
+
+    /// <summary>False: not now. What cannot be sent for another reason counts as sent, for nothing would change that.</summary>
+    private bool IsSent(Span<byte> packet, int length, int descriptor = -1)
+    {
+        ReadOnlySpan<int> numbers = descriptor < 0 ? [] : new ReadOnlySpan<int>(in descriptor);
+        Errno refused = MessageCalls.TrySend(_socket!, packet[..length], numbers, out _);
+        _isCrowded = refused == Errno.ETOOMANYREFS;
+        return refused != Errno.EAGAIN && !_isCrowded;
+    }
+}

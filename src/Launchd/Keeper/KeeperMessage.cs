@@ -1,0 +1,154 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Keeper;
+
+/// <summary>
+/// A message between the supervisor and its keeper: one packet of a SOCK_SEQPACKET pair, unix(7), numbers in little endian. It begins with
+/// four bytes: the kind, <see cref="Layout"/>, and the length of what follows (two bytes). What follows is
+/// <list type="table">
+/// <item><term>Store, Drop, Held</term><description>the name, 1 to 127 bytes without a NUL</description></item>
+/// <item><term>Reap</term><description>the pid (4 bytes)</description></item>
+/// <item><term>Ending</term><description>the exit code, 0 to 255 (4)</description></item>
+/// <item><term>Ended</term><description>pid, exit code, signal, and 1 if a core was dumped (4 each)</description></item>
+/// <item><term>Full</term><description>how many (8)</description></item>
+/// <item><term>RestoreEnd</term><description><see cref="KeeperHistory"/></description></item>
+/// <item><term>the others</term><description>nothing</description></item>
+/// </list>
+/// Store and Held come with one descriptor, the others with none.
+/// </summary>
+internal readonly ref struct KeeperMessage
+{
+    /// <summary>A packet of another layout is not understood.</summary>
+    public const byte Layout = 1;
+
+    /// <summary>Of a name, in bytes.</summary>
+    public const int LongestName = 127;
+
+    /// <summary>Bytes that every message fits into; a longer packet is none.</summary>
+    public const int LongestBytes = 256;
+
+    private const int HeadBytes = 4;
+    private const int EndBytes = 16;
+
+    private readonly ReadOnlySpan<byte> _rest;
+
+    private KeeperMessage(KeeperMessageKind kind, ReadOnlySpan<byte> rest)
+    {
+        Kind = kind;
+        _rest = rest;
+    }
+
+    public KeeperMessageKind Kind { get; }
+
+    /// <summary>The name of a descriptor.</summary>
+    public ReadOnlySpan<byte> Name => _rest;
+
+    /// <summary>The child that is to be reaped, 1 and more.</summary>
+    public int Pid => BinaryPrimitives.ReadInt32LittleEndian(_rest);
+
+    /// <summary>With which code the supervisor is about to end.</summary>
+    public int ExitCode => BinaryPrimitives.ReadInt32LittleEndian(_rest);
+
+    /// <summary>How many descriptors could not be held.</summary>
+    public long Count => BinaryPrimitives.ReadInt64LittleEndian(_rest);
+
+    /// <summary>The child that has ended.</summary>
+    public Reaped End => new(Pid, Word(1), Word(2), Word(3) != 0);
+
+    /// <summary>What happened before.</summary>
+    public KeeperHistory History => MemoryMarshal.Read<KeeperHistory>(_rest);
+
+    /// <summary>Understands a packet. Never throws; false: it is no message.</summary>
+    /// <param name="packet">All of it.</param>
+    /// <param name="descriptorCount">How many descriptors came along.</param>
+    /// <param name="message">Refers to the packet.</param>
+    public static bool TryRead(ReadOnlySpan<byte> packet, int descriptorCount, out KeeperMessage message)
+    {
+        message = default;
+        if (packet.Length < HeadBytes || packet[1] != Layout
+            || BinaryPrimitives.ReadUInt16LittleEndian(packet[2..]) != packet.Length - HeadBytes)
+        {
+            return false;
+        }
+        message = new KeeperMessage((KeeperMessageKind)packet[0], packet[HeadBytes..]);
+        if (descriptorCount == (HasDescriptor(message.Kind) ? 1 : 0) && message.IsWhole)
+            return true;
+        message = default;
+        return false;
+    }
+
+    /// <summary>Whether a message of this kind comes with a descriptor.</summary>
+    public static bool HasDescriptor(KeeperMessageKind kind) => kind is KeeperMessageKind.Store or KeeperMessageKind.Held;
+
+    /// <summary>Whether a name can be sent.</summary>
+    public static bool IsName(ReadOnlySpan<byte> name) => name.Length is > 0 and <= LongestName && !name.Contains((byte)0);
+
+    /// <summary>Writes a message that is only its kind. As all the others, it returns the length.</summary>
+    public static int Write(Span<byte> packet, KeeperMessageKind kind) => WriteHead(packet, kind, 0);
+
+    /// <summary>Writes a message that has a name, for which <see cref="IsName"/> holds.</summary>
+    public static int Write(Span<byte> packet, KeeperMessageKind kind, ReadOnlySpan<byte> name)
+    {
+        Debug.Assert(IsName(name));
+        name.CopyTo(packet[HeadBytes..]);
+        return WriteHead(packet, kind, name.Length);
+    }
+
+    /// <summary>Writes a message that has one small number: a pid or an exit code.</summary>
+    public static int Write(Span<byte> packet, KeeperMessageKind kind, int number)
+    {
+        BinaryPrimitives.WriteInt32LittleEndian(packet[HeadBytes..], number);
+        return WriteHead(packet, kind, sizeof(int));
+    }
+
+    /// <summary>Writes a message that has a count.</summary>
+    public static int Write(Span<byte> packet, KeeperMessageKind kind, long count)
+    {
+        BinaryPrimitives.WriteInt64LittleEndian(packet[HeadBytes..], count);
+        return WriteHead(packet, kind, sizeof(long));
+    }
+
+    /// <summary>Writes how a child has ended.</summary>
+    public static int Write(Span<byte> packet, Reaped end)
+    {
+        Span<byte> rest = packet[HeadBytes..];
+        BinaryPrimitives.WriteInt32LittleEndian(rest, end.Pid);
+        BinaryPrimitives.WriteInt32LittleEndian(rest[4..], end.Code);
+        BinaryPrimitives.WriteInt32LittleEndian(rest[8..], end.Signal);
+        BinaryPrimitives.WriteInt32LittleEndian(rest[12..], end.DumpedCore ? 1 : 0);
+        return WriteHead(packet, KeeperMessageKind.Ended, EndBytes);
+    }
+
+    /// <summary>Writes what happened before.</summary>
+    public static unsafe int Write(Span<byte> packet, in KeeperHistory history)
+    {
+        MemoryMarshal.Write(packet[HeadBytes..], history);
+        return WriteHead(packet, KeeperMessageKind.RestoreEnd, sizeof(KeeperHistory));
+    }
+
+    private unsafe bool IsWhole => Kind switch
+    {
+        KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
+        KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NoneEnded
+            or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
+        KeeperMessageKind.Reap => _rest.Length == sizeof(int) && Pid > 0,
+        KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
+        KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,
+        KeeperMessageKind.Full => _rest.Length == sizeof(long) && Count > 0,
+        KeeperMessageKind.RestoreEnd => _rest.Length == sizeof(KeeperHistory),
+        _ => false,
+    };
+
+    private int Word(int index) => BinaryPrimitives.ReadInt32LittleEndian(_rest[(index * sizeof(int))..]);
+
+    private static int WriteHead(Span<byte> packet, KeeperMessageKind kind, int length)
+    {
+        packet[0] = (byte)kind;
+        packet[1] = Layout;
+        BinaryPrimitives.WriteUInt16LittleEndian(packet[2..], (ushort)length);
+        return HeadBytes + length;
+    }
+}

@@ -1,0 +1,58 @@
+namespace Launchd.Keeper;
+
+/// <summary>
+/// What a message between the supervisor and its keeper says. The number is the first byte of the message and never means anything else
+/// in a later version: while a program is replaced, one side may be older.
+/// </summary>
+internal enum KeeperMessageKind : byte
+{
+    /// <summary>No message has it.</summary>
+    None = 0,
+
+    /// <summary>
+    /// Supervisor: hold this descriptor, which comes along, under this name. One that has the name is closed. If there is no room, the
+    /// keeper says <see cref="Full"/>; otherwise it does not answer.
+    /// </summary>
+    Store = 1,
+
+    /// <summary>Supervisor: close what has this name. Not answered, whether there is one or not.</summary>
+    Drop = 2,
+
+    /// <summary>
+    /// Supervisor: what is there? The answer is a <see cref="Held"/> for each descriptor, in no order, and a <see cref="RestoreEnd"/>.
+    /// </summary>
+    Restore = 3,
+
+    /// <summary>Supervisor: which child has ended? The answer is <see cref="Ended"/> or <see cref="NoneEnded"/>.</summary>
+    Peek = 4,
+
+    /// <summary>
+    /// Supervisor: the end of this child has been seen to, reap it. Not answered. A number that is no ended child of the keeper changes
+    /// nothing.
+    /// </summary>
+    Reap = 5,
+
+    /// <summary>Supervisor: it serves from now on, so that its end is no failed start.</summary>
+    Running = 6,
+
+    /// <summary>Supervisor: it is about to end and nothing is to be started any more; the keeper then ends with the same code.</summary>
+    Ending = 7,
+
+    /// <summary>Keeper: a copy of a held descriptor, which comes along, and its name.</summary>
+    Held = 64,
+
+    /// <summary>Keeper: that was all that is held; and what happened to the supervisors before.</summary>
+    RestoreEnd = 65,
+
+    /// <summary>Keeper: a child that has ended, and how. It stays a zombie until <see cref="Reap"/>.</summary>
+    Ended = 66,
+
+    /// <summary>Keeper: no child has ended that was not reaped.</summary>
+    NoneEnded = 67,
+
+    /// <summary>Keeper, unasked: a child has ended. Not said again before a <see cref="Peek"/> was answered with none.</summary>
+    ChildEnded = 68,
+
+    /// <summary>Keeper, unasked: descriptors could not be held, and how many of this supervisor's so far.</summary>
+    Full = 69,
+}
