@@ -88,6 +88,9 @@ internal static unsafe partial class Libc
     public static partial int execv(byte* path, byte** argv);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int setenv(byte* name, byte* value, int overwrite);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial void* mmap(void* address, nuint length, int prot, int flags, int fd, nint offset);
 
     [LibraryImport("libc")]

@@ -156,10 +156,10 @@ public sealed class CrossCheckTests
     public void WarningsLeaveTheDefinition()
     {
         ConfigResult result = Reading.Read(
-            "supervisor.keeper = true\n" + Http + "[services.web]\ncommand = [\"w\"]\n"
+            Http + "[services.web]\ncommand = [\"w\"]\n"
             + "update = \"overlap\"\nrollout = { surge = 2 }\nfd_store_keep = \"always\"\n");
 
-        Assert.Equal([1502, 1311], result.Diagnostics.Select(d => (int)d.Code));
+        Assert.Equal([1311], result.Diagnostics.Select(d => (int)d.Code));
         Assert.NotNull(result.Definition);
     }
 

@@ -62,7 +62,6 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.NeedsRoot] = Web + "user = \"www-data\"",
         [DiagnosticCode.VariableLeftOut] = Web + "pass_environment = [\"ODD\"]",
         [DiagnosticCode.NotBuilt] = Web + "cgroup = { pids_max = 3 }",
-        [DiagnosticCode.NotBuiltFully] = "[supervisor]\nkeeper = true",
         [DiagnosticCode.NotUtf8] = "",
         [DiagnosticCode.FileNotTrusted] = "",
     };

@@ -19,7 +19,7 @@ public sealed partial class FloorTests
         ["Core"] = ["Addresses", "Model"],
         ["Interop"] = ["Client"],
         ["Linux"] = ["Addresses", "Interop", "Client"],
-        ["Keeper"] = ["Interop", "Linux", "Client"],
+        ["Keeper"] = ["Addresses", "Interop", "Linux", "Client"],
         ["Logs"] = ["Addresses", "Model", "Control", "Config", "Interop", "Linux", "Client"],
         ["Host"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Keeper", "Logs"],
         ["Cli"] = ["Addresses", "Model", "Control", "Config", "Core", "Interop", "Linux", "Client", "Keeper", "Logs", "Host"],

@@ -4,9 +4,11 @@ using Launchd.Config.Diagnostics;
 using Launchd.Config.Loading;
 using Launchd.Config.Sources;
 using Launchd.Control;
+using Launchd.Host.Keeping;
 using Launchd.Host.Manager;
 using Launchd.Host.Reporting;
 using Launchd.Host.Startup;
+using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
@@ -61,6 +63,9 @@ internal static class RunCommand
         {
             // May execute this program once more; then everything from here on happens in the second execution.
             SignalMask.Enter();
+            if (KeeperProcess.IsMeant)
+                return KeeperProcess.Run();
+            using KeeperLink? keeper = KeeperLink.FromEnvironment();
             ConfigSource source = ConfigurationOf(options.File, options.TrustsConfig);
             ConfigResult result = ConfigReader.Read(source);
             if (result.Definition is not { } definition)
@@ -71,8 +76,10 @@ internal static class RunCommand
                 return Complain(
                     $"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
             }
+            if (definition.Keeper && keeper is null)
+                KeeperProcess.Become();
             return SupervisorRun.Run(
-                definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, Offer, source);
+                definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, Offer, source, keeper: keeper);
         }
         catch (CliException refused)
         {

@@ -65,7 +65,6 @@ internal enum DiagnosticCode
     LineLeftOut = 1410,
 
     NotBuilt = 1501,
-    NotBuiltFully = 1502,
 }
 
 /// <summary>Whether the configuration can be used all the same.</summary>

@@ -17,7 +17,7 @@ internal sealed record SupervisorSettings
     public LogFormat LogFormat { get; init; } = LogFormat.Pretty;
     public LogSeverity LogLevel { get; init; } = LogSeverity.Information;
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(90);
-    public bool Keeper { get; init; } = true;
+    public bool Keeper { get; init; }
 }
 
 /// <summary>Reads <c>[supervisor]</c>.</summary>
@@ -47,7 +47,6 @@ internal static class SupervisorReader
         };
         if (settings.ControlUser is { } user && !UserRule.MayUse(table.Context.Source, user))
             table.Error(DiagnosticCode.NeedsRoot, "control_user", $"only root can give the socket to user '{user}'", UserRule.Hint);
-        NotBuiltYet.CheckSupervisor(table, settings);
         table.ReportUnknown(KnownKeys.Supervisor);
         return settings;
     }

@@ -5,6 +5,7 @@ using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Core;
 using Launchd.Host.Instances;
+using Launchd.Host.Keeping;
 using Launchd.Host.Lanes;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
@@ -43,9 +44,10 @@ internal static unsafe class SupervisorRun
     /// <param name="offer">What the service manager offers.</param>
     /// <param name="source">Where the configuration can be read again; null: nowhere.</param>
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
+    /// <param name="keeper">What holds for this process, borrowed; null: nothing.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
-        ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null)
+        ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null, KeeperLink? keeper = null)
     {
         Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
@@ -53,6 +55,7 @@ internal static unsafe class SupervisorRun
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
+        using RestoreAnswer? restored = keeper?.Restore();
         using InheritedListeners inherited = InheritedListeners.Take(offer);
         // Before the listeners, so that the spawners get low numbers: only descriptors up to those are copied
         // for a child, however many others are held.
@@ -128,7 +131,12 @@ internal static unsafe class SupervisorRun
         using (HostComposition host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
         using (beside?.Invoke(host))
         {
-            Announce(definition, parts, warnings, pump);
+            Announce(definition, parts, warnings, pump, restored);
+            if (keeper is not null)
+            {
+                keeper.OnGone = _ => SupervisorLog.Hindered(logger, "the keeper has ended: nothing is held for the supervisor any more, and "
+                    + "nobody starts it anew");
+            }
             foreach ((string name, string address) in inherited.Unused)
             {
                 SupervisorLog.Hindered(logger, $"the service manager has passed {name["inherited:".Length..]} ({address}), which no "
@@ -138,7 +146,9 @@ internal static unsafe class SupervisorRun
                 SupervisorLog.Hindered(logger, lack);
             if (births.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
+            keeper?.Running();
             code = host.Run(pause);
+            keeper?.Ending(code);
             host.Control.AnswerShutdown();
         }
         SupervisorLog.Ended(logger, code);
@@ -189,13 +199,17 @@ internal static unsafe class SupervisorRun
         return (InheritedFileLimit.Soft(soft, hard), hard);
     }
 
-    private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump)
+    private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump,
+        RestoreAnswer? restored)
     {
         foreach (Diagnostic warning in warnings)
             SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
         if (DescriptorNeed.WarningFor(definition) is { } need)
             SupervisorLog.Hindered(parts.Logger, need);
-        parts.Journal.Add(new SupervisorStarted("fresh", Environment.ProcessId));
+        bool isRestarted = restored is { IsFirst: false };
+        parts.Journal.Add(new SupervisorStarted(isRestarted ? "restarted" : "fresh", Environment.ProcessId));
+        if (isRestarted)
+            SupervisorLog.Restarted(parts.Logger, restored!.History.LastPid, restored.History.RecentDeaths);
         List<(string, string)> opened = [];
         foreach (HeldSocket socket in parts.Descriptors.Sockets)
         {

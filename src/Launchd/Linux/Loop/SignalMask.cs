@@ -40,6 +40,8 @@ internal static unsafe class SignalMask
     /// </summary>
     private static readonly ulong Heard = ~(Left | Between(FirstOfLibc, Libc.__libc_current_sigrtmin()));
 
+    private const ulong OfKeeper = 1UL << (Winch - 1);
+
     /// <summary>Makes sure that all threads block the supervisor's signals; may replace this process's image by itself.</summary>
     /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
     public static void Enter()
@@ -58,12 +60,38 @@ internal static unsafe class SignalMask
         ExecuteSelf();
     }
 
-    /// <summary>Readable when a signal is pending that <see cref="Enter"/> has blocked.</summary>
+    /// <summary>
+    /// Executes this program once more, with the same arguments and one variable more, and with SIGWINCH blocked too, which the keeper hands
+    /// on.
+    /// </summary>
+    /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
+    public static void ExecuteAsKeeper(string variable, string value)
+    {
+        ulong set = OfKeeper;
+        _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, (nint)(&set), 0, sizeof(ulong), 0, 0);
+        fixed (byte* name = CString.From(variable), text = CString.From(value))
+            _ = Libc.setenv(name, text, 1);
+        ExecuteSelf();
+    }
+
+    /// <summary>Signals with which the keeper starts a supervisor, so that <see cref="Enter"/> has nothing left to do there.</summary>
+    public static ulong OfSupervisor
+    {
+        get
+        {
+            ulong blocked = 0;
+            _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, 0, (nint)(&blocked), sizeof(ulong), 0, 0);
+            return blocked & ~OfKeeper;
+        }
+    }
+
+    /// <summary>Readable when a signal is pending that <see cref="Enter"/> has blocked, or that of <see cref="ExecuteAsKeeper"/>.</summary>
     public static FileDescriptor OpenDescriptor()
     {
         ulong* set = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)];
         new Span<ulong>(set, Libc.SignalSetBytes / sizeof(ulong)).Clear();
-        set[0] = Heard;
+        // Where it is not blocked SIGWINCH is never read: by default nothing comes of it.
+        set[0] = Heard | OfKeeper;
         int number = Libc.signalfd(-1, set, Libc.SFD_NONBLOCK | Libc.SFD_CLOEXEC);
         return number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("signalfd", "the supervisor's signals", Errno.Last);
     }

@@ -42,14 +42,21 @@ internal static unsafe class OwnStart
     {
         if (!decoded.Any(a => a.AsSpan().ContainsAny(Replacement, Reserved)))
             return decoded;
+        // The program, and with the JIT its host, come first.
+        return CommandLine() is { } words && words.Length >= decoded.Length ? words[^decoded.Length..] : decoded;
+    }
+
+    /// <summary>All words of the command line, the program first; null: they cannot be read.</summary>
+    public static string[]? CommandLine()
+    {
         using FileDescriptor? file = Files.OpenToRead("/proc/self/cmdline", out _);
-        if (file is null || Files.ReadBytes(file, int.MaxValue, out _) is not { } line)
-            return decoded;
+        if (file is null || Files.ReadBytes(file, int.MaxValue, out _) is not { Length: > 0 } line)
+            return null;
         List<string> words = [];
-        foreach (Range word in line.AsSpan().Split((byte)0))
+        // The last word ends with a NUL, behind which there is nothing.
+        foreach (Range word in line.AsSpan(0, line.Length - 1).Split((byte)0))
             words.Add(KernelText.Decode(line.AsSpan()[word]));
-        // The last word ends with a NUL, behind which there is nothing. The program, and with the JIT its host, come first.
-        return words.Count > decoded.Length ? [.. words[^(decoded.Length + 1)..^1]] : decoded;
+        return [.. words];
     }
 
     /// <summary>The absolute path of the working directory, getcwd(3). Null with the reason: it was removed, or may not be seen.</summary>

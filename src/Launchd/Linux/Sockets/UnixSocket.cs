@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Launchd.Addresses;
 using Launchd.Client;
@@ -15,21 +16,30 @@ namespace Launchd.Linux.Sockets;
 internal static unsafe class UnixSocket
 {
     /// <summary>Two connected ends, close-on-exec and non-blocking.</summary>
-    public static (FileDescriptor First, FileDescriptor Second) Pair(UnixSocketKind kind)
+    /// <exception cref="SystemCallException">Refused: EMFILE, for example.</exception>
+    public static (FileDescriptor First, FileDescriptor Second) Pair(UnixSocketKind kind) =>
+        TryPair(kind, out FileDescriptor? first, out FileDescriptor? second, out Errno refused)
+            ? (first, second) : throw new SystemCallException("socketpair", kind.ToString(), refused);
+
+    /// <summary>The same; false with the reason, and nothing is left open then.</summary>
+    public static bool TryPair(UnixSocketKind kind, [NotNullWhen(true)] out FileDescriptor? first,
+        [NotNullWhen(true)] out FileDescriptor? second, out Errno refused)
     {
+        (first, second) = (null, null);
         int* ends = stackalloc int[2];
-        if (socketpair(Libc.AF_UNIX, TypeOf(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-            throw new SystemCallException("socketpair", kind.ToString(), Errno.Last);
-        var first = new FileDescriptor(ends[0]);
-        var second = new FileDescriptor(ends[1]);
-        Errno refused = PassCredentials(first);
+        refused = socketpair(Libc.AF_UNIX, TypeOf(kind) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0 ? Errno.Last : Errno.None;
+        if (refused != Errno.None)
+            return false;
+        first = new FileDescriptor(ends[0]);
+        second = new FileDescriptor(ends[1]);
+        refused = PassCredentials(first);
         if (refused == Errno.None)
             refused = PassCredentials(second);
         if (refused == Errno.None)
-            return (first, second);
+            return true;
         first.Dispose();
         second.Dispose();
-        throw new SystemCallException("setsockopt", "SO_PASSCRED", refused);
+        return false;
     }
 
     /// <summary>

@@ -150,7 +150,9 @@ internal sealed unsafe partial class ExecPlan : IDisposable
         byte** environment = LayEnvironment(request);
         if (StopsAtExec)
             Add(StepKind.Call, SpawnStage.Exec, ptrace, Libc.PTRACE_TRACEME);
-        Add(StepKind.Call, SpawnStage.Signals, rt_sigprocmask, Libc.SIG_SETMASK, nothing, 0, 8);
+        ulong* blocked = Allocate<ulong>(1);
+        *blocked = request.BlockedSignals;
+        Add(StepKind.Call, SpawnStage.Signals, rt_sigprocmask, Libc.SIG_SETMASK, (nint)blocked, 0, 8);
         Add(StepKind.Exec, SpawnStage.Exec, execve, (nint)Texts(request.Candidates), (nint)Texts(request.Arguments), (nint)environment);
     }
 

@@ -50,6 +50,9 @@ internal sealed record SpawnRequest
     /// <summary>The signal that the child gets when the supervisor ends; 0: none.</summary>
     public int ParentDeathSignal { get; init; }
     public bool IgnoreSigpipe { get; init; } = true;
+
+    /// <summary>Signals that the program begins with blocked, as bits from 0 for signal 1; 0: none.</summary>
+    public ulong BlockedSignals { get; init; }
 }
 
 /// <summary>Descriptor <paramref name="Source"/> of the supervisor becomes <paramref name="Target"/> of the child.</summary>

@@ -1,0 +1,61 @@
+namespace Launchd.Keeper;
+
+/// <summary>
+/// Counts the deaths of supervisors, and decides when the next one is started: at once, after a pause, or not at all. Moments are
+/// CLOCK_MONOTONIC in nanoseconds.
+/// </summary>
+internal sealed class KeeperDeaths
+{
+    /// <summary>So many within a minute, and the next supervisor is told not to trust what was recorded.</summary>
+    public const int Distrusted = 3;
+
+    /// <summary>So many within a minute, and no supervisor is started any more.</summary>
+    public const int Most = 6;
+
+    private const long Millisecond = 1_000_000, Minute = 60_000 * Millisecond;
+    private const long FirstPause = 100 * Millisecond, LongestPause = 5000 * Millisecond;
+
+    private readonly long[] _moments = new long[Most];
+    private int _count;
+    private bool _isLastTry;
+
+    /// <summary>How long to wait before the next start; 0: not at all.</summary>
+    public long Pause { get; private set; }
+
+    /// <summary>Nothing is to be started before <see cref="TryOnceMore"/>.</summary>
+    public bool IsGivenUp { get; private set; }
+
+    /// <summary>Whether the next supervisor is to trust nothing but descriptors.</summary>
+    public bool IsDistrusted(long now) => _isLastTry || Recent(now) >= Distrusted;
+
+    /// <summary>Deaths within the last minute, at most <see cref="Most"/>.</summary>
+    public int Recent(long now)
+    {
+        int recent = 0;
+        for (int i = 0; i < Math.Min(_count, Most); i++)
+            recent += now - _moments[i] < Minute ? 1 : 0;
+        return recent;
+    }
+
+    /// <summary>A supervisor has died.</summary>
+    /// <param name="startedAt">When it was started.</param>
+    /// <param name="now">When it died.</param>
+    public void Note(long startedAt, long now)
+    {
+        bool wasWell = now - startedAt >= Minute;
+        Pause = _count == 0 || wasWell ? 0 : Math.Clamp(Pause * 2, FirstPause, LongestPause);
+        _moments[_count % Most] = now;
+        // The count starts over where the ring does, so that it never ends.
+        _count = _count == (2 * Most) - 1 ? Most : _count + 1;
+        _isLastTry &= !wasWell;
+        IsGivenUp = _isLastTry || Recent(now) >= Most;
+    }
+
+    /// <summary>One more start is wanted: if that one does not last a minute, it was the last.</summary>
+    public void TryOnceMore()
+    {
+        IsGivenUp = false;
+        _isLastTry = true;
+        Pause = 0;
+    }
+}

@@ -1,0 +1,285 @@
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Calls;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Keeper;
+
+/// <summary>
+/// The parent of the supervisor. It holds what must not be lost, starts the supervisor anew when that has died, hands on signals, and decides
+/// nothing. Once it runs it opens no path, reads nothing but signals and the messages of its one child, and allocates only for a start.
+/// </summary>
+internal sealed unsafe class KeeperProcess : IDisposable
+{
+    private const string Role = "hold:";
+    private const int Hup = 1, Int = 2, Quit = 3, Kill = 9, Term = 15, Chld = 17, Cont = 18;
+    private const ulong EndSignals = 1UL << (Int - 1) | 1UL << (Quit - 1) | 1UL << (Term - 1);
+    private const long Millisecond = 1_000_000;
+
+    /// <summary>Between two lines that say that there is no supervisor.</summary>
+    private const long Reminder = 60_000 * Millisecond;
+
+    /// <summary>What services have from SIGTERM to SIGKILL where no supervisor is left to end them.</summary>
+    private const long Grace = 10_000 * Millisecond;
+
+    private const long CrowdedPause = 20 * Millisecond;
+    private const int Failed = 1;
+
+    private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
+    private readonly KeeperTable _table;
+    private readonly KeeperDialogue _dialogue;
+    private readonly KeeperDeaths _deaths = new();
+    private readonly KeeperEnd _end;
+    private readonly SupervisorStart _start;
+
+    private KeeperPhase _phase;
+    private ProcessHandle? _supervisor;
+    private long _startedAt;
+
+    /// <summary>When something is due: the next start, the next line, SIGKILL. Nothing in the phase of a supervisor.</summary>
+    private long _due;
+    private ulong _pendingSignals;
+    private ulong _wantedEnd;
+    private bool _isKilling;
+    private int _exitCode;
+    private KeeperHistory _history = new() { IsFirst = 1 };
+
+    private KeeperProcess(SupervisorStart start)
+    {
+        _start = start;
+        ulong* limit = stackalloc ulong[2];
+        ulong most = Libc.getrlimit(7, limit) == 0 ? limit[0] : KeeperTable.Most;
+        _table = new KeeperTable((int)Math.Clamp(most, 1, KeeperTable.Most));
+        _dialogue = new KeeperDialogue(_table);
+        _end = new KeeperEnd(Files.OpenToRead(
+            string.Create(CultureInfo.InvariantCulture, $"/proc/self/task/{Libc.gettid()}/children"), out _));
+    }
+
+    /// <summary>Whether this execution of the program is the one that is to hold.</summary>
+    public static bool IsMeant => OwnStart.Keeper == RoleOf(Libc.getpid());
+
+    /// <summary>Executes this program once more, as a keeper with a heap of its own.</summary>
+    /// <exception cref="SystemCallException">The program cannot execute itself.</exception>
+    public static void Become() => SignalMask.ExecuteAsKeeper(OwnStart.KeeperVariable, RoleOf(Libc.getpid()));
+
+    /// <summary>The whole life of a keeper. Returns the exit code of the process, which is the supervisor's.</summary>
+    /// <exception cref="SystemCallException">The first supervisor cannot be started.</exception>
+    public static int Run()
+    {
+        _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        fixed (byte* name = "launchd-keeper\0"u8)
+            _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
+        using SupervisorStart start = SupervisorStart.Prepare();
+        using KeeperProcess keeper = new(start);
+        Errno refused = keeper.Start(Clock.MonotonicNanoseconds);
+        if (refused != Errno.None)
+            throw new SystemCallException("clone", "the supervisor", refused);
+        return keeper.Loop();
+    }
+
+    public void Dispose()
+    {
+        _signals.Dispose();
+        _dialogue.Dispose();
+        _table.Dispose();
+        _end.Dispose();
+        _supervisor?.Dispose();
+    }
+
+    private static string RoleOf(int pid) => string.Create(CultureInfo.InvariantCulture, $"{Role}{pid}");
+
+    private int Loop()
+    {
+        Libc.poll_entry* entries = stackalloc Libc.poll_entry[2];
+        while (_phase != KeeperPhase.Over)
+        {
+            long now = Clock.MonotonicNanoseconds;
+            if (_phase != KeeperPhase.Supervised && now >= _due)
+                Expire(now);
+            entries[0] = new() { fd = _signals.Number, events = Libc.POLLIN };
+            entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOfSocket };
+            _ = Libc.poll(ref *entries, 2, Timeout(now));
+            if (entries[1].revents != 0 || _dialogue.IsCrowded)
+                _dialogue.Send();
+            if (entries[1].revents != 0 && !_dialogue.IsAnswering)
+                _dialogue.Read();
+            if (entries[0].revents != 0)
+                ReadSignals();
+        }
+        return _exitCode;
+    }
+
+    private short EventsOfSocket =>
+        (short)((_dialogue.IsAnswering ? 0 : Libc.POLLIN) | (_dialogue.IsWaitingToSend && !_dialogue.IsCrowded ? Libc.POLLOUT : 0));
+
+    private int Timeout(long now)
+    {
+        long until = _phase == KeeperPhase.Supervised ? long.MaxValue : Math.Max(0, _due - now);
+        if (_dialogue.IsCrowded)
+            until = Math.Min(until, CrowdedPause);
+        return until == long.MaxValue ? -1 : (int)Math.Min(int.MaxValue, (until + Millisecond - 1) / Millisecond);
+    }
+
+    private Errno Start(long now)
+    {
+        Errno refused = _start.Start(out FileDescriptor? socket, out ProcessHandle? supervisor);
+        if (refused != Errno.None)
+            return refused;
+        _supervisor = supervisor;
+        _startedAt = now;
+        _phase = KeeperPhase.Supervised;
+        _history.RecentDeaths = _deaths.Recent(now);
+        _history.IsDistrusted = _deaths.IsDistrusted(now) ? 1 : 0;
+        _dialogue.Begin(socket!, supervisor!.Pid, _history);
+        _dialogue.NoteChildEnded();
+        ulong signals = _pendingSignals | _wantedEnd;
+        _pendingSignals = 0;
+        for (int signal = 1; signal <= 64; signal++)
+        {
+            if ((signals & BitOf(signal)) != 0)
+                Take(signal);
+        }
+        return Errno.None;
+    }
+
+    private void ReadSignals()
+    {
+        const int most = 16;
+        byte* infos = stackalloc byte[most * Libc.SignalInfoBytes];
+        nint got = Libc.read(_signals.Number, infos, most * Libc.SignalInfoBytes);
+        ulong came = 0;
+        for (nint at = 0; at + Libc.SignalInfoBytes <= got; at += Libc.SignalInfoBytes)
+            came |= 1UL << (*(int*)(infos + at) - 1);
+        // A zombie takes signals without a word: so first it is asked whether there still is a supervisor.
+        if ((came & BitOf(Chld)) != 0)
+            LookAtChildren();
+        for (int signal = 1; signal <= 64; signal++)
+        {
+            if (signal != Chld && (came & BitOf(signal)) != 0)
+                Take(signal);
+        }
+    }
+
+    private static ulong BitOf(int signal) => 1UL << (signal - 1);
+
+    private void Take(int signal)
+    {
+        switch (_phase)
+        {
+            case KeeperPhase.Supervised:
+                // A supervisor that dies before it has ended everything leaves that to the next one.
+                _wantedEnd |= BitOf(signal) & EndSignals;
+                _ = _supervisor!.Signal(signal);
+                break;
+            case KeeperPhase.Pausing:
+                _pendingSignals |= BitOf(signal);
+                // Who wants an end need not wait for the start of the one that is to carry it out.
+                if ((EndSignals & BitOf(signal)) != 0)
+                    _due = 0;
+                break;
+            case KeeperPhase.GivenUp when signal == Hup:
+                _deaths.TryOnceMore();
+                (_phase, _due) = (KeeperPhase.Pausing, 0);
+                break;
+            case KeeperPhase.GivenUp when signal is Term or Int or Quit:
+                BeginEnd(signal == Quit);
+                break;
+            case KeeperPhase.Ending when signal is Int or Quit:
+                _due = 0;
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void LookAtChildren()
+    {
+        if (_phase == KeeperPhase.Supervised && KeeperChildren.TryReap(_supervisor!.Pid, out Reaped ended))
+            NoteEnd(ended);
+        if (_phase == KeeperPhase.Ending)
+            GoOnEnding();
+        else
+            _dialogue.NoteChildEnded();
+    }
+
+    private void NoteEnd(in Reaped ended)
+    {
+        // What it had sent before it died counts.
+        _dialogue.End();
+        _supervisor!.Dispose();
+        _supervisor = null;
+        long now = Clock.MonotonicNanoseconds;
+        bool hasFailedToStart = !_dialogue.IsRunning && ended.Signal == 0 && _table.Count == 0 && !KeeperChildren.HasAny;
+        if (_dialogue.IsEnding || hasFailedToStart)
+        {
+            _exitCode = ended.Signal == 0 ? ended.Code : _dialogue.EndingCode;
+            _phase = KeeperPhase.Over;
+            return;
+        }
+        NoteDeath(ended, Errno.None, now);
+    }
+
+    /// <param name="ended">How the supervisor died; its pid is 0 if it could not be started.</param>
+    /// <param name="refused">Why it could not be started.</param>
+    /// <param name="now">When that was.</param>
+    private void NoteDeath(in Reaped ended, Errno refused, long now)
+    {
+        _history.IsFirst = 0;
+        _history.DiedAt = now;
+        (_history.LastPid, _history.LastCode, _history.LastSignal) = (ended.Pid, ended.Code, ended.Signal);
+        _history.DumpedCore = ended.DumpedCore ? 1 : 0;
+        _deaths.Note(_startedAt, now);
+        (_phase, _due) = _deaths.IsGivenUp ? (KeeperPhase.GivenUp, now + Reminder) : (KeeperPhase.Pausing, now + _deaths.Pause);
+        KeeperTexts.Died(ended, refused, _deaths, now, _table.Count);
+    }
+
+    private void Expire(long now)
+    {
+        switch (_phase)
+        {
+            case KeeperPhase.Pausing:
+                _startedAt = now;
+                if (Start(now) is { Value: not 0 } refused)
+                    NoteDeath(default, refused, now);
+                break;
+            case KeeperPhase.GivenUp:
+                KeeperTexts.StillNone(_table.Count);
+                _due = now + Reminder;
+                break;
+            default:
+                _isKilling = true;
+                _due = long.MaxValue;
+                GoOnEnding();
+                break;
+        }
+    }
+
+    private void BeginEnd(bool isImmediate)
+    {
+        KeeperTexts.Ends(isImmediate);
+        _phase = KeeperPhase.Ending;
+        _due = isImmediate ? 0 : Clock.MonotonicNanoseconds + Grace;
+        if (!isImmediate)
+        {
+            _end.Signal(Term);
+            // One that was stopped hears of nothing else.
+            _end.Signal(Cont);
+        }
+        GoOnEnding();
+    }
+
+    // What a child leaves when it ends becomes a child of the keeper, so the last sweep goes on until there is none.
+    private void GoOnEnding()
+    {
+        bool areLeft = KeeperChildren.ReapAll();
+        if (areLeft && _isKilling)
+            _end.Signal(Kill);
+        if (areLeft)
+            return;
+        _exitCode = Failed;
+        _phase = KeeperPhase.Over;
+    }
+}

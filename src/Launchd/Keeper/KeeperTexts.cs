@@ -1,0 +1,88 @@
+using Launchd.Client;
+using Launchd.Interop;
+using Launchd.Linux.Processes;
+
+namespace Launchd.Keeper;
+
+/// <summary>What the keeper says on standard error. It does not know the format of the supervisor's log: that is in the configuration.</summary>
+internal static class KeeperTexts
+{
+    private const long Millisecond = 1_000_000;
+
+    /// <summary>A supervisor has died, and what becomes of it.</summary>
+    /// <param name="ended">How it ended; its pid is 0 if it could not be started.</param>
+    /// <param name="refused">Why it could not be started.</param>
+    /// <param name="deaths">With this one.</param>
+    /// <param name="now">When it died.</param>
+    /// <param name="heldCount">How many descriptors are held.</param>
+    public static void Died(in Reaped ended, Errno refused, KeeperDeaths deaths, long now, int heldCount)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        if (ended.Pid == 0)
+        {
+            line.Add("the supervisor could not be started (error "u8);
+            line.Add(refused.Value);
+            line.Add(")"u8);
+        }
+        else
+        {
+            line.Add("the supervisor (pid "u8);
+            line.Add(ended.Pid);
+            line.Add(") "u8);
+            line.Add(ended);
+        }
+        line.Add("; "u8);
+        if (deaths.IsGivenUp)
+        {
+            line.Add("that was the "u8);
+            line.AddOrdinal(deaths.Recent(now));
+            line.Add(" time within a minute, so it is not started any more. "u8);
+            AddWhatIsLeft(ref line, heldCount);
+            line.Write();
+            return;
+        }
+        if (deaths.Pause == 0)
+        {
+            line.Add("started anew ("u8);
+        }
+        else
+        {
+            line.Add("it is started anew in "u8);
+            line.Add(deaths.Pause / Millisecond);
+            line.Add(" ms ("u8);
+        }
+        line.AddOrdinal(deaths.Recent(now));
+        line.Add(" time within a minute)"u8);
+        if (deaths.IsDistrusted(now))
+            line.Add(", and does not trust what was recorded"u8);
+        line.Write();
+    }
+
+    /// <summary>There is no supervisor, and nobody has done anything about it for a minute.</summary>
+    public static void StillNone(int heldCount)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("there is no supervisor, because it died too often. "u8);
+        AddWhatIsLeft(ref line, heldCount);
+        line.Write();
+    }
+
+    /// <summary>The services are ended without a supervisor.</summary>
+    public static void Ends(bool isImmediate)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("ends all services, without a supervisor"u8);
+        line.Add(isImmediate ? ", at once"u8 : " and without their order"u8);
+        line.Write();
+    }
+
+    private static void AddWhatIsLeft(ref KeeperLine line, int heldCount)
+    {
+        line.Add("Its services run on, and "u8);
+        line.Add(heldCount);
+        line.Add(heldCount == 1 ? " descriptor is held"u8 : " descriptors are held"u8);
+        line.Add(": SIGHUP to "u8);
+        line.Add(Libc.getpid());
+        line.Add(" starts it once more, SIGTERM ends all"u8);
+    }
+}
