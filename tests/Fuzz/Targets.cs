@@ -13,6 +13,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Operators;
 using Launchd.Host.Provisioning;
 using Launchd.Host.Startup;
+using Launchd.Keeper;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
@@ -29,6 +30,7 @@ internal static class Targets
         ["channel-request"] = bytes => _ = ChannelRequest.Read(bytes, out _),
         ["control"] = Control,
         ["environment"] = bytes => _ = new EnvironmentFileParser(bytes, []).Run(),
+        ["keeper"] = Keeper,
         ["notification"] = bytes => _ = Notification.Parse(bytes),
         ["proc"] = Proc,
         ["program"] = bytes => _ = ProgramFile.FaultOfHead(bytes.AsSpan(..Math.Min(bytes.Length, ProgramFile.HeadBytes)), user: null),
@@ -52,6 +54,29 @@ internal static class Targets
         if (printed.Any(c => char.IsControl(c) && c != '\n'))
             throw new InvalidOperationException("a control character of the file is printed");
         _ = DiagnosticPrinter.Print(result.Diagnostics, withColour: true);
+    }
+
+    private static void Keeper(byte[] bytes)
+    {
+        for (int descriptors = 0; descriptors < 3; descriptors++)
+        {
+            if (!KeeperMessage.TryRead(bytes, descriptors, out KeeperMessage message))
+                continue;
+            if (descriptors != (KeeperMessage.HasDescriptor(message.Kind) ? 1 : 0))
+                throw new InvalidOperationException("a message has as many descriptors as its kind");
+            bool isRead = message.Kind switch
+            {
+                KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => KeeperMessage.IsName(message.Name),
+                KeeperMessageKind.Reap => message.Pid > 0,
+                KeeperMessageKind.Ending => message.ExitCode is >= 0 and <= 255,
+                KeeperMessageKind.Ended => message.End.Pid > 0,
+                KeeperMessageKind.Full => message.Count > 0,
+                KeeperMessageKind.RestoreEnd => message.History.LastDeath.Pid == message.History.LastPid,
+                _ => true,
+            };
+            if (!isRead)
+                throw new InvalidOperationException($"a {message.Kind} that is none");
+        }
     }
 
     private static void ChannelAnswer(byte[] bytes)

@@ -25,6 +25,9 @@ internal sealed unsafe class KeeperProcess : IDisposable
     /// <summary>What services have from SIGTERM to SIGKILL where no supervisor is left to end them.</summary>
     private const long Grace = 10_000 * Millisecond;
 
+    /// <summary>Longer than anything that is due.</summary>
+    private const long Never = 1_000_000 * 1000 * Millisecond;
+
     private const long CrowdedPause = 20 * Millisecond;
     private const int Failed = 1;
 
@@ -94,11 +97,13 @@ internal sealed unsafe class KeeperProcess : IDisposable
     private int Loop()
     {
         Libc.poll_entry* entries = stackalloc Libc.poll_entry[2];
-        while (_phase != KeeperPhase.Over)
+        while (true)
         {
             long now = Clock.MonotonicNanoseconds;
-            if (_phase != KeeperPhase.Supervised && now >= _due)
+            if (_phase is not (KeeperPhase.Supervised or KeeperPhase.Over) && now >= _due)
                 Expire(now);
+            if (_phase == KeeperPhase.Over)
+                return _exitCode;
             entries[0] = new() { fd = _signals.Number, events = Libc.POLLIN };
             entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOfSocket };
             _ = Libc.poll(ref *entries, 2, Timeout(now));
@@ -109,7 +114,6 @@ internal sealed unsafe class KeeperProcess : IDisposable
             if (entries[0].revents != 0)
                 ReadSignals();
         }
-        return _exitCode;
     }
 
     private short EventsOfSocket =>
@@ -117,10 +121,10 @@ internal sealed unsafe class KeeperProcess : IDisposable
 
     private int Timeout(long now)
     {
-        long until = _phase == KeeperPhase.Supervised ? long.MaxValue : Math.Max(0, _due - now);
+        long until = _phase == KeeperPhase.Supervised ? Never : Math.Max(0, _due - now);
         if (_dialogue.IsCrowded)
             until = Math.Min(until, CrowdedPause);
-        return until == long.MaxValue ? -1 : (int)Math.Min(int.MaxValue, (until + Millisecond - 1) / Millisecond);
+        return until >= Never ? -1 : (int)((until + Millisecond - 1) / Millisecond);
     }
 
     private Errno Start(long now)
@@ -234,6 +238,9 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _deaths.Note(_startedAt, now);
         (_phase, _due) = _deaths.IsGivenUp ? (KeeperPhase.GivenUp, now + Reminder) : (KeeperPhase.Pausing, now + _deaths.Pause);
         KeeperTexts.Died(ended, refused, _deaths, now, _table.Count);
+        // The end that somebody wants must not fail with those who were to carry it out.
+        if (_deaths.IsGivenUp && _wantedEnd != 0)
+            BeginEnd((_wantedEnd & BitOf(Quit)) != 0);
     }
 
     private void Expire(long now)
@@ -251,7 +258,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
                 break;
             default:
                 _isKilling = true;
-                _due = long.MaxValue;
+                _due = now + Never;
                 GoOnEnding();
                 break;
         }

@@ -26,7 +26,9 @@ internal sealed class KeeperLink : IDisposable
     private long _refusedCount;
     private long _toldRefusedCount;
 
-    private KeeperLink(FileDescriptor socketTaken, int keeperPid)
+    /// <param name="socketTaken">This process's end of the pair.</param>
+    /// <param name="keeperPid">Whose the other end is.</param>
+    public KeeperLink(FileDescriptor socketTaken, int keeperPid)
     {
         _socket = socketTaken;
         KeeperPid = keeperPid;

@@ -1,0 +1,210 @@
+using System.Net;
+using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Host;
+using Launchd.IntegrationTests.Support;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Keeper;
+
+/// <summary>The keeper as an operator has it: signals, exit codes, and a supervisor that may be killed.</summary>
+public sealed class KeeperProcessTests
+{
+    private const int SIGHUP = 1, SIGWINCH = 28;
+
+    private const string Kept = "[supervisor]\nkeeper = true\n";
+
+    // Nothing that would outlive a supervisor that was killed: nothing is restored yet.
+    private const string Idle = Kept + """
+        [services.app]
+        command = ["sleep", "2147483647"]
+        start = "manual"
+        """;
+
+    [Fact]
+    public async Task SignalsReachTheSupervisor_WhichHasASessionOfItsOwn()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Kept + """
+            [services.deaf]
+            command = ["/bin/sh", "-c", "env | grep LAUNCHD_KEEPER; trap '' TERM; echo begun; while :; do sleep 1000; done"]
+            ready = { output = "begun" }
+            stop_timeout = "1h"
+            """);
+        _ = await supervisor.Event("ready", "deaf");
+        int pid = await supervisor.Pid();
+        Assert.NotEqual(supervisor.StartedPid, pid);
+        Assert.Equal([pid], Living.ChildrenOf(supervisor.StartedPid));
+        Assert.Equal("launchd-keeper\n", await File.ReadAllTextAsync($"/proc/{supervisor.StartedPid}/comm"));
+        Assert.Equal(pid, SessionOf(pid));
+        Assert.DoesNotContain("LAUNCHD_KEEPER", supervisor.Output.ToString(), StringComparison.Ordinal);
+
+        // One that means nothing is counted there, one that has no effect has none, and the keeper minds neither.
+        Living.Signal(supervisor.StartedPid, SIGWINCH);
+        Living.Signal(supervisor.StartedPid, 12);
+        using ControlSocket control = await ControlSocket.To(supervisor);
+        while (await control.Counter("signals-ignored") != 1)
+        {
+        }
+        Living.Signal(supervisor.StartedPid, Living.SIGINT);
+        _ = await supervisor.Event("draining", "deaf");
+        Assert.True(Living.IsAlive((await supervisor.Event("spawned", "deaf")).Pid));
+        // One SIGINT of the keeper's is one of the supervisor's: only the second kills.
+        Living.Signal(supervisor.StartedPid, Living.SIGINT);
+
+        Assert.Equal(0, await supervisor.Ended());
+        Assert.Contains("KILL", (await supervisor.Event("exited", "deaf")).Text("signal"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ItEndsWithTheCodeOfTheServiceThatItIsFor()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(
+            Kept + "[services.app]\ncommand = [\"/bin/sh\", \"-c\", \"exit 7\"]\nrestart = \"never\"\n", null, "--exit-with", "app");
+
+        Assert.Equal(7, await supervisor.Ended());
+    }
+
+    [Fact]
+    public async Task AStartThatIsRefusedIsNoDeath()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Idle);
+        _ = await supervisor.Event("supervisor-started");
+
+        // The directory is the other's. The configuration is read, so this is not the first execution's own refusal.
+        await using Command second = Command.Launchd(["run", supervisor.Scratch.At("config.toml")], supervisor.Scratch.FolderPath);
+
+        Assert.Equal(75, await second.Exit());
+        Assert.DoesNotContain(second.Errors.All(), l => l.Contains("keeper:", StringComparison.Ordinal));
+        await using Command bad = Command.Launchd(["run", supervisor.Scratch.Write("bad.toml", Kept + "nonsense = 1\n")]);
+        Assert.Equal(78, await bad.Exit());
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task AKilledSupervisorIsReplaced_ByOneThatAnswers()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Idle);
+        int first = await supervisor.Pid();
+        _ = await Runs(supervisor, 1);
+
+        Living.Kill(first);
+
+        Assert.Equal($"launchd-cs keeper: the supervisor (pid {first}) was killed by SIGKILL; started anew (1st time within a minute)",
+            await supervisor.Errors.First(IsKeepers, "the keeper's line"));
+        _ = await Runs(supervisor, 2);
+        int second = Assert.Single(Living.ChildrenOf(supervisor.StartedPid));
+        Assert.NotEqual(first, second);
+        using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
+        Assert.Equal(second, (await control.Call("Status")).GetProperty("supervisor").GetProperty("pid").GetInt32());
+        (_, string events, _) = await supervisor.Verb("events", "--json");
+        Assert.Contains("\"restarted\"", events, StringComparison.Ordinal);
+
+        // Killed again, and asked to end while there is none: the next one is started for that alone.
+        Living.Kill(second);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
+    public async Task ASupervisorThatDiesTooOftenIsGivenUp_UntilTheOperatorHasIt()
+    {
+        await using Supervisor supervisor = Supervisor.StartText(Idle);
+        for (int death = 1; death <= 6; death++)
+        {
+            _ = await Runs(supervisor, death);
+            Living.Kill(Assert.Single(Living.ChildrenOf(supervisor.StartedPid)));
+            string said = await supervisor.Errors.First(IsKeepers, $"the line of death {death}", death);
+            Assert.Equal(death is >= 3 and < 6, said.EndsWith("does not trust what was recorded", StringComparison.Ordinal));
+            Assert.Equal(death == 6, said.Contains("not started any more", StringComparison.Ordinal));
+        }
+        Assert.Empty(Living.ChildrenOf(supervisor.StartedPid));
+
+        Living.Signal(supervisor.StartedPid, SIGHUP);
+
+        _ = await Runs(supervisor, 7);
+        Living.Kill(Assert.Single(Living.ChildrenOf(supervisor.StartedPid)));
+        Assert.Contains("not started any more", await supervisor.Errors.First(IsKeepers, "the last line", 7), StringComparison.Ordinal);
+        Assert.Equal(1, await supervisor.Stop());
+    }
+
+    /// <summary>Without a supervisor the keeper ends what is left, the deaf as well, and what those leave.</summary>
+    [Fact]
+    public async Task WhatNoSupervisorEndsTheKeeperEnds()
+    {
+        // It begins once; and it dies of SIGTERM, but leaves one that does not.
+        await using Supervisor supervisor = Supervisor.StartText(Kept + """
+            [services.app]
+            command = ["/bin/sh", "-c", "[ -e once ] && exit; : > once; (trap '' TERM; setsid sleep 2147483646) & sleep 2147483647"]
+            restart = "never"
+            """);
+        _ = await supervisor.Event("spawned", "app");
+        for (int death = 1; death <= 6; death++)
+        {
+            _ = await Runs(supervisor, death);
+            int[] children = Living.ChildrenOf(supervisor.StartedPid);
+            Living.Kill(children.Single(c => SessionOf(c) == c && File.ReadAllText($"/proc/{c}/cmdline").Contains("launchd-cs")));
+            _ = await supervisor.Errors.First(IsKeepers, $"the line of death {death}", death);
+        }
+        Assert.NotEmpty(Living.ChildrenOf(supervisor.StartedPid));
+
+        Living.Signal(supervisor.StartedPid, Living.SIGTERM);
+        _ = await supervisor.Errors.First(l => l.Contains("ends all services", StringComparison.Ordinal), "the last words");
+        // Who cannot wait for ten seconds.
+        Living.Signal(supervisor.StartedPid, Living.SIGINT);
+
+        Assert.Equal(1, await supervisor.Ended());
+    }
+
+    [FactWhenTool("python3")]
+    public async Task SocketsOfTheServiceManagerReachEachSupervisor()
+    {
+        const string manager = """
+            import os, socket, sys
+            s = socket.create_server(("127.0.0.1", 0))
+            print("port", s.getsockname()[1], flush=True)
+            high = __import__("fcntl").fcntl(s, 0, 200)
+            os.dup2(high, 3)
+            os.closerange(4, 300)
+            os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="web", WATCHDOG_PID=str(os.getpid()))
+            os.execvp(sys.argv[1], sys.argv[1:])
+            """;
+        await using Supervisor supervisor = Supervisor.StartTextBy(["python3", "-c", manager], Kept + """
+            [sockets.web]
+            listen = "inherited:web"
+            [services.web]
+            command = ["/bin/sh", "-c", "read x; echo served"]
+            sockets = ["web"]
+            start = "connection"
+            """);
+        string port = (await supervisor.Output.First(l => l.StartsWith("port ", StringComparison.Ordinal), "the port"))["port ".Length..];
+        IPEndPoint address = new(IPAddress.Loopback, int.Parse(port));
+        _ = await Runs(supervisor, 1);
+        Assert.Equal("served\n", await Supervisor.Ask(address, "?\n"));
+
+        Living.Kill(await supervisor.Pid());
+
+        _ = await Runs(supervisor, 2);
+        Assert.Equal("served\n", await Supervisor.Ask(address, "?\n"));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    /// <summary>As PID 1 of a container: the orphans of everybody are its children, and its end is the end of all.</summary>
+    [FactWhenRoot]
+    public async Task AsTheFirstProcessItEndsWithItsCode_AndReplacesASupervisor()
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(["unshare", "--fork", "--pid", "--mount-proc"], Kept + """
+            [services.app]
+            command = ["/bin/sh", "-c", "[ -e twice ] && exit 7; : > twice; kill -KILL $PPID"]
+            restart = "never"
+            """, "--exit-with", "app");
+
+        string died = await supervisor.Errors.First(IsKeepers, "the death");
+        Assert.Contains("killed by SIGKILL; started anew", died, StringComparison.Ordinal);
+        Assert.Equal(7, await supervisor.Ended());
+    }
+
+    private static bool IsKeepers(string line) => line.StartsWith("launchd-cs keeper: the supervisor", StringComparison.Ordinal);
+
+    private static Task<string> Runs(Supervisor supervisor, int nth) =>
+        supervisor.Errors.First(l => l.Contains("runs as pid", StringComparison.Ordinal), $"start {nth} of the supervisor", nth);
+
+    private static int SessionOf(int pid) => int.Parse(File.ReadAllText($"/proc/{pid}/stat").Split(") ")[^1].Split(' ')[3]);
+}

@@ -1,0 +1,81 @@
+using Launchd.Keeper;
+using Xunit;
+
+namespace Launchd.Tests.Keeper;
+
+/// <summary>When the next supervisor is started after one has died.</summary>
+public sealed class KeeperDeathsTests
+{
+    private const long Millisecond = 1_000_000, Second = 1000 * Millisecond;
+
+    private readonly KeeperDeaths _deaths = new();
+    private long _now = 1000 * Second;
+
+    [Fact]
+    public void TheFirstIsReplacedAtOnce_ThenAfterPausesThatDouble()
+    {
+        Assert.Equal([0, 100, 200, 400, 800], Enumerable.Range(0, 5).Select(_ => Die(Second)));
+        Assert.False(_deaths.IsGivenUp);
+        _ = Die(Second);
+        Assert.True(_deaths.IsGivenUp);
+    }
+
+    [Fact]
+    public void APauseIsAtMostFiveSeconds() => Assert.Equal(5000, Enumerable.Range(0, 40).Select(_ => Die(30 * Second)).Last());
+
+    [Fact]
+    public void AMinuteOfRunningForgetsThePauses()
+    {
+        _ = Enumerable.Range(0, 4).Select(_ => Die(Second)).Last();
+
+        Assert.Equal([0, 100], new[] { Die(60 * Second), Die(Second) });
+        Assert.Equal(2, _deaths.Recent(_now));
+    }
+
+    [Fact]
+    public void ThreeWithinAMinuteMeanDistrust()
+    {
+        bool[] distrusted = [.. Enumerable.Range(0, 3).Select(_ => (Died: Die(Second), _deaths.IsDistrusted(_now)).Item2)];
+
+        Assert.Equal([false, false, true], distrusted);
+        Assert.False(_deaths.IsDistrusted(_now + (60 * Second)));
+    }
+
+    [Fact]
+    public void DeathsThatAreRareEndNothing()
+    {
+        for (int i = 0; i < 100; i++)
+        {
+            _ = Die(13 * Second);
+            Assert.False(_deaths.IsGivenUp);
+        }
+    }
+
+    [Fact]
+    public void OneMoreTryIsOne_UnlessItLasts()
+    {
+        _ = Enumerable.Range(0, 6).Select(_ => Die(Second)).Last();
+        _now += 1000 * Second;
+
+        _deaths.TryOnceMore();
+
+        Assert.False(_deaths.IsGivenUp);
+        Assert.True(_deaths.IsDistrusted(_now));
+        _ = Die(59 * Second);
+        Assert.True(_deaths.IsGivenUp);
+        _deaths.TryOnceMore();
+        Assert.Equal(0, Die(60 * Second));
+        Assert.False(_deaths.IsGivenUp);
+        Assert.False(_deaths.IsDistrusted(_now));
+    }
+
+    /// <summary>A supervisor that lived so long dies; the pause in milliseconds.</summary>
+    private long Die(long lived)
+    {
+        long started = _now;
+        _now += lived;
+        _deaths.Note(started, _now);
+        _now += _deaths.Pause;
+        return _deaths.Pause / Millisecond;
+    }
+}
