@@ -14,12 +14,12 @@ internal sealed unsafe class KeeperTable : IDisposable
     /// <summary>The length of the name, and the name.</summary>
     private const int NameBytes = 1 + KeeperMessage.LongestName;
 
-    private readonly int _capacity;
-    private readonly byte* _names;
+    private int _capacity;
+    private byte* _names;
 
     // The hash of each name stands apart, so that a look-up reads a sixty-fourth of the memory that a comparison of all names would.
-    private readonly uint* _hashes;
-    private readonly int* _numbers;
+    private uint* _hashes;
+    private int* _numbers;
 
     /// <param name="capacity">1 to <see cref="Most"/> entries.</param>
     public KeeperTable(int capacity)
@@ -83,10 +83,13 @@ internal sealed unsafe class KeeperTable : IDisposable
     {
         for (int index = 0; index < Count; index++)
             KeeperPacket.Close(_numbers[index]);
-        Count = 0;
+        Count = _capacity = 0;
         NativeMemory.Free(_names);
         NativeMemory.Free(_hashes);
         NativeMemory.Free(_numbers);
+        _names = null;
+        _hashes = null;
+        _numbers = null;
     }
 
     private int Find(ReadOnlySpan<byte> name, uint hash)
