@@ -9,8 +9,9 @@ using Launchd.Linux.Processes;
 namespace Launchd.Keeper;
 
 /// <summary>
-/// The parent of the supervisor. It holds what must not be lost, starts the supervisor anew when that has died, hands on signals, and decides
-/// nothing. Once it runs it opens no path, reads nothing but signals and the messages of its one child, and allocates only for a start.
+/// The parent of the supervisor. It holds what must not be lost, starts the supervisor anew when that has died, hands on signals, and
+/// decides nothing. Once it runs it opens no path, reads nothing but signals and the messages of its one child, and allocates only for a
+/// start.
 /// </summary>
 internal sealed unsafe class KeeperProcess : IDisposable
 {

@@ -4,7 +4,9 @@ using Launchd.Linux.Processes;
 
 namespace Launchd.Keeper;
 
-/// <summary>What the keeper says on standard error. It does not know the format of the supervisor's log: that is in the configuration.</summary>
+/// <summary>
+/// What the keeper says on standard error. It does not know the format of the supervisor's log, which is in the configuration.
+/// </summary>
 internal static class KeeperTexts
 {
     private const long Millisecond = 1_000_000;

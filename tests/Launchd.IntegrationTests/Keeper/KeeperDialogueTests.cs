@@ -24,7 +24,7 @@ public sealed class KeeperDialogueTests
     public async Task WhatIsStoredComesBack_UntilItIsDroppedOrReplaced()
     {
         using KeeperTable table = new(100);
-        using Running keeper = new(table, _far);
+        using KeeperSide keeper = new(table, _far);
         using KeeperLink link = new(_near, 1);
         (FileDescriptor read, FileDescriptor write) = Pipe();
         (FileDescriptor otherRead, FileDescriptor otherWrite) = Pipe();
@@ -37,7 +37,7 @@ public sealed class KeeperDialogueTests
         Assert.Equal(Errno.None, link.Store("swap", otherWrite));
         write.Dispose();
         otherWrite.Dispose();
-        using RestoreAnswer? answer = await Running.During(link.Restore);
+        using RestoreAnswer? answer = await KeeperSide.During(link.Restore);
 
         Assert.NotNull(answer);
         Assert.Equal(["log:ä", "swap"], answer.Names.Order());
@@ -59,7 +59,7 @@ public sealed class KeeperDialogueTests
     {
         const int count = 3000;
         using KeeperTable table = new(count);
-        using Running keeper = new(table, _far);
+        using KeeperSide keeper = new(table, _far);
         using KeeperLink link = new(_near, 1);
         (FileDescriptor read, FileDescriptor write) = Pipe();
         using (read)
@@ -68,7 +68,7 @@ public sealed class KeeperDialogueTests
             for (int i = 0; i < count; i++)
                 Assert.Equal(Errno.None, link.Store($"pipe {i}", write));
 
-            using RestoreAnswer? answer = await Running.During(link.Restore);
+            using RestoreAnswer? answer = await KeeperSide.During(link.Restore);
 
             Assert.Equal(count, answer!.Names.Count);
             Assert.Equal(Enumerable.Range(0, count).Select(i => $"pipe {i}").Order(), answer.Names.Order());
@@ -79,14 +79,14 @@ public sealed class KeeperDialogueTests
     public async Task AFullTableIsTold()
     {
         using KeeperTable table = new(2);
-        using Running keeper = new(table, _far);
+        using KeeperSide keeper = new(table, _far);
         using KeeperLink link = new(_near, 1);
         (FileDescriptor read, FileDescriptor write) = Pipe();
         foreach (string name in (string[])["a", "b", "c", "d", "a"])
             Assert.Equal(Errno.None, link.Store(name, write));
         write.Dispose();
 
-        using RestoreAnswer? answer = await Running.During(link.Restore);
+        using RestoreAnswer? answer = await KeeperSide.During(link.Restore);
         long told = 0;
         link.ReadHints(() => Assert.Fail("no child has ended"), count => told = count);
 
@@ -358,50 +358,5 @@ public sealed class KeeperDialogueTests
     {
         using (readTaken)
             Assert.Equal(0, Available(readTaken));
-    }
-
-    /// <summary>A keeper's side that runs until it is disposed.</summary>
-    private sealed class Running : IDisposable
-    {
-        private readonly KeeperDialogue _dialogue;
-        private readonly Thread _thread;
-        private readonly FileDescriptor _end = new(Libc.eventfd(0, ClientLibc.O_CLOEXEC));
-
-        public Running(KeeperTable table, FileDescriptor socketTaken)
-        {
-            _dialogue = new KeeperDialogue(table);
-            _dialogue.Begin(socketTaken, 1, new KeeperHistory { IsFirst = 1 });
-            _thread = new Thread(Run) { IsBackground = true };
-            _thread.Start();
-        }
-
-        /// <summary>Calls something that waits for the keeper.</summary>
-        public static async Task<T> During<T>(Func<T> call) => await Task.Run(call).WaitAsync(Deadline.Generous);
-
-        public unsafe void Dispose()
-        {
-            if (_end.IsClosed)
-                return;
-            ulong one = 1;
-            _ = Libc.write(_end.Number, (byte*)&one, sizeof(ulong));
-            _thread.Join();
-            _dialogue.Dispose();
-            _end.Dispose();
-        }
-
-        private unsafe void Run()
-        {
-            Libc.poll_entry* entries = stackalloc Libc.poll_entry[2];
-            entries[0] = new() { fd = _end.Number, events = Libc.POLLIN };
-            while (_dialogue.Socket is { } socket)
-            {
-                entries[1] = new() { fd = socket.Number, events = (short)(Libc.POLLIN | (_dialogue.IsWaitingToSend ? Libc.POLLOUT : 0)) };
-                _ = Libc.poll(ref *entries, 2, -1);
-                if (entries[0].revents != 0)
-                    return;
-                _dialogue.Send();
-                _dialogue.Read();
-            }
-        }
     }
 }

@@ -103,34 +103,11 @@ public sealed class KeeperProcessTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    /// <summary>Without a supervisor the keeper ends what is left, the deaf as well, and what those leave.</summary>
     [Fact]
     public async Task ASupervisorThatDiesTooOftenIsGivenUp_UntilTheOperatorHasIt()
     {
-        await using Supervisor supervisor = Supervisor.StartText(Idle);
-        for (int death = 1; death <= 6; death++)
-        {
-            _ = await Runs(supervisor, death);
-            Living.Kill(Assert.Single(Living.ChildrenOf(supervisor.StartedPid)));
-            string said = await supervisor.Errors.First(IsKeepers, $"the line of death {death}", death);
-            Assert.Equal(death is >= 3 and < 6, said.EndsWith("does not trust what was recorded", StringComparison.Ordinal));
-            Assert.Equal(death == 6, said.Contains("not started any more", StringComparison.Ordinal));
-        }
-        Assert.Empty(Living.ChildrenOf(supervisor.StartedPid));
-
-        Living.Signal(supervisor.StartedPid, SIGHUP);
-
-        _ = await Runs(supervisor, 7);
-        Living.Kill(Assert.Single(Living.ChildrenOf(supervisor.StartedPid)));
-        Assert.Contains("not started any more", await supervisor.Errors.First(IsKeepers, "the last line", 7), StringComparison.Ordinal);
-        ForgetSocket(supervisor);
-        Assert.Equal(1, await supervisor.Stop());
-    }
-
-    /// <summary>Without a supervisor the keeper ends what is left, the deaf as well, and what those leave.</summary>
-    [Fact]
-    public async Task WhatNoSupervisorEndsTheKeeperEnds()
-    {
-        // It begins once; and it dies of SIGTERM, but leaves one that does not.
+        // The service begins once, and dies of SIGTERM, but leaves a program that does not.
         await using Supervisor supervisor = Supervisor.StartText(Kept + """
             [services.app]
             command = ["/bin/sh", "-c", "[ -e once ] && exit; : > once; (trap '' TERM; setsid sleep 2147483646) & sleep 2147483647"]
@@ -139,19 +116,22 @@ public sealed class KeeperProcessTests
         _ = await supervisor.Event("spawned", "app");
         for (int death = 1; death <= 6; death++)
         {
-            _ = await Runs(supervisor, death);
-            int[] children = Living.ChildrenOf(supervisor.StartedPid);
-            Living.Kill(children.Single(c => SessionOf(c) == c && File.ReadAllText($"/proc/{c}/cmdline").Contains("launchd-cs")));
-            _ = await supervisor.Errors.First(IsKeepers, $"the line of death {death}", death);
+            string said = await Dies(supervisor, death);
+            Assert.Equal(death is >= 3 and < 6, said.EndsWith("does not trust what was recorded", StringComparison.Ordinal));
+            Assert.Equal(death == 6, said.Contains("not started any more", StringComparison.Ordinal));
         }
         Assert.NotEmpty(Living.ChildrenOf(supervisor.StartedPid));
+        Assert.DoesNotContain(Living.ChildrenOf(supervisor.StartedPid), IsSupervisor);
+
+        Living.Signal(supervisor.StartedPid, SIGHUP);
+        Assert.Contains("not started any more", await Dies(supervisor, 7), StringComparison.Ordinal);
 
         Living.Signal(supervisor.StartedPid, Living.SIGTERM);
         _ = await supervisor.Errors.First(l => l.Contains("ends all services", StringComparison.Ordinal), "the last words");
         // Who cannot wait for ten seconds.
         Living.Signal(supervisor.StartedPid, Living.SIGINT);
-
-        ForgetSocket(supervisor);
+        // The keeper knows no path: what a dead supervisor has left there the next one replaces.
+        File.Delete(supervisor.Scratch.At("run/control.sock"));
         Assert.Equal(1, await supervisor.Ended());
     }
 
@@ -210,8 +190,16 @@ public sealed class KeeperProcessTests
     private static Task<string> Runs(Supervisor supervisor, int nth) =>
         supervisor.Errors.First(l => l.Contains("runs as pid", StringComparison.Ordinal), $"start {nth} of the supervisor", nth);
 
-    // The keeper knows no path: what a dead supervisor has left there the next one replaces.
-    private static void ForgetSocket(Supervisor supervisor) => File.Delete(supervisor.Scratch.At("run/control.sock"));
+    /// <summary>Kills the nth supervisor once it runs, and returns what the keeper says of that.</summary>
+    private static async Task<string> Dies(Supervisor supervisor, int nth)
+    {
+        _ = await Runs(supervisor, nth);
+        Living.Kill(Living.ChildrenOf(supervisor.StartedPid).Single(IsSupervisor));
+        return await supervisor.Errors.First(IsKeepers, $"the line of death {nth}", nth);
+    }
+
+    private static bool IsSupervisor(int pid) =>
+        SessionOf(pid) == pid && File.ReadAllText($"/proc/{pid}/cmdline").Contains("launchd-cs", StringComparison.Ordinal);
 
     private static int SessionOf(int pid) => int.Parse(File.ReadAllText($"/proc/{pid}/stat").Split(") ")[^1].Split(' ')[3]);
 }

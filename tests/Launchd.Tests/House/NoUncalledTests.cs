@@ -20,6 +20,7 @@ public sealed partial class NoUncalledTests
         ["CapacityBytes"] = "that memory is bounded shows nowhere else",
         ["StuckCount"] = "that a question hangs shows nowhere else",
         ["NameOfGroup"] = "tells a test what an entry of the user database says",
+        ["ReadHints"] = "is for the supervisor that restores what it was, which comes next",
         ["BindDatagram"] = "makes a notify socket as the supervisor's, for tests of what comes over it",
         ["IsQuick"] = "is not used any more; goes with the next change of its floor",
     };

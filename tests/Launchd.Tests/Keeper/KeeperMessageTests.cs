@@ -47,7 +47,8 @@ public sealed class KeeperMessageTests
     {
         KeeperHistory history = new()
         {
-            DiedAt = 5, RecentDeaths = 3, LastPid = 44, LastSignal = 9, DumpedCore = 1, IsDistrusted = 1, RefusedCount = 7, StrangeCount = 8,
+            DiedAt = 5, RecentDeaths = 3, LastPid = 44, LastSignal = 9, DumpedCore = 1, IsDistrusted = 1,
+            RefusedCount = 7, StrangeCount = 8,
         };
 
         Assert.Equal(history, Read(KeeperMessage.Write(_packet, history)).History);

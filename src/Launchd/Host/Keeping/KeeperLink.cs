@@ -17,7 +17,9 @@ namespace Launchd.Host.Keeping;
 /// </remarks>
 internal sealed class KeeperLink : IDisposable
 {
-    /// <summary>Descriptors come to numbers from here on: a birth copies the table up to those that it needs, which are to stay low.</summary>
+    /// <summary>
+    /// Descriptors come to numbers from here on: a birth copies the table up to those that it needs, which are to stay low.
+    /// </summary>
     private const int LeastNumber = 128;
 
     private readonly byte[] _packet = new byte[KeeperMessage.LongestBytes];
@@ -125,8 +127,8 @@ internal sealed class KeeperLink : IDisposable
     }
 
     /// <summary>
-    /// A child of the keeper that has ended and was not reaped: an orphan of a supervisor before this one, or of anybody where the keeper is
-    /// PID 1. The same one until it is reaped. False: there is none.
+    /// A child of the keeper that has ended and was not reaped: an orphan of a supervisor before this one, or of anybody where the keeper
+    /// is PID 1. The same one until it is reaped. False: there is none.
     /// </summary>
     public bool TryPeek(out Reaped ended)
     {
@@ -152,7 +154,9 @@ internal sealed class KeeperLink : IDisposable
     /// <summary>Has the keeper reap a child that <see cref="TryPeek"/> has told of: its number may be another's from then on.</summary>
     public void Reap(int pid) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Reap, pid));
 
-    /// <summary>The supervisor serves from now on: its end without <see cref="Ending"/> is a death, after which it is started anew.</summary>
+    /// <summary>
+    /// The supervisor serves from now on: its end without <see cref="Ending"/> is a death, after which it is started anew.
+    /// </summary>
     public void Running() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Running));
 
     /// <summary>The supervisor is about to end with this code, 0 to 255, and the keeper with it.</summary>

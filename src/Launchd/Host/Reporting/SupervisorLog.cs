@@ -48,7 +48,8 @@ internal static partial class SupervisorLog
     [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
     public static partial void Left(ILogger logger, string text);
 
-    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the supervisor with pid {pid} died ({deaths} within a minute)")]
+    [LoggerMessage(1012, LogLevel.Warning,
+        "started anew by the keeper, after the supervisor with pid {pid} died ({deaths} within a minute)")]
     public static partial void Restarted(ILogger logger, int pid, int deaths);
 
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]

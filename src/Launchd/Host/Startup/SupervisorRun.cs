@@ -134,8 +134,8 @@ internal static unsafe class SupervisorRun
             Announce(definition, parts, warnings, pump, restored);
             if (keeper is not null)
             {
-                keeper.OnGone = _ => SupervisorLog.Hindered(logger, "the keeper has ended: nothing is held for the supervisor any more, and "
-                    + "nobody starts it anew");
+                keeper.OnGone = _ => SupervisorLog.Hindered(
+                    logger, "the keeper has ended: nothing is held for the supervisor any more, and nobody starts it anew");
             }
             foreach ((string name, string address) in inherited.Unused)
             {
@@ -209,7 +209,12 @@ internal static unsafe class SupervisorRun
         bool isRestarted = restored is { IsFirst: false };
         parts.Journal.Add(new SupervisorStarted(isRestarted ? "restarted" : "fresh", Environment.ProcessId));
         if (isRestarted)
-            SupervisorLog.Restarted(parts.Logger, restored!.History.LastPid, restored.History.RecentDeaths);
+            SupervisorLog.Restarted(parts.Logger, restored!.History.LastDeath.Pid, restored.History.RecentDeaths);
+        if (restored is { LostNames.Count: > 0 and var lost })
+        {
+            SupervisorLog.Hindered(
+                parts.Logger, $"{lost} descriptors that the keeper holds do not fit into the limit of open files: raise it (ulimit -Hn)");
+        }
         List<(string, string)> opened = [];
         foreach (HeldSocket socket in parts.Descriptors.Sockets)
         {

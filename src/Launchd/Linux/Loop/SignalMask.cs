@@ -61,8 +61,8 @@ internal static unsafe class SignalMask
     }
 
     /// <summary>
-    /// Executes this program once more, with the same arguments and one variable more, and with SIGWINCH blocked too, which the keeper hands
-    /// on.
+    /// Executes this program once more, with the same arguments and one variable more, and with SIGWINCH blocked too, which the keeper
+    /// hands on.
     /// </summary>
     /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
     public static void ExecuteAsKeeper(string variable, string value)
