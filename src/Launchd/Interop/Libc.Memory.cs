@@ -14,6 +14,15 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int munmap(void* address, nuint length);
 
+    /// <summary>fallocate(2): gives the memory of a part of a file back; what is read there afterwards is zero.</summary>
+    public const int FALLOC_FL_PUNCH_HOLE_KEEP_SIZE = 0x3;
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fallocate(int fd, int mode, nint offset, nint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint pwrite(int fd, void* buffer, nuint count, nint offset);
+
     [LibraryImport("libc", SetLastError = true)]
     public static partial int memfd_create(byte* name, uint flags);
 }

@@ -12,12 +12,20 @@ internal sealed class KeeperDeaths
     /// <summary>So many within a minute, and no supervisor is started any more.</summary>
     public const int Most = 6;
 
+    /// <summary>So many supervisors in a row may be killed before they serve, by chance.</summary>
+    private const int MostEarlyKills = 20;
+
     private const long Millisecond = 1_000_000, Minute = 60_000 * Millisecond;
     private const long FirstPause = 100 * Millisecond, LongestPause = 5000 * Millisecond;
 
     private readonly long[] _moments = new long[Most];
     private int _count;
     private bool _isLastTry;
+    private bool _wasRefusal;
+    private int _earlyKills;
+
+    /// <summary>Whether the last death says something against what was recorded.</summary>
+    public bool Counts { get; private set; }
 
     /// <summary>How long to wait before the next start; 0: not at all.</summary>
     public long Pause { get; private set; }
@@ -26,7 +34,7 @@ internal sealed class KeeperDeaths
     public bool IsGivenUp { get; private set; }
 
     /// <summary>Whether the next supervisor is to trust nothing but descriptors.</summary>
-    public bool IsDistrusted(long now) => _isLastTry || Recent(now) >= Distrusted;
+    public bool IsDistrusted(long now) => _isLastTry || (Counts && !_wasRefusal && Recent(now) >= Distrusted);
 
     /// <summary>Deaths within the last minute, at most <see cref="Most"/>.</summary>
     public int Recent(long now)
@@ -40,8 +48,19 @@ internal sealed class KeeperDeaths
     /// <summary>A supervisor has died.</summary>
     /// <param name="startedAt">When it was started.</param>
     /// <param name="now">When it died.</param>
-    public void Note(long startedAt, long now)
+    /// <param name="isKill">It died of SIGKILL, which somebody else has sent, or the kernel for want of memory.</param>
+    /// <param name="wasRunning">It had come to serve.</param>
+    public void Note(long startedAt, long now, bool isKill, bool wasRunning)
     {
+        _wasRefusal = false;
+        _earlyKills = isKill && !wasRunning ? _earlyKills + 1 : 0;
+        // A kill says nothing against what was recorded, and the next one is started at once; unless one after the other never serves.
+        Counts = !isKill || _earlyKills > MostEarlyKills || _isLastTry;
+        if (!Counts)
+        {
+            Pause = 0;
+            return;
+        }
         bool wasWell = now - startedAt >= Minute;
         Pause = _count == 0 || wasWell ? 0 : Math.Clamp(Pause * 2, FirstPause, LongestPause);
         _moments[_count % Most] = now;
@@ -50,6 +69,11 @@ internal sealed class KeeperDeaths
         _isLastTry &= !wasWell;
         IsGivenUp = _isLastTry || Recent(now) >= Most;
     }
+
+    /// <summary>
+    /// The supervisor that was noted last has said by itself that it cannot start: that counts, but speaks of what is in its way.
+    /// </summary>
+    public void NoteRefusal() => _wasRefusal = true;
 
     /// <summary>One more start is wanted: if that one does not last a minute, it was the last.</summary>
     public void TryOnceMore()

@@ -66,7 +66,7 @@ internal readonly struct KeeperPacket
     public static void Close(int number)
     {
         if (number >= 0)
-            _ = ClientLibc.close(number);
+            KeeperCloser.Close(number);
     }
 
     private static KeeperPacket Take(ReadOnlySpan<byte> control, int length, int flags)

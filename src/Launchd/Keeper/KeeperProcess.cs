@@ -77,6 +77,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         fixed (byte* name = "launchd-keeper\0"u8)
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
         using SupervisorStart start = SupervisorStart.Prepare();
+        KeeperCloser.Begin();
         using KeeperProcess keeper = new(start);
         Errno refused = keeper.Start(Clock.MonotonicNanoseconds);
         if (refused != Errno.None)
@@ -217,7 +218,8 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _supervisor!.Dispose();
         _supervisor = null;
         long now = Clock.MonotonicNanoseconds;
-        bool hasFailedToStart = !_dialogue.IsRunning && ended.Signal == 0 && _table.Count == 0 && !KeeperChildren.HasAny;
+        // Before the first one runs there is nothing that another could go on with, and it has said why.
+        bool hasFailedToStart = !_dialogue.IsRunning && ended.Signal == 0 && _history.IsFirst != 0 && !KeeperChildren.HasAny;
         if (_dialogue.IsEnding || hasFailedToStart)
         {
             _exitCode = ended.Signal == 0 ? ended.Code : _dialogue.EndingCode;
@@ -236,7 +238,9 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _history.DiedAt = now;
         (_history.LastPid, _history.LastCode, _history.LastSignal) = (ended.Pid, ended.Code, ended.Signal);
         _history.DumpedCore = ended.DumpedCore ? 1 : 0;
-        _deaths.Note(_startedAt, now);
+        _deaths.Note(_startedAt, now, isKill: ended.Signal == Kill, _dialogue.IsRunning);
+        if (ended.Pid != 0 && ended.Signal == 0 && !_dialogue.IsRunning)
+            _deaths.NoteRefusal();
         (_phase, _due) = _deaths.IsGivenUp ? (KeeperPhase.GivenUp, now + Reminder) : (KeeperPhase.Pausing, now + _deaths.Pause);
         KeeperTexts.Died(ended, refused, _deaths, now, _table.Count);
         // The end that somebody wants must not fail with those who were to carry it out.

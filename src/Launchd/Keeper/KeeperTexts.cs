@@ -43,6 +43,12 @@ internal static class KeeperTexts
             line.Write();
             return;
         }
+        if (!deaths.Counts)
+        {
+            line.Add("started anew"u8);
+            line.Write();
+            return;
+        }
         if (deaths.Pause == 0)
         {
             line.Add("started anew ("u8);

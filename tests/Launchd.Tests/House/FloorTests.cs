@@ -33,7 +33,7 @@ public sealed partial class FloorTests
         ["Tmds"] = ["Interop", "Linux", "Cli"],
         ["Microsoft.Extensions.Logging"] = ["Host"],
         ["System.CommandLine"] = ["Cli"],
-        ["System.Formats.Cbor"] = ["Core"],
+        ["System.Formats.Cbor"] = ["Core", "Host"],
     };
 
     [Fact]

@@ -13,14 +13,11 @@ public sealed partial class NoUncalledTests
     /// <summary>Names that only tests use, or nobody, each with its reason.</summary>
     private static readonly Dictionary<string, string> Kept = new()
     {
-        ["StateRecorder"] = "writes the core's state down for a supervisor that comes after; the host does not yet",
-        ["StateReader"] = "reads what the recorder wrote; the host does not yet",
         ["BeginScope"] = "the interface of loggers asks for it",
         ["OpenResults"] = "has extensions, which are called without its name",
         ["CapacityBytes"] = "that memory is bounded shows nowhere else",
         ["StuckCount"] = "that a question hangs shows nowhere else",
         ["NameOfGroup"] = "tells a test what an entry of the user database says",
-        ["ReadHints"] = "is for the supervisor that restores what it was, which comes next",
         ["BindDatagram"] = "makes a notify socket as the supervisor's, for tests of what comes over it",
         ["IsQuick"] = "is not used any more; goes with the next change of its floor",
     };

@@ -69,6 +69,38 @@ public sealed class KeeperDeathsTests
         Assert.False(_deaths.IsDistrusted(_now));
     }
 
+    [Fact]
+    public void ThatSomebodyKillsIt_SaysNothingAgainstIt()
+    {
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.Equal(0, IsKilled(wasRunning: true));
+            Assert.False(_deaths.Counts || _deaths.IsDistrusted(_now) || _deaths.IsGivenUp);
+        }
+    }
+
+    [Fact]
+    public void UnlessOneAfterTheOtherIsKilledBeforeItServes()
+    {
+        for (int round = 0; round < 2; round++)
+        {
+            for (int i = 0; i < 20; i++)
+                Assert.Equal(0, IsKilled(wasRunning: false));
+            Assert.False(_deaths.Counts);
+            Assert.Equal(0, IsKilled(wasRunning: true));
+        }
+        for (int i = 0; i < 23; i++)
+            _ = IsKilled(wasRunning: false);
+        Assert.True(_deaths.Counts && _deaths.IsDistrusted(_now));
+    }
+
+    private long IsKilled(bool wasRunning)
+    {
+        _deaths.Note(_now, _now, isKill: true, wasRunning);
+        _now += _deaths.Pause;
+        return _deaths.Pause / Millisecond;
+    }
+
     /// <summary>Supervisors that lived so long die; the last pause in milliseconds.</summary>
     private long Die(long lived, int count = 1)
     {
@@ -76,7 +108,7 @@ public sealed class KeeperDeathsTests
         {
             long started = _now;
             _now += lived;
-            _deaths.Note(started, _now);
+            _deaths.Note(started, _now, isKill: false, wasRunning: true);
             _now += _deaths.Pause;
         }
         return _deaths.Pause / Millisecond;

@@ -48,6 +48,7 @@ internal sealed class Checkers
         [
             _instances,
             new TimerChecker(supervisor),
+            new ResumptionChecker(supervisor),
             new StartLimitChecker(supervisor),
             new RequestChecker(supervisor),
             new DependencyChecker(_known, supervisor),

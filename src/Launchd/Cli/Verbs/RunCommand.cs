@@ -66,7 +66,14 @@ internal static class RunCommand
             if (KeeperProcess.IsMeant)
                 return KeeperProcess.Run();
             using KeeperLink? keeper = KeeperLink.FromEnvironment();
+            // Every descriptor that was held takes a number.
+            if (keeper is not null)
+                _ = InheritedFileLimit.Raise();
+            using Heritage? heritage = keeper is null ? null : Heritage.Take(keeper);
             ConfigSource source = ConfigurationOf(options.File, options.TrustsConfig);
+            // What held holds on, whatever the file says by now: only a reload adopts that.
+            if (heritage?.State is { } restored)
+                return SupervisorRun.Run(restored.Adopted, [], ExitWith(options), Offer, source, keeper: keeper, heritage: heritage);
             ConfigResult result = ConfigReader.Read(source);
             if (result.Definition is not { } definition)
                 return Complain(result.Print(ShowsColour), ExitCode.BadConfiguration);
@@ -79,7 +86,7 @@ internal static class RunCommand
             if (definition.Keeper && keeper is null)
                 KeeperProcess.Become();
             return SupervisorRun.Run(
-                definition, result.Diagnostics, options.ExitWith is { } with ? new ServiceName(with) : null, Offer, source, keeper: keeper);
+                definition, result.Diagnostics, ExitWith(options), Offer, source, keeper: keeper, heritage: heritage);
         }
         catch (CliException refused)
         {
@@ -128,6 +135,8 @@ internal static class RunCommand
         }
         return new Dictionary<string, string>(OwnStart.Environment, StringComparer.Ordinal) { ["HOME"] = home };
     }
+
+    private static ServiceName? ExitWith(RunOptions options) => options.ExitWith is { } name ? new ServiceName(name) : null;
 
     private static bool ShowsColour => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
 

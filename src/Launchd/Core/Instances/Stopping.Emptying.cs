@@ -34,7 +34,7 @@ internal static partial class Stopping
 
     // Not with a stop command, which may itself connect. The listeners of a service that is stopped stay open, so its clients wait
     // for its next start, whether they are kept out or not.
-    private static bool HearsOut(Instance instance) => instance.Definition.Stop.Command.IsEmpty;
+    public static bool HearsOut(Instance instance) => instance.Definition.Stop.Command.IsEmpty;
 
     /// <summary>The instance's queues are empty, or their time is over: tells it to end.</summary>
     private static void TellToEnd(Draft d, int service, SlotState slot, SlotPhase.Stopping emptying)

@@ -249,7 +249,10 @@ internal sealed class ChannelMethods(ChannelServer server, Supervisor core, Even
         }
         descriptors.Dispose();
         FileDescriptor state = new(memory.ReleaseNumber(), lanes.Of(from.Instance.Id.Service));
-        events.Feed(new Event.StateSaved(from.Instance.Id, kept.Receive(state)));
+        DescriptorId saved = kept.Receive(state);
+        // Before the core is told, since it keeps every state that it is told of.
+        kept.Hold(saved);
+        events.Feed(new Event.StateSaved(from.Instance.Id, saved));
         from.Answer(PacketWriter.Empty);
     }
 

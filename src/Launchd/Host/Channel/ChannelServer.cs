@@ -49,6 +49,21 @@ internal sealed class ChannelServer(
             _channels.Add(instance.Id, channel);
     }
 
+    /// <summary>The same for a program that ran under a supervisor before this one, which may have watched its channel.</summary>
+    public void Resume(RunningInstance instance, bool isWatching, InstanceId? successor)
+    {
+        // It may have published something; who holds that is not known any more.
+        instance.HasSpoken = true;
+        Open(instance);
+        if (Find(instance.Id) is not { } channel)
+            return;
+        channel.Successor = successor;
+        if (!isWatching)
+            return;
+        channel.IsWatching = true;
+        _watchers++;
+    }
+
     /// <summary>The instance is over: closes its channel and forgets what it has published.</summary>
     public void End(RunningInstance instance)
     {

@@ -31,6 +31,9 @@ internal sealed class LastClients(
     /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
+    /// <summary>Told of an instance before it is kept from accepting for the first time.</summary>
+    public Action<RunningInstance>? OnBegun { get; set; }
+
     /// <summary>Whether the supervisor has stopped the instance from accepting.</summary>
     public static bool IsHearing(RunningInstance? instance) => instance?.Hearing is not null;
 
@@ -51,6 +54,11 @@ internal sealed class LastClients(
             return true;
         LastClientsLook look = new(
             process.Pid, withDescendants: leaving.Definition.Stop.Kill != KillScope.Process, listeners, IsHearing(leaving));
+        if (!leaving.IsHeardOut)
+        {
+            leaving.IsHeardOut = true;
+            OnBegun?.Invoke(leaving);
+        }
         bool isUnderWay = lanes.Of(id.Service).TryRun(() =>
         {
             look.Run();

@@ -5,6 +5,7 @@ using Launchd.Core;
 using Launchd.Core.Instances;
 using Launchd.Host.Lanes;
 using Launchd.Interop;
+using Launchd.Linux.Calls;
 using Launchd.Linux.Sockets;
 using Launchd.Model;
 
@@ -114,6 +115,10 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
         opened.Dispose();
         return null;
     }
+
+    /// <summary>A socket that is bound already.</summary>
+    public static NotifySocket Resume(FileDescriptor descriptorTaken, string path, ServiceName service, SlowLanes lanes, uint? writer) =>
+        new(descriptorTaken, path, CString.From(path), lanes, service, writer);
 
     /// <summary>
     /// Makes each message bring a pidfd of its sender from now on, where the kernel has that (6.5): needed

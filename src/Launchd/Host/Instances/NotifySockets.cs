@@ -61,6 +61,19 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         return socket;
     }
 
+    /// <summary>
+    /// The socket that a running program has from a supervisor before this one; it is read only after <see cref="Listen"/>.
+    /// </summary>
+    /// <param name="instance">Whose it is.</param>
+    /// <param name="descriptorTaken">The socket.</param>
+    /// <param name="path">Where it is bound.</param>
+    /// <param name="writer">As <see cref="NotifySocket.Writer"/>.</param>
+    public NotifySocket? Resume(RunningInstance instance, FileDescriptor descriptorTaken, string path, uint? writer)
+    {
+        NotifySocket held = NotifySocket.Resume(descriptorTaken, path, instance.Id.Service, lanes, writer);
+        return Serve(held, instance, IoReadiness.None) == Errno.None ? held : null;
+    }
+
     /// <summary>The socket's instance is born: its messages are read from now on.</summary>
     public void Listen(NotifySocket socket) => loop.Change(socket.Descriptor, IoReadiness.Readable);
 

@@ -299,7 +299,8 @@ internal sealed partial class ProcessTrees
         using ProcessHandle? process = isOrphan || step.Parent == 0 ? null : ProcessHandle.TryOpen(step.Pid);
         if (ProcessFacts.Read(step.Pid) is not { HasEnded: false } facts)
             return;
-        if (step.Parent != 0 && facts.Parent != step.Parent && facts.Parent != _self)
+        bool isOurs = facts.Parent == _self || facts.Parent == ChildList.FosterParent;
+        if (step.Parent != 0 && facts.Parent != step.Parent && !isOurs)
             return;
         if (step.Instance is { } owner && step.Parent != 0 && !isOrphan)
             Orphans.Learn(step.Pid, facts.StartTime, owner);

@@ -1,5 +1,6 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Provisioning;
 using Launchd.Interop;
 using Launchd.Linux.Processes;
@@ -27,7 +28,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public ServiceDefinition Definition => Provision.Definition;
 
     /// <summary>The mark in the environment of all its processes, unless they removed it: <see cref="InstanceMark"/>.</summary>
-    public string Mark { get; } = InstanceMark.New();
+    public string Mark { get; init; } = InstanceMark.New();
 
     /// <summary>The user as whom the instance runs; its commands run as the same user, whatever the configuration says by then.</summary>
     public ResolvedUser User { get; } = provision.User;
@@ -45,11 +46,29 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// </summary>
     public LastClients.Hearing? Hearing { get; set; }
 
+    /// <summary>
+    /// The supervisor, or one before it, was about to keep the instance from accepting: since then nobody can tell by its epoll sets
+    /// whether it accepts.
+    /// </summary>
+    public bool IsHeardOut { get; set; }
+
     /// <summary>Since when its end waits for its queues, because it cannot be kept from accepting. Null: not so.</summary>
     public Moment? EmptyingSince { get; set; }
 
     /// <summary>Null until spawned.</summary>
     public ProcessHandle? Process { get; set; }
+
+    /// <summary>By what the main process is recognised in another supervisor; of no meaning where there is no keeper.</summary>
+    public ProcessIdentity Identity { get; set; }
+
+    /// <summary>How the main process ended, from the moment that it is known; null: it has not, as far as is known.</summary>
+    public ExitStatus? Ended { get; set; }
+
+    /// <summary>It was born under a supervisor before this one, and is not this one's child.</summary>
+    public bool IsResumed { get; init; }
+
+    /// <summary>The names by which the keeper holds descriptors for this instance.</summary>
+    public List<string> HeldNames { get; } = [];
 
     /// <summary>
     /// Process group and session of the instance: the pid of the main process that the supervisor started; 0: no group is surely its own.
@@ -65,7 +84,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     }
 
     /// <summary>The group and session in which the instance began.</summary>
-    public int FirstGroup { get; private set; }
+    public int FirstGroup { get; set; }
 
     /// <summary>
     /// Processes of the instance that became children of the supervisor when their parents ended: kept by <see cref="Instances.Orphans"/>.
@@ -73,7 +92,7 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public HashSet<int> Orphans { get; } = [];
 
     /// <summary>The main process is in <see cref="Group"/>: always, unless another process took its place by <c>MAINPID=</c>.</summary>
-    public bool IsInGroup { get; private set; } = true;
+    public bool IsInGroup { get; set; } = true;
 
     /// <summary>The main process was reaped.</summary>
     public bool MainEnded { get; set; }

@@ -3,6 +3,7 @@ using Launchd.Client;
 using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Keeper;
+using Launchd.Linux.Descriptors;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 
@@ -15,7 +16,7 @@ namespace Launchd.Host.Keeping;
 /// Calls wait for the keeper, which does nothing but read and answer: it decides nothing and opens nothing. When it is gone, every call
 /// returns at once and does nothing, because a supervisor without a keeper still serves.
 /// </remarks>
-internal sealed class KeeperLink : IDisposable
+internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
 {
     /// <summary>
     /// Descriptors come to numbers from here on: a birth copies the table up to those that it needs, which are to stay low.
@@ -87,6 +88,15 @@ internal sealed class KeeperLink : IDisposable
     /// <exception cref="ArgumentException">The name is none.</exception>
     public void Drop(string name) =>
         Send(KeeperMessage.Write(_packet, KeeperMessageKind.Drop, NameOf(name, stackalloc byte[KeeperMessage.LongestName])));
+
+    /// <summary>Told of what is not held because too many descriptors of this user are on their way: the name.</summary>
+    public Action<string>? OnNotHeld { get; set; }
+
+    void IDescriptorKeeper.Store(string name, FileDescriptor borrowed)
+    {
+        if (Store(name, borrowed) is { Value: not 0 } && !IsGone)
+            OnNotHeld?.Invoke(name);
+    }
 
     /// <summary>Whether something can be held under this name.</summary>
     public static bool IsName(string name) =>

@@ -3,6 +3,7 @@ using Launchd.Core;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Memory;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
 using Launchd.Model;
@@ -19,7 +20,9 @@ namespace Launchd.Host.Launching;
 internal sealed unsafe class BirthOrder(
     ServiceName service, Birth birthTaken, Func<BirthOrder, Spawner, Failure.SpawnFailed?> work, Action<BirthOrder> then) : IDisposable
 {
-    private int* _seen = (int*)NativeMemory.AllocZeroed(sizeof(int));
+    private int* _own = (int*)NativeMemory.AllocZeroed(sizeof(int));
+    private int* _seen;
+    private (SharedSlots Slots, int Slot)? _shared;
     private long _takenAt;
     private TimeSpan _awaySinceOrdered, _awaySinceTaken;
     private volatile int _thread;
@@ -32,10 +35,24 @@ internal sealed unsafe class BirthOrder(
     public ServiceName Service => service;
 
     /// <summary>Gets the pid of the child as soon as there is one, on whichever thread.</summary>
-    public int* Seen => _seen;
+    public int* Seen => _seen == null ? _own : _seen;
+
+    /// <summary>
+    /// Has the child write its pid where a supervisor after this one finds it. Before the birth begins. Where no slot is free, only this
+    /// supervisor sees the pid.
+    /// </summary>
+    /// <param name="slots">Borrowed.</param>
+    /// <param name="owner">The instance that is born.</param>
+    public void Share(SharedSlots slots, long owner)
+    {
+        if (slots.Take(owner, out int* pid) is not { } slot)
+            return;
+        _shared = (slots, slot);
+        _seen = pid;
+    }
 
     /// <summary>The child's pid; 0: there is none yet. From any thread.</summary>
-    public int Pid => Volatile.Read(ref *_seen);
+    public int Pid => Volatile.Read(ref *Seen);
 
     /// <summary>When it was ordered, in nanoseconds of the monotonic clock.</summary>
     public long OrderedAt { get; } = Clock.MonotonicNanoseconds;
@@ -157,7 +174,9 @@ internal sealed unsafe class BirthOrder(
         birthTaken.Dispose();
         Cleanup?.Invoke();
         _stopped.Dispose();
-        NativeMemory.Free(_seen);
-        _seen = null;
+        if (_shared is var (slots, slot))
+            slots.Free(slot);
+        NativeMemory.Free(_own);
+        _own = _seen = null;
     }
 }

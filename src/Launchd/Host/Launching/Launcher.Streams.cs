@@ -16,6 +16,46 @@ namespace Launchd.Host.Launching;
 /// <content>Standard input, output and error, and the pipe of <c>ready = { descriptor = N }</c>.</content>
 internal sealed partial class Launcher
 {
+    /// <summary>The stream of what commands write. A supervisor that comes after this one does not go on with them.</summary>
+    private const string CommandStream = "command";
+
+    /// <summary>Goes on with the streams of an instance that was born under a supervisor before this one.</summary>
+    /// <param name="instance">Gets its pipe of readiness.</param>
+    /// <param name="take">What was held for it, by the names of <see cref="HeldParts"/>; null: nothing was.</param>
+    /// <param name="isReady">Nobody waits for its output any more.</param>
+    /// <param name="onReady">As for <see cref="Order"/>.</param>
+    public void Resume(RunningInstance instance, Func<string, FileDescriptor?> take, bool isReady, Action onReady)
+    {
+        if (!isReady && instance.Definition.Ready is Readiness.Output pattern)
+        {
+            pump.WatchForMatch(instance.Id.Number, pattern.Pattern, onReady);
+            instance.IsKnownToPump = true;
+        }
+        foreach (string stream in (ReadOnlySpan<string>)[HeldParts.Output, HeldParts.Error])
+        {
+            if (take(stream) is not { } readEnd)
+                continue;
+            pump.Add(SourceOf(instance, stream), readEnd);
+            instance.IsKnownToPump = true;
+        }
+        FileDescriptor? master = take(HeldParts.Terminal), slave = take(HeldParts.TerminalSlave);
+        if (master is not null && slave is not null)
+        {
+            pump.AddTerminal(SourceOf(instance, HeldParts.Output), master, slave);
+            instance.IsKnownToPump = true;
+        }
+        else
+        {
+            master?.Dispose();
+            slave?.Dispose();
+        }
+        FileDescriptor? ready = take(HeldParts.ReadyPipe);
+        if (isReady)
+            ready?.Dispose();
+        else
+            instance.ReadyPipe = ready;
+    }
+
     private Failure.SpawnFailed? GatherStandard(
         RunningInstance instance, Birth birth, AcceptedConnection? connection, ResolvedUser user, Action onReady)
     {
@@ -44,9 +84,10 @@ internal sealed partial class Launcher
             return Refuse(service, "input", failed, $"input = \"open\": {failed.Text}");
         bool isSame = service.Error == service.Output && service.Error is not OutputTarget.Inherit;
         Action<int> use = isSame ? Both : birth.Output;
-        if (OpenOutput(instance, birth, service.Output, "output", socket, console.OriginalOutput, user, use) is { } refused)
+        if (OpenOutput(instance, birth, service.Output, HeldParts.Output, socket, console.OriginalOutput, user, use) is { } refused)
             return refused;
-        return isSame ? null : OpenOutput(instance, birth, service.Error, "error", socket, console.OriginalError, user, birth.Error);
+        return isSame ? null
+            : OpenOutput(instance, birth, service.Error, HeldParts.Error, socket, console.OriginalError, user, birth.Error);
 
         void Both(int number)
         {
@@ -92,6 +133,8 @@ internal sealed partial class Launcher
         FileDescriptor readEnd = new(ends[0]), writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         LetOthersWrite(writeEnd);
+        if (stream != CommandStream)
+            OnOpened?.Invoke(instance, stream, readEnd);
         pump.Add(SourceOf(instance, stream), readEnd);
         instance.IsKnownToPump = true;
         return writeEnd;
@@ -107,7 +150,9 @@ internal sealed partial class Launcher
         birth.Output(slave);
         birth.Error(slave);
         birth.HasTerminal = true;
-        pump.AddTerminal(SourceOf(instance, "output"), terminal.Master, terminal.Slave);
+        OnOpened?.Invoke(instance, HeldParts.Terminal, terminal.Master);
+        OnOpened?.Invoke(instance, HeldParts.TerminalSlave, terminal.Slave);
+        pump.AddTerminal(SourceOf(instance, HeldParts.Output), terminal.Master, terminal.Slave);
         instance.IsKnownToPump = true;
         return null;
     }
@@ -130,7 +175,7 @@ internal sealed partial class Launcher
         _ = Libc.geteuid() == 0 ? Libc.fchmod(pipe.Number, 0b110_010_010) : 0;
     }
 
-    private static unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
+    private unsafe Failure.SpawnFailed? OpenReadyPipe(RunningInstance instance, Birth birth, ServiceDefinition service)
     {
         if (service.Ready is not Readiness.Descriptor ready)
             return null;
@@ -138,6 +183,7 @@ internal sealed partial class Launcher
         if (Libc.pipe2(ends, Libc.O_CLOEXEC | Libc.O_NONBLOCK) != 0)
             return Refuse(service, "ready", Errno.Last, $"ready: pipe: {Errno.Last.Text}");
         instance.ReadyPipe = new FileDescriptor(ends[0]);
+        OnOpened?.Invoke(instance, HeldParts.ReadyPipe, instance.ReadyPipe);
         FileDescriptor writeEnd = new(ends[1]);
         birth.Own(writeEnd);
         birth.PassAt(ready.Number, writeEnd.Number);

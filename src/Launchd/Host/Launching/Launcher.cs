@@ -6,6 +6,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
+using Launchd.Linux.Memory;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
@@ -24,6 +25,15 @@ internal sealed partial class Launcher(
     (ulong Soft, ulong Hard) inheritedFileLimit)
 {
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
+
+    /// <summary>Where children write their pids for a supervisor after this one; null: there is none.</summary>
+    public SharedSlots? BirthSlots { get; set; }
+
+    /// <summary>
+    /// Told of each descriptor by which the supervisor goes on with an instance: whose it is, what it is, and the descriptor, borrowed.
+    /// Null: nobody wants to know.
+    /// </summary>
+    public Action<RunningInstance, string, FileDescriptor>? OnOpened { get; set; }
 
     /// <summary>
     /// Orders the birth of an instance's main process: what the loop owns is gathered now, and everything that may wait for a file system
@@ -62,9 +72,15 @@ internal sealed partial class Launcher(
             birth.Dispose();
             return null;
         }
+        OnOpened?.Invoke(instance, HeldParts.Channel, instance.ChannelEnd!);
+        if (instance.Notify is { } notify)
+            OnOpened?.Invoke(instance, HeldParts.Notify, notify.Descriptor);
         LaunchOutline outline = _outlines.Of(service, user);
         string? notifyPath = instance.Notify?.Path;
-        return new BirthOrder(service.Name, birth, Work, then) { Cleanup = cleanup };
+        BirthOrder ordered = new(service.Name, birth, Work, then) { Cleanup = cleanup };
+        if (BirthSlots is { } slots)
+            ordered.Share(slots, instance.Id.Number);
+        return ordered;
 
         Failure.SpawnFailed? Work(BirthOrder order, Spawner spawner) =>
             GiveBirth(order, spawner, instance, birth, outline, service.Command, connection, notifyPath, mainPid: null);
@@ -86,7 +102,7 @@ internal sealed partial class Launcher(
         birth.Input(nothing.Number);
         birth.Output(nothing.Number);
         birth.Error(nothing.Number);
-        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, "command") is { } pipe)
+        if (service.Output is OutputTarget.Log && OpenLogPipe(instance, birth, CommandStream) is { } pipe)
         {
             birth.Output(pipe.Number);
             birth.Error(pipe.Number);

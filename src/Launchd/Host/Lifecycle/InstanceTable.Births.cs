@@ -51,6 +51,7 @@ internal sealed partial class InstanceTable
         if (order is null)
             return;
         _unborn.Add(instance.Id, order);
+        State?.Note(instance);
         _births.Begin(order);
 
         Event.SpawnFailed Refused(Failure.SpawnFailed failure)
@@ -90,10 +91,8 @@ internal sealed partial class InstanceTable
         ProcessHandle process = birth.Child!;
         instance.Process = process;
         instance.Group = process.Pid;
-        _running.Add(instance);
-        _mains.Add(process.Pid, instance);
-        _trees.Orphans.Forget(process.Pid);
-        _trees.Orphans.Add(instance);
+        State?.NoteBorn(instance);
+        Add(instance, process);
         _channels.Open(instance);
         if (instance.ReadyPipe is { } pipe)
             AwaitLine(instance, pipe);
@@ -104,6 +103,14 @@ internal sealed partial class InstanceTable
             _notifySockets.Listen(notify);
         if (_births.EarlyEndOf(birth) is { } early)
             Ended(early);
+    }
+
+    private void Add(RunningInstance instance, ProcessHandle process)
+    {
+        _running.Add(instance);
+        _mains.Add(process.Pid, instance);
+        _trees.Orphans.Forget(process.Pid);
+        _trees.Orphans.Add(instance);
     }
 
     private void TellWarnings(RunningInstance instance, BirthOrder birth)

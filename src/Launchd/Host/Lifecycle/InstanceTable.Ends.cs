@@ -24,6 +24,7 @@ internal sealed partial class InstanceTable
     private readonly object _looking = new();
     private readonly object _reaping = new();
     private Moment _nextLook;
+    private bool _hasFosterEnds;
     private LastSweep? _sweep;
 
     /// <summary>
@@ -35,12 +36,19 @@ internal sealed partial class InstanceTable
             _delays.After(TimeSpan.Zero, _reaping, ReapSome);
     }
 
+    /// <summary>The foster parent has said that children of it have ended.</summary>
+    public void ReapFosterChildren()
+    {
+        _hasFosterEnds = true;
+        ReapSome();
+    }
+
     private void ReapAll() => _ = Reap(int.MaxValue);
 
     private int Reap(int most)
     {
         _reaped.Clear();
-        while (_reaped.Count < most && Reaper.TryReap(out Reaped reaped, _onStop))
+        while (_reaped.Count < most && TryReap(out Reaped reaped))
         {
             _trees.Orphans.Forget(reaped.Pid);
             _reaped.Add(reaped);
@@ -65,9 +73,41 @@ internal sealed partial class InstanceTable
         return count;
     }
 
+    // Where another supervisor may come after this one, how a process ended is written down before it is reaped: nobody could ask again.
+    private bool TryReap(out Reaped reaped)
+    {
+        if (State is null)
+            return Reaper.TryReap(out reaped, _onStop);
+        if (Reaper.TryPeek(out reaped, _onStop))
+        {
+            NoteEnd(reaped);
+            Reaper.Reap(reaped.Pid);
+            return true;
+        }
+        // Only when it has said so: an answer is waited for.
+        if (!_hasFosterEnds || Foster is null)
+            return false;
+        _hasFosterEnds = Foster.TryPeek(out reaped);
+        if (!_hasFosterEnds)
+            return false;
+        NoteEnd(reaped);
+        Foster.Reap(reaped.Pid);
+        return true;
+    }
+
+    private void NoteEnd(Reaped ended)
+    {
+        if (!_mains.TryGetValue(ended.Pid, out RunningInstance? instance))
+            return;
+        instance.Ended = StatusOf(ended);
+        State!.Note(instance);
+    }
+
+    private static ExitStatus StatusOf(Reaped reaped) => new(reaped.Code, reaped.Signal, reaped.DumpedCore);
+
     private void Ended(Reaped reaped)
     {
-        ExitStatus status = new(reaped.Code, reaped.Signal, reaped.DumpedCore);
+        ExitStatus status = StatusOf(reaped);
         if (_mains.Remove(reaped.Pid, out RunningInstance? instance))
             MainEnded(instance, reaped.Pid, status);
         else if (!_commands.TryEnd(reaped.Pid, status))

@@ -3,6 +3,7 @@ using Launchd.Core;
 using Launchd.Core.Instances;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
+using Launchd.Host.Keeping;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
@@ -78,6 +79,12 @@ internal sealed partial class InstanceTable : IDisposable
         }
     }
 
+    /// <summary>Writes down what the supervisor after this one must know; null: there will be none.</summary>
+    public StateWriter? State { get; set; }
+
+    /// <summary>The parent of this process, which has the children of a supervisor before it; null: there is none.</summary>
+    public IFosterParent? Foster { get; set; }
+
     /// <summary>Told of an instance that is over, before what it holds is released.</summary>
     public Action<RunningInstance>? OnOver { get; set; }
 
@@ -111,6 +118,8 @@ internal sealed partial class InstanceTable : IDisposable
         bool asksToEnd = number == SignalNumber.Term || number == SignalNumber.Abrt || number == instance.Definition.Stop.Signal;
         bool reachesMore = scope == KillScope.Process && instance.Definition.Stop.Kill != KillScope.Process;
         Errno refused = _trees.Signal(instance, number.Value, scope, asksToEnd && !reachesMore);
+        // With the word that the signal was sent, right after this: until then another supervisor would send it once more.
+        State?.Put(instance);
         if (asksToEnd && reachesMore)
             _ = _trees.Signal(instance, SignalNumber.Cont.Value, KillScope.Group);
         if (number == SignalNumber.Kill)
@@ -165,6 +174,8 @@ internal sealed partial class InstanceTable : IDisposable
 
     public void Dispose()
     {
+        // What is closed now is not over for the supervisor after this one, if there is one.
+        State = null;
         foreach (RunningInstance instance in _running.All)
         {
             Close(instance, mayServeAgain: false);
@@ -196,6 +207,7 @@ internal sealed partial class InstanceTable : IDisposable
         _mains.Add(next.Pid, instance);
         _trees.Orphans.Forget(next.Pid);
         _trees.Orphans.Add(instance);
+        State?.NoteBorn(instance);
         SupervisorLog.MainChanged(_logger, instance.Label, next.Pid);
         _events.Feed(new Event.MainProcessChanged(instance.Id, next.Pid));
     }
@@ -219,6 +231,7 @@ internal sealed partial class InstanceTable : IDisposable
 
     private void Close(RunningInstance instance, bool mayServeAgain)
     {
+        State?.Forget(instance);
         if (instance.IsKnownToPump || instance.AwaitsLine)
             _pump.Close(instance.Id.Number);
         if (instance.Notify is { } notify)

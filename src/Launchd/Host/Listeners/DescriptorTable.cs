@@ -71,13 +71,19 @@ internal sealed class DescriptorTable : IDisposable
     /// <summary>Paths stay when everything is closed at the end: somebody else keeps the sockets for the next supervisor.</summary>
     public bool LeavesPaths { get; set; }
 
+    /// <summary>
+    /// Paths that a supervisor before this one has made are removed at the end like those of this one: nobody comes after this one.
+    /// </summary>
+    public bool OwnsAdoptedPaths { get; set; }
+
     /// <summary>Opens everything. On a refusal what was opened is closed again, and nothing is left on disk.</summary>
     /// <param name="definition">The configuration.</param>
     /// <param name="users">Of that configuration.</param>
     /// <param name="inherited">What the service manager has passed; borrowed.</param>
     /// <param name="forget">Has the manager forget what it has stored by these names; called before anything is opened.</param>
-    public static DescriptorTable Open(
-        SupervisorDefinition definition, UserTable users, InheritedListeners inherited, Action<IReadOnlyList<string>> forget)
+    /// <param name="takeFile">Gives a file away that was open for this configuration before, by its key; null: there is none.</param>
+    public static DescriptorTable Open(SupervisorDefinition definition, UserTable users, InheritedListeners inherited,
+        Action<IReadOnlyList<string>> forget, Func<string, FileDescriptor?>? takeFile = null)
     {
         DescriptorTable table = new(users, inherited);
         try
@@ -94,6 +100,7 @@ internal sealed class DescriptorTable : IDisposable
             foreach (FileDefinition file in definition.Files)
             {
                 FileDescriptor? shared = !IsSharedFile(file) ? null
+                    : takeFile?.Invoke(file.Key) is { } held ? held
                     : HeldFile.Open(file, users, UserOf(readers[file.Key], users)).ValueOr(f => throw Refuse($"files.{file.Key}", f));
                 table.Put(new HeldFile(file, shared));
             }
@@ -108,6 +115,13 @@ internal sealed class DescriptorTable : IDisposable
     }
 
     public HeldSocket? FindSocket(string key) => _sockets.GetValueOrDefault(key);
+
+    /// <summary>As <see cref="Provisions.AdoptFormer"/>, with what is open for the present configuration.</summary>
+    public void AdoptFormer(ServiceDefinition former)
+    {
+        Users.Add(former);
+        Provisions.AdoptFormer(former, Users, FindSocket, _files.GetValueOrDefault);
+    }
 
     /// <summary>A listener that is open. Null: the descriptor is of none, or of one that was closed.</summary>
     public Listener? Find(FileDescriptor descriptor) => _listeners.GetValueOrDefault(descriptor);
@@ -213,7 +227,9 @@ internal sealed class DescriptorTable : IDisposable
         {
             if (socket.Definition.RemoveOnStop && !LeavesPaths)
             {
-                new OpenedListeners(socket.Opened, socket.Aliases).Undo();
+                ImmutableArray<OpenedListener> opened =
+                    OwnsAdoptedPaths ? [.. socket.Opened.Select(o => o with { IsAdopted = false })] : socket.Opened;
+                new OpenedListeners(opened, socket.Aliases).Undo();
                 continue;
             }
             foreach (OpenedListener listener in socket.Opened)

@@ -52,7 +52,7 @@ internal sealed class InheritedListeners : IDisposable
         {
             if (!TryMove(offered.Number, out FileDescriptor? descriptor))
                 continue;
-            if (!offered.Name.StartsWith(StorePrefix, StringComparison.Ordinal))
+            if (!IsListener(offered.Name))
             {
                 int number = inherited._passed.Count(p => p.Name.Name == offered.Name) + 1;
                 inherited._passed.Add((new ListenAddress.Inherited(offered.Name, number), descriptor));
@@ -62,6 +62,16 @@ internal sealed class InheritedListeners : IDisposable
                 ListenerAdoption.Discard(descriptor);
         }
         return inherited;
+    }
+
+    /// <summary>Whether something that is held by this name is a listener.</summary>
+    public static bool IsListener(string name) => name.StartsWith(StorePrefix, StringComparison.Ordinal);
+
+    /// <summary>A listener that the keeper has held. One of the same name from the manager's store is the same socket.</summary>
+    public void Add(string name, FileDescriptor descriptorTaken)
+    {
+        if (!_stored.TryAdd(name, descriptorTaken))
+            descriptorTaken.Dispose();
     }
 
     /// <summary>The name in the store of a listener. Names of sockets are printable ASCII without a colon.</summary>

@@ -43,6 +43,9 @@ internal sealed class LeftHolders(
     /// <summary>Tells commands, and children that are being born: they are nobody that was left.</summary>
     public Func<int, bool> IsKnown { get; set; } = _ => false;
 
+    /// <summary>The process that has a copy of every listener and never accepts; 0: there is none.</summary>
+    public int Keeper { get; set; }
+
     /// <summary>An instance is over: whatever of it was to be killed has ended.</summary>
     public void NoteEnd(RunningInstance instance)
     {
@@ -173,7 +176,7 @@ internal sealed class LeftHolders(
                 sessions.Add(instance.Group);
         }
         return [.. found.Where(f => !sessions.Contains(f.Session)
-            && f.Ancestors.Prepend(f.Pid).All(p => !living.Contains(p) && !IsKnown(p)))];
+            && f.Pid != Keeper && f.Ancestors.Prepend(f.Pid).All(p => !living.Contains(p) && !IsKnown(p)))];
     }
 
     /// <summary>A listener of an instance that is over.</summary>

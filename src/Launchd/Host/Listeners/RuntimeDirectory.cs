@@ -51,10 +51,14 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     /// <summary>Makes (or checks) the directory and takes the lock.</summary>
     /// <param name="path">Absolute.</param>
+    /// <param name="keepsSockets">
+    /// The notify sockets of a supervisor before this one stay: their programs run, and somebody has held the sockets.
+    /// </param>
     /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
-    public static RuntimeDirectory Enter(string path) => Enter(path.Length > 1 ? path.TrimEnd('/') : path, former: null);
+    public static RuntimeDirectory Enter(string path, bool keepsSockets = false) =>
+        Enter(path.Length > 1 ? path.TrimEnd('/') : path, former: null, keepsSockets);
 
-    private static RuntimeDirectory Enter(string path, RuntimeDirectory? former)
+    private static RuntimeDirectory Enter(string path, RuntimeDirectory? former, bool keepsSockets)
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (KernelText.ByteCount(path) > 107 - 20)
@@ -82,8 +86,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             locked = former is not null && IsNamed(own, former._lock) ? Files.Duplicate(former._lock, closer: null, out _) : null;
             locked ??= TakeLock(own, path);
             links = SpareLinks.Open(own, LinksName, MarkOf(path));
-            RuntimeDirectory directory = new(path, own, locked) { Links = links };
-            directory.MakeNotifyDirectory(mode);
+            RuntimeDirectory directory = new(path, own, locked) { Links = links, LeavesSockets = keepsSockets };
+            directory.MakeNotifyDirectory(mode, keepsSockets);
             return directory;
         }
         catch (StartRefusedException)
@@ -117,11 +121,17 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         RuntimeDirectory former = _successor ?? this;
         // It would take away the links of the next ones beside paths.
         former.Links.Dispose();
-        _successor = Enter(Path, former);
+        _successor = Enter(Path, former, keepsSockets: false);
         Links = _successor.Links;
         if (former != this)
             former.CloseAll();
     }
+
+    /// <summary>
+    /// What is in the directory stays at the end, because programs of the supervisor before this one run, and another is to go on with
+    /// them.
+    /// </summary>
+    public bool LeavesSockets { get; set; }
 
     /// <summary>
     /// Best effort: somebody else may have tidied up first, or have taken the directory away, and nothing of ours is lost with it.
@@ -135,6 +145,11 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             return;
         }
         Links.Dispose();
+        if (LeavesSockets)
+        {
+            CloseAll();
+            return;
+        }
         _ = Files.Unlink(_directory, LinksName, isDirectory: true);
         if (_notify is not null)
             OwnDirectory.Empty(_notify);
@@ -154,15 +169,29 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         _directory.Dispose();
     }
 
+    /// <summary>Removes the notify sockets of a supervisor before this one that nobody has any more.</summary>
+    /// <param name="used">The paths of the others.</param>
+    public void RemoveSocketsBut(IReadOnlySet<string> used)
+    {
+        using FileDescriptor? names = _notify is null ? null : Files.OpenDirectory(_notify, ".", out _);
+        foreach (string name in names is null ? [] : Files.Names(names).ToArray())
+        {
+            if (!used.Contains(System.IO.Path.Combine(NotifyDirectory, name)))
+                _ = Files.Unlink(_notify!, name);
+        }
+    }
+
     /// <summary>
     /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4
     /// keeps away from those deleted within the last seconds): a quarter of a start. So where the runtime directory is on disk, the
     /// directory of these sockets is a link into one in memory.
     /// </summary>
-    private void MakeNotifyDirectory(int mode)
+    private void MakeNotifyDirectory(int mode, bool keepsSockets)
     {
         if (!IsInMemory(_directory) && OpenInMemory(mode) is { } inMemory)
         {
+            if (keepsSockets && Files.ReadLink(_directory, NotifyName) == inMemory)
+                return;
             RemoveNotify();
             if (Files.MakeSymlink(inMemory, _directory, NotifyName) is { Value: not 0 } refused)
                 throw new StartRefusedException($"cannot make {NotifyDirectory}: {refused.Text}", ExitCode.SystemRefused);
@@ -172,6 +201,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             if (Files.ReadLink(_directory, NotifyName) is not null)
                 RemoveNotify();
             _notify = Make(_directory, NotifyName, mode, NotifyDirectory);
+            if (keepsSockets)
+                return;
         }
         OwnDirectory.Empty(_notify!);
     }

@@ -82,6 +82,23 @@ internal sealed class Provisions
             Follow(former, successorOf);
     }
 
+    /// <summary>
+    /// Adds a definition that the configuration has no more and by which instances run, or may be started: it has the sockets and files
+    /// that are open under their names.
+    /// </summary>
+    public void AdoptFormer(ServiceDefinition former, UserTable users, Func<string, HeldSocket?> socketOf, Func<string, HeldFile?> fileOf)
+    {
+        if (TryFind(former, out _))
+            return;
+        AddFormer(new Provision(former)
+        {
+            User = users[former.Execution],
+            Users = users,
+            Sockets = [.. former.Sockets.Select(socketOf).OfType<HeldSocket>()],
+            Files = [.. former.Files.Select(fileOf).OfType<HeldFile>()],
+        });
+    }
+
     private void Follow(Provision former, Func<HeldSocket, HeldSocket> successorOf)
     {
         FileDescriptor[] before = [.. ListenersOf(former)];

@@ -40,6 +40,15 @@ internal sealed class UserTable
 
     public ResolvedUser this[Execution execution] => _users[execution];
 
+    /// <summary>Looks the user up of a service that is not of the configuration (any more).</summary>
+    public void Add(ServiceDefinition former)
+    {
+        if (!_users.ContainsKey(former.Execution))
+            _users.Add(former.Execution, Resolve(former.Execution));
+        if (former.Log is { } log)
+            _ = OwnerOf(log);
+    }
+
     /// <exception cref="StartRefusedException">No such user or group.</exception>
     public PathOwner OwnerOf(string what, string? user, string? group)
     {

@@ -11,6 +11,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(1001, LogLevel.Information, "'{name}' runs as pid {pid}, {services} {noun}, control socket {socket}")]
     public static partial void Running(ILogger logger, string name, int pid, int services, string noun, string socket);
 
+    [LoggerMessage(1024, LogLevel.Warning, "goes on where the supervisor before it ended, with {count} running instances")]
+    public static partial void WentOn(ILogger logger, int count);
+
     [LoggerMessage(1002, LogLevel.Information, "shutting down: {reason}")]
     public static partial void ShuttingDown(ILogger logger, string reason);
 
@@ -48,9 +51,8 @@ internal static partial class SupervisorLog
     [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
     public static partial void Left(ILogger logger, string text);
 
-    [LoggerMessage(1012, LogLevel.Warning,
-        "started anew by the keeper, after the supervisor with pid {pid} died ({deaths} within a minute)")]
-    public static partial void Restarted(ILogger logger, int pid, int deaths);
+    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the supervisor with pid {pid} was {how}")]
+    public static partial void Restarted(ILogger logger, int pid, string how);
 
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]
     public static partial void Hindered(ILogger logger, string text);

@@ -1,8 +1,10 @@
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Core;
+using Launchd.Core.Recording;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
+using Launchd.Host.Keeping;
 using Launchd.Host.Lanes;
 using Launchd.Host.Launching;
 using Launchd.Host.Lifecycle;
@@ -16,6 +18,9 @@ using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
+using Launchd.Linux.Memory;
+using Launchd.Linux.Processes;
+using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Startup;
@@ -46,6 +51,9 @@ internal sealed class HostComposition : IDisposable
     private readonly InstanceTable _table;
     private readonly ManagerReports? _manager;
     private readonly ManagerStore? _store;
+    private readonly StateWriter? _state;
+    private readonly SharedSlots? _birthSlots;
+    private readonly Restoration? _restoration;
     private readonly SupervisorLoop _loop;
 
     /// <param name="configuration">The configuration that holds at the start.</param>
@@ -86,7 +94,9 @@ internal sealed class HostComposition : IDisposable
             parts.Births.Allow(away);
             Events.Feed(new Event.WasAway(away));
         };
-        Core = new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
+        RestoredState? restored = parts.Heritage?.State;
+        Core = restored is not null ? new Supervisor(restored, HostClock.Now)
+            : new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
 
         // Listeners and descriptors.
         _paths = new ListenerPaths(loop, descriptors, parts.Directory.Links, lanes, mailbox, delays, counters, logger);
@@ -142,6 +152,7 @@ internal sealed class HostComposition : IDisposable
             _leftHolders.NoteEnd(over);
         };
         _leftHolders.IsKnown = pid => _commands.IsKnown(pid) || parts.Births.IsUnderWay(pid);
+        _leftHolders.Keeper = parts.Keeper?.KeeperPid ?? 0;
         notifications.IsOthers = _table.IsOthers;
         notifications.OnNamed = _table.ChangeMain;
         parts.NotifySockets.OnReadable = notifications.Read;
@@ -159,6 +170,35 @@ internal sealed class HostComposition : IDisposable
             _channels, notices, orders, parts.NotifySockets, lanes, parts.Pump);
         CoreSteps steps = new(Core, effects, Events, descriptors.Provisions, _retired, counters, defects, logger);
         Events.OnEvent = steps.Take;
+        if (parts.Keeper is { } keeper && OpenRecords(parts) is { } records)
+        {
+            if (restored is null)
+                parts.Heritage?.DropLeft(keeper);
+            _state = new StateWriter(records, keeper, () => configuration.Definition, counters, logger);
+            steps.State = _table.State = _state;
+            _table.Foster = keeper;
+            lastClients.OnBegun = _state.Note;
+            keeper.OnNotHeld = _ => counters.Count("descriptors-not-held");
+            // As PID 1 it gets the orphans of everybody.
+            if (parts.Heritage is { IsFirst: false } || keeper.KeeperPid == 1)
+                ChildList.Adopt(keeper.KeeperPid);
+            _kept.Keeper = keeper;
+            parts.Launcher.OnOpened = _state.Hold;
+            _birthSlots = OpenBirthSlots(parts, keeper);
+            parts.Launcher.BirthSlots = _birthSlots;
+            HeldDescriptors held = new(keeper, descriptors);
+            held.Update();
+            descriptors.OnChanged += held.Update;
+            Must(loop.Watch(keeper.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Hear(keeper)), "keeper");
+            if (restored is not null)
+            {
+                _state.Resume(restored, Core);
+                foreach (ServiceDefinition former in restored.Definitions.Values)
+                    descriptors.AdoptFormer(former);
+                _restoration = new Restoration(parts.Heritage!, restored, Core, _table, descriptors, _kept, steps, Events,
+                    parts.Directory, _state, keeper, logger);
+            }
+        }
 
         // What wakes the loop.
         Signals = new SupervisorSignals(Events, _table, _reloads, configuration, parts.Pump, counters, logger);
@@ -195,7 +235,26 @@ internal sealed class HostComposition : IDisposable
     public int Run(CollectorPause pause) => _loop.Run(new BootReport(_configuration, Core, Parts.Pump, Parts.StartedAt, pause)
     {
         OnUp = _manager is null ? null : _manager.NoteUp,
-    });
+        IsResumed = _restoration is not null,
+    }, _restoration is null ? null : _restoration.Run, Parts.Keeper is null ? null : NoteRunning);
+
+    private void Hear(KeeperLink keeper)
+    {
+        keeper.ReadHints(_table.ReapFosterChildren, count => SupervisorLog.Hindered(
+            Parts.Logger, $"the keeper has no room for {count} descriptors, which a death of the supervisor would close: raise its limit "
+                + "of open files (ulimit -Hn)"));
+        if (!keeper.IsGone)
+            return;
+        Parts.Loop.Unwatch(keeper.Descriptor);
+        _table.LoseFosterParent();
+    }
+
+    // From here on an end is one that was wanted, or a death.
+    private void NoteRunning()
+    {
+        Parts.Descriptors.OwnsAdoptedPaths = _store is null;
+        Parts.Keeper!.Running();
+    }
 
     public void Dispose()
     {
@@ -221,6 +280,9 @@ internal sealed class HostComposition : IDisposable
         Parts.Loop.OnAway = null;
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
         Parts.Loop.Unwatch(Signals.Descriptor);
+        if (Parts.Keeper is { } keeper)
+            Parts.Loop.Unwatch(keeper.Descriptor);
+        _state?.Dispose();
         Signals.Dispose();
     }
 
@@ -238,8 +300,32 @@ internal sealed class HostComposition : IDisposable
             told = count;
         };
         store.Begin(parts.Inherited.Stored);
-        parts.Descriptors.OnChanged = store.NoteChange;
+        parts.Descriptors.OnChanged += store.NoteChange;
         parts.Descriptors.LeavesPaths = true;
+    }
+
+    private static SharedSlots? OpenBirthSlots(HostParts parts, KeeperLink keeper)
+    {
+        if (SharedSlots.Create(out Errno refused) is not { } slots)
+        {
+            SupervisorLog.Hindered(parts.Logger,
+                $"births cannot be written down ({refused.Text}): if the supervisor dies in one, the next one does not know the child");
+            return null;
+        }
+        _ = keeper.Store(StateWriter.BirthsName, slots.File);
+        return slots;
+    }
+
+    /// <summary>Those of the supervisor before this one, or new ones. Null: there is no memory for them, which is told.</summary>
+    private static RecordLog? OpenRecords(HostParts parts)
+    {
+        if (parts.Heritage?.TakeLog() is { } records)
+            return records;
+        if (RecordLog.Create(out Errno refused) is { } created)
+            return created;
+        SupervisorLog.Hindered(parts.Logger,
+            $"the supervisor's state cannot be written down ({refused.Text}): if it dies, the next one starts afresh");
+        return null;
     }
 
     private static void Must(Errno refused, string what)

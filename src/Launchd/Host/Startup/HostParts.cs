@@ -1,5 +1,6 @@
 using Launchd.Core;
 using Launchd.Host.Instances;
+using Launchd.Host.Keeping;
 using Launchd.Host.Lanes;
 using Launchd.Host.Launching;
 using Launchd.Host.Listeners;
@@ -41,6 +42,12 @@ internal sealed record HostParts
 
     /// <summary>The way to the service manager, which the host disposes; null: there is none.</summary>
     public ManagerLink? Manager { get; init; }
+
+    /// <summary>The parent of this process, which holds what another supervisor would need; null: there is none.</summary>
+    public KeeperLink? Keeper { get; init; }
+
+    /// <summary>What a supervisor before this one has left; null: there is no keeper.</summary>
+    public Heritage? Heritage { get; init; }
 
     /// <summary>Changes the supervisor's own log.</summary>
     public required Action<LogFormat, LogSeverity> AdoptLog { get; init; }

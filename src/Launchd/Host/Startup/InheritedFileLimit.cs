@@ -1,8 +1,10 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Launchd.Host.Provisioning;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
+using Launchd.Model;
 
 namespace Launchd.Host.Startup;
 
@@ -12,6 +14,20 @@ namespace Launchd.Host.Startup;
 /// </summary>
 internal static class InheritedFileLimit
 {
+    private static (ulong Soft, ulong Hard)? _raised;
+
+    /// <summary>Raises the soft limit of this process to the hard one, the first time. Returns what both were before.</summary>
+    public static unsafe (ulong Soft, ulong Hard) Raise()
+    {
+        if (_raised is { } before)
+            return before;
+        (ulong soft, ulong hard) = OwnLimit.Of(ResourceKind.Nofile);
+        ulong* limit = stackalloc ulong[2] { hard, hard };
+        _ = Libc.setrlimit((int)ResourceKind.Nofile, limit);
+        _raised = (Soft(soft, hard), hard);
+        return _raised.Value;
+    }
+
     /// <param name="soft">The present soft limit, in descriptors.</param>
     /// <param name="hard">The present hard limit.</param>
     public static ulong Soft(ulong soft, ulong hard)

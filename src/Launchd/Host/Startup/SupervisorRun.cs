@@ -4,6 +4,7 @@ using Launchd.Config.Loading;
 using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
 using Launchd.Host.Lanes;
@@ -16,6 +17,7 @@ using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Interop;
+using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Facts;
 using Launchd.Linux.Listening;
@@ -45,9 +47,11 @@ internal static unsafe class SupervisorRun
     /// <param name="source">Where the configuration can be read again; null: nowhere.</param>
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <param name="keeper">What holds for this process, borrowed; null: nothing.</param>
+    /// <param name="heritage">What it held, borrowed; null: there is no keeper.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
-        ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null, KeeperLink? keeper = null)
+        ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null,
+        KeeperLink? keeper = null, Heritage? heritage = null)
     {
         Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
@@ -55,19 +59,23 @@ internal static unsafe class SupervisorRun
         if (isWrong)
             throw new StartRefusedException("LAUNCHD_SPAWN is neither clone nor exec", ExitCode.Usage);
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
-        using RestoreAnswer? restored = keeper?.Restore();
+        int endedCount = heritage is { IsFirst: false, State: null } ? FormerChildren.End(keeper!) : 0;
         using InheritedListeners inherited = InheritedListeners.Take(offer);
+        foreach (string name in heritage?.Answer.Names.Where(InheritedListeners.IsListener).ToArray() ?? [])
+            inherited.Add(name, heritage!.Answer.Take(name)!);
         // Before the listeners, so that the spawners get low numbers: only descriptors up to those are copied
         // for a child, however many others are held.
         List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
-        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory, keepsSockets: heritage?.State is not null);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
         {
             if (offer.NotifySocket is { } address)
                 ManagerLink.Forget(address, names);
-        });
+            foreach (string name in names)
+                keeper?.Drop(name);
+        }, key => heritage?.State is null ? null : heritage.Answer.Take(HeldDescriptors.NameOfFile(key)));
         using ControlListener control = ControlListener.Open(definition, directory, users);
         RequireRoom(fileLimit.Hard);
         using EventLoop loop = new();
@@ -120,6 +128,8 @@ internal static unsafe class SupervisorRun
             StartedAt = startedAt,
             Offer = offer,
             Inherited = inherited,
+            Keeper = keeper,
+            Heritage = heritage,
             Manager = OpenManager(offer, loop, delays, logger),
             AdoptLog = (format, least) =>
             {
@@ -131,7 +141,7 @@ internal static unsafe class SupervisorRun
         using (HostComposition host = new(new AdoptedConfiguration(definition, source, exitWith), parts, control))
         using (beside?.Invoke(host))
         {
-            Announce(definition, parts, warnings, pump, restored);
+            Announce(definition, parts, warnings, pump, endedCount);
             if (keeper is not null)
             {
                 keeper.OnGone = _ => SupervisorLog.Hindered(
@@ -147,7 +157,15 @@ internal static unsafe class SupervisorRun
             if (births.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
             keeper?.Running();
-            code = host.Run(pause);
+            try
+            {
+                code = host.Run(pause);
+            }
+            catch (Exception defect) when (keeper is not null && EndAtOnce(defect))
+            {
+                throw;
+            }
+            directory.LeavesSockets = false;
             keeper?.Ending(code);
             host.Control.AnswerShutdown();
         }
@@ -193,27 +211,33 @@ internal static unsafe class SupervisorRun
         _ = Autogroup.TryRaise();
         // Every call that makes a file or a directory gives its mode.
         _ = Libc.umask(0);
-        (ulong soft, ulong hard) = OwnLimit.Of(ResourceKind.Nofile);
-        ulong* limit = stackalloc ulong[2] { hard, hard };
-        _ = Libc.setrlimit((int)ResourceKind.Nofile, limit);
-        return (InheritedFileLimit.Soft(soft, hard), hard);
+        return InheritedFileLimit.Raise();
     }
 
     private static void Announce(SupervisorDefinition definition, HostParts parts, IReadOnlyList<Diagnostic> warnings, LogPump pump,
-        RestoreAnswer? restored)
+        int endedCount)
     {
         foreach (Diagnostic warning in warnings)
             SupervisorLog.Configuration(parts.Logger, DiagnosticPrinter.OneLine(warning));
         if (DescriptorNeed.WarningFor(definition) is { } need)
             SupervisorLog.Hindered(parts.Logger, need);
-        bool isRestarted = restored is { IsFirst: false };
-        parts.Journal.Add(new SupervisorStarted(isRestarted ? "restarted" : "fresh", Environment.ProcessId));
-        if (isRestarted)
-            SupervisorLog.Restarted(parts.Logger, restored!.History.LastDeath.Pid, restored.History.RecentDeaths);
-        if (restored is { LostNames.Count: > 0 and var lost })
+        Heritage? former = parts.Heritage is { IsFirst: false } found ? found : null;
+        parts.Journal.Add(new SupervisorStarted(
+            former is null ? "fresh" : former.State is null ? "restarted" : "restored", Environment.ProcessId));
+        if (former is not null)
         {
-            SupervisorLog.Hindered(
-                parts.Logger, $"{lost} descriptors that the keeper holds do not fit into the limit of open files: raise it (ulimit -Hn)");
+            KeeperHistory history = former.Answer.History;
+            SupervisorLog.Restarted(parts.Logger, history.LastPid, StatusOf(history.LastDeath));
+        }
+        if (former?.Answer.LostNames is { Count: > 0 } lost)
+        {
+            SupervisorLog.Hindered(parts.Logger, $"{lost.Count} descriptors of the supervisor before it could not be taken back for want "
+                + $"of numbers, the first is {lost[0]}: raise the limit of open files (ulimit -Hn)");
+        }
+        if (former?.WhyFresh is { } why)
+        {
+            SupervisorLog.Hindered(parts.Logger, "starts afresh, with the listeners of the supervisor before it, but without its "
+                + $"{endedCount} processes, which were ended: what that has written down cannot be used: {why}");
         }
         List<(string, string)> opened = [];
         foreach (HeldSocket socket in parts.Descriptors.Sockets)
@@ -238,6 +262,22 @@ internal static unsafe class SupervisorRun
         SupervisorLog.Running(parts.Logger, definition.Name, Environment.ProcessId, count, count == 1 ? "service" : "services",
             parts.Directory.ControlSocket);
     }
+
+    /// <summary>
+    /// Ends the process before anything is undone on the way out: another supervisor goes on with all of it. Called by a filter of
+    /// exceptions, which runs while everything still stands.
+    /// </summary>
+    private static bool EndAtOnce(Exception defect)
+    {
+        byte[] text = System.Text.Encoding.UTF8.GetBytes(
+            $"launchd-cs: the supervisor dies of an error of its own: {Defect.Describe(defect)}\n");
+        fixed (byte* start = text)
+            _ = Libc.write(2, start, (nuint)text.Length);
+        _ = Libc.syscall(SystemCallNumbers.exit_group, (int)ExitCode.InternalError, 0, 0, 0, 0, 0);
+        return false;
+    }
+
+    private static string StatusOf(Reaped death) => new ExitStatus(death.Code, death.Signal, death.DumpedCore).ToString();
 
     /// <summary>
     /// Makes a spawner for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the

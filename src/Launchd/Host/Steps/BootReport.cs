@@ -60,6 +60,9 @@ internal sealed class BootReport
     private static long StartBytes(SupervisorDefinition definition) =>
         definition.Services.Sum(s => s.Start == StartKind.Boot ? s.InstanceCount * MemoryPerStart : 0);
 
+    /// <summary>The services came up under a supervisor before this one, which has told so.</summary>
+    public bool IsResumed { get; init; }
+
     /// <summary>Called when every service has come up or failed. Null: nobody else wants to know.</summary>
     public Action? OnUp { get; init; }
 
@@ -110,7 +113,7 @@ internal sealed class BootReport
         OwesCollection = true;
         OnUp?.Invoke();
         SupervisorDefinition definition = _configuration.Definition;
-        if (definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
+        if (IsResumed || definition.LogFormat != LogFormat.Pretty || definition.LogLevel > LogSeverity.Information)
             return;
         string after = Spans.Show(HostClock.Now - _startedAt);
         IEnumerable<ServiceState> failing = _core.Services.Where(

@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Host.Keeping;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
@@ -18,6 +19,9 @@ internal sealed class CoreSteps(
 {
     private readonly List<Effect> _todo = [];
 
+    /// <summary>Writes each step down before its effects are carried out; null: nobody does.</summary>
+    public StateWriter? State { get; set; }
+
     /// <summary>Takes one step. Throws nothing, because the caller has other events to go through afterwards.</summary>
     public void Take(Event happened)
     {
@@ -30,6 +34,13 @@ internal sealed class CoreSteps(
             _todo.Clear();
             defects.Report("steps-failed", defect);
         }
+    }
+
+    /// <summary>Carries out what a supervisor before this one has ordered, or what it had standing.</summary>
+    public void Resume(IEnumerable<Effect> effects)
+    {
+        foreach (Effect effect in effects)
+            CarryNoted(effect);
     }
 
     private void Step(Event happened)
@@ -48,11 +59,19 @@ internal sealed class CoreSteps(
         }
         // Before the effects of the step: an instance that is told to end empties the listeners from which nobody else will ever accept.
         provisions.Prune(core);
+        State?.NoteStep(core, _todo);
         foreach (Effect effect in _todo)
-            CarryContained(effect);
+            CarryNoted(effect);
         _todo.Clear();
         // A rollout may have ended, after which no service goes back to the listeners that it left.
         retired.CloseUnused();
+    }
+
+    private void CarryNoted(Effect effect)
+    {
+        CarryContained(effect);
+        if (State is not null && EffectRunner.IsOnce(effect))
+            State.NoteCarriedOut();
     }
 
     // The effects behind this one belong to the same step, and are carried out even if the failure of this one could not be reported.

@@ -67,6 +67,10 @@ internal sealed class EffectRunner(
         }
     }
 
+    /// <summary>Whether an effect must not be carried out twice: somebody outside of the supervisor sees it.</summary>
+    public static bool IsOnce(Effect effect) => effect is Effect.Signal or Effect.RunCommand or Effect.TellDrain or Effect.TellHandOver
+        or Effect.TellPredecessorEnded or Effect.TellReload;
+
     /// <summary>Closes what came with an event that the core never took.</summary>
     public void Discard(Event lost)
     {

@@ -35,10 +35,17 @@ internal sealed class SupervisorLoop(
     private bool MayBeginTurn => orders.AreStopsAwaited || MayBeginStarts;
 
     /// <summary>Runs until the core orders the end, and returns the exit code. By the first thread.</summary>
-    public int Run(BootReport boot)
+    /// <param name="boot">Sees when everything is up.</param>
+    /// <param name="resume">Goes on with what a supervisor before this one had started. Null: everything begins.</param>
+    /// <param name="onRunning">Called before the first turn. Null: nobody wants to know.</param>
+    public int Run(BootReport boot, Action? resume, Action? onRunning)
     {
         births.Loop = () => RunLent(boot);
-        events.Feed(Event.Booted.Value);
+        if (resume is not null)
+            resume();
+        else
+            events.Feed(Event.Booted.Value);
+        onRunning?.Invoke();
         while (!TakeTurns(boot) && seat.Watch())
             births.PassOver();
         try

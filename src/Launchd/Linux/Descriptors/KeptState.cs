@@ -1,7 +1,6 @@
 using Launchd.Client;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
-using Tmds.Linux;
 using static Tmds.Linux.LibC;
 
 namespace Launchd.Linux.Descriptors;
@@ -77,15 +76,8 @@ internal static unsafe class KeptState
     // Memory that is allocated beyond the end of the file (fallocate(2), FALLOC_FL_KEEP_SIZE) counts as well.
     private static bool TryMeasure(FileDescriptor memory, out long size, out long allocated)
     {
-        statx found;
-        size = allocated = 0;
-        fixed (byte* empty = "\0"u8)
-        {
-            if (statx(memory.Number, empty, AT_EMPTY_PATH | FileStatus.AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
-                return false;
-        }
-        size = unchecked((long)found.stx_size);
-        allocated = unchecked((long)found.stx_blocks * 512);
-        return true;
+        bool isMeasured = FileStatus.Read(memory, out FileStatus status) == Errno.None;
+        (size, allocated) = (status.SizeBytes, status.AllocatedBytes);
+        return isMeasured;
     }
 }

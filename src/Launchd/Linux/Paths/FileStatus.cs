@@ -19,6 +19,9 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
     /// <summary>The number of names of the file: with more than one it is somewhere else as well.</summary>
     public uint LinkCount { get; init; }
 
+    /// <summary>What is taken for its content on the disk, or in memory: less than the size where the file has holes.</summary>
+    public long AllocatedBytes { get; init; }
+
     public bool IsSameFile(FileStatus other) => Device == other.Device && Inode == other.Inode;
 
     /// <summary>The kind in words, with an article.</summary>
@@ -62,6 +65,7 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
                 Combine(found.stx_rdev_major, found.stx_rdev_minor))
         {
             LinkCount = found.stx_nlink,
+            AllocatedBytes = unchecked((long)found.stx_blocks * 512),
         };
         return Errno.None;
     }

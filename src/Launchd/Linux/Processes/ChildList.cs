@@ -20,6 +20,20 @@ internal static unsafe class ChildList
     // A child is in the list of the thread that gave birth to it, an orphan in that of the first thread. Threads that give birth never end.
     private static readonly Lock Parents = new();
     private static Own[] _own = [new Own(Libc.getpid())];
+    private static Own? _foster;
+
+    /// <summary>
+    /// The process that has the children of a supervisor before this one, and reaps them only when this one says so; 0: there is none.
+    /// </summary>
+    public static int FosterParent { get; private set; }
+
+    /// <summary>Takes the children of another process, the parent of this one, for own ones from now on.</summary>
+    public static void Adopt(int fosterParent)
+    {
+        FosterParent = fosterParent;
+        _foster = new Own(fosterParent, $"/proc/{fosterParent}/task/{fosterParent}/children");
+        _ = _foster.Open();
+    }
 
     /// <summary>
     /// Adds this process's own children, oldest first, with ended ones that were not reaped. False: the lists cannot be read now.
@@ -29,6 +43,11 @@ internal static unsafe class ChildList
         bool isComplete = ProcFile.IsOwn;
         foreach (Own thread in isComplete ? Volatile.Read(ref _own) : [])
             isComplete &= AddOf(thread, children);
+        if (isComplete && _foster is { } foster)
+        {
+            isComplete &= AddOf(foster, children);
+            _ = children.Remove(Libc.getpid());
+        }
         return isComplete;
     }
 
@@ -113,11 +132,11 @@ internal static unsafe class ChildList
     /// <summary>
     /// The list of one thread of this process, opened once and read from its start each time, because opening it took a tenth of a restart.
     /// </summary>
-    private sealed class Own(int thread)
+    private sealed class Own(int thread, string? path = null)
     {
         private FileDescriptor? _list;
 
         /// <summary>Null: it cannot be opened now. When there is no descriptor left, the next call tries again.</summary>
-        public FileDescriptor? Open() => _list ??= Files.OpenToRead($"/proc/self/task/{thread}/children", out _);
+        public FileDescriptor? Open() => _list ??= Files.OpenToRead(path ?? $"/proc/self/task/{thread}/children", out _);
     }
 }

@@ -14,19 +14,33 @@ internal readonly record struct Reaped(int Pid, int Code, int Signal, bool Dumpe
 /// </summary>
 internal static unsafe class Reaper
 {
-    private const int SIGTRAP = 5;
+    private const int SIGTRAP = 5, WSTOPPED = 2;
 
     /// <summary>Reaps the next child that has ended, of whichever thread; false: no child has ended.</summary>
     /// <param name="reaped">Which child ended, and how.</param>
     /// <param name="onStop">Told of a traced child that has stopped: its pid, how, and the signal.</param>
-    public static bool TryReap(out Reaped reaped, Action<int, int, int> onStop)
+    public static bool TryReap(out Reaped reaped, Action<int, int, int> onStop) => TryTake(out reaped, onStop, 0);
+
+    /// <summary>Tells the next child that has ended and leaves it a zombie, until <see cref="Reap"/>.</summary>
+    public static bool TryPeek(out Reaped ended, Action<int, int, int> onStop) => TryTake(out ended, onStop, Libc.WNOWAIT);
+
+    /// <summary>Reaps a child of which <see cref="TryPeek"/> has told.</summary>
+    public static void Reap(int pid)
+    {
+        byte* info = stackalloc byte[Libc.SignalInfoBytes];
+        while (Libc.waitid(Libc.P_PID, pid, info, Libc.WEXITED | Libc.WNOHANG) < 0 && Errno.Last == Errno.EINTR)
+        {
+        }
+    }
+
+    private static bool TryTake(out Reaped reaped, Action<int, int, int> onStop, int leaves)
     {
         byte* info = stackalloc byte[Libc.SignalInfoBytes];
         while (true)
         {
             NativeMemory.Clear(info, Libc.SignalInfoBytes);
             reaped = default;
-            if (Libc.waitid(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOHANG) < 0)
+            if (Libc.waitid(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOHANG | leaves) < 0)
             {
                 if (Errno.Last == Errno.EINTR)
                     continue;
@@ -45,6 +59,9 @@ internal static unsafe class Reaper
                     reaped = new Reaped(pid, 0, status, how == Libc.CLD_DUMPED);
                     return true;
                 default:
+                    // A stop that is left would be told again and again.
+                    if (leaves != 0)
+                        _ = Libc.waitid(Libc.P_PID, pid, info, WSTOPPED | Libc.WNOHANG);
                     onStop(pid, how, status);
                     break;
             }

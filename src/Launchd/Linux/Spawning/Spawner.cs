@@ -40,7 +40,7 @@ internal sealed unsafe partial class Spawner : IDisposable
         _staging = new SpawnStaging(placeholderTaken);
         // Compiled before the first birth: a child must never need the compiler.
         Rehearse();
-        ExecPlan.HasPidfdInodes = KernelHasPidfdInodes();
+        ExecPlan.HasPidfdInodes = ProcessIdentity.HasInodes = KernelHasPidfdInodes();
         Carrier = carrier ?? (CloneWorks() ? SpawnCarrier.Clone : SpawnCarrier.Exec);
         if (Carrier == SpawnCarrier.Exec)
             _helper = new HelperCarrier(_plan);

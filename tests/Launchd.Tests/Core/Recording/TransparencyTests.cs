@@ -14,9 +14,9 @@ namespace Launchd.Tests.Core.Recording;
 public sealed class TransparencyTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData(0UL, 40)]
-    [InlineData(Simulation.Simulation.FirstHostile, 40)]
-    [InlineData(Simulation.Simulation.FirstSlow, 120)]
+    [InlineData(0UL, 20)]
+    [InlineData(Simulation.Simulation.FirstHostile, 20)]
+    [InlineData(Simulation.Simulation.FirstSlow, 60)]
     public void ASupervisorThatIsRestoredAtEveryStep_DoesTheSame(ulong first, int count)
     {
         count = Long.Is ? 20_000 : count;

@@ -1,0 +1,185 @@
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Formats.Cbor;
+using System.Globalization;
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Core.Recording;
+using Launchd.Host.Instances;
+using Launchd.Host.Reporting;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Memory;
+using Launchd.Linux.Processes;
+using Launchd.Model;
+using Microsoft.Extensions.Logging;
+
+namespace Launchd.Host.Keeping;
+
+/// <summary>
+/// Writes down what another supervisor needs to go on where this one ends, whenever that is: what the core knows after each step, before
+/// its effects are carried out; what the host knows of each instance; and copies of descriptors, which the keeper holds. The order makes a
+/// death at any instruction harmless: the intent of a birth before the birth, its pid before the core is told, an exit status before the
+/// process is reaped. For the loop's thread.
+/// </summary>
+internal sealed class StateWriter : IRecordSink, IDisposable
+{
+    /// <summary>The name by which the keeper holds the file of the records.</summary>
+    public const string StateName = "state";
+
+    /// <summary>The name by which it holds the memory in which children write their pids.</summary>
+    public const string BirthsName = "births";
+
+    public const byte InstanceKind = 16, ProgressKind = 17;
+
+    private readonly RecordLog _log;
+    private readonly IDescriptorKeeper _keeper;
+    private readonly Func<SupervisorDefinition> _configuration;
+    private readonly Counters _counters;
+    private readonly ILogger _logger;
+    private StateRecorder? _recorder;
+    private readonly CborWriter _writer = new(CborConformanceMode.Lax);
+    private readonly byte[] _progress = new byte[sizeof(int)];
+    private int _carriedOut;
+    private bool _isHeld = true;
+    private bool _wasRefused;
+
+    /// <param name="logTaken">Empty, or as a former supervisor left it.</param>
+    /// <param name="keeper">Holds what is to be held.</param>
+    /// <param name="configuration">The one that holds.</param>
+    /// <param name="counters">Of the supervisor.</param>
+    /// <param name="logger">Of the supervisor.</param>
+    public StateWriter(
+        RecordLog logTaken, IDescriptorKeeper keeper, Func<SupervisorDefinition> configuration, Counters counters, ILogger logger)
+    {
+        _log = logTaken;
+        _keeper = keeper;
+        _configuration = configuration;
+        _counters = counters;
+        _logger = logger;
+        _carriedOut = CarriedOutIn(logTaken);
+        _keeper.Store(StateName, logTaken.File);
+    }
+
+    /// <summary>Goes on with the records of a supervisor before this one.</summary>
+    /// <param name="restored">What they said.</param>
+    /// <param name="core">Made of that, and without a step since.</param>
+    public void Resume(RestoredState restored, Supervisor core) => _recorder = new StateRecorder(this, restored, core);
+
+    /// <summary>The core has taken a step, and its effects are about to be carried out.</summary>
+    public void NoteStep(Supervisor core, IReadOnlyList<Effect> effects)
+    {
+        if (_carriedOut > 0)
+            _log.Remove(ProgressKind, 0);
+        _carriedOut = 0;
+        if (_recorder is null)
+            BeginRecords();
+        _recorder.Note(core, _configuration(), effects);
+    }
+
+    /// <summary>One of the step's effects that must not be carried out twice has been carried out.</summary>
+    public void NoteCarriedOut()
+    {
+        BinaryPrimitives.WriteInt32LittleEndian(_progress, ++_carriedOut);
+        _log.Put(ProgressKind, 0, _progress);
+        Commit();
+    }
+
+    /// <summary>How many of such effects the last step's supervisor had carried out.</summary>
+    public static int CarriedOutIn(RecordLog log) =>
+        log.Find(ProgressKind, 0) is { Length: sizeof(int) } count ? BinaryPrimitives.ReadInt32LittleEndian(count) : 0;
+
+    /// <summary>Something is different about an instance that another supervisor must know.</summary>
+    public void Note(RunningInstance instance)
+    {
+        Put(instance);
+        Commit();
+    }
+
+    /// <summary>The same with the next commit, where that follows at once.</summary>
+    public void Put(RunningInstance instance)
+    {
+        _writer.Reset();
+        InstanceRecord.Of(instance).Write(_writer);
+        _log.Put(InstanceKind, instance.Id.Number, _writer.Encode());
+    }
+
+    /// <summary>The main process of an instance is there.</summary>
+    public void NoteBorn(RunningInstance instance)
+    {
+        instance.Identity = ProcessIdentity.Of(instance.Process!);
+        Note(instance);
+    }
+
+    /// <summary>Has a copy of an instance's descriptor held until the instance is over.</summary>
+    /// <param name="instance">Whose it is.</param>
+    /// <param name="part">What it is: one word.</param>
+    /// <param name="borrowed">The descriptor.</param>
+    public void Hold(RunningInstance instance, string part, FileDescriptor borrowed)
+    {
+        string name = NameOf(instance.Id, part);
+        instance.HeldNames.Add(name);
+        _keeper.Store(name, borrowed);
+    }
+
+    /// <summary>The instance is over, or was not born: nobody goes on with it.</summary>
+    public void Forget(RunningInstance instance)
+    {
+        foreach (string name in instance.HeldNames)
+            _keeper.Drop(name);
+        instance.HeldNames.Clear();
+        _log.Remove(InstanceKind, instance.Id.Number);
+        Commit();
+    }
+
+    /// <summary>Takes out what stands of other instances than these.</summary>
+    public void Keep(IReadOnlySet<long> instances)
+    {
+        foreach ((byte kind, long number) in _log.Keys.Where(k => k.Kind == InstanceKind && !instances.Contains(k.Number)).ToArray())
+            _log.Remove(kind, number);
+        Commit();
+    }
+
+    /// <summary>The name by which a descriptor of an instance is held.</summary>
+    public static string NameOf(InstanceId instance, string part) =>
+        string.Create(CultureInfo.InvariantCulture, $"instance.{instance.Number}.{part}");
+
+    public void Dispose() => _log.Dispose();
+
+    void IRecordSink.Put(RecordKey key, ReadOnlySpan<byte> content) => _log.Put((byte)key.Kind, key.Number, content);
+
+    void IRecordSink.Remove(RecordKey key) => _log.Remove((byte)key.Kind, key.Number);
+
+    void IRecordSink.Commit() => Commit();
+
+    [MemberNotNull(nameof(_recorder))]
+    private void BeginRecords()
+    {
+        foreach ((byte kind, long number) in _log.Keys.Where(k => k.Kind < InstanceKind))
+            _log.Remove(kind, number);
+        _recorder = new StateRecorder(this);
+    }
+
+    private void Commit()
+    {
+        Errno refused = _log.Commit();
+        if (refused == Errno.None)
+        {
+            if (!_isHeld && _recorder is not null)
+                _keeper.Store(StateName, _log.File);
+            _isHeld |= _recorder is not null;
+            return;
+        }
+        // What stands there is out of date from now on, and nobody is to believe it.
+        _keeper.Drop(StateName);
+        _isHeld = false;
+        // What was put is lost for the log, and later records would not fit what stands in it: with the next step all of it is put again.
+        _recorder = null;
+        _counters.Count("state-not-written");
+        if (!_wasRefused)
+        {
+            SupervisorLog.Hindered(
+                _logger, $"the supervisor's state cannot be written down ({refused.Text}): if it dies now, the next one starts afresh");
+        }
+        _wasRefused = true;
+    }
+}

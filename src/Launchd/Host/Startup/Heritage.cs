@@ -1,0 +1,119 @@
+using Launchd.Client;
+using Launchd.Core;
+using Launchd.Core.Recording;
+using Launchd.Host.Keeping;
+using Launchd.Host.Listeners;
+using Launchd.Linux.Descriptors;
+using Launchd.Linux.Memory;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>
+/// What a supervisor before this one has left with the keeper: the state as of its last step, if that can be believed, and descriptors.
+/// Owns what was not taken.
+/// </summary>
+internal sealed class Heritage : IDisposable
+{
+    private readonly RestoreAnswer _answer;
+    private RecordLog? _log;
+    private bool _isLogTaken;
+
+    private Heritage(RestoreAnswer answerTaken) => _answer = answerTaken;
+
+    /// <summary>No supervisor was there before this one.</summary>
+    public bool IsFirst => _answer.IsFirst;
+
+    /// <summary>What happened before.</summary>
+    public RestoreAnswer Answer => _answer;
+
+    /// <summary>What the core goes on with; null: it begins anew, for the reason given.</summary>
+    public RestoredState? State { get; private set; }
+
+    /// <summary>Why it begins anew although there was a supervisor before; null: it does not.</summary>
+    public string? WhyFresh { get; private set; }
+
+    /// <summary>Asks the keeper. Null: it is gone.</summary>
+    public static Heritage? Take(KeeperLink keeper)
+    {
+        if (keeper.Restore() is not { } answer)
+            return null;
+        Heritage heritage = new(answer);
+        if (answer.IsFirst)
+            return heritage;
+        heritage.Unborn = UnbornChildren.End(keeper);
+        heritage.WhyFresh = heritage.Read();
+        return heritage;
+    }
+
+    /// <summary>The records, for the caller to go on with. Null: there are none that are believed.</summary>
+    public RecordLog? TakeLog()
+    {
+        _isLogTaken = State is not null;
+        return _isLogTaken ? _log : null;
+    }
+
+    /// <summary>What the host knew of an instance; null: nothing.</summary>
+    public InstanceRecord? InstanceOf(long number) =>
+        _log?.Find(StateWriter.InstanceKind, number) is { } content ? InstanceRecord.TryRead(content) : null;
+
+    /// <summary>Children that had not come to their programs, and were ended: their births are to be repeated.</summary>
+    public IReadOnlySet<int> Unborn { get; private set; } = new HashSet<int>();
+
+    /// <summary>The children in whose births the supervisor died, by the numbers of their instances.</summary>
+    public IReadOnlyDictionary<long, int> Births { get; private set; } = new Dictionary<long, int>();
+
+    /// <summary>How many effects that must not be carried out twice were carried out of the last step.</summary>
+    public int CarriedOut => _log is null ? 0 : StateWriter.CarriedOutIn(_log);
+
+    /// <summary>
+    /// Has the keeper let go of what was not taken, and closes it here: nobody asks for it any more. What is opened anew and held by the
+    /// same name stays.
+    /// </summary>
+    public void DropLeft(IDescriptorKeeper keeper)
+    {
+        foreach (string name in _answer.Names.Where(n => !HeldDescriptors.IsReopened(n)))
+            keeper.Drop(name);
+        _answer.Dispose();
+    }
+
+    public void Dispose()
+    {
+        if (!_isLogTaken)
+            _log?.Dispose();
+        _answer.Dispose();
+    }
+
+    private string? Read()
+    {
+        if (_answer.IsDistrusted)
+            return "several supervisors have died soon after they went on with it";
+        if (_answer.Take(StateWriter.StateName) is not { } file)
+            return "it is not there";
+        _log = RecordLog.TryTake(file, out string why);
+        if (_log is null)
+            return why;
+        Dictionary<RecordKey, ReadOnlyMemory<byte>> records = [];
+        foreach ((byte kind, long number) in _log.Keys)
+        {
+            if (kind < StateWriter.InstanceKind && _log.Find(kind, number) is { } content)
+                records.Add(new RecordKey((RecordKind)kind, number), content);
+        }
+        if (!StateReader.TryRead(records, out RestoredState? state, out string? refused))
+            return refused;
+        using (FileDescriptor? births = _answer.Take(StateWriter.BirthsName))
+            Births = births is null ? Births : SharedSlots.Read(births);
+        State = state with { State = WithoutClients(state.State) };
+        return null;
+    }
+
+    // Connections that were accepted and not given to a program yet went with the supervisor that had accepted them.
+    private static SupervisorState WithoutClients(SupervisorState state)
+    {
+        for (int service = 0; service < state.Services.Length; service++)
+        {
+            if (!state.Services[service].Held.IsEmpty)
+                state.Services[service] = state.Services[service] with { Held = [] };
+        }
+        return state;
+    }
+}

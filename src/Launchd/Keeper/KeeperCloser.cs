@@ -1,0 +1,54 @@
+using Launchd.Client;
+using Launchd.Client.Interop;
+using Launchd.Interop;
+using Launchd.Linux.Loop;
+
+namespace Launchd.Keeper;
+
+/// <summary>
+/// Closes descriptors on a thread of its own: the last close of a socket with SO_LINGER, or of a file of a user-space file system, may take
+/// as long as a stranger likes, and the keeper must go on answering.
+/// </summary>
+internal static unsafe class KeeperCloser
+{
+    private const int StackBytes = 64 << 10;
+
+    private static int _numbers = -1;
+
+    /// <summary>Begins the thread. Before it, and where it cannot be begun, descriptors are closed by whoever asks.</summary>
+    public static void Begin()
+    {
+        int* ends = stackalloc int[2];
+        if (Libc.pipe2(ends, Libc.O_CLOEXEC) != 0)
+            return;
+        (int read, int write) = (ends[0], ends[1]);
+        if (Worker.TryStart("closer", StackBytes, () => CloseAll(read)) is null)
+        {
+            _ = ClientLibc.close(read);
+            _ = ClientLibc.close(write);
+            return;
+        }
+        // The writer never waits. Each message is as long as PIPE_BUF guarantees to come whole (pipe(7)).
+        _ = Libc.fcntl(write, Libc.F_SETFL, Libc.O_NONBLOCK);
+        _numbers = write;
+    }
+
+    /// <summary>Has a descriptor closed. Where thousands wait already, because one of them hangs, it stays open.</summary>
+    public static void Close(int number)
+    {
+        if (_numbers < 0)
+            _ = ClientLibc.close(number);
+        else
+            _ = Libc.write(_numbers, &number, sizeof(int));
+    }
+
+    private static void CloseAll(int numbers)
+    {
+        int number;
+        while (Libc.read(numbers, &number, sizeof(int)) is nint got && (got == sizeof(int) || Errno.Last == Errno.EINTR))
+        {
+            if (got == sizeof(int))
+                _ = ClientLibc.close(number);
+        }
+    }
+}
