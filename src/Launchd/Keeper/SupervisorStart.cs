@@ -22,6 +22,14 @@ internal sealed unsafe class SupervisorStart : IDisposable
 {
     private const int FirstPassed = 3, RLIMIT_NOFILE = 7, O_RDWR = 2;
 
+    /// <summary>
+    /// Where the supervisor finds its socket. A process with threads that outgrows its table of descriptors waits until all processors have
+    /// come by (an RCU grace period in the kernel's expand_fdtable, some 20 ms): a supervisor that is born with a descriptor up here has a
+    /// table of 512 from the start (findings/threads-wait-for-more-descriptors.sh).
+    /// </summary>
+    private const int LinkNumber = 300;
+    private const ulong LeastLimit = 512;
+
     private static readonly string[] PidVariables = ["LISTEN_PID", "WATCHDOG_PID"];
 
     private readonly Spawner _spawner;
@@ -52,8 +60,9 @@ internal sealed unsafe class SupervisorStart : IDisposable
         int passed = offer.Descriptors.Length;
         for (int i = 0; i < passed; i++)
             _ = Libc.fcntl(FirstPassed + i, ClientLibc.F_SETFD, ClientLibc.FD_CLOEXEC);
-        int socket = FirstPassed + passed;
-        DescriptorMapping[] descriptors = [.. Enumerable.Range(0, socket + 1).Select(n => new DescriptorMapping(n, n))];
+        int firstFree = FirstPassed + passed, socket = firstFree < LinkNumber && soft >= LeastLimit ? LinkNumber : firstFree;
+        DescriptorMapping[] descriptors =
+            [.. Enumerable.Range(0, firstFree).Append(socket).Select(n => new DescriptorMapping(n, n))];
 
         // Variables that name this process by its number are meant for the supervisor, which is the one that reads them.
         string own = Libc.getpid().ToString(CultureInfo.InvariantCulture);

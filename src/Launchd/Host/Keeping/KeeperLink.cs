@@ -62,10 +62,10 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         using FileDescriptor inherited = new(number);
         int parent = (int)Libc.syscall(SystemCallNumbers.getppid, 0, 0, 0, 0, 0, 0);
         bool isKeepers = UnixSocket.IsPairOf(inherited, parent);
-        int moved = isKeepers ? Libc.fcntl(number, ClientLibc.F_DUPFD_CLOEXEC, LeastNumber) : -1;
+        int moved = isKeepers && number < LeastNumber ? Libc.fcntl(number, ClientLibc.F_DUPFD_CLOEXEC, LeastNumber) : -1;
         if (moved >= 0)
             return new KeeperLink(new FileDescriptor(moved), parent);
-        // Somebody else's, or the only number that there is for it.
+        // Somebody else's, high enough, or the only number that there is for it.
         _ = inherited.ReleaseNumber();
         if (!isKeepers)
             return null;
