@@ -34,6 +34,7 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     private readonly RecordLog _log;
     private readonly IDescriptorKeeper _keeper;
     private readonly Func<SupervisorDefinition> _configuration;
+    private readonly RunningInstances _instances;
     private readonly Counters _counters;
     private readonly ILogger _logger;
     private StateRecorder? _recorder;
@@ -46,14 +47,17 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     /// <param name="logTaken">Empty, or as a former supervisor left it.</param>
     /// <param name="keeper">Holds what is to be held.</param>
     /// <param name="configuration">The one that holds.</param>
+    /// <param name="instances">All that run.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
     public StateWriter(
-        RecordLog logTaken, IDescriptorKeeper keeper, Func<SupervisorDefinition> configuration, Counters counters, ILogger logger)
+        RecordLog logTaken, IDescriptorKeeper keeper, Func<SupervisorDefinition> configuration, RunningInstances instances,
+        Counters counters, ILogger logger)
     {
         _log = logTaken;
         _keeper = keeper;
         _configuration = configuration;
+        _instances = instances;
         _counters = counters;
         _logger = logger;
         _carriedOut = CarriedOutIn(logTaken);
@@ -157,6 +161,9 @@ internal sealed class StateWriter : IRecordSink, IDisposable
         foreach ((byte kind, long number) in _log.Keys.Where(k => k.Kind < InstanceKind))
             _log.Remove(kind, number);
         _recorder = new StateRecorder(this);
+        // After a refusal what was put of them may be missing.
+        foreach (RunningInstance instance in _instances.All)
+            Put(instance);
     }
 
     private void Commit()

@@ -48,32 +48,25 @@ internal sealed partial class InstanceTable
         // Where another process is the main one, a group that it does not lead may be a stranger's by now.
         instance.Group = record.Pid == 0 || record.Group == pid || record.Group == record.FirstGroup ? instance.Group : 0;
         instance.IsInGroup = instance.Group != 0;
-        bool hasEnded = process is null || known is SlotPhase.Stopping { Status: not null };
         instance.MainEnded = known is SlotPhase.Stopping { Status: not null };
         // A number that was reaped may be another instance's by now.
         _running.Add(instance);
-        if (!hasEnded)
+        if (process is not null && !instance.MainEnded)
             _mains.Add(pid, instance);
         _trees.Orphans.Add(instance);
         if (its.Source is null)
             GiveAgain(instance);
-        Hold(instance, HeldParts.Notify, take(HeldParts.Notify), socket =>
-        {
-            instance.Notify = record.NotifyPath is { } path ? _notifySockets.Resume(instance, socket, path, record.NotifyWriter) : null;
-        });
+        if (record.NotifyPath is { } path && Hold(instance, HeldParts.Notify, take(HeldParts.Notify)) is { } socket)
+            instance.Notify = _notifySockets.Resume(instance, socket, path, record.NotifyWriter);
         bool isReady = known is not SlotPhase.Starting;
         _launcher.Resume(instance, part => Hold(instance, part, take(part)), isReady, () => ReadyByOutput(instance));
         instance.ChannelEnd = Hold(instance, HeldParts.Channel, take(HeldParts.Channel));
         State!.Note(instance);
         _channels.Resume(instance, its.WatchesChannel, its.Successor);
-        if (known is SlotPhase.Stopping { Status: not null })
-        {
+        if (instance.MainEnded)
             _withLeftovers.Add(instance);
-        }
         else if (process is null)
-        {
             _endedBefore.Add((instance, record.Ended ?? new ExitStatus(0)));
-        }
         return instance;
     }
 
@@ -121,12 +114,6 @@ internal sealed partial class InstanceTable
             if (_descriptors.Find(listener.Descriptor) is not null)
                 _descriptors.Give(instance, listener);
         }
-    }
-
-    private static void Hold(RunningInstance instance, string part, FileDescriptor? taken, Action<FileDescriptor> use)
-    {
-        if (Hold(instance, part, taken) is { } held)
-            use(held);
     }
 
     private static FileDescriptor? Hold(RunningInstance instance, string part, FileDescriptor? taken)

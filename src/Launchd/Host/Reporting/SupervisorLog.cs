@@ -51,7 +51,7 @@ internal static partial class SupervisorLog
     [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
     public static partial void Left(ILogger logger, string text);
 
-    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the supervisor with pid {pid} was {how}")]
+    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the end of the supervisor with pid {pid} ({how})")]
     public static partial void Restarted(ILogger logger, int pid, string how);
 
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]

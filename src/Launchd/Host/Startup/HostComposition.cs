@@ -52,7 +52,6 @@ internal sealed class HostComposition : IDisposable
     private readonly ManagerReports? _manager;
     private readonly ManagerStore? _store;
     private readonly StateWriter? _state;
-    private readonly SharedSlots? _birthSlots;
     private readonly Restoration? _restoration;
     private readonly SupervisorLoop _loop;
 
@@ -174,7 +173,7 @@ internal sealed class HostComposition : IDisposable
         {
             if (restored is null)
                 parts.Heritage?.DropLeft(keeper);
-            _state = new StateWriter(records, keeper, () => configuration.Definition, counters, logger);
+            _state = new StateWriter(records, keeper, () => configuration.Definition, instances, counters, logger);
             steps.State = _table.State = _state;
             _table.Foster = keeper;
             lastClients.OnBegun = _state.Note;
@@ -184,8 +183,7 @@ internal sealed class HostComposition : IDisposable
                 ChildList.Adopt(keeper.KeeperPid);
             _kept.Keeper = keeper;
             parts.Launcher.OnOpened = _state.Hold;
-            _birthSlots = OpenBirthSlots(parts, keeper);
-            parts.Launcher.BirthSlots = _birthSlots;
+            parts.Launcher.BirthSlots = OpenBirthSlots(parts, keeper);
             HeldDescriptors held = new(keeper, descriptors);
             held.Update();
             descriptors.OnChanged += held.Update;
@@ -304,6 +302,7 @@ internal sealed class HostComposition : IDisposable
         parts.Descriptors.LeavesPaths = true;
     }
 
+    /// <summary>Lasts as long as the process: a child whose birth hangs may still write into it.</summary>
     private static SharedSlots? OpenBirthSlots(HostParts parts, KeeperLink keeper)
     {
         if (SharedSlots.Create(out Errno refused) is not { } slots)

@@ -146,9 +146,7 @@ internal sealed class Restoration(
             _owed.Add(NotBorn(instance.Id));
     }
 
-    /// <summary>
-    /// The child in whose birth the supervisor died. Null: there is none that has come to its program.
-    /// </summary>
+    /// <summary>The child in whose birth the supervisor died. Null: there is none that has come to its program.</summary>
     private ProcessHandle? FindNewborn(InstanceId instance)
     {
         // It is the keeper's child and has not been reaped, so the number still means it.
@@ -162,5 +160,4 @@ internal sealed class Restoration(
         process.Dispose();
         return null;
     }
-
 }

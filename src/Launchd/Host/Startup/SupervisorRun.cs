@@ -156,7 +156,6 @@ internal static unsafe class SupervisorRun
                 SupervisorLog.Hindered(logger, lack);
             if (births.Carrier == SpawnCarrier.Exec)
                 SupervisorLog.BirthsByHelper(logger);
-            keeper?.Running();
             try
             {
                 code = host.Run(pause);

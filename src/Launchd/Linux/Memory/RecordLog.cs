@@ -14,7 +14,8 @@ namespace Launchd.Linux.Memory;
 /// <para>
 /// The file has two places for a header, each with a sequence number and a checksum, of which the newer valid one counts. The header names
 /// the offset of an area of batches. A commit appends one batch with one write. When much of the area is out of date, all that holds is
-/// written to a new area behind it, the other header is made to name that, and the old area's memory is given back (fallocate(2)).
+/// written to a new area, before it if there is room and else behind it, the other header is made to name that, and the old area's memory
+/// is given back (fallocate(2)).
 /// </para>
 /// <para>For one thread. Not for hostile readers: who can write the file is the supervisor, or the keeper that it trusts.</para>
 /// </summary>
