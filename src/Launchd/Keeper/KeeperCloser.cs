@@ -33,6 +33,14 @@ internal static unsafe class KeeperCloser
         _numbers = write;
     }
 
+    /// <summary>Ends the thread when it has closed what it was given.</summary>
+    public static void End()
+    {
+        if (_numbers >= 0)
+            _ = ClientLibc.close(_numbers);
+        _numbers = -1;
+    }
+
     /// <summary>Has a descriptor closed. Where thousands wait already, because one of them hangs, it stays open.</summary>
     public static void Close(int number)
     {
@@ -50,5 +58,6 @@ internal static unsafe class KeeperCloser
             if (got == sizeof(int))
                 _ = ClientLibc.close(number);
         }
+        _ = ClientLibc.close(numbers);
     }
 }

@@ -50,6 +50,12 @@ internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
     /// <summary>With which code.</summary>
     public int EndingCode { get; private set; }
 
+    /// <summary>Called when what the service manager had stored is held by its names from now on, or not wanted any more.</summary>
+    public Action? OnLetGo { get; init; }
+
+    /// <summary>The present supervisor has said that there is to be no keeper.</summary>
+    public bool IsUnwanted { get; private set; }
+
     /// <summary>Messages that made no sense, of all supervisors.</summary>
     public long StrangeCount { get; private set; }
 
@@ -66,7 +72,7 @@ internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
         _socket = socketTaken;
         _supervisor = supervisor;
         _history = history;
-        IsRunning = IsEnding = _hasHinted = _owesHint = false;
+        IsRunning = IsEnding = IsUnwanted = _hasHinted = _owesHint = false;
         EndingCode = 0;
         _refused = _toldRefused = 0;
     }
@@ -165,10 +171,17 @@ internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
                 return true;
             case KeeperMessageKind.Running:
                 IsRunning = true;
+                OnLetGo?.Invoke();
+                return true;
+            case KeeperMessageKind.LetGo:
+                OnLetGo?.Invoke();
                 return true;
             case KeeperMessageKind.Ending:
                 IsEnding = true;
                 EndingCode = message.ExitCode;
+                return true;
+            case KeeperMessageKind.NotWanted:
+                IsUnwanted = true;
                 return true;
             default:
                 return false;

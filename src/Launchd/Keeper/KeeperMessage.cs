@@ -132,8 +132,8 @@ internal readonly ref struct KeeperMessage
     private unsafe bool IsWhole => Kind switch
     {
         KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
-        KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NoneEnded
-            or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
+        KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NotWanted
+            or KeeperMessageKind.LetGo or KeeperMessageKind.NoneEnded or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
         KeeperMessageKind.Reap => _rest.Length == sizeof(int) && Pid > 0,
         KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
         KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,

@@ -38,6 +38,18 @@ internal enum KeeperMessageKind : byte
     /// <summary>Supervisor: it is about to end and nothing is to be started any more; the keeper then ends with the same code.</summary>
     Ending = 7,
 
+    /// <summary>
+    /// Supervisor: its configuration wants no keeper, and it ends now without having done anything. Counts from the first one alone: the
+    /// keeper's process then goes on as the supervisor.
+    /// </summary>
+    NotWanted = 16,
+
+    /// <summary>
+    /// Supervisor: close the listeners that the service manager had stored and has passed to the keeper. Not answered.
+    /// <see cref="Running"/> says the same.
+    /// </summary>
+    LetGo = 17,
+
     /// <summary>Keeper: a copy of a held descriptor, which comes along, and its name.</summary>
     Held = 64,
 

@@ -15,7 +15,6 @@ namespace Launchd.Keeper;
 /// </summary>
 internal sealed unsafe class KeeperProcess : IDisposable
 {
-    private const string Role = "hold:";
     private const int Hup = 1, Int = 2, Quit = 3, Kill = 9, Term = 15, Chld = 17, Cont = 18;
     private const ulong EndSignals = 1UL << (Int - 1) | 1UL << (Quit - 1) | 1UL << (Term - 1);
     private const long Millisecond = 1_000_000;
@@ -46,7 +45,9 @@ internal sealed unsafe class KeeperProcess : IDisposable
     /// <summary>When something is due: the next start, the next line, SIGKILL. Nothing in the phase of a supervisor.</summary>
     private long _due;
     private ulong _pendingSignals;
+    private ulong _handedOn;
     private ulong _wantedEnd;
+    private bool _isUnwanted;
     private bool _isKilling;
     private int _exitCode;
     private KeeperHistory _history = new() { IsFirst = 1 };
@@ -57,32 +58,40 @@ internal sealed unsafe class KeeperProcess : IDisposable
         ulong* limit = stackalloc ulong[2];
         ulong most = Libc.getrlimit(7, limit) == 0 ? limit[0] : KeeperTable.Most;
         _table = new KeeperTable((int)Math.Clamp(most, 1, KeeperTable.Most));
-        _dialogue = new KeeperDialogue(_table);
+        _dialogue = new KeeperDialogue(_table) { OnLetGo = start.LetGoOfStored };
         _end = new KeeperEnd(Files.OpenToRead(
             string.Create(CultureInfo.InvariantCulture, $"/proc/self/task/{Libc.gettid()}/children"), out _));
     }
 
-    /// <summary>Whether this execution of the program is the one that is to hold.</summary>
-    public static bool IsMeant => OwnStart.Keeper == RoleOf(Libc.getpid());
-
-    /// <summary>Executes this program once more, as a keeper with a heap of its own.</summary>
-    /// <exception cref="SystemCallException">The program cannot execute itself.</exception>
-    public static void Become() => SignalMask.ExecuteAsKeeper(OwnStart.KeeperVariable, RoleOf(Libc.getpid()));
-
-    /// <summary>The whole life of a keeper. Returns the exit code of the process, which is the supervisor's.</summary>
+    /// <summary>
+    /// The whole life of a keeper. Returns the exit code of the process, which is the supervisor's; null: the first supervisor has said
+    /// that it is to have none, and has ended, so this process is to be the supervisor, and is as it was before.
+    /// </summary>
     /// <exception cref="SystemCallException">The first supervisor cannot be started.</exception>
-    public static int Run()
+    public static int? Run()
     {
         _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         fixed (byte* name = "launchd-keeper\0"u8)
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
         using SupervisorStart start = SupervisorStart.Prepare();
-        KeeperCloser.Begin();
         using KeeperProcess keeper = new(start);
         Errno refused = keeper.Start(Clock.MonotonicNanoseconds);
         if (refused != Errno.None)
             throw new SystemCallException("clone", "the supervisor", refused);
-        return keeper.Loop();
+        // Whoever waits for the supervisor does not wait for a thread.
+        KeeperCloser.Begin();
+        int code = keeper.Loop();
+        if (!keeper._isUnwanted)
+            return code;
+        KeeperCloser.End();
+        start.LowerLimit();
+        // They have not reached anybody who has acted on them. All are blocked, so that the supervisor's loop will read them.
+        for (int signal = 1; signal <= 64; signal++)
+        {
+            if ((keeper._handedOn & BitOf(signal)) != 0)
+                _ = Libc.kill(Libc.getpid(), signal);
+        }
+        return null;
     }
 
     public void Dispose()
@@ -93,8 +102,6 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _end.Dispose();
         _supervisor?.Dispose();
     }
-
-    private static string RoleOf(int pid) => string.Create(CultureInfo.InvariantCulture, $"{Role}{pid}");
 
     private int Loop()
     {
@@ -176,6 +183,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         switch (_phase)
         {
             case KeeperPhase.Supervised:
+                _handedOn |= BitOf(signal);
                 // A supervisor that dies before it has ended everything leaves that to the next one.
                 _wantedEnd |= BitOf(signal) & EndSignals;
                 _ = _supervisor!.Signal(signal);
@@ -220,7 +228,8 @@ internal sealed unsafe class KeeperProcess : IDisposable
         long now = Clock.MonotonicNanoseconds;
         // Before the first one runs there is nothing that another could go on with, and it has said why.
         bool hasFailedToStart = !_dialogue.IsRunning && ended.Signal == 0 && _history.IsFirst != 0 && !KeeperChildren.HasAny;
-        if (_dialogue.IsEnding || hasFailedToStart)
+        _isUnwanted = _dialogue.IsUnwanted && _history.IsFirst != 0;
+        if (_dialogue.IsEnding || hasFailedToStart || _isUnwanted)
         {
             _exitCode = ended.Signal == 0 ? ended.Code : _dialogue.EndingCode;
             _phase = KeeperPhase.Over;

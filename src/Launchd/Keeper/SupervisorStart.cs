@@ -20,24 +20,29 @@ namespace Launchd.Keeper;
 /// </summary>
 internal sealed unsafe class SupervisorStart : IDisposable
 {
-    private const int FirstPassed = 3, RLIMIT_NOFILE = 7, O_RDWR = 2;
+    private const int FirstPassed = 3, RLIMIT_NOFILE = 7;
 
     /// <summary>
-    /// Where the supervisor finds its socket. A process with threads that outgrows its table of descriptors waits until all processors have
-    /// come by (an RCU grace period in the kernel's expand_fdtable, some 20 ms): a supervisor that is born with a descriptor up here has a
-    /// table of 512 from the start (findings/threads-wait-for-more-descriptors.sh).
+    /// For a supervisor with some services, so that it does not wait for more (findings/threads-wait-for-more-descriptors.sh).
     /// </summary>
-    private const int LinkNumber = 300;
-    private const ulong LeastLimit = 512;
+    private const int TableRoom = 512;
 
     private static readonly string[] PidVariables = ["LISTEN_PID", "WATCHDOG_PID"];
 
     private readonly Spawner _spawner;
     private readonly SpawnRequest _request;
     private readonly DescriptorMapping[] _descriptors;
+    private readonly (ulong Soft, ulong Hard)? _fileLimit;
+    private readonly int[] _stored;
+    private readonly FileDescriptor? _nothing;
+    private bool _hasLetGo;
 
-    private SupervisorStart(Spawner spawner, SpawnRequest request, DescriptorMapping[] descriptors)
+    private SupervisorStart(
+        Spawner spawner, SpawnRequest request, DescriptorMapping[] descriptors, (ulong Soft, ulong Hard)? fileLimit, int[] stored)
     {
+        _fileLimit = fileLimit;
+        _stored = stored;
+        _nothing = stored.Length == 0 ? null : Files.Open(null, "/dev/null", Libc.O_CLOEXEC, 0, out _);
         _spawner = spawner;
         _request = request;
         _descriptors = descriptors;
@@ -60,9 +65,8 @@ internal sealed unsafe class SupervisorStart : IDisposable
         int passed = offer.Descriptors.Length;
         for (int i = 0; i < passed; i++)
             _ = Libc.fcntl(FirstPassed + i, ClientLibc.F_SETFD, ClientLibc.FD_CLOEXEC);
-        int firstFree = FirstPassed + passed, socket = firstFree < LinkNumber && soft >= LeastLimit ? LinkNumber : firstFree;
-        DescriptorMapping[] descriptors =
-            [.. Enumerable.Range(0, firstFree).Append(socket).Select(n => new DescriptorMapping(n, n))];
+        int socket = FirstPassed + passed;
+        DescriptorMapping[] descriptors = [.. Enumerable.Range(0, socket + 1).Select(n => new DescriptorMapping(n, n))];
 
         // Variables that name this process by its number are meant for the supervisor, which is the one that reads them.
         string own = Libc.getpid().ToString(CultureInfo.InvariantCulture);
@@ -81,15 +85,39 @@ internal sealed unsafe class SupervisorStart : IDisposable
             PidVariables = ofPid,
             PidfdVariable = ofPidfd,
             Descriptors = descriptors,
+            TableRoom = TableRoom,
             // The keeper's own, whatever it is called by now.
             WorkingDirectory = ".",
             Umask = umask,
             Limits = hasLimit ? [(RLIMIT_NOFILE, soft, hard)] : [],
-            BlockedSignals = SignalMask.OfSupervisor,
+            BlockedSignals = SignalMask.Present,
         };
-        FileDescriptor nothing = Files.Open(null, "/dev/null", O_RDWR | Libc.O_CLOEXEC, 0, out Errno refused)
-            ?? throw new SystemCallException("open", "/dev/null", refused);
-        return new SupervisorStart(new Spawner(nothing, SpawnFacts.Asked(out _)), request, descriptors);
+        // Without a range of numbers that are kept taken, for which the keeper's own table would have to grow.
+        Spawner spawner = new(placeholderTaken: null, SpawnFacts.Asked(out _));
+        return new SupervisorStart(spawner, request, descriptors, hasLimit ? (soft, hard) : null,
+            [.. offer.Descriptors.Where(d => d.IsStored).Select(d => d.Number)]);
+    }
+
+    /// <summary>
+    /// Closes the listeners that the service manager had stored: the supervisor has them under their names, and they must not stay open
+    /// here when it closes one. The next one is passed something harmless by the same numbers.
+    /// </summary>
+    public void LetGoOfStored()
+    {
+        if (_hasLetGo || _nothing is null)
+            return;
+        _hasLetGo = true;
+        foreach (int number in _stored)
+            _ = Libc.dup3(_nothing.Number, number, Libc.O_CLOEXEC);
+    }
+
+    /// <summary>Gives this process the limit of open files back that it was started with.</summary>
+    public void LowerLimit()
+    {
+        if (_fileLimit is not { } was)
+            return;
+        ulong* limit = stackalloc ulong[2] { was.Soft, was.Hard };
+        _ = Libc.setrlimit(RLIMIT_NOFILE, limit);
     }
 
     /// <summary>Starts a supervisor. Null: it runs, or has ended already.</summary>
@@ -113,5 +141,9 @@ internal sealed unsafe class SupervisorStart : IDisposable
         }
     }
 
-    public void Dispose() => _spawner.Dispose();
+    public void Dispose()
+    {
+        _spawner.Dispose();
+        _nothing?.Dispose();
+    }
 }

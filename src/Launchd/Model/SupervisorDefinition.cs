@@ -27,8 +27,8 @@ internal sealed record SupervisorDefinition
     /// <summary>From the order to end until everything that still runs is killed. Zero: only the services' own limits hold.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(90);
 
-    /// <summary>Whether the file asks for the keeper process.</summary>
-    public bool Keeper { get; init; }
+    /// <summary>Whether a keeper process holds for the supervisor; true unless the file says otherwise.</summary>
+    public bool Keeper { get; init; } = true;
 
     /// <summary>In the order of the file.</summary>
     public required ImmutableArray<ListenerDefinition> Listeners { get; init; }

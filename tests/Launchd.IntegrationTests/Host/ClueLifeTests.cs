@@ -28,7 +28,7 @@ public sealed class ClueLifeTests
         Assert.Equal(2, Convert.ToInt32(flags, 8) & 3);
         string? pipe = new FileInfo($"/proc/{ready.Pid}/fd/0").LinkTarget;
         Assert.StartsWith("pipe:", pipe, StringComparison.Ordinal);
-        string[] own = Directory.GetFiles($"/proc/{supervisor.StartedPid}/fd");
+        string[] own = Directory.GetFiles($"/proc/{await supervisor.Pid()}/fd");
         Assert.DoesNotContain(own, f => DescriptorLinks.IsTo(f, pipe!));
         Assert.DoesNotContain(supervisor.Events.All(), e => e.Kind == "exited" && e.Service == "open");
         Assert.Equal(0, await supervisor.Stop());

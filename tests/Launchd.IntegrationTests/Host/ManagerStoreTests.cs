@@ -101,7 +101,6 @@ public sealed class ManagerStoreTests
         string first = await Answer(await Connect(any));
 
         _ = await managed.Do(how);
-        managed.EndServices();
         Socket[] waiting = await Task.WhenAll(places.Select(Connect));
         _ = await managed.Do("start");
 
@@ -266,7 +265,11 @@ public sealed class ManagerStoreTests
         {
             int nth = _manager.Output.All().Count(IsAnswer) + 1;
             await _words.WriteLineAsync(word);
-            return (await _manager.Output.First(IsAnswer, word, nth)).TrimEnd(' ', ':');
+            string answer = (await _manager.Output.First(IsAnswer, word, nth)).TrimEnd(' ', ':');
+            // As a manager does: what the main process has left is ended with it.
+            if (word == "KILL")
+                End(except: _manager.Pid);
+            return answer;
 
             bool IsAnswer(string line) => line.StartsWith(word + ": ", StringComparison.Ordinal);
         }
@@ -284,9 +287,6 @@ public sealed class ManagerStoreTests
                 .First(a => a.StartsWith("tcp://", StringComparison.Ordinal));
             return IPEndPoint.Parse(address["tcp://".Length..]);
         }
-
-        /// <summary>Ends what a killed supervisor has left.</summary>
-        public void EndServices() => End(except: _manager.Pid);
 
         public async ValueTask DisposeAsync()
         {

@@ -12,6 +12,8 @@ public sealed class ProcessorShareTests
     public async Task InASessionOfItsOwn_TheSupervisorGoesBeforeItsServices()
     {
         await using Supervisor supervisor = Supervisor.StartTextBy(["setsid"], """
+            [supervisor]
+            keeper = false
             [services.app]
             command = ["sleep", "2147483647"]
             """);
@@ -27,11 +29,29 @@ public sealed class ProcessorShareTests
     {
         string before = Share(Environment.ProcessId);
         await using Supervisor supervisor = Supervisor.StartText("""
+            [supervisor]
+            keeper = false
             [services.app]
             command = ["sleep", "2147483647"]
             """);
         _ = await supervisor.Events.First(e => e.Kind == "spawned", "birth");
 
+        Assert.Equal(before, Share(supervisor.StartedPid));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    /// <summary>The keeper gives it one, so that it always goes before its services.</summary>
+    [FactWhenAutogroups]
+    public async Task AsAChildOfTheKeeper_TheSupervisorHasASessionOfItsOwn()
+    {
+        string before = Share(Environment.ProcessId);
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            """);
+        _ = await supervisor.Events.First(e => e.Kind == "spawned", "birth");
+
+        Assert.EndsWith($" nice {Autogroup.Nice}", Share(await supervisor.Pid()));
         Assert.Equal(before, Share(supervisor.StartedPid));
         Assert.Equal(0, await supervisor.Stop());
     }

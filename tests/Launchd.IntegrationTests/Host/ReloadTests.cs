@@ -66,7 +66,7 @@ public sealed class ReloadTests
     [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[sockets.b]\nlisten = \"tcp://127.0.0.1:TAKEN\"\n", 1,
         "sockets.b: cannot listen on tcp://127.0.0.1:TAKEN: ")]
     [InlineData("[sockets.a]\nlisten = \"unix:made/a.sock\"\n[files.f]\npath = \"/nowhere\"\n", 1, "files.f: ")]
-    [InlineData("[supervisor]\nkeeper = true\n", 1, "supervisor.keeper cannot change from false to true")]
+    [InlineData("[supervisor]\nkeeper = false\n", 1, "supervisor.keeper cannot change from true to false")]
     [InlineData("name = \"other\"\n", 1, "name cannot change from config to other")]
     public async Task AWrongConfigurationChangesNothing(string text, int exitCode, string reason)
     {

@@ -56,6 +56,48 @@ public sealed class KeeperProcessTests
     }
 
     [Fact]
+    public async Task WhereItIsNotWanted_ItIsTheSupervisor_WithTheLimitsThatItWasStartedWith()
+    {
+        await using Supervisor supervisor = Supervisor.StartTextBy(["/bin/sh", "-c", "ulimit -S -n 777; exec \"$@\"", "sh"], """
+            [supervisor]
+            keeper = false
+            [services.app]
+            command = ["/bin/sh", "-c", "ulimit -n; exec sleep 2147483647"]
+            ready = { output = "7" }
+            """);
+
+        _ = await supervisor.Event("ready", "app");
+
+        Assert.Equal(supervisor.StartedPid, await supervisor.Pid());
+        Assert.Equal("launchd-cs\n", await File.ReadAllTextAsync($"/proc/{supervisor.StartedPid}/comm"));
+        _ = Assert.Single(Living.ChildrenOf(supervisor.StartedPid));
+        Assert.Contains(supervisor.Output.All(), l => l.EndsWith("777", StringComparison.Ordinal));
+        string[] threads = [.. Directory.GetDirectories($"/proc/{supervisor.StartedPid}/task").Select(t => File.ReadAllText(t + "/comm"))];
+        Assert.DoesNotContain("closer\n", threads);
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    /// <summary>Whoever wants an end before it is known which process it is for gets it, in order.</summary>
+    [Fact]
+    public async Task ASignalBeforeItIsKnownWhetherItIsWanted_IsHeard()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [supervisor]
+            keeper = false
+            [services.app]
+            command = ["sleep", "2147483647"]
+            """);
+        // That may be over already.
+        string name = $"/proc/{supervisor.StartedPid}/comm";
+        while (await File.ReadAllTextAsync(name) != "launchd-keeper\n" && supervisor.Events.All().Count == 0)
+        {
+            await Task.Yield();
+        }
+
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
     public async Task ItEndsWithTheCodeOfTheServiceThatItIsFor()
     {
         await using Supervisor supervisor = Supervisor.StartText(

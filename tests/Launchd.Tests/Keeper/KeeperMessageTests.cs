@@ -12,6 +12,8 @@ public sealed class KeeperMessageTests
     [Theory]
     [InlineData(KeeperMessageKind.Restore)]
     [InlineData(KeeperMessageKind.Peek)]
+    [InlineData(KeeperMessageKind.NotWanted)]
+    [InlineData(KeeperMessageKind.LetGo)]
     [InlineData(KeeperMessageKind.Running)]
     [InlineData(KeeperMessageKind.NoneEnded)]
     [InlineData(KeeperMessageKind.ChildEnded)]

@@ -61,11 +61,13 @@ internal static class RunCommand
     {
         try
         {
-            // May execute this program once more; then everything from here on happens in the second execution.
+            // Under the JIT this executes the program once more; then everything from here on happens in the second execution.
             SignalMask.Enter();
-            if (KeeperProcess.IsMeant)
-                return KeeperProcess.Run();
             using KeeperLink? keeper = KeeperLink.FromEnvironment();
+            // Before the configuration is read, which would use memory that the keeper has no need of. Null: there is to be no keeper, and
+            // this process is the supervisor.
+            if (keeper is null && KeeperProcess.Run() is { } code)
+                return code;
             // Every descriptor that was held takes a number.
             if (keeper is not null)
                 _ = InheritedFileLimit.Raise();
@@ -83,8 +85,11 @@ internal static class RunCommand
                 return Complain(
                     $"launchd-cs: --exit-with: there is no service '{name}' in {definition.ConfigPath}{hint}\n", ExitCode.NoSuchService);
             }
-            if (definition.Keeper && keeper is null)
-                KeeperProcess.Become();
+            if (!definition.Keeper && keeper is not null && heritage is { IsFirst: true })
+            {
+                keeper.NotWanted();
+                return 0;
+            }
             return SupervisorRun.Run(
                 definition, result.Diagnostics, ExitWith(options), Offer, source, keeper: keeper, heritage: heritage);
         }

@@ -17,7 +17,7 @@ internal sealed record SupervisorSettings
     public LogFormat LogFormat { get; init; } = LogFormat.Pretty;
     public LogSeverity LogLevel { get; init; } = LogSeverity.Information;
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(90);
-    public bool Keeper { get; init; }
+    public bool Keeper { get; init; } = true;
 }
 
 /// <summary>Reads <c>[supervisor]</c>.</summary>

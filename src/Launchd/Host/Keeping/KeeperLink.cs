@@ -172,6 +172,22 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     /// <summary>The supervisor is about to end with this code, 0 to 255, and the keeper with it.</summary>
     public void Ending(int code) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Ending, code & byte.MaxValue));
 
+    /// <summary>
+    /// Has the keeper close its copies of the listeners that the service manager had stored and has passed to it. Returns when they are
+    /// closed, so that their places are free.
+    /// </summary>
+    public void LetGoOfStored()
+    {
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.LetGo));
+        // Its answer says that what was asked before has been done.
+        _ = TryPeek(out _);
+    }
+
+    /// <summary>
+    /// The configuration wants no keeper, and this process ends at once, without having done anything: the keeper's process takes over.
+    /// </summary>
+    public void NotWanted() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.NotWanted));
+
     /// <summary>Reads what the keeper has said unasked, without waiting.</summary>
     /// <param name="onChildEnded">A child of the keeper has ended: <see cref="TryPeek"/> until there is none.</param>
     /// <param name="onFull">Descriptors could not be held; how many of this supervisor's so far.</param>

@@ -17,9 +17,6 @@ namespace Launchd.Host.Listeners;
 /// </summary>
 internal sealed class InheritedListeners : IDisposable
 {
-    /// <summary>How the names begin under which listeners are in the manager's store.</summary>
-    private const string StorePrefix = "launchd-cs.";
-
     /// <summary>
     /// They are moved to numbers from here on: a birth copies the table of descriptors up to those that it needs, which are to stay low.
     /// </summary>
@@ -52,7 +49,7 @@ internal sealed class InheritedListeners : IDisposable
         {
             if (!TryMove(offered.Number, out FileDescriptor? descriptor))
                 continue;
-            if (!IsListener(offered.Name))
+            if (!offered.IsStored)
             {
                 int number = inherited._passed.Count(p => p.Name.Name == offered.Name) + 1;
                 inherited._passed.Add((new ListenAddress.Inherited(offered.Name, number), descriptor));
@@ -64,18 +61,19 @@ internal sealed class InheritedListeners : IDisposable
         return inherited;
     }
 
-    /// <summary>Whether something that is held by this name is a listener.</summary>
-    public static bool IsListener(string name) => name.StartsWith(StorePrefix, StringComparison.Ordinal);
-
-    /// <summary>A listener that the keeper has held. One of the same name from the manager's store is the same socket.</summary>
+    /// <summary>
+    /// A listener that the keeper has held. One of the same name from the manager's store is the same socket, or what the keeper passes in
+    /// its place.
+    /// </summary>
     public void Add(string name, FileDescriptor descriptorTaken)
     {
-        if (!_stored.TryAdd(name, descriptorTaken))
-            descriptorTaken.Dispose();
+        if (_stored.Remove(name, out FileDescriptor? same))
+            same.Dispose();
+        _stored.Add(name, descriptorTaken);
     }
 
     /// <summary>The name in the store of a listener. Names of sockets are printable ASCII without a colon.</summary>
-    public static string NameOf(string socket, int endpoint, int shard) => $"{StorePrefix}{socket}.{endpoint}.{shard}";
+    public static string NameOf(string socket, int endpoint, int shard) => $"{OfferedDescriptor.StorePrefix}{socket}.{endpoint}.{shard}";
 
     /// <summary>What the manager has opened and the configuration does not take: name, and where it is bound.</summary>
     public IEnumerable<(string Name, string Address)> Unused =>

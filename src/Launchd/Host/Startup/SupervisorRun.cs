@@ -61,7 +61,7 @@ internal static unsafe class SupervisorRun
         (ulong Soft, ulong Hard) fileLimit = BecomeSupervisor(definition);
         int endedCount = heritage is { IsFirst: false, State: null } ? FormerChildren.End(keeper!) : 0;
         using InheritedListeners inherited = InheritedListeners.Take(offer);
-        foreach (string name in heritage?.Answer.Names.Where(InheritedListeners.IsListener).ToArray() ?? [])
+        foreach (string name in heritage?.Answer.Names.Where(OfferedDescriptor.IsStoredName).ToArray() ?? [])
             inherited.Add(name, heritage!.Answer.Take(name)!);
         // Before the listeners, so that the spawners get low numbers: only descriptors up to those are copied
         // for a child, however many others are held.
@@ -75,6 +75,7 @@ internal static unsafe class SupervisorRun
                 ManagerLink.Forget(address, names);
             foreach (string name in names)
                 keeper?.Drop(name);
+            keeper?.LetGoOfStored();
         }, key => heritage?.State is null ? null : heritage.Answer.Take(HeldDescriptors.NameOfFile(key)));
         using ControlListener control = ControlListener.Open(definition, directory, users);
         RequireRoom(fileLimit.Hard);

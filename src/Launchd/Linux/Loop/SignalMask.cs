@@ -9,9 +9,10 @@ using static Launchd.Interop.SystemCallNumbers;
 namespace Launchd.Linux.Loop;
 
 /// <summary>
-/// Signals as readable events. A signal is safe to read from a signalfd only if every thread blocks it, and the runtime has
-/// threads before Main: so the supervisor blocks signals and executes itself once more, and the second image inherits the mask
-/// in all its threads. With SIGCHLD among them the runtime can never reap our children, not even as PID 1.
+/// Signals as readable events. A signal is safe to read from a signalfd only if every thread blocks it, and the runtime has threads before
+/// Main. In the native program that is one, which runs finalizers: a finalizer blocks the signals there. Under the JIT there are threads
+/// that run no code of ours, so the program blocks the signals and executes itself once more, and the second image inherits the mask in
+/// all its threads. With SIGCHLD among them the runtime can never reap our children, not even as PID 1.
 /// </summary>
 /// <remarks>
 /// Blocked are not only the signals that mean something to the supervisor but all that would end or stop it, whoever sends them: a file
@@ -40,9 +41,10 @@ internal static unsafe class SignalMask
     /// </summary>
     private static readonly ulong Heard = ~(Left | Between(FirstOfLibc, Libc.__libc_current_sigrtmin()));
 
-    private const ulong OfKeeper = 1UL << (Winch - 1);
-
-    /// <summary>Makes sure that all threads block the supervisor's signals; may replace this process's image by itself.</summary>
+    /// <summary>
+    /// Makes sure that all threads block the supervisor's signals; may replace this process's image by itself. For the first thread, before
+    /// there are others of ours.
+    /// </summary>
     /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
     public static void Enter()
     {
@@ -52,48 +54,33 @@ internal static unsafe class SignalMask
         ulong ignored = SignalDispositions.EndIgnoring();
         // Every new thread of libc lifts the signal of cancellation for itself, so that one cannot be blocked.
         SignalDispositions.Ignore(FirstOfLibc);
-        ulong set = Heard | (ignored & 1UL << (Tstp - 1)), old = 0;
-        // Called by number: libc's function would leave out libc's own signals.
-        _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, (nint)(&set), (nint)(&old), sizeof(ulong), 0, 0);
-        if ((old & Heard) == Heard && StandardDescriptors.AreOpen)
+        ulong set = Heard | (ignored & 1UL << (Tstp - 1));
+        bool wereBlocked = (Block(set) & Heard) == Heard;
+        if (StandardDescriptors.AreOpen && (wereBlocked || BlockingFinalizer.TryBlock(set)))
             return;
         ExecuteSelf();
     }
 
-    /// <summary>
-    /// Executes this program once more, with the same arguments and one variable more, and with SIGWINCH blocked too, which the keeper
-    /// hands on.
-    /// </summary>
-    /// <exception cref="SystemCallException">The program cannot execute itself: /proc is missing, or its file is gone.</exception>
-    public static void ExecuteAsKeeper(string variable, string value)
-    {
-        ulong set = OfKeeper;
-        _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, (nint)(&set), 0, sizeof(ulong), 0, 0);
-        fixed (byte* name = CString.From(variable), text = CString.From(value))
-            _ = Libc.setenv(name, text, 1);
-        ExecuteSelf();
-    }
+    /// <summary>Signals that this thread blocks: who is started with them has nothing left to do in <see cref="Enter"/>.</summary>
+    public static ulong Present => Block(0);
 
-    /// <summary>Signals with which the keeper starts a supervisor, so that <see cref="Enter"/> has nothing left to do there.</summary>
-    public static ulong OfSupervisor
-    {
-        get
-        {
-            ulong blocked = 0;
-            _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, 0, (nint)(&blocked), sizeof(ulong), 0, 0);
-            return blocked & ~OfKeeper;
-        }
-    }
-
-    /// <summary>Readable when a signal is pending that <see cref="Enter"/> has blocked, or that of <see cref="ExecuteAsKeeper"/>.</summary>
+    /// <summary>Readable when a signal is pending that <see cref="Enter"/> has blocked.</summary>
     public static FileDescriptor OpenDescriptor()
     {
         ulong* set = stackalloc ulong[Libc.SignalSetBytes / sizeof(ulong)];
         new Span<ulong>(set, Libc.SignalSetBytes / sizeof(ulong)).Clear();
-        // Where it is not blocked SIGWINCH is never read: by default nothing comes of it.
-        set[0] = Heard | OfKeeper;
+        set[0] = Heard;
         int number = Libc.signalfd(-1, set, Libc.SFD_NONBLOCK | Libc.SFD_CLOEXEC);
         return number >= 0 ? new FileDescriptor(number) : throw new SystemCallException("signalfd", "the supervisor's signals", Errno.Last);
+    }
+
+    /// <summary>Blocks signals in this thread. Returns what it had blocked before.</summary>
+    private static ulong Block(ulong set)
+    {
+        ulong old = 0;
+        // Called by number: libc's function would leave out libc's own signals.
+        _ = Libc.syscall(rt_sigprocmask, Libc.SIG_BLOCK, (nint)(&set), (nint)(&old), sizeof(ulong), 0, 0);
+        return old;
     }
 
     private static ulong Between(int first, int last)

@@ -6,7 +6,17 @@ namespace Launchd.Linux.Processes;
 /// <summary>A descriptor that the service manager has opened, and which is open in this process from its start.</summary>
 /// <param name="Number">Its number.</param>
 /// <param name="Name">As the unit names it (FileDescriptorName=, FDNAME=).</param>
-internal readonly record struct OfferedDescriptor(int Number, string Name);
+internal readonly record struct OfferedDescriptor(int Number, string Name)
+{
+    /// <summary>How the names begin under which a supervisor has put listeners into the manager's store.</summary>
+    public const string StorePrefix = "launchd-cs.";
+
+    /// <summary>A supervisor before this one has opened it; else the manager has.</summary>
+    public bool IsStored => IsStoredName(Name);
+
+    /// <summary>Whether something of this name is a listener that a supervisor has opened.</summary>
+    public static bool IsStoredName(string name) => name.StartsWith(StorePrefix, StringComparison.Ordinal);
+}
 
 /// <summary>
 /// What the service manager that has started this process, systemd for example, offers it. All of it comes by variables, and each is for

@@ -196,6 +196,9 @@ internal sealed unsafe partial class ExecPlan : IDisposable
         if (report > next)
             AddCloseRange(next, report - 1, sources);
         AddCloseRange(Math.Max(next, report == 0 ? 0 : report + 1), int.MaxValue, sources);
+        // The kernel never makes a table smaller.
+        if (request.TableRoom > 0)
+            Add(StepKind.TryCall, SpawnStage.Descriptors, dup3, request.Descriptors[0].Target, request.TableRoom - 1, Libc.O_CLOEXEC);
     }
 
     private void AddCloseRange(int first, int last, ReadOnlySpan<int> sources)

@@ -22,6 +22,12 @@ internal sealed record SpawnRequest
     /// <summary>The child's whole table, targets in ascending order. Borrowed; 0, 1 and 2 belong in it.</summary>
     public required IReadOnlyList<DescriptorMapping> Descriptors { get; init; }
 
+    /// <summary>
+    /// The child's table has room for so many descriptors from the beginning, if its limit allows: a process with threads that outgrows its
+    /// table waits until all processors have come by (an RCU grace period in the kernel's expand_fdtable, some 20 ms). 0: as it comes.
+    /// </summary>
+    public int TableRoom { get; init; }
+
     /// <summary>Descriptor 0 is a terminal, and becomes the controlling terminal of the child's session.</summary>
     public bool TakesTerminal { get; init; }
     public required string WorkingDirectory { get; init; }

@@ -30,14 +30,17 @@ internal sealed unsafe partial class Spawner : IDisposable
     private readonly HelperCarrier? _helper;
     private readonly BirthAudit? _audit;
 
-    /// <param name="placeholderTaken">A harmless descriptor (/dev/null): keeps the numbers of the staging range taken.</param>
+    /// <param name="placeholderTaken">
+    /// A harmless descriptor (/dev/null): keeps the numbers of the staging range taken. Null: there is no such range, and a birth costs the
+    /// more the more descriptors are open.
+    /// </param>
     /// <param name="carrier">Null: <see cref="SpawnCarrier.Clone"/> if a test of it succeeds, else the other.</param>
     /// <param name="audit">Looks at each child before its program begins, for tests. Null: no child is looked at.</param>
-    public Spawner(FileDescriptor placeholderTaken, SpawnCarrier? carrier = null, BirthAudit? audit = null)
+    public Spawner(FileDescriptor? placeholderTaken, SpawnCarrier? carrier = null, BirthAudit? audit = null)
     {
         _audit = audit;
         _plan = new ExecPlan { StopsAtExec = audit is not null };
-        _staging = new SpawnStaging(placeholderTaken);
+        _staging = placeholderTaken is null ? null : new SpawnStaging(placeholderTaken);
         // Compiled before the first birth: a child must never need the compiler.
         Rehearse();
         ExecPlan.HasPidfdInodes = ProcessIdentity.HasInodes = KernelHasPidfdInodes();
@@ -250,7 +253,7 @@ internal sealed unsafe partial class Spawner : IDisposable
     // A filter of system calls, or an emulated kernel, may refuse these flags, or not do what they mean.
     private bool CloneWorks()
     {
-        byte* digits = _plan.LaySelfTest(_staging!.Start + SpawnStaging.Count);
+        byte* digits = _plan.LaySelfTest(_staging is null ? LeastLifted([]) : _staging.Start + SpawnStaging.Count);
         int seen = 0;
         if (Clone(Libc.CLONE_FILES, &seen, out ProcessHandle? child) is not null)
             return false;
