@@ -103,6 +103,12 @@ internal sealed record SupervisorStatus
     public required string State { get; init; }
     public required long UptimeMs { get; init; }
 
+    /// <summary>Pid of the keeper; null: there is none.</summary>
+    public int? Keeper { get; init; }
+
+    /// <summary>The supervisor before this one, and how it ended, if the keeper has started this one in its place.</summary>
+    public string? After { get; init; }
+
     /// <summary>What was dropped since the start, by kind: only those above zero.</summary>
     public Dictionary<string, long> Counters { get; init; } = [];
 }

@@ -9,7 +9,8 @@ namespace Launchd.Keeper;
 /// cannot be sent now is sent when the supervisor has read, and until then nothing more of it is read. Owns the socket.
 /// </summary>
 /// <param name="table">What is held; borrowed.</param>
-internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
+/// <param name="hang">Gets the timer of the supervisor's turns; borrowed.</param>
+internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDisposable
 {
     /// <summary>A turn of the loop reads at most so many messages, so that signals are heard in between.</summary>
     private const int MostAtOnce = 256;
@@ -172,6 +173,9 @@ internal sealed class KeeperDialogue(KeeperTable table) : IDisposable
             case KeeperMessageKind.Running:
                 IsRunning = true;
                 OnLetGo?.Invoke();
+                return true;
+            case KeeperMessageKind.Turns when !packet.IsBereft:
+                hang.Take(new FileDescriptor(packet.Descriptor));
                 return true;
             case KeeperMessageKind.LetGo:
                 OnLetGo?.Invoke();

@@ -37,8 +37,8 @@ internal struct KeeperHistory
     /// <summary>1: what is restored has led to several deaths already, and is not to be trusted.</summary>
     public int IsDistrusted;
 
-    /// <summary>Keeps the size a multiple of 8; 0.</summary>
-    public int Reserved;
+    /// <summary>1: its loop stood still, so the keeper has ended it.</summary>
+    public int HasHung;
 
     /// <summary>How the last supervisor died.</summary>
     public readonly Reaped LastDeath => new(LastPid, LastCode, LastSignal, DumpedCore != 0);

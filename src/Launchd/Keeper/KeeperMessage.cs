@@ -17,7 +17,7 @@ namespace Launchd.Keeper;
 /// <item><term>RestoreEnd</term><description><see cref="KeeperHistory"/></description></item>
 /// <item><term>the others</term><description>nothing</description></item>
 /// </list>
-/// Store and Held come with one descriptor, the others with none.
+/// Store, Held and Turns come with one descriptor, the others with none.
 /// </summary>
 internal readonly ref struct KeeperMessage
 {
@@ -81,7 +81,8 @@ internal readonly ref struct KeeperMessage
     }
 
     /// <summary>Whether a message of this kind comes with a descriptor.</summary>
-    public static bool HasDescriptor(KeeperMessageKind kind) => kind is KeeperMessageKind.Store or KeeperMessageKind.Held;
+    public static bool HasDescriptor(KeeperMessageKind kind) =>
+        kind is KeeperMessageKind.Store or KeeperMessageKind.Held or KeeperMessageKind.Turns;
 
     /// <summary>Whether a name can be sent.</summary>
     public static bool IsName(ReadOnlySpan<byte> name) => name.Length is > 0 and <= LongestName && !name.Contains((byte)0);
@@ -133,7 +134,8 @@ internal readonly ref struct KeeperMessage
     {
         KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
         KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NotWanted
-            or KeeperMessageKind.LetGo or KeeperMessageKind.NoneEnded or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
+            or KeeperMessageKind.LetGo or KeeperMessageKind.Turns or KeeperMessageKind.NoneEnded
+            or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
         KeeperMessageKind.Reap => _rest.Length == sizeof(int) && Pid > 0,
         KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
         KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,

@@ -50,6 +50,11 @@ internal enum KeeperMessageKind : byte
     /// </summary>
     LetGo = 17,
 
+    /// <summary>
+    /// Supervisor: its timer of turns, which comes along (<see cref="HangWatch"/>). One that was sent before is closed. Not answered.
+    /// </summary>
+    Turns = 18,
+
     /// <summary>Keeper: a copy of a held descriptor, which comes along, and its name.</summary>
     Held = 64,
 

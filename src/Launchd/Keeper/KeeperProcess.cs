@@ -34,6 +34,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
     private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
     private readonly KeeperTable _table;
     private readonly KeeperDialogue _dialogue;
+    private readonly HangWatch _hang = new();
     private readonly KeeperDeaths _deaths = new();
     private readonly KeeperEnd _end;
     private readonly SupervisorStart _start;
@@ -58,7 +59,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         ulong* limit = stackalloc ulong[2];
         ulong most = Libc.getrlimit(7, limit) == 0 ? limit[0] : KeeperTable.Most;
         _table = new KeeperTable((int)Math.Clamp(most, 1, KeeperTable.Most));
-        _dialogue = new KeeperDialogue(_table) { OnLetGo = start.LetGoOfStored };
+        _dialogue = new KeeperDialogue(_table, _hang) { OnLetGo = start.LetGoOfStored };
         _end = new KeeperEnd(Files.OpenToRead(
             string.Create(CultureInfo.InvariantCulture, $"/proc/self/task/{Libc.gettid()}/children"), out _));
     }
@@ -98,6 +99,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
     {
         _signals.Dispose();
         _dialogue.Dispose();
+        _hang.Dispose();
         _table.Dispose();
         _end.Dispose();
         _supervisor?.Dispose();
@@ -105,21 +107,26 @@ internal sealed unsafe class KeeperProcess : IDisposable
 
     private int Loop()
     {
-        Libc.poll_entry* entries = stackalloc Libc.poll_entry[2];
+        Libc.poll_entry* entries = stackalloc Libc.poll_entry[3];
         while (true)
         {
             long now = Clock.MonotonicNanoseconds;
             if (_phase is not (KeeperPhase.Supervised or KeeperPhase.Over) && now >= _due)
                 Expire(now);
+            if (_phase == KeeperPhase.Supervised && now >= _hang.Due)
+                _hang.Expire(_supervisor!, now);
             if (_phase == KeeperPhase.Over)
                 return _exitCode;
             entries[0] = new() { fd = _signals.Number, events = Libc.POLLIN };
             entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOfSocket };
-            _ = Libc.poll(ref *entries, 2, Timeout(now));
+            entries[2] = new() { fd = _hang.Number, events = Libc.POLLIN };
+            _ = Libc.poll(ref *entries, 3, Timeout(now));
             if (entries[1].revents != 0 || _dialogue.IsCrowded)
                 _dialogue.Send();
             if (entries[1].revents != 0 && !_dialogue.IsAnswering)
                 _dialogue.Read();
+            if (entries[2].revents != 0 && _hang.Number == entries[2].fd)
+                _hang.Look(Clock.MonotonicNanoseconds);
             if (entries[0].revents != 0)
                 ReadSignals();
         }
@@ -130,7 +137,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
 
     private int Timeout(long now)
     {
-        long until = _phase == KeeperPhase.Supervised ? Never : Math.Max(0, _due - now);
+        long until = Math.Max(0, (_phase == KeeperPhase.Supervised ? _hang.Due : _due) - now);
         if (_dialogue.IsCrowded)
             until = Math.Min(until, CrowdedPause);
         return until >= Never ? -1 : (int)((until + Millisecond - 1) / Millisecond);
@@ -142,6 +149,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         if (refused != Errno.None)
             return refused;
         _supervisor = supervisor;
+        _hang.Begin(supervisor!.Pid);
         _startedAt = now;
         _phase = KeeperPhase.Supervised;
         _history.RecentDeaths = _deaths.Recent(now);
@@ -221,8 +229,10 @@ internal sealed unsafe class KeeperProcess : IDisposable
 
     private void NoteEnd(in Reaped ended)
     {
+        bool hasHung = _hang.HasHung;
         // What it had sent before it died counts.
         _dialogue.End();
+        _hang.End();
         _supervisor!.Dispose();
         _supervisor = null;
         long now = Clock.MonotonicNanoseconds;
@@ -235,19 +245,21 @@ internal sealed unsafe class KeeperProcess : IDisposable
             _phase = KeeperPhase.Over;
             return;
         }
-        NoteDeath(ended, Errno.None, now);
+        NoteDeath(ended, Errno.None, now, hasHung);
     }
 
     /// <param name="ended">How the supervisor died; its pid is 0 if it could not be started.</param>
     /// <param name="refused">Why it could not be started.</param>
     /// <param name="now">When that was.</param>
-    private void NoteDeath(in Reaped ended, Errno refused, long now)
+    /// <param name="hasHung">The keeper itself has ended it.</param>
+    private void NoteDeath(in Reaped ended, Errno refused, long now, bool hasHung = false)
     {
+        _history.HasHung = hasHung ? 1 : 0;
         _history.IsFirst = 0;
         _history.DiedAt = now;
         (_history.LastPid, _history.LastCode, _history.LastSignal) = (ended.Pid, ended.Code, ended.Signal);
         _history.DumpedCore = ended.DumpedCore ? 1 : 0;
-        _deaths.Note(_startedAt, now, isKill: ended.Signal == Kill, _dialogue.IsRunning);
+        _deaths.Note(_startedAt, now, isKill: ended.Signal == Kill && !hasHung, _dialogue.IsRunning);
         if (ended.Pid != 0 && ended.Signal == 0 && !_dialogue.IsRunning)
             _deaths.NoteRefusal();
         (_phase, _due) = _deaths.IsGivenUp ? (KeeperPhase.GivenUp, now + Reminder) : (KeeperPhase.Pausing, now + _deaths.Pause);

@@ -66,6 +66,30 @@ internal static class KeeperTexts
         line.Write();
     }
 
+    /// <summary>The loop of a supervisor stands still, and it is sent SIGABRT.</summary>
+    /// <param name="pid">Of the supervisor.</param>
+    /// <param name="since">For how long, in nanoseconds.</param>
+    public static void Hangs(int pid, long since)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("the supervisor (pid "u8);
+        line.Add(pid);
+        line.Add(") hangs: its loop has stood still for "u8);
+        line.Add(since / (1000 * Millisecond));
+        line.Add(" s; it gets SIGABRT, and another goes on in its place"u8);
+        line.Write();
+    }
+
+    /// <summary>A supervisor that hung has not ended of SIGABRT.</summary>
+    public static void IsDeaf(int pid)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("the supervisor (pid "u8);
+        line.Add(pid);
+        line.Add(") has not ended of SIGABRT; it gets SIGKILL"u8);
+        line.Write();
+    }
+
     /// <summary>There is no supervisor, and nobody has done anything about it for a minute.</summary>
     public static void StillNone(int heldCount)
     {

@@ -125,7 +125,7 @@ public sealed class KeeperDialogueTests
     public void TheLastWordsOfADeadSupervisorAreRead()
     {
         using KeeperTable table = new(10);
-        using KeeperDialogue dialogue = new(table);
+        using KeeperDialogue dialogue = new(table, new HangWatch());
         dialogue.Begin(_far, 1, default);
         (FileDescriptor read, FileDescriptor write) = Pipe();
         using (KeeperLink link = new(_near, 1))
@@ -162,7 +162,7 @@ public sealed class KeeperDialogueTests
     public void WhatMakesNoSenseIsCounted_AndItsDescriptorsAreClosed(string hex, int count)
     {
         using KeeperTable table = new(10);
-        using KeeperDialogue dialogue = new(table);
+        using KeeperDialogue dialogue = new(table, new HangWatch());
         dialogue.Begin(_far, 1, default);
         (FileDescriptor read, FileDescriptor write) = Pipe();
 
@@ -181,7 +181,7 @@ public sealed class KeeperDialogueTests
     public void APacketThatIsTooLongIsCounted()
     {
         using KeeperTable table = new(10);
-        using KeeperDialogue dialogue = new(table);
+        using KeeperDialogue dialogue = new(table, new HangWatch());
         dialogue.Begin(_far, 1, default);
         (FileDescriptor read, FileDescriptor write) = Pipe();
 
@@ -198,7 +198,7 @@ public sealed class KeeperDialogueTests
     public void NoBytesThrow()
     {
         using KeeperTable table = new(4);
-        using KeeperDialogue dialogue = new(table);
+        using KeeperDialogue dialogue = new(table, new HangWatch());
         dialogue.Begin(_far, 1, default);
         byte[] answers = new byte[KeeperMessage.LongestBytes];
         Random random = new(1);
@@ -236,7 +236,7 @@ public sealed class KeeperDialogueTests
     public void NothingIsAllocated()
     {
         using KeeperTable table = new(64);
-        using KeeperDialogue dialogue = new(table);
+        using KeeperDialogue dialogue = new(table, new HangWatch());
         dialogue.Begin(_far, 1, new KeeperHistory { IsFirst = 1 });
         (FileDescriptor read, FileDescriptor write) = Pipe();
         Round(0);

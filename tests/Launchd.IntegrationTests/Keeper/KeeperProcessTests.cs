@@ -63,7 +63,7 @@ public sealed class KeeperProcessTests
             keeper = false
             [services.app]
             command = ["/bin/sh", "-c", "ulimit -n; exec sleep 2147483647"]
-            ready = { output = "7" }
+            ready = { output = "[0-9]" }
             """);
 
         _ = await supervisor.Event("ready", "app");
@@ -71,7 +71,9 @@ public sealed class KeeperProcessTests
         Assert.Equal(supervisor.StartedPid, await supervisor.Pid());
         Assert.Equal("launchd-cs\n", await File.ReadAllTextAsync($"/proc/{supervisor.StartedPid}/comm"));
         _ = Assert.Single(Living.ChildrenOf(supervisor.StartedPid));
-        Assert.Contains(supervisor.Output.All(), l => l.EndsWith("777", StringComparison.Ordinal));
+        // Under the JIT the runtime has raised it before anybody could look.
+        if (Repository.LaunchdCommand.Length == 1)
+            Assert.Contains(supervisor.Output.All(), l => l.EndsWith("777", StringComparison.Ordinal));
         string[] threads = [.. Directory.GetDirectories($"/proc/{supervisor.StartedPid}/task").Select(t => File.ReadAllText(t + "/comm"))];
         Assert.DoesNotContain("closer\n", threads);
         Assert.Equal(0, await supervisor.Stop());

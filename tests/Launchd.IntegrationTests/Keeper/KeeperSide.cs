@@ -15,7 +15,7 @@ internal sealed class KeeperSide : IDisposable
 
     public KeeperSide(KeeperTable table, FileDescriptor socketTaken)
     {
-        _dialogue = new KeeperDialogue(table);
+        _dialogue = new KeeperDialogue(table, new HangWatch());
         _dialogue.Begin(socketTaken, 1, new KeeperHistory { IsFirst = 1 });
         _thread = new Thread(Run) { IsBackground = true };
         _thread.Start();

@@ -36,6 +36,11 @@ internal static class StatusView
         string age = DurationText.Age(supervisor.UptimeMs);
         string rest = $": {verb} for {age}, pid {supervisor.Pid}, version {supervisor.Version}, {supervisor.ConfigPath}";
         terminal.WriteLine(terminal.Paint(name, Style.Strong) + terminal.Fit(rest, TerminalText.Columns(name)));
+        if (supervisor.After is { } after)
+        {
+            string told = $"started anew by the keeper after {TerminalText.Escape(after)}";
+            terminal.WriteLine(terminal.Paint(terminal.Fit(told), Style.Warning));
+        }
         // That the machine was busy or suspended has cost nothing, and is in the log.
         string[] counters = [.. supervisor.Counters.Where(c => c.Key != "absences")
             .OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}")];

@@ -4,6 +4,7 @@ using Launchd.Client.Interop;
 using Launchd.Interop;
 using Launchd.Keeper;
 using Launchd.Linux.Descriptors;
+using Launchd.Linux.Loop;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Sockets;
 
@@ -171,6 +172,10 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
 
     /// <summary>The supervisor is about to end with this code, 0 to 255, and the keeper with it.</summary>
     public void Ending(int code) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Ending, code & byte.MaxValue));
+
+    /// <summary>Has the keeper find out when a turn of the loop takes too long.</summary>
+    public void WatchTurns(TurnTimer borrowed) =>
+        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Turns), borrowed.Descriptor);
 
     /// <summary>
     /// Has the keeper close its copies of the listeners that the service manager had stored and has passed to it. Returns when they are

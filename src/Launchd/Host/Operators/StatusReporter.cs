@@ -22,6 +22,12 @@ internal sealed class StatusReporter(
     AdoptedConfiguration configuration, Supervisor core, RunningInstances instances, DescriptorTable descriptors, KeptDescriptors kept,
     ChannelServer channels, LogPump pump, Journal journal, Counters counters, Moment startedAt)
 {
+    /// <summary>Pid of the keeper; null: there is none.</summary>
+    public int? Keeper { get; init; }
+
+    /// <summary>How the supervisor before this one ended; null: there was none.</summary>
+    public string? After { get; init; }
+
     // Names of services by the keys of their sockets. One of thousands of services is asked about often, so it is kept until it changes.
     private readonly Dictionary<string, List<ServiceName>> _users = new(StringComparer.Ordinal);
     private long _usersVersion = -1;
@@ -49,6 +55,8 @@ internal sealed class StatusReporter(
                 RuntimeDirectory = configuration.Definition.RuntimeDirectory,
                 State = core.Frame.Shutdown is null ? "running" : "shutting-down",
                 UptimeMs = (long)(now - startedAt).TotalMilliseconds,
+                Keeper = Keeper,
+                After = After,
                 Counters = AllCounters(),
             },
             Services = [.. core.Services.Where(s => wanted.Contains(s.Definition.Name)).Select(s => OfService(s, now))],

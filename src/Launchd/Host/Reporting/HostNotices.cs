@@ -25,13 +25,15 @@ internal sealed record ListenerOpened(string Socket, string Address) : HostNotic
     public override void Write(Utf8JsonWriter json) => WriteListener(json, Socket, Address);
 }
 
-/// <summary>The supervisor runs.</summary>
-internal sealed record SupervisorStarted(string Reason, int Pid) : HostNotice("supervisor-started")
+/// <summary>The supervisor runs. <paramref name="After"/> is how the one before it ended, if there was one.</summary>
+internal sealed record SupervisorStarted(string Reason, int Pid, string? After) : HostNotice("supervisor-started")
 {
     public override void Write(Utf8JsonWriter json)
     {
         json.WriteString("reason", Reason);
         json.WriteNumber("pid", Pid);
+        if (After is not null)
+            json.WriteString("after", After);
     }
 }
 

@@ -51,8 +51,8 @@ internal static partial class SupervisorLog
     [LoggerMessage(1022, LogLevel.Error, "{text}, and is left behind")]
     public static partial void Left(ILogger logger, string text);
 
-    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the end of the supervisor with pid {pid} ({how})")]
-    public static partial void Restarted(ILogger logger, int pid, string how);
+    [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the end of the supervisor with {how}")]
+    public static partial void Restarted(ILogger logger, string how);
 
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]
     public static partial void Hindered(ILogger logger, string text);

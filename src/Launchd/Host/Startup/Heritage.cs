@@ -1,10 +1,13 @@
 using Launchd.Client;
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Core.Recording;
 using Launchd.Host.Keeping;
 using Launchd.Host.Listeners;
+using Launchd.Keeper;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Memory;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Startup;
 
@@ -25,6 +28,18 @@ internal sealed class Heritage : IDisposable
 
     /// <summary>What happened before.</summary>
     public RestoreAnswer Answer => _answer;
+
+    /// <summary>The supervisor before this one, and how it ended, for people; null: there was none.</summary>
+    public string? FormerEnd
+    {
+        get
+        {
+            KeeperHistory history = _answer.History;
+            Reaped death = history.LastDeath;
+            string hung = history.HasHung != 0 ? $"its loop stood still for {2 * HangWatch.Period / 1_000_000_000} s, " : "";
+            return IsFirst ? null : $"pid {history.LastPid}: {hung}{new ExitStatus(death.Code, death.Signal, death.DumpedCore)}";
+        }
+    }
 
     /// <summary>What the core goes on with; null: it begins anew, for the reason given.</summary>
     public RestoredState? State { get; private set; }

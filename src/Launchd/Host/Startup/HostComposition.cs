@@ -16,6 +16,7 @@ using Launchd.Host.Operators;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
+using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Memory;
@@ -54,6 +55,7 @@ internal sealed class HostComposition : IDisposable
     private readonly StateWriter? _state;
     private readonly Restoration? _restoration;
     private readonly SupervisorLoop _loop;
+    private TurnTimer? _turns;
 
     /// <param name="configuration">The configuration that holds at the start.</param>
     /// <param name="parts">Borrowed.</param>
@@ -208,7 +210,11 @@ internal sealed class HostComposition : IDisposable
 
         // Operators.
         StatusReporter reporter = new(
-            configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt);
+            configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt)
+        {
+            Keeper = parts.Keeper?.KeeperPid,
+            After = parts.Heritage?.FormerEnd,
+        };
         DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
         ControlMethods methods = new(
             Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch,
@@ -250,6 +256,12 @@ internal sealed class HostComposition : IDisposable
     // From here on an end is one that was wanted, or a death.
     private void NoteRunning()
     {
+        _turns = TurnTimer.TryOpen(HangWatch.Period);
+        if (_turns is not null)
+        {
+            Parts.Keeper!.WatchTurns(_turns);
+            Parts.Loop.Turns = _turns;
+        }
         Parts.Descriptors.OwnsAdoptedPaths = _store is null;
         Parts.Keeper!.Running();
     }
@@ -277,6 +289,8 @@ internal sealed class HostComposition : IDisposable
         _paths.Dispose();
         Parts.Loop.OnAway = null;
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
+        Parts.Loop.Turns = null;
+        _turns?.Dispose();
         Parts.Loop.Unwatch(Signals.Descriptor);
         if (Parts.Keeper is { } keeper)
             Parts.Loop.Unwatch(keeper.Descriptor);

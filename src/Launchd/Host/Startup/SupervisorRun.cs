@@ -4,7 +4,6 @@ using Launchd.Config.Loading;
 using Launchd.Config.Sources;
 using Launchd.Control;
 using Launchd.Core;
-using Launchd.Core.Instances;
 using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
 using Launchd.Host.Lanes;
@@ -17,7 +16,6 @@ using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Interop;
-using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Facts;
 using Launchd.Linux.Listening;
@@ -223,12 +221,9 @@ internal static unsafe class SupervisorRun
             SupervisorLog.Hindered(parts.Logger, need);
         Heritage? former = parts.Heritage is { IsFirst: false } found ? found : null;
         parts.Journal.Add(new SupervisorStarted(
-            former is null ? "fresh" : former.State is null ? "restarted" : "restored", Environment.ProcessId));
-        if (former is not null)
-        {
-            KeeperHistory history = former.Answer.History;
-            SupervisorLog.Restarted(parts.Logger, history.LastPid, StatusOf(history.LastDeath));
-        }
+            former is null ? "fresh" : former.State is null ? "restarted" : "restored", Environment.ProcessId, former?.FormerEnd));
+        if (former?.FormerEnd is { } end)
+            SupervisorLog.Restarted(parts.Logger, end);
         if (former?.Answer.LostNames is { Count: > 0 } lost)
         {
             SupervisorLog.Hindered(parts.Logger, $"{lost.Count} descriptors of the supervisor before it could not be taken back for want "
@@ -276,8 +271,6 @@ internal static unsafe class SupervisorRun
         _ = Libc.syscall(SystemCallNumbers.exit_group, (int)ExitCode.InternalError, 0, 0, 0, 0, 0);
         return false;
     }
-
-    private static string StatusOf(Reaped death) => new ExitStatus(death.Code, death.Signal, death.DumpedCore).ToString();
 
     /// <summary>
     /// Makes a spawner for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the

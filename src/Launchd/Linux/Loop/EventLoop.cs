@@ -93,6 +93,9 @@ internal sealed unsafe class EventLoop : IDisposable
     /// </summary>
     public Action<TimeSpan>? OnAway { get; set; }
 
+    /// <summary>Runs while the loop does not wait, for another process to find out that it stands still; borrowed. Null: none.</summary>
+    public TurnTimer? Turns { get; set; }
+
     /// <param name="isNested">
     /// Whether another loop waits for this one (<see cref="Descriptor"/>). Then it cannot ask by poll(2), and
     /// refuses descriptors that the kernel does not take.
@@ -192,9 +195,11 @@ internal sealed unsafe class EventLoop : IDisposable
         int milliseconds = timeout < 0 ? -1 : (int)Math.Min(int.MaxValue, (timeout + 999_999) / 1_000_000);
         int ready;
         long began = Clock.MonotonicNanoseconds;
+        Turns?.End();
         fixed (byte* buffer = _buffer)
             ready = Libc.epoll_wait(_epoll.Number, buffer, _asked.Count > 0 ? BatchCount - AskedShareCount : BatchCount, milliseconds);
         Errno refused = ready < 0 ? Errno.Last : Errno.None;
+        Turns?.Begin();
         long asked = milliseconds < 0 ? -1 : milliseconds * 1_000_000L;
         long away = _absences.Note(began, asked, Clock.MonotonicNanoseconds, wasInterrupted: refused == Errno.EINTR);
         if (away > 0)
