@@ -170,6 +170,18 @@ public sealed class KeeperProcessTests
         int left = Assert.Single(Living.ChildrenOf(supervisor.StartedPid));
         Assert.False(IsSupervisor(left));
 
+        string remedy = $"'kill -HUP {supervisor.StartedPid}' has it try once more";
+        (int code, _, string errors) = await supervisor.Verb("status");
+        Assert.Equal(69, code);
+        Assert.Contains(remedy, errors, StringComparison.Ordinal);
+        // Nobody starts a second copy of what the keeper holds.
+        (code, _, errors) = await supervisor.Verb("run", supervisor.Scratch.At("config.toml"));
+        Assert.Equal(75, code);
+        Assert.Contains(remedy, errors, StringComparison.Ordinal);
+        (code, string found, _) = await supervisor.Verb("doctor");
+        Assert.Equal(1, code);
+        Assert.Contains(remedy, found, StringComparison.Ordinal);
+
         Living.Signal(supervisor.StartedPid, SIGHUP);
         await Begins(7);
         Assert.Contains("not started any more", await Dies(supervisor, 7), StringComparison.Ordinal);

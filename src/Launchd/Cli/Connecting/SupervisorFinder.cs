@@ -4,6 +4,7 @@ using Launchd.Cli.Surroundings;
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Control;
+using Launchd.Host.Listeners;
 using Launchd.Linux.Paths;
 using Tmds.Linux;
 using Tomlyn.Parsing;
@@ -25,6 +26,9 @@ internal sealed class SupervisorFinder(CliContext context)
     private const string ConfigFile = "launchd.toml";
 
     private string? _denied;
+
+    // What is to be said of a supervisor that is wanted, has died, and has a keeper.
+    private string? _forsaken;
 
     /// <summary>Connects, or throws a <see cref="CliException"/> that says what to do.</summary>
     public ControlClient Connect(string? name)
@@ -81,9 +85,9 @@ internal sealed class SupervisorFinder(CliContext context)
             return byFile;
 
         // Whether others may be asked says nothing about this one.
-        string? denied = _denied;
+        (string? denied, string? forsaken) = (_denied, _forsaken);
         IReadOnlyList<string> others = RunningNames();
-        _denied = denied;
+        (_denied, _forsaken) = (denied, forsaken);
         string running = others.Count == 0 ? "" : $"; running: {string.Join(", ", others)}";
         throw Unreachable($"no supervisor named '{name}' is running{refusals}{running}", "start it with 'launchd-cs run FILE'");
     }
@@ -92,7 +96,7 @@ internal sealed class SupervisorFinder(CliContext context)
     {
         if (ReadFile() is { } file)
         {
-            _denied = null; // by others than the one that the file names
+            (_denied, _forsaken) = (null, null); // of others than the one that the file names
             IEnumerable<string> directories = file.RuntimeDirectory is { } own
                 ? [own] : context.BaseDirectories.Select(b => Path.Combine(b, file.Name));
             string refusals = "";
@@ -158,6 +162,8 @@ internal sealed class SupervisorFinder(CliContext context)
         catch (SocketException)
         {
             // No such socket, or no process listens on it: no running supervisor.
+            if (LockOwner.Of(directory) is { IsForsaken: true } owner)
+                _forsaken = $"{TerminalText.Escape(directory)}: {owner.Remedy}";
         }
         catch (ArgumentException)
         {
@@ -188,7 +194,8 @@ internal sealed class SupervisorFinder(CliContext context)
         items.FirstOrDefault(i => i.Key?.ToString().Trim() == key)?.Value is StringValueSyntax text ? text.Value : null;
 
     private CliException Unreachable(string what, string advice) => _denied is null
-        ? new CliException(ExitCode.Unreachable, $"{what}; {advice}{(context.PassedOver is { } other ? $"; {other}" : "")}")
+        ? new CliException(
+            ExitCode.Unreachable, _forsaken ?? $"{what}; {advice}{(context.PassedOver is { } other ? $"; {other}" : "")}")
         : new CliException(
             ExitCode.NotPermitted, $"{_denied} may not be opened by this user; run the command as the supervisor's user or as root");
 }

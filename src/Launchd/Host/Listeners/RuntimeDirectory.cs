@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Numerics;
-using System.Text;
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Control;
@@ -27,14 +26,16 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
 
     private readonly FileDescriptor _directory;
     private readonly FileDescriptor _lock;
+    private readonly int _keeper;
     private FileDescriptor? _notify;
     private ParentDirectory? _notifyInMemory;
 
     // What was made in the place of this one.
     private RuntimeDirectory? _successor;
 
-    private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken)
+    private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken, int keeper)
     {
+        _keeper = keeper;
         Path = path;
         _directory = directoryTaken;
         _lock = lockTaken;
@@ -54,11 +55,13 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     /// <param name="keepsSockets">
     /// The notify sockets of a supervisor before this one stay: their programs run, and somebody has held the sockets.
     /// </param>
+    /// <param name="keeper">Pid of the keeper, which holds a copy of <see cref="Lock"/>; 0: there is none.</param>
+    /// <param name="held">The lock that a supervisor before this one had, which the keeper has held; borrowed. Null: there is none.</param>
     /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
-    public static RuntimeDirectory Enter(string path, bool keepsSockets = false) =>
-        Enter(path.Length > 1 ? path.TrimEnd('/') : path, former: null, keepsSockets);
+    public static RuntimeDirectory Enter(string path, bool keepsSockets = false, int keeper = 0, FileDescriptor? held = null) =>
+        Enter(path.Length > 1 ? path.TrimEnd('/') : path, held, keepsSockets, keeper);
 
-    private static RuntimeDirectory Enter(string path, RuntimeDirectory? former, bool keepsSockets)
+    private static RuntimeDirectory Enter(string path, FileDescriptor? former, bool keepsSockets, int keeper)
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (KernelText.ByteCount(path) > 107 - 20)
@@ -83,10 +86,11 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         try
         {
             // Copies of one descriptor share the lock (flock(2)).
-            locked = former is not null && IsNamed(own, former._lock) ? Files.Duplicate(former._lock, closer: null, out _) : null;
+            locked = former is not null && IsNamed(own, former) ? Files.Duplicate(former, closer: null, out _) : null;
             locked ??= TakeLock(own, path);
+            Sign(locked, keeper);
             links = SpareLinks.Open(own, LinksName, MarkOf(path));
-            RuntimeDirectory directory = new(path, own, locked) { Links = links, LeavesSockets = keepsSockets };
+            RuntimeDirectory directory = new(path, own, locked, keeper) { Links = links, LeavesSockets = keepsSockets };
             directory.MakeNotifyDirectory(mode, keepsSockets);
             return directory;
         }
@@ -121,7 +125,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         RuntimeDirectory former = _successor ?? this;
         // It would take away the links of the next ones beside paths.
         former.Links.Dispose();
-        _successor = Enter(Path, former, keepsSockets: false);
+        _successor = Enter(Path, former._lock, keepsSockets: false, _keeper);
         Links = _successor.Links;
         if (former != this)
             former.CloseAll();
@@ -293,7 +297,13 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             ExitCode.SystemRefused);
     }
 
-    /// <summary>Holds the pid of the supervisor whose directory it is.</summary>
+    /// <summary>The name by which the keeper holds the lock.</summary>
+    public const string HeldLock = "lock";
+
+    /// <summary>As long as anybody has it open, nobody else gets the directory. Owned by this object.</summary>
+    public FileDescriptor Lock => _successor?.Lock ?? _lock;
+
+    /// <summary>Says whose the directory is: <see cref="LockOwner"/>.</summary>
     public static string LockOf(string path) => System.IO.Path.Combine(path, LockName);
 
     private static FileDescriptor TakeLock(FileDescriptor directory, string path)
@@ -304,11 +314,16 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             held = TryTakeLock(directory, path);
         if (held is null)
             throw new StartRefusedException($"{LockOf(path)} is removed again and again by somebody else", ExitCode.SystemRefused);
-        byte[] pid = Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-        _ = Libc.ftruncate(held.Number, 0);
-        fixed (byte* text = pid)
-            _ = Libc.write(held.Number, text, (nuint)pid.Length);
         return held;
+    }
+
+    private static void Sign(FileDescriptor locked, int keeper)
+    {
+        byte[] owner = new LockOwner(Environment.ProcessId, keeper).Text;
+        _ = Libc.ftruncate(locked.Number, 0);
+        // Whoever had it before has written through the same open file.
+        fixed (byte* text = owner)
+            _ = Libc.pwrite(locked.Number, text, (nuint)owner.Length, 0);
     }
 
     /// <summary>Null: the file that was locked has no name any more.</summary>
@@ -318,11 +333,11 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             ?? throw new StartRefusedException($"cannot open {LockOf(path)}: {refused.Text}", ExitCode.SystemRefused);
         if (Libc.flock(held.Number, LOCK_EX_NB) != 0)
         {
-            byte[]? text = Files.ReadBytes(held, 64, out _);
+            LockOwner owner = LockOwner.Read(held);
             held.Dispose();
-            string remedy = "stop it with 'launchd-cs shutdown', or give this one another name";
-            throw new StartRefusedException(
-                $"another supervisor (pid {Encoding.UTF8.GetString(text ?? []).Trim()}) runs in {path}: {remedy}", ExitCode.TimedOut);
+            const string remedy = "stop it with 'launchd-cs shutdown', or give this one another name";
+            throw new StartRefusedException(owner.IsForsaken ? $"{path} is in use: {owner.Remedy}"
+                : $"another supervisor (pid {owner.Supervisor}) runs in {path}: {remedy}", ExitCode.TimedOut);
         }
         if (IsNamed(directory, held))
             return held;

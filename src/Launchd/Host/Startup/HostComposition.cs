@@ -223,7 +223,10 @@ internal sealed class HostComposition : IDisposable
         methods.CallerOf = _table.OwnerOf;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
         _directory = new RuntimeDirectoryKeeper(parts.Directory, control, Control, parts.NotifySockets, instances, _paths, configuration,
-            descriptors, loop, mailbox, delays, journal, counters, logger);
+            descriptors, loop, mailbox, delays, journal, counters, logger)
+        {
+            OnDirectoryRestored = () => parts.Keeper?.Store(RuntimeDirectory.HeldLock, parts.Directory.Lock),
+        };
         Signals.OnReloadAsked = _directory.Look;
     }
 

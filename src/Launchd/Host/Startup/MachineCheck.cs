@@ -1,4 +1,3 @@
-using System.Globalization;
 using Launchd.Client;
 using Launchd.Config.Diagnostics;
 using Launchd.Config.Loading;
@@ -140,7 +139,7 @@ internal static class MachineCheck
         string file = RuntimeDirectory.LockOf(directory);
         if (FileStatus.ReadFollow(file, out _) != Errno.None)
             return false;
-        string? holder = Files.ReadText(file)?.Trim();
-        return holder is null || (int.TryParse(holder, CultureInfo.InvariantCulture, out int pid) && Directory.Exists($"/proc/{pid}"));
+        LockOwner owner = LockOwner.Of(directory);
+        return owner.Supervisor == 0 || owner.IsForsaken || Directory.Exists($"/proc/{owner.Supervisor}");
     }
 }

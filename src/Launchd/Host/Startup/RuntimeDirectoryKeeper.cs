@@ -58,6 +58,9 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
     private bool _isAskedAgain;
     private TimeSpan _retry = FirstRetry;
 
+    /// <summary>Called when the directory is another one, with another lock.</summary>
+    public Action? OnDirectoryRestored { get; init; }
+
     public RuntimeDirectoryKeeper(RuntimeDirectory directory, ControlListener control, ControlServer server, NotifySockets notifySockets,
         RunningInstances instances, ListenerPaths paths, AdoptedConfiguration configuration, DescriptorTable descriptors, EventLoop loop,
         Mailbox mailbox, Delays delays, Journal journal, Counters counters, ILogger logger)
@@ -146,6 +149,7 @@ internal sealed class RuntimeDirectoryKeeper : IDisposable
         if (restored.IsDirectory)
         {
             _paths.Renew(_directory.Links);
+            OnDirectoryRestored?.Invoke();
             int lost = _notifySockets.Restore(_instances.All);
             if (lost > 0)
                 SupervisorLog.NotifyNotRestored(_logger, lost);

@@ -66,7 +66,11 @@ internal static unsafe class SupervisorRun
         List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
         UserTable users = new(definition);
-        using RuntimeDirectory directory = RuntimeDirectory.Enter(definition.RuntimeDirectory, keepsSockets: heritage?.State is not null);
+        using FileDescriptor? heldLock = heritage?.Answer.Take(RuntimeDirectory.HeldLock);
+        using RuntimeDirectory directory = RuntimeDirectory.Enter(
+            definition.RuntimeDirectory, keepsSockets: heritage?.State is not null, keeper?.KeeperPid ?? 0, heldLock);
+        // As long as the keeper has it nobody else starts a second copy of what it holds, also while there is no supervisor.
+        keeper?.Store(RuntimeDirectory.HeldLock, directory.Lock);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
         {
             if (offer.NotifySocket is { } address)
