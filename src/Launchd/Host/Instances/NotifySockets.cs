@@ -2,6 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
+using Launchd.Linux.Descriptors;
 using Launchd.Linux.Loop;
 using Launchd.Model;
 
@@ -39,8 +40,21 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
             return null;
         // Who may speak cannot be told before the instance has a process: the socket is read from the birth on.
         refused = Serve(opened, instance, IoReadiness.None);
-        return refused == Errno.None ? opened : null;
+        if (refused != Errno.None)
+            return null;
+        Keeper?.Store(NameOf(opened.Path), opened.Descriptor);
+        return opened;
     }
+
+    /// <summary>
+    /// Holds copies of the sockets for a supervisor after this one: each from its opening to its end, whichever instances it serves. Null:
+    /// nobody does.
+    /// </summary>
+    public IDescriptorKeeper? Keeper { get; set; }
+
+    /// <summary>The name by which a socket is held.</summary>
+    /// <param name="path">Where it is bound: the last part is its alone.</param>
+    public static string NameOf(string path) => $"notify.{Path.GetFileName(path)}";
 
     // Messages that were sent before the instance was born came from nobody who may speak for it, even if a pid
     // in them is now its own: they are thrown away.
@@ -50,8 +64,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
             return null;
         if (socket.Writer != writer || !socket.TryEmpty())
         {
-            loop.Unwatch(socket.Descriptor);
-            socket.Dispose();
+            Close(socket);
             return null;
         }
         socket.Owner = instance;
@@ -88,8 +101,7 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
             loop.Change(socketTaken.Descriptor, IoReadiness.Readable);
             return;
         }
-        loop.Unwatch(socketTaken.Descriptor);
-        socketTaken.Dispose();
+        Close(socketTaken);
     }
 
     /// <summary>
@@ -110,10 +122,11 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
                 OnReadable?.Invoke(instance);
             if (instance.Notify is not { } former)
                 continue;
-            loop.Unwatch(former.Descriptor);
-            former.Dispose();
+            Close(former);
             instance.Notify = NotifySocket.Open(former.Path, instance.Id.Service, lanes, former.Writer, out _) is { } next
                 && Serve(next, instance, instance.Process is null ? IoReadiness.None : IoReadiness.Readable) == Errno.None ? next : null;
+            if (instance.Notify is { } made)
+                Keeper?.Store(NameOf(made.Path), made.Descriptor);
             lost += instance.Notify is null ? 1 : 0;
         }
         return lost;
@@ -138,9 +151,15 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
         foreach ((ServiceName Service, int Slot) key in keys)
         {
             _resting.Remove(key, out NotifySocket? socket);
-            loop.Unwatch(socket!.Descriptor);
-            socket.Dispose();
+            Close(socket!);
         }
+    }
+
+    private void Close(NotifySocket socket)
+    {
+        loop.Unwatch(socket.Descriptor);
+        Keeper?.Drop(NameOf(socket.Path));
+        socket.Dispose();
     }
 
     public void Dispose()

@@ -73,8 +73,6 @@ internal sealed partial class Launcher(
             return null;
         }
         OnOpened?.Invoke(instance, HeldParts.Channel, instance.ChannelEnd!);
-        if (instance.Notify is { } notify)
-            OnOpened?.Invoke(instance, HeldParts.Notify, notify.Descriptor);
         LaunchOutline outline = _outlines.Of(service, user);
         string? notifyPath = instance.Notify?.Path;
         BirthOrder ordered = new(service.Name, birth, Work, then) { Cleanup = cleanup };

@@ -24,9 +24,10 @@ internal sealed partial class InstanceTable
     /// <param name="record">What the host knew of it.</param>
     /// <param name="pid">Its main process, which may have ended.</param>
     /// <param name="process">The same process; null: it was reaped.</param>
+    /// <param name="notify">Its notify socket, which the record names; null: none was held. Taken.</param>
     /// <param name="take">Gives away what was held for it, by the names of <see cref="HeldParts"/>; null: nothing was.</param>
     public RunningInstance Resume(SlotPhase.Live known, int slot, InstanceRecord record, int pid, ProcessHandle? process,
-        Func<string, FileDescriptor?> take)
+        FileDescriptor? notify, Func<string, FileDescriptor?> take)
     {
         Instance its = known.Instance;
         Provision provision = _descriptors.Provisions[its.Definition];
@@ -56,8 +57,8 @@ internal sealed partial class InstanceTable
         _trees.Orphans.Add(instance);
         if (its.Source is null)
             GiveAgain(instance);
-        if (record.NotifyPath is { } path && Hold(instance, HeldParts.Notify, take(HeldParts.Notify)) is { } socket)
-            instance.Notify = _notifySockets.Resume(instance, socket, path, record.NotifyWriter);
+        if (notify is not null)
+            instance.Notify = _notifySockets.Resume(instance, notify, record.NotifyPath!, record.NotifyWriter);
         bool isReady = known is not SlotPhase.Starting;
         _launcher.Resume(instance, part => Hold(instance, part, take(part)), isReady, () => ReadyByOutput(instance));
         instance.ChannelEnd = Hold(instance, HeldParts.Channel, take(HeldParts.Channel));

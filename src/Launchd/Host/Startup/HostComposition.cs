@@ -183,7 +183,7 @@ internal sealed class HostComposition : IDisposable
             // As PID 1 it gets the orphans of everybody.
             if (parts.Heritage is { IsFirst: false } || keeper.KeeperPid == 1)
                 ChildList.Adopt(keeper.KeeperPid);
-            _kept.Keeper = keeper;
+            _kept.Keeper = parts.NotifySockets.Keeper = keeper;
             parts.Launcher.OnOpened = _state.Hold;
             parts.Launcher.BirthSlots = OpenBirthSlots(parts, keeper);
             HeldDescriptors held = new(keeper, descriptors);

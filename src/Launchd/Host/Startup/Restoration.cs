@@ -5,6 +5,7 @@ using Launchd.Core.Orders;
 using Launchd.Core.Recording;
 using Launchd.Core.Slots;
 using Launchd.Host.Channel;
+using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
 using Launchd.Host.Lifecycle;
 using Launchd.Host.Listeners;
@@ -89,7 +90,9 @@ internal sealed class Restoration(
             Rebear(service, slot, instance);
             return;
         }
-        _ = table.Resume(live, slot.Slot, record, pid, process, part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
+        FileDescriptor? notify = record.NotifyPath is { } bound ? heritage.Answer.Take(NotifySockets.NameOf(bound)) : null;
+        _ = table.Resume(
+            live, slot.Slot, record, pid, process, notify, part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
         _ = _resumed.Add(instance.Id.Number);
         if (record.NotifyPath is { } path)
             _ = _notifyPaths.Add(path);
