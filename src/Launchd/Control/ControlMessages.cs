@@ -10,7 +10,7 @@ internal static class ControlNames
     public const string NoSuchService = Interface + ".NoSuchService";
     public const string NotPermitted = Interface + ".NotPermitted";
     public const string ShuttingDown = Interface + ".ShuttingDown";
-    public const string NotBuilt = Interface + ".NotBuilt";
+    public const string UpgradeRefused = Interface + ".UpgradeRefused";
     public const string LimitReached = Interface + ".LimitReached";
     public const string BadConfiguration = Interface + ".BadConfiguration";
     public const string ReloadRefused = Interface + ".ReloadRefused";
@@ -284,6 +284,18 @@ internal sealed record EventsReply(JsonElement[] Events, long Lost = 0);
 /// <param name="Left">What could not be ended and lives on: the service, and which process and why.</param>
 internal sealed record ShutdownReply(int Stopped, string[]? Left = null);
 
+/// <summary>Parameters of Upgrade.</summary>
+/// <param name="Binary">
+/// Absolute path of the program; null: that of the supervisor's own as it was started, at which there may be another file by now.
+/// </param>
+internal sealed record UpgradeRequest(string? Binary = null);
+
+/// <summary>Answer of Upgrade, by the supervisor that has taken over.</summary>
+/// <param name="From">The version that has handed over.</param>
+/// <param name="To">The version that goes on.</param>
+/// <param name="Pid">Of the supervisor that goes on.</param>
+internal sealed record UpgradeReply(string From, string To, int Pid);
+
 /// <summary>Parameters of a refusal. Members that are null are left out.</summary>
 internal sealed record ErrorDetail
 {
@@ -319,5 +331,7 @@ internal sealed record ErrorDetail
 [JsonSerializable(typeof(ReloadRequest))]
 [JsonSerializable(typeof(PlanRequest))]
 [JsonSerializable(typeof(ReloadReply))]
+[JsonSerializable(typeof(UpgradeRequest))]
+[JsonSerializable(typeof(UpgradeReply))]
 [JsonSerializable(typeof(ErrorDetail))]
 internal sealed partial class ControlJson : JsonSerializerContext;

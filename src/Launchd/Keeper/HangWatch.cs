@@ -43,6 +43,9 @@ internal sealed unsafe class HangWatch(long period = HangWatch.Period) : IDispos
     /// <summary>What is to be polled for reading, upon which comes <see cref="Look"/>; -1: nothing.</summary>
     public int Number => _stage == Stage.Watching && _timer is not null ? _timer.Number : -1;
 
+    /// <summary>The number of the supervisor's timer; 0: it is not known.</summary>
+    public int TimerNumber => _timer?.Number ?? 0;
+
     /// <summary>The present supervisor was sent a signal because it hung.</summary>
     public bool HasHung => _stage is Stage.Aborting or Stage.Killing;
 

@@ -14,6 +14,13 @@ internal static unsafe class KeeperCloser
     private const int StackBytes = 64 << 10;
 
     private static int _numbers = -1;
+    private static long _asked;
+    private static long _closed;
+
+    /// <summary>
+    /// Something is being closed. An execve(2) would wait for that, and would close itself what still waits.
+    /// </summary>
+    public static bool IsBusy => _asked != Volatile.Read(ref _closed);
 
     /// <summary>Begins the thread. Before it, and where it cannot be begun, descriptors are closed by whoever asks.</summary>
     public static void Begin()
@@ -47,7 +54,7 @@ internal static unsafe class KeeperCloser
         if (_numbers < 0)
             _ = ClientLibc.close(number);
         else
-            _ = Libc.write(_numbers, &number, sizeof(int));
+            _asked += Libc.write(_numbers, &number, sizeof(int)) == sizeof(int) ? 1 : 0;
     }
 
     private static void CloseAll(int numbers)
@@ -55,8 +62,10 @@ internal static unsafe class KeeperCloser
         int number;
         while (Libc.read(numbers, &number, sizeof(int)) is nint got && (got == sizeof(int) || Errno.Last == Errno.EINTR))
         {
-            if (got == sizeof(int))
-                _ = ClientLibc.close(number);
+            if (got != sizeof(int))
+                continue;
+            _ = ClientLibc.close(number);
+            _ = Interlocked.Increment(ref _closed);
         }
         _ = ClientLibc.close(numbers);
     }

@@ -75,6 +75,35 @@ internal sealed class KeeperDeaths
     /// </summary>
     public void NoteRefusal() => _wasRefusal = true;
 
+    /// <summary>How many numbers say everything.</summary>
+    public const int NumberCount = Most + 6;
+
+    /// <summary>Writes everything down, for <see cref="Recall"/>. What is added later stands at the end.</summary>
+    public void Remember(Span<long> numbers)
+    {
+        _moments.CopyTo(numbers);
+        Span<long> rest = numbers[Most..];
+        rest[0] = _count;
+        rest[1] = Pause;
+        rest[2] = _earlyKills;
+        rest[3] = _isLastTry ? 1 : 0;
+        rest[4] = _wasRefusal ? 1 : 0;
+        rest[5] = Counts ? 1 : 0;
+    }
+
+    /// <summary>Goes on with what <see cref="Remember"/> has written.</summary>
+    public void Recall(ReadOnlySpan<long> numbers)
+    {
+        numbers[..Most].CopyTo(_moments);
+        ReadOnlySpan<long> rest = numbers[Most..];
+        _count = (int)Math.Clamp(rest[0], 0, (2 * Most) - 1);
+        Pause = Math.Clamp(rest[1], 0, LongestPause);
+        _earlyKills = (int)Math.Clamp(rest[2], 0, MostEarlyKills);
+        _isLastTry = rest[3] != 0;
+        _wasRefusal = rest[4] != 0;
+        Counts = rest[5] != 0;
+    }
+
     /// <summary>One more start is wanted: if that one does not last a minute, it was the last.</summary>
     public void TryOnceMore()
     {

@@ -9,8 +9,9 @@ namespace Launchd.Keeper;
 /// cannot be sent now is sent when the supervisor has read, and until then nothing more of it is read. Owns the socket.
 /// </summary>
 /// <param name="table">What is held; borrowed.</param>
-/// <param name="hang">Gets the timer of the supervisor's turns; borrowed.</param>
-internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDisposable
+/// <param name="hang">Gets the timer of the supervisor's turns; borrowed. Null: the other side is a program that is tried, which is shown
+/// everything and changes nothing.</param>
+internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisposable
 {
     /// <summary>A turn of the loop reads at most so many messages, so that signals are heard in between.</summary>
     private const int MostAtOnce = 256;
@@ -27,12 +28,17 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
     private long _toldRefused;
     private KeeperHistory _history;
     private bool _isCrowded;
+    private FileDescriptor? _program;
+    private readonly byte[] _tried = new byte[KeeperMessage.LongestBytes];
+    private int _triedLength;
+    private readonly byte[] _verdict = new byte[KeeperMessage.LongestText];
+    private int _verdictLength;
 
     /// <summary>Where the supervisor speaks; null: it has said its last, or there is none.</summary>
     public FileDescriptor? Socket => _socket;
 
     /// <summary>There is something to be said that could not be sent.</summary>
-    public bool IsWaitingToSend => IsAnswering || _owesHint || _refused > _toldRefused;
+    public bool IsWaitingToSend => IsAnswering || _owesHint || _triedLength > 0 || _refused > _toldRefused;
 
     /// <summary>
     /// It must be tried again after a while: too many descriptors of this user are on their way, of which no poll(2) tells (unix(7)).
@@ -56,6 +62,20 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
 
     /// <summary>The present supervisor has said that there is to be no keeper.</summary>
     public bool IsUnwanted { get; private set; }
+    /// <summary>The present supervisor has said that it ends for another program.</summary>
+    public bool IsHandingOver { get; private set; }
+
+    /// <summary>The process of a program that is tried, which is nothing to the supervisor; 0: none.</summary>
+    public int Tried { get; set; }
+
+    /// <summary>What is shown to a program that is tried besides what is held, by <see cref="KeeperMemory.Name"/>; borrowed.</summary>
+    public FileDescriptor? Memory { get; init; }
+
+    /// <summary>What a program that is tried has said of itself; null: nothing.</summary>
+    public TrialOutcome? Verdict { get; private set; }
+
+    /// <summary>Its version or its reason.</summary>
+    public ReadOnlySpan<byte> VerdictText => _verdict.AsSpan(0, _verdictLength);
 
     /// <summary>Messages that made no sense, of all supervisors.</summary>
     public long StrangeCount { get; private set; }
@@ -73,9 +93,33 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
         _socket = socketTaken;
         _supervisor = supervisor;
         _history = history;
-        IsRunning = IsEnding = IsUnwanted = _hasHinted = _owesHint = false;
-        EndingCode = 0;
+        IsRunning = IsEnding = IsUnwanted = IsHandingOver = _hasHinted = _owesHint = false;
+        EndingCode = _triedLength = 0;
         _refused = _toldRefused = 0;
+    }
+
+    /// <summary>Goes on with a supervisor, to which nothing was owed, in another image of this process.</summary>
+    /// <param name="socketTaken">As for <see cref="Begin"/>.</param>
+    /// <param name="memory">What the former image has left.</param>
+    public void Resume(FileDescriptor socketTaken, in KeeperMemory memory)
+    {
+        _socket = socketTaken;
+        _supervisor = memory.Supervisor;
+        _history = memory.History;
+        IsRunning = true;
+        _hasHinted = memory.HasHinted != 0;
+        _refused = _toldRefused = memory.Refused;
+        RefusedCount = memory.RefusedCount;
+        StrangeCount = memory.StrangeCount;
+    }
+
+    /// <summary>Writes down what <see cref="Resume"/> needs, when nothing is owed.</summary>
+    public void Remember(ref KeeperMemory memory)
+    {
+        memory.HasHinted = _hasHinted ? 1 : 0;
+        memory.Refused = _refused;
+        memory.RefusedCount = RefusedCount;
+        memory.StrangeCount = StrangeCount;
     }
 
     /// <summary>Reads all that the supervisor had sent before it ended, and closes the socket.</summary>
@@ -108,13 +152,32 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
     /// <summary>Tells the supervisor of a child that has ended, unless it knows already that there is one.</summary>
     public void NoteChildEnded()
     {
-        if (_hasHinted || _socket is null || !KeeperChildren.TryPeek(_supervisor, out _))
+        if (_hasHinted || _socket is null || !TryPeek(out _))
             return;
         _hasHinted = _owesHint = true;
         Send();
     }
 
-    public void Dispose() => _socket?.Dispose();
+    /// <summary>Gives away the program that the supervisor wants to have tried; null: none.</summary>
+    public FileDescriptor? TakeProgram()
+    {
+        FileDescriptor? taken = _program;
+        _program = null;
+        return taken;
+    }
+
+    /// <summary>Tells the supervisor what became of it.</summary>
+    public void TellTried(TrialOutcome outcome, int number, ReadOnlySpan<byte> text)
+    {
+        _triedLength = KeeperMessage.Write(_tried, outcome, number, text);
+        Send();
+    }
+
+    public void Dispose()
+    {
+        _socket?.Dispose();
+        _program?.Dispose();
+    }
 
     private void DropAnswers()
     {
@@ -152,6 +215,8 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
     /// <summary>False: this is nothing that a supervisor says. Otherwise the descriptor is taken.</summary>
     private bool Handle(in KeeperMessage message, in KeeperPacket packet)
     {
+        if (hang is null)
+            return HandleOfTrial(message);
         switch (message.Kind)
         {
             case KeeperMessageKind.Store:
@@ -187,6 +252,34 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
             case KeeperMessageKind.NotWanted:
                 IsUnwanted = true;
                 return true;
+            case KeeperMessageKind.Try when !packet.IsBereft:
+                _program?.Dispose();
+                _program = new FileDescriptor(packet.Descriptor);
+                return true;
+            case KeeperMessageKind.Try:
+                KeeperPacket.Close(packet.Descriptor);
+                TellTried(TrialOutcome.NotExecuted, Errno.EMFILE.Value, []);
+                return true;
+            case KeeperMessageKind.HandOver:
+                IsHandingOver = true;
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool HandleOfTrial(in KeeperMessage message)
+    {
+        switch (message.Kind)
+        {
+            case KeeperMessageKind.Restore:
+                _nextHeld = 0;
+                return true;
+            case KeeperMessageKind.Proved or KeeperMessageKind.Refuses:
+                Verdict = message.Kind == KeeperMessageKind.Proved ? TrialOutcome.Proved : TrialOutcome.Refuses;
+                _verdictLength = message.Text.Length;
+                message.Text.CopyTo(_verdict);
+                return true;
             default:
                 return false;
         }
@@ -212,6 +305,14 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
             return SendEnd(packet);
         if (_owesHint)
             return IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.ChildEnded)) && !(_owesHint = false);
+        if (_triedLength > 0)
+        {
+            _tried.CopyTo(packet);
+            if (!IsSent(packet, _triedLength))
+                return false;
+            _triedLength = 0;
+            return true;
+        }
         if (!IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.Full, _refused)))
             return false;
         _toldRefused = _refused;
@@ -228,6 +329,13 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
             _nextHeld++;
             return true;
         }
+        if (_nextHeld == table.Count && Memory is { } memory)
+        {
+            if (!IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.Held, KeeperMemory.Name), memory.Number))
+                return false;
+            _nextHeld++;
+            return true;
+        }
         _history.RefusedCount = RefusedCount;
         _history.StrangeCount = StrangeCount;
         if (!IsSent(packet, KeeperMessage.Write(packet, _history)))
@@ -236,9 +344,12 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch hang) : IDispo
         return true;
     }
 
+    // The keeper reaps a program that is tried itself, and tells of children that have ended once it has.
+    private bool TryPeek(out Reaped ended) => KeeperChildren.TryPeek(_supervisor, out ended) && ended.Pid != Tried;
+
     private bool SendEnd(Span<byte> packet)
     {
-        bool hasEnded = KeeperChildren.TryPeek(_supervisor, out Reaped ended);
+        bool hasEnded = TryPeek(out Reaped ended);
         int length = hasEnded ? KeeperMessage.Write(packet, ended) : KeeperMessage.Write(packet, KeeperMessageKind.NoneEnded);
         if (!IsSent(packet, length))
             return false;

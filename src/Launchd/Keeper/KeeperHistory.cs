@@ -40,6 +40,9 @@ internal struct KeeperHistory
     /// <summary>1: its loop stood still, so the keeper has ended it.</summary>
     public int HasHung;
 
+    /// <summary>A <see cref="KeeperUpgradeState"/>: whether the supervisor takes another one's place of its own accord.</summary>
+    public int Upgrade;
+
     /// <summary>How the last supervisor died.</summary>
     public readonly Reaped LastDeath => new(LastPid, LastCode, LastSignal, DumpedCore != 0);
 }

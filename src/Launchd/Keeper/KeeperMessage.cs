@@ -14,10 +14,12 @@ namespace Launchd.Keeper;
 /// <item><term>Ending</term><description>the exit code, 0 to 255 (4)</description></item>
 /// <item><term>Ended</term><description>pid, exit code, signal, and 1 if a core was dumped (4 each)</description></item>
 /// <item><term>Full</term><description>how many (8)</description></item>
+/// <item><term>Proved, Refuses</term><description>a text, 1 to 240 bytes of UTF-8</description></item>
+/// <item><term>Tried</term><description><see cref="TrialOutcome"/> (4), its number (4), perhaps a text</description></item>
 /// <item><term>RestoreEnd</term><description><see cref="KeeperHistory"/></description></item>
 /// <item><term>the others</term><description>nothing</description></item>
 /// </list>
-/// Store, Held and Turns come with one descriptor, the others with none.
+/// Store, Try, Held and Turns come with one descriptor, the others with none.
 /// </summary>
 internal readonly ref struct KeeperMessage
 {
@@ -30,8 +32,12 @@ internal readonly ref struct KeeperMessage
     /// <summary>Bytes that every message fits into; a longer packet is none.</summary>
     public const int LongestBytes = 256;
 
+    /// <summary>Of a text, in bytes.</summary>
+    public const int LongestText = 240;
+
     private const int HeadBytes = 4;
     private const int EndBytes = 16;
+    private const int TrialBytes = 8;
 
     private readonly ReadOnlySpan<byte> _rest;
 
@@ -58,6 +64,15 @@ internal readonly ref struct KeeperMessage
     /// <summary>The child that has ended.</summary>
     public Reaped End => new(Pid, Word(1), Word(2), Word(3) != 0);
 
+    /// <summary>What became of a program that was tried.</summary>
+    public TrialOutcome Outcome => (TrialOutcome)Word(0);
+
+    /// <summary>The number that belongs to <see cref="Outcome"/>.</summary>
+    public int OutcomeNumber => Word(1);
+
+    /// <summary>What a program says, or has said, about itself.</summary>
+    public ReadOnlySpan<byte> Text => Kind == KeeperMessageKind.Tried ? _rest[TrialBytes..] : _rest;
+
     /// <summary>What happened before.</summary>
     public KeeperHistory History => MemoryMarshal.Read<KeeperHistory>(_rest);
 
@@ -82,7 +97,7 @@ internal readonly ref struct KeeperMessage
 
     /// <summary>Whether a message of this kind comes with a descriptor.</summary>
     public static bool HasDescriptor(KeeperMessageKind kind) =>
-        kind is KeeperMessageKind.Store or KeeperMessageKind.Held or KeeperMessageKind.Turns;
+        kind is KeeperMessageKind.Store or KeeperMessageKind.Try or KeeperMessageKind.Held or KeeperMessageKind.Turns;
 
     /// <summary>Whether a name can be sent.</summary>
     public static bool IsName(ReadOnlySpan<byte> name) => name.Length is > 0 and <= LongestName && !name.Contains((byte)0);
@@ -130,19 +145,40 @@ internal readonly ref struct KeeperMessage
         return WriteHead(packet, KeeperMessageKind.RestoreEnd, sizeof(KeeperHistory));
     }
 
+    /// <summary>Writes what a program says about itself; a longer text is cut.</summary>
+    public static int WriteText(Span<byte> packet, KeeperMessageKind kind, ReadOnlySpan<byte> text) =>
+        WriteHead(packet, kind, Put(packet[HeadBytes..], text));
+
+    /// <summary>Writes what became of a program that was tried; a longer text is cut.</summary>
+    public static int Write(Span<byte> packet, TrialOutcome outcome, int number, ReadOnlySpan<byte> text)
+    {
+        BinaryPrimitives.WriteInt32LittleEndian(packet[HeadBytes..], (int)outcome);
+        BinaryPrimitives.WriteInt32LittleEndian(packet[(HeadBytes + 4)..], number);
+        return WriteHead(packet, KeeperMessageKind.Tried, TrialBytes + Put(packet[(HeadBytes + TrialBytes)..], text));
+    }
+
     private unsafe bool IsWhole => Kind switch
     {
         KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
         KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NotWanted
-            or KeeperMessageKind.LetGo or KeeperMessageKind.Turns or KeeperMessageKind.NoneEnded
-            or KeeperMessageKind.ChildEnded => _rest.IsEmpty,
+            or KeeperMessageKind.LetGo or KeeperMessageKind.Turns or KeeperMessageKind.NoneEnded or KeeperMessageKind.ChildEnded
+            or KeeperMessageKind.Try or KeeperMessageKind.HandOver => _rest.IsEmpty,
         KeeperMessageKind.Reap => _rest.Length == sizeof(int) && Pid > 0,
         KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
         KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,
         KeeperMessageKind.Full => _rest.Length == sizeof(long) && Count > 0,
         KeeperMessageKind.RestoreEnd => _rest.Length == sizeof(KeeperHistory),
+        KeeperMessageKind.Proved or KeeperMessageKind.Refuses => _rest.Length is > 0 and <= LongestText,
+        KeeperMessageKind.Tried => _rest.Length is >= TrialBytes and <= TrialBytes + LongestText,
         _ => false,
     };
+
+    private static int Put(Span<byte> room, ReadOnlySpan<byte> text)
+    {
+        ReadOnlySpan<byte> fitting = text[..Math.Min(text.Length, LongestText)];
+        fitting.CopyTo(room);
+        return fitting.Length;
+    }
 
     private int Word(int index) => BinaryPrimitives.ReadInt32LittleEndian(_rest[(index * sizeof(int))..]);
 

@@ -55,6 +55,22 @@ internal enum KeeperMessageKind : byte
     /// </summary>
     Turns = 18,
 
+    /// <summary>
+    /// Supervisor: may this program, which comes along, take its place? The keeper has it prove itself and says <see cref="Tried"/>.
+    /// </summary>
+    Try = 24,
+
+    /// <summary>
+    /// Supervisor: its state is written down and it ends at once, so that the program that has proved itself takes its place.
+    /// </summary>
+    HandOver = 25,
+
+    /// <summary>A program that is tried: it could go on, and this is its version.</summary>
+    Proved = 26,
+
+    /// <summary>A program that is tried: it could not go on, and this is why.</summary>
+    Refuses = 27,
+
     /// <summary>Keeper: a copy of a held descriptor, which comes along, and its name.</summary>
     Held = 64,
 
@@ -72,4 +88,7 @@ internal enum KeeperMessageKind : byte
 
     /// <summary>Keeper, unasked: descriptors could not be held, and how many of this supervisor's so far.</summary>
     Full = 69,
+
+    /// <summary>Keeper: what became of the program that was to be tried.</summary>
+    Tried = 80,
 }

@@ -13,7 +13,7 @@ namespace Launchd.Keeper;
 /// decides nothing. Once it runs it opens no path, reads nothing but signals and the messages of its one child, and allocates only for a
 /// start.
 /// </summary>
-internal sealed unsafe class KeeperProcess : IDisposable
+internal sealed unsafe partial class KeeperProcess : IDisposable
 {
     private const int Hup = 1, Int = 2, Quit = 3, Kill = 9, Term = 15, Chld = 17, Cont = 18;
     private const ulong EndSignals = 1UL << (Int - 1) | 1UL << (Quit - 1) | 1UL << (Term - 1);
@@ -60,6 +60,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         ulong most = Libc.getrlimit(7, limit) == 0 ? limit[0] : KeeperTable.Most;
         _table = new KeeperTable((int)Math.Clamp(most, 1, KeeperTable.Most));
         _dialogue = new KeeperDialogue(_table, _hang) { OnLetGo = start.LetGoOfStored };
+        _upgrade = new KeeperUpgrade(_table, start);
         _end = new KeeperEnd(Files.OpenToRead(
             string.Create(CultureInfo.InvariantCulture, $"/proc/self/task/{Libc.gettid()}/children"), out _));
     }
@@ -74,8 +75,16 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _ = Libc.prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         fixed (byte* name = "launchd-keeper\0"u8)
             _ = Libc.prctl(Libc.PR_SET_NAME, (nuint)name, 0, 0, 0);
-        using SupervisorStart start = SupervisorStart.Prepare();
+        using FileDescriptor? former = TakeMemory(out KeeperMemory memory);
+        using SupervisorStart start = SupervisorStart.Prepare(former is null ? null : memory.FileLimit);
         using KeeperProcess keeper = new(start);
+        if (former is not null)
+        {
+            KeeperCloser.Begin();
+            keeper.Recall(former);
+            former.Dispose();
+            return keeper.Loop();
+        }
         Errno refused = keeper.Start(Clock.MonotonicNanoseconds);
         if (refused != Errno.None)
             throw new SystemCallException("clone", "the supervisor", refused);
@@ -100,6 +109,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         _signals.Dispose();
         _dialogue.Dispose();
         _hang.Dispose();
+        _upgrade.Dispose();
         _table.Dispose();
         _end.Dispose();
         _supervisor?.Dispose();
@@ -107,7 +117,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
 
     private int Loop()
     {
-        Libc.poll_entry* entries = stackalloc Libc.poll_entry[3];
+        Libc.poll_entry* entries = stackalloc Libc.poll_entry[4];
         while (true)
         {
             long now = Clock.MonotonicNanoseconds;
@@ -115,16 +125,17 @@ internal sealed unsafe class KeeperProcess : IDisposable
                 Expire(now);
             if (_phase == KeeperPhase.Supervised && now >= _hang.Due)
                 _hang.Expire(_supervisor!, now);
+            GoOnUpgrading(now);
             if (_phase == KeeperPhase.Over)
                 return _exitCode;
             entries[0] = new() { fd = _signals.Number, events = Libc.POLLIN };
-            entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOfSocket };
+            entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOf(_dialogue) };
             entries[2] = new() { fd = _hang.Number, events = Libc.POLLIN };
-            _ = Libc.poll(ref *entries, 3, Timeout(now));
-            if (entries[1].revents != 0 || _dialogue.IsCrowded)
-                _dialogue.Send();
-            if (entries[1].revents != 0 && !_dialogue.IsAnswering)
-                _dialogue.Read();
+            entries[3] = new() { fd = _upgrade.Dialogue?.Socket?.Number ?? -1, events = EventsOf(_upgrade.Dialogue ?? _dialogue) };
+            _ = Libc.poll(ref *entries, 4, Timeout(now));
+            Speak(_dialogue, entries[1].revents != 0);
+            if (_upgrade.Dialogue is { } trial)
+                Speak(trial, entries[3].revents != 0);
             if (entries[2].revents != 0 && _hang.Number == entries[2].fd)
                 _hang.Look(Clock.MonotonicNanoseconds);
             if (entries[0].revents != 0)
@@ -132,20 +143,30 @@ internal sealed unsafe class KeeperProcess : IDisposable
         }
     }
 
-    private short EventsOfSocket =>
-        (short)((_dialogue.IsAnswering ? 0 : Libc.POLLIN) | (_dialogue.IsWaitingToSend && !_dialogue.IsCrowded ? Libc.POLLOUT : 0));
+    private static void Speak(KeeperDialogue dialogue, bool isReady)
+    {
+        if (isReady || dialogue.IsCrowded)
+            dialogue.Send();
+        if (isReady && !dialogue.IsAnswering)
+            dialogue.Read();
+    }
+
+    private static short EventsOf(KeeperDialogue dialogue) =>
+        (short)((dialogue.IsAnswering ? 0 : Libc.POLLIN) | (dialogue.IsWaitingToSend && !dialogue.IsCrowded ? Libc.POLLOUT : 0));
 
     private int Timeout(long now)
     {
         long until = Math.Max(0, (_phase == KeeperPhase.Supervised ? _hang.Due : _due) - now);
-        if (_dialogue.IsCrowded)
+        if (UpgradeDue is < long.MaxValue and long due)
+            until = Math.Min(until, Math.Max(0, due - now));
+        if (_dialogue.IsCrowded || _upgrade.Dialogue is { IsCrowded: true })
             until = Math.Min(until, CrowdedPause);
         return until >= Never ? -1 : (int)((until + Millisecond - 1) / Millisecond);
     }
 
     private Errno Start(long now)
     {
-        Errno refused = _start.Start(out FileDescriptor? socket, out ProcessHandle? supervisor);
+        Errno refused = _start.Start(_upgrade.Program, out FileDescriptor? socket, out ProcessHandle? supervisor);
         if (refused != Errno.None)
             return refused;
         _supervisor = supervisor;
@@ -221,6 +242,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
     {
         if (_phase == KeeperPhase.Supervised && KeeperChildren.TryReap(_supervisor!.Pid, out Reaped ended))
             NoteEnd(ended);
+        LookAtTrial();
         if (_phase == KeeperPhase.Ending)
             GoOnEnding();
         else
@@ -245,7 +267,8 @@ internal sealed unsafe class KeeperProcess : IDisposable
             _phase = KeeperPhase.Over;
             return;
         }
-        NoteDeath(ended, Errno.None, now, hasHung);
+        if (!IsNotedByUpgrade(ended, Errno.None, now))
+            NoteDeath(ended, Errno.None, now, hasHung);
     }
 
     /// <param name="ended">How the supervisor died; its pid is 0 if it could not be started.</param>
@@ -254,11 +277,8 @@ internal sealed unsafe class KeeperProcess : IDisposable
     /// <param name="hasHung">The keeper itself has ended it.</param>
     private void NoteDeath(in Reaped ended, Errno refused, long now, bool hasHung = false)
     {
+        NoteFormer(ended, now);
         _history.HasHung = hasHung ? 1 : 0;
-        _history.IsFirst = 0;
-        _history.DiedAt = now;
-        (_history.LastPid, _history.LastCode, _history.LastSignal) = (ended.Pid, ended.Code, ended.Signal);
-        _history.DumpedCore = ended.DumpedCore ? 1 : 0;
         _deaths.Note(_startedAt, now, isKill: ended.Signal == Kill && !hasHung, _dialogue.IsRunning);
         if (ended.Pid != 0 && ended.Signal == 0 && !_dialogue.IsRunning)
             _deaths.NoteRefusal();
@@ -275,7 +295,7 @@ internal sealed unsafe class KeeperProcess : IDisposable
         {
             case KeeperPhase.Pausing:
                 _startedAt = now;
-                if (Start(now) is { Value: not 0 } refused)
+                if (Start(now) is { Value: not 0 } refused && !IsNotedByUpgrade(default, refused, now))
                     NoteDeath(default, refused, now);
                 break;
             case KeeperPhase.GivenUp:

@@ -20,19 +20,7 @@ internal static class KeeperTexts
     public static void Died(in Reaped ended, Errno refused, KeeperDeaths deaths, long now, int heldCount)
     {
         KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
-        if (ended.Pid == 0)
-        {
-            line.Add("the supervisor could not be started (error "u8);
-            line.Add(refused.Value);
-            line.Add(")"u8);
-        }
-        else
-        {
-            line.Add("the supervisor (pid "u8);
-            line.Add(ended.Pid);
-            line.Add(") "u8);
-            line.Add(ended);
-        }
+        AddEnd(ref line, "the supervisor"u8, ended, refused);
         line.Add("; "u8);
         if (deaths.IsGivenUp)
         {
@@ -90,6 +78,41 @@ internal static class KeeperTexts
         line.Write();
     }
 
+    /// <summary>A supervisor of a new program did not come to serve.</summary>
+    /// <param name="ended">As for <see cref="Died"/>.</param>
+    /// <param name="refused">As for <see cref="Died"/>.</param>
+    /// <param name="goesBack">The former program goes on.</param>
+    public static void NotUpgraded(in Reaped ended, Errno refused, bool goesBack)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        AddEnd(ref line, "the supervisor of the new program"u8, ended, refused);
+        line.Add(goesBack ? " before it served; the former program goes on"u8 : " before it served; it is started once more"u8);
+        line.Write();
+    }
+
+    /// <summary>The keeper runs the new program.</summary>
+    public static void Renewed()
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("goes on as the new program"u8);
+        line.Write();
+    }
+
+    /// <summary>The keeper stays the former program; the supervisor is of the new one.</summary>
+    public static void NotRenewed(Errno refused)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add(refused == Errno.EBUSY
+            ? "stays the former program, because the last close of a descriptor hangs; the supervisor is of the new one"u8
+            : "cannot execute the new program, which the supervisor is, and goes on as the former one (error "u8);
+        if (refused != Errno.EBUSY)
+        {
+            line.Add(refused.Value);
+            line.Add(")"u8);
+        }
+        line.Write();
+    }
+
     /// <summary>There is no supervisor, and nobody has done anything about it for a minute.</summary>
     public static void StillNone(int heldCount)
     {
@@ -106,6 +129,22 @@ internal static class KeeperTexts
         line.Add("ends all services, without a supervisor"u8);
         line.Add(isImmediate ? ", at once"u8 : " and without their order"u8);
         line.Write();
+    }
+
+    private static void AddEnd(ref KeeperLine line, scoped ReadOnlySpan<byte> who, in Reaped ended, Errno refused)
+    {
+        line.Add(who);
+        if (ended.Pid == 0)
+        {
+            line.Add(" could not be started (error "u8);
+            line.Add(refused.Value);
+            line.Add(")"u8);
+            return;
+        }
+        line.Add(" (pid "u8);
+        line.Add(ended.Pid);
+        line.Add(") "u8);
+        line.Add(ended);
     }
 
     private static void AddWhatIsLeft(ref KeeperLine line, int heldCount)

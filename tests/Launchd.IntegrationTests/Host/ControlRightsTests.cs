@@ -36,11 +36,12 @@ public sealed class ControlRightsTests
             "Fetch", """{"service":"app","number":0}""",
             "Attach", """{"service":"app"}""",
             "Attach", """{"service":"app","read_only":true}""",
+            "Upgrade", "{}",
             "Plan", "{}",
             "Restart", """{"services":["app"]}""");
 
         Assert.Equal(
-            [null, "NotPermitted", "NotPermitted", "NotPermitted", "NotPermitted", "NoTerminal", null, null],
+            [null, "NotPermitted", "NotPermitted", "NotPermitted", "NotPermitted", "NoTerminal", "NotPermitted", null, null],
             answers.Select(a => a.error?.Split('.')[^1]));
         Assert.All(answers, a => Assert.DoesNotContain("SECRETHASH", a.text, StringComparison.Ordinal));
         // Root may.

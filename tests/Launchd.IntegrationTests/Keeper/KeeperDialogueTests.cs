@@ -54,6 +54,43 @@ public sealed class KeeperDialogueTests
         otherRead.Dispose();
     }
 
+    /// <summary>A program that is tried sees everything, and nothing that it says has an effect.</summary>
+    [Fact]
+    public async Task AProgramThatIsTriedChangesNothing()
+    {
+        using KeeperTable table = new(10);
+        (FileDescriptor read, FileDescriptor write) = Pipe();
+        using FileDescriptor shown = write.Duplicate();
+        Assert.True(table.Put("held"u8, write.ReleaseNumber()));
+        using KeeperDialogue dialogue = new(table, hang: null) { Memory = shown };
+        dialogue.Begin(_far, 1, new KeeperHistory { LastPid = 5 });
+        using KeeperLink link = new(_near, 1);
+
+        link.Drop("held");
+        _ = link.Store("other", shown);
+        link.Running();
+        link.Ending(0);
+        link.HandOver();
+        _ = link.Try(shown);
+        Task<RestoreAnswer?> asked = KeeperSide.During(link.Restore);
+        while (!asked.IsCompleted)
+        {
+            dialogue.Read();
+            dialogue.Send();
+        }
+        using RestoreAnswer? answer = await asked;
+        link.SayVerdict(isProved: false, "of another layout");
+        dialogue.Read();
+
+        Assert.Equal(["held", "keeper.memory"], answer!.Names.Order());
+        Assert.Equal((1, 6L, 5), (table.Count, dialogue.StrangeCount, answer.History.LastPid));
+        Assert.False(dialogue.IsRunning || dialogue.IsEnding || dialogue.IsHandingOver);
+        Assert.Null(dialogue.TakeProgram());
+        Assert.Equal(TrialOutcome.Refuses, dialogue.Verdict);
+        Assert.Equal("of another layout"u8, dialogue.VerdictText);
+        read.Dispose();
+    }
+
     [Fact]
     public async Task ThousandsComeBack_ThoughTheQueueHoldsAFewHundred()
     {

@@ -11,7 +11,7 @@ namespace Launchd.IntegrationTests.Keeper;
 /// <summary>The keeper as an operator has it: signals, exit codes, and a supervisor that may be killed.</summary>
 public sealed class KeeperProcessTests
 {
-    private const int SIGHUP = 1, SIGABRT = 6, SIGUSR1 = 10, SIGWINCH = 28;
+    private const int SIGHUP = 1, SIGABRT = 6, SIGUSR1 = 10, SIGALRM = 14, SIGWINCH = 28;
 
     private const string Kept = "[supervisor]\nkeeper = true\n";
 
@@ -40,7 +40,7 @@ public sealed class KeeperProcessTests
 
         // One that means nothing is counted there, one that has no effect has none, and the keeper minds neither.
         Living.Signal(supervisor.StartedPid, SIGWINCH);
-        Living.Signal(supervisor.StartedPid, 12);
+        Living.Signal(supervisor.StartedPid, SIGALRM);
         using ControlSocket control = await ControlSocket.To(supervisor);
         while (await control.Counter("signals-ignored") != 1)
         {

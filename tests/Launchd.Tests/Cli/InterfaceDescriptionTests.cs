@@ -26,6 +26,7 @@ public sealed partial class InterfaceDescriptionTests
         ["Descriptors"] = (typeof(FilterRequest), typeof(DescriptorsReply)),
         ["Fetch"] = (typeof(FetchRequest), typeof(FetchReply)),
         ["Attach"] = (typeof(AttachRequest), typeof(AttachReply)),
+        ["Upgrade"] = (typeof(UpgradeRequest), typeof(UpgradeReply)),
         ["Shutdown"] = (null, typeof(ShutdownReply)),
         ["Reload"] = (typeof(ReloadRequest), typeof(ReloadReply)),
         ["Plan"] = (typeof(PlanRequest), typeof(ReloadReply)),

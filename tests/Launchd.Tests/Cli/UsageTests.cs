@@ -60,15 +60,6 @@ public sealed class UsageTests
     [InlineData("--trust-config", "run")]
     public void WhatIsNotPlainIsLeftToTheParser(params string[] arguments) => Assert.Null(RunOptions.TryReadPlain(arguments));
 
-    [Theory]
-    [InlineData("'upgrade' is not built yet", "upgrade", "--binary", "x")]
-    public void VerbsThatAreNotBuilt_SaySo(string sentence, params string[] arguments)
-    {
-        using CliHarness cli = new();
-
-        Assert.Equal(new CliResult(1, "", $"launchd-cs: {sentence}\n"), cli.Run(arguments));
-    }
-
     [Fact]
     public void NoVerb_ShowsTheVerbsOnStandardError()
     {
@@ -135,7 +126,6 @@ public sealed class UsageTests
             Assert.Contains($"`launchd-cs {verb.Name}", document);
             Assert.All(verb.Options.Where(o => o.Name != "--help"), o => Assert.Contains(o.Name, document));
         }
-        Assert.DoesNotContain("upgrade", cli.Run("--help").Output);
     }
 
     [Fact]

@@ -17,6 +17,8 @@ public sealed class KeeperMessageTests
     [InlineData(KeeperMessageKind.Running)]
     [InlineData(KeeperMessageKind.NoneEnded)]
     [InlineData(KeeperMessageKind.ChildEnded)]
+    [InlineData(KeeperMessageKind.Try)]
+    [InlineData(KeeperMessageKind.HandOver)]
     internal void AKindAloneIsRead(KeeperMessageKind kind) => Assert.Equal(kind, Read(KeeperMessage.Write(_packet, kind)).Kind);
 
     [Theory]
@@ -42,6 +44,19 @@ public sealed class KeeperMessageTests
         Assert.Equal(1L << 40, Read(KeeperMessage.Write(_packet, KeeperMessageKind.Full, 1L << 40)).Count);
         Reaped end = new(12, 0, 11, true);
         Assert.Equal(end, Read(KeeperMessage.Write(_packet, end)).End);
+    }
+
+    [Fact]
+    public void TextsAreRead_AndCutWhereTheyAreTooLong()
+    {
+        byte[] text = [.. Enumerable.Repeat((byte)'t', KeeperMessage.LongestText + 1)];
+
+        Assert.Equal("0.1.0"u8, Read(KeeperMessage.WriteText(_packet, KeeperMessageKind.Proved, "0.1.0"u8)).Text);
+        Assert.Equal(text.AsSpan(1), Read(KeeperMessage.WriteText(_packet, KeeperMessageKind.Refuses, text)).Text);
+        KeeperMessage tried = Read(KeeperMessage.Write(_packet, TrialOutcome.Exited, 3, text));
+        Assert.Equal((TrialOutcome.Exited, 3), (tried.Outcome, tried.OutcomeNumber));
+        Assert.Equal(text.AsSpan(1), tried.Text);
+        Assert.Equal([], Read(KeeperMessage.Write(_packet, TrialOutcome.TooLate, 10, [])).Text);
     }
 
     [Fact]

@@ -22,7 +22,7 @@ internal static class ControlRefusal
             ControlNames.NotRunning => (ExitCode.Failed, $"'{name}' has no running instance"),
             ControlNames.NoTerminal => (ExitCode.Failed, "it has no terminal"),
             ControlNames.NotPermittedByKernel => (ExitCode.NotPermitted, "the kernel does not let the supervisor take it"),
-            ControlNames.NotBuilt => (ExitCode.Failed, "the running supervisor cannot do that"),
+            ControlNames.UpgradeRefused => (ExitCode.Failed, "not upgraded, nothing was changed"),
             ControlNames.LimitReached => (ExitCode.TimedOut, "the supervisor has reached a limit; try again later"),
             ControlNames.BadConfiguration => (ExitCode.BadConfiguration, "the configuration is wrong, nothing was changed"),
             ControlNames.ReloadRefused => (ExitCode.Failed, "not reloaded, nothing was changed"),

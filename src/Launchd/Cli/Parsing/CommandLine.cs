@@ -4,6 +4,8 @@ using System.Reflection;
 using Launchd.Cli.Surroundings;
 using Launchd.Cli.Verbs;
 using Launchd.Control;
+using Launchd.Host.Startup;
+using Launchd.Keeper;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Linux.Spawning;
@@ -20,6 +22,8 @@ internal static class CommandLine
         string[] arguments = OwnStart.Arguments(decoded);
         if (arguments is [PlanHelper.Word, var plan])
             return PlanHelper.Run(plan);
+        if (arguments is [SupervisorStart.Trial])
+            return Prover.Run();
         // A plain 'run' goes past the parser, which with the help of all verbs would stay in the supervisor's memory as long as it lives.
         if (RunOptions.TryReadPlain(arguments) is { } options)
             return RunCommand.Run(options);

@@ -41,10 +41,10 @@ internal sealed class CommandTree
         AddLogs();
         AddEventsAndDescriptors();
         Root.Subcommands.Add(AttachCommand.Describe(_context, _name, RunningServices));
+        AddUpgrade();
         AddShutdown();
         AddActivate();
         AddHelpers();
-        AddNotBuilt();
     }
 
     public RootCommand Root { get; }
@@ -259,15 +259,17 @@ internal sealed class CommandTree
         Root.Subcommands.Add(shutdown);
     }
 
-    /// <summary>Verbs that are not built yet and say so. They are hidden, because help promises only what works.</summary>
-    private void AddNotBuilt()
+    private void AddUpgrade()
     {
-        foreach (string verb in (ReadOnlySpan<string>)["upgrade"])
+        Option<string?> binary = new("--binary")
         {
-            Command command = new(verb) { Hidden = true, TreatUnmatchedTokensAsErrors = false };
-            command.SetAction((Func<ParseResult, int>)(_ => throw new CliException(ExitCode.Failed, $"'{verb}' is not built yet")));
-            Root.Subcommands.Add(command);
-        }
+            HelpName = "PATH", Description = "the program (default: what is now where the supervisor's own was started from)",
+        };
+        Option<bool> json = Json();
+        Command upgrade = new("upgrade", "replaces the supervisor by another program, everything kept") { binary, json };
+        upgrade.SetAction(p => (int)UpgradeCommand.Run(
+            _context, new UpgradeOptions(p.GetValue(_name), p.GetValue(binary), p.GetValue(json))));
+        Root.Subcommands.Add(upgrade);
     }
 
     private Argument<string?> Service()

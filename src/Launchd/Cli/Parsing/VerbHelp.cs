@@ -45,6 +45,7 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "fds" => Descriptors(),
         FetchCommand.Name => Fetch(),
         AttachCommand.Name => Attach(),
+        "upgrade" => Upgrade(),
         "shutdown" => Shutdown(),
         "doctor" => Doctor(),
         "completion" => Completion(),
@@ -176,6 +177,17 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             _usage, (ExitCode.Unreachable, "no supervisor can be reached, or the connection was cut off"),
             (ExitCode.TimedOut, "too many are attached: trying again may help"),
             (ExitCode.NotPermitted, "the supervisor lets this user look only, or not even that"),
+        ]);
+
+    private static VerbHelp Upgrade() => new(
+        [
+            ("launchd-cs upgrade", "to what a package manager has put in the place of the running program"),
+            ("launchd-cs upgrade --binary ./launchd-cs-2.0", "to another file"),
+        ],
+        [
+            (ExitCode.Done, "the new program goes on with everything"),
+            (ExitCode.Failed, "nothing was changed, for the reason printed"), _usage, _unreachable,
+            (ExitCode.TimedOut, "nothing was changed: something has to be over first, trying again may help"), _notPermitted,
         ]);
 
     private static VerbHelp Shutdown() => new(

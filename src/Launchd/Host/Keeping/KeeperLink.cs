@@ -29,6 +29,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     private bool _hasChildEnded;
     private long _refusedCount;
     private long _toldRefusedCount;
+    private Trial? _tried;
 
     /// <param name="socketTaken">This process's end of the pair.</param>
     /// <param name="keeperPid">Whose the other end is.</param>
@@ -54,8 +55,19 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     /// The way to the keeper that has started this process; null: it was started by something else. A number in the environment that is no
     /// socket of our parent's counts as absent, because it was inherited from somebody who was meant.
     /// </summary>
-    public static KeeperLink? FromEnvironment() =>
-        int.TryParse(OwnStart.Keeper, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? TryTake(number) : null;
+    public static KeeperLink? FromEnvironment()
+    {
+        // Behind the socket's number stands that of the program, where it was executed by that.
+        string[] numbers = (OwnStart.Keeper ?? "").Split('+');
+        if (numbers.Length > 2 || !IsNumber(numbers[0], out int number) || TryTake(number) is not { } link)
+            return null;
+        if (numbers.Length == 2 && IsNumber(numbers[1], out int program) && program > 2)
+            new FileDescriptor(program).Dispose();
+        return link;
+
+        static bool IsNumber(string text, out int number) =>
+            int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+    }
 
     /// <summary>The same for a number that is known.</summary>
     public static KeeperLink? TryTake(int number)
@@ -192,6 +204,36 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     /// The configuration wants no keeper, and this process ends at once, without having done anything: the keeper's process takes over.
     /// </summary>
     public void NotWanted() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.NotWanted));
+    /// <summary>Has a program prove that it could go on; <see cref="ReadHints"/> tells what became of it.</summary>
+    /// <param name="program">The keeper gets a copy.</param>
+    /// <returns>Why it was not asked, as <see cref="Store"/> tells.</returns>
+    public Errno Try(FileDescriptor program) => Send(KeeperMessage.Write(_packet, KeeperMessageKind.Try), program);
+
+    /// <summary>The supervisor ends now, and the program that has proved itself is to go on.</summary>
+    public void HandOver() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.HandOver));
+
+    /// <summary>A program that is tried says its version, or why it could not go on.</summary>
+    /// <param name="isProved">It could.</param>
+    /// <param name="text">One character at least; what is too long is cut.</param>
+    public void SayVerdict(bool isProved, string text)
+    {
+        Span<byte> bytes = stackalloc byte[KeeperMessage.LongestText];
+        string cut = text;
+        while (KernelText.ByteCount(cut) > bytes.Length)
+            cut = cut[..^1];
+        int length = KernelText.Encode(cut, bytes);
+        Send(KeeperMessage.WriteText(
+            _packet, isProved ? KeeperMessageKind.Proved : KeeperMessageKind.Refuses, bytes[..length]));
+    }
+
+    /// <summary>
+    /// Told when something was said unasked while an answer was waited for: nothing more makes <see cref="Descriptor"/> readable, but
+    /// <see cref="ReadHints"/> has something to tell.
+    /// </summary>
+    public Action? OnPutOff { get; set; }
+
+    /// <summary>Told what became of a program that was to be tried.</summary>
+    public Action<Trial>? OnTried { get; set; }
 
     /// <summary>Reads what the keeper has said unasked, without waiting.</summary>
     /// <param name="onChildEnded">A child of the keeper has ended: <see cref="TryPeek"/> until there is none.</param>
@@ -209,6 +251,11 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         {
             _toldRefusedCount = _refusedCount;
             onFull(_refusedCount);
+        }
+        if (_tried is { } tried)
+        {
+            _tried = null;
+            OnTried?.Invoke(tried);
         }
     }
 
@@ -249,7 +296,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
             else if (!IsHint(received))
                 return true;
             else
-                received.Dispose();
+                PutOff(received);
         }
         return false;
     }
@@ -269,17 +316,25 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         return false;
     }
 
+    private void PutOff(in Received received)
+    {
+        received.Dispose();
+        OnPutOff?.Invoke();
+    }
+
     private void Keep(in Received received)
     {
         _ = KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message);
         _hasChildEnded |= message.Kind == KeeperMessageKind.ChildEnded;
         if (message.Kind == KeeperMessageKind.Full)
             _refusedCount = message.Count;
+        if (message.Kind == KeeperMessageKind.Tried)
+            _tried = new Trial(message.Outcome, message.OutcomeNumber, KernelText.Decode(message.Text));
     }
 
     private bool IsHint(in Received received) =>
         KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message)
-        && message.Kind is KeeperMessageKind.ChildEnded or KeeperMessageKind.Full;
+        && message.Kind is KeeperMessageKind.ChildEnded or KeeperMessageKind.Full or KeeperMessageKind.Tried;
 
     private Errno Lose(Errno reason)
     {

@@ -31,6 +31,9 @@ internal sealed class StateWriter : IRecordSink, IDisposable
 
     public const byte InstanceKind = 16, ProgressKind = 17;
 
+    /// <summary>The version of the supervisor that has handed over last, as UTF-8.</summary>
+    private const byte FormerVersionKind = 18;
+
     private readonly RecordLog _log;
     private readonly IDescriptorKeeper _keeper;
     private readonly Func<SupervisorDefinition> _configuration;
@@ -91,6 +94,20 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     /// <summary>How many of such effects the last step's supervisor had carried out.</summary>
     public static int CarriedOutIn(RecordLog log) =>
         log.Find(ProgressKind, 0) is { Length: sizeof(int) } count ? BinaryPrimitives.ReadInt32LittleEndian(count) : 0;
+
+    /// <summary>Whether what stands there is what the core and the host know, so that another supervisor can go on with it.</summary>
+    public bool IsHeld => _isHeld && _recorder is not null;
+
+    /// <summary>The supervisor is about to hand over to one of another version.</summary>
+    public void NoteHandOver(string version)
+    {
+        _log.Put(FormerVersionKind, 0, System.Text.Encoding.UTF8.GetBytes(version));
+        Commit();
+    }
+
+    /// <summary>The version that has handed over last; null: none has.</summary>
+    public static string? FormerVersionIn(RecordLog log) =>
+        log.Find(FormerVersionKind, 0) is { } version ? System.Text.Encoding.UTF8.GetString(version) : null;
 
     /// <summary>Something is different about an instance that another supervisor must know.</summary>
     public void Note(RunningInstance instance)

@@ -74,6 +74,9 @@ internal sealed class Births : IDisposable
     /// <summary>A birth waits for <see cref="CarryOutAlone"/>.</summary>
     public bool IsAlone => _alone is not null;
 
+    /// <summary>Nothing is being born.</summary>
+    public bool IsIdle => _underWay.Count == 0;
+
     /// <summary>Whether another turn of starts may begin.</summary>
     public bool HasRoom => _threads.WaitingCount < MostWaiting;
 

@@ -29,6 +29,9 @@ internal sealed class InstanceCommands(
     /// <summary>Whether all commands that were born have ended.</summary>
     public bool HaveEnded => _commands.Count == 0;
 
+    /// <summary>A command runs, or is being born, for whose outcome the core waits.</summary>
+    public bool AreAwaited => _commands.Values.Concat(_unborn).Any(c => c.Kind is not null);
+
     public bool IsKnown(int pid) => _commands.ContainsKey(pid);
 
     /// <summary>The instance beside which a command runs, and its kind; null: a process is no command's.</summary>

@@ -19,6 +19,9 @@ internal sealed class LoopOrders
     /// <summary>The exit code with which the loop ends after this turn; null: it goes on.</summary>
     public int? ExitCode { get; set; }
 
+    /// <summary>Done at the end of each turn; null: nothing.</summary>
+    public Action? EachTurn { get; set; }
+
     /// <summary>Has something done before the loop waits again, or ends.</summary>
     public void AtEndOfTurn(Action work) => _endOfTurn.Add(work);
 
@@ -33,5 +36,6 @@ internal sealed class LoopOrders
             work();
         }
         _endOfTurn.Clear();
+        EachTurn?.Invoke();
     }
 }

@@ -92,6 +92,14 @@ internal sealed class ControlConnection : IControlPlace
     /// <summary>Bytes that the peer has not read yet.</summary>
     public int PendingBytes => _output.Count;
 
+    /// <summary>
+    /// The connection, if another process can answer the call that is under way: nothing else was begun on it. Null: it cannot. Borrowed.
+    /// </summary>
+    public FileDescriptor? Transferable => _isClosed || _isOneway || _output.Count > 0 || _inputCount > 0 ? null : _socket;
+
+    /// <summary>A call is under way that another process has read.</summary>
+    public void Expect() => _isBusy = true;
+
     /// <summary>Called once, when the kernel has taken everything that was written so far.</summary>
     public Action? OnDrained { get; set; }
 

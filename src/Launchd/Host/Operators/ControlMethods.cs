@@ -11,6 +11,7 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
+using Launchd.Host.Upgrading;
 using Launchd.Logs;
 using Launchd.Model;
 
@@ -42,13 +43,14 @@ internal sealed class ControlMethods : IDisposable
     private readonly DescriptorLooks _looks;
     private readonly DescriptorFetch _fetch;
     private readonly TerminalAttach _attach;
+    private readonly Upgrades _upgrades;
     private readonly Dictionary<RequestId, Waiting> _waiting = [];
     private readonly List<(ControlConnection Connection, long Lost)> _followers = [];
     private long _requests;
     private readonly List<ControlConnection> _shutdownCallers = [];
 
     public ControlMethods(Supervisor core, EventFeed events, Reloads reloads, ServiceListeners listeners, LogPump pump, Journal journal,
-        StatusReporter reporter, DescriptorLooks looks, DescriptorFetch fetch, TerminalAttach attach)
+        StatusReporter reporter, DescriptorLooks looks, DescriptorFetch fetch, TerminalAttach attach, Upgrades upgrades)
     {
         _core = core;
         _events = events;
@@ -60,6 +62,7 @@ internal sealed class ControlMethods : IDisposable
         _looks = looks;
         _fetch = fetch;
         _attach = attach;
+        _upgrades = upgrades;
         journal.Added += Publish;
     }
 
@@ -78,8 +81,7 @@ internal sealed class ControlMethods : IDisposable
         }
         if (!from.Peer.May(needed))
         {
-            from.Refuse(ControlNames.NotPermitted,
-                new ErrorDetail { Name = call.Method, Text = ControlRights.Refusal("take descriptors") });
+            from.Refuse(ControlNames.NotPermitted, new ErrorDetail { Name = call.Method, Text = ControlRights.RefusalOf(call.Method) });
             return;
         }
         string prefix = ControlNames.Interface + ".";
@@ -100,10 +102,7 @@ internal sealed class ControlMethods : IDisposable
             case "Attach": _attach.Attach(from, Read(call, ControlJson.Default.AttachRequest)); break;
             case "Reload": ReloadMethods.Reload(_reloads, this, from, call, Read(call, ControlJson.Default.ReloadRequest)); break;
             case "Plan": ReloadMethods.Plan(_reloads, from, Read(call, ControlJson.Default.PlanRequest)); break;
-            case "Upgrade":
-                from.Refuse(ControlNames.NotBuilt,
-                    new ErrorDetail { Name = call.Method, Text = $"{call.Method[prefix.Length..]} is not built yet" });
-                break;
+            case "Upgrade": UpgradeMethods.Upgrade(_upgrades, from, Read(call, ControlJson.Default.UpgradeRequest)); break;
             case "org.varlink.service.GetInfo": from.Send(WriteInfo, continues: false); break;
             case "org.varlink.service.GetInterfaceDescription": Describe(from, Read(call, ControlJson.Default.InterfaceRequest)); break;
             default: throw new System.Diagnostics.UnreachableException(call.Method);

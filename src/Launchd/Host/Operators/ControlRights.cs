@@ -15,8 +15,8 @@ internal enum ControlRight
     Order,
 
     /// <summary>
-    /// Get what the supervisor can reach by its own rights: lines of files that it can read, and descriptors out of its services. Only root
-    /// and the supervisor's own user have this right, because they have the supervisor's rights anyhow.
+    /// Use the supervisor's own rights: get lines of files that it can read and descriptors out of its services, or name the program that
+    /// takes its place. Only root and the supervisor's own user have this right, because they have the supervisor's rights anyhow.
     /// </summary>
     Own,
 }
@@ -58,9 +58,9 @@ internal static class ControlRights
         [ControlNames.Interface + ".Signal"] = ControlRight.Order,
         [ControlNames.Interface + ".ReloadService"] = ControlRight.Order,
         [ControlNames.Interface + ".Reload"] = ControlRight.Order,
-        [ControlNames.Interface + ".Upgrade"] = ControlRight.Order,
         [ControlNames.Interface + ".Shutdown"] = ControlRight.Order,
         [ControlNames.Interface + ".Fetch"] = ControlRight.Own,
+        [ControlNames.Interface + ".Upgrade"] = ControlRight.Own,
     };
 
     /// <summary>
@@ -79,6 +79,11 @@ internal static class ControlRights
 
     /// <summary>The right that a method needs; null: there is no such method.</summary>
     public static ControlRight? Of(string method) => Needed.TryGetValue(method, out ControlRight right) ? right : null;
+
+    /// <summary>The sentence for a peer that may not call a method.</summary>
+    public static string RefusalOf(string method) => method == ControlNames.Interface + ".Upgrade"
+        ? "only root and the supervisor's own user may upgrade it: the program that takes its place has all its rights"
+        : Refusal("take descriptors");
 
     /// <summary>The sentence for a peer that lacks the right.</summary>
     public static string Refusal(string what) =>

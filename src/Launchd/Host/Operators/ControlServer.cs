@@ -110,11 +110,32 @@ internal sealed class ControlServer : IDisposable
                 accepted.Dispose();
                 continue;
             }
-            SlowLane lane = peer.IsOwner ? _lanes.Owners : _lanes.Operators;
-            ControlConnection connection = new(_methods, peer, accepted, lane, _loop, _orders, _mailbox, _counters, _logger, Forget);
-            if (!connection.IsClosed)
-                _connections.Add(connection);
+            _ = Begin(accepted, peer);
         }
+    }
+
+    /// <summary>Goes on with a connection of a supervisor before this one, on which a call waits for its answer.</summary>
+    /// <param name="connectionTaken">In any case.</param>
+    /// <returns>Null: its peer is not let in.</returns>
+    public ControlConnection? Adopt(FileDescriptor connectionTaken)
+    {
+        if (Admit(connectionTaken) is not { } peer)
+        {
+            connectionTaken.Dispose();
+            return null;
+        }
+        ControlConnection connection = Begin(connectionTaken, peer);
+        connection.Expect();
+        return connection;
+    }
+
+    private ControlConnection Begin(FileDescriptor accepted, ControlPeer peer)
+    {
+        SlowLane lane = peer.IsOwner ? _lanes.Owners : _lanes.Operators;
+        ControlConnection connection = new(_methods, peer, accepted, lane, _loop, _orders, _mailbox, _counters, _logger, Forget);
+        if (!connection.IsClosed)
+            _connections.Add(connection);
+        return connection;
     }
 
     /// <summary>Pauses, because a connection that cannot be accepted stays in the queue and would wake the loop again and again.</summary>

@@ -37,6 +37,12 @@ internal sealed record SupervisorStarted(string Reason, int Pid, string? After) 
     }
 }
 
+/// <summary>Another program was to take the supervisor's place, and does not.</summary>
+internal sealed record UpgradeRefused(string Reason) : HostNotice("upgrade-refused")
+{
+    public override void Write(Utf8JsonWriter json) => json.WriteString("reason", Reason);
+}
+
 /// <summary>
 /// A listener that a program had spoilt is as it was. <paramref name="Remedy"/> is <c>mended</c>, <c>linked back</c> or
 /// <c>put back</c> (the same open socket), or <c>made anew</c>.

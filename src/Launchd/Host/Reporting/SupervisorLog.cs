@@ -54,6 +54,15 @@ internal static partial class SupervisorLog
     [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the end of the supervisor with {how}")]
     public static partial void Restarted(ILogger logger, string how);
 
+    [LoggerMessage(1025, LogLevel.Information, "hands over to {path}, from version {from} to {to}")]
+    public static partial void HandsOver(ILogger logger, string path, string from, string to);
+
+    [LoggerMessage(1026, LogLevel.Information, "upgraded from version {from} to {to}")]
+    public static partial void Upgraded(ILogger logger, string from, string to);
+
+    [LoggerMessage(1027, LogLevel.Warning, "not upgraded, nothing was changed: {reason}")]
+    public static partial void NotUpgraded(ILogger logger, string reason);
+
     [LoggerMessage(1011, LogLevel.Warning, "{text}")]
     public static partial void Hindered(ILogger logger, string text);
 

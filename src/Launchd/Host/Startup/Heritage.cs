@@ -4,6 +4,7 @@ using Launchd.Core.Instances;
 using Launchd.Core.Recording;
 using Launchd.Host.Keeping;
 using Launchd.Host.Listeners;
+using Launchd.Host.Upgrading;
 using Launchd.Keeper;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Memory;
@@ -52,13 +53,35 @@ internal sealed class Heritage : IDisposable
     {
         if (keeper.Restore() is not { } answer)
             return null;
-        Heritage heritage = new(answer);
+        Heritage heritage = new(answer) { UpgradeCaller = answer.Take(Upgrades.CallerName) };
         if (answer.IsFirst)
             return heritage;
         heritage.Unborn = UnbornChildren.End(keeper);
         heritage.WhyFresh = heritage.Read();
         return heritage;
     }
+
+    /// <summary>
+    /// Only reads what a supervisor has left that still goes on: nothing is ended, and nothing changed.
+    /// </summary>
+    public static Heritage Look(RestoreAnswer answerTaken)
+    {
+        Heritage heritage = new(answerTaken);
+        heritage.WhyFresh = heritage.Read();
+        return heritage;
+    }
+
+    /// <summary>Whether records that were read are of instances, and cannot be understood; null: none.</summary>
+    public string? UnsoundInstance => _log?.Keys.Where(k => k.Kind == StateWriter.InstanceKind && InstanceOf(k.Number) is null)
+        .Select(k => $"the record of instance {k.Number} is not sound").FirstOrDefault();
+
+    /// <summary>
+    /// The connection of whoever has ordered an upgrade; the keeper has a copy. Owned by whoever goes on with it; null: there is none.
+    /// </summary>
+    public FileDescriptor? UpgradeCaller { get; init; }
+
+    /// <summary>The version of the supervisor that has handed over to this one; null: none has.</summary>
+    public string? FormerVersion => _log is null ? null : StateWriter.FormerVersionIn(_log);
 
     /// <summary>The records, for the caller to go on with. Null: there are none that are believed.</summary>
     public RecordLog? TakeLog()

@@ -16,10 +16,13 @@ using Launchd.Host.Operators;
 using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
+using Launchd.Host.Upgrading;
+using Launchd.Interop;
 using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Memory;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
@@ -56,6 +59,8 @@ internal sealed class HostComposition : IDisposable
     private readonly Restoration? _restoration;
     private readonly SupervisorLoop _loop;
     private TurnTimer? _turns;
+    private readonly UpgradeEnd? _upgradeEnd;
+    private readonly ControlConnection? _upgradeCaller;
 
     /// <param name="configuration">The configuration that holds at the start.</param>
     /// <param name="parts">Borrowed.</param>
@@ -96,6 +101,7 @@ internal sealed class HostComposition : IDisposable
             Events.Feed(new Event.WasAway(away));
         };
         RestoredState? restored = parts.Heritage?.State;
+        string? formerVersion = parts.Heritage?.FormerVersion;
         Core = restored is not null ? new Supervisor(restored, HostClock.Now)
             : new Supervisor(configuration.Definition, seed: unchecked((ulong)Clock.MonotonicNanoseconds), configuration.ExitWith);
 
@@ -190,6 +196,7 @@ internal sealed class HostComposition : IDisposable
             held.Update();
             descriptors.OnChanged += held.Update;
             Must(loop.Watch(keeper.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Hear(keeper)), "keeper");
+            keeper.OnPutOff = () => mailbox.Post(() => Hear(keeper));
             if (restored is not null)
             {
                 _state.Resume(restored, Core);
@@ -200,8 +207,20 @@ internal sealed class HostComposition : IDisposable
             }
         }
 
+        Upgrades upgrades = new(parts.Keeper, _state, FindDistrust, mailbox, delays, orders, journal, logger)
+        {
+            IsShuttingDown = () => Core.Frame.Shutdown is not null,
+            UnderWay = WhatIsUnderWay,
+            Drain = parts.Drain,
+        };
+        if (parts.Keeper is { } holder)
+            holder.OnTried = upgrades.Note;
+
         // What wakes the loop.
-        Signals = new SupervisorSignals(Events, _table, _reloads, configuration, parts.Pump, counters, logger);
+        Signals = new SupervisorSignals(Events, _table, _reloads, configuration, parts.Pump, counters, logger)
+        {
+            OnUpgradeAsked = () => upgrades.Ask(null, new SignalCaller()),
+        };
         Must(loop.Watch(Signals.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Signals.Read()), "signals");
         _guard.Adopt();
         Must(loop.Watch(mailbox.Wakeup, IoReadiness.Readable, LoopPriority.Control, _ => mailbox.Deliver()), "mailbox");
@@ -218,7 +237,7 @@ internal sealed class HostComposition : IDisposable
         DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
         ControlMethods methods = new(
             Core, Events, _reloads, Listeners, parts.Pump, journal, reporter, new DescriptorLooks(mailbox, delays), fetch,
-            new TerminalAttach(Core, instances, parts.Pump, notices));
+            new TerminalAttach(Core, instances, parts.Pump, notices), upgrades);
         effects.OnReply = methods.Reply;
         methods.CallerOf = _table.OwnerOf;
         Control = new ControlServer(control, methods, configuration, loop, orders, lanes, mailbox, delays, counters, logger);
@@ -228,6 +247,11 @@ internal sealed class HostComposition : IDisposable
             OnDirectoryRestored = () => parts.Keeper?.Store(RuntimeDirectory.HeldLock, parts.Directory.Lock),
         };
         Signals.OnReloadAsked = _directory.Look;
+        if (parts.Heritage is not { } heritage)
+            return;
+        _upgradeEnd = UpgradeEnd.Of(heritage.Answer.History, formerVersion, isAwaited: heritage.UpgradeCaller is not null);
+        if (heritage.UpgradeCaller is { } caller)
+            _upgradeCaller = Control.Adopt(caller);
     }
 
     public HostParts Parts { get; }
@@ -267,7 +291,22 @@ internal sealed class HostComposition : IDisposable
         }
         Parts.Descriptors.OwnsAdoptedPaths = _store is null;
         Parts.Keeper!.Running();
+        if (_upgradeEnd is null)
+            return;
+        _upgradeEnd.Tell(Parts.Journal, Parts.Logger);
+        if (_upgradeCaller is not null)
+            UpgradeMethods.Answer(_upgradeCaller, _upgradeEnd);
+        UpgradeEnd.Forget(Parts.Keeper);
     }
+
+    private string? WhatIsUnderWay() =>
+        !Parts.Births.IsIdle ? "the birth of a program"
+        : _commands.AreAwaited ? "a command of a service"
+        : Core.Services.Any(s => !s.Held.IsEmpty) ? "a client's wait for a program of its own"
+        : null;
+
+    private static string? FindDistrust(string path) => new DiskConfigFiles(
+        p => FileStatus.ReadFollow(p, out FileStatus status) == Errno.None ? status.Uid : null, Libc.geteuid()).FindDistrust(path);
 
     public void Dispose()
     {

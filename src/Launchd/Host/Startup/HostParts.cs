@@ -49,6 +49,9 @@ internal sealed record HostParts
     /// <summary>What a supervisor before this one has left; null: there is no keeper.</summary>
     public Heritage? Heritage { get; init; }
 
+    /// <summary>Writes out what was said, before this process ends without another word.</summary>
+    public required Action Drain { get; init; }
+
     /// <summary>Changes the supervisor's own log.</summary>
     public required Action<LogFormat, LogSeverity> AdoptLog { get; init; }
 }

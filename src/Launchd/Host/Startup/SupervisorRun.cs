@@ -16,6 +16,7 @@ using Launchd.Host.Reloading;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Interop;
+using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Facts;
 using Launchd.Linux.Listening;
@@ -134,6 +135,7 @@ internal static unsafe class SupervisorRun
             Keeper = keeper,
             Heritage = heritage,
             Manager = OpenManager(offer, loop, delays, logger),
+            Drain = () => console.Drain(pump, OutputPatience),
             AdoptLog = (format, least) =>
             {
                 adoptLog(format, least);
@@ -224,9 +226,10 @@ internal static unsafe class SupervisorRun
         if (DescriptorNeed.WarningFor(definition) is { } need)
             SupervisorLog.Hindered(parts.Logger, need);
         Heritage? former = parts.Heritage is { IsFirst: false } found ? found : null;
-        parts.Journal.Add(new SupervisorStarted(
-            former is null ? "fresh" : former.State is null ? "restarted" : "restored", Environment.ProcessId, former?.FormerEnd));
-        if (former?.FormerEnd is { } end)
+        string reason = former is null ? "fresh" : former.State is null ? "restarted" : IsUpgrade(former) ? "upgrade" : "restored";
+        bool isUpgrade = former is not null && IsUpgrade(former);
+        parts.Journal.Add(new SupervisorStarted(reason, Environment.ProcessId, isUpgrade ? null : former?.FormerEnd));
+        if (!isUpgrade && former?.FormerEnd is { } end)
             SupervisorLog.Restarted(parts.Logger, end);
         if (former?.Answer.LostNames is { Count: > 0 } lost)
         {
@@ -275,6 +278,8 @@ internal static unsafe class SupervisorRun
         _ = Libc.syscall(SystemCallNumbers.exit_group, (int)ExitCode.InternalError, 0, 0, 0, 0, 0);
         return false;
     }
+
+    private static bool IsUpgrade(Heritage former) => former.Answer.History.Upgrade == (int)KeeperUpgradeState.Upgraded;
 
     /// <summary>
     /// Makes a spawner for each processor, from two to eight, and one for the thread that runs the loop. They live as long as the

@@ -18,7 +18,7 @@ internal sealed unsafe class SupervisorSignals(
     Counters counters, ILogger logger)
     : IDisposable
 {
-    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Term = 15, Chld = 17;
+    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Usr2 = 12, Term = 15, Chld = 17;
 
     private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
     private readonly byte[] _buffer = new byte[Libc.SignalInfoBytes * 32];
@@ -33,6 +33,9 @@ internal sealed unsafe class SupervisorSignals(
 
     /// <summary>Told of SIGHUP before the reload: whoever sends it may miss something of the supervisor's.</summary>
     public Action? OnReloadAsked { get; set; }
+
+    /// <summary>What SIGUSR2 means.</summary>
+    public Action? OnUpgradeAsked { get; set; }
 
     public void Read()
     {
@@ -77,6 +80,9 @@ internal sealed unsafe class SupervisorSignals(
                 break;
             case Usr1:
                 pump.ReopenFiles();
+                break;
+            case Usr2 when OnUpgradeAsked is { } upgrade:
+                upgrade();
                 break;
             case Hup when configuration.Source is not null:
                 OnReloadAsked?.Invoke();

@@ -33,6 +33,9 @@ internal static unsafe class Files
     public static FileDescriptor? OpenNode(FileDescriptor directory, string name, out Errno refused) =>
         Open(directory, name, O_PATH | O_NOFOLLOW, 0, out refused);
 
+    /// <summary>The same by a path, links followed.</summary>
+    public static FileDescriptor? OpenNode(string path, out Errno refused) => Open(null, path, O_PATH, 0, out refused);
+
     public static Errno Unlink(FileDescriptor directory, string name, bool isDirectory = false)
     {
         fixed (byte* path = CString.From(name))
