@@ -3,13 +3,14 @@ using Launchd.Linux.Loop;
 namespace Launchd.Host.Lanes;
 
 /// <summary>
-/// The threads of all lanes. A thread that has nothing more to do for its lane waits a while for work of another lane: a
-/// reload can give thousands of lanes a moment's work each, and making so many threads, and having the garbage collector
-/// look through them, would cost more than the work.
+/// The threads of all lanes, and of all other work beside the loop that is short where nothing hangs. A thread that has nothing more to do
+/// waits a while for the next piece of work: a reload can give thousands of lanes a moment's work each, and a service that starts on demand
+/// its own with each client; making a thread for each, and having the garbage collector look through them, would cost more than the work.
 /// </summary>
 internal static class LaneThreads
 {
-    private const int StackBytes = 256 << 10;
+    /// <summary>Address space. Parsing recurses as deep as the tables of a configuration are nested.</summary>
+    private const int StackBytes = 1 << 20;
     private static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
 
     private static readonly object Gate = new();

@@ -49,9 +49,8 @@ internal sealed class AcceptWatch : IDisposable
     // Who waits for which look. All that wait for one are looked at together, because it asks about all sockets of the machine.
     private readonly HashSet<RunningInstance>[] _due = [[], [], []];
 
-    // Those of them that have said that they are ready since the first look was planned.
-    private readonly HashSet<RunningInstance> _said = [];
-
+    // Those of them that were told to reload and have not said since that they are ready.
+    private readonly HashSet<RunningInstance> _reloading = [];
 
     public AcceptWatch(
         EventLoop outer, DescriptorTable descriptors, RunningInstances instances, SlowLanes lanes, Mailbox mailbox, Delays delays,
@@ -87,16 +86,20 @@ internal sealed class AcceptWatch : IDisposable
     /// <summary>An instance was told to reload: it may listen elsewhere afterwards.</summary>
     public void LookAfterReload(InstanceId id)
     {
-        if (_instances.Find(id) is { IsLeaving: false } instance)
-            Plan(instance, 0);
+        if (_instances.Find(id) is not { IsLeaving: false } instance)
+            return;
+        Plan(instance, 0);
+        if (_due[0].Contains(instance))
+            _ = _reloading.Add(instance);
     }
 
     /// <summary>
-    /// An instance says again that it is ready. That it has reloaded is no event of its own. What it says after that is no reason to look.
+    /// An instance says that it is ready. After it was told to reload that means that it has done so, and it is looked at once; else the
+    /// looks that are planned are enough, and one at this moment would take its time from clients for whom the program was started.
     /// </summary>
     public void SaidReady(InstanceId id)
     {
-        if (_instances.Find(id) is { } instance && _due.Any(d => d.Contains(instance)) && IsThere(instance) && _said.Add(instance))
+        if (_instances.Find(id) is { } instance && IsThere(instance) && _reloading.Remove(instance))
             _ports.Look([instance]);
     }
 
@@ -122,8 +125,6 @@ internal sealed class AcceptWatch : IDisposable
 
     private void Plan(RunningInstance instance, int look)
     {
-        if (look == 0)
-            _ = _said.Remove(instance);
         if (instance.Given.Count > 0 && _due[look].Add(instance) && _due[look].Count == 1)
             _delays.After(Pauses[look], _due[look], () => Begin(look));
     }
@@ -149,7 +150,7 @@ internal sealed class AcceptWatch : IDisposable
                     Await(listener);
             }
         }
-        _said.RemoveWhere(i => !_due.Any(d => d.Contains(i)));
+        _reloading.RemoveWhere(i => !_due.Any(d => d.Contains(i)));
         if (due.Length > 0)
             _ports.Look(due);
     }

@@ -28,6 +28,27 @@ internal sealed partial class ListenerGuard
         });
     }
 
+    /// <summary>
+    /// Looks for what the kernel does not report: where nobody has the listener, on the thread of the birth, since a client that has woken
+    /// a service waits for that thread, and a second one would take its processor. The length of the queue is left to the look after READY,
+    /// because to ask for that of a Unix socket takes as long as the machine has sockets.
+    /// </summary>
+    private void LookBefore(Listener listener, List<(string WaitsFor, Action Work)> first)
+    {
+        // Who has it may hold a lock of it, and must not hold up a successor with that.
+        if (listener.Holders.Count > 0)
+        {
+            Repair(listener);
+            return;
+        }
+        (OpenedListener opened, ListenAddress endpoint) = (listener.Opened, listener.Endpoint);
+        first.Add(($"the listener {opened.Address}", () =>
+        {
+            if (ListenerRepair.Look(opened, endpoint, backlogCount: null) != ListenerFault.None)
+                mailbox.Post(() => Repair(listener));
+        }));
+    }
+
     private SharedOptions? SampleOf(Listener listener)
     {
         ListenAddress endpoint = listener.Endpoint;

@@ -102,7 +102,7 @@ internal sealed partial class ListenerGuard(
             // Nobody can have spoilt what nobody was given.
             if (listener.Watch.GivenTo is not null && listener.Intake is null)
             {
-                Repair(listener);
+                LookBefore(listener, first);
                 if (PuttingBack(listener) is { } work)
                     first.Add(work);
             }

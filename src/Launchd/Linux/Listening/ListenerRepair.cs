@@ -37,9 +37,9 @@ internal static unsafe class ListenerRepair
 
     /// <param name="listener">Open.</param>
     /// <param name="endpoint">Where it was bound.</param>
-    /// <param name="backlogCount">As configured.</param>
+    /// <param name="backlogCount">As configured; null: the length of the queue is not looked at.</param>
     /// <param name="queues">For a caller that looks at many listeners; null: the kernel is asked about this one.</param>
-    public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int backlogCount, UnixQueues? queues = null)
+    public static ListenerFault Look(OpenedListener listener, ListenAddress endpoint, int? backlogCount, UnixQueues? queues = null)
     {
         FileDescriptor socket = listener.Descriptor;
         if (!CanBeSpoilt(endpoint))
@@ -50,7 +50,8 @@ internal static unsafe class ListenerRepair
             return ListenerFault.Connected;
         if (ListenerState.IsFiltered(socket))
             return ListenerFault.Filtered;
-        return endpoint.IsConnectionOriented && IsShort(socket, backlogCount, queues) ? ListenerFault.BacklogShrunk : ListenerFault.None;
+        bool isShort = backlogCount is { } count && endpoint.IsConnectionOriented && IsShort(socket, count, queues);
+        return isShort ? ListenerFault.BacklogShrunk : ListenerFault.None;
     }
 
     /// <summary>
