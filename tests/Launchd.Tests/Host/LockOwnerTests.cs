@@ -22,6 +22,9 @@ public sealed class LockOwnerTests
     {
         Assert.Equal(new LockOwner(12, 7), LockOwner.Parse(new LockOwner(12, 7).Text));
         Assert.Equal(new LockOwner(12, 0), LockOwner.Parse(new LockOwner(12, 0).Text));
+        LockOwner marked = new(12, 0) { Mark = new string('a', 32) };
+        Assert.Equal(marked, LockOwner.Parse(marked.Text));
+        Assert.Null(LockOwner.Parse("12\n7\nno mark\n"u8).Mark);
     }
 
     [Fact]

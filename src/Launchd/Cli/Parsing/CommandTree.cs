@@ -68,9 +68,14 @@ internal sealed class CommandTree
         {
             Description = "as root: reads files that others may write, as those that are mounted into a container",
         };
-        Command run = new("run", "runs the configuration in the foreground") { file, exitWith, trust };
+        Option<bool> takeOver = new("--take-over")
+        {
+            Description = "ends the programs that a killed supervisor has left running, and keeps their listeners open",
+        };
+        Command run = new("run", "runs the configuration in the foreground") { file, exitWith, trust, takeOver };
         RefuseName(run, "the file names the supervisor");
-        run.SetAction(p => RunCommand.Run(new RunOptions(p.GetValue(file), p.GetValue(exitWith), p.GetValue(trust))));
+        run.SetAction(p => RunCommand.Run(
+            new RunOptions(p.GetValue(file), p.GetValue(exitWith), p.GetValue(trust), p.GetValue(takeOver))));
 
         Option<string?> graph = new("--graph") { HelpName = "dot|mermaid", Description = "prints the dependency graph (default: dot)" };
         graph.CompletionSources.Add("dot", "mermaid");

@@ -21,7 +21,8 @@ namespace Launchd.Cli.Verbs;
 /// <param name="File">The configuration; null: <c>launchd.toml</c> here.</param>
 /// <param name="ExitWith">The service with which the supervisor ends; null: none.</param>
 /// <param name="TrustsConfig">Whether the files of a configuration of root may belong to, or be writable by, others.</param>
-internal sealed record RunOptions(string? File, string? ExitWith, bool TrustsConfig = false)
+/// <param name="TakesOver">Whether programs of a killed supervisor are ended, of which no keeper holds anything.</param>
+internal sealed record RunOptions(string? File, string? ExitWith, bool TrustsConfig = false, bool TakesOver = false)
 {
     /// <summary>
     /// Understands the plain form <c>run [FILE] [--exit-with SERVICE] [--trust-config]</c>; null: anything else, which the parser explains.
@@ -90,8 +91,8 @@ internal static class RunCommand
                 keeper.NotWanted();
                 return 0;
             }
-            return SupervisorRun.Run(
-                definition, result.Diagnostics, ExitWith(options), Offer, source, keeper: keeper, heritage: heritage);
+            return SupervisorRun.Run(definition, result.Diagnostics, ExitWith(options), Offer, source, keeper: keeper, heritage: heritage,
+                takesOver: options.TakesOver);
         }
         catch (CliException refused)
         {

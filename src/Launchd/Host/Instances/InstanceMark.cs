@@ -11,8 +11,8 @@ namespace Launchd.Host.Instances;
 internal static unsafe class InstanceMark
 {
     /// <summary>
-    /// The variable's value is 32 hexadecimal digits; if this supervisor itself runs in an instance of
-    /// another, a colon and that instance's mark follow.
+    /// The variable's value is the instance's mark and its supervisor's, 32 hexadecimal digits each, with a colon between them; if this
+    /// supervisor itself runs in an instance of another, a colon and what that was given follow.
     /// </summary>
     public const string VariableName = "LAUNCHD_MARK";
 
@@ -28,7 +28,9 @@ internal static unsafe class InstanceMark
     private static readonly string Inherited = ReadInherited();
     private static int _used = PoolBytes;
 
-    /// <summary>A mark that no other instance has and no process can guess. To be called on the loop alone.</summary>
+    /// <summary>
+    /// A mark that no other instance, or supervisor, has and no process can guess. To be called on the loop alone, or before it runs.
+    /// </summary>
     public static string New()
     {
         if (_used == PoolBytes)
@@ -50,7 +52,12 @@ internal static unsafe class InstanceMark
     }
 
     /// <summary>The mark as an entry of the environment.</summary>
-    public static string Variable(string mark) => $"{VariableName}={mark}{Inherited}";
+    /// <param name="mark">Of the instance.</param>
+    /// <param name="supervisor">Of its supervisor, by which another one finds its processes if it was killed.</param>
+    public static string Variable(string mark, string supervisor) => $"{VariableName}={mark}:{supervisor}{Inherited}";
+
+    /// <summary>Whether a text can be a mark.</summary>
+    public static bool IsSound(string text) => text.Length == 2 * Bytes && text.All(char.IsAsciiHexDigit);
 
     // The orphans of a supervisor that ended become children of the supervisor above it, which finds its own mark among theirs.
     private static string ReadInherited()

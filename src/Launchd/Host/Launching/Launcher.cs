@@ -22,7 +22,7 @@ namespace Launchd.Host.Launching;
 /// </summary>
 internal sealed partial class Launcher(
     DescriptorTable descriptors, LogPump pump, FileDescriptor nothing, ConsoleRedirect console, NotifySockets notifySockets,
-    (ulong Soft, ulong Hard) inheritedFileLimit)
+    (ulong Soft, ulong Hard) inheritedFileLimit, string supervisorMark)
 {
     private readonly LaunchOutlines _outlines = new(inheritedFileLimit);
 
@@ -116,7 +116,7 @@ internal sealed partial class Launcher(
 
     // On the thread of the birth, which may read only what never changes of the instance. A command gets the pid of the main
     // process; for the main process itself that is null.
-    private static unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth,
+    private unsafe Failure.SpawnFailed? GiveBirth(BirthOrder order, Spawner spawner, RunningInstance instance, Birth birth,
         LaunchOutline outline, ImmutableArray<string> command, AcceptedConnection? connection, string? notifyPath, int? mainPid)
     {
         ServiceDefinition service = instance.Definition;
@@ -241,7 +241,7 @@ internal sealed partial class Launcher(
         return null;
     }
 
-    private static Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth,
+    private Failure.SpawnFailed? BuildEnvironment(BirthOrder order, RunningInstance instance, Birth birth,
         AcceptedConnection? connection, LaunchOutline outline, string? notifyPath, out List<string> environment, out string? searchPath)
     {
         environment = [];
@@ -251,7 +251,7 @@ internal sealed partial class Launcher(
             return refused;
         environment.EnsureCapacity(texts.Count + 16);
         // First, so that whoever looks for the mark in the environment of a process finds it at once, however much else there is.
-        environment.Add(InstanceMark.Variable(instance.Mark));
+        environment.Add(InstanceMark.Variable(instance.Mark, supervisorMark));
         environment.Add(InstanceMark.NumberName + "=" + instance.Id.Number.ToString(CultureInfo.InvariantCulture));
         environment.AddRange(texts);
         AddProtocol(instance, birth, connection, notifyPath, environment);

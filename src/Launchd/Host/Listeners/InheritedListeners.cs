@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Net;
 using Launchd.Addresses;
 using Launchd.Client;
@@ -17,6 +18,9 @@ namespace Launchd.Host.Listeners;
 /// </summary>
 internal sealed class InheritedListeners : IDisposable
 {
+    /// <summary>How the names begin of sockets that were taken from processes. No name of a listener has a colon.</summary>
+    private const string BorrowedPrefix = "process:";
+
     /// <summary>
     /// They are moved to numbers from here on: a birth copies the table of descriptors up to those that it needs, which are to stay low.
     /// </summary>
@@ -29,6 +33,7 @@ internal sealed class InheritedListeners : IDisposable
     private readonly Dictionary<string, OpenedListener> _adopted = new(StringComparer.Ordinal);
     private readonly List<(ListenAddress.Inherited Name, FileDescriptor Descriptor)> _passed = [];
     private readonly HashSet<ListenAddress.Inherited> _used = [];
+    private int _borrowedCount;
 
     // Names by the addresses to which the sockets are bound.
     private readonly Lazy<ILookup<string, string>> _byPlace;
@@ -70,6 +75,16 @@ internal sealed class InheritedListeners : IDisposable
         if (_stored.Remove(name, out FileDescriptor? same))
             same.Dispose();
         _stored.Add(name, descriptorTaken);
+    }
+
+    /// <summary>
+    /// A socket that a process of a killed supervisor has. It is adopted if the configuration has a listener at its address; else it is
+    /// closed, and nothing is done to it.
+    /// </summary>
+    public void Borrow(FileDescriptor descriptorTaken)
+    {
+        if (TryMove(descriptorTaken.ReleaseNumber(), out FileDescriptor? descriptor))
+            _stored.Add(string.Create(CultureInfo.InvariantCulture, $"{BorrowedPrefix}{++_borrowedCount}"), descriptor);
     }
 
     /// <summary>The name in the store of a listener. Names of sockets are printable ASCII without a colon.</summary>
@@ -150,9 +165,14 @@ internal sealed class InheritedListeners : IDisposable
     /// <returns>Their names, which the manager is to forget: it has a copy of each.</returns>
     public IReadOnlyList<string> DiscardLeft()
     {
-        string[] names = [.. _stored.Keys];
-        foreach (FileDescriptor descriptor in _stored.Values)
-            ListenerAdoption.Discard(descriptor);
+        string[] names = [.. _stored.Keys.Where(n => !IsBorrowed(n))];
+        foreach ((string name, FileDescriptor descriptor) in _stored)
+        {
+            if (IsBorrowed(name))
+                descriptor.Dispose();
+            else
+                ListenerAdoption.Discard(descriptor);
+        }
         _stored.Clear();
         return names;
     }
@@ -166,13 +186,16 @@ internal sealed class InheritedListeners : IDisposable
             descriptor.Dispose();
     }
 
+    private static bool IsBorrowed(string name) => name.StartsWith(BorrowedPrefix, StringComparison.Ordinal);
+
     private OpenedListener? TryAdopt(string name, ListenAddress address, ListenerRequest request)
     {
         FileDescriptor descriptor = _stored[name];
         if (ListenerAdoption.TryAdopt(descriptor, address, request) is not { } listener)
             return null;
         _ = _stored.Remove(name);
-        _taken[name] = descriptor;
+        if (!IsBorrowed(name))
+            _taken[name] = descriptor;
         return listener;
     }
 

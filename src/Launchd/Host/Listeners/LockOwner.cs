@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
 using Launchd.Client;
+using Launchd.Host.Instances;
 using Launchd.Interop;
 using Launchd.Linux.Paths;
 
@@ -14,6 +15,11 @@ internal readonly record struct LockOwner(int Supervisor, int Keeper)
 {
     private const int MostBytes = 64;
 
+    /// <summary>
+    /// What the supervisor's processes have in their environment (<see cref="InstanceMark"/>); null: it does not stand there.
+    /// </summary>
+    public string? Mark { get; init; }
+
     /// <summary>Reads the lock of a directory.</summary>
     /// <param name="directory">Of the supervisor.</param>
     public static LockOwner Of(string directory)
@@ -25,19 +31,21 @@ internal readonly record struct LockOwner(int Supervisor, int Keeper)
     /// <summary>Reads an open lock from its beginning.</summary>
     public static LockOwner Read(FileDescriptor file) => Parse(Files.ReadBytes(file, MostBytes, out _));
 
-    /// <summary>Understands a text of one or two lines.</summary>
+    /// <summary>Understands a text of one to three lines.</summary>
     public static LockOwner Parse(ReadOnlySpan<byte> text)
     {
         if (!Utf8Parser.TryParse(text, out int supervisor, out int length) || supervisor < 0)
             return default;
         ReadOnlySpan<byte> rest = text[Math.Min(text.Length, length + 1)..];
-        return new LockOwner(supervisor, Utf8Parser.TryParse(rest, out int keeper, out _) && keeper > 0 ? keeper : 0);
+        string[] lines = Encoding.UTF8.GetString(rest).Split('\n');
+        return new LockOwner(supervisor, Utf8Parser.TryParse(rest, out int keeper, out _) && keeper > 0 ? keeper : 0)
+        {
+            Mark = lines.Length > 1 && InstanceMark.IsSound(lines[1]) ? lines[1] : null,
+        };
     }
 
     /// <summary>As it stands in the file.</summary>
-    public byte[] Text => Encoding.ASCII.GetBytes(Keeper > 0
-        ? string.Create(CultureInfo.InvariantCulture, $"{Supervisor}\n{Keeper}\n")
-        : string.Create(CultureInfo.InvariantCulture, $"{Supervisor}\n"));
+    public byte[] Text => Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Supervisor}\n{Keeper}\n{Mark}\n"));
 
     /// <summary>There is no supervisor, but its keeper, which holds what it had.</summary>
     public bool IsForsaken => Keeper > 0 && Supervisor > 0 && !IsAlive(Supervisor) && IsAlive(Keeper);

@@ -3,6 +3,7 @@ using System.Numerics;
 using Launchd.Client;
 using Launchd.Config.Loading;
 using Launchd.Control;
+using Launchd.Host.Instances;
 using Launchd.Host.Reporting;
 using Launchd.Interop;
 using Launchd.Linux.Calls;
@@ -33,17 +34,28 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     // What was made in the place of this one.
     private RuntimeDirectory? _successor;
 
-    private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken, int keeper)
+    private RuntimeDirectory(string path, FileDescriptor directoryTaken, FileDescriptor lockTaken, int keeper, string? formerMark)
     {
         _keeper = keeper;
         Path = path;
         _directory = directoryTaken;
         _lock = lockTaken;
+        IsOfKilled = formerMark is not null;
+        Mark = formerMark ?? InstanceMark.New();
     }
 
     public string Path { get; }
 
     public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
+
+    /// <summary>
+    /// What the supervisor's processes have in their environment (<see cref="InstanceMark"/>). It stands in the lock file, which is removed
+    /// at an end in order: so a supervisor after one that was killed has the same.
+    /// </summary>
+    public string Mark { get; }
+
+    /// <summary>The supervisor that had the directory before did not end in order: its processes may run.</summary>
+    public bool IsOfKilled { get; }
 
     /// <summary>Second names of what lies at the paths of listeners; owns its folders.</summary>
     public required SpareLinks Links { get; set; }
@@ -59,9 +71,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     /// <param name="held">The lock that a supervisor before this one had, which the keeper has held; borrowed. Null: there is none.</param>
     /// <exception cref="StartRefusedException">With the sentence for the operator and the exit code.</exception>
     public static RuntimeDirectory Enter(string path, bool keepsSockets = false, int keeper = 0, FileDescriptor? held = null) =>
-        Enter(path.Length > 1 ? path.TrimEnd('/') : path, held, keepsSockets, keeper);
+        Enter(path.Length > 1 ? path.TrimEnd('/') : path, held, keepsSockets, keeper, mark: null);
 
-    private static RuntimeDirectory Enter(string path, FileDescriptor? former, bool keepsSockets, int keeper)
+    private static RuntimeDirectory Enter(string path, FileDescriptor? former, bool keepsSockets, int keeper, string? mark)
     {
         // sockaddr_un has room for 107 bytes, and "/notify/" with a number of up to 12 digits must fit behind this path (unix(7)).
         if (KernelText.ByteCount(path) > 107 - 20)
@@ -88,9 +100,11 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             // Copies of one descriptor share the lock (flock(2)).
             locked = former is not null && IsNamed(own, former) ? Files.Duplicate(former, closer: null, out _) : null;
             locked ??= TakeLock(own, path);
-            Sign(locked, keeper);
-            links = SpareLinks.Open(own, LinksName, MarkOf(path));
-            RuntimeDirectory directory = new(path, own, locked, keeper) { Links = links, LeavesSockets = keepsSockets };
+            RuntimeDirectory directory = new(path, own, locked, keeper, mark ?? LockOwner.Of(path).Mark)
+            {
+                Links = links = SpareLinks.Open(own, LinksName, MarkOf(path)), LeavesSockets = keepsSockets,
+            };
+            directory.Sign();
             directory.MakeNotifyDirectory(mode, keepsSockets);
             return directory;
         }
@@ -125,7 +139,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         RuntimeDirectory former = _successor ?? this;
         // It would take away the links of the next ones beside paths.
         former.Links.Dispose();
-        _successor = Enter(Path, former._lock, keepsSockets: false, _keeper);
+        _successor = Enter(Path, former._lock, keepsSockets: false, _keeper, Mark);
         Links = _successor.Links;
         if (former != this)
             former.CloseAll();
@@ -317,13 +331,13 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         return held;
     }
 
-    private static void Sign(FileDescriptor locked, int keeper)
+    private void Sign()
     {
-        byte[] owner = new LockOwner(Environment.ProcessId, keeper).Text;
-        _ = Libc.ftruncate(locked.Number, 0);
+        byte[] owner = new LockOwner(Environment.ProcessId, _keeper) { Mark = Mark }.Text;
+        _ = Libc.ftruncate(_lock.Number, 0);
         // Whoever had it before has written through the same open file.
         fixed (byte* text = owner)
-            _ = Libc.pwrite(locked.Number, text, (nuint)owner.Length, 0);
+            _ = Libc.pwrite(_lock.Number, text, (nuint)owner.Length, 0);
     }
 
     /// <summary>Null: the file that was locked has no name any more.</summary>

@@ -24,16 +24,28 @@ internal static class FormerChildren
     public static int End(KeeperLink keeper)
     {
         ChildList.Adopt(keeper.KeeperPid);
+        return End(() =>
+        {
+            while (keeper.TryPeek(out Reaped ended))
+                keeper.Reap(ended.Pid);
+            List<int> children = [];
+            _ = ChildList.AddOwn(children);
+            return children;
+        });
+    }
+
+    /// <summary>Ends processes, and returns when all have ended, or one hangs.</summary>
+    /// <param name="find">The numbers of those that have not ended yet, found anew at each call.</param>
+    /// <returns>How many there were.</returns>
+    public static int End(Func<List<int>> find)
+    {
         long deadline = Clock.MonotonicNanoseconds + Patience;
         Dictionary<int, ProcessHandle> told = [];
         try
         {
             while (true)
             {
-                while (keeper.TryPeek(out Reaped ended))
-                    keeper.Reap(ended.Pid);
-                List<int> children = [];
-                _ = ChildList.AddOwn(children);
+                List<int> children = find();
                 long now = Clock.MonotonicNanoseconds;
                 // One that hangs inside the kernel, or that a debugger keeps, is not waited for any longer.
                 if (children.Count == 0 || now >= deadline + Patience)

@@ -47,10 +47,11 @@ internal static unsafe class SupervisorRun
     /// <param name="beside">What else happens on the loop; called before anything is started, disposed at the end.</param>
     /// <param name="keeper">What holds for this process, borrowed; null: nothing.</param>
     /// <param name="heritage">What it held, borrowed; null: there is no keeper.</param>
+    /// <param name="takesOver">Whether programs of a supervisor that was killed, and of which nothing is held, are ended.</param>
     /// <exception cref="StartRefusedException">Nothing was started, nothing is left.</exception>
     public static int Run(SupervisorDefinition definition, IReadOnlyList<Diagnostic> warnings, ServiceName? exitWith,
         ManagerOffer offer, ConfigSource? source = null, Func<HostComposition, IDisposable>? beside = null,
-        KeeperLink? keeper = null, Heritage? heritage = null)
+        KeeperLink? keeper = null, Heritage? heritage = null, bool takesOver = false)
     {
         Moment startedAt = HostClock.Now;
         using CollectorPause pause = BootReport.PauseFor(definition);
@@ -70,6 +71,8 @@ internal static unsafe class SupervisorRun
         using FileDescriptor? heldLock = heritage?.Answer.Take(RuntimeDirectory.HeldLock);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(
             definition.RuntimeDirectory, keepsSockets: heritage?.State is not null, keeper?.KeeperPid ?? 0, heldLock);
+        // What a keeper has held on for is ended or gone on with already.
+        int leftCount = heritage is null or { IsFirst: true } ? Leftovers.Clear(directory, takesOver, inherited) : 0;
         // As long as the keeper has it nobody else starts a second copy of what it holds, also while there is no supervisor.
         keeper?.Store(RuntimeDirectory.HeldLock, directory.Lock);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
@@ -123,7 +126,7 @@ internal static unsafe class SupervisorRun
             PathConnects = new PathConnects(mailbox),
             Directory = directory,
             Descriptors = descriptors,
-            Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit),
+            Launcher = new Launcher(descriptors, pump, nothing, console, notifySockets, fileLimit, directory.Mark),
             Births = births,
             LoopSeat = loopSeat,
             Pump = pump,
@@ -147,6 +150,11 @@ internal static unsafe class SupervisorRun
         using (beside?.Invoke(host))
         {
             Announce(definition, parts, warnings, pump, endedCount);
+            if (leftCount > 0)
+            {
+                SupervisorLog.Hindered(logger, $"a supervisor of this runtime directory was killed: {leftCount} of its processes still ran "
+                    + "and were ended, and their listeners were kept open");
+            }
             if (keeper is not null)
             {
                 keeper.OnGone = _ => SupervisorLog.Hindered(

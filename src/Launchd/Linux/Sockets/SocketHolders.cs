@@ -82,7 +82,8 @@ internal static class SocketHolders
     public static string CommandOf(int pid) => Files.ReadText($"/proc/{pid}/comm")?.Trim() is { Length: > 0 } name
         ? string.Concat(name.Select(c => char.IsControl(c) || c == '\uFFFD' ? '?' : c)) : "a process";
 
-    private static IEnumerable<int> Processes()
+    /// <summary>The numbers of all processes that can be seen, up to a limit.</summary>
+    public static IEnumerable<int> Processes()
     {
         using FileDescriptor? all = Files.OpenDirectory("/proc");
         if (all is null)
@@ -109,8 +110,8 @@ internal static class SocketHolders
         return ancestors;
     }
 
-    // ProcessFacts.Read is for the loop's thread.
-    private static ProcessFacts? FactsOf(int pid)
+    /// <summary>As <see cref="ProcessFacts.Read"/>, which is for the loop's thread, from any thread.</summary>
+    public static ProcessFacts? FactsOf(int pid)
     {
         using FileDescriptor? file = Files.OpenToRead($"/proc/{pid}/stat", out _);
         return file is not null && Files.ReadBytes(file, 1024, out _) is { } text ? ProcessFacts.Parse(text) : null;

@@ -1,0 +1,198 @@
+using System.Globalization;
+using System.Text;
+using Launchd.Client;
+using Launchd.Control;
+using Launchd.Host.Instances;
+using Launchd.Host.Listeners;
+using Launchd.Host.Reporting;
+using Launchd.Linux.Listening;
+using Launchd.Linux.Loop;
+using Launchd.Linux.Paths;
+using Launchd.Linux.Processes;
+using Launchd.Linux.Sockets;
+
+namespace Launchd.Host.Startup;
+
+/// <summary>
+/// Processes that a supervisor has left running in this runtime directory: it was killed, and no keeper goes on with them. They are known
+/// by the supervisor's mark in their environment. Beside them nothing may be started, because each program would run twice.
+/// </summary>
+internal static class Leftovers
+{
+    private const int MostNamed = 8, MostEnvironmentBytes = 1 << 20, MostSockets = 1 << 14, StackBytes = 256 << 10;
+
+    /// <summary>A process that has its memory locked can hold up whoever reads its environment: so many of them are passed over.</summary>
+    private const int MostHung = 8;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    /// <summary>Ends what was left, if that is wanted, after their listeners were taken: clients wait in those.</summary>
+    /// <param name="directory">Of a supervisor that was killed.</param>
+    /// <param name="isWanted">Whether they are to be ended.</param>
+    /// <param name="inherited">Gets the sockets.</param>
+    /// <returns>How many processes there were.</returns>
+    /// <exception cref="StartRefusedException">They run, and it is not wanted that they end.</exception>
+    public static int Clear(RuntimeDirectory directory, bool isWanted, InheritedListeners inherited)
+    {
+        if (!directory.IsOfKilled)
+            return 0;
+        List<Leftover> left = Find(directory.Mark);
+        try
+        {
+            if (left.Count == 0)
+                return 0;
+            if (!isWanted)
+            {
+                // The mark has to stay for whoever comes next.
+                directory.LeavesSockets = true;
+                throw new StartRefusedException(
+                    $"{directory.Path} is that of a supervisor that was killed, and its programs still run: {NamesOf(left)}: nothing was "
+                    + "started, because each would run twice. End them, or let --take-over end them, which keeps their listeners open",
+                    ExitCode.TimedOut);
+            }
+            TakeSockets(left, inherited);
+        }
+        finally
+        {
+            left.ForEach(l => l.Process.Dispose());
+        }
+        int count = left.Count;
+        FormerChildren.End(() =>
+        {
+            List<Leftover> still = Find(directory.Mark);
+            still.ForEach(l => l.Process.Dispose());
+            return [.. still.Select(l => l.Process.Pid)];
+        });
+        return count;
+    }
+
+    private static string NamesOf(List<Leftover> left)
+    {
+        IEnumerable<string> names = left.OrderBy(l => l.Process.Pid).Take(MostNamed).Select(l => string.Create(
+            CultureInfo.InvariantCulture, $"{l.Service} (pid {l.Process.Pid}, {SocketHolders.CommandOf(l.Process.Pid)})"));
+        string more = left.Count > MostNamed ? $", and {left.Count - MostNamed} more" : "";
+        return string.Join(", ", names) + more;
+    }
+
+    // What may not be taken is opened anew when its process has ended.
+    private static void TakeSockets(List<Leftover> left, InheritedListeners inherited)
+    {
+        HashSet<ulong> seen = [];
+        foreach (Leftover one in left.Where(l => l.Process.HasDescriptor))
+        {
+            foreach ((int number, string link) in ProcessDescriptors.Links(one.Process.Pid))
+            {
+                if (SocketHolders.InodeOf(link) is not { } inode || seen.Count >= MostSockets || !seen.Add(inode))
+                    continue;
+                if (ProcessDescriptors.Take(one.Process, number, closer: null, out _) is not { } socket)
+                    continue;
+                string kind = ListenerState.ReadUnlocked(socket, out _).Kind;
+                bool isDatagram = kind is "udp-socket" or "unix-datagram" && SocketAddress.OfPeer(socket) is null;
+                if (isDatagram || kind is "tcp-listener" or "unix-listener")
+                    inherited.Borrow(socket);
+                else
+                    socket.Dispose();
+            }
+        }
+    }
+
+    /// <summary>All processes with the mark but this one and those above it. The handles are the caller's.</summary>
+    private static List<Leftover> Find(string mark)
+    {
+        HashSet<int> own = [Environment.ProcessId];
+        for (int next = Environment.ProcessId; ProcessFacts.Read(next) is { Parent: > 0 and var parent } && own.Add(parent);)
+            next = parent;
+        Search search = new(mark, new Queue<int>(SocketHolders.Processes().Where(p => !own.Contains(p))));
+        return search.Run();
+    }
+
+    /// <param name="Process">Open, so that the number means this very process.</param>
+    /// <param name="Service">The name in its environment.</param>
+    private sealed record Leftover(ProcessHandle Process, string Service);
+
+    /// <summary>Reads the environments beside this thread, which goes on without those that do not come.</summary>
+    private sealed class Search(string mark, Queue<int> pids)
+    {
+        private readonly object _gate = new();
+        private readonly List<Leftover> _found = [];
+        private int _seenCount;
+        private int _workers;
+        private bool _isOver;
+
+        public List<Leftover> Run()
+        {
+            int hung = 0;
+            lock (_gate)
+            {
+                Begin();
+                while (_workers > hung)
+                {
+                    int before = _seenCount;
+                    if (Monitor.Wait(_gate, Patience) || _seenCount != before)
+                        continue;
+                    if (++hung >= MostHung)
+                        break;
+                    if (pids.Count > 0)
+                        Begin();
+                }
+                _isOver = true;
+                return _found;
+            }
+        }
+
+        private void Begin()
+        {
+            _workers++;
+            if (Worker.TryStart("leftovers", StackBytes, Work) is null)
+                Work();
+        }
+
+        private void Work()
+        {
+            while (true)
+            {
+                int pid;
+                lock (_gate)
+                {
+                    if (_isOver || !pids.TryDequeue(out pid))
+                    {
+                        _workers--;
+                        Monitor.PulseAll(_gate);
+                        return;
+                    }
+                }
+                Leftover? seen = Look(pid);
+                lock (_gate)
+                {
+                    _seenCount++;
+                    if (seen is not null && !_isOver)
+                        _found.Add(seen);
+                    else
+                        seen?.Process.Dispose();
+                }
+            }
+        }
+
+        private Leftover? Look(int pid)
+        {
+            // Before its environment is read, so that both are of one process.
+            if (ProcessHandle.TryOpen(pid) is not { } process)
+                return null;
+            string path = string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/environ");
+            using FileDescriptor? file = Files.OpenToRead(path, out _);
+            byte[] bytes = file is null ? [] : Files.ReadBytes(file, MostEnvironmentBytes, out _) ?? [];
+            bool hasMark = bytes.AsSpan().IndexOf(Encoding.ASCII.GetBytes(mark)) >= 0;
+            string[] variables = hasMark ? Encoding.UTF8.GetString(bytes).Split('\0') : [];
+            bool isMarked = ValueOf(InstanceMark.VariableName)?.Split(':').Contains(mark) == true;
+            if (isMarked && process.Signal(0) == Errno.None && SocketHolders.FactsOf(pid) is { HasEnded: false })
+                return new Leftover(process, TextOf(ValueOf("LAUNCHD_SERVICE")));
+            process.Dispose();
+            return null;
+
+            string? ValueOf(string name) =>
+                Array.Find(variables, v => v.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
+        }
+
+        private static string TextOf(string? service) =>
+            service is { Length: > 0 and <= 128 } && service.All(c => c is > ' ' and <= '~') ? service : "a process";
+    }
+}
