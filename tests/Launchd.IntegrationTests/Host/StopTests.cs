@@ -145,6 +145,28 @@ public sealed class StopTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
+    // Between two programs a process has no environment for a moment, by which it could be known; these spend much of their time there.
+    [Fact]
+    public async Task WhatExecutesItselfWithoutPauseEndsWithItsInstance()
+    {
+        const int count = 8;
+        await using Supervisor supervisor = Supervisor.StartText($$"""
+            [services.app]
+            command = ["/bin/sh", "-c", {{Quoted($"for i in $(seq {count}); do (setsid ./again & echo $! >> pids); done; "
+                + "echo begun; exec sleep 2147483647")}}]
+            ready = { output = "begun" }
+            """, scratch => File.SetUnixFileMode(
+                scratch.Write("again", "#!/bin/sh\nexec ./again\n"), (UnixFileMode)0b111_101_101));
+        _ = await supervisor.Event("ready", "app");
+        int[] pids = [.. File.ReadAllLines(supervisor.Scratch.At("pids")).Select(l => int.Parse(l, CultureInfo.InvariantCulture))];
+        Assert.Equal(count, pids.Count(Living.IsAlive));
+
+        Assert.Equal(0, (await supervisor.Verb("stop", "app")).Code);
+
+        Assert.Equal(0, pids.Count(Living.IsAlive));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
     [Fact]
     public async Task WhatACrashedInstanceLeftEndsBeforeTheNextOneStarts()
     {

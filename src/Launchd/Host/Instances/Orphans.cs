@@ -1,3 +1,5 @@
+using Launchd.Core;
+using Launchd.Host.Loop;
 using Launchd.Linux.Processes;
 using Launchd.Model;
 
@@ -12,7 +14,7 @@ namespace Launchd.Host.Instances;
 /// <param name="isKnown">Tells main processes and commands, which are no orphans.</param>
 /// <param name="isCloning">Whether a child that is not known yet may be about to become a main process or a command.</param>
 /// <param name="onFound">Called once for each orphan that was not known, after it was noted.</param>
-internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Action<int, RunningInstance?, ProcessFacts> onFound)
+internal sealed partial class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Action<int, RunningInstance?, ProcessFacts> onFound)
 {
     // Processes that one call looks at, which takes some milliseconds. The others are left for the next turn of the loop.
     private const int MostLooks = 128;
@@ -23,8 +25,10 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     // Entries of the list of children that are gone through for that: with thousands of children the list is read twice only.
     private const int MostEntries = 4096;
 
-    // How often a process is looked at whose environment cannot be read: between two programs (execve(2)) it has none for a moment.
-    private const int MostTries = 3;
+    // How often a process is looked at whose environment cannot be read: between two programs (execve(2)) it has none for a moment, which
+    // lasts as long as it waits for a processor. The pauses between the looks are doubled: half a second in all.
+    private const int MostTries = 10;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(1);
 
     // Marks that are kept of instances that left processes behind; forgetting one costs a needless line in the log.
     private const int MostFormerMarks = 4096;
@@ -142,9 +146,28 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
     public bool IsChasing { get; private set; }
 
     /// <summary>
-    /// Finds the orphans that came since the last look. False: not all of them were looked at; the rest is for another turn.
+    /// How long after an incomplete look the next one is worth while: at once, or when those can be looked at again that could not be.
+    /// </summary>
+    public TimeSpan Pause { get; private set; }
+
+    /// <summary>
+    /// Finds the orphans that came since the last look. False: not all of them were looked at; the rest is for another look, after
+    /// <see cref="Pause"/>.
     /// </summary>
     public bool Find()
+    {
+        Moment now = HostClock.Now;
+        TimeSpan? untilDue = null;
+        bool isComplete = FindAll(now, ref untilDue);
+        Pause = untilDue ?? TimeSpan.Zero;
+        return isComplete && untilDue is null;
+    }
+
+    /// <param name="now">When.</param>
+    /// <param name="untilDue">
+    /// Until the next of those is looked at that could not be; null: there is none, or there is more to do at once.
+    /// </param>
+    private bool FindAll(Moment now, ref TimeSpan? untilDue)
     {
         int looks = 0, entries = 0;
         bool isComplete = true;
@@ -160,7 +183,7 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
             // newborn child is known before this says no.
             bool mayBeNewborn = isCloning();
             bool mayHaveMore = false;
-            isComplete = true;
+            (isComplete, untilDue) = (true, null);
             foreach (int pid in _children)
             {
                 if (isKnown(pid) || (_known.TryGetValue(pid, out Orphan? orphan) && orphan.Kind != Kind.Pending))
@@ -170,21 +193,34 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
                     isComplete = false;
                     continue;
                 }
+                if (orphan is not null && orphan.DueAt > now)
+                {
+                    untilDue = Sooner(untilDue, orphan.DueAt - now);
+                    continue;
+                }
                 if (++looks > MostLooks)
+                {
+                    untilDue = null;
                     return false;
-                Kind found = Look(pid, orphan?.Tries ?? 0);
+                }
+                Kind found = Look(pid, orphan?.Tries ?? 0, now);
                 // An orphan that ended before it was looked at may have left another, which became our child
                 // meanwhile; so may one that was signalled now.
                 mayHaveMore |= found is Kind.Over || (found is Kind.Owned && _known[pid].Owner!.TreeSignal != 0);
-                isComplete &= found != Kind.Pending;
+                if (found == Kind.Pending)
+                    untilDue = Sooner(untilDue, _known[pid].DueAt - now);
             }
             entries += _children.Count;
             IsChasing = mayHaveMore;
             if (!mayHaveMore || entries > MostEntries)
                 break;
         }
+        if (!isComplete)
+            untilDue = null;
         return isComplete;
     }
+
+    private static TimeSpan Sooner(TimeSpan? one, TimeSpan other) => one is { } known && known < other ? known : other;
 
     /// <summary>The strays that were found since the last call.</summary>
     public List<int> TakeNewStrays()
@@ -206,10 +242,10 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         _untold.Clear();
     }
 
-    private Kind Look(int pid, int tries)
+    private Kind Look(int pid, int tries, Moment now)
     {
         if (ProcessFacts.Read(pid) is not { } facts)
-            return Again(pid, tries, "it cannot be looked at");
+            return Again(pid, tries, now, "it cannot be looked at");
         if (facts.HasEnded)
             return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
         RunningInstance? owner = OwnerByBirth(pid, facts);
@@ -229,8 +265,8 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
                 // An ending process without children has started nobody, or its children have become ours by now.
                 if (facts.IsEnding && !hasAnyBelow)
                     return (_known[pid] = new Orphan { Kind = Kind.Over }).Kind;
-                if (owner is null)
-                    return Again(pid, tries, "its environment cannot be read");
+                if (owner is null && !facts.HasNoEnvironment)
+                    return Again(pid, tries, now, "its environment cannot be read");
             }
             other = look switch
             {
@@ -248,9 +284,10 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
         return owner is not null ? Kind.Owned : other!.Kind;
     }
 
-    private Kind Again(int pid, int tries, string why)
+    private Kind Again(int pid, int tries, Moment now, string why)
     {
-        Orphan orphan = tries + 1 < MostTries ? new Orphan { Kind = Kind.Pending, Tries = tries + 1 } : Stray(pid, why);
+        Orphan orphan = tries + 1 < MostTries && ProcFile.IsOwn
+            ? new Orphan { Kind = Kind.Pending, Tries = tries + 1, DueAt = now + (FirstPause * (1 << tries)) } : Stray(pid, why);
         _known[pid] = orphan;
         return orphan.Kind;
     }
@@ -336,34 +373,5 @@ internal sealed class Orphans(Func<int, bool> isKnown, Func<bool> isCloning, Act
             only = instance;
         }
         return only;
-    }
-
-    private enum Kind
-    {
-        /// <summary>It belongs to an instance.</summary>
-        Owned,
-
-        /// <summary>It belonged to an instance that is over, and that left it on purpose or did not get rid of it.</summary>
-        Former,
-
-        /// <summary>To which instance it belongs cannot be told.</summary>
-        Stray,
-
-        /// <summary>It could not be looked at yet.</summary>
-        Pending,
-
-        /// <summary>It had ended before it was looked at, and is about to be reaped.</summary>
-        Over,
-
-        /// <summary>A child that this process had before it was a supervisor.</summary>
-        Elder,
-    }
-
-    private sealed class Orphan
-    {
-        public required Kind Kind { get; init; }
-        public RunningInstance? Owner { get; init; }
-        public int Tries { get; init; }
-        public string Why { get; init; } = "";
     }
 }

@@ -37,6 +37,8 @@ internal sealed partial class ProcessTrees
     private readonly HashSet<RunningInstance> _killed = [];
     private int _signalToAll;
     private long _completeIn = -1;
+    // Of a look that is worth while only later; what is to be done in the next turn does not wait for it.
+    private readonly object _lookingAgain = new();
     private bool _hasMore;
 
     /// <param name="delays">Of the loop: for work that is left to another turn.</param>
@@ -151,7 +153,10 @@ internal sealed partial class ProcessTrees
         _hasMore = !Orphans.Find();
         _completeIn = _hasMore ? -1 : _turn();
         if (_hasMore || IsChasing)
-            _delays.After(TimeSpan.Zero, this, Progress);
+        {
+            TimeSpan pause = IsChasing ? TimeSpan.Zero : Orphans.Pause;
+            _delays.After(pause, pause > TimeSpan.Zero ? _lookingAgain : this, Progress);
+        }
         List<int> strays = Orphans.TakeNewStrays();
         if (strays.Count > 0)
         {

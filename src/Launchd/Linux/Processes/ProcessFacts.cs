@@ -18,6 +18,12 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
     public int ExitCode { get; private init; }
 
     /// <summary>
+    /// Its program was started with no environment at all. False where this process may not know it, and for a moment of execve(2), in
+    /// which the environment cannot be read yet (env_start and env_end of proc_pid_stat(5)).
+    /// </summary>
+    public bool HasNoEnvironment { get; private init; }
+
+    /// <summary>
     /// The first thread of the process is ending (PF_EXITING in the kernel's include/linux/sched.h), which may take long: it starts no
     /// process any more, but its children get another parent only when it has ended.
     /// </summary>
@@ -64,6 +70,7 @@ internal readonly record struct ProcessFacts(char State, int Parent, int Group, 
             StartTime = fields[22],
             ExitCode = Small(fields[52]),
             IsEnding = (fields[9] & PfExiting) != 0,
+            HasNoEnvironment = fields[50] != 0 && fields[50] == fields[51],
         };
 
         static int Small(ulong number) => (int)Math.Min(number, int.MaxValue);
