@@ -143,9 +143,10 @@ internal sealed unsafe class NotifySocket : IDescriptorCloser, IDisposable
     }
 
     /// <summary>Reads one message, which the caller disposes.</summary>
-    public NotifyMessage Receive()
+    /// <param name="isLeft">It stays the next one to be read.</param>
+    public NotifyMessage Receive(bool isLeft = false)
     {
-        Received received = UnixSocket.Receive(Descriptor, Buffer, this);
+        Received received = UnixSocket.Receive(Descriptor, Buffer, this, isLeft);
         int length = received.Outcome == ReceiveOutcome.Message ? Math.Min(received.Length, Buffer.Length) : 0;
         return new NotifyMessage(received, Buffer.AsMemory(0, length));
     }

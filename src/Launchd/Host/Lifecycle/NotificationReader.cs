@@ -14,9 +14,20 @@ using Microsoft.Extensions.Logging;
 namespace Launchd.Host.Lifecycle;
 
 /// <summary>Reads what instances say on their notify sockets, checks who said it, and tells the core.</summary>
+/// <param name="instances">Those that run.</param>
+/// <param name="sockets">All their sockets.</param>
+/// <param name="kept">Takes the descriptors that come along.</param>
+/// <param name="notices">Of what is not done.</param>
+/// <param name="events">To the core.</param>
+/// <param name="isGoneOnWith">
+/// Whether another supervisor goes on if this one dies: then a message is taken out of its queue only when what follows from it was written
+/// down. One that was read in the moment of a death is read again; none says anything else when it comes twice.
+/// </param>
+/// <param name="counters">Of what cannot be used.</param>
+/// <param name="logger">Of defects.</param>
 internal sealed class NotificationReader(
     RunningInstances instances, NotifySockets sockets, KeptDescriptors kept,
-    NoticeReporter notices, EventFeed events, Counters counters, ILogger logger)
+    NoticeReporter notices, EventFeed events, bool isGoneOnWith, Counters counters, ILogger logger)
 {
     private const int AllOfOne = 1024;
 
@@ -55,55 +66,62 @@ internal sealed class NotificationReader(
             // messages are read at once; the queue of the socket bounds them.
             if (sockets.IsHeldUp(socket) || (most == Limits.MessagesPerTurn && descriptors >= Limits.DescriptorsPerTurn))
                 return;
-            using NotifyMessage message = socket.Receive();
+            using NotifyMessage message = socket.Receive(isLeft: isGoneOnWith);
             if (!message.IsThere)
                 return;
             descriptors += message.Descriptors.Count;
-            TakeContained(instance, message);
+            bool isVouchedFor = TakeContained(instance, message);
             if (!instances.Contains(instance.Id))
                 return;
+            if (!isGoneOnWith)
+                continue;
+            using NotifyMessage over = socket.Receive();
+            if (isVouchedFor)
+                over.Vouch(socket.Lane);
         }
     }
 
-    private void TakeContained(RunningInstance instance, NotifyMessage message)
+    /// <returns>Whether the sender may speak for the instance.</returns>
+    private bool TakeContained(RunningInstance instance, NotifyMessage message)
     {
         try
         {
-            Take(instance, message);
+            return Take(instance, message);
         }
         catch (Exception defect)
         {
             // Our bug, met by this message alone: what a child sends never ends the supervisor.
             counters.Count("notifications-failed");
             SupervisorLog.EffectFailed(logger, "notification", defect);
+            return false;
         }
     }
 
-    private void Take(RunningInstance instance, NotifyMessage message)
+    private bool Take(RunningInstance instance, NotifyMessage message)
     {
         if (!message.IsSound)
         {
             counters.Count("notifications-unsound");
-            return;
+            return false;
         }
         Notification? notification = message.Parse();
         if (notification is null)
         {
             counters.Count("notifications-unreadable");
             NoteUnheard(instance, message, line: null);
-            return;
+            return false;
         }
         bool isAllowed = NotifySender.MaySpeak(instance, message, IsOthers);
         if (isAllowed)
             message.Vouch(instance.Notify!.Lane);
         // A barrier is answered by closing its pipe, which disposing the message does: everything sent before it is handled by now.
         if (notification.IsBarrier)
-            return;
+            return isAllowed;
         if (!isAllowed)
         {
             counters.Count("notifications-refused");
             NoteUnheard(instance, message, notification.IsReady ? "READY=1" : notification.Lines[0]);
-            return;
+            return false;
         }
         instance.LastSaid = notification.Lines.FirstOrDefault(l => l.StartsWith("READY=", StringComparison.Ordinal), notification.Lines[0]);
         if (notification.Access is { } access)
@@ -113,6 +131,7 @@ internal sealed class NotificationReader(
         ImmutableArray<DescriptorId> duplicates =
             notification.IsStore && received.Length > 0 ? kept.FindDuplicates(instance.Id.Service, null, received) : [];
         events.Feed(new Event.Notified(instance.Id, notification, message.Pid, message.Uid, received) { Duplicates = duplicates });
+        return true;
     }
 
     // The name of the sender costs a look at /proc, so that only the messages that may explain something are noted.

@@ -149,7 +149,8 @@ internal sealed class HostComposition : IDisposable
             }
         };
         _commands = new InstanceCommands(instances, parts.Launcher, parts.Births, Events, logger) { OnReloaded = _accepts.LookAfterReload };
-        NotificationReader notifications = new(instances, parts.NotifySockets, _kept, notices, Events, counters, logger);
+        NotificationReader notifications = new(
+            instances, parts.NotifySockets, _kept, notices, Events, isGoneOnWith: parts.Keeper is not null, counters, logger);
         Clues clues = new(Core, instances, parts.Pump, delays, Events);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
             notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, clues, counters, defects, logger);

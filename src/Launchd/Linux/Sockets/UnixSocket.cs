@@ -69,8 +69,9 @@ internal static unsafe class UnixSocket
     /// <param name="closer">
     /// Closes the descriptors in the end; null: the thread that disposes them does, which may take long for descriptors of other processes.
     /// </param>
+    /// <param name="isLeft">The message stays the next one in the queue; its descriptors are copies (MSG_PEEK of recv(2)).</param>
     [SkipLocalsInit]
-    public static Received Receive(FileDescriptor socket, Span<byte> buffer, IDescriptorCloser? closer = null)
+    public static Received Receive(FileDescriptor socket, Span<byte> buffer, IDescriptorCloser? closer = null, bool isLeft = false)
     {
         int controlBytes = ControlMessage.ReceiveBytes;
         nuint* control = stackalloc nuint[controlBytes / sizeof(nuint)];
@@ -82,7 +83,7 @@ internal static unsafe class UnixSocket
             nint length;
             do
             {
-                length = Libc.recvmsg(socket.Number, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+                length = Libc.recvmsg(socket.Number, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | (isLeft ? MSG_PEEK : 0));
             }
             while (length < 0 && Errno.Last == Errno.EINTR);
             if (length < 0)
