@@ -152,8 +152,13 @@ keeper = {self.keeper}
 listen = "tcp://127.0.0.1:{self.port}"
 {services}''')
 
-    def start(self):
-        self.open(*DAEMON, "run", str(self.folder / "kill.toml"))
+    def start(self, *options):
+        self.open(*DAEMON, "run", *options, str(self.folder / "kill.toml"))
+
+    def struck(self):
+        self.process.wait(PATIENCE)
+        # What is left is ended by the one that starts, once it has its listeners.
+        self.start("--take-over")
 
     def state(self):
         try:

@@ -39,6 +39,9 @@ internal readonly ref struct KeeperMessage
     private const int EndBytes = 16;
     private const int TrialBytes = 8;
 
+    /// <summary>Of a <see cref="KeeperHistory"/>: no version has a shorter one.</summary>
+    private const int LeastHistory = 56;
+
     private readonly ReadOnlySpan<byte> _rest;
 
     private KeeperMessage(KeeperMessageKind kind, ReadOnlySpan<byte> rest)
@@ -74,7 +77,17 @@ internal readonly ref struct KeeperMessage
     public ReadOnlySpan<byte> Text => Kind == KeeperMessageKind.Tried ? _rest[TrialBytes..] : _rest;
 
     /// <summary>What happened before.</summary>
-    public KeeperHistory History => MemoryMarshal.Read<KeeperHistory>(_rest);
+    public unsafe KeeperHistory History
+    {
+        get
+        {
+            // One of another version is longer or shorter: what a shorter one lacks is 0.
+            KeeperHistory history = default;
+            Span<byte> bytes = new(&history, sizeof(KeeperHistory));
+            _rest[..Math.Min(_rest.Length, bytes.Length)].CopyTo(bytes);
+            return history;
+        }
+    }
 
     /// <summary>Understands a packet. Never throws; false: it is no message.</summary>
     /// <param name="packet">All of it.</param>
@@ -157,7 +170,7 @@ internal readonly ref struct KeeperMessage
         return WriteHead(packet, KeeperMessageKind.Tried, TrialBytes + Put(packet[(HeadBytes + TrialBytes)..], text));
     }
 
-    private unsafe bool IsWhole => Kind switch
+    private bool IsWhole => Kind switch
     {
         KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
         KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NotWanted
@@ -167,7 +180,7 @@ internal readonly ref struct KeeperMessage
         KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
         KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,
         KeeperMessageKind.Full => _rest.Length == sizeof(long) && Count > 0,
-        KeeperMessageKind.RestoreEnd => _rest.Length == sizeof(KeeperHistory),
+        KeeperMessageKind.RestoreEnd => _rest.Length is >= LeastHistory and <= LongestText,
         KeeperMessageKind.Proved or KeeperMessageKind.Refuses => _rest.Length is > 0 and <= LongestText,
         KeeperMessageKind.Tried => _rest.Length is >= TrialBytes and <= TrialBytes + LongestText,
         _ => false,

@@ -80,7 +80,8 @@ internal sealed unsafe partial class KeeperProcess
     /// <summary>What a turn of the loop has to do for an upgrade.</summary>
     private void GoOnUpgrading(long now)
     {
-        if (_dialogue.IsRunning && (_upgrade.IsSwitching || _history.Upgrade != 0))
+        // While there is no supervisor, it is the former one that has said so.
+        if (_phase == KeeperPhase.Supervised && _dialogue.IsRunning && (_upgrade.IsSwitching || _history.Upgrade != 0))
         {
             _history.Upgrade = 0;
             _serveDue = long.MaxValue;
@@ -128,7 +129,7 @@ internal sealed unsafe partial class KeeperProcess
     }
 
     /// <summary>The supervisor has ended, or could not be started. True: the upgrade says what comes next.</summary>
-    private bool IsNotedByUpgrade(in Reaped ended, Errno refused, long now)
+    private bool IsNotedByUpgrade(in Reaped ended, Errno refused, long now, bool hasHung = false)
     {
         if (_upgrade.Pid != 0)
             _upgrade.EndTrial();
@@ -136,7 +137,7 @@ internal sealed unsafe partial class KeeperProcess
         if (!hasHandedOver && (!_upgrade.IsSwitching || (ended.Pid != 0 && _dialogue.IsRunning)))
             return false;
         bool goesBack = !hasHandedOver && _upgrade.NoteFailure();
-        NoteFormer(ended, now);
+        NoteFormer(ended, now, hasHung);
         _history.Upgrade = (int)(goesBack ? KeeperUpgradeState.WentBack : KeeperUpgradeState.Upgraded);
         if (!hasHandedOver)
             KeeperTexts.NotUpgraded(ended, refused, goesBack);
@@ -145,8 +146,9 @@ internal sealed unsafe partial class KeeperProcess
         return true;
     }
 
-    private void NoteFormer(in Reaped ended, long now)
+    private void NoteFormer(in Reaped ended, long now, bool hasHung)
     {
+        _history.HasHung = hasHung ? 1 : 0;
         _history.IsFirst = 0;
         _history.DiedAt = now;
         (_history.LastPid, _history.LastCode, _history.LastSignal) = (ended.Pid, ended.Code, ended.Signal);
@@ -183,7 +185,9 @@ internal sealed unsafe partial class KeeperProcess
         {
             return;
         }
-        if (KeeperCloser.IsBusy || _dialogue.IsWaitingToSend || _upgrade.Pid != 0 || _hang.Due != long.MaxValue)
+        // What a supervisor has said of its end would be forgotten, and so would be that it hangs.
+        bool isToEnd = _dialogue.IsEnding || _dialogue.IsHandingOver || _hang.Due != long.MaxValue || _hang.HasHung;
+        if (KeeperCloser.IsBusy || _dialogue.IsWaitingToSend || _upgrade.Pid != 0 || isToEnd)
         {
             // A supervisor that has just begun has much dropped; and a stranger may keep the last close of something from ever being over.
             if (_renewalPause > LongestRenewalPause)

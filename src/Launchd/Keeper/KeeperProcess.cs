@@ -267,7 +267,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
             _phase = KeeperPhase.Over;
             return;
         }
-        if (!IsNotedByUpgrade(ended, Errno.None, now))
+        if (!IsNotedByUpgrade(ended, Errno.None, now, hasHung))
             NoteDeath(ended, Errno.None, now, hasHung);
     }
 
@@ -277,8 +277,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
     /// <param name="hasHung">The keeper itself has ended it.</param>
     private void NoteDeath(in Reaped ended, Errno refused, long now, bool hasHung = false)
     {
-        NoteFormer(ended, now);
-        _history.HasHung = hasHung ? 1 : 0;
+        NoteFormer(ended, now, hasHung);
         _deaths.Note(_startedAt, now, isKill: ended.Signal == Kill && !hasHung, _dialogue.IsRunning);
         if (ended.Pid != 0 && ended.Signal == 0 && !_dialogue.IsRunning)
             _deaths.NoteRefusal();

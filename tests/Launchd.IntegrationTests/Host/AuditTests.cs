@@ -77,7 +77,7 @@ public sealed class AuditTests
         _ = environment.Remove("LISTEN_PIDFDID", out string? pidfd);
         Assert.True(pidfd is null || long.Parse(pidfd) > 0);
         Assert.True(environment.Remove("LAUNCHD_MARK", out string? mark));
-        Assert.Matches("^[0-9a-f]{32}$", mark);
+        Assert.Matches("^[0-9a-f]{32}:[0-9a-f]{32}$", mark);
         Assert.Equal(expected.OrderBy(e => e.Key, StringComparer.Ordinal), environment.OrderBy(e => e.Key, StringComparer.Ordinal));
         Assert.Equal(0, await supervisor.Stop());
     }

@@ -111,6 +111,21 @@ internal static class Living
         await control.Until(isSo, supervisor.Errors.ToString!);
     }
 
+    /// <summary>Whether all threads of a process are traced, or it has ended: strace(1) takes one thread after the other.</summary>
+    public static bool IsTraced(int pid)
+    {
+        try
+        {
+            return Directory.GetDirectories($"/proc/{pid}/task")
+                .All(t => !File.ReadAllText(t + "/status").Contains("TracerPid:\t0\n", StringComparison.Ordinal));
+        }
+        catch (IOException)
+        {
+            // A thread has ended meanwhile, or all of them.
+            return !IsAlive(pid);
+        }
+    }
+
     private static string StateOf(int pid)
     {
         try

@@ -78,7 +78,7 @@ public sealed class KillPointTests(ITestOutputHelper output)
                 "-p", pid.ToString(CultureInfo.InvariantCulture)]);
             _ = await Deadline.Await(Task.Run(async () =>
             {
-                while (!IsTraced(pid))
+                while (!Living.IsTraced(pid))
                     await Task.Yield();
                 return true;
             }), "strace(1)", trace.Errors.ToString!);
@@ -127,21 +127,6 @@ public sealed class KillPointTests(ITestOutputHelper output)
             {
                 return false;
             }
-        }
-    }
-
-    // strace(1) takes one thread after the other.
-    private static bool IsTraced(int pid)
-    {
-        try
-        {
-            return Directory.GetDirectories($"/proc/{pid}/task")
-                .All(t => !File.ReadAllText(t + "/status").Contains("TracerPid:\t0\n", StringComparison.Ordinal));
-        }
-        catch (IOException)
-        {
-            // A thread has ended meanwhile, or all of them.
-            return !Living.IsAlive(pid);
         }
     }
 

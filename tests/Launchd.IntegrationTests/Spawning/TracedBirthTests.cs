@@ -50,7 +50,7 @@ public sealed class TracedBirthTests
     [InlineData("getppid", "parent death signal", ESRCH)]
     public async Task ACallThatFailsIsNamed_AndNothingIsLeft(string call, string stage, int errno)
     {
-        await using Supervisor supervisor = Start(["-o", "/dev/null", "-e", $"trace={call}", "-e", $"inject={call}:error=EXDEV"], """
+        await using Supervisor supervisor = Supervisor.StartText("""
             [services.app]
             command = ["sleep", "2147483647"]
             start = "manual"
@@ -61,8 +61,13 @@ public sealed class TracedBirthTests
             ambient_capabilities = ["CAP_NET_BIND_SERVICE"]
             parent_death_signal = "KILL"
             no_new_privileges = true
-            """);
+            """,
+            Untraced);
         int pid = await supervisor.Pid();
+        // Only now, so that the supervisor itself can be started.
+        await using Command trace = Command.Start(["strace", "-f", "-qq", "-o", "/dev/null", "-e", $"trace={call}",
+            "-e", $"inject={call}:error=EXDEV", "-p", pid.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        await supervisor.Until(() => Living.IsTraced(pid));
         using ControlSocket control = await ControlSocket.To(supervisor);
         const string Start1 = """{"services":["app"]}""";
         _ = await control.Call("Start", Start1);
@@ -84,5 +89,7 @@ public sealed class TracedBirthTests
     private static Supervisor Start(IEnumerable<string> options, string text) => Supervisor.StartTextBy(
         ["strace", "-f", "-qq", .. options],
         text,
-        new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["LAUNCHD_SPAWN"] = "clone" });
+        Untraced);
+
+    private static Dictionary<string, string> Untraced => new() { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["LAUNCHD_SPAWN"] = "clone" };
 }

@@ -69,7 +69,7 @@ internal sealed class NotificationReader(
             using NotifyMessage message = socket.Receive(isLeft: isGoneOnWith);
             if (!message.IsThere)
                 return;
-            descriptors += message.Descriptors.Count;
+            descriptors += message.Descriptors.Count * (isGoneOnWith ? 2 : 1);
             bool isVouchedFor = TakeContained(instance, message);
             if (!instances.Contains(instance.Id))
                 return;

@@ -37,7 +37,10 @@ internal static class FormerChildren
     /// <summary>Ends processes, and returns when all have ended, or one hangs.</summary>
     /// <param name="find">The numbers of those that have not ended yet, found anew at each call.</param>
     /// <returns>How many there were.</returns>
-    public static int End(Func<List<int>> find)
+    /// <param name="isMeant">
+    /// Asked of a number when its process is open: whether it is that of one of them. Null: it can be no other's.
+    /// </param>
+    public static int End(Func<List<int>> find, Func<int, bool>? isMeant = null)
     {
         long deadline = Clock.MonotonicNanoseconds + Patience;
         Dictionary<int, ProcessHandle> told = [];
@@ -53,7 +56,7 @@ internal static class FormerChildren
                 bool isLate = now >= deadline;
                 // An orphan that one of them has left comes only when that has ended.
                 foreach (int child in children.Where(c => isLate || !told.ContainsKey(c)))
-                    Tell(child, isLate ? Kill : Term, told);
+                    Tell(child, isLate ? Kill : Term, told, isMeant);
                 Await(told.Values.Where(p => children.Contains(p.Pid)), isLate ? Patience : deadline - now);
             }
         }
@@ -64,12 +67,17 @@ internal static class FormerChildren
         }
     }
 
-    private static void Tell(int child, int signal, Dictionary<int, ProcessHandle> told)
+    private static void Tell(int child, int signal, Dictionary<int, ProcessHandle> told, Func<int, bool>? isMeant)
     {
         if (!told.TryGetValue(child, out ProcessHandle? process))
         {
             if (ProcessHandle.TryOpen(child) is not { } opened)
                 return;
+            if (isMeant?.Invoke(child) == false)
+            {
+                opened.Dispose();
+                return;
+            }
             told.Add(child, process = opened);
         }
         // A service leads a session of its own, whose other processes end with it.

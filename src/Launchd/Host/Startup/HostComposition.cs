@@ -311,6 +311,9 @@ internal sealed class HostComposition : IDisposable
 
     public void Dispose()
     {
+        // An end may take its time.
+        Parts.Loop.Turns = null;
+        _turns?.Dispose();
         _directory.Dispose();
         Control.Dispose();
         Parts.Lanes.Dispose();
@@ -332,8 +335,6 @@ internal sealed class HostComposition : IDisposable
         _paths.Dispose();
         Parts.Loop.OnAway = null;
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
-        Parts.Loop.Turns = null;
-        _turns?.Dispose();
         Parts.Loop.Unwatch(Signals.Descriptor);
         if (Parts.Keeper is { } keeper)
             Parts.Loop.Unwatch(keeper.Descriptor);

@@ -21,8 +21,8 @@ internal static class Leftovers
 {
     private const int MostNamed = 8, MostEnvironmentBytes = 1 << 20, MostSockets = 1 << 14, StackBytes = 256 << 10;
 
-    /// <summary>A process that has its memory locked can hold up whoever reads its environment: so many of them are passed over.</summary>
-    private const int MostHung = 8;
+    /// <summary>A process that has its memory locked holds up whoever reads its environment, and is passed over: so many at most.</summary>
+    private const int MostReaders = 32;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     /// <summary>Ends what was left, if that is wanted, after their listeners were taken: clients wait in those.</summary>
@@ -35,15 +35,15 @@ internal static class Leftovers
     {
         if (!directory.IsOfKilled)
             return 0;
+        // The mark has to stay for whoever comes next, until all have ended.
+        bool leaves = directory.LeavesSockets;
+        directory.LeavesSockets = true;
         List<Leftover> left = Find(directory.Mark);
+        int count = left.Count;
         try
         {
-            if (left.Count == 0)
-                return 0;
-            if (!isWanted)
+            if (!isWanted && count > 0)
             {
-                // The mark has to stay for whoever comes next.
-                directory.LeavesSockets = true;
                 throw new StartRefusedException(
                     $"{directory.Path} is that of a supervisor that was killed, and its programs still run: {NamesOf(left)}: nothing was "
                     + "started, because each would run twice. End them, or let --take-over end them, which keeps their listeners open",
@@ -55,13 +55,22 @@ internal static class Leftovers
         {
             left.ForEach(l => l.Process.Dispose());
         }
-        int count = left.Count;
-        FormerChildren.End(() =>
+        if (count > 0)
         {
-            List<Leftover> still = Find(directory.Mark);
-            still.ForEach(l => l.Process.Dispose());
-            return [.. still.Select(l => l.Process.Pid)];
-        });
+            _ = FormerChildren.End(
+                () =>
+                {
+                    List<Leftover> still = Find(directory.Mark);
+                    still.ForEach(l => l.Process.Dispose());
+                    return [.. still.Select(l => l.Process.Pid)];
+                },
+                pid =>
+                {
+                    using ProcessHandle? marked = Look(pid, directory.Mark)?.Process;
+                    return marked is not null;
+                });
+        }
+        directory.LeavesSockets = leaves;
         return count;
     }
 
@@ -102,8 +111,38 @@ internal static class Leftovers
         for (int next = Environment.ProcessId; ProcessFacts.Read(next) is { Parent: > 0 and var parent } && own.Add(parent);)
             next = parent;
         Search search = new(mark, new Queue<int>(SocketHolders.Processes().Where(p => !own.Contains(p))));
-        return search.Run();
+        List<Leftover> found = search.Run(out bool isComplete);
+        if (isComplete)
+            return found;
+        found.ForEach(l => l.Process.Dispose());
+        throw new StartRefusedException(
+            "a supervisor of this runtime directory was killed, and whether its programs run cannot be seen: "
+            + $"{MostReaders} processes do not let their environment be read; nothing was started: try again", ExitCode.TimedOut);
     }
+
+    /// <summary>The process, if it has the mark; its handle is the caller's. From any thread.</summary>
+    private static Leftover? Look(int pid, string mark)
+    {
+        // Before its environment is read, so that both are of one process.
+        if (ProcessHandle.TryOpen(pid) is not { } process)
+            return null;
+        string path = string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/environ");
+        using FileDescriptor? file = Files.OpenToRead(path, out _);
+        byte[] bytes = file is null ? [] : Files.ReadBytes(file, MostEnvironmentBytes, out _) ?? [];
+        bool hasMark = bytes.AsSpan().IndexOf(Encoding.ASCII.GetBytes(mark)) >= 0;
+        string[] variables = hasMark ? Encoding.UTF8.GetString(bytes).Split('\0') : [];
+        bool isMarked = ValueOf(InstanceMark.VariableName)?.Split(':').Contains(mark) == true;
+        if (isMarked && process.Signal(0) == Errno.None && SocketHolders.FactsOf(pid) is { HasEnded: false })
+            return new Leftover(process, TextOf(ValueOf("LAUNCHD_SERVICE")));
+        process.Dispose();
+        return null;
+
+        string? ValueOf(string name) =>
+            Array.Find(variables, v => v.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
+    }
+
+    private static string TextOf(string? service) =>
+        service is { Length: > 0 and <= 128 } && service.All(c => c is > ' ' and <= '~') ? service : "a process";
 
     /// <param name="Process">Open, so that the number means this very process.</param>
     /// <param name="Service">The name in its environment.</param>
@@ -118,23 +157,24 @@ internal static class Leftovers
         private int _workers;
         private bool _isOver;
 
-        public List<Leftover> Run()
+        /// <param name="isComplete">Every process was looked at, but for those that hold up who looks.</param>
+        public List<Leftover> Run(out bool isComplete)
         {
-            int hung = 0;
             lock (_gate)
             {
                 Begin();
-                while (_workers > hung)
+                for (int begun = 1; _workers > 0;)
                 {
                     int before = _seenCount;
                     if (Monitor.Wait(_gate, Patience) || _seenCount != before)
                         continue;
-                    if (++hung >= MostHung)
+                    if (pids.Count == 0 || begun == MostReaders)
                         break;
-                    if (pids.Count > 0)
-                        Begin();
+                    begun++;
+                    Begin();
                 }
                 _isOver = true;
+                isComplete = pids.Count == 0;
                 return _found;
             }
         }
@@ -160,7 +200,7 @@ internal static class Leftovers
                         return;
                     }
                 }
-                Leftover? seen = Look(pid);
+                Leftover? seen = Look(pid, mark);
                 lock (_gate)
                 {
                     _seenCount++;
@@ -171,28 +211,5 @@ internal static class Leftovers
                 }
             }
         }
-
-        private Leftover? Look(int pid)
-        {
-            // Before its environment is read, so that both are of one process.
-            if (ProcessHandle.TryOpen(pid) is not { } process)
-                return null;
-            string path = string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/environ");
-            using FileDescriptor? file = Files.OpenToRead(path, out _);
-            byte[] bytes = file is null ? [] : Files.ReadBytes(file, MostEnvironmentBytes, out _) ?? [];
-            bool hasMark = bytes.AsSpan().IndexOf(Encoding.ASCII.GetBytes(mark)) >= 0;
-            string[] variables = hasMark ? Encoding.UTF8.GetString(bytes).Split('\0') : [];
-            bool isMarked = ValueOf(InstanceMark.VariableName)?.Split(':').Contains(mark) == true;
-            if (isMarked && process.Signal(0) == Errno.None && SocketHolders.FactsOf(pid) is { HasEnded: false })
-                return new Leftover(process, TextOf(ValueOf("LAUNCHD_SERVICE")));
-            process.Dispose();
-            return null;
-
-            string? ValueOf(string name) =>
-                Array.Find(variables, v => v.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
-        }
-
-        private static string TextOf(string? service) =>
-            service is { Length: > 0 and <= 128 } && service.All(c => c is > ' ' and <= '~') ? service : "a process";
     }
 }

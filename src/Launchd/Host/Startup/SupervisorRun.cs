@@ -71,8 +71,8 @@ internal static unsafe class SupervisorRun
         using FileDescriptor? heldLock = heritage?.Answer.Take(RuntimeDirectory.HeldLock);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(
             definition.RuntimeDirectory, keepsSockets: heritage?.State is not null, keeper?.KeeperPid ?? 0, heldLock);
-        // What a keeper has held on for is ended or gone on with already.
-        int leftCount = heritage is null or { IsFirst: true } ? Leftovers.Clear(directory, takesOver, inherited) : 0;
+        // What a keeper has held on for is gone on with, or was ended already.
+        int leftCount = heritage?.State is null ? Leftovers.Clear(directory, takesOver, inherited) : 0;
         // As long as the keeper has it nobody else starts a second copy of what it holds, also while there is no supervisor.
         keeper?.Store(RuntimeDirectory.HeldLock, directory.Lock);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
@@ -171,6 +171,8 @@ internal static unsafe class SupervisorRun
                 SupervisorLog.BirthsByHelper(logger);
             try
             {
+                // Whoever ends with a defect leaves programs behind, which the next one is to find.
+                directory.LeavesSockets = true;
                 code = host.Run(pause);
             }
             catch (Exception defect) when (keeper is not null && EndAtOnce(defect))

@@ -62,14 +62,18 @@ internal sealed class Upgrades(
         }
         _caller = caller;
         _path = path ?? UpgradeProgram.OwnPath ?? "";
-        if (WhyNotAtAll is { } why)
+        if ((WhyNotAtAll ?? (_path.Length == 0 ? "where this program is does not stand in /proc/self/exe: name one (--binary)" : null))
+            is { } why)
+        {
             Refuse(why);
-        else if (_path.Length == 0)
-            Refuse("where this program is does not stand in /proc/self/exe: name one (--binary)");
-        else if (!_offload.TryRun(Open, defect => new OpenedProgram(null, $"{_path} cannot be opened: {defect.Message}"), Opened))
-            Refuse(Worker.Refusal);
-        else
+            return;
+        }
+        bool isBegun = _offload.TryRun(
+            Open, defect => new OpenedProgram(null, $"{_path} cannot be opened: {defect.Message}"), opened => Opened(opened, caller));
+        if (isBegun)
             delays.After(OpenPatience, this, () => Refuse($"{_path} was not opened in {Seconds(OpenPatience)}: its file system hangs"));
+        else
+            Refuse(Worker.Refusal);
     }
 
     /// <summary>The keeper tells what became of the program.</summary>
@@ -100,11 +104,11 @@ internal sealed class Upgrades(
 
     private OpenedProgram Open() => UpgradeProgram.Open(_path, findDistrust);
 
-    private void Opened(OpenedProgram opened)
+    private void Opened(OpenedProgram opened, IUpgradeCaller caller)
     {
         using FileDescriptor? file = opened.File;
-        // It may have taken too long.
-        if (_caller is null)
+        // It may have taken too long, and another may have been ordered since.
+        if (_caller != caller)
             return;
         delays.Cancel(this);
         if ((WhyNotAtAll ?? opened.Why) is { } why)
