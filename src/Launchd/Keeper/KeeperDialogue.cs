@@ -9,8 +9,10 @@ namespace Launchd.Keeper;
 /// cannot be sent now is sent when the supervisor has read, and until then nothing more of it is read. Owns the socket.
 /// </summary>
 /// <param name="table">What is held; borrowed.</param>
-/// <param name="hang">Gets the timer of the supervisor's turns; borrowed. Null: the other side is a program that is tried, which is shown
-/// everything and changes nothing.</param>
+/// <param name="hang">
+/// Gets the timer of the supervisor's turns; borrowed. Null: the other side is a program that is tried, which is shown everything and
+/// changes nothing.
+/// </param>
 internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisposable
 {
     /// <summary>A turn of the loop reads at most so many messages, so that signals are heard in between.</summary>
@@ -62,6 +64,7 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
 
     /// <summary>The present supervisor has said that there is to be no keeper.</summary>
     public bool IsUnwanted { get; private set; }
+
     /// <summary>The present supervisor has said that it ends for another program.</summary>
     public bool IsHandingOver { get; private set; }
 

@@ -189,7 +189,7 @@ internal sealed unsafe partial class KeeperProcess
         bool isToEnd = _dialogue.IsEnding || _dialogue.IsHandingOver || _hang.Due != long.MaxValue || _hang.HasHung;
         if (KeeperCloser.IsBusy || _dialogue.IsWaitingToSend || _upgrade.Pid != 0 || isToEnd)
         {
-            // A supervisor that has just begun has much dropped; and a stranger may keep the last close of something from ever being over.
+            // A supervisor that has just begun has much dropped; a stranger may keep the last close of something from ever being over.
             if (_renewalPause > LongestRenewalPause)
                 KeeperTexts.NotRenewed(Errno.EBUSY);
             else

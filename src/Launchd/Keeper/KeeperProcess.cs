@@ -10,8 +10,8 @@ namespace Launchd.Keeper;
 
 /// <summary>
 /// The parent of the supervisor. It holds what must not be lost, starts the supervisor anew when that has died, hands on signals, and
-/// decides nothing. Once it runs it opens no path, reads nothing but signals and the messages of its one child, and allocates only for a
-/// start.
+/// decides nothing. Once it runs it opens no path but the state of its child in /proc, reads nothing but that, signals, a timer and the
+/// messages of its child and of a program that is tried, and allocates only for a start and for an upgrade.
 /// </summary>
 internal sealed unsafe partial class KeeperProcess : IDisposable
 {

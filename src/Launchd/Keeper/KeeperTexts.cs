@@ -103,7 +103,7 @@ internal static class KeeperTexts
     {
         KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
         line.Add(refused == Errno.EBUSY
-            ? "stays the former program, because the last close of a descriptor hangs; the supervisor is of the new one"u8
+            ? "stays the former program, because something that it would lose does not end; the supervisor is of the new one"u8
             : "cannot execute the new program, which the supervisor is, and goes on as the former one (error "u8);
         if (refused != Errno.EBUSY)
         {
