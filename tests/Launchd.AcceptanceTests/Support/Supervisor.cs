@@ -14,6 +14,7 @@ internal sealed class Supervisor : IAsyncDisposable
 {
     private const int Unreachable = 69;
     private const int SIGTERM = 15;
+    private const string BirthsVariable = "LAUNCHD_AUDIT_BIRTHS";
 
     private readonly Scratch _scratch;
     private readonly Command _run;
@@ -32,10 +33,17 @@ internal sealed class Supervisor : IAsyncDisposable
             ["PROBE"] = Repository.Built("Probe", "probe.dll"),
             ["KESTREL"] = Repository.Built("KestrelApp", "KestrelApp.dll"),
         };
-        _ = _environment.TryAdd("LAUNCHD_AUDIT_BIRTHS", Births);
+        _ = _environment.TryAdd(BirthsVariable, Births);
         _run = Command.Start([.. program ?? Repository.LaunchdCommand, "run", .. options, file], scratch.FolderPath, _environment);
         _following = Follow();
     }
+
+    /// <summary>
+    /// The environment of a supervisor that looks at none of its children. A look makes the supervisor the child's tracer: one that is
+    /// traced itself, or may not trace, cannot; and one that is killed in the look leaves its child the SIGTRAP of its execve(2), which
+    /// ends it.
+    /// </summary>
+    public static IReadOnlyDictionary<string, string> Unaudited { get; } = new Dictionary<string, string> { [BirthsVariable] = "" };
 
     /// <summary>Everything that <c>events --follow --json</c> has said so far.</summary>
     public Happenings<Happening> Events { get; } = new();
@@ -89,7 +97,7 @@ internal sealed class Supervisor : IAsyncDisposable
     {
         Scratch scratch = new();
         string file = scratch.Write("config.toml", WithRuntimeDirectory(text));
-        Dictionary<string, string> environment = new() { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["HOME"] = "/tmp" };
+        Dictionary<string, string> environment = new(Unaudited) { ["HOME"] = "/tmp" };
         string become = $"chown {user} . && exec setpriv --reuid={user} --regid={user} --clear-groups \"$@\"";
         return new Supervisor(scratch, file, [], environment, ["/bin/sh", "-c", become, "sh", .. Repository.LaunchdCommandForEverybody]);
     }
@@ -204,7 +212,7 @@ internal sealed class Supervisor : IAsyncDisposable
 
     private void AssertBirths()
     {
-        if (_environment["LAUNCHD_AUDIT_BIRTHS"].Length == 0)
+        if (_environment[BirthsVariable].Length == 0)
             return;
         string[] births = File.Exists(Births) ? File.ReadAllLines(Births) : [];
         Assert.DoesNotContain(births, b => b.StartsWith("unclean ", StringComparison.Ordinal));

@@ -292,7 +292,7 @@ public sealed class AliveTests
             command = ["/bin/sh", "-c", "sleep 2147483646 & echo begun; exec sleep 2147483647"]
             ready = { output = "begun" }
             """,
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
         _ = await supervisor.Event("ready", "app");
         using ControlSocket control = await ControlSocket.To(supervisor);
 

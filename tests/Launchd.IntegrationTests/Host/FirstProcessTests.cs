@@ -59,7 +59,7 @@ public sealed class FirstProcessTests
             requires = ["other"]
             """,
             // Nor may the supervisor look into children of another user.
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
 
         _ = await supervisor.Output.First(line => line == "from cron", "what it wrote to the output of the first process");
 

@@ -161,7 +161,7 @@ public sealed class ReadinessTests
             ready_timeout = "1h"
             instances = {{count}}
             """,
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
 
         _ = await supervisor.Event("ready", "app", nth: count);
 

@@ -41,7 +41,7 @@ public sealed class RefusedWatchTests
             [sockets.door]
             listen = "tcp://127.0.0.1:0"
             """,
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
 
         _ = await supervisor.Event("ready", "says");
         _ = await supervisor.Event("ready", "notifies");

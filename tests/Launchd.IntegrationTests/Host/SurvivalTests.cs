@@ -172,7 +172,7 @@ public sealed class SurvivalTests
             [services.app]
             command = ["/bin/sh", "-c", "{beside}exec sleep 2147483647"]
             """,
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
         _ = await supervisor.Event("ready", "app");
 
         string said = await supervisor.Errors.First(l => l.Contains("is refused here", StringComparison.Ordinal), "what cannot be done");

@@ -51,7 +51,7 @@ public sealed class KillPointTests(ITestOutputHelper output)
             command = ["sleep", "2147483647"]
             """,
             // Who is traced by strace(1) can trace none of its children.
-            new Dictionary<string, string> { ["LAUNCHD_AUDIT_BIRTHS"] = "" });
+            Supervisor.Unaudited);
         IPEndPoint web = await supervisor.Address("web");
         _ = await supervisor.Event("ready", "web");
         int still = (await supervisor.Event("ready", "still")).Pid;

@@ -45,7 +45,8 @@ public sealed class KillSoakTests(ITestOutputHelper output)
             command = ["sleep", "2147483647"]
             [services.counts]
             command = ["/bin/sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.02; done"]
-            """);
+            """,
+            Supervisor.Unaudited);
         IPEndPoint http = await supervisor.Address("http");
         int web = (await supervisor.Event("ready", "web")).Pid;
         int still = (await supervisor.Event("ready", "still")).Pid, counts = (await supervisor.Event("ready", "counts")).Pid;

@@ -91,5 +91,5 @@ public sealed class TracedBirthTests
         text,
         Untraced);
 
-    private static Dictionary<string, string> Untraced => new() { ["LAUNCHD_AUDIT_BIRTHS"] = "", ["LAUNCHD_SPAWN"] = "clone" };
+    private static Dictionary<string, string> Untraced => new(Supervisor.Unaudited) { ["LAUNCHD_SPAWN"] = "clone" };
 }
