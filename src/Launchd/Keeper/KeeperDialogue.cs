@@ -1,6 +1,5 @@
 using Launchd.Client;
-using Launchd.Client.Interop;
-using Launchd.Linux.Processes;
+using Launchd.Linux.Loop;
 
 namespace Launchd.Keeper;
 
@@ -13,7 +12,7 @@ namespace Launchd.Keeper;
 /// Gets the timer of the supervisor's turns; borrowed. Null: the other side is a program that is tried, which is shown everything and
 /// changes nothing.
 /// </param>
-internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisposable
+internal sealed partial class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisposable
 {
     /// <summary>A turn of the loop reads at most so many messages, so that signals are heard in between.</summary>
     private const int MostAtOnce = 256;
@@ -21,6 +20,8 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
     private readonly byte[] _packet = new byte[KeeperMessage.LongestBytes + 1];
 
     private FileDescriptor? _socket;
+    private Bell? _bell;
+    private bool _mayHaveMore;
     private int _supervisor;
     private int _nextHeld = -1;
     private bool _owesPeek;
@@ -38,6 +39,12 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
 
     /// <summary>Where the supervisor speaks; null: it has said its last, or there is none.</summary>
     public FileDescriptor? Socket => _socket;
+
+    /// <summary>The number of what tells that there is something to be read (<see cref="Hear"/>); -1: the socket itself does.</summary>
+    public int BellNumber => _bell?.Descriptor.Number ?? -1;
+
+    /// <summary>Messages are to be read if there are any: the supervisor has no bell, or it has rung and not everything was read.</summary>
+    public bool IsReading => !IsAnswering && (_bell is null || _mayHaveMore);
 
     /// <summary>There is something to be said that could not be sent.</summary>
     public bool IsWaitingToSend => IsAnswering || _owesHint || _triedLength > 0 || _refused > _toldRefused;
@@ -110,6 +117,8 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
         _supervisor = memory.Supervisor;
         _history = memory.History;
         IsRunning = true;
+        if (memory.Bell > 0)
+            TakeBell(new FileDescriptor(memory.Bell));
         _hasHinted = memory.HasHinted != 0;
         _refused = _toldRefused = memory.Refused;
         RefusedCount = memory.RefusedCount;
@@ -119,6 +128,7 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
     /// <summary>Writes down what <see cref="Resume"/> needs, when nothing is owed.</summary>
     public void Remember(ref KeeperMemory memory)
     {
+        memory.Bell = Math.Max(0, BellNumber);
         memory.HasHinted = _hasHinted ? 1 : 0;
         memory.Refused = _refused;
         memory.RefusedCount = RefusedCount;
@@ -133,7 +143,9 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
             DropAnswers();
         DropAnswers();
         _socket?.Dispose();
+        _bell?.Dispose();
         _socket = null;
+        _bell = null;
         _supervisor = 0;
     }
 
@@ -142,6 +154,14 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
     {
         for (int count = 0; count < MostAtOnce && !IsAnswering && _socket is not null && Receive(); count++)
             Send();
+    }
+
+    /// <summary>The bell has rung.</summary>
+    public void Hear()
+    {
+        // Cleared before anything is read: what comes after the last message that is read rings again.
+        _bell?.Clear();
+        _mayHaveMore = true;
     }
 
     /// <summary>Sends what could not be sent before.</summary>
@@ -179,6 +199,7 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
     public void Dispose()
     {
         _socket?.Dispose();
+        _bell?.Dispose();
         _program?.Dispose();
     }
 
@@ -192,7 +213,10 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
     {
         Errno refused = KeeperPacket.Receive(_socket!, _packet, out KeeperPacket packet);
         if (refused == Errno.EAGAIN)
+        {
+            _mayHaveMore = false;
             return false;
+        }
         if (refused != Errno.None || packet.IsEnd)
         {
             _socket!.Dispose();
@@ -226,7 +250,10 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
                 Store(message.Name, packet);
                 return true;
             case KeeperMessageKind.Drop:
-                table.Drop(message.Name);
+                table.Drop(message.Name, isDrained: false);
+                return true;
+            case KeeperMessageKind.DropDrained:
+                table.Drop(message.Name, isDrained: true);
                 return true;
             case KeeperMessageKind.Restore:
                 _nextHeld = 0;
@@ -244,6 +271,9 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
                 return true;
             case KeeperMessageKind.Turns when !packet.IsBereft:
                 hang.Take(new FileDescriptor(packet.Descriptor));
+                return true;
+            case KeeperMessageKind.Bell when !packet.IsBereft:
+                TakeBell(new FileDescriptor(packet.Descriptor));
                 return true;
             case KeeperMessageKind.LetGo:
                 OnLetGo?.Invoke();
@@ -271,6 +301,14 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
         }
     }
 
+    // It may have rung already.
+    private void TakeBell(FileDescriptor taken)
+    {
+        _bell?.Dispose();
+        _bell = new Bell(taken);
+        _mayHaveMore = true;
+    }
+
     private bool HandleOfTrial(in KeeperMessage message)
     {
         switch (message.Kind)
@@ -296,77 +334,5 @@ internal sealed class KeeperDialogue(KeeperTable table, HangWatch? hang) : IDisp
             return;
         RefusedCount++;
         _refused++;
-    }
-
-    // Answers first: a supervisor that has asked reads until it has its answer, and keeps what it is told besides.
-    private bool SendNext()
-    {
-        Span<byte> packet = stackalloc byte[KeeperMessage.LongestBytes];
-        if (_nextHeld >= 0)
-            return SendHeld(packet);
-        if (_owesPeek)
-            return SendEnd(packet);
-        if (_owesHint)
-            return IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.ChildEnded)) && !(_owesHint = false);
-        if (_triedLength > 0)
-        {
-            _tried.CopyTo(packet);
-            if (!IsSent(packet, _triedLength))
-                return false;
-            _triedLength = 0;
-            return true;
-        }
-        if (!IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.Full, _refused)))
-            return false;
-        _toldRefused = _refused;
-        return true;
-    }
-
-    private bool SendHeld(Span<byte> packet)
-    {
-        if (_nextHeld < table.Count)
-        {
-            int length = KeeperMessage.Write(packet, KeeperMessageKind.Held, table.NameAt(_nextHeld));
-            if (!IsSent(packet, length, table.NumberAt(_nextHeld)))
-                return false;
-            _nextHeld++;
-            return true;
-        }
-        if (_nextHeld == table.Count && Memory is { } memory)
-        {
-            if (!IsSent(packet, KeeperMessage.Write(packet, KeeperMessageKind.Held, KeeperMemory.Name), memory.Number))
-                return false;
-            _nextHeld++;
-            return true;
-        }
-        _history.RefusedCount = RefusedCount;
-        _history.StrangeCount = StrangeCount;
-        if (!IsSent(packet, KeeperMessage.Write(packet, _history)))
-            return false;
-        _nextHeld = -1;
-        return true;
-    }
-
-    // The keeper reaps a program that is tried itself, and tells of children that have ended once it has.
-    private bool TryPeek(out Reaped ended) => KeeperChildren.TryPeek(_supervisor, out ended) && ended.Pid != Tried;
-
-    private bool SendEnd(Span<byte> packet)
-    {
-        bool hasEnded = TryPeek(out Reaped ended);
-        int length = hasEnded ? KeeperMessage.Write(packet, ended) : KeeperMessage.Write(packet, KeeperMessageKind.NoneEnded);
-        if (!IsSent(packet, length))
-            return false;
-        _owesPeek = false;
-        _hasHinted &= hasEnded;
-        return true;
-    }
-
-    /// <summary>False: not now. What cannot be sent for another reason counts as sent, for nothing would change that.</summary>
-    private bool IsSent(Span<byte> packet, int length, int descriptor = -1)
-    {
-        ReadOnlySpan<int> numbers = descriptor < 0 ? [] : new ReadOnlySpan<int>(in descriptor);
-        Errno refused = MessageCalls.TrySend(_socket!, packet[..length], numbers, out _);
-        _isCrowded = refused == Errno.ETOOMANYREFS;
-        return refused != Errno.EAGAIN && !_isCrowded;
     }
 }

@@ -71,6 +71,9 @@ internal unsafe struct KeeperMemory
     /// <summary>The timer of the supervisor's turns (<see cref="HangWatch"/>); 0: none.</summary>
     public int Turns;
 
+    /// <summary>What the supervisor rings (<see cref="KeeperDialogue.BellNumber"/>); 0: nothing.</summary>
+    public int Bell;
+
     /// <summary>What happened before the supervisor was started. A part of its own.</summary>
     public KeeperHistory History;
 

@@ -9,7 +9,7 @@ namespace Launchd.Keeper;
 /// A message between the supervisor and its keeper: one packet of a SOCK_SEQPACKET pair, unix(7), numbers in little endian. It begins with
 /// four bytes: the kind, <see cref="Layout"/>, and the length of what follows (two bytes). What follows is
 /// <list type="table">
-/// <item><term>Store, Drop, Held</term><description>the name, 1 to 127 bytes without a NUL</description></item>
+/// <item><term>Store, Drop, DropDrained, Held</term><description>the name, 1 to 127 bytes without a NUL</description></item>
 /// <item><term>Reap</term><description>the pid (4 bytes)</description></item>
 /// <item><term>Ending</term><description>the exit code, 0 to 255 (4)</description></item>
 /// <item><term>Ended</term><description>pid, exit code, signal, and 1 if a core was dumped (4 each)</description></item>
@@ -19,7 +19,7 @@ namespace Launchd.Keeper;
 /// <item><term>RestoreEnd</term><description><see cref="KeeperHistory"/></description></item>
 /// <item><term>the others</term><description>nothing</description></item>
 /// </list>
-/// Store, Try, Held and Turns come with one descriptor, the others with none.
+/// Store, Try, Held, Turns and Bell come with one descriptor, the others with none.
 /// </summary>
 internal readonly ref struct KeeperMessage
 {
@@ -110,7 +110,8 @@ internal readonly ref struct KeeperMessage
 
     /// <summary>Whether a message of this kind comes with a descriptor.</summary>
     public static bool HasDescriptor(KeeperMessageKind kind) =>
-        kind is KeeperMessageKind.Store or KeeperMessageKind.Try or KeeperMessageKind.Held or KeeperMessageKind.Turns;
+        kind is KeeperMessageKind.Store or KeeperMessageKind.Try or KeeperMessageKind.Held or KeeperMessageKind.Turns
+            or KeeperMessageKind.Bell;
 
     /// <summary>Whether a name can be sent.</summary>
     public static bool IsName(ReadOnlySpan<byte> name) => name.Length is > 0 and <= LongestName && !name.Contains((byte)0);
@@ -172,10 +173,10 @@ internal readonly ref struct KeeperMessage
 
     private bool IsWhole => Kind switch
     {
-        KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.Held => IsName(_rest),
+        KeeperMessageKind.Store or KeeperMessageKind.Drop or KeeperMessageKind.DropDrained or KeeperMessageKind.Held => IsName(_rest),
         KeeperMessageKind.Restore or KeeperMessageKind.Peek or KeeperMessageKind.Running or KeeperMessageKind.NotWanted
-            or KeeperMessageKind.LetGo or KeeperMessageKind.Turns or KeeperMessageKind.NoneEnded or KeeperMessageKind.ChildEnded
-            or KeeperMessageKind.Try or KeeperMessageKind.HandOver => _rest.IsEmpty,
+            or KeeperMessageKind.LetGo or KeeperMessageKind.Turns or KeeperMessageKind.Bell or KeeperMessageKind.NoneEnded
+            or KeeperMessageKind.ChildEnded or KeeperMessageKind.Try or KeeperMessageKind.HandOver => _rest.IsEmpty,
         KeeperMessageKind.Reap => _rest.Length == sizeof(int) && Pid > 0,
         KeeperMessageKind.Ending => _rest.Length == sizeof(int) && ExitCode is >= 0 and <= byte.MaxValue,
         KeeperMessageKind.Ended => _rest.Length == EndBytes && Pid > 0,

@@ -39,6 +39,11 @@ internal enum KeeperMessageKind : byte
     Ending = 7,
 
     /// <summary>
+    /// Supervisor: as <see cref="Drop"/>, for a socket of whose stream the end was read: nothing is left in it whose close could take long.
+    /// </summary>
+    DropDrained = 8,
+
+    /// <summary>
     /// Supervisor: its configuration wants no keeper, and it ends now without having done anything. Counts from the first one alone: the
     /// keeper's process then goes on as the supervisor.
     /// </summary>
@@ -54,6 +59,12 @@ internal enum KeeperMessageKind : byte
     /// Supervisor: its timer of turns, which comes along (<see cref="HangWatch"/>). One that was sent before is closed. Not answered.
     /// </summary>
     Turns = 18,
+
+    /// <summary>
+    /// Supervisor: its bell (<see cref="Linux.Loop.Bell"/>), which comes along. From now on messages are read when it has rung, and when
+    /// the supervisor has ended; before, and without it, as they come. Not answered.
+    /// </summary>
+    Bell = 19,
 
     /// <summary>
     /// Supervisor: may this program, which comes along, take its place? The keeper has it prove itself and says <see cref="Tried"/>.

@@ -53,7 +53,7 @@ internal sealed unsafe partial class KeeperProcess
     private void Recall(FileDescriptor file)
     {
         _ = KeeperMemory.TryRead(file, out KeeperMemory memory, _deaths, _table, out _);
-        SetPassedOn(memory.Socket, memory.Tried, memory.Turns, isPassedOn: false);
+        SetPassedOn(memory.Socket, memory.Tried, memory.Turns, memory.Bell, isPassedOn: false);
         if (memory.Tried > 0)
             _upgrade.Resume(new FileDescriptor(memory.Tried));
         if (memory.Program > 0)
@@ -216,13 +216,13 @@ internal sealed unsafe partial class KeeperProcess
         string role = RoleOf(Libc.getpid());
         SetRole(string.Create(CultureInfo.InvariantCulture, $"{role}:{memory.Number}"));
         int tried = _upgrade.Proved?.Number ?? 0;
-        SetPassedOn(socket.Number, tried, _hang.TimerNumber, isPassedOn: true);
+        SetPassedOn(socket.Number, tried, _hang.TimerNumber, _dialogue.BellNumber, isPassedOn: true);
         SetPassedOn(program.Number, isPassedOn: true);
         SetPassedOn(memory.Number, isPassedOn: true);
         fixed (byte* path = CString.From(string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{program.Number}")))
             _ = Libc.execv(path, arguments);
         Errno refused = Errno.Last;
-        SetPassedOn(socket.Number, tried, _hang.TimerNumber, isPassedOn: false);
+        SetPassedOn(socket.Number, tried, _hang.TimerNumber, _dialogue.BellNumber, isPassedOn: false);
         SetPassedOn(program.Number, isPassedOn: false);
         SetRole(role);
         for (int i = 0; i < words.Length; i++)
@@ -232,7 +232,7 @@ internal sealed unsafe partial class KeeperProcess
     }
 
     /// <summary>Whether the next image gets what this one holds.</summary>
-    private void SetPassedOn(int socket, int tried, int turns, bool isPassedOn)
+    private void SetPassedOn(int socket, int tried, int turns, int bell, bool isPassedOn)
     {
         for (int number = FirstPassed; number < FirstPassed + _start.PassedCount; number++)
             SetPassedOn(number, isPassedOn);
@@ -243,6 +243,8 @@ internal sealed unsafe partial class KeeperProcess
             SetPassedOn(tried, isPassedOn);
         if (turns > 0)
             SetPassedOn(turns, isPassedOn);
+        if (bell > 0)
+            SetPassedOn(bell, isPassedOn);
     }
 
     private static void SetPassedOn(int number, bool isPassedOn) =>

@@ -117,7 +117,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
 
     private int Loop()
     {
-        Libc.poll_entry* entries = stackalloc Libc.poll_entry[4];
+        Libc.poll_entry* entries = stackalloc Libc.poll_entry[5];
         while (true)
         {
             long now = Clock.MonotonicNanoseconds;
@@ -132,8 +132,11 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
             entries[1] = new() { fd = _dialogue.Socket?.Number ?? -1, events = EventsOf(_dialogue) };
             entries[2] = new() { fd = _hang.Number, events = Libc.POLLIN };
             entries[3] = new() { fd = _upgrade.Dialogue?.Socket?.Number ?? -1, events = EventsOf(_upgrade.Dialogue ?? _dialogue) };
-            _ = Libc.poll(ref *entries, 4, Timeout(now));
-            Speak(_dialogue, entries[1].revents != 0);
+            entries[4] = new() { fd = _dialogue.BellNumber, events = Libc.POLLIN };
+            _ = Libc.poll(ref *entries, 5, Timeout(now));
+            if (entries[4].revents != 0)
+                _dialogue.Hear();
+            Speak(_dialogue, (entries[1].revents | entries[4].revents) != 0);
             if (_upgrade.Dialogue is { } trial)
                 Speak(trial, entries[3].revents != 0);
             if (entries[2].revents != 0 && _hang.Number == entries[2].fd)
@@ -152,7 +155,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
     }
 
     private static short EventsOf(KeeperDialogue dialogue) =>
-        (short)((dialogue.IsAnswering ? 0 : Libc.POLLIN) | (dialogue.IsWaitingToSend && !dialogue.IsCrowded ? Libc.POLLOUT : 0));
+        (short)((dialogue.IsReading ? Libc.POLLIN : 0) | (dialogue.IsWaitingToSend && !dialogue.IsCrowded ? Libc.POLLOUT : 0));
 
     private int Timeout(long now)
     {

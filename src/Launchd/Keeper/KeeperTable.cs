@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Launchd.Client.Interop;
 
 namespace Launchd.Keeper;
 
@@ -65,12 +66,17 @@ internal sealed unsafe class KeeperTable : IDisposable
     }
 
     /// <summary>Closes what has this name; the last entry takes its place.</summary>
-    public void Drop(ReadOnlySpan<byte> name)
+    /// <param name="name">Of what is held, or not.</param>
+    /// <param name="isDrained">It is a socket without anything in it, which is closed at once: no thread need be woken for it.</param>
+    public void Drop(ReadOnlySpan<byte> name, bool isDrained)
     {
         int index = Find(name, HashOf(name));
         if (index < 0)
             return;
-        KeeperPacket.Close(_numbers[index]);
+        if (isDrained)
+            _ = ClientLibc.close(_numbers[index]);
+        else
+            KeeperPacket.Close(_numbers[index]);
         int last = --Count;
         if (index == last)
             return;

@@ -59,8 +59,8 @@ public sealed class StateWriterTests
     {
         public HashSet<string> Names { get; } = [];
 
-        public void Store(string name, FileDescriptor borrowed) => Names.Add(name);
+        public void Store(string name, FileDescriptor borrowed, bool mayWait) => Names.Add(name);
 
-        public void Drop(string name) => Names.Remove(name);
+        public void Drop(string name, bool isDrained) => Names.Remove(name);
     }
 }

@@ -16,7 +16,7 @@ public sealed unsafe class KeeperMemoryTests
     private static readonly KeeperMemory Some = new()
     {
         StartedAt = 1, WantedEnd = 2, FileLimit = 3, Refused = 4, RefusedCount = 5, StrangeCount = 6, Supervisor = 4711, Socket = 8,
-        Program = 9, HasHinted = 1, Tried = 12, History = new KeeperHistory { DiedAt = 10, LastPid = 11, Upgrade = 2 },
+        Program = 9, HasHinted = 1, Tried = 12, Bell = 13, History = new KeeperHistory { DiedAt = 10, LastPid = 11, Upgrade = 2 },
     };
 
     [Fact]
@@ -51,7 +51,7 @@ public sealed unsafe class KeeperMemoryTests
             .. content[..HeadBytes], .. Part(99, [1, 2, 3]), .. Part(1, [.. content[(HeadBytes + 8)..(HeadBytes + 8 + facts)], 1, 2, 3, 4]),
             .. content[(HeadBytes + 8 + facts)..], .. Part(98, []),
         ];
-        byte[] shorter = [.. content[..HeadBytes], .. Part(1, content[(HeadBytes + 8)..(HeadBytes + 8 + facts - 12)])];
+        byte[] shorter = [.. content[..HeadBytes], .. Part(1, content[(HeadBytes + 8)..(HeadBytes + 8 + facts - 20)])];
 
         Assert.True(TryRead(longer, out KeeperMemory more, out _));
         Assert.Equal(Some, more);

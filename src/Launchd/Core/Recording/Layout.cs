@@ -13,12 +13,16 @@ namespace Launchd.Core.Recording;
 internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = null) : Codec<T>
     where T : notnull
 {
-    private readonly List<Field> _fields = [];
+    private Field[] _fields = [];
 
     public Layout<T> With<TValue>(int number, Codec<TValue> codec, Func<T, TValue> get, Func<T, TValue, T> set)
     {
-        while (_fields.Count <= number)
-            _fields.Add(Unknown.Value);
+        int before = _fields.Length;
+        if (before <= number)
+        {
+            Array.Resize(ref _fields, number + 1);
+            _fields.AsSpan(before).Fill(Unknown.Value);
+        }
         if (_fields[number] != Unknown.Value)
             throw new ArgumentException($"{name} has {number} twice", nameof(number));
         _fields[number] = new Known<TValue>(number, codec, get, set, get(blank));
@@ -44,7 +48,7 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
                 number = from.Cbor.ReadUInt64();
             else
                 from.Skip();
-            value = (number < (ulong)_fields.Count ? _fields[(int)number] : Unknown.Value).Read(from, value);
+            value = (number < (ulong)_fields.Length ? _fields[(int)number] : Unknown.Value).Read(from, value);
         }
         from.Cbor.ReadEndMap();
         return isSound?.Invoke(value) == false ? throw new RefusedRecordException($"{name} cannot be so") : value;
@@ -93,7 +97,8 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
         public override void Write(RecordWriter to, T of)
         {
             TValue value = get(of);
-            if (codec.AreSame(value, usual))
+            // Most of what a record can have is nothing, and a record is written with each step: no comparison of values is made for that.
+            if (typeof(TValue).IsValueType ? codec.AreSame(value, usual) : ReferenceEquals(value, usual) || codec.AreSame(value, usual))
                 return;
             to.Cbor.WriteInt32(number);
             codec.Write(to, value);
@@ -101,7 +106,11 @@ internal sealed class Layout<T>(string name, T blank, Func<T, bool>? isSound = n
 
         public override T Read(RecordReader from, T into) => set(into, codec.Read(from));
 
-        public override bool AreSame(T one, T other) => codec.AreSame(get(one), get(other));
+        public override bool AreSame(T one, T other)
+        {
+            TValue value = get(one), another = get(other);
+            return (!typeof(TValue).IsValueType && ReferenceEquals(value, another)) || codec.AreSame(value, another);
+        }
     }
 }
 

@@ -230,6 +230,7 @@ internal sealed class InstanceChannel
         if (IsClosed)
             return;
         IsClosed = true;
+        Instance.IsChannelDrained = isDrained;
         _delays.Cancel(this);
         _loop.Unwatch(_socket);
         // Descriptors in unread packets are closed together with the socket.

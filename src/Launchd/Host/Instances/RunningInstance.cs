@@ -67,8 +67,11 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     /// <summary>It was born under a supervisor before this one, and is not this one's child.</summary>
     public bool IsResumed { get; init; }
 
-    /// <summary>The names by which the keeper holds descriptors for this instance.</summary>
-    public List<string> HeldNames { get; } = [];
+    /// <summary>Which of its descriptors the keeper holds: words of <see cref="HeldParts"/>.</summary>
+    public List<string> Held { get; } = [];
+
+    /// <summary>The end of what its program sent on its channel was read.</summary>
+    public bool IsChannelDrained { get; set; }
 
     /// <summary>
     /// Process group and session of the instance: the pid of the main process that the supervisor started; 0: no group is surely its own.

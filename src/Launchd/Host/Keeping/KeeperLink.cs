@@ -1,6 +1,7 @@
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Host.Loop;
 using Launchd.Interop;
 using Launchd.Keeper;
 using Launchd.Linux.Descriptors;
@@ -26,6 +27,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
 
     private readonly byte[] _packet = new byte[KeeperMessage.LongestBytes];
     private readonly FileDescriptor _socket;
+    private readonly KeeperOutbox _outbox;
     private bool _hasChildEnded;
     private long _refusedCount;
     private long _toldRefusedCount;
@@ -36,6 +38,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     public KeeperLink(FileDescriptor socketTaken, int keeperPid)
     {
         _socket = socketTaken;
+        _outbox = new KeeperOutbox(socketTaken) { OnLost = reason => Lose(reason), AwaitReading = () => TryPeek(out _) };
         KeeperPid = keeperPid;
     }
 
@@ -89,25 +92,39 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     /// <summary>Has a descriptor held. What was held under this name before is closed by the keeper.</summary>
     /// <param name="name">1 to 127 bytes of UTF-8 without a NUL.</param>
     /// <param name="borrowed">The keeper gets a copy.</param>
+    /// <param name="mayWait">As for <see cref="IDescriptorKeeper.Store"/>.</param>
     /// <returns>
     /// Why it is not held: EPIPE, the keeper is gone; ETOOMANYREFS, too many descriptors of this user are on their way (unix(7)). That the
     /// keeper has no room comes later, by a hint.
     /// </returns>
     /// <exception cref="ArgumentException">The name is none.</exception>
-    public Errno Store(string name, FileDescriptor borrowed) =>
-        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Store, NameOf(name, stackalloc byte[KeeperMessage.LongestName])), borrowed);
+    public Errno Store(string name, FileDescriptor borrowed, bool mayWait = false)
+    {
+        ReadOnlySpan<byte> bytes = NameOf(name, stackalloc byte[KeeperMessage.LongestName]);
+        return Send(KeeperMessage.Write(_packet, KeeperMessageKind.Store, bytes), borrowed, mayWait);
+    }
+
+    /// <summary>The loop, when there is one: names are then dropped at the end of its turn (<see cref="KeeperOutbox"/>).</summary>
+    public LoopOrders? Orders
+    {
+        set => _outbox.Orders = value;
+    }
 
     /// <summary>Has the keeper close what it holds under this name, if there is such.</summary>
     /// <exception cref="ArgumentException">The name is none.</exception>
-    public void Drop(string name) =>
-        Send(KeeperMessage.Write(_packet, KeeperMessageKind.Drop, NameOf(name, stackalloc byte[KeeperMessage.LongestName])));
+    public void Drop(string name, bool isDrained = false)
+    {
+        if (!IsName(name))
+            throw NoName(name);
+        _outbox.Drop(name, isDrained);
+    }
 
     /// <summary>Told of what is not held because too many descriptors of this user are on their way: the name.</summary>
     public Action<string>? OnNotHeld { get; set; }
 
-    void IDescriptorKeeper.Store(string name, FileDescriptor borrowed)
+    void IDescriptorKeeper.Store(string name, FileDescriptor borrowed, bool mayWait)
     {
-        if (Store(name, borrowed) is { Value: not 0 } && !IsGone)
+        if (Store(name, borrowed, mayWait) is { Value: not 0 } && !IsGone)
             OnNotHeld?.Invoke(name);
     }
 
@@ -189,6 +206,17 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     public void WatchTurns(TurnTimer borrowed) =>
         Send(KeeperMessage.Write(_packet, KeeperMessageKind.Turns), borrowed.Descriptor);
 
+    /// <summary>Messages that may wait do not wake the keeper from now on.</summary>
+    public void BeginToRing()
+    {
+        if (Bell.TryOpen() is not { } bell)
+            return;
+        if (Send(KeeperMessage.Write(_packet, KeeperMessageKind.Bell), bell.Descriptor) == Errno.None)
+            _outbox.Use(bell);
+        else
+            bell.Dispose();
+    }
+
     /// <summary>
     /// Has the keeper close its copies of the listeners that the service manager had stored and has passed to it. Returns when they are
     /// closed, so that their places are free.
@@ -204,6 +232,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
     /// The configuration wants no keeper, and this process ends at once, without having done anything: the keeper's process takes over.
     /// </summary>
     public void NotWanted() => Send(KeeperMessage.Write(_packet, KeeperMessageKind.NotWanted));
+
     /// <summary>Has a program prove that it could go on; <see cref="ReadHints"/> tells what became of it.</summary>
     /// <param name="program">The keeper gets a copy.</param>
     /// <returns>Why it was not asked, as <see cref="Store"/> tells.</returns>
@@ -259,31 +288,20 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         }
     }
 
-    public void Dispose() => _socket.Dispose();
-
-    private static ReadOnlySpan<byte> NameOf(string name, Span<byte> room)
+    public void Dispose()
     {
-        if (!IsName(name))
-            throw new ArgumentException($"'{name}' has not 1 to {KeeperMessage.LongestName} bytes without a NUL", nameof(name));
-        return room[..KernelText.Encode(name, room)];
+        _socket.Dispose();
+        _outbox.Dispose();
     }
 
-    private Errno Send(int length, FileDescriptor? borrowed = null)
-    {
-        if (IsGone)
-            return Errno.EPIPE;
-        ReadOnlySpan<int> numbers = borrowed is null ? [] : [borrowed.Number];
-        while (true)
-        {
-            Errno refused = MessageCalls.TrySend(_socket, _packet.AsSpan(0, length), numbers, out _);
-            if (refused == Errno.EAGAIN)
-                Wait(Libc.POLLOUT);
-            else if (refused == Errno.EPIPE || refused == Errno.ECONNRESET)
-                return Lose(refused);
-            else
-                return refused;
-        }
-    }
+    private static ReadOnlySpan<byte> NameOf(string name, Span<byte> room) =>
+        IsName(name) ? room[..KernelText.Encode(name, room)] : throw NoName(name);
+
+    private static ArgumentException NoName(string name) =>
+        new($"'{name}' has not 1 to {KeeperMessage.LongestName} bytes without a NUL", nameof(name));
+
+    private Errno Send(int length, FileDescriptor? borrowed = null, bool mayWait = false) =>
+        _outbox.Send(_packet.AsSpan(0, length), borrowed, mayWait);
 
     /// <summary>Waits for the next answer; what the keeper said unasked is kept. False: the keeper is gone.</summary>
     private bool TryReceive(out Received received)
@@ -292,7 +310,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         while (!IsGone)
         {
             if (!ReceiveNow(out received))
-                Wait(Libc.POLLIN);
+                _outbox.Wait(Libc.POLLIN);
             else if (!IsHint(received))
                 return true;
             else
@@ -312,7 +330,7 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
             return true;
         }
         if (received.Outcome != ReceiveOutcome.WouldBlock)
-            _ = Lose(received.Outcome == ReceiveOutcome.EndOfStream ? Errno.EPIPE : received.Errno);
+            Lose(received.Outcome == ReceiveOutcome.EndOfStream ? Errno.EPIPE : received.Errno);
         return false;
     }
 
@@ -336,20 +354,12 @@ internal sealed class KeeperLink : IDescriptorKeeper, IFosterParent, IDisposable
         KeeperMessage.TryRead(_packet.AsSpan(0, received.Length), received.Descriptors.Count, out KeeperMessage message)
         && message.Kind is KeeperMessageKind.ChildEnded or KeeperMessageKind.Full or KeeperMessageKind.Tried;
 
-    private Errno Lose(Errno reason)
+    private void Lose(Errno reason)
     {
-        if (!IsGone)
-        {
-            IsGone = true;
-            OnGone?.Invoke(reason);
-        }
-        return Errno.EPIPE;
-    }
-
-    private void Wait(short events)
-    {
-        Libc.poll_entry entry = new() { fd = _socket.Number, events = events };
-        _ = Libc.poll(ref entry, 1, -1);
+        if (IsGone)
+            return;
+        IsGone = _outbox.IsClosed = true;
+        OnGone?.Invoke(reason);
     }
 
     private static FileDescriptor Move(FileDescriptor received)

@@ -133,21 +133,20 @@ internal sealed class StateWriter : IRecordSink, IDisposable
 
     /// <summary>Has a copy of an instance's descriptor held until the instance is over.</summary>
     /// <param name="instance">Whose it is.</param>
-    /// <param name="part">What it is: one word.</param>
+    /// <param name="part">What it is: a word of <see cref="HeldParts"/>.</param>
     /// <param name="borrowed">The descriptor.</param>
     public void Hold(RunningInstance instance, string part, FileDescriptor borrowed)
     {
-        string name = NameOf(instance.Id, part);
-        instance.HeldNames.Add(name);
-        _keeper.Store(name, borrowed);
+        instance.Held.Add(part);
+        _keeper.Store(NameOf(instance.Id, part), borrowed, mayWait: true);
     }
 
     /// <summary>The instance is over, or was not born: nobody goes on with it.</summary>
     public void Forget(RunningInstance instance)
     {
-        foreach (string name in instance.HeldNames)
-            _keeper.Drop(name);
-        instance.HeldNames.Clear();
+        foreach (string part in instance.Held)
+            _keeper.Drop(NameOf(instance.Id, part), isDrained: part == HeldParts.Channel && instance.IsChannelDrained);
+        instance.Held.Clear();
         _log.Remove(InstanceKind, instance.Id.Number);
         Commit();
     }

@@ -3,7 +3,6 @@ using Launchd.Core.Instances;
 using Launchd.Core.Slots;
 using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
-using Launchd.Host.Launching;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
 using Launchd.Linux.Listening;
@@ -120,7 +119,7 @@ internal sealed partial class InstanceTable
     private static FileDescriptor? Hold(RunningInstance instance, string part, FileDescriptor? taken)
     {
         if (taken is not null)
-            instance.HeldNames.Add(StateWriter.NameOf(instance.Id, part));
+            instance.Held.Add(part);
         return taken;
     }
 }

@@ -185,6 +185,7 @@ internal sealed class HostComposition : IDisposable
             _state = new StateWriter(records, keeper, () => configuration.Definition, instances, counters, logger);
             steps.State = _table.State = _state;
             _table.Foster = keeper;
+            keeper.Orders = orders;
             lastClients.OnBegun = _state.Note;
             keeper.OnNotHeld = _ => counters.Count("descriptors-not-held");
             // As PID 1 it gets the orphans of everybody.
@@ -291,6 +292,7 @@ internal sealed class HostComposition : IDisposable
             Parts.Loop.Turns = _turns;
         }
         Parts.Descriptors.OwnsAdoptedPaths = _store is null;
+        Parts.Keeper!.BeginToRing();
         Parts.Keeper!.Running();
         if (_upgradeEnd is null)
             return;

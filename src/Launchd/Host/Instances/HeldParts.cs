@@ -1,4 +1,4 @@
-namespace Launchd.Host.Launching;
+namespace Launchd.Host.Instances;
 
 /// <summary>What is held of an instance for the supervisor after this one, in the words that end the names of the descriptors.</summary>
 internal static class HeldParts
