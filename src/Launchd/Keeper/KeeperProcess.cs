@@ -29,6 +29,9 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
     private const long Never = 1_000_000 * 1000 * Millisecond;
 
     private const long CrowdedPause = 20 * Millisecond;
+
+    /// <summary>After a supervisor has said that it ends, between looks at whether it still can.</summary>
+    private const long EndPause = 1000 * Millisecond;
     private const int Failed = 1;
 
     private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
@@ -48,6 +51,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
     private ulong _pendingSignals;
     private ulong _handedOn;
     private ulong _wantedEnd;
+    private long _endLook = long.MaxValue;
     private bool _isUnwanted;
     private bool _isKilling;
     private int _exitCode;
@@ -126,6 +130,8 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
             if (_phase == KeeperPhase.Supervised && now >= _hang.Due)
                 _hang.Expire(_supervisor!, now);
             GoOnUpgrading(now);
+            if (_phase == KeeperPhase.Supervised && _dialogue.IsEnding)
+                AwaitEnd(now);
             if (_phase == KeeperPhase.Over)
                 return _exitCode;
             entries[0] = new() { fd = _signals.Number, events = Libc.POLLIN };
@@ -159,12 +165,26 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
 
     private int Timeout(long now)
     {
-        long until = Math.Max(0, (_phase == KeeperPhase.Supervised ? _hang.Due : _due) - now);
+        long until = Math.Max(0, (_phase == KeeperPhase.Supervised ? Math.Min(_hang.Due, _endLook) : _due) - now);
         if (UpgradeDue is < long.MaxValue and long due)
             until = Math.Min(until, Math.Max(0, due - now));
         if (_dialogue.IsCrowded || _upgrade.Dialogue is { IsCrowded: true })
             until = Math.Min(until, CrowdedPause);
         return until >= Never ? -1 : (int)((until + Millisecond - 1) / Millisecond);
+    }
+
+    // The supervisor has said that it ends, and all services have ended. A thread of it that waits for a file system that does not answer
+    // keeps it from being reaped for as long as that lasts, though it does nothing any more; nobody waits for it.
+    private void AwaitEnd(long now)
+    {
+        bool isLookDue = now >= _endLook;
+        if (isLookDue || _endLook == long.MaxValue)
+            _endLook = now + EndPause;
+        if (!isLookDue || ProcessFacts.Read(_supervisor!.Pid) is not { State: 'Z', HasEnded: false })
+            return;
+        KeeperTexts.IsHeld(_supervisor.Pid);
+        _exitCode = _dialogue.EndingCode;
+        _phase = KeeperPhase.Over;
     }
 
     private Errno Start(long now)

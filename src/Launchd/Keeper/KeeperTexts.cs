@@ -78,6 +78,16 @@ internal static class KeeperTexts
         line.Write();
     }
 
+    /// <summary>A supervisor that has ended cannot be reaped.</summary>
+    public static void IsHeld(int pid)
+    {
+        KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
+        line.Add("the supervisor (pid "u8);
+        line.Add(pid);
+        line.Add(") has ended, and a thread of it still waits for a file system that does not answer; it is left to that"u8);
+        line.Write();
+    }
+
     /// <summary>A supervisor of a new program did not come to serve.</summary>
     /// <param name="ended">As for <see cref="Died"/>.</param>
     /// <param name="refused">As for <see cref="Died"/>.</param>

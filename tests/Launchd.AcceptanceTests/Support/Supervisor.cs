@@ -151,6 +151,9 @@ internal sealed class Supervisor : IAsyncDisposable
         return await Ended();
     }
 
+    /// <summary>Waits for the end of what was started, whatever it has left.</summary>
+    public Task<int> Exited() => _run.Exit();
+
     /// <summary>Waits for an end that comes by itself; same checks.</summary>
     public async Task<int> Ended()
     {

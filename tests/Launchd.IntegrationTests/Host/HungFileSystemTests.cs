@@ -231,21 +231,22 @@ public sealed class HungFileSystemTests
             && new FileInfo($"/proc/{pid}/fd/{Convert.ToInt32(call[1], 16)}").LinkTarget == "anon_inode:[timerfd]";
     }
 
-    // Threads that wait in the kernel keep the supervisor, whatever it does, until the file system answers; and children that were to
-    // become programs keep themselves, so that the supervisor may be gone before they are.
+    // Threads that wait in the kernel keep the supervisor's process, whatever it does, until the file system answers; and children that
+    // were to become programs keep themselves. The keeper waits for none of them.
     private static async Task AssertEnds(Supervisor supervisor, Server server)
     {
         int pid = await supervisor.Pid();
         Living.Signal(pid, Living.SIGTERM);
         _ = await supervisor.Errors.First(line => line.Contains("ended with code 0", StringComparison.Ordinal), "its last line");
-        ProcessHandle?[] unborn = [.. supervisor.Scratch.Processes().Where(p => p.Pid != pid).Select(p => ProcessHandle.TryOpen(p.Pid))];
+        ProcessHandle?[] left = [.. supervisor.Scratch.Processes().Select(p => p.Pid).Append(pid).Select(p => ProcessHandle.TryOpen(p))];
+        Assert.Equal(0, await supervisor.Exited());
         server.Dispose();
-        foreach (ProcessHandle? child in unborn)
+        foreach (ProcessHandle? process in left)
         {
-            using (child)
+            using (process)
             {
-                if (child is not null)
-                    Living.AwaitEnd(child);
+                if (process is not null)
+                    Living.AwaitEnd(process);
             }
         }
         Assert.Equal(0, await supervisor.Ended());
