@@ -16,11 +16,16 @@ internal abstract class Codec<T>
 }
 
 /// <summary>A type that has nothing within it.</summary>
-internal sealed class ValueCodec<T>(Action<RecordWriter, T> write, Func<RecordReader, T> read) : Codec<T>
+/// <param name="write">Writes one.</param>
+/// <param name="read">Reads it.</param>
+/// <param name="areSame">Whether two are written alike; null: if they are equal.</param>
+internal sealed class ValueCodec<T>(Action<RecordWriter, T> write, Func<RecordReader, T> read, Func<T, T, bool>? areSame = null) : Codec<T>
 {
     public override void Write(RecordWriter to, T value) => write(to, value);
 
     public override T Read(RecordReader from) => read(from);
+
+    public override bool AreSame(T one, T other) => areSame?.Invoke(one, other) ?? base.AreSame(one, other);
 }
 
 /// <summary>Writes one record after the other into the same memory.</summary>

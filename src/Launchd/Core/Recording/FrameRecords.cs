@@ -55,6 +55,14 @@ internal static class FrameRecords
         .With(3, Bool, s => s.IsKnown, (s, v) => s with { IsKnown = v })
         .With(4, TextOrNull, s => s.Refusal, (s, v) => s with { Refusal = v });
 
+    private static readonly Codec<(int, Outcome)> Settled = new ValueCodec<(int, Outcome)>(
+        (w, v) => WritePair(w, Service, v.Item1, Outcomes, v.Item2), r => ReadPair(r, Service, Outcomes));
+
+    /// <summary>What a step has settled of an order (<see cref="OrderRecorder"/>).</summary>
+    public static readonly Codec<RecordedSettlement> Settlements = new Layout<RecordedSettlement>("what was settled", new(default, []))
+        .With(1, Request, s => s.Request, (s, v) => s with { Request = v })
+        .With(2, List(Settled), s => s.Outcomes, (s, v) => s with { Outcomes = v });
+
     /// <summary>An order has a record of its own: while thousands of services start, it changes less often than the frame.</summary>
     public static readonly Codec<PendingRequest> Requests = new Layout<PendingRequest>(
         "an order", new() { Id = default, Verb = default, AskedAt = default, Asked = [], Open = [], Settled = [] })
@@ -80,7 +88,7 @@ internal static class FrameRecords
 
     // By its number, as a definition is.
     private static ValueCodec<PendingRequest> Pending() => new(
-        (w, v) => w.Cbor.WriteInt64(v.Id.Number), r => r.RequestOf(r.Cbor.ReadInt64()));
+        (w, v) => w.Cbor.WriteInt64(v.Id.Number), r => r.RequestOf(r.Cbor.ReadInt64()), (one, other) => one.Id == other.Id);
 
     private static ValueCodec<ImmutableSortedSet<int>> Sorted()
     {

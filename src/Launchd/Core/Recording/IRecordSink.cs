@@ -20,6 +20,11 @@ internal enum RecordKind : byte
 
     /// <summary>One order that waits for its outcome, by the number of the request.</summary>
     Request = 6,
+
+    /// <summary>
+    /// What a step has settled of an order since its record was written, by a number that is higher than that of each before it.
+    /// </summary>
+    Settlement = 7,
 }
 
 /// <summary>What a record is of; a later one of the same key takes the place of an earlier one.</summary>

@@ -24,6 +24,9 @@ internal sealed record RestoredState
     /// </summary>
     public required IReadOnlyList<Effect> Effects { get; init; }
 
+    /// <summary>The numbers of the records of what was settled of an order since that was written, by the number of the order.</summary>
+    public required IReadOnlyDictionary<long, ImmutableArray<long>> Settlements { get; init; }
+
     /// <summary>All definitions by their numbers in the records.</summary>
     public required IReadOnlyDictionary<long, ServiceDefinition> Definitions { get; init; }
 }
@@ -88,6 +91,7 @@ internal static class StateReader
                 throw new RefusedRecordException($"{RecordReader.NameOf(key)} is that of order {request.Id.Number}");
             reader.Requests.Add(key.Number, request);
         }
+        Dictionary<long, ImmutableArray<long>> settlements = ReadSettlements(records, reader);
         SupervisorFrame frame = reader.Read(FrameKey, Find(records, FrameKey), FrameRecords.Frames);
         if (frame.Requests.Distinct().Count() != reader.Requests.Count || frame.Requests.Length != reader.Requests.Count)
             throw new RefusedRecordException($"{RecordReader.NameOf(FrameKey)} has other orders than have records");
@@ -106,7 +110,34 @@ internal static class StateReader
                 ? reader.Read(EffectsKey, effects, EffectRecords.Effects)
                 : [],
             Definitions = reader.Definitions,
+            Settlements = settlements,
         };
+    }
+
+    private static Dictionary<long, ImmutableArray<long>> ReadSettlements(
+        IReadOnlyDictionary<RecordKey, ReadOnlyMemory<byte>> records, RecordReader reader)
+    {
+        Dictionary<long, ImmutableArray<long>.Builder> numbers = [];
+        foreach (RecordKey key in records.Keys.Where(k => k.Kind == RecordKind.Settlement).OrderBy(k => k.Number))
+        {
+            RecordedSettlement settlement = reader.Read(key, records[key], FrameRecords.Settlements);
+            long number = settlement.Request.Number;
+            if (!reader.Requests.TryGetValue(number, out PendingRequest? order))
+                throw new RefusedRecordException($"{RecordReader.NameOf(key)} is of order {number}, which has no record");
+            ImmutableHashSet<int>.Builder open = order.Open.ToBuilder();
+            ImmutableStack<Outcome> settled = order.Settled;
+            foreach ((int service, Outcome outcome) in settlement.Outcomes)
+            {
+                if (!open.Remove(service))
+                    throw new RefusedRecordException($"{RecordReader.NameOf(key)} settles what is not open");
+                settled = settled.Push(outcome);
+            }
+            reader.Requests[number] = order with { Open = open.ToImmutable(), Settled = settled };
+            if (!numbers.TryGetValue(number, out ImmutableArray<long>.Builder? ofOrder))
+                numbers.Add(number, ofOrder = ImmutableArray.CreateBuilder<long>());
+            ofOrder.Add(key.Number);
+        }
+        return numbers.ToDictionary(n => n.Key, n => n.Value.ToImmutable());
     }
 
     private static ReadOnlyMemory<byte> Find(IReadOnlyDictionary<RecordKey, ReadOnlyMemory<byte>> records, RecordKey key) =>

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Launchd.Core.Slots;
 using Launchd.Model;
@@ -39,13 +38,14 @@ internal sealed class StateRecorder
     private WrittenService[] _written = [];
     private NumberedDefinition[] _effectUses = [];
     private bool _hasEffects;
-    private readonly Dictionary<long, PendingRequest> _requests = [];
+    private readonly OrderRecorder _orders;
 
     /// <param name="sink">Empty.</param>
     public StateRecorder(IRecordSink sink)
     {
         _sink = sink;
         _writer = new RecordWriter(NumberOf);
+        _orders = new OrderRecorder(sink, _writer);
     }
 
     /// <summary>Goes on with what was read.</summary>
@@ -65,6 +65,7 @@ internal sealed class StateRecorder
         // It is all there already: what is gone through here is only who refers to which definition.
         _isTaking = true;
         NoteAll(core, restored.Adopted, restored.Effects);
+        _orders.Take(core.Frame.Requests, core.State.Services, restored.Settlements);
         _isTaking = false;
     }
 
@@ -87,7 +88,7 @@ internal sealed class StateRecorder
     private void NoteAll(Supervisor core, SupervisorDefinition adopted, IReadOnlyList<Effect> effects)
     {
         NoteServices(core);
-        NoteFrame(core.Frame);
+        NoteFrame(core.Frame, core.State.Services);
         NoteConfiguration(adopted);
         NoteEffects(effects);
     }
@@ -129,35 +130,17 @@ internal sealed class StateRecorder
         written.Uses = Put(new RecordKey(RecordKind.Service, service), ServiceRecords.Services, record, written.Uses);
     }
 
-    private void NoteFrame(SupervisorFrame frame)
+    private void NoteFrame(SupervisorFrame frame, ServiceState[] services)
     {
         if (ReferenceEquals(frame, _frame))
             return;
-        if (_frame is null || _frame.Requests != frame.Requests)
-            NoteRequests(frame.Requests);
+        if (!_isTaking && (_frame is null || _frame.Requests != frame.Requests))
+            _orders.Note(frame.Requests, services);
         // Many steps make another frame that says the same.
         bool isSame = _frame is not null && FrameRecords.Frames.AreSame(frame, _frame);
         _frame = frame;
         if (!isSame)
             Put(FrameKey, FrameRecords.Frames, frame, []);
-    }
-
-    private void NoteRequests(ImmutableArray<PendingRequest> requests)
-    {
-        foreach (PendingRequest request in requests)
-        {
-            if (_requests.TryGetValue(request.Id.Number, out PendingRequest? written) && ReferenceEquals(written, request))
-                continue;
-            _requests[request.Id.Number] = request;
-            Put(new RecordKey(RecordKind.Request, request.Id.Number), FrameRecords.Requests, request, []);
-        }
-        if (_requests.Count == requests.Length)
-            return;
-        foreach (long over in _requests.Keys.Except(requests.Select(r => r.Id.Number)).ToArray())
-        {
-            _requests.Remove(over);
-            _sink.Remove(new RecordKey(RecordKind.Request, over));
-        }
     }
 
     private void NoteConfiguration(SupervisorDefinition adopted)

@@ -141,6 +141,79 @@ public sealed class RecordLayoutTests
         void Step(Event happened) => recorder.Note(core, definition, [.. core.Step(happened, new Moment(1))]);
     }
 
+    /// <summary>What becomes of one service must not cost as much as an order for all has services.</summary>
+    [Fact]
+    public void AnOrderForAllIsWrittenOnce_AndWhatIsSettledIsAdded()
+    {
+        const int count = 300;
+        ServiceName[] names = [.. Enumerable.Range(0, count).Select(i => new ServiceName($"s{i}"))];
+        Supervisor core = new(A.Definition([.. names.Select(n => A.Service(n.Text) with { Start = StartKind.Manual })]), seed: 1);
+        SupervisorDefinition definition = A.Definition();
+        MemorySink sink = new();
+        StateRecorder recorder = new(sink);
+        Queue<InstanceId> born = [];
+        _ = Step(Event.Booted.Value);
+        _ = Step(new Event.Requested(new RequestId(7), Verb.Start, [.. names]));
+        int settled = 0;
+        while (settled < count - 1)
+        {
+            if (!born.TryDequeue(out InstanceId next))
+            {
+                _ = Step(new Event.TurnBegan(TurnKind.Starts));
+                continue;
+            }
+            Assert.InRange(Step(new Event.Spawned(next, 7)), 1, 400);
+            settled++;
+            Assert.Equal(settled, sink.Records.Keys.Count(k => k.Kind == RecordKind.Settlement));
+            if (settled % 100 == 0)
+                Resume();
+        }
+
+        _ = Step(new Event.Spawned(born.Dequeue(), 7));
+
+        Assert.DoesNotContain(sink.Records.Keys, k => k.Kind is RecordKind.Settlement or RecordKind.Request);
+
+        long Step(Event happened)
+        {
+            long before = sink.Bytes;
+            Effect[] effects = [.. core.Step(happened, new Moment(1))];
+            recorder.Note(core, definition, effects);
+            foreach (Effect.Spawn spawn in effects.OfType<Effect.Spawn>())
+                born.Enqueue(spawn.Instance);
+            return sink.Bytes - before;
+        }
+
+        void Resume()
+        {
+            Assert.True(StateReader.TryRead(sink.Records, out RestoredState? restored, out string? why), why);
+            PendingRequest order = Assert.Single(restored.State.Frame.Requests), own = Assert.Single(core.Frame.Requests);
+            Assert.True(order.Open.SetEquals(own.Open));
+            Assert.Equal(own.Settled, order.Settled);
+            core = new Supervisor(restored, new Moment(1));
+            recorder = new StateRecorder(sink, restored, core);
+        }
+    }
+
+    [Fact]
+    public void WhatIsSettledTwice_OrOfNoOrder_IsRefused()
+    {
+        MemorySink sink = Noted();
+        RecordedSettlement settlement = new(new RequestId(7), [(0, new(new ServiceName("a"), true, default, null, default, null))]);
+        Put(1);
+        Put(2);
+        Assert.False(StateReader.TryRead(sink.Records, out _, out string? why));
+        Assert.Equal("the record of settlement 2 settles what is not open", why);
+        _ = sink.Records.Remove(new RecordKey(RecordKind.Settlement, 1));
+        _ = sink.Records.Remove(new RecordKey(RecordKind.Settlement, 2));
+        settlement = settlement with { Request = new RequestId(8) };
+        Put(3);
+        Assert.False(StateReader.TryRead(sink.Records, out _, out why));
+        Assert.Equal("the record of settlement 3 is of order 8, which has no record", why);
+
+        void Put(long number) => sink.Records[new RecordKey(RecordKind.Settlement, number)] =
+            new RecordWriter(_ => 0).Make(FrameRecords.Settlements, settlement).ToArray();
+    }
+
     private static MemorySink Noted()
     {
         SupervisorDefinition definition = A.Definition(A.Service("a"), A.Service("b"));
