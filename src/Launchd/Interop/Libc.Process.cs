@@ -75,6 +75,20 @@ internal static unsafe partial class Libc
     // By number and not by name: glibc has the functions since 2.36, and a binary that names them starts on nothing older.
     public static int pidfd_open(int pid, uint flags) => (int)descriptor_call(SYS_pidfd_open, pid, (nint)flags, 0, 0, 0);
 
+    /// <summary>ioctl_pidfd(2), PIDFD_GET_INFO since Linux 6.13, and PIDFD_INFO_EXIT since 6.15.</summary>
+    public const nuint PIDFD_GET_INFO = 0xC040FF0B;
+    public const ulong PIDFD_INFO_EXIT = 8;
+
+    [StructLayout(LayoutKind.Explicit, Size = 64)]
+    public struct pidfd_info
+    {
+        [FieldOffset(0)] public ulong mask;
+        [FieldOffset(60)] public int exit_code;
+    }
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    public static partial int pidfd_ioctl(int fd, nuint op, ref pidfd_info argument);
+
     public static int pidfd_send_signal(int pidfd, int signal, void* info, uint flags) =>
         (int)descriptor_call(SYS_pidfd_send_signal, pidfd, signal, (nint)info, (nint)flags, 0);
 

@@ -20,6 +20,7 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Command _run;
     private readonly Dictionary<string, string> _environment;
     private readonly Task _following;
+    private bool _isFolderLent;
 
     private Supervisor(
         Scratch scratch, string file, IEnumerable<string> options,
@@ -70,6 +71,10 @@ internal sealed class Supervisor : IAsyncDisposable
         Scratch scratch = new();
         return new Supervisor(scratch, scratch.Write("config.toml", WithRuntimeDirectory(text)), options, environment);
     }
+
+    /// <summary>Another one with the same file, which is disposed before the one that was killed.</summary>
+    public static Supervisor After(Supervisor killed, params string[] options) =>
+        new(killed._scratch, killed._scratch.At("config.toml"), options, environment: null) { _isFolderLent = true };
 
     /// <summary>The same in a folder that something is done to first.</summary>
     public static Supervisor StartText(string text, Action<Scratch> prepare)
@@ -175,6 +180,8 @@ internal sealed class Supervisor : IAsyncDisposable
             Kill(pid);
         await _following;
         await _run.DisposeAsync();
+        if (_isFolderLent)
+            return;
         File.Delete(Births);
         _scratch.Dispose();
     }

@@ -8,7 +8,8 @@ using Xunit;
 namespace Launchd.IntegrationTests.Host;
 
 /// <summary>
-/// A start in the runtime directory of a supervisor that was killed without a keeper, beside the programs that it has left.
+/// A start in the runtime directory of a supervisor that was killed without a keeper, beside the programs that it has left, where its state
+/// is not to be believed.
 /// </summary>
 public sealed class LeftoverTests
 {
@@ -46,13 +47,22 @@ public sealed class LeftoverTests
         try
         {
             Living.Kill(first.Pid);
-            // Twice: a refusal must leave behind what the next one needs.
-            for (int turn = 0; turn < 2; turn++)
+            string state = scratch.At(File.Exists(scratch.At("run/state")) ? "run/state" : "run/notify/state");
+            byte[] whole = File.ReadAllBytes(state);
+            // A refusal must leave behind what the next one needs.
+            (string Why, Action Damage)[] cases =
+            [
+                ("its state cannot be used", () => File.WriteAllBytes(state, [.. whole.Select(b => (byte)(b ^ 0xff))])),
+                ("it has left no state", () => File.Delete(state)),
+            ];
+            foreach ((string why, Action damage) in cases)
             {
+                damage();
                 await using Command second = Command.Launchd(["run", file], scratch.FolderPath);
                 Assert.Equal(75, await second.Exit());
                 string told = Assert.Single(second.Errors.All());
                 Assert.Contains($"web (pid {left}, python3)", told, StringComparison.Ordinal);
+                Assert.Contains(why, told, StringComparison.Ordinal);
                 Assert.Contains("--take-over", told, StringComparison.Ordinal);
                 Assert.Equal(left.ToString(System.Globalization.CultureInfo.InvariantCulture), await Supervisor.Ask(address, ""));
             }

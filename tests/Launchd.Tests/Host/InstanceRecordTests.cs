@@ -15,6 +15,7 @@ public sealed class InstanceRecordTests
         Mark = "0123456789abcdef", Pid = 4711, Identity = new ProcessIdentity(ulong.MaxValue, 9), Group = 4711, FirstGroup = 4710,
         IsInGroup = true, Ended = new ExitStatus(0, 11, true), TreeSignal = 15, IsKilled = true, Access = NotifyAccess.All,
         AwaitsLine = true, NotifyPath = "/run/x/notify/7", NotifyWriter = uint.MaxValue, IsHeardOut = true,
+        Reaper = 1,
     };
 
     [Fact]

@@ -123,6 +123,26 @@ public sealed class RecordLogTests
         Assert.Null(RecordLog.TryTake(Memory(noise), out _));
     }
 
+    [Fact]
+    public void AnotherLogGetsWhatHoldsAndWhatIsNotCommittedYet()
+    {
+        using RecordLog log = Create(), other = Create();
+        log.Put(1, 1, "one"u8);
+        log.Put(1, 2, "two"u8);
+        Assert.Equal(Errno.None, log.Commit());
+        log.Remove(1, 1);
+        log.Put(1, 1, "anew"u8);
+        log.Put(1, 3, "three"u8);
+        log.Remove(1, 3);
+
+        Assert.Equal(Errno.None, log.CopyTo(other));
+
+        using RecordLog read = Take(other);
+        Assert.Equal("anew"u8, read.Find(1, 1)!);
+        Assert.Equal("two"u8, read.Find(1, 2)!);
+        Assert.Equal(2, read.Keys.Count);
+    }
+
     private static RecordLog Create() => RecordLog.Create(out Errno refused) ?? throw new InvalidOperationException(refused.Text);
 
     private static void Put(RecordLog log, byte kind, long number, string text) => log.Put(kind, number, Encoding.UTF8.GetBytes(text));

@@ -2,6 +2,7 @@ using Launchd.Client;
 using Launchd.Core;
 using Launchd.Host.Lanes;
 using Launchd.Host.Loop;
+using Launchd.Interop;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Loop;
 using Launchd.Model;
@@ -19,6 +20,9 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
     /// How long descriptors of strangers may wait to be closed: a burst takes much less, so those that still wait are stuck.
     /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    /// <summary>What sockaddr_un has room for, but for the NUL behind it (unix(7)).</summary>
+    private const int MostPathBytes = 107;
 
     private readonly Dictionary<(ServiceName Service, int Slot), NotifySocket> _resting = [];
 
@@ -123,13 +127,31 @@ internal sealed class NotifySockets(EventLoop loop, Delays delays, string direct
             if (instance.Notify is not { } former)
                 continue;
             Close(former);
-            instance.Notify = NotifySocket.Open(former.Path, instance.Id.Service, lanes, former.Writer, out _) is { } next
-                && Serve(next, instance, instance.Process is null ? IoReadiness.None : IoReadiness.Readable) == Errno.None ? next : null;
-            if (instance.Notify is { } made)
-                Keeper?.Store(NameOf(made.Path), made.Descriptor);
+            instance.Notify = Rebind(instance, former.Path, former.Writer);
+            if (instance is { Notify: { } made, Process: not null })
+                Listen(made);
             lost += instance.Notify is null ? 1 : 0;
         }
         return lost;
+    }
+
+    /// <summary>
+    /// Binds a socket in the place of one that nobody has any more, at the path that a running program knows; it is read only after
+    /// <see cref="Listen"/>. Null: it cannot be.
+    /// </summary>
+    /// <param name="instance">Whose it is.</param>
+    /// <param name="path">In this supervisor's directory of such sockets, or nothing is bound.</param>
+    /// <param name="writer">As <see cref="NotifySocket.Writer"/>.</param>
+    public NotifySocket? Rebind(RunningInstance instance, string path, uint? writer)
+    {
+        if (Path.GetDirectoryName(path) != directory || KernelText.ByteCount(path) > MostPathBytes
+            || NotifySocket.Open(path, instance.Id.Service, lanes, writer, out _) is not { } made
+            || Serve(made, instance, IoReadiness.None) != Errno.None)
+        {
+            return null;
+        }
+        Keeper?.Store(NameOf(path), made.Descriptor);
+        return made;
     }
 
     private Errno Serve(NotifySocket socket, RunningInstance instance, IoReadiness what)

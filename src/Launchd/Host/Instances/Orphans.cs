@@ -46,6 +46,9 @@ internal sealed partial class Orphans(Func<int, bool> isKnown, Func<bool> isClon
     private readonly HashSet<int> _untold = [];
     private bool _mayHaveLeft;
 
+    /// <summary>Those of adopted instances, which another process gets; null: there are none.</summary>
+    public ForeignOrphans? Foreign { get; set; }
+
     /// <summary>About how many orphans there are.</summary>
     public int Count => _known.Count;
 
@@ -66,6 +69,7 @@ internal sealed partial class Orphans(Func<int, bool> isKnown, Func<bool> isClon
         _marks[instance.Mark] = instance;
         if (instance.Group > 1)
             _groups[instance.Group] = instance;
+        Foreign?.Expect(instance);
     }
 
     /// <summary>Nobody waits for the orphans of the instance any more. Those that live stay known.</summary>
@@ -156,6 +160,7 @@ internal sealed partial class Orphans(Func<int, bool> isKnown, Func<bool> isClon
     /// </summary>
     public bool Find()
     {
+        Foreign?.Look(isKnown, ClaimForeign);
         Moment now = HostClock.Now;
         TimeSpan? untilDue = null;
         bool isComplete = FindAll(now, ref untilDue);
@@ -218,6 +223,19 @@ internal sealed partial class Orphans(Func<int, bool> isKnown, Func<bool> isClon
         if (!isComplete)
             untilDue = null;
         return isComplete;
+    }
+
+    private bool ClaimForeign(int pid, ProcessFacts facts, string? marks)
+    {
+        RunningInstance? owner = OwnerByBirth(pid, facts) ?? (marks is null ? null : OwnerByMark(marks));
+        if (owner is null && marks is null)
+            return false;
+        if (owner is not null)
+            Note(pid, owner);
+        else
+            _known[pid] = new Orphan { Kind = Kind.Former };
+        onFound(pid, owner, facts);
+        return true;
     }
 
     private static TimeSpan Sooner(TimeSpan? one, TimeSpan other) => one is { } known && known < other ? known : other;

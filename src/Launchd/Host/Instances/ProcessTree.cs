@@ -8,8 +8,8 @@ internal static class ProcessTree
 {
     /// <summary>
     /// Whether a living process descends from an instance: by its session, its group, or its line of parents, which ends at
-    /// a child of the supervisor whose mark decides. The caller must hold a pidfd of the process and ask it afterwards
-    /// whether the number still means a living process.
+    /// a child of the supervisor, or of the process that has its orphans, whose mark decides. The caller must hold a pidfd of
+    /// the process and ask it afterwards whether the number still means a living process.
     /// </summary>
     /// <param name="instance">An instance that lives.</param>
     /// <param name="pid">The process.</param>
@@ -23,7 +23,9 @@ internal static class ProcessTree
                 return true;
             if (pid == instance.Process?.Pid || facts.Parent == instance.Process?.Pid)
                 return true;
-            if (facts.Parent == own)
+            bool isOrphan = facts.Parent == own
+                || (facts.Parent > 0 && (facts.Parent == ChildList.FosterParent || facts.Parent == instance.Reaper));
+            if (isOrphan)
                 return !isKnown(pid) && (instance.Orphans.Contains(pid) || IsMarked(pid, facts.ThreadCount, instance.Mark));
             pid = facts.Parent;
         }

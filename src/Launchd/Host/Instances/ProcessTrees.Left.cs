@@ -64,13 +64,14 @@ internal sealed partial class ProcessTrees
 
     private IEnumerable<(int Pid, ProcessFacts Facts)> Below(IEnumerable<int> roots)
     {
-        Queue<(int Pid, int Parent)> todo = new(roots.Select(r => (r, _self)));
+        Queue<(int Pid, int Parent)> todo = new(roots.Select(r => (r, 0)));
         HashSet<int> seen = [];
         while (todo.TryDequeue(out (int Pid, int Parent) next) && seen.Count < MostWaiting)
         {
             if (!seen.Add(next.Pid) || ProcessFacts.Read(next.Pid) is not { } facts)
                 continue;
-            if (facts.Parent != next.Parent && facts.Parent != _self)
+            bool isOurs = next.Parent == 0 || facts.Parent == _self || facts.Parent == ChildList.FosterParent;
+            if (facts.Parent != next.Parent && !isOurs)
                 continue;
             yield return (next.Pid, facts);
             List<int> children = [];

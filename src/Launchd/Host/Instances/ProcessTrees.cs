@@ -68,6 +68,9 @@ internal sealed partial class ProcessTrees
         KillScope scope = instance.Definition.Stop.Kill;
         if (scope == KillScope.Process)
             return false;
+        // The group of an adopted one can be told from a zombie of it only by its processes.
+        if (instance.Reaper > 0)
+            _ = Find();
         bool isGroupAlive = IsGroupAlive(instance);
         if (scope == KillScope.Group)
             return isGroupAlive;
@@ -190,7 +193,7 @@ internal sealed partial class ProcessTrees
         if (refused == Errno.ESRCH)
             return false;
         // The group also counts zombies, and some of the killed processes may never be reaped by their parents.
-        bool isExact = refused == Errno.EINVAL || (instance.IsKilled && ProcFile.IsOwn);
+        bool isExact = refused == Errno.EINVAL || instance.Reaper > 0 || (instance.IsKilled && ProcFile.IsOwn);
         return !isExact || Members(instance).Any(m => !m.Facts.HasEnded);
     }
 
@@ -271,7 +274,7 @@ internal sealed partial class ProcessTrees
         // our own child means it until we reap it.
         bool hasGot = owner is not null && signal != Kill && facts.Group == owner.Group;
         if (!hasGot)
-            _ = Libc.kill(pid, signal);
+            SignalOrphan(pid, signal);
         Add(new Step(pid, 0, owner, signal, false));
     }
 
@@ -304,29 +307,35 @@ internal sealed partial class ProcessTrees
         using ProcessHandle? process = isOrphan || step.Parent == 0 ? null : ProcessHandle.TryOpen(step.Pid);
         if (ProcessFacts.Read(step.Pid) is not { HasEnded: false } facts)
             return;
-        bool isOurs = facts.Parent == _self || facts.Parent == ChildList.FosterParent;
+        bool isOurs = isOrphan || facts.Parent == _self || facts.Parent == ChildList.FosterParent;
         if (step.Parent != 0 && facts.Parent != step.Parent && !isOurs)
             return;
         if (step.Instance is { } owner && step.Parent != 0 && !isOrphan)
             Orphans.Learn(step.Pid, facts.StartTime, owner);
         _children.Clear();
         ChildList.AddOf(step.Pid, facts.ThreadCount, _children);
+        if (isOrphan && Orphans.Foreign?.Find(step.Pid) is { } foreign && foreign.Signal(0) == Errno.ESRCH)
+            return;
         foreach (int child in _children)
             Add(step with { Pid = child, Parent = step.Pid });
         bool hasGot = step.Instance is { Group: > 1 } instance && facts.Group == instance.Group;
         if (step.Signal == 0 || step.Parent == 0 || hasGot)
             return;
         if (isOrphan)
-            _ = Libc.kill(step.Pid, step.Signal);
+            SignalOrphan(step.Pid, step.Signal);
         else
             _ = process?.Signal(step.Signal);
         if (!step.AndContinue)
             return;
         if (isOrphan)
-            _ = Libc.kill(step.Pid, Cont);
+            SignalOrphan(step.Pid, Cont);
         else
             _ = process?.Signal(Cont);
     }
+
+    // The number of a child of ours means it until we reap it; that of another's child does not.
+    private void SignalOrphan(int pid, int signal) =>
+        _ = Orphans.Foreign?.Find(pid) is { } foreign ? foreign.Signal(signal) : Libc.kill(pid, signal) == 0 ? Errno.None : Errno.Last;
 
     private void TellStrays()
     {

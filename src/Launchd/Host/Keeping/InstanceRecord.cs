@@ -32,9 +32,12 @@ internal sealed record InstanceRecord
 
     public bool IsHeardOut { get; init; }
 
+    /// <summary>As <see cref="RunningInstance.Reaper"/>.</summary>
+    public int Reaper { get; init; }
+
     private const int MarkKey = 1, PidKey = 2, InodeKey = 3, StartKey = 4, GroupKey = 5, FirstGroupKey = 6, IsInGroupKey = 7, CodeKey = 8,
         SignalKey = 9, DumpedKey = 10, TreeSignalKey = 11, IsKilledKey = 12, AccessKey = 13, AwaitsLineKey = 14, NotifyPathKey = 15,
-        NotifyWriterKey = 16, IsHeardOutKey = 17;
+        NotifyWriterKey = 16, IsHeardOutKey = 17, ReaperKey = 18;
 
     public static InstanceRecord Of(RunningInstance instance) => new()
     {
@@ -52,6 +55,7 @@ internal sealed record InstanceRecord
         NotifyPath = instance.Notify?.Path,
         NotifyWriter = instance.Notify?.Writer,
         IsHeardOut = instance.IsHeardOut,
+        Reaper = instance.Reaper,
     };
 
     public void Write(CborWriter writer)
@@ -76,6 +80,7 @@ internal sealed record InstanceRecord
         Number(AccessKey, (int)Access);
         Number(AwaitsLineKey, AwaitsLine ? 1 : 0);
         Number(IsHeardOutKey, IsHeardOut ? 1 : 0);
+        Number(ReaperKey, Reaper);
         if (NotifyPath is not null)
             Text(NotifyPathKey, NotifyPath);
         if (NotifyWriter is { } user)
@@ -140,11 +145,12 @@ internal sealed record InstanceRecord
                 case NotifyPathKey: record = record with { NotifyPath = reader.ReadTextString() }; break;
                 case NotifyWriterKey: record = record with { NotifyWriter = reader.ReadUInt32() }; break;
                 case IsHeardOutKey: record = record with { IsHeardOut = reader.ReadInt64() != 0 }; break;
+                case ReaperKey: record = record with { Reaper = reader.ReadInt32() }; break;
                 default: reader.SkipValue(); break;
             }
         }
         reader.ReadEndMap();
-        bool isSound = record is { Mark.Length: > 0, Pid: >= 0, Group: >= 0, FirstGroup: >= 0, TreeSignal: >= 0 and <= 64 }
+        bool isSound = record is { Mark.Length: > 0, Pid: >= 0, Reaper: >= 0, Group: >= 0, FirstGroup: >= 0, TreeSignal: >= 0 and <= 64 }
             && Enum.IsDefined(record.Access);
         if (!isSound)
             return null;

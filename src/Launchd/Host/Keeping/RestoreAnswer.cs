@@ -3,7 +3,9 @@ using Launchd.Keeper;
 
 namespace Launchd.Host.Keeping;
 
-/// <summary>What the keeper held when the supervisor was started. Owns the descriptors that were not taken.</summary>
+/// <summary>
+/// What the keeper held when the supervisor was started, or what was found in the place of that. Owns the descriptors that were not taken.
+/// </summary>
 /// <param name="heldTaken">The descriptors by their names; close-on-exec.</param>
 /// <param name="history">What happened before.</param>
 /// <param name="lostNames">Names of descriptors for which this process had no number left; the keeper still holds them.</param>
@@ -12,6 +14,9 @@ internal sealed class RestoreAnswer(
 {
     /// <summary>The names of the descriptors that were not taken yet, in no order.</summary>
     public IReadOnlyCollection<string> Names => heldTaken.Keys;
+
+    /// <summary>The descriptors that were not taken yet, borrowed.</summary>
+    public IReadOnlyDictionary<string, FileDescriptor> Held => heldTaken;
 
     /// <summary>Names of descriptors that could not be received, EMFILE. The keeper still holds them.</summary>
     public IReadOnlyList<string> LostNames => lostNames;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Formats.Cbor;
 using System.Globalization;
+using System.Text;
 using Launchd.Client;
 using Launchd.Core;
 using Launchd.Core.Recording;
@@ -9,6 +10,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Reporting;
 using Launchd.Linux.Descriptors;
 using Launchd.Linux.Memory;
+using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Model;
 using Microsoft.Extensions.Logging;
@@ -20,8 +22,12 @@ namespace Launchd.Host.Keeping;
 /// its effects are carried out; what the host knows of each instance; and copies of descriptors, which the keeper holds. The order makes a
 /// death at any instruction harmless: the intent of a birth before the birth, its pid before the core is told, an exit status before the
 /// process is reaped. For the loop's thread.
+/// <para>
+/// Where the file has a name in the runtime directory, it outlives the keeper too: then it also has what each descriptor that is held is
+/// recognised by, since the programs have most of them.
+/// </para>
 /// </summary>
-internal sealed class StateWriter : IRecordSink, IDisposable
+internal sealed class StateWriter : IRecordSink, IDescriptorKeeper, IDisposable
 {
     /// <summary>The name by which the keeper holds the file of the records.</summary>
     public const string StateName = "state";
@@ -34,8 +40,16 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     /// <summary>The version of the supervisor that has handed over last, as UTF-8.</summary>
     private const byte FormerVersionKind = 18;
 
-    private readonly RecordLog _log;
-    private readonly IDescriptorKeeper _keeper;
+    /// <summary>Notes of the descriptors that are held: <see cref="HeldNote"/>.</summary>
+    private const byte NoteKind = 19;
+
+    /// <summary>Whose records they are: the supervisor's mark and its process, a line each.</summary>
+    private const byte OwnerKind = 20;
+
+    private readonly IDescriptorKeeper? _keeper;
+    private readonly Dictionary<string, long> _notes = new(StringComparer.Ordinal);
+    private RecordLog _log;
+    private long _lastNote;
     private readonly Func<SupervisorDefinition> _configuration;
     private readonly RunningInstances _instances;
     private readonly Counters _counters;
@@ -48,13 +62,13 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     private bool _wasRefused;
 
     /// <param name="logTaken">Empty, or as a former supervisor left it.</param>
-    /// <param name="keeper">Holds what is to be held.</param>
+    /// <param name="keeper">Holds what is to be held; null: nobody does.</param>
     /// <param name="configuration">The one that holds.</param>
     /// <param name="instances">All that run.</param>
     /// <param name="counters">Of the supervisor.</param>
     /// <param name="logger">Of the supervisor.</param>
     public StateWriter(
-        RecordLog logTaken, IDescriptorKeeper keeper, Func<SupervisorDefinition> configuration, RunningInstances instances,
+        RecordLog logTaken, IDescriptorKeeper? keeper, Func<SupervisorDefinition> configuration, RunningInstances instances,
         Counters counters, ILogger logger)
     {
         _log = logTaken;
@@ -64,7 +78,82 @@ internal sealed class StateWriter : IRecordSink, IDisposable
         _counters = counters;
         _logger = logger;
         _carriedOut = CarriedOutIn(logTaken);
-        _keeper.Store(StateName, logTaken.File);
+        foreach ((long number, HeldNote note) in NotesIn(logTaken))
+            (_notes[note.Name], _lastNote) = (number, Math.Max(_lastNote, number));
+        _keeper?.Store(StateName, logTaken.File);
+    }
+
+    /// <summary>
+    /// The records lie in a file of the runtime directory, and this takes it away: called when they lie elsewhere from now on, or cannot be
+    /// believed any more. Null: they have no name, and go with the keeper.
+    /// </summary>
+    public Action? RemoveFile { get; set; }
+
+    /// <summary>Whether the file of the records has a name.</summary>
+    public bool HasName => FileStatus.Read(_log.File, out FileStatus status) == Errno.None && status.LinkCount > 0;
+
+    /// <summary>Says whose the records are.</summary>
+    public void NoteOwner(string mark)
+    {
+        _log.Put(OwnerKind, 0, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{mark}\n{Environment.ProcessId}")));
+        Commit();
+    }
+
+    /// <summary>Whose records they are: the mark, and the process; "" and 0: it does not stand there.</summary>
+    public static (string Mark, int Pid) OwnerIn(RecordLog log)
+    {
+        string[] lines = log.Find(OwnerKind, 0) is { } owner ? Encoding.ASCII.GetString(owner).Split('\n') : [""];
+        return (lines[0], int.TryParse(lines[^1], NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : 0);
+    }
+
+    /// <summary>The descriptors that were held.</summary>
+    public static IEnumerable<(long Number, HeldNote Note)> NotesIn(RecordLog log)
+    {
+        foreach ((byte kind, long number) in log.Keys)
+        {
+            if (kind == NoteKind && log.Find(kind, number) is { } content && HeldNote.TryRead(content) is { } note)
+                yield return (number, note);
+        }
+    }
+
+    /// <summary>Holds a copy of a descriptor. What it is recognised by is written down with the next commit.</summary>
+    public void Store(string name, FileDescriptor borrowed, bool mayWait = false)
+    {
+        _keeper?.Store(name, borrowed, mayWait);
+        NoteHeld(name, borrowed);
+    }
+
+    private void NoteHeld(string name, FileDescriptor borrowed)
+    {
+        if (RemoveFile is null || DescriptorIdentity.Read(borrowed, out DescriptorIdentity identity) != Errno.None)
+            return;
+        if (!_notes.TryGetValue(name, out long number))
+            _notes.Add(name, number = ++_lastNote);
+        _writer.Reset();
+        new HeldNote(name, identity).Write(_writer);
+        _log.Put(NoteKind, number, _writer.Encode());
+    }
+
+    /// <summary>Lets a copy go.</summary>
+    public void Drop(string name, bool isDrained = false)
+    {
+        _keeper?.Drop(name, isDrained);
+        if (_notes.Remove(name, out long number))
+            _log.Remove(NoteKind, number);
+    }
+
+    /// <summary>Goes on in another file, because somebody has removed the name of the one that there was.</summary>
+    /// <param name="logTaken">Empty.</param>
+    public void GoOnIn(RecordLog logTaken)
+    {
+        if (_log.CopyTo(logTaken) != Errno.None)
+        {
+            logTaken.Dispose();
+            return;
+        }
+        _log.Dispose();
+        _log = logTaken;
+        _keeper?.Store(StateName, _log.File);
     }
 
     /// <summary>Goes on with the records of a supervisor before this one.</summary>
@@ -101,13 +190,13 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     /// <summary>The supervisor is about to hand over to one of another version.</summary>
     public void NoteHandOver(string version)
     {
-        _log.Put(FormerVersionKind, 0, System.Text.Encoding.UTF8.GetBytes(version));
+        _log.Put(FormerVersionKind, 0, Encoding.UTF8.GetBytes(version));
         Commit();
     }
 
     /// <summary>The version that has handed over last; null: none has.</summary>
     public static string? FormerVersionIn(RecordLog log) =>
-        log.Find(FormerVersionKind, 0) is { } version ? System.Text.Encoding.UTF8.GetString(version) : null;
+        log.Find(FormerVersionKind, 0) is { } version ? Encoding.UTF8.GetString(version) : null;
 
     /// <summary>Something is different about an instance that another supervisor must know.</summary>
     public void Note(RunningInstance instance)
@@ -138,14 +227,18 @@ internal sealed class StateWriter : IRecordSink, IDisposable
     public void Hold(RunningInstance instance, string part, FileDescriptor borrowed)
     {
         instance.Held.Add(part);
-        _keeper.Store(NameOf(instance.Id, part), borrowed, mayWait: true);
+        string name = NameOf(instance.Id, part);
+        _keeper?.Store(name, borrowed, mayWait: true);
+        // The other end of a pipe can be had from the program. Nobody has that of a channel or a terminal.
+        if (part is HeldParts.Output or HeldParts.Error or HeldParts.ReadyPipe)
+            NoteHeld(name, borrowed);
     }
 
     /// <summary>The instance is over, or was not born: nobody goes on with it.</summary>
     public void Forget(RunningInstance instance)
     {
         foreach (string part in instance.Held)
-            _keeper.Drop(NameOf(instance.Id, part), isDrained: part == HeldParts.Channel && instance.IsChannelDrained);
+            Drop(NameOf(instance.Id, part), isDrained: part == HeldParts.Channel && instance.IsChannelDrained);
         instance.Held.Clear();
         _log.Remove(InstanceKind, instance.Id.Number);
         Commit();
@@ -184,16 +277,19 @@ internal sealed class StateWriter : IRecordSink, IDisposable
 
     private void Commit()
     {
-        Errno refused = _log.Commit();
+        Errno refused = _log.TryCommit();
+        if (refused != Errno.None && RemoveFile is not null)
+            refused = LeaveFile(refused);
         if (refused == Errno.None)
         {
             if (!_isHeld && _recorder is not null)
-                _keeper.Store(StateName, _log.File);
+                _keeper?.Store(StateName, _log.File);
             _isHeld |= _recorder is not null;
             return;
         }
+        _log.Forget();
         // What stands there is out of date from now on, and nobody is to believe it.
-        _keeper.Drop(StateName);
+        _keeper?.Drop(StateName);
         _isHeld = false;
         // What was put is lost for the log, and later records would not fit what stands in it: with the next step all of it is put again.
         _recorder = null;
@@ -204,5 +300,26 @@ internal sealed class StateWriter : IRecordSink, IDisposable
                 _logger, $"the supervisor's state cannot be written down ({refused.Text}): if it dies now, the next one starts afresh");
         }
         _wasRefused = true;
+    }
+
+    // Others may fill a file system that is theirs too. A keeper is served as well by a file without a name.
+    private Errno LeaveFile(Errno refused)
+    {
+        RemoveFile!();
+        RemoveFile = null;
+        SupervisorLog.Hindered(_logger, $"the supervisor's state cannot be written into its runtime directory ({refused.Text}): if it and "
+            + "its keeper are killed, the next one finds their programs, but cannot go on with them");
+        _wasRefused |= _keeper is null;
+        if (_keeper is null || RecordLog.Create(out _) is not { } memory)
+            return refused;
+        if (_log.CopyTo(memory) is { Value: not 0 } notCopied)
+        {
+            memory.Dispose();
+            return notCopied;
+        }
+        _log.Dispose();
+        _log = memory;
+        _keeper.Store(StateName, memory.File);
+        return Errno.None;
     }
 }

@@ -172,6 +172,14 @@ internal sealed partial class InstanceTable
         _nextLook = ended + (pause > LeastPause ? pause : LeastPause);
     }
 
+    // Nobody else tells of its end, and what it leaves is looked for at once.
+    private void ForeignEnded(int pid)
+    {
+        _trees.Orphans.Forget(pid);
+        _trees.LookAnew();
+        LookAtLeftovers();
+    }
+
     private void MainEnded(RunningInstance instance, int pid, ExitStatus status)
     {
         // The messages that the process sent before it ended are read first, however many there are.
@@ -238,8 +246,10 @@ internal sealed partial class InstanceTable
         if (instance.Process != process || instance.MainEnded || !_mains.Remove(process.Pid))
             return;
         _trees.LookAnew();
-        // It is the child of another process, so how it ended cannot be known. As with systemd, an end of which
-        // nothing bad is known counts as a good one.
-        MainEnded(instance, process.Pid, new ExitStatus(0));
+        // It is the child of another process.
+        ExitStatus status = ForeignEnd.Read(process) is { } told ? StatusOf(told) : ExitStatus.Unknown;
+        instance.Ended = status;
+        State?.Note(instance);
+        MainEnded(instance, process.Pid, status);
     }
 }

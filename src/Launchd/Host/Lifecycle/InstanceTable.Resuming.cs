@@ -24,9 +24,13 @@ internal sealed partial class InstanceTable
     /// <param name="pid">Its main process, which may have ended.</param>
     /// <param name="process">The same process; null: it was reaped.</param>
     /// <param name="notify">Its notify socket, which the record names; null: none was held. Taken.</param>
+    /// <param name="reaper">
+    /// As <see cref="RunningInstance.Reaper"/>, where nobody has held anything for it: a notify socket is bound anew at the path that the
+    /// program has. 0: it was held for by the keeper.
+    /// </param>
     /// <param name="take">Gives away what was held for it, by the names of <see cref="HeldParts"/>; null: nothing was.</param>
     public RunningInstance Resume(SlotPhase.Live known, int slot, InstanceRecord record, int pid, ProcessHandle? process,
-        FileDescriptor? notify, Func<string, FileDescriptor?> take)
+        FileDescriptor? notify, int reaper, Func<string, FileDescriptor?> take)
     {
         Instance its = known.Instance;
         Provision provision = _descriptors.Provisions[its.Definition];
@@ -39,6 +43,7 @@ internal sealed partial class InstanceTable
             Ended = record.Ended,
             IsHeardOut = record.IsHeardOut,
             IsResumed = true,
+            Reaper = reaper > 0 ? reaper : record.Reaper,
             Hearing = record.IsHeardOut ? new LastClients.Hearing(HostClock.Now) : null,
             // One that is known by its start is another one whatever has the number now.
             Process = process ?? new ProcessHandle(pid, new FileDescriptor(-1), start: ulong.MaxValue),
@@ -58,6 +63,8 @@ internal sealed partial class InstanceTable
             GiveAgain(instance);
         if (notify is not null)
             instance.Notify = _notifySockets.Resume(instance, notify, record.NotifyPath!, record.NotifyWriter);
+        else if (reaper > 0 && record.NotifyPath is { } path)
+            instance.Notify = _notifySockets.Rebind(instance, path, record.NotifyWriter);
         bool isReady = known is not SlotPhase.Starting;
         _launcher.Resume(instance, part => Hold(instance, part, take(part)), isReady, () => ReadyByOutput(instance));
         instance.ChannelEnd = Hold(instance, HeldParts.Channel, take(HeldParts.Channel));
@@ -66,7 +73,7 @@ internal sealed partial class InstanceTable
         if (instance.MainEnded)
             _withLeftovers.Add(instance);
         else if (process is null)
-            _endedBefore.Add((instance, record.Ended ?? new ExitStatus(0)));
+            _endedBefore.Add((instance, record.Ended ?? ExitStatus.Unknown));
         return instance;
     }
 

@@ -85,6 +85,17 @@ internal sealed partial class InstanceTable : IDisposable
     /// <summary>The parent of this process, which has the children of a supervisor before it; null: there is none.</summary>
     public IFosterParent? Foster { get; set; }
 
+    /// <summary>The orphans of adopted instances. Taken.</summary>
+    public ForeignOrphans? Foreign
+    {
+        get => _trees.Orphans.Foreign;
+        set
+        {
+            _trees.Orphans.Foreign = value;
+            value?.OnEnded = ForeignEnded;
+        }
+    }
+
     /// <summary>Told of an instance that is over, before what it holds is released.</summary>
     public Action<RunningInstance>? OnOver { get; set; }
 
@@ -176,6 +187,7 @@ internal sealed partial class InstanceTable : IDisposable
     {
         // What is closed now is not over for the supervisor after this one, if there is one.
         State = null;
+        Foreign?.Dispose();
         foreach (RunningInstance instance in _running.All)
         {
             Close(instance, mayServeAgain: false);

@@ -168,6 +168,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             CloseAll();
             return;
         }
+        State.Remove();
         _ = Files.Unlink(_directory, LinksName, isDirectory: true);
         if (_notify is not null)
             OwnDirectory.Empty(_notify);
@@ -194,10 +195,16 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         using FileDescriptor? names = _notify is null ? null : Files.OpenDirectory(_notify, ".", out _);
         foreach (string name in names is null ? [] : Files.Names(names).ToArray())
         {
-            if (!used.Contains(System.IO.Path.Combine(NotifyDirectory, name)))
+            if (name != StateFile.Name && !used.Contains(System.IO.Path.Combine(NotifyDirectory, name)))
                 _ = Files.Unlink(_notify!, name);
         }
     }
+
+    /// <summary>
+    /// The place of the supervisor's state: in memory, because what tells of processes is not to outlive them, as a file on a disk would.
+    /// </summary>
+    public StateFile State => _successor?.State
+        ?? new StateFile(FileSystems.IsInMemory(_directory) ? _directory : _notifyInMemory is not null ? _notify : null);
 
     /// <summary>
     /// Each instance binds a socket of its own below this directory, and a file system on disk takes up to 0.3 ms for the inode (ext4
@@ -206,7 +213,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     /// </summary>
     private void MakeNotifyDirectory(int mode, bool keepsSockets)
     {
-        if (!IsInMemory(_directory) && OpenInMemory(mode) is { } inMemory)
+        if (!FileSystems.IsInMemory(_directory) && OpenInMemory(mode) is { } inMemory)
         {
             if (keepsSockets && Files.ReadLink(_directory, NotifyName) == inMemory)
                 return;
@@ -222,7 +229,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             if (keepsSockets)
                 return;
         }
-        OwnDirectory.Empty(_notify!);
+        OwnDirectory.Empty(_notify!, but: StateFile.Name);
     }
 
     /// <summary>What a supervisor before this one has left: the link, or a directory with its sockets.</summary>
@@ -248,7 +255,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             string path = System.IO.Path.Combine(place, $"launchd-cs-notify-{status.Device}-{status.Inode}");
             if (!ParentDirectory.Open(path, directoryMode: null, path).TryGet(out ParentDirectory? parent, out _))
                 continue;
-            _notify = IsInMemory(parent.Directory) ? OwnDirectory.TryMake(parent.Directory, parent.Name, mode, out _, out _) : null;
+            _notify = FileSystems.IsInMemory(parent.Directory)
+                ? OwnDirectory.TryMake(parent.Directory, parent.Name, mode, out _, out _) : null;
             if (_notify is not null)
             {
                 _notifyInMemory = parent;
@@ -258,9 +266,6 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         }
         return null;
     }
-
-    // tmpfs and ramfs.
-    private static bool IsInMemory(FileDescriptor directory) => FileSystems.TypeOf(directory) is 0x01021994 or 0x858458F6;
 
     /// <summary>
     /// Who may write there could put a directory of his own in the place of ours, and with it our sockets. A user whose folder the

@@ -338,7 +338,7 @@ internal sealed class Journal
             json.WriteString("signal", new SignalNumber(e.Status.Signal).ToString());
             json.WriteBoolean("core", e.Status.DumpedCore);
         }
-        else
+        else if (e.Status.IsKnown)
         {
             json.WriteNumber("code", e.Status.Code);
         }

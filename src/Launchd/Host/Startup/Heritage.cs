@@ -21,6 +21,7 @@ internal sealed class Heritage : IDisposable
     private readonly RestoreAnswer _answer;
     private RecordLog? _log;
     private bool _isLogTaken;
+    private Dictionary<string, FileDescriptor> _found = [];
 
     private Heritage(RestoreAnswer answerTaken) => _answer = answerTaken;
 
@@ -35,6 +36,8 @@ internal sealed class Heritage : IDisposable
     {
         get
         {
+            if (IsAdopted)
+                return $"pid {Owner.Pid}, which was killed with all that it held";
             KeeperHistory history = _answer.History;
             Reaped death = history.LastDeath;
             string hung = history.HasHung != 0 ? $"its loop stood still for {2 * HangWatch.Period / 1_000_000_000} s, " : "";
@@ -60,6 +63,67 @@ internal sealed class Heritage : IDisposable
         heritage.WhyFresh = heritage.Read();
         return heritage;
     }
+
+    /// <summary>
+    /// Reads the state that a supervisor has left in a file, of which nobody holds anything: then its programs are not this one's children,
+    /// and only they have its descriptors.
+    /// </summary>
+    /// <param name="fileTaken">The state.</param>
+    /// <param name="history">Its end.</param>
+    public static Heritage OfFile(FileDescriptor fileTaken, KeeperHistory history)
+    {
+        Dictionary<string, FileDescriptor> held = new(StringComparer.Ordinal) { [StateWriter.StateName] = fileTaken };
+        Heritage heritage = new(new RestoreAnswer(held, history, [])) { IsAdopted = true, _found = held };
+        heritage.WhyFresh = heritage.Read();
+        return heritage;
+    }
+
+    /// <summary>Nobody has held anything of it: see <see cref="OfFile"/>.</summary>
+    public bool IsAdopted { get; private init; }
+
+    /// <summary>The process that has the orphans of the adopted programs; 0: they are not adopted.</summary>
+    public int Reaper { get; set; }
+
+    /// <summary>A program was found that has what was held by this name.</summary>
+    public void Found(string name, FileDescriptor taken)
+    {
+        if (!_found.TryAdd(name, taken))
+            taken.Dispose();
+    }
+
+    /// <summary>Whether something of this name was found.</summary>
+    public bool Has(string name) => _found.ContainsKey(name);
+
+    /// <summary>What the supervisor held, and by what it is recognised.</summary>
+    public IReadOnlyList<HeldNote> Notes => _log is null ? [] : [.. StateWriter.NotesIn(_log).Select(n => n.Note)];
+
+    /// <summary>Has all that was found held, and what was not found forgotten.</summary>
+    public void GiveTo(IDescriptorKeeper keeper)
+    {
+        foreach (HeldNote lost in Notes.Where(n => !Has(n.Name)))
+            keeper.Drop(lost.Name);
+        foreach ((string name, FileDescriptor descriptor) in _answer.Held)
+            keeper.Store(name, descriptor);
+    }
+
+    /// <summary>Whose state it is: see <see cref="StateWriter.OwnerIn"/>.</summary>
+    public (string Mark, int Pid) Owner { get; private set; } = ("", 0);
+
+    /// <summary>The records of instances whose programs were not known to be born.</summary>
+    public IEnumerable<(long Number, string Mark)> Unknown
+    {
+        get
+        {
+            foreach ((byte kind, long number) in _log?.Keys.ToArray() ?? [])
+            {
+                if (kind == StateWriter.InstanceKind && InstanceOf(number) is { Pid: 0, Mark: var mark })
+                    yield return (number, mark);
+            }
+        }
+    }
+
+    /// <summary>The programs of those that were found, by their numbers.</summary>
+    public Dictionary<long, (int Pid, ProcessIdentity Identity)> Newborns { get; } = [];
 
     /// <summary>
     /// Only reads what a supervisor has left that still goes on: nothing is ended, and nothing changed.
@@ -130,6 +194,7 @@ internal sealed class Heritage : IDisposable
         _log = RecordLog.TryTake(file, out string why);
         if (_log is null)
             return why;
+        Owner = StateWriter.OwnerIn(_log);
         Dictionary<RecordKey, ReadOnlyMemory<byte>> records = [];
         foreach ((byte kind, long number) in _log.Keys)
         {

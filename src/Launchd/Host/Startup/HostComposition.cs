@@ -154,6 +154,7 @@ internal sealed class HostComposition : IDisposable
         Clues clues = new(Core, instances, parts.Pump, delays, Events);
         _table = new InstanceTable(instances, Core, Events, descriptors, _guard, _retired, _channels, parts.NotifySockets,
             notifications, _commands, parts.Launcher, parts.Births, parts.Pump, loop, delays, clues, counters, defects, logger);
+        _table.Foreign = new ForeignOrphans(loop, parts.Directory.Mark);
         _table.OnOver = over =>
         {
             _guard.LookSoon(over);
@@ -178,34 +179,34 @@ internal sealed class HostComposition : IDisposable
             _channels, notices, orders, parts.NotifySockets, lanes, parts.Pump);
         CoreSteps steps = new(Core, effects, Events, descriptors.Provisions, _retired, counters, defects, logger);
         Events.OnEvent = steps.Take;
-        if (parts.Keeper is { } keeper && OpenRecords(parts) is { } records)
+        KeeperLink? keeper = parts.Keeper;
+        if (Records.Open(parts) is { } records)
         {
-            if (restored is null)
+            if (restored is null && keeper is not null)
                 parts.Heritage?.DropLeft(keeper);
             _state = new StateWriter(records, keeper, () => configuration.Definition, instances, counters, logger);
+            Records.Name(_state, parts);
             steps.State = _table.State = _state;
-            _table.Foster = keeper;
-            keeper.Orders = orders;
+            keeper?.Orders = orders;
             lastClients.OnBegun = _state.Note;
-            keeper.OnNotHeld = _ => counters.Count("descriptors-not-held");
-            // As PID 1 it gets the orphans of everybody.
-            if (parts.Heritage is { IsFirst: false } || keeper.KeeperPid == 1)
-                ChildList.Adopt(keeper.KeeperPid);
-            _kept.Keeper = parts.NotifySockets.Keeper = keeper;
+            _kept.Keeper = _state;
+            // They are bound anew where nobody has held them.
+            parts.NotifySockets.Keeper = keeper;
             parts.Launcher.OnOpened = _state.Hold;
-            parts.Launcher.BirthSlots = OpenBirthSlots(parts, keeper);
-            HeldDescriptors held = new(keeper, descriptors);
+            if (parts.Heritage is { IsAdopted: true } alone)
+                alone.GiveTo(_state);
+            HeldDescriptors held = new(_state, descriptors);
             held.Update();
             descriptors.OnChanged += held.Update;
-            Must(loop.Watch(keeper.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Hear(keeper)), "keeper");
-            keeper.OnPutOff = () => mailbox.Post(() => Hear(keeper));
+            if (keeper is not null)
+                Serve(keeper, parts, counters);
             if (restored is not null)
             {
                 _state.Resume(restored, Core);
                 foreach (ServiceDefinition former in restored.Definitions.Values)
                     descriptors.AdoptFormer(former);
                 _restoration = new Restoration(parts.Heritage!, restored, Core, _table, descriptors, _kept, steps, Events,
-                    parts.Directory, _state, keeper, logger);
+                    parts.Directory, _state, logger);
             }
         }
 
@@ -215,8 +216,8 @@ internal sealed class HostComposition : IDisposable
             UnderWay = WhatIsUnderWay,
             Drain = parts.Drain,
         };
-        if (parts.Keeper is { } holder)
-            holder.OnTried = upgrades.Note;
+        if (keeper is not null)
+            keeper.OnTried = upgrades.Note;
 
         // What wakes the loop.
         Signals = new SupervisorSignals(Events, _table, _reloads, configuration, parts.Pump, counters, logger)
@@ -246,7 +247,12 @@ internal sealed class HostComposition : IDisposable
         _directory = new RuntimeDirectoryKeeper(parts.Directory, control, Control, parts.NotifySockets, instances, _paths, configuration,
             descriptors, loop, mailbox, delays, journal, counters, logger)
         {
-            OnDirectoryRestored = () => parts.Keeper?.Store(RuntimeDirectory.HeldLock, parts.Directory.Lock),
+            OnDirectoryRestored = () =>
+            {
+                parts.Keeper?.Store(RuntimeDirectory.HeldLock, parts.Directory.Lock);
+                if (_state is not null)
+                    Records.Name(_state, parts);
+            },
         };
         Signals.OnReloadAsked = _directory.Look;
         if (parts.Heritage is not { } heritage)
@@ -270,6 +276,18 @@ internal sealed class HostComposition : IDisposable
         OnUp = _manager is null ? null : _manager.NoteUp,
         IsResumed = _restoration is not null,
     }, _restoration is null ? null : _restoration.Run, Parts.Keeper is null ? null : NoteRunning);
+
+    private void Serve(KeeperLink keeper, HostParts parts, Counters counters)
+    {
+        _table.Foster = keeper;
+        keeper.OnNotHeld = _ => counters.Count("descriptors-not-held");
+        // As PID 1 it gets the orphans of everybody.
+        if (parts.Heritage is { IsFirst: false } || keeper.KeeperPid == 1)
+            ChildList.Adopt(keeper.KeeperPid);
+        parts.Launcher.BirthSlots = OpenBirthSlots(parts, keeper);
+        Must(parts.Loop.Watch(keeper.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Hear(keeper)), "keeper");
+        keeper.OnPutOff = () => parts.Mailbox.Post(() => Hear(keeper));
+    }
 
     private void Hear(KeeperLink keeper)
     {
@@ -338,8 +356,8 @@ internal sealed class HostComposition : IDisposable
         Parts.Loop.OnAway = null;
         Parts.Loop.OnDefect = Parts.Mailbox.OnDefect = Parts.Delays.OnDefect = null;
         Parts.Loop.Unwatch(Signals.Descriptor);
-        if (Parts.Keeper is { } keeper)
-            Parts.Loop.Unwatch(keeper.Descriptor);
+        if (Parts.Keeper is not null)
+            Parts.Loop.Unwatch(Parts.Keeper.Descriptor);
         _state?.Dispose();
         Signals.Dispose();
     }
@@ -373,18 +391,6 @@ internal sealed class HostComposition : IDisposable
         }
         _ = keeper.Store(StateWriter.BirthsName, slots.File);
         return slots;
-    }
-
-    /// <summary>Those of the supervisor before this one, or new ones. Null: there is no memory for them, which is told.</summary>
-    private static RecordLog? OpenRecords(HostParts parts)
-    {
-        if (parts.Heritage?.TakeLog() is { } records)
-            return records;
-        if (RecordLog.Create(out Errno refused) is { } created)
-            return created;
-        SupervisorLog.Hindered(parts.Logger,
-            $"the supervisor's state cannot be written down ({refused.Text}): if it dies, the next one starts afresh");
-        return null;
     }
 
     private static void Must(Errno refused, string what)

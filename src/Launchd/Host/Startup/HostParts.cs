@@ -46,7 +46,10 @@ internal sealed record HostParts
     /// <summary>The parent of this process, which holds what another supervisor would need; null: there is none.</summary>
     public KeeperLink? Keeper { get; init; }
 
-    /// <summary>What a supervisor before this one has left; null: there is no keeper.</summary>
+    /// <summary>Whether what another supervisor needs to go on is written down.</summary>
+    public bool KeepsState { get; init; }
+
+    /// <summary>What a supervisor before this one has left; null: there is no keeper, and nothing was left.</summary>
     public Heritage? Heritage { get; init; }
 
     /// <summary>Writes out what was said, before this process ends without another word.</summary>

@@ -25,16 +25,17 @@ internal static class Leftovers
     private const int MostReaders = 32;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>Ends what was left, if that is wanted, after their listeners were taken: clients wait in those.</summary>
+    /// <summary>
+    /// Finds what is to be gone on with; or ends it, if that is wanted, after their listeners were taken: clients wait in those.
+    /// </summary>
     /// <param name="directory">Of a supervisor that was killed.</param>
-    /// <param name="isWanted">Whether they are to be ended.</param>
-    /// <param name="inherited">Gets the sockets.</param>
-    /// <returns>How many processes there were.</returns>
-    /// <exception cref="StartRefusedException">They run, and it is not wanted that they end.</exception>
-    public static int Clear(RuntimeDirectory directory, bool isWanted, InheritedListeners inherited)
+    /// <param name="areToEnd">Whether they are to be ended, and not gone on with.</param>
+    /// <param name="inherited">Gets the sockets of those that are ended.</param>
+    /// <exception cref="StartRefusedException">They run, and nobody can go on with them.</exception>
+    public static LeftoverOutcome Clear(RuntimeDirectory directory, bool areToEnd, InheritedListeners inherited)
     {
         if (!directory.IsOfKilled)
-            return 0;
+            return default;
         // The mark has to stay for whoever comes next, until all have ended.
         bool leaves = directory.LeavesSockets;
         directory.LeavesSockets = true;
@@ -42,12 +43,14 @@ internal static class Leftovers
         int count = left.Count;
         try
         {
-            if (!isWanted && count > 0)
+            if (!areToEnd && count > 0)
             {
+                if (Adoption.TryTake(directory, left, out string why) is { } adopted)
+                    return new LeftoverOutcome(0, adopted);
                 throw new StartRefusedException(
                     $"{directory.Path} is that of a supervisor that was killed, and its programs still run: {NamesOf(left)}: nothing was "
-                    + "started, because each would run twice. End them, or let --take-over end them, which keeps their listeners open",
-                    ExitCode.TimedOut);
+                    + $"started, because each would run twice, and they cannot be gone on with: {why}. End them, or let --take-over end "
+                    + "them, which keeps their listeners open", ExitCode.TimedOut);
             }
             TakeSockets(left, inherited);
         }
@@ -71,7 +74,7 @@ internal static class Leftovers
                 });
         }
         directory.LeavesSockets = leaves;
-        return count;
+        return new LeftoverOutcome(count);
     }
 
     private static string NamesOf(List<Leftover> left)
@@ -133,9 +136,20 @@ internal static class Leftovers
         string[] variables = hasMark ? Encoding.UTF8.GetString(bytes).Split('\0') : [];
         bool isMarked = ValueOf(InstanceMark.VariableName)?.Split(':').Contains(mark) == true;
         if (isMarked && process.Signal(0) == Errno.None && SocketHolders.FactsOf(pid) is { HasEnded: false })
-            return new Leftover(process, TextOf(ValueOf("LAUNCHD_SERVICE")));
+            return Of(process);
         process.Dispose();
         return null;
+
+        // Behind the marks of supervisors that run in one of its instances come that instance's own and this supervisor's.
+        Leftover Of(ProcessHandle its)
+        {
+            string[] marks = ValueOf(InstanceMark.VariableName)!.Split(':');
+            int at = Array.IndexOf(marks, mark);
+            bool isNumbered = long.TryParse(
+                ValueOf(InstanceMark.NumberName), NumberStyles.None, CultureInfo.InvariantCulture, out long number);
+            return new Leftover(
+                its, TextOf(ValueOf("LAUNCHD_SERVICE")), at > 0 ? marks[at - 1] : "", at == 1 && isNumbered ? number : 0);
+        }
 
         string? ValueOf(string name) =>
             Array.Find(variables, v => v.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
@@ -143,10 +157,6 @@ internal static class Leftovers
 
     private static string TextOf(string? service) =>
         service is { Length: > 0 and <= 128 } && service.All(c => c is > ' ' and <= '~') ? service : "a process";
-
-    /// <param name="Process">Open, so that the number means this very process.</param>
-    /// <param name="Service">The name in its environment.</param>
-    private sealed record Leftover(ProcessHandle Process, string Service);
 
     /// <summary>Reads the environments beside this thread, which goes on without those that do not come.</summary>
     private sealed class Search(string mark, Queue<int> pids)

@@ -12,7 +12,6 @@ using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
-using Launchd.Linux.Descriptors;
 using Launchd.Linux.Processes;
 using Microsoft.Extensions.Logging;
 
@@ -26,7 +25,7 @@ namespace Launchd.Host.Startup;
 internal sealed class Restoration(
     Heritage heritage, RestoredState restored, Supervisor core, InstanceTable table,
     DescriptorTable descriptors, KeptDescriptors kept, CoreSteps steps, EventFeed events,
-    RuntimeDirectory directory, StateWriter state, IDescriptorKeeper keeper, ILogger logger)
+    RuntimeDirectory directory, StateWriter state, ILogger logger)
 {
     private readonly Lazy<List<int>> _children = new(() =>
     {
@@ -56,7 +55,7 @@ internal sealed class Restoration(
         // Nobody asks for the rest any more. Before anything is started, since a birth that is repeated has the names that it had.
         state.Keep(_resumed);
         directory.RemoveSocketsBut(_notifyPaths);
-        heritage.DropLeft(keeper);
+        heritage.DropLeft(state);
         // What must not be done twice, from where the other supervisor had come to.
         steps.Resume(restored.Effects.Where(EffectRunner.IsOnce).Skip(heritage.CarriedOut));
         steps.Resume(Resumption.Of(core.Services, core.Frame));
@@ -91,8 +90,8 @@ internal sealed class Restoration(
             return;
         }
         FileDescriptor? notify = record.NotifyPath is { } bound ? heritage.Answer.Take(NotifySockets.NameOf(bound)) : null;
-        _ = table.Resume(
-            live, slot.Slot, record, pid, process, notify, part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
+        _ = table.Resume(live, slot.Slot, record, pid, process, notify, heritage.Reaper,
+            part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
         _ = _resumed.Add(instance.Id.Number);
         if (record.NotifyPath is { } path)
             _ = _notifyPaths.Add(path);
@@ -142,7 +141,7 @@ internal sealed class Restoration(
     {
         bool isWhole = instance.Source is null && descriptors.Provisions[instance.Definition].Connections.FirstOrDefault() is null;
         if (instance.Pid > 0)
-            _owed.Add(new Event.MainExited(instance.Id, new ExitStatus(0), HasLeftovers: false));
+            _owed.Add(new Event.MainExited(instance.Id, ExitStatus.Unknown, HasLeftovers: false));
         else if (isWhole)
             _unborn.Add(Resumption.Birth(service, slot, instance));
         else
@@ -153,6 +152,8 @@ internal sealed class Restoration(
     private ProcessHandle? FindNewborn(InstanceId instance)
     {
         // It is the keeper's child and has not been reaped, so the number still means it.
+        if (heritage.IsAdopted)
+            return heritage.Newborns.TryGetValue(instance.Number, out var found) ? found.Identity.TryOpen(found.Pid) : null;
         if (!heritage.Births.TryGetValue(instance.Number, out int pid) || !_children.Value.Contains(pid)
             || ProcessHandle.TryOpen(pid) is not { } process)
         {

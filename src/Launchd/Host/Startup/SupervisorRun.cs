@@ -67,12 +67,21 @@ internal static unsafe class SupervisorRun
         // for a child, however many others are held.
         List<Spawner> spawners = MakeSpawners(carrier, fileLimit.Hard);
         using Closers closers = new(OpenNull());
-        UserTable users = new(definition);
         using FileDescriptor? heldLock = heritage?.Answer.Take(RuntimeDirectory.HeldLock);
         using RuntimeDirectory directory = RuntimeDirectory.Enter(
             definition.RuntimeDirectory, keepsSockets: heritage?.State is not null, keeper?.KeeperPid ?? 0, heldLock);
-        // What a keeper has held on for is gone on with, or was ended already.
-        int leftCount = heritage?.State is null ? Leftovers.Clear(directory, takesOver, inherited) : 0;
+        // What a keeper has held on for is gone on with, or was ended already: then what was no child of it is ended too.
+        LeftoverOutcome left = heritage?.State is not null ? default
+            : Leftovers.Clear(directory, takesOver || heritage is { IsFirst: false }, inherited);
+        using Heritage? adopted = left.Adopted;
+        if (adopted?.State is { } found)
+        {
+            // What held holds on, whatever the file says by now: only a reload adopts that.
+            (heritage, definition, warnings) = (adopted, found.Adopted, []);
+            foreach (string name in adopted.Answer.Names.Where(OfferedDescriptor.IsStoredName).ToArray())
+                inherited.Add(name, adopted.Answer.Take(name)!);
+        }
+        UserTable users = new(definition);
         // As long as the keeper has it nobody else starts a second copy of what it holds, also while there is no supervisor.
         keeper?.Store(RuntimeDirectory.HeldLock, directory.Lock);
         using DescriptorTable descriptors = DescriptorTable.Open(definition, users, inherited, names =>
@@ -137,6 +146,8 @@ internal static unsafe class SupervisorRun
             Inherited = inherited,
             Keeper = keeper,
             Heritage = heritage,
+            // Nobody goes on where nothing can be read again.
+            KeepsState = keeper is not null || source is not null,
             Manager = OpenManager(offer, loop, delays, logger),
             Drain = () => console.Drain(pump, OutputPatience),
             AdoptLog = (format, least) =>
@@ -150,10 +161,10 @@ internal static unsafe class SupervisorRun
         using (beside?.Invoke(host))
         {
             Announce(definition, parts, warnings, pump, endedCount);
-            if (leftCount > 0)
+            if (left.EndedCount > 0)
             {
-                SupervisorLog.Hindered(logger, $"a supervisor of this runtime directory was killed: {leftCount} of its processes still ran "
-                    + "and were ended, and their listeners were kept open");
+                SupervisorLog.Hindered(logger, "a supervisor of this runtime directory was killed: "
+                    + $"{left.EndedCount} of its processes still ran and were ended, and their listeners were kept open");
             }
             if (keeper is not null)
             {
@@ -236,10 +247,13 @@ internal static unsafe class SupervisorRun
         if (DescriptorNeed.WarningFor(definition) is { } need)
             SupervisorLog.Hindered(parts.Logger, need);
         Heritage? former = parts.Heritage is { IsFirst: false } found ? found : null;
-        string reason = former is null ? "fresh" : former.State is null ? "restarted" : IsUpgrade(former) ? "upgrade" : "restored";
+        string reason = former is null ? "fresh" : former.State is null ? "restarted" : former.IsAdopted ? "adopted"
+            : IsUpgrade(former) ? "upgrade" : "restored";
         bool isUpgrade = former is not null && IsUpgrade(former);
         parts.Journal.Add(new SupervisorStarted(reason, Environment.ProcessId, isUpgrade ? null : former?.FormerEnd));
-        if (!isUpgrade && former?.FormerEnd is { } end)
+        if (former is { IsAdopted: true, FormerEnd: { } killed })
+            SupervisorLog.Adopts(parts.Logger, killed);
+        else if (!isUpgrade && former?.FormerEnd is { } end)
             SupervisorLog.Restarted(parts.Logger, end);
         if (former?.Answer.LostNames is { Count: > 0 } lost)
         {

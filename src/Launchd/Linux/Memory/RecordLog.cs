@@ -8,9 +8,9 @@ using Launchd.Linux.Paths;
 namespace Launchd.Linux.Memory;
 
 /// <summary>
-/// Records by key in a file in memory (memfd_create(2)), which somebody else holds too: whoever takes the file over, after a death of the
-/// writer at any instruction, finds the records as of the last commit that was written whole. All that is put between two commits takes
-/// effect together.
+/// Records by key in a file in memory (memfd_create(2), or of a tmpfs), which somebody else holds too or finds by its name: whoever takes
+/// the file over, after a death of the writer at any instruction, finds the records as of the last commit that was written whole. All that
+/// is put between two commits takes effect together.
 /// <para>
 /// The file has two places for a header, each with a sequence number and a checksum, of which the newer valid one counts. The header names
 /// the offset of an area of batches. A commit appends one batch with one write. When much of the area is out of date, all that holds is
@@ -55,11 +55,15 @@ internal sealed unsafe class RecordLog : IDisposable
     public long Bytes => _end - _area;
 
     /// <summary>A new, empty log. Null with the reason: there is no memory, or no descriptor.</summary>
-    public static RecordLog? Create(out Errno refused)
+    public static RecordLog? Create(out Errno refused) =>
+        FileOpener.CreateMemory("launchd-cs-state", out refused) is { } file ? Begin(file, out refused) : null;
+
+    /// <summary>A new log in an empty file in memory. Null with the reason.</summary>
+    /// <param name="fileTaken">In any case.</param>
+    /// <param name="refused">ENOSPC: its file system is full.</param>
+    public static RecordLog? Begin(FileDescriptor fileTaken, out Errno refused)
     {
-        if (FileOpener.CreateMemory("launchd-cs-state", out refused) is not { } file)
-            return null;
-        RecordLog log = new(file);
+        RecordLog log = new(fileTaken);
         refused = log.BeginArea(FirstArea);
         if (refused == Errno.None)
             return log;
@@ -98,17 +102,22 @@ internal sealed unsafe class RecordLog : IDisposable
     }
 
     /// <summary>Takes a record out, with the next commit. One that is not there may be taken out too.</summary>
-    public void Remove(byte kind, long number)
-    {
-        int at = AppendEntry(kind, number, Removed, 0);
-        _pending.Add(((kind, number), at, -1));
-    }
+    public void Remove(byte kind, long number) => _pending.Add(((kind, number), AppendEntry(kind, number, Removed, 0), -1));
 
     /// <summary>
     /// Makes all that was put and removed since the last commit hold. On a refusal (ENOSPC, ENOMEM) the records are as they were at the
     /// last commit that succeeded, and what was put is forgotten.
     /// </summary>
     public Errno Commit()
+    {
+        Errno refused = TryCommit();
+        if (refused != Errno.None)
+            Forget();
+        return refused;
+    }
+
+    /// <summary>The same, but after a refusal what was put is still to be committed, here or by <see cref="CopyTo"/>.</summary>
+    public Errno TryCommit()
     {
         if (_pending.Count == 0)
             return Errno.None;
@@ -123,14 +132,42 @@ internal sealed unsafe class RecordLog : IDisposable
         {
             // A part of the batch may stand there, which the next batch replaces.
             _sequence--;
+            return refused;
         }
+        Forget();
+        if (_end - _area > (2 * _liveBytes) + LeastWaste)
+            Compact();
+        return refused;
+    }
+
+    /// <summary>What was put since the last commit is not to be committed any more.</summary>
+    public void Forget()
+    {
         _pending.Clear();
         _length = BatchHeadBytes;
         if (_batch.Length > LargestPart)
             _batch = new byte[4096];
-        if (refused == Errno.None && _end - _area > (2 * _liveBytes) + LeastWaste)
-            Compact();
-        return refused;
+    }
+
+    /// <summary>Commits all records, and what was put and not committed yet, to another log, which is empty.</summary>
+    /// <returns>Why it is not whole there: none of it counts then.</returns>
+    public Errno CopyTo(RecordLog other)
+    {
+        foreach (((byte Kind, long Number) key, (long Offset, int Length) place) in _live)
+        {
+            int at = other.AppendEntry(key.Kind, key.Number, (uint)place.Length, place.Length);
+            if (!ReadAt(place.Offset, other._batch.AsSpan(at, place.Length)))
+                return Errno.EIO;
+            other._pending.Add((key, at, place.Length));
+        }
+        foreach (((byte Kind, long Number) key, int at, int length) in _pending)
+        {
+            if (length < 0)
+                other.Remove(key.Kind, key.Number);
+            else
+                other.Put(key.Kind, key.Number, _batch.AsSpan(at, length));
+        }
+        return other.Commit();
     }
 
     public void Dispose() => _file.Dispose();

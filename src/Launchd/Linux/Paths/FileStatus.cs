@@ -22,6 +22,9 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
     /// <summary>What is taken for its content on the disk, or in memory: less than the size where the file has holes.</summary>
     public long AllocatedBytes { get; init; }
 
+    /// <summary>When its content was changed last, CLOCK_REALTIME.</summary>
+    public DateTime ChangedAt { get; init; }
+
     public bool IsSameFile(FileStatus other) => Device == other.Device && Inode == other.Inode;
 
     /// <summary>The kind in words, with an article.</summary>
@@ -66,6 +69,9 @@ internal readonly record struct FileStatus(FileKind Kind, int Mode, ulong Device
         {
             LinkCount = found.stx_nlink,
             AllocatedBytes = unchecked((long)found.stx_blocks * 512),
+            ChangedAt = new DateTime(
+                DateTime.UnixEpoch.Ticks + (found.stx_mtime.tv_sec * TimeSpan.TicksPerSecond)
+                    + (found.stx_mtime.tv_nsec / TimeSpan.NanosecondsPerTick), DateTimeKind.Utc),
         };
         return Errno.None;
     }

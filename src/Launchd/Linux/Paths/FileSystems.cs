@@ -29,6 +29,9 @@ internal static unsafe class FileSystems
     /// <summary>Whether an open file lies on a file system that stores files. Asks that file system, which may take long.</summary>
     public static bool IsStorage(FileDescriptor descriptor) => TypeOf(descriptor) is { } type && Storage.Contains(type);
 
+    /// <summary>Whether what lies there is kept in memory alone, until the machine ends: tmpfs, ramfs.</summary>
+    public static bool IsInMemory(FileDescriptor descriptor) => TypeOf(descriptor) is 0x01021994 or 0x858458F6;
+
     /// <summary><c>f_type</c> of statfs(2): the first word, of which 32 bits count. Null: the kernel does not tell.</summary>
     public static uint? TypeOf(FileDescriptor descriptor)
     {

@@ -95,6 +95,14 @@ internal static unsafe class Files
     public static FileDescriptor? OpenOrMake(FileDescriptor directory, string name, int mode, out Errno refused) =>
         Open(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode, out refused);
 
+    /// <summary>A file to read and write that is there; a link is not followed. Never waits.</summary>
+    public static FileDescriptor? OpenToChange(FileDescriptor directory, string name, out Errno refused) =>
+        Open(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, out refused);
+
+    /// <summary>A new file to read and write; EEXIST: something has the name.</summary>
+    public static FileDescriptor? Make(FileDescriptor directory, string name, int mode, out Errno refused) =>
+        Open(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode, out refused);
+
     /// <summary>
     /// A file to append to, which is made if it is missing; a link is not followed. Never waits: a FIFO without a reader is refused.
     /// </summary>

@@ -35,11 +35,13 @@ internal static class OwnDirectory
     }
 
     /// <summary>Unlinks the files in it, best effort.</summary>
-    public static void Empty(FileDescriptor directory)
+    /// <param name="directory">Borrowed.</param>
+    /// <param name="but">The name of one that stays; null: none does.</param>
+    public static void Empty(FileDescriptor directory, string? but = null)
     {
         // From the beginning, wherever it was read to before.
         using FileDescriptor? names = Files.OpenDirectory(directory, ".", out _);
-        foreach (string name in names is null ? [] : Files.Names(names).ToArray())
+        foreach (string name in names is null ? [] : Files.Names(names).Where(n => n != but).ToArray())
             _ = Files.Unlink(directory, name);
     }
 }

@@ -1,0 +1,90 @@
+using System.Globalization;
+using System.Net;
+using Launchd.AcceptanceTests.Support;
+using Launchd.IntegrationTests.Host;
+using Launchd.Linux.Processes;
+using Xunit;
+
+namespace Launchd.IntegrationTests.Keeper;
+
+/// <summary>
+/// SIGKILL of the supervisor and of its keeper, if it has one: the next <c>run</c> adopts what runs, and starts nothing twice.
+/// </summary>
+public sealed class AdoptionTests
+{
+    private const int SIGUSR1 = 10;
+
+    private const string Services = """
+        [sockets.http]
+        listen = "tcp://127.0.0.1:0"
+        [services.web]
+        command = ["${DOTNET}", "${PROBE}", "--greet", "{pid} ", "--echo", "--ready"]
+        sockets = ["http"]
+        ready = "notify"
+        [services.tree]
+        command = ["/bin/sh", "-c", "setsid sleep 1000 & echo child $!; trap 'echo asked' USR1; while :; do sleep 1000 & wait $!; done"]
+        ready = { output = "child" }
+        [services.gone]
+        command = ["/bin/sh", "-c", "trap 'exit 3' USR1; echo begun; while :; do sleep 1000 & wait $!; done"]
+        ready = { output = "begun" }
+        restart = "on-failure"
+        """;
+
+    [Theory]
+    [InlineData("true")]
+    [InlineData("false")]
+    public async Task ProgramsAndListenersAreAdopted_AndAreAsOthersFromThenOn(string keeper)
+    {
+        await using Supervisor first = Supervisor.StartText($"[supervisor]\nkeeper = {keeper}\n{Services}");
+        IPEndPoint http = await first.Address("http");
+        int web = (await first.Event("ready", "web")).Pid, tree = (await first.Event("ready", "tree")).Pid;
+        int gone = (await first.Event("ready", "gone")).Pid;
+        string said = await first.Output.First(l => l.Contains("child ", StringComparison.Ordinal), "the child");
+        using ProcessHandle child = ProcessHandle.TryOpen(int.Parse(said.Split("child ")[1], CultureInfo.InvariantCulture))!;
+        await KillAll(first);
+        using (ProcessHandle its = ProcessHandle.TryOpen(gone)!)
+        {
+            Living.Signal(gone, SIGUSR1);
+            Living.AwaitEnd(its);
+        }
+        // Nobody supervises, and the port is the program's.
+        Assert.Equal($"{web} alone", await Supervisor.Ask(http, "alone"));
+
+        await using Supervisor second = Supervisor.After(first);
+
+        Assert.Equal("adopted", (await second.Event("supervisor-started")).Text("reason"));
+        _ = await Said(second, $"'gone.0' (pid {gone}) ended, it is not known how");
+        _ = await second.Event("ready", "gone");
+        using ControlSocket control = await ControlSocket.To(second.Scratch);
+        Assert.Equal((web, tree), (await Pid(control, "web"), await Pid(control, "tree")));
+        Assert.Equal($"{web} again", await Supervisor.Ask(http, "again"));
+        // Its output is read again.
+        Living.Signal(tree, SIGUSR1);
+        _ = await second.Output.First(l => l.Contains("asked", StringComparison.Ordinal), "a line");
+        // What it has left elsewhere ends with it, though the kernel gives that to another process.
+        Assert.Equal(0, (await second.Verb("restart", "tree")).Code);
+        Living.AwaitEnd(child);
+        // An end is seen without SIGCHLD, and the port is held meanwhile.
+        Living.Signal(web, Living.SIGKILL);
+        Assert.Matches("^[0-9]+ anew$", await Supervisor.Ask(http, "anew"));
+        int next = (await second.Event("ready", "web")).Pid;
+        Assert.NotEqual(web, next);
+        Assert.All(["web", "tree", "gone"], name => Assert.Single(second.Events.All(), e => e.Kind == "spawned" && e.Service == name));
+        Assert.Equal(0, await second.Stop());
+    }
+
+    /// <summary>The keeper first, which would start another supervisor.</summary>
+    private static async Task KillAll(Supervisor supervisor)
+    {
+        int pid = await supervisor.Pid(), started = supervisor.StartedPid;
+        Living.Kill(started);
+        if (pid != started)
+            Living.Kill(pid);
+    }
+
+    private static Task<string> Said(Supervisor supervisor, string text) =>
+        supervisor.Errors.First(l => l.Contains(text, StringComparison.Ordinal), text);
+
+    private static async Task<int> Pid(ControlSocket control, string service) =>
+        (await control.Service(service)).GetProperty("instances")[0].GetProperty("pid").GetInt32();
+}
