@@ -106,7 +106,10 @@ internal sealed record SupervisorStatus
     /// <summary>Pid of the keeper; null: there is none.</summary>
     public int? Keeper { get; init; }
 
-    /// <summary>The supervisor before this one, and how it ended, if the keeper has started this one in its place.</summary>
+    /// <summary>True: the keeper has ended, so that nobody holds anything for the supervisor any more; null: it has not.</summary>
+    public bool? KeeperEnded { get; init; }
+
+    /// <summary>The supervisor before this one, and how it ended, if this one goes on in its place.</summary>
     public string? After { get; init; }
 
     /// <summary>What was dropped since the start, by kind: only those above zero.</summary>

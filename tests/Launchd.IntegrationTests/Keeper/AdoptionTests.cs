@@ -73,6 +73,37 @@ public sealed class AdoptionTests
         Assert.Equal(0, await second.Stop());
     }
 
+    [Fact]
+    public async Task WhereTheKeeperAloneIsKilled_ThatIsSaid_AndTheEndsOfItsChildrenAreSeen()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [supervisor]
+            keeper = true
+            [services.ends]
+            command = ["/bin/sh", "-c", "sleep 1000 & trap 'exit 7' USR1; echo begun; while :; do sleep 1000 & wait $!; done"]
+            ready = { output = "begun" }
+            kill = "tree"
+            """);
+        int ends = (await supervisor.Event("ready", "ends")).Pid, pid = await supervisor.Pid();
+        Living.Kill(pid);
+        _ = await Said(supervisor, "goes on where the supervisor before it ended");
+        Living.Kill(supervisor.StartedPid);
+        _ = await Said(supervisor, "the keeper has ended");
+
+        (_, string status, _) = await supervisor.Verb("status");
+        Assert.Contains($"its keeper (pid {supervisor.StartedPid}) has died", status, StringComparison.Ordinal);
+        (int code, _, string errors) = await supervisor.Verb("upgrade");
+        Assert.Equal(1, code);
+        Assert.Contains("this supervisor's keeper has died", errors, StringComparison.Ordinal);
+        Living.Signal(ends, SIGUSR1);
+        string end = await Said(supervisor, $"'ends.0' (pid {ends}) e");
+        // Its pidfd tells from Linux 6.15 on.
+        Assert.Matches("exited with 7|ended, it is not known how", end);
+        _ = await Said(supervisor, "'ends.0' is ready after", nth: 2);
+        Assert.Equal(0, (await supervisor.Verb("shutdown")).Code);
+        Assert.Equal([], supervisor.Scratch.Processes());
+    }
+
     /// <summary>The keeper first, which would start another supervisor.</summary>
     private static async Task KillAll(Supervisor supervisor)
     {
@@ -82,8 +113,8 @@ public sealed class AdoptionTests
             Living.Kill(pid);
     }
 
-    private static Task<string> Said(Supervisor supervisor, string text) =>
-        supervisor.Errors.First(l => l.Contains(text, StringComparison.Ordinal), text);
+    private static Task<string> Said(Supervisor supervisor, string text, int nth = 1) =>
+        supervisor.Errors.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
 
     private static async Task<int> Pid(ControlSocket control, string service) =>
         (await control.Service(service)).GetProperty("instances")[0].GetProperty("pid").GetInt32();

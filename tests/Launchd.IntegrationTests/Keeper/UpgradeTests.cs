@@ -4,6 +4,7 @@ using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
 using Launchd.Client;
 using Launchd.Core.Recording;
+using Launchd.Host.Listeners;
 using Launchd.IntegrationTests.Host;
 using Launchd.Interop;
 using Launchd.Linux.Memory;
@@ -218,7 +219,7 @@ public sealed class UpgradeTests
     private static void Rewrite(int keeper, Action<RecordLog> change)
     {
         string state = Directory.GetFiles($"/proc/{keeper}/fd").First(
-            f => Files.ReadLink(null, f)?.Contains("launchd-cs-state", StringComparison.Ordinal) == true);
+            f => Files.ReadLink(null, f)?.EndsWith("/" + StateFile.Name, StringComparison.Ordinal) == true);
         FileDescriptor file = Files.Open(null, state, O_RDWR | Libc.O_CLOEXEC, 0, out _)!;
         using RecordLog log = RecordLog.TryTake(file, out _)!;
         change(log);

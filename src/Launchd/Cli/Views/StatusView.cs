@@ -38,7 +38,12 @@ internal static class StatusView
         terminal.WriteLine(terminal.Paint(name, Style.Strong) + terminal.Fit(rest, TerminalText.Columns(name)));
         if (supervisor.After is { } after)
         {
-            string told = $"started anew by the keeper after {TerminalText.Escape(after)}";
+            string told = $"started anew after {TerminalText.Escape(after)}";
+            terminal.WriteLine(terminal.Paint(terminal.Fit(told), Style.Warning));
+        }
+        if (supervisor.KeeperEnded == true)
+        {
+            string told = $"its keeper (pid {supervisor.Keeper}) has died: nobody starts this supervisor anew, but the next 'run'";
             terminal.WriteLine(terminal.Paint(terminal.Fit(told), Style.Warning));
         }
         // That the machine was busy or suspended has cost nothing, and is in the log.

@@ -1,10 +1,20 @@
 using Launchd.Core;
+using Launchd.Interop;
+using Launchd.Linux.Processes;
 
 namespace Launchd.Host.Instances;
 
 // What is known of each.
 internal sealed partial class Orphans
 {
+    /// <summary>Those that are not children of this process have another parent by now, which is free to reap them.</summary>
+    public void Disown()
+    {
+        int own = Libc.getpid();
+        foreach (int pid in _known.Keys.Where(p => Foreign?.Find(p) is null && ProcessFacts.Read(p)?.Parent != own).ToArray())
+            Forget(pid);
+    }
+
     private enum Kind
     {
         /// <summary>It belongs to an instance.</summary>

@@ -74,10 +74,10 @@ internal sealed class RunningInstance(InstanceId id, int slot, int generation, P
     public bool IsChannelDrained { get; set; }
 
     /// <summary>
-    /// The process to which the kernel gives its orphans, because it was adopted after its supervisor and the keeper had been killed; 0:
-    /// this process, or the keeper.
+    /// The process to which the kernel gives its orphans, because its supervisor and the keeper were killed; 0: this process, or the
+    /// keeper.
     /// </summary>
-    public int Reaper { get; init; }
+    public int Reaper { get; set; }
 
     /// <summary>
     /// Process group and session of the instance: the pid of the main process that the supervisor started; 0: no group is surely its own.

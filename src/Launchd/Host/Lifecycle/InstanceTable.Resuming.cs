@@ -5,6 +5,7 @@ using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
 using Launchd.Host.Loop;
 using Launchd.Host.Provisioning;
+using Launchd.Interop;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Processes;
@@ -101,10 +102,38 @@ internal sealed partial class InstanceTable
             LookAtLeftovers();
     }
 
-    /// <summary>
-    /// The foster parent is gone, and its children have another parent: how they end is not known any more, but that they do is seen.
-    /// </summary>
-    public void LoseFosterParent() => Foster = null;
+    /// <summary>The foster parent is gone, or about to end: its children get another parent, which reaps them as it likes.</summary>
+    /// <param name="pid">Its number.</param>
+    public void LoseFosterParent(int pid)
+    {
+        Foster = null;
+        // It closes its files before its children have another parent.
+        ProcessHandle? ending = OwnParent() == pid ? ProcessHandle.TryOpen(pid) : null;
+        Errno refused = ending is not { HasDescriptor: true } ? Errno.ESRCH
+            : _loop.Watch(ending.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => LoseFosterChildren(ending));
+        if (refused != Errno.None)
+            LoseFosterChildren(ending);
+    }
+
+    private static int OwnParent() => (int)Libc.syscall(SystemCallNumbers.getppid, 0, 0, 0, 0, 0, 0);
+
+    private void LoseFosterChildren(ProcessHandle? parent)
+    {
+        if (parent is not null)
+            _loop.Unwatch(parent.Descriptor);
+        parent?.Dispose();
+        ChildList.Adopt(0);
+        _trees.Orphans.Disown();
+        foreach (RunningInstance instance in _running.All.Where(i => i is { IsResumed: true, Reaper: 0 }))
+        {
+            instance.Reaper = Math.Max(1, OwnParent());
+            Foreign?.Expect(instance);
+            State?.Note(instance);
+        }
+        _trees.LookAnew();
+        if (_withLeftovers.Count > 0)
+            LookAtLeftovers();
+    }
 
     private void ResumedMainEnded(RunningInstance instance, ProcessHandle process)
     {

@@ -25,6 +25,9 @@ internal sealed class StatusReporter(
     /// <summary>Pid of the keeper; null: there is none.</summary>
     public int? Keeper { get; init; }
 
+    /// <summary>Whether that has ended.</summary>
+    public Func<bool> HasKeeperEnded { get; init; } = () => false;
+
     /// <summary>How the supervisor before this one ended; null: there was none.</summary>
     public string? After { get; init; }
 
@@ -56,6 +59,7 @@ internal sealed class StatusReporter(
                 State = core.Frame.Shutdown is null ? "running" : "shutting-down",
                 UptimeMs = (long)(now - startedAt).TotalMilliseconds,
                 Keeper = Keeper,
+                KeeperEnded = HasKeeperEnded() ? true : null,
                 After = After,
                 Counters = AllCounters(),
             },

@@ -54,11 +54,14 @@ internal static partial class SupervisorLog
     [LoggerMessage(1012, LogLevel.Warning, "started anew by the keeper, after the end of the supervisor with {how}")]
     public static partial void Restarted(ILogger logger, string how);
 
-    [LoggerMessage(1028, LogLevel.Warning, "adopts the programs of the supervisor with {how}")]
+    [LoggerMessage(1028, LogLevel.Warning, "adopts the programs of the supervisor with {how}; its configuration holds until 'reload'")]
     public static partial void Adopts(ILogger logger, string how);
 
     [LoggerMessage(1029, LogLevel.Debug, "its state has no file in memory: programs are not adopted after the end of all: {why}")]
     public static partial void WithoutState(ILogger logger, string why);
+
+    [LoggerMessage(1030, LogLevel.Warning, "'{instance}' goes on without {what}: lost with the supervisor, until the service is restarted")]
+    public static partial void GoesOnWithout(ILogger logger, string instance, string what);
 
     [LoggerMessage(1025, LogLevel.Information, "hands over to {path}, from version {from} to {to}")]
     public static partial void HandsOver(ILogger logger, string path, string from, string to);

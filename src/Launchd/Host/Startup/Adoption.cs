@@ -38,6 +38,7 @@ internal static class Adoption
             heritage.Dispose();
             return null;
         }
+        heritage.EndSearch();
         FindNewborns(heritage, left);
         heritage.Reaper = ReaperOf(left);
         return heritage;

@@ -37,7 +37,7 @@ internal sealed class Heritage : IDisposable
         get
         {
             if (IsAdopted)
-                return $"pid {Owner.Pid}, which was killed with all that it held";
+                return $"pid {Owner.Pid}, which was killed with its keeper, or had none";
             KeeperHistory history = _answer.History;
             Reaped death = history.LastDeath;
             string hung = history.HasHung != 0 ? $"its loop stood still for {2 * HangWatch.Period / 1_000_000_000} s, " : "";
@@ -91,6 +91,12 @@ internal sealed class Heritage : IDisposable
             taken.Dispose();
     }
 
+    /// <summary>The names by which something was held that no program has.</summary>
+    public IReadOnlySet<string> LostNames { get; private set; } = new HashSet<string>();
+
+    /// <summary>All was found that there is.</summary>
+    public void EndSearch() => LostNames = Notes.Select(n => n.Name).Where(n => !Has(n)).ToHashSet(StringComparer.Ordinal);
+
     /// <summary>Whether something of this name was found.</summary>
     public bool Has(string name) => _found.ContainsKey(name);
 
@@ -100,8 +106,8 @@ internal sealed class Heritage : IDisposable
     /// <summary>Has all that was found held, and what was not found forgotten.</summary>
     public void GiveTo(IDescriptorKeeper keeper)
     {
-        foreach (HeldNote lost in Notes.Where(n => !Has(n.Name)))
-            keeper.Drop(lost.Name);
+        foreach (string lost in LostNames)
+            keeper.Drop(lost);
         foreach ((string name, FileDescriptor descriptor) in _answer.Held)
             keeper.Store(name, descriptor);
     }

@@ -235,6 +235,7 @@ internal sealed class HostComposition : IDisposable
             configuration, Core, instances, descriptors, _kept, _channels, parts.Pump, journal, counters, parts.StartedAt)
         {
             Keeper = parts.Keeper?.KeeperPid,
+            HasKeeperEnded = () => parts.Keeper?.IsGone == true,
             After = parts.Heritage?.FormerEnd,
         };
         DescriptorFetch fetch = new(Core, instances, descriptors.Provisions, _channels, lanes, notices);
@@ -297,7 +298,7 @@ internal sealed class HostComposition : IDisposable
         if (!keeper.IsGone)
             return;
         Parts.Loop.Unwatch(keeper.Descriptor);
-        _table.LoseFosterParent();
+        _table.LoseFosterParent(keeper.KeeperPid);
     }
 
     // From here on an end is one that was wanted, or a death.

@@ -7,12 +7,14 @@ using Launchd.Core.Slots;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
+using Launchd.Host.Launching;
 using Launchd.Host.Lifecycle;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
 using Launchd.Host.Reporting;
 using Launchd.Host.Steps;
 using Launchd.Linux.Processes;
+using Launchd.Model;
 using Microsoft.Extensions.Logging;
 
 namespace Launchd.Host.Startup;
@@ -93,6 +95,8 @@ internal sealed class Restoration(
         _ = table.Resume(live, slot.Slot, record, pid, process, notify, heritage.Reaper,
             part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
         _ = _resumed.Add(instance.Id.Number);
+        if (heritage.IsAdopted)
+            TellLost(service, live, slot.Slot);
         if (record.NotifyPath is { } path)
             _ = _notifyPaths.Add(path);
         if (instance.Pid == 0)
@@ -104,6 +108,32 @@ internal sealed class Restoration(
             _owed.Add(Lost(instance.Id, CommandKind.Stop));
         if (instance.Reload is { Stage: ReloadStage.Command })
             _owed.Add(Lost(instance.Id, CommandKind.Reload));
+    }
+
+    // Nobody has held them, and no program has them.
+    private void TellLost(ServiceState service, SlotPhase.Live live, int slot)
+    {
+        Instance instance = live.Instance;
+        ServiceDefinition definition = instance.Definition;
+        List<string> lost = [];
+        if (IsLost(HeldParts.Channel) && (instance.WatchesChannel || !definition.Share.IsEmpty || !definition.Request.IsEmpty))
+            lost.Add("its channel");
+        if (IsLost(HeldParts.Output) || IsLost(HeldParts.Error))
+            lost.Add("the pipe of its output");
+        if (IsLost(HeldParts.Terminal) || IsLost(HeldParts.TerminalSlave))
+            lost.Add("its terminal");
+        if (IsLost(HeldParts.ReadyPipe) && live is SlotPhase.Starting)
+            lost.Add("the pipe by which it says that it is ready");
+        int storedCount = service.Stored.Count(s => heritage.LostNames.Contains(KeptDescriptors.NameOf(s.Id, isPolled: false)));
+        if (storedCount > 0)
+            lost.Add($"{storedCount} descriptors of its store");
+        if (lost.Count > 0)
+            SupervisorLog.GoesOnWithout(logger, $"{instance.Id.Service}.{slot}", string.Join(", ", lost));
+        // Nobody hears it any more.
+        if (instance.WatchesChannel && IsLost(HeldParts.Channel))
+            _owed.Add(new Event.ChannelWatched(instance.Id, IsWatched: false));
+
+        bool IsLost(string part) => heritage.LostNames.Contains(StateWriter.NameOf(instance.Id, part));
     }
 
     // A shortage: it is tried again, and is no fault of the service.

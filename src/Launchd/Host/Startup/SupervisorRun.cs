@@ -169,7 +169,7 @@ internal static unsafe class SupervisorRun
             if (keeper is not null)
             {
                 keeper.OnGone = _ => SupervisorLog.Hindered(
-                    logger, "the keeper has ended: nothing is held for the supervisor any more, and nobody starts it anew");
+                    logger, "the keeper has ended: nothing is held for the supervisor any more, and only another 'run' starts it anew");
             }
             foreach ((string name, string address) in inherited.Unused)
             {

@@ -96,7 +96,8 @@ internal sealed class Upgrades(
     private string? WhyNotAtAll =>
         keeper is null
             ? "this supervisor has no keeper, which would hold everything meanwhile: write keeper = true in [supervisor], and restart it"
-            : keeper.IsGone ? "this supervisor's keeper has died, which would hold everything meanwhile: restart it, and it has another"
+            : keeper.IsGone ? "this supervisor's keeper has died, which would hold everything meanwhile: after SIGKILL of the supervisor "
+                + $"(pid {Environment.ProcessId}) the next 'run' adopts what it has, with another keeper"
             : IsShuttingDown() ? "the supervisor is shutting down"
             : state is not { IsHeld: true } ? "the supervisor's state is not written down, so that nobody could go on with it: see its log"
             : null;

@@ -27,10 +27,14 @@ internal static unsafe class ChildList
     /// </summary>
     public static int FosterParent { get; private set; }
 
-    /// <summary>Takes the children of another process, the parent of this one, for own ones from now on.</summary>
+    /// <summary>Takes the children of another process, the parent of this one, for own ones from now on; 0: of none any more.</summary>
     public static void Adopt(int fosterParent)
     {
         FosterParent = fosterParent;
+        _foster?.Close();
+        _foster = null;
+        if (fosterParent == 0)
+            return;
         _foster = new Own(fosterParent, $"/proc/{fosterParent}/task/{fosterParent}/children");
         _ = _foster.Open();
     }
@@ -138,5 +142,7 @@ internal static unsafe class ChildList
 
         /// <summary>Null: it cannot be opened now. When there is no descriptor left, the next call tries again.</summary>
         public FileDescriptor? Open() => _list ??= Files.OpenToRead(path ?? $"/proc/self/task/{thread}/children", out _);
+
+        public void Close() => _list?.Dispose();
     }
 }
