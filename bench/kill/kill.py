@@ -30,11 +30,11 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 from bench import free_port  # noqa: E402
-from peers import PATIENCE, LaunchdCs, LaunchdCsKeeper, LaunchdCsKeeperKilled, Runit, Runsv, S6, S6Lock, S6Supervise  # noqa: E402
-from peers import Supervisord, children, command_line, send, until  # noqa: E402
+from peers import PATIENCE, LaunchdCs, LaunchdCsBothKilled, LaunchdCsKeeper, LaunchdCsKeeperKilled  # noqa: E402
+from peers import Runit, Runsv, S6, S6Lock, S6Supervise, Supervisord, children, command_line, send, until  # noqa: E402
 from units import Container, First, Reexec, User  # noqa: E402
 
-PEERS = {"keeper": LaunchdCsKeeper, "keeper-killed": LaunchdCsKeeperKilled, "no-keeper": LaunchdCs,
+PEERS = {"keeper": LaunchdCsKeeper, "keeper-killed": LaunchdCsKeeperKilled, "both-killed": LaunchdCsBothKilled, "no-keeper": LaunchdCs,
          "systemd-reexec": Reexec, "systemd": First, "systemd-container": Container, "systemd-user": User,
          "s6-svscan": S6, "s6-supervise": S6Supervise, "s6-lock": S6Lock, "runsvdir": Runit, "runsv": Runsv, "supervisord": Supervisord}
 ABSENT = {"circus": "no package of Debian 12", "dinit": "no package of Debian 12"}

@@ -126,7 +126,7 @@ class Peer:
 
 class LaunchdCs(Peer):
     """launchd-cs with keeper = false"""
-    keeper = "false"
+    keeper, rounds = "false", True
     noted = r"'end\.0' .*\b7\b"
 
     @classmethod
@@ -152,13 +152,8 @@ keeper = {self.keeper}
 listen = "tcp://127.0.0.1:{self.port}"
 {services}''')
 
-    def start(self, *options):
-        self.open(*DAEMON, "run", *options, str(self.folder / "kill.toml"))
-
-    def struck(self):
-        self.process.wait(PATIENCE)
-        # What is left is ended by the one that starts, once it has its listeners.
-        self.start("--take-over")
+    def start(self):
+        self.open(*DAEMON, "run", str(self.folder / "kill.toml"))
 
     def state(self):
         try:
@@ -197,6 +192,17 @@ class LaunchdCsKeeperKilled(LaunchdCsKeeper):
     def stop(self):
         for pid in super().managers():
             send(pid, signal.SIGTERM)
+
+
+class LaunchdCsBothKilled(LaunchdCsKeeper):
+    """launchd-cs with keeper = true, the keeper and the supervisor killed"""
+    back, rounds = "started again", True
+
+    def managers(self):
+        return [self.process.pid, *super().managers()]
+
+    def struck(self):
+        Peer.struck(self)
 
 
 class Supervisord(Peer):

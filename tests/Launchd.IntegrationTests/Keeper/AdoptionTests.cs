@@ -17,10 +17,18 @@ public sealed class AdoptionTests
     private const string Services = """
         [sockets.http]
         listen = "tcp://127.0.0.1:0"
+        [sockets.path]
+        listen = "unix:path.sock"
+        [sockets.rare]
+        listen = "unix:rare.sock"
         [services.web]
         command = ["${DOTNET}", "${PROBE}", "--greet", "{pid} ", "--echo", "--ready"]
-        sockets = ["http"]
+        sockets = ["http", "path"]
         ready = "notify"
+        [services.rare]
+        command = ["${DOTNET}", "${PROBE}", "--greet", "rare ", "--echo", "--ready"]
+        sockets = ["rare"]
+        start = "demand"
         [services.tree]
         command = ["/bin/sh", "-c", "setsid sleep 1000 & echo child $!; trap 'echo asked' USR1; while :; do sleep 1000 & wait $!; done"]
         ready = { output = "child" }
@@ -28,6 +36,9 @@ public sealed class AdoptionTests
         command = ["/bin/sh", "-c", "trap 'exit 3' USR1; echo begun; while :; do sleep 1000 & wait $!; done"]
         ready = { output = "begun" }
         restart = "on-failure"
+        [services.stays]
+        command = ["/bin/sh", "-c", "echo begun; while :; do sleep 1000 & wait $!; done"]
+        ready = { output = "begun" }
         """;
 
     [Theory]
@@ -38,7 +49,7 @@ public sealed class AdoptionTests
         await using Supervisor first = Supervisor.StartText($"[supervisor]\nkeeper = {keeper}\n{Services}");
         IPEndPoint http = await first.Address("http");
         int web = (await first.Event("ready", "web")).Pid, tree = (await first.Event("ready", "tree")).Pid;
-        int gone = (await first.Event("ready", "gone")).Pid;
+        int gone = (await first.Event("ready", "gone")).Pid, stays = (await first.Event("ready", "stays")).Pid;
         string said = await first.Output.First(l => l.Contains("child ", StringComparison.Ordinal), "the child");
         using ProcessHandle child = ProcessHandle.TryOpen(int.Parse(said.Split("child ")[1], CultureInfo.InvariantCulture))!;
         await KillAll(first);
@@ -58,6 +69,9 @@ public sealed class AdoptionTests
         using ControlSocket control = await ControlSocket.To(second.Scratch);
         Assert.Equal((web, tree), (await Pid(control, "web"), await Pid(control, "tree")));
         Assert.Equal($"{web} again", await Supervisor.Ask(http, "again"));
+        Assert.Equal($"{web} again", await Supervisor.Ask(second.Scratch.At("path.sock"), "again"));
+        // Nobody had this listener: it is another one at the same path.
+        Assert.Equal("rare client", await Supervisor.Ask(second.Scratch.At("rare.sock"), "client"));
         // Its output is read again.
         Living.Signal(tree, SIGUSR1);
         _ = await second.Output.First(l => l.Contains("asked", StringComparison.Ordinal), "a line");
@@ -70,6 +84,15 @@ public sealed class AdoptionTests
         int next = (await second.Event("ready", "web")).Pid;
         Assert.NotEqual(web, next);
         Assert.All(["web", "tree", "gone"], name => Assert.Single(second.Events.All(), e => e.Kind == "spawned" && e.Service == name));
+        Assert.DoesNotContain(second.Events.All(), e => e is { Kind: "spawned", Service: "stays" });
+        if (keeper == "true")
+        {
+            // The next supervisor of the same keeper has them from that.
+            Living.Kill(await second.Pid());
+            _ = await Said(second, "goes on where the supervisor before it ended", nth: 2);
+        }
+        Living.Signal(stays, Living.SIGKILL);
+        _ = await Said(second, $"'stays.0' (pid {stays}) ");
         Assert.Equal(0, await second.Stop());
     }
 
@@ -86,6 +109,8 @@ public sealed class AdoptionTests
             """);
         int ends = (await supervisor.Event("ready", "ends")).Pid, pid = await supervisor.Pid();
         Living.Kill(pid);
+        string runs = await Said(supervisor, "runs as pid", nth: 2);
+        using ProcessHandle next = ProcessHandle.TryOpen(int.Parse(runs.Split("pid ")[1].Split(',')[0], CultureInfo.InvariantCulture))!;
         _ = await Said(supervisor, "goes on where the supervisor before it ended");
         Living.Kill(supervisor.StartedPid);
         _ = await Said(supervisor, "the keeper has ended");
@@ -101,6 +126,7 @@ public sealed class AdoptionTests
         Assert.Matches("exited with 7|ended, it is not known how", end);
         _ = await Said(supervisor, "'ends.0' is ready after", nth: 2);
         Assert.Equal(0, (await supervisor.Verb("shutdown")).Code);
+        Living.AwaitEnd(next);
         Assert.Equal([], supervisor.Scratch.Processes());
     }
 

@@ -70,7 +70,7 @@ internal sealed class CommandTree
         };
         Option<bool> takeOver = new("--take-over")
         {
-            Description = "ends the programs that a killed supervisor has left running, and keeps their listeners open",
+            Description = "ends the programs that a killed supervisor has left, instead of adopting them; keeps their listeners open",
         };
         Command run = new("run", "runs the configuration in the foreground") { file, exitWith, trust, takeOver };
         RefuseName(run, "the file names the supervisor");

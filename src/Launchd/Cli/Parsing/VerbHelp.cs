@@ -72,12 +72,12 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
             ("launchd-cs run shop.toml", "runs another file"),
             ("launchd-cs run --exit-with web", "in a container: ends with web, and as web ended"),
             ("launchd-cs run --trust-config /config/shop.toml", "in a container: a file that is mounted, whoever owns it outside"),
-            ("launchd-cs run --take-over", "after kill -9 of a supervisor without a keeper: its programs are ended first"),
+            ("launchd-cs run --take-over", "after kill -9 of a supervisor and its keeper: ends what it would else adopt"),
         ],
         [
             (ExitCode.Done, "shut down as asked; with --exit-with the service's own code, 128 + N after signal N"), _usage,
             (ExitCode.InternalError, "internal error"), (ExitCode.SystemRefused, "the operating system refused at start"),
-            (ExitCode.TimedOut, "another supervisor runs in the same runtime directory, or programs of a killed one do"),
+            (ExitCode.TimedOut, "another supervisor runs in the same runtime directory, or programs of a killed one that it cannot adopt"),
             (ExitCode.BadConfiguration, "the configuration is wrong"),
         ]);
 

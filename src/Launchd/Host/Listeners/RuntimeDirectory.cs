@@ -57,6 +57,9 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     /// <summary>The supervisor that had the directory before did not end in order: its processes may run.</summary>
     public bool IsOfKilled { get; }
 
+    /// <summary>Whose it was before.</summary>
+    public LockOwner Former { get; private init; }
+
     /// <summary>Second names of what lies at the paths of listeners; owns its folders.</summary>
     public required SpareLinks Links { get; set; }
 
@@ -100,8 +103,10 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
             // Copies of one descriptor share the lock (flock(2)).
             locked = former is not null && IsNamed(own, former) ? Files.Duplicate(former, closer: null, out _) : null;
             locked ??= TakeLock(own, path);
-            RuntimeDirectory directory = new(path, own, locked, keeper, mark ?? LockOwner.Of(path).Mark)
+            LockOwner owner = LockOwner.Of(path);
+            RuntimeDirectory directory = new(path, own, locked, keeper, mark ?? owner.Mark)
             {
+                Former = owner,
                 Links = links = SpareLinks.Open(own, LinksName, MarkOf(path)), LeavesSockets = keepsSockets,
             };
             directory.Sign();

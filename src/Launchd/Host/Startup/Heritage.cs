@@ -75,7 +75,22 @@ internal sealed class Heritage : IDisposable
         Dictionary<string, FileDescriptor> held = new(StringComparer.Ordinal) { [StateWriter.StateName] = fileTaken };
         Heritage heritage = new(new RestoreAnswer(held, history, [])) { IsAdopted = true, _found = held };
         heritage.WhyFresh = heritage.Read();
+        if (heritage.State is { } state)
+            Forgive(state.State);
         return heritage;
+    }
+
+    // That a program ended because nobody read its output, and was started again with each supervisor, is not its fault: as with any start
+    // of a supervisor, counts begin anew.
+    private static void Forgive(SupervisorState state)
+    {
+        for (int service = 0; service < state.Services.Length; service++)
+        {
+            state.Services[service] = state.Services[service] with
+            {
+                Slots = [.. state.Services[service].Slots.Select(s => s with { Starts = [], Attempt = 0 })],
+            };
+        }
     }
 
     /// <summary>Nobody has held anything of it: see <see cref="OfFile"/>.</summary>

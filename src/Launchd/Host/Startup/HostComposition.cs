@@ -276,7 +276,7 @@ internal sealed class HostComposition : IDisposable
     {
         OnUp = _manager is null ? null : _manager.NoteUp,
         IsResumed = _restoration is not null,
-    }, _restoration is null ? null : _restoration.Run, Parts.Keeper is null ? null : NoteRunning);
+    }, _restoration is null ? null : _restoration.Run, NoteRunning);
 
     private void Serve(KeeperLink keeper, HostParts parts, Counters counters)
     {
@@ -304,21 +304,23 @@ internal sealed class HostComposition : IDisposable
     // From here on an end is one that was wanted, or a death.
     private void NoteRunning()
     {
+        Parts.Descriptors.OwnsAdoptedPaths = _store is null && Parts.Heritage is not null;
+        if (Parts.Keeper is not { } keeper)
+            return;
         _turns = TurnTimer.TryOpen(HangWatch.Period);
         if (_turns is not null)
         {
-            Parts.Keeper!.WatchTurns(_turns);
+            keeper.WatchTurns(_turns);
             Parts.Loop.Turns = _turns;
         }
-        Parts.Descriptors.OwnsAdoptedPaths = _store is null;
-        Parts.Keeper!.BeginToRing();
-        Parts.Keeper!.Running();
+        keeper.BeginToRing();
+        keeper.Running();
         if (_upgradeEnd is null)
             return;
         _upgradeEnd.Tell(Parts.Journal, Parts.Logger);
         if (_upgradeCaller is not null)
             UpgradeMethods.Answer(_upgradeCaller, _upgradeEnd);
-        UpgradeEnd.Forget(Parts.Keeper);
+        UpgradeEnd.Forget(keeper);
     }
 
     private string? WhatIsUnderWay() =>

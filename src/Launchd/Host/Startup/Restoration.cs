@@ -95,7 +95,7 @@ internal sealed class Restoration(
         _ = table.Resume(live, slot.Slot, record, pid, process, notify, heritage.Reaper,
             part => heritage.Answer.Take(StateWriter.NameOf(instance.Id, part)));
         _ = _resumed.Add(instance.Id.Number);
-        if (heritage.IsAdopted)
+        if (heritage.IsAdopted && process is not null && ProcessFacts.Read(pid) is { HasEnded: false })
             TellLost(service, live, slot.Slot);
         if (record.NotifyPath is { } path)
             _ = _notifyPaths.Add(path);
