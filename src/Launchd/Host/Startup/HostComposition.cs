@@ -21,7 +21,6 @@ using Launchd.Interop;
 using Launchd.Keeper;
 using Launchd.Linux.Calls;
 using Launchd.Linux.Loop;
-using Launchd.Linux.Memory;
 using Launchd.Linux.Paths;
 using Launchd.Linux.Processes;
 using Launchd.Model;
@@ -285,7 +284,7 @@ internal sealed class HostComposition : IDisposable
         // As PID 1 it gets the orphans of everybody.
         if (parts.Heritage is { IsFirst: false } || keeper.KeeperPid == 1)
             ChildList.Adopt(keeper.KeeperPid);
-        parts.Launcher.BirthSlots = OpenBirthSlots(parts, keeper);
+        parts.Launcher.BirthSlots = Records.OpenBirthSlots(parts, keeper);
         Must(parts.Loop.Watch(keeper.Descriptor, IoReadiness.Readable, LoopPriority.Signal, _ => Hear(keeper)), "keeper");
         keeper.OnPutOff = () => parts.Mailbox.Post(() => Hear(keeper));
     }
@@ -381,19 +380,6 @@ internal sealed class HostComposition : IDisposable
         store.Begin(parts.Inherited.Stored);
         parts.Descriptors.OnChanged += store.NoteChange;
         parts.Descriptors.LeavesPaths = true;
-    }
-
-    /// <summary>Lasts as long as the process: a child whose birth hangs may still write into it.</summary>
-    private static SharedSlots? OpenBirthSlots(HostParts parts, KeeperLink keeper)
-    {
-        if (SharedSlots.Create(out Errno refused) is not { } slots)
-        {
-            SupervisorLog.Hindered(parts.Logger,
-                $"births cannot be written down ({refused.Text}): if the supervisor dies in one, the next one does not know the child");
-            return null;
-        }
-        _ = keeper.Store(StateWriter.BirthsName, slots.File);
-        return slots;
     }
 
     private static void Must(Errno refused, string what)

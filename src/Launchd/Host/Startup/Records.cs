@@ -50,6 +50,19 @@ internal static class Records
         state.NoteOwner(parts.Directory.Mark);
     }
 
+    /// <summary>Lasts as long as the process: a child whose birth hangs may still write into it.</summary>
+    public static SharedSlots? OpenBirthSlots(HostParts parts, KeeperLink keeper)
+    {
+        if (SharedSlots.Create(out Errno refused) is not { } slots)
+        {
+            SupervisorLog.Hindered(parts.Logger,
+                $"births cannot be written down ({refused.Text}): if the supervisor dies in one, the next one does not know the child");
+            return null;
+        }
+        _ = keeper.Store(StateWriter.BirthsName, slots.File);
+        return slots;
+    }
+
     private static RecordLog? Make(HostParts parts, out Errno refused) =>
         parts.Directory.State.Make(out refused) is { } file ? RecordLog.Begin(file, out refused) : null;
 

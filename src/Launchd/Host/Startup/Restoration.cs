@@ -7,7 +7,6 @@ using Launchd.Core.Slots;
 using Launchd.Host.Channel;
 using Launchd.Host.Instances;
 using Launchd.Host.Keeping;
-using Launchd.Host.Launching;
 using Launchd.Host.Lifecycle;
 using Launchd.Host.Listeners;
 using Launchd.Host.Loop;
@@ -116,11 +115,12 @@ internal sealed class Restoration(
         Instance instance = live.Instance;
         ServiceDefinition definition = instance.Definition;
         List<string> lost = [];
-        if (IsLost(HeldParts.Channel) && (instance.WatchesChannel || !definition.Share.IsEmpty || !definition.Request.IsEmpty))
+        // Nobody else has had the other ends of channels and terminals.
+        if (instance.WatchesChannel || !definition.Share.IsEmpty || !definition.Request.IsEmpty)
             lost.Add("its channel");
         if (IsLost(HeldParts.Output) || IsLost(HeldParts.Error))
             lost.Add("the pipe of its output");
-        if (IsLost(HeldParts.Terminal) || IsLost(HeldParts.TerminalSlave))
+        if (definition.HasTerminal)
             lost.Add("its terminal");
         if (IsLost(HeldParts.ReadyPipe) && live is SlotPhase.Starting)
             lost.Add("the pipe by which it says that it is ready");
@@ -129,8 +129,7 @@ internal sealed class Restoration(
             lost.Add($"{storedCount} descriptors of its store");
         if (lost.Count > 0)
             SupervisorLog.GoesOnWithout(logger, $"{instance.Id.Service}.{slot}", string.Join(", ", lost));
-        // Nobody hears it any more.
-        if (instance.WatchesChannel && IsLost(HeldParts.Channel))
+        if (instance.WatchesChannel)
             _owed.Add(new Event.ChannelWatched(instance.Id, IsWatched: false));
 
         bool IsLost(string part) => heritage.LostNames.Contains(StateWriter.NameOf(instance.Id, part));
