@@ -50,6 +50,9 @@ internal readonly record struct LockOwner(int Supervisor, int Keeper)
     /// <summary>There is no supervisor, but its keeper, which holds what it had.</summary>
     public bool IsForsaken => Keeper > 0 && Supervisor > 0 && !IsAlive(Supervisor) && IsAlive(Keeper);
 
+    /// <summary>Neither lives, and a copy of one of them has the lock.</summary>
+    public bool IsDead => Supervisor > 0 && !IsAlive(Supervisor) && (Keeper == 0 || !IsAlive(Keeper));
+
     /// <summary>What that means and what can be done, for people.</summary>
     public string Remedy =>
         $"the supervisor has died, and its keeper (pid {Keeper}) holds its services and sockets: if it starts no other by itself, "
