@@ -333,7 +333,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
     private static FileDescriptor TakeLock(FileDescriptor directory, string path)
     {
         FileDescriptor? held = null;
-        // Each turn but the last means that a supervisor that was ending removed the file between our open and our lock, as a rule.
+        // Each turn but the last means that a supervisor was ending, and that we came between two of its last steps.
         for (int turn = 0; turn < MostLockTurns && held is null; turn++)
             held = TryTakeLock(directory, path);
         if (held is null)
@@ -350,7 +350,7 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         _ = Libc.ftruncate(_lock.Number, owner.Length);
     }
 
-    /// <summary>Null: the file that was locked has no name any more, or who had the lock was ended.</summary>
+    /// <summary>Null: the file that was locked has no name any more, or whoever had the lock has just ended.</summary>
     private static FileDescriptor? TryTakeLock(FileDescriptor directory, string path)
     {
         FileDescriptor held = Files.OpenOrMake(directory, LockName, 0b110_000_000, out Errno refused)
@@ -358,7 +358,8 @@ internal sealed unsafe class RuntimeDirectory : IDisposable
         if (Libc.flock(held.Number, LOCK_EX_NB) != 0)
         {
             LockOwner owner = LockOwner.Read(held);
-            if (owner.IsDead && UnbornHolders.End(held))
+            bool isOver = EndingProcess.Await(owner.Supervisor) || EndingProcess.Await(owner.Keeper);
+            if (isOver || (owner.IsDead && UnbornHolders.End(held)))
             {
                 held.Dispose();
                 return null;

@@ -5,7 +5,6 @@ using Launchd.Control;
 using Launchd.Host.Instances;
 using Launchd.Host.Listeners;
 using Launchd.Host.Reporting;
-using Launchd.Interop;
 using Launchd.Linux.Listening;
 using Launchd.Linux.Loop;
 using Launchd.Linux.Paths;
@@ -26,9 +25,6 @@ internal static class Leftovers
     private const int MostReaders = 32;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>A close may take as long as the file system of a service likes.</summary>
-    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(10);
-
     /// <summary>
     /// Finds what is to be gone on with; or ends it, if that is wanted, after their listeners were taken: clients wait in those.
     /// </summary>
@@ -40,8 +36,9 @@ internal static class Leftovers
     {
         if (!directory.IsOfKilled)
             return default;
-        AwaitEnd(directory.Former.Keeper);
-        AwaitEnd(directory.Former.Supervisor);
+        // They have let the lock go by then, but perhaps not the control socket, and their children have no other parent yet.
+        _ = EndingProcess.Await(directory.Former.Keeper);
+        _ = EndingProcess.Await(directory.Former.Supervisor);
         // The mark has to stay for whoever comes next, until all have ended.
         bool leaves = directory.LeavesSockets;
         directory.LeavesSockets = true;
@@ -81,21 +78,6 @@ internal static class Leftovers
         }
         directory.LeavesSockets = leaves;
         return new LeftoverOutcome(count);
-    }
-
-    /// <summary>
-    /// Waits until a process that is ending has ended. It has closed the lock by then, but perhaps not the control socket, and its children
-    /// have no other parent yet. A number that is another's by now means a process that does not end.
-    /// </summary>
-    private static void AwaitEnd(int pid)
-    {
-        using ProcessHandle? process = pid > 0 ? ProcessHandle.TryOpen(pid) : null;
-        bool isEnding = process is { HasDescriptor: true } && ProcessFacts.Read(pid) is { HasEnded: false } facts
-            && (facts.IsEnding || facts.State == 'Z');
-        if (!isEnding)
-            return;
-        Libc.poll_entry end = new() { fd = process!.Descriptor.Number, events = Libc.POLLIN };
-        _ = Libc.poll(ref end, 1, (int)EndPatience.TotalMilliseconds);
     }
 
     private static string NamesOf(List<Leftover> left)
