@@ -46,6 +46,24 @@ public sealed class LifeTests
         Assert.IsType(phase, world.Phase("web"));
     }
 
+    [Theory]
+    [InlineData("Always", typeof(SlotPhase.BackingOff))]
+    [InlineData("OnFailure", typeof(SlotPhase.BackingOff))]
+    [InlineData("Never", typeof(SlotPhase.Failed))]
+    public void AnEndThatNobodyHasSeen_IsNoSuccess_AndNoCodeIsTold(string policy, Type phase)
+    {
+        ServiceDefinition service = Web with { Restart = Enum.Parse<RestartKind>(policy), SuccessCodes = [.. Enumerable.Range(0, 256)] };
+        World world = new World(service).Boot().Say("web", "READY=1");
+
+        world.Do(new Event.MainExited(world.Live.Single(), ExitStatus.Unknown, HasLeftovers: false));
+
+        Assert.IsType(phase, world.Phase("web"));
+        Notice.Exited told = world.Effects.OfType<Effect.Report>().Select(r => r.Notice).OfType<Notice.Exited>().Single();
+        Assert.False(told.Status.IsKnown);
+        Assert.Equal("ended, it is not known how", told.Status.ToString());
+        Assert.Equal(1, told.Status.ShellCode);
+    }
+
     [Fact]
     public void AnExitBeforeReady_IsAFailureEvenWithZero()
     {
