@@ -121,7 +121,9 @@ internal sealed record ServiceStatus
     public required string Service { get; init; }
     public string? Description { get; init; }
 
-    /// <summary>stopped, waiting, starting, ready, draining, backing-off, failed or faulted: the least advanced of its slots.</summary>
+    /// <summary>
+    /// stopped, waiting, starting, ready, draining, backing-off, failed, faulted or completed: the least advanced of its slots.
+    /// </summary>
     public required string State { get; init; }
 
     /// <summary>Whether the service is meant to run now.</summary>

@@ -27,9 +27,11 @@ internal abstract record Failure
 
     private string WithClue(string text) => Clue is null ? text : $"{text}: {Clue}";
 
-    internal sealed record NotReadyInTime(TimeSpan Limit) : Failure
+    /// <param name="Limit">The time that it had.</param>
+    /// <param name="IsJob">It was to end, and not to be ready.</param>
+    internal sealed record NotReadyInTime(TimeSpan Limit, bool IsJob = false) : Failure
     {
-        public override string ToString() => WithClue($"was not ready within {Spans.Show(Limit)}");
+        public override string ToString() => WithClue($"{(IsJob ? "did not end" : "was not ready")} within {Spans.Show(Limit)}");
     }
 
     internal sealed record WatchdogSilent(TimeSpan Limit) : Failure
@@ -90,9 +92,11 @@ internal abstract record Failure
             $"started {Count} times within {Spans.Show(Interval)}, not tried again" + (Last is null ? "" : $"; last: {Last}");
     }
 
-    internal sealed record DependencyFailed(ServiceName Dependency) : Failure
+    /// <param name="Dependency">The first that failed.</param>
+    /// <param name="Why">For a job: how it ended. Null: the other service's own lines say it.</param>
+    internal sealed record DependencyFailed(ServiceName Dependency, string? Why = null) : Failure
     {
-        public override string ToString() => $"requires {Dependency}, which failed";
+        public override string ToString() => $"requires {Dependency}, which failed" + (Why is null ? "" : $": {Why}");
     }
 
     /// <summary>SIGKILL did not end it.</summary>

@@ -36,6 +36,10 @@ internal abstract record Notice
     internal sealed record Ready(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After)
         : OfInstance(Instance, Slot, Generation, Pid);
 
+    /// <summary>A job has ended well: what requires it may start.</summary>
+    internal sealed record Completed(InstanceId Instance, int Slot, int Generation, int Pid, TimeSpan After)
+        : OfInstance(Instance, Slot, Generation, Pid);
+
     internal sealed record Draining(InstanceId Instance, int Slot, int Generation, int Pid, string Reason)
         : OfInstance(Instance, Slot, Generation, Pid);
 

@@ -370,7 +370,7 @@ internal sealed class Supervisor
             else if (verdict == DependencyVerdict.Met && Turns.TryStart(d, service))
                 ServiceMachine.Start(d, service, slot, reason);
             else if (verdict == DependencyVerdict.Failed && slot.Phase is not SlotPhase.Failed)
-                ServiceMachine.Fail(d, service, slot, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)));
+                ServiceMachine.Fail(d, service, slot, Dependencies.FailureOf(d, service));
             else if (verdict != DependencyVerdict.Failed && slot.Phase is not SlotPhase.Waiting)
                 d.SetPhase(service, slot, new SlotPhase.Waiting(reason));
         }

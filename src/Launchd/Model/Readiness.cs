@@ -22,6 +22,15 @@ internal abstract record Readiness
         public static readonly Notify Value = new();
     }
 
+    /// <summary>
+    /// The program has ended, in a way that its service calls a success: a job, for which others wait. It has no limit of time by
+    /// itself, is never ready while it runs, and completed afterwards.
+    /// </summary>
+    internal sealed record Exited : Readiness
+    {
+        public static readonly Exited Value = new();
+    }
+
     /// <summary>A newline written to this descriptor number of the child, as s6 does.</summary>
     internal sealed record Descriptor(int Number) : Readiness;
 

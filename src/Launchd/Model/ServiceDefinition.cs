@@ -49,6 +49,9 @@ internal sealed record ServiceDefinition
 
     /// <summary>Longest time from spawn to ready; after it the new instance is killed. Zero: no limit.</summary>
     public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Whether the program is to do something once, and to end.</summary>
+    public bool IsJob => Ready is Readiness.Exited;
     public HealthCheck? Health { get; init; }
 
     /// <summary>Longest silence between two <c>WATCHDOG=1</c>. Null: off.</summary>

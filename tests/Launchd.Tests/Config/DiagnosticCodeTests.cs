@@ -59,6 +59,7 @@ public sealed class DiagnosticCodeTests
         [DiagnosticCode.AbstractSocket] = Web + "sockets = [\"a\"]\n[sockets.a]\nlisten = \"unix:@a\"",
         [DiagnosticCode.KnownNotToWork] =
             "[services.ssh]\ncommand = [\"sshd\", \"-D\"]\nsockets = [\"http\"]\nreload = { signal = \"HUP\" }\n" + Http,
+        [DiagnosticCode.EndNotAwaited] = Web + "after = [\"once\"]\n[services.once]\ncommand = [\"once\"]\nrestart = \"never\"",
         [DiagnosticCode.NeedsRoot] = Web + "user = \"www-data\"",
         [DiagnosticCode.VariableLeftOut] = Web + "pass_environment = [\"ODD\"]",
         [DiagnosticCode.NotBuilt] = Web + "cgroup = { pids_max = 3 }",

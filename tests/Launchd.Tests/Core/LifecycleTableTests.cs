@@ -21,6 +21,7 @@ public sealed class LifecycleTableTests
         ("Waiting", () => Fresh(Db() with { Ready = Readiness.Notify.Value }).Boot()),
         ("Preparing", () => Fresh(null, "peer").Boot()),
         ("Starting", () => Fresh().Boot()),
+        ("Starting, a job", () => new World(Db(), Job()).Boot()),
         ("Ready", () => Fresh().Boot().Say("web", "READY=1")),
         ("Stopping: emptying", Emptying),
         ("Ready, told to reload", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Reload)),
@@ -30,6 +31,7 @@ public sealed class LifecycleTableTests
         ("Stopping: killed", () => Asked(Fresh().Boot().Say("web", "READY=1"), Verb.Stop).Fire(TimerKind.Stop)),
         ("BackingOff", () => Fresh().Boot().Exit("web", 1)),
         ("Ended", () => Fresh().Boot().Say("web", "READY=1").Exit("web")),
+        ("Ended, a completed job", () => new World(Db(), Job()).Boot().Exit("web")),
         ("Failed", () => Failing(Fresh())),
     ];
 
@@ -207,6 +209,8 @@ public sealed class LifecycleTableTests
         Reload = new ReloadAction.Signal(SignalNumber.Hup),
         FdStoreCount = 1,
     };
+
+    private static ServiceDefinition Job() => Web() with { Ready = Readiness.Exited.Value, Watchdog = null, SuccessSignals = [] };
 
     private static ServiceDefinition Db() => A.Service("db");
 

@@ -66,6 +66,7 @@ internal sealed class Checkers
             new BoundChecker(_known, supervisor),
             new WishChecker(_known, supervisor),
             new ReloadEndChecker(),
+            new JobChecker(_known, supervisor),
         ];
     }
 

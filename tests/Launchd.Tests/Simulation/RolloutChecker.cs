@@ -1,4 +1,5 @@
 using Launchd.Core;
+using Launchd.Core.Instances;
 using Launchd.Core.Slots;
 using Launchd.Model;
 
@@ -82,13 +83,20 @@ internal sealed class RolloutChecker(Known known, Supervisor supervisor) : Check
             SlotPhase? phase = after.State.Slots.Concat(after.State.Beside).FirstOrDefault(s => s.Instance?.Id == id)?.Phase;
             bool failed = phase is null or SlotPhase.Stopping { Cause: StopCause.Failed or StopCause.ByItself };
             bool mayRest = slot is { Role: SlotRole.Holder, Phase: SlotPhase.Ready, Instance.Definition.Restart: not RestartKind.Always };
-            if (!failed || mayRest)
+            bool isDone = slot.Instance!.Definition.IsJob
+                && (phase is SlotPhase.Stopping { Status: { } end } ? EndsWell(slot.Instance.Definition, end)
+                    : after.State.Slots.Any(s => s.Slot == slot.Slot && s.Phase is SlotPhase.Ended));
+            if (!failed || mayRest || isDone)
                 continue;
             That(effects.OfType<Effect.Report>()
                 .Any(r => r.Notice is Notice.RolledBack e && e.Of == id.Service && e.Generation == rollout.Generation),
                 "a new instance failed before its proof, and nothing is rolled back", id);
         }
     }
+
+    private static bool EndsWell(ServiceDefinition job, ExitStatus status) => status.IsBySignal
+        ? job.SuccessSignals.Any(s => s.Value == status.Signal)
+        : job.SuccessCodes.Contains(status.Code);
 
     private void CheckProof(Glance before, SlotState slot, Moment now)
     {

@@ -173,7 +173,7 @@ internal sealed class Scenario
             Readiness.Notify.Value,
             new Readiness.Descriptor(4),
             new Readiness.Probed(new ProbeTarget.Unix("/probe")));
-        return new ServiceDefinition
+        ServiceDefinition service = new()
         {
             Name = new ServiceName($"s{number}"),
             Command = ["program"],
@@ -201,9 +201,20 @@ internal sealed class Scenario
             IdleTimeout = start == StartKind.Demand && random.Chance(40) ? TimeSpan.FromSeconds(random.Pick(1, 5, 30)) : null,
             FdStoreCount = random.Pick(0, 1, 3),
             FdStoreKeep = random.Pick(FdStoreKeep.Restart, FdStoreKeep.Always),
-            Files = random.Fork().Chance(20) ? [Peer.Key] : [],
         };
+        SeededRandom apart = random.Fork();
+        service = service with { Files = apart.Chance(20) ? [Peer.Key] : [] };
+        return start is StartKind.Boot or StartKind.Manual && apart.Chance(20) ? AsJob(service) : service;
     }
+
+    private static ServiceDefinition AsJob(ServiceDefinition service) => service with
+    {
+        Ready = Readiness.Exited.Value,
+        Restart = service.Restart == RestartKind.Always ? RestartKind.Never : service.Restart,
+        Update = UpdateKind.Replace,
+        Health = null,
+        Watchdog = null,
+    };
 
     private static ImmutableArray<ServiceName> Some(SeededRandom random, int percent, int from, int to)
     {

@@ -70,6 +70,8 @@ internal sealed class SimulatedProcess
         Acts.Add(new Act(ready, MeetsReadiness: true));
         if (Service.Start == StartKind.Connection)
             Acts.Add(new Act(random.Between(300, 2000), Exit: new ExitStatus(0)));
+        if (Service.IsJob)
+            Acts.Add(new Act(ready, Exit: new ExitStatus(Service.SuccessCodes[0])));
     }
 
     private void AddChaos(SeededRandom random)

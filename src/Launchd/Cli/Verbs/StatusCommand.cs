@@ -47,5 +47,5 @@ internal static class StatusCommand
     /// A service that waits for its first client is as it should be; a service whose last start failed is not, even if it listens.
     /// </summary>
     private static bool IsAsWanted(ServiceStatus service) =>
-        service.State == "ready" || (service.Listening && service.State is not ("failed" or "faulted" or "backing-off"));
+        service.State is "ready" or "completed" || (service.Listening && service.State is not ("failed" or "faulted" or "backing-off"));
 }

@@ -29,7 +29,7 @@ internal static class EventText
 
     private static Style StyleOf(string kind) => kind switch
     {
-        "ready" or "rollout-finished" or "reloaded" => Style.Good,
+        "ready" or "completed" or "rollout-finished" or "reloaded" => Style.Good,
         "failed" or "exec-failed" or "rolled-back" or "reload-refused" or "descriptor-denied" => Style.Bad,
         "exited" or "restarting" or "draining" or "activation-paused" => Style.Warning,
         _ => Style.Plain,

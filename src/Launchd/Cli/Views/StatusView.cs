@@ -23,7 +23,7 @@ internal static class StatusView
 
     public static Style StyleOf(string state) => state switch
     {
-        "ready" => Style.Good,
+        "ready" or "completed" => Style.Good,
         "starting" or "draining" or "backing-off" => Style.Warning,
         "failed" or "faulted" => Style.Bad,
         _ => Style.Faint,
@@ -80,7 +80,7 @@ internal static class StatusView
     private static void AddPool(Table table, ServiceStatus service)
     {
         int slots = service.Instances.Select(i => i.Slot).Distinct().Count();
-        int ready = service.Instances.Where(i => i.State == "ready").Select(i => i.Slot).Distinct().Count();
+        int ready = service.Instances.Where(i => i.State is "ready" or "completed").Select(i => i.Slot).Distinct().Count();
         table.Add(
             service.Service, State(service), $"{ready}/{slots}", Generation(service.Generation),
             Table.Blank, Table.Blank, $"{service.Restarts}", string.Join(",", service.Sockets), Text(service, null));

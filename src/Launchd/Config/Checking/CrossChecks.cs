@@ -106,6 +106,8 @@ internal sealed class CrossChecks
         CheckServices(service, "wants", definition.Wants);
         CheckServices(service, "after", definition.After);
         CheckServices(service, "before", definition.Before);
+        CheckEnds(service, "requires", definition.Requires);
+        CheckEnds(service, "after", definition.After);
         foreach (string socket in definition.Sockets)
         {
             CheckName(service, "sockets", socket, "socket", _listenersByKey.Keys);
@@ -132,6 +134,25 @@ internal sealed class CrossChecks
     {
         foreach (ServiceName name in names)
             CheckName(service, key, name.Text, "service", _servicesByName.Keys);
+    }
+
+    // What is written so is meant to do something once, and whoever names it means its end; but nobody waits for that.
+    private void CheckEnds(ServiceEntry service, string key, ImmutableArray<ServiceName> names)
+    {
+        foreach (ServiceName name in names)
+        {
+            if (!_servicesByName.TryGetValue(name.Text, out ServiceEntry? other)
+                || other.Definition is not { Restart: RestartKind.Never, Ready: Readiness.Spawned }
+                || (key == "after" && service.Definition.Requires.Contains(name)))
+            {
+                continue;
+            }
+            TableReader table = service.TableWith(key);
+            TomlValue at = ElementOf(table, key, text => text == name.Text) ?? table.Take(key)!;
+            _context.Diagnostics.Warning(DiagnosticCode.EndNotAwaited, at.Span,
+                $"{table.PathTo(key)}: does not wait for the end of '{name}', which is ready as soon as it was started",
+                $"write ready = \"exited\" for services.{name}, if it does something once and ends");
+        }
     }
 
     private List<string> DescriptorNames(ServiceDefinition service)

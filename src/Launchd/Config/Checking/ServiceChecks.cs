@@ -16,6 +16,35 @@ internal static class ServiceChecks
         CheckStreams(entry, listeners);
         CheckReady(entry, listeners);
         CheckNotify(entry);
+        if (entry.Definition.IsJob)
+            CheckJob(entry);
+    }
+
+    private static void CheckJob(ServiceEntry entry)
+    {
+        ServiceDefinition service = entry.Definition;
+        if (service.Restart == RestartKind.Always)
+        {
+            Blame(entry, DiagnosticCode.Contradiction, "restart",
+                "'always' would start a job again as soon as it has succeeded (ready = \"exited\")",
+                "write restart = \"never\", or \"on-failure\" to try again until it succeeds");
+        }
+        if (service.Start is StartKind.Demand or StartKind.Connection)
+        {
+            Blame(entry, DiagnosticCode.Contradiction, "start", "a job (ready = \"exited\") serves no clients",
+                "write start = \"boot\" or \"manual\", or another 'ready'");
+        }
+        if (service.Update == UpdateKind.Overlap)
+        {
+            Blame(entry, DiagnosticCode.Contradiction, "update", "a job (ready = \"exited\") does not run beside its successor",
+                "leave it out, or write \"replace\"");
+        }
+        string? unused = service.Health is not null ? "health" : service.Watchdog is not null ? "watchdog" : null;
+        if (unused is not null)
+        {
+            Blame(entry, DiagnosticCode.NoEffect, unused, "has no effect on a job (ready = \"exited\"), which is never ready while it runs",
+                "leave it out; 'ready_timeout' limits how long it may run");
+        }
     }
 
     private static void CheckStart(ServiceEntry entry, List<ListenerDefinition> listeners)

@@ -215,6 +215,7 @@ internal static class DefinitionTexts
     private static string Ready(Readiness ready) => ready switch
     {
         Readiness.Notify => "notify",
+        Readiness.Exited => "exited",
         Readiness.Descriptor descriptor => $"descriptor {descriptor.Number}",
         Readiness.Output output => $"output \"{output.Pattern}\"",
         Readiness.Probed probed => Target(probed.Target),

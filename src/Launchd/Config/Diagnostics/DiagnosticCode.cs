@@ -52,6 +52,7 @@ internal enum DiagnosticCode
     NeverUsed = 1311,
     AbstractSocket = 1312,
     KnownNotToWork = 1313,
+    EndNotAwaited = 1314,
 
     FileNotTrusted = 1401,
     NeedsRoot = 1402,

@@ -14,7 +14,8 @@ internal static class ReadinessReader
 {
     private const int MostDescriptorNumber = 1023;
 
-    private const string Forms = "write \"spawned\", \"notify\" or a table with one of descriptor, http, tcp, unix, command, output";
+    private const string Forms =
+        "write \"spawned\", \"notify\", \"exited\" or a table with one of descriptor, http, tcp, unix, command, output";
     private static readonly string[] ProbeKeys = ["http", "tcp", "unix", "command"];
     private static readonly string[] ReadyKeys = ["descriptor", "http", "tcp", "unix", "command", "output"];
     private static readonly string[] HealthKeys = [.. ProbeKeys, "interval", "timeout", "failures"];
@@ -34,7 +35,8 @@ internal static class ReadinessReader
                 return null;
             }
             return table.Choice<Readiness?>(
-                "ready", null, ("spawned", Readiness.Spawned.Value), ("notify", Readiness.Notify.Value));
+                "ready", null, ("spawned", Readiness.Spawned.Value), ("notify", Readiness.Notify.Value),
+                ("exited", Readiness.Exited.Value));
         }
         if (found.Kind != TomlKind.Table)
         {

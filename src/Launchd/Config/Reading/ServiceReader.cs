@@ -69,6 +69,8 @@ internal static class ServiceReader
             FollowsOutput = Lacks("error"),
         };
         ServiceDefinition service = ReadKeys(table, based, own);
+        if (service.IsJob)
+            service = AsJob(service, Lacks);
         if (service.Log is { } log)
             service = service with { Log = log.Of(service.Name) };
         if (table.Lacks("command", KnownKeys.Service))
@@ -77,6 +79,19 @@ internal static class ServiceReader
         table.ReportUnknown(KnownKeys.Service);
         return new ServiceEntry(service, table, defaults);
     }
+
+    /// <summary>
+    /// What is written nowhere means something else for a job: it is not started again, may take its time, and has not succeeded if a
+    /// signal ended it. It is exchanged in its place, and a failed one is not followed by the former one, which would run once more.
+    /// </summary>
+    private static ServiceDefinition AsJob(ServiceDefinition service, Func<string, bool> lacks) => service with
+    {
+        Restart = lacks("restart") ? RestartKind.Never : service.Restart,
+        ReadyTimeout = lacks("ready_timeout") ? TimeSpan.Zero : service.ReadyTimeout,
+        SuccessSignals = lacks("success_exit") ? [] : service.SuccessSignals,
+        Update = lacks("update") ? UpdateKind.Replace : service.Update,
+        Rollout = service.Rollout with { OnFailure = RolloutFailure.Continue },
+    };
 
     private static ServiceDefinition ReadKeys(TableReader table, ServiceDefinition based, in OwnKeys own)
     {

@@ -1,5 +1,4 @@
 using Launchd.Core.Slots;
-using Launchd.Model;
 
 namespace Launchd.Core.Graph;
 
@@ -9,9 +8,13 @@ internal static class Dependencies
     /// <summary>What the services that come first say about a start.</summary>
     public static DependencyVerdict Verdict(Draft d, int service) => d.Standings.Verdict(service);
 
-    /// <summary>The first required service that failed.</summary>
-    public static ServiceName FailedOne(Draft d, int service) =>
-        d[d.Graph.Requires[service].First(r => HasFailed(d, r))].Definition.Name;
+    /// <summary>The failure of a service because the first required service that failed has done so.</summary>
+    public static Failure.DependencyFailed FailureOf(Draft d, int service)
+    {
+        ServiceState failed = d[d.Graph.Requires[service].First(r => HasFailed(d, r))];
+        SlotPhase.Failed? phase = failed.Slots.Select(s => s.Phase).OfType<SlotPhase.Failed>().FirstOrDefault();
+        return new Failure.DependencyFailed(failed.Definition.Name, failed.Definition.IsJob ? phase?.Failure.ToString() : null);
+    }
 
     /// <summary>Whether a service may stop: no service that depends on it and is to end as well still runs.</summary>
     public static bool MayStop(Draft d, int service) => !d.Standings.IsHeld(service, d.IsShuttingDown);

@@ -176,7 +176,7 @@ internal static partial class Stopping
             Rollout.NoteEnd(d, service, slot, live, cause, exited.Status);
         instance = Succession.Leave(d, service, instance);
         bool isFailure = cause is StopCause.Failed
-            || (cause is StopCause.ByItself own && !(own.WasReady && ServiceMachine.IsSuccess(definition, exited.Status)));
+            || (cause is StopCause.ByItself own && !ServiceMachine.EndedWell(definition, exited.Status, own.WasReady));
         d.Report(new Notice.Exited(instance.Id, slot.Slot, instance.Generation, instance.Pid, exited.Status, isFailure)
         {
             Reason = onReload?.Text,

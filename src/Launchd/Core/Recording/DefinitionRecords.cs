@@ -84,7 +84,8 @@ internal static class DefinitionRecords
         .With(4, new Layout<Readiness.Output>("readiness by output", new(""))
             .With(1, Text, o => o.Pattern, (o, v) => o with { Pattern = v }))
         .With(5, new Layout<Readiness.Probed>("readiness by probe", new((ProbeTarget)null!), p => p.Target is not null)
-            .With(1, Targets, p => p.Target, (p, v) => p with { Target = v }));
+            .With(1, Targets, p => p.Target, (p, v) => p with { Target = v }))
+        .With(6, new Layout<Readiness.Exited>("readiness by a good end", Readiness.Exited.Value));
 
     private static readonly Codec<HealthCheck> HealthChecks = new Layout<HealthCheck>(
         "a health check", new(null!, default, default, 0), h => h.Target is not null)

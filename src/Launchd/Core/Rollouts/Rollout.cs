@@ -35,7 +35,8 @@ internal static class Rollout
         ServiceState state = d[service];
         int former = state.Rollout?.FormerGeneration ?? state.Generation;
         ServiceDefinition formerDefinition = state.Rollout?.Former ?? state.Definition;
-        bool isOverlap = (update ?? next.Update) == UpdateKind.Overlap;
+        // A job cannot prove itself beside what it replaces: it is over when it is ready.
+        bool isOverlap = (update ?? next.Update) == UpdateKind.Overlap && !next.IsJob;
         RolloutPolicy policy = next.Rollout;
         int surge = isOverlap ? Math.Max(policy.SurgeCount, update is null ? 0 : 1) : 0;
         // With neither surge nor a slot that may be empty nothing could ever be exchanged.
@@ -121,7 +122,9 @@ internal static class Rollout
         Failure? failure = cause switch
         {
             StopCause.Failed(var why) => why,
-            StopCause.ByItself when wasReady && slot.Role == SlotRole.Holder && Rests(live.Instance.Definition, status) => null,
+            StopCause.ByItself when slot.Role == SlotRole.Holder && Rests(live.Instance.Definition, status, wasReady) => null,
+            StopCause.ByItself when live.Instance.Definition.IsJob && status is { } end =>
+                new Failure.Exited(end) { Clue = live.Instance.Clue },
             StopCause.ByItself when wasReady =>
                 new Failure.EndedWhileProving(status, d.Now - live.Instance.ReadyAt!.Value) { Clue = live.Instance.Clue },
             StopCause.ByItself when status is { } early => new Failure.ExitedEarly(early) { Clue = live.Instance.Clue },
@@ -182,8 +185,8 @@ internal static class Rollout
     public static ImmutableArray<Moment> StartsAfter(SlotState slot, StartReason reason) =>
         reason == StartReason.Restart ? slot.Starts : [];
 
-    private static bool Rests(ServiceDefinition definition, ExitStatus? status) =>
-        definition.Restart != RestartKind.Always && status is { } s && ServiceMachine.IsSuccess(definition, s);
+    private static bool Rests(ServiceDefinition definition, ExitStatus? status, bool wasReady) =>
+        definition.Restart != RestartKind.Always && status is { } s && ServiceMachine.EndedWell(definition, s, wasReady);
 
     private static void Fail(Draft d, int service, Failure failure, InstanceId? instance, SlotState? slot)
     {
@@ -389,7 +392,7 @@ internal static class Rollout
     {
         RolloutState rollout = d[service].Rollout!;
         if (!rollout.IsBack)
-            Fail(d, service, new Failure.DependencyFailed(Dependencies.FailedOne(d, service)), instance: null, slot: null);
+            Fail(d, service, Dependencies.FailureOf(d, service), instance: null, slot: null);
         d[service] = d[service] with
         {
             Rollout = d[service].Rollout! with

@@ -195,8 +195,11 @@ internal static partial class ServiceMachine
 
     public static void Apply(Draft d, Event.ReadinessMet met)
     {
-        if (d.Find(met.Instance) is (int service, SlotState slot, SlotPhase.Starting { IsBeingSpawned: false } starting))
+        if (d.Find(met.Instance) is (int service, SlotState slot, SlotPhase.Starting { IsBeingSpawned: false } starting)
+            && !starting.Instance.Definition.IsJob)
+        {
             BecomeReady(d, service, slot, starting.Instance);
+        }
     }
 
     public static void Apply(Draft d, Event.MainProcessChanged changed)
@@ -256,7 +259,10 @@ internal static partial class ServiceMachine
             return;
         }
         Stopping.Begin(d, service, slot, new StopCause.Failed(
-            new Failure.NotReadyInTime(starting.Instance.Definition.ReadyTimeout) { Clue = starting.Instance.Clue }));
+            new Failure.NotReadyInTime(starting.Instance.Definition.ReadyTimeout, starting.Instance.Definition.IsJob)
+            {
+                Clue = starting.Instance.Clue,
+            }));
     }
 
     public static void WatchdogFired(Draft d, InstanceId id)
@@ -310,9 +316,8 @@ internal static partial class ServiceMachine
     private static void FollowOwnEnd(Draft d, int service, SlotState slot, Instance instance, ExitStatus status, bool wasReady)
     {
         ServiceDefinition definition = instance.Definition;
-        bool succeeded = wasReady && IsSuccess(definition, status);
-        Failure? failure = succeeded ? null
-            : wasReady ? new Failure.Exited(status) { Clue = instance.Clue }
+        Failure? failure = EndedWell(definition, status, wasReady) ? null
+            : wasReady || definition.IsJob ? new Failure.Exited(status) { Clue = instance.Clue }
             : new Failure.ExitedEarly(status) { Clue = instance.Clue };
         if (failure is not null)
             RecordFailure(d, service, failure, instance.Id);
@@ -320,7 +325,10 @@ internal static partial class ServiceMachine
         if (rests && d[service].IsWanted && !d.IsShuttingDown)
         {
             // A demand service that served and went comes back for the next client: good runs do not count towards the limit.
-            d.SetSlot(service, slot with { Phase = new SlotPhase.Ended(status), Attempt = 0, Starts = [] });
+            SlotPhase.Ended ended = new(status) { IsCompleted = definition.IsJob };
+            d.SetSlot(service, slot with { Phase = ended, Attempt = 0, Starts = [] });
+            if (ended.IsCompleted)
+                d.Report(new Notice.Completed(instance.Id, slot.Slot, instance.Generation, instance.Pid, d.Now - instance.StartedAt));
             return;
         }
         string? why = failure is null && instance.Clue is { } clue ? $"{status}: {clue}" : failure?.ToString();
@@ -330,6 +338,13 @@ internal static partial class ServiceMachine
     /// <summary>An instance that was ready long enough starts the count of the back-off anew.</summary>
     private static SlotState Forgive(Draft d, SlotState slot, Instance instance) =>
         instance.ReadyAt is { } ready && d.Now - ready >= instance.Definition.Backoff.ResetAfter ? slot with { Attempt = 0 } : slot;
+
+    /// <summary>
+    /// Whether an instance that ended by itself has done what it was started for. The end of a job is what makes it ready; any other
+    /// program must have been ready before.
+    /// </summary>
+    public static bool EndedWell(ServiceDefinition definition, ExitStatus status, bool wasReady) =>
+        (wasReady || definition.IsJob) && IsSuccess(definition, status);
 
     public static bool IsSuccess(ServiceDefinition definition, ExitStatus status) =>
         status.IsBySignal

@@ -254,6 +254,7 @@ internal sealed record ServiceState
     /// <summary>The table from internal phases to public states.</summary>
     public static PublicState Publish(SlotPhase phase) => phase switch
     {
+        SlotPhase.Ended { IsCompleted: true } => PublicState.Completed,
         SlotPhase.Idle or SlotPhase.Ended => PublicState.Stopped,
         SlotPhase.Waiting => PublicState.Waiting,
         SlotPhase.Preparing or SlotPhase.Starting => PublicState.Starting,
@@ -274,6 +275,7 @@ internal sealed record ServiceState
         PublicState.Waiting => 4,
         PublicState.Draining => 5,
         PublicState.Starting => 6,
-        _ => 7,
+        PublicState.Completed => 7,
+        _ => 8,
     };
 }

@@ -24,7 +24,11 @@ internal abstract record SlotPhase
     }
 
     /// <summary>The instance ended by itself without a failure, and the policy wants no other.</summary>
-    internal sealed record Ended(ExitStatus Status) : SlotPhase;
+    internal sealed record Ended(ExitStatus Status) : SlotPhase
+    {
+        /// <summary>It was a job, and has done what it was started for.</summary>
+        public bool IsCompleted { get; init; }
+    }
 
     /// <summary>Wanted; a service that comes first is not ready yet.</summary>
     internal sealed record Waiting(StartReason Reason) : SlotPhase;
@@ -136,4 +140,4 @@ internal enum StopStage
 }
 
 /// <summary>The states that people and programs see.</summary>
-internal enum PublicState { Stopped, Waiting, Starting, Ready, Draining, BackingOff, Failed, Faulted }
+internal enum PublicState { Stopped, Waiting, Starting, Ready, Draining, BackingOff, Failed, Faulted, Completed }

@@ -44,7 +44,9 @@ internal sealed class Clues(Supervisor core, RunningInstances instances, LogPump
     public void BeforeEnd(RunningInstance instance, ExitStatus status, Func<int?> findLeft, Action then)
     {
         SlotPhase.Live? phase = core.PhaseOf(instance.Id);
-        if (phase is not (SlotPhase.Starting or SlotPhase.Ready) || HostClock.Now - phase.Instance.StartedAt > Early)
+        // An early end is what a job is for.
+        bool isDone = instance.Definition.IsJob && status.ShellCode == 0;
+        if (isDone || phase is not (SlotPhase.Starting or SlotPhase.Ready) || HostClock.Now - phase.Instance.StartedAt > Early)
         {
             then();
             return;

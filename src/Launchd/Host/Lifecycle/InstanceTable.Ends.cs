@@ -1,5 +1,6 @@
 using Launchd.Core;
 using Launchd.Core.Instances;
+using Launchd.Core.Slots;
 using Launchd.Host.Instances;
 using Launchd.Host.Loop;
 using Launchd.Linux.Loop;
@@ -191,7 +192,10 @@ internal sealed partial class InstanceTable
             return;
         instance.MainEnded = true;
         _loop.Unwatch(instance.Process.Descriptor);
-        if (instance.AwaitsLine)
+        // What the program wrote before its end may be the line that makes it ready, and lies in its pipe until the pump has read it.
+        bool mayBecomeReady = instance.AwaitsLine
+            || (instance.Definition.Ready is Readiness.Output && _core.PhaseOf(instance.Id) is SlotPhase.Starting);
+        if (mayBecomeReady)
             _pump.Flush(instance.Id.Number, () => FindWhy(instance, status));
         else
             FindWhy(instance, status);

@@ -131,7 +131,7 @@ internal sealed class ManagerReports : IDisposable
             PublicState state = service.PublicState;
             if (state is PublicState.Failed or PublicState.Faulted)
                 failed.Add(service.Definition.Name.Text);
-            else if (state is PublicState.Ready or PublicState.Stopped || service.IsWatching)
+            else if (state is PublicState.Ready or PublicState.Completed or PublicState.Stopped || service.IsWatching)
                 upCount++;
         }
         if (core.Frame.Shutdown is not null)

@@ -17,6 +17,9 @@ internal static class NoticeLogger
             case Notice.Notified e when logger.IsEnabled(LogLevel.Debug):
                 SupervisorLog.Notified(logger, Label(e), string.Join(' ', e.Lines));
                 break;
+            case Notice.Completed e when logger.IsEnabled(LogLevel.Information):
+                SupervisorLog.Completed(logger, Label(e), Spans.Show(e.After));
+                break;
             case Notice.Ready e when logger.IsEnabled(LogLevel.Information):
                 SupervisorLog.Ready(logger, Label(e), Spans.Show(e.After));
                 break;

@@ -427,6 +427,7 @@ internal sealed class ControlMethods : IDisposable
     {
         Notice.Spawned e => new(e.Instance.Service.Text, e.Slot, "starting", $"generation {e.Generation}, pid {e.Pid}"),
         Notice.Ready e => new(e.Instance.Service.Text, e.Slot, "ready", ProofOf(e)),
+        Notice.Completed e => new(e.Instance.Service.Text, e.Slot, "completed", null),
         Notice.Draining e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.Reason}"),
         Notice.Killing e => new(e.Instance.Service.Text, e.Slot, "draining", "killing it"),
         Notice.DrainProgressed e => new(e.Instance.Service.Text, e.Slot, "draining", $"generation {e.Generation}: {e.RemainingCount} left"),

@@ -174,6 +174,7 @@ internal sealed class Journal
         Notice.ExecFailed => "exec-failed",
         Notice.Notified => "notified",
         Notice.Ready => "ready",
+        Notice.Completed => "completed",
         Notice.Draining => "draining",
         Notice.Killing => "killing",
         Notice.Exited => "exited",
@@ -294,6 +295,7 @@ internal sealed class Journal
                 WriteList(json, "lines", e.Lines);
                 json.WriteNumber("descriptors", e.DescriptorCount);
                 break;
+            case Notice.Completed e: json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds); break;
             case Notice.Ready e: json.WriteNumber("after_ms", (long)e.After.TotalMilliseconds); break;
             case Notice.Draining e: json.WriteString("reason", e.Reason); break;
             case Notice.LeftoversEnded e: json.WriteString("processes", e.Processes); break;

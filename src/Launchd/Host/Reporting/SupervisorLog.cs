@@ -88,6 +88,9 @@ internal static partial class SupervisorLog
     [LoggerMessage(2003, LogLevel.Information, "'{instance}' is ready after {after}")]
     public static partial void Ready(ILogger logger, string instance, string after);
 
+    [LoggerMessage(2023, LogLevel.Information, "'{instance}' is completed after {after}")]
+    public static partial void Completed(ILogger logger, string instance, string after);
+
     [LoggerMessage(2004, LogLevel.Information, "'{instance}' stops: {reason}")]
     public static partial void Draining(ILogger logger, string instance, string reason);
 
