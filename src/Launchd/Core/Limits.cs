@@ -102,6 +102,9 @@ internal static class Limits
     /// </summary>
     public static readonly TimeSpan AbortPause = TimeSpan.FromSeconds(1);
 
+    /// <summary>Interrupts that come within this are one: terminals and wrappers send two for one Ctrl-C.</summary>
+    public static readonly TimeSpan OneInterrupt = TimeSpan.FromMilliseconds(500);
+
     /// <summary>From SIGKILL until a process is given up as hanging inside the kernel.</summary>
     public static readonly TimeSpan KillGrace = TimeSpan.FromSeconds(10);
 

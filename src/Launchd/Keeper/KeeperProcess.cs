@@ -15,8 +15,9 @@ namespace Launchd.Keeper;
 /// </summary>
 internal sealed unsafe partial class KeeperProcess : IDisposable
 {
-    private const int Hup = 1, Int = 2, Quit = 3, Kill = 9, Term = 15, Chld = 17, Cont = 18;
-    private const ulong EndSignals = 1UL << (Int - 1) | 1UL << (Quit - 1) | 1UL << (Term - 1);
+    private const int Hup = 1, Int = 2, Quit = 3, Kill = 9, Term = 15, Chld = 17, Cont = 18, Pwr = 30, RealTime3 = 37;
+    private const ulong EndSignals =
+        1UL << (Int - 1) | 1UL << (Quit - 1) | 1UL << (Term - 1) | 1UL << (Pwr - 1) | 1UL << (RealTime3 - 1);
     private const long Millisecond = 1_000_000;
 
     /// <summary>Between two lines that say that there is no supervisor.</summary>
@@ -24,6 +25,9 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
 
     /// <summary>What services have from SIGTERM to SIGKILL where no supervisor is left to end them.</summary>
     private const long Grace = 10_000 * Millisecond;
+
+    /// <summary>As <see cref="Core.Limits.OneInterrupt"/>.</summary>
+    private const long OneInterrupt = 500 * Millisecond;
 
     /// <summary>Longer than anything that is due.</summary>
     private const long Never = 1_000_000 * 1000 * Millisecond;
@@ -48,6 +52,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
 
     /// <summary>When something is due: the next start, the next line, SIGKILL. Nothing in the phase of a supervisor.</summary>
     private long _due;
+    private long _endingSince;
     private ulong _pendingSignals;
     private ulong _handedOn;
     private ulong _wantedEnd;
@@ -250,10 +255,10 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
                 _deaths.TryOnceMore();
                 (_phase, _due) = (KeeperPhase.Pausing, 0);
                 break;
-            case KeeperPhase.GivenUp when signal is Term or Int or Quit:
-                BeginEnd(signal == Quit);
+            case KeeperPhase.GivenUp when (EndSignals & BitOf(signal)) != 0:
+                BeginEnd();
                 break;
-            case KeeperPhase.Ending when signal is Int or Quit:
+            case KeeperPhase.Ending when signal is Int && Clock.MonotonicNanoseconds - _endingSince >= OneInterrupt:
                 _due = 0;
                 break;
             default:
@@ -308,7 +313,7 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
         KeeperTexts.Died(ended, refused, _deaths, now, _table.Count);
         // The end that somebody wants must not fail with those who were to carry it out.
         if (_deaths.IsGivenUp && _wantedEnd != 0)
-            BeginEnd((_wantedEnd & BitOf(Quit)) != 0);
+            BeginEnd();
     }
 
     private void Expire(long now)
@@ -332,17 +337,15 @@ internal sealed unsafe partial class KeeperProcess : IDisposable
         }
     }
 
-    private void BeginEnd(bool isImmediate)
+    private void BeginEnd()
     {
-        KeeperTexts.Ends(isImmediate);
+        KeeperTexts.Ends();
         _phase = KeeperPhase.Ending;
-        _due = isImmediate ? 0 : Clock.MonotonicNanoseconds + Grace;
-        if (!isImmediate)
-        {
-            _end.Signal(Term);
-            // One that was stopped hears of nothing else.
-            _end.Signal(Cont);
-        }
+        _endingSince = Clock.MonotonicNanoseconds;
+        _due = _endingSince + Grace;
+        _end.Signal(Term);
+        // One that was stopped hears of nothing else.
+        _end.Signal(Cont);
         GoOnEnding();
     }
 

@@ -133,11 +133,10 @@ internal static class KeeperTexts
     }
 
     /// <summary>The services are ended without a supervisor.</summary>
-    public static void Ends(bool isImmediate)
+    public static void Ends()
     {
         KeeperLine line = new(stackalloc byte[KeeperLine.MostBytes]);
-        line.Add("ends all services, without a supervisor"u8);
-        line.Add(isImmediate ? ", at once"u8 : " and without their order"u8);
+        line.Add("ends all services, without a supervisor and without their order"u8);
         line.Write();
     }
 

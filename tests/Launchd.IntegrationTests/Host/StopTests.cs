@@ -185,12 +185,29 @@ public sealed class StopTests
         Assert.Equal(0, await supervisor.Stop());
     }
 
-    [Fact]
-    public async Task ASecondInterruptKillsAtOnce()
+    [Theory]
+    [InlineData(3)]
+    [InlineData(30)]
+    [InlineData(37)]
+    public async Task QuitPowerFailureAndHalt_ShutDownInOrder(int signal)
     {
         await using Supervisor supervisor = Supervisor.StartText("""
+            [services.app]
+            command = ["sleep", "2147483647"]
+            """);
+        _ = await supervisor.Event("ready", "app");
+        Living.Signal(supervisor.StartedPid, signal);
+        Assert.Equal(0, await supervisor.Ended());
+        Assert.Contains("TERM", (await supervisor.Event("exited", "app")).Text("signal"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task TwoInterruptsAtOnceAreOne_AndALaterOneKills()
+    {
+        // The program itself tells that more than half a second has passed since the first one reached it.
+        await using Supervisor supervisor = Supervisor.StartText("""
             [services.deaf]
-            command = ["/bin/sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1000; done"]
+            command = ["/bin/sh", "-c", "trap 'sleep 0.7; echo later' TERM; echo begun; while :; do sleep 1000 & wait; done"]
             ready = { output = "begun" }
             stop_timeout = "1h"
             """);
@@ -199,6 +216,8 @@ public sealed class StopTests
 
         Living.Signal(pid, Living.SIGINT);
         _ = await supervisor.Event("draining", "deaf");
+        Living.Signal(pid, Living.SIGINT);
+        _ = await supervisor.Output.First(line => line.Contains("later", StringComparison.Ordinal), "later");
         Living.Signal(pid, Living.SIGINT);
 
         Assert.Equal(0, await supervisor.Ended());

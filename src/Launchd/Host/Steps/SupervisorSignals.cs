@@ -18,11 +18,11 @@ internal sealed unsafe class SupervisorSignals(
     Counters counters, ILogger logger)
     : IDisposable
 {
-    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Usr2 = 12, Term = 15, Chld = 17;
+    private const int Hup = 1, Int = 2, Quit = 3, Usr1 = 10, Usr2 = 12, Term = 15, Chld = 17, Pwr = 30, RealTime3 = 37;
 
     private readonly FileDescriptor _signals = SignalMask.OpenDescriptor();
     private readonly byte[] _buffer = new byte[Libc.SignalInfoBytes * 32];
-    private bool _wasInterrupted;
+    private Moment? _interruptedAt;
     private ulong _told;
 
     /// <summary>Readable when a signal has come.</summary>
@@ -68,15 +68,11 @@ internal sealed unsafe class SupervisorSignals(
     {
         switch (signal)
         {
-            case Term:
-                events.Feed(new Event.ShutdownAsked("SIGTERM", IsImmediate: false));
+            case Term or Quit or Pwr or RealTime3:
+                events.Feed(new Event.ShutdownAsked(new SignalNumber(signal).ToString(), IsImmediate: false));
                 break;
             case Int:
-                events.Feed(new Event.ShutdownAsked("SIGINT", IsImmediate: _wasInterrupted));
-                _wasInterrupted = true;
-                break;
-            case Quit:
-                events.Feed(new Event.ShutdownAsked("SIGQUIT", IsImmediate: true));
+                Interrupt(HostClock.Now);
                 break;
             case Usr1:
                 pump.ReopenFiles();
@@ -95,6 +91,14 @@ internal sealed unsafe class SupervisorSignals(
                 Ignore(signal);
                 break;
         }
+    }
+
+    // A terminal sends Ctrl-C to its whole foreground group, and whoever started us sends it on: that is one wish, told twice.
+    private void Interrupt(Moment now)
+    {
+        bool isSecond = _interruptedAt is { } first && now - first >= Limits.OneInterrupt;
+        _interruptedAt ??= now;
+        events.Feed(new Event.ShutdownAsked("SIGINT", isSecond));
     }
 
     private void Ignore(int signal)
