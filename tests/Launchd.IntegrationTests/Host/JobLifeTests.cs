@@ -30,6 +30,35 @@ public sealed class JobLifeTests
     }
 
     [Fact]
+    public async Task ACompletedJobIsNotRunAgain_WhenTheSupervisorDies()
+    {
+        await using Supervisor supervisor = Supervisor.StartText("""
+            [services.migrate]
+            command = ["/bin/sh", "-c", "echo ran >> runs"]
+            ready = "exited"
+            [services.app]
+            command = ["sleep", "2147483647"]
+            requires = ["migrate"]
+            """);
+        int app = (await supervisor.Event("ready", "app")).Pid;
+
+        Living.Kill(await supervisor.Pid());
+        _ = await supervisor.Errors.First(
+            l => l.Contains("goes on where the supervisor before it ended", StringComparison.Ordinal), "the next supervisor");
+
+        using (ControlSocket control = await ControlSocket.To(supervisor.Scratch))
+        {
+            Assert.Equal("completed", (await control.Service("migrate")).GetProperty("state").GetString());
+            Assert.Equal(app, (await control.Service("app")).GetProperty("instances")[0].GetProperty("pid").GetInt32());
+        }
+        Assert.Equal(0, (await supervisor.Verb("restart", "app")).Code);
+        Assert.Equal(["ran"], File.ReadAllLines(supervisor.Scratch.At("runs")));
+        Assert.Equal(0, (await supervisor.Verb("start", "migrate")).Code);
+        Assert.Equal(["ran", "ran"], File.ReadAllLines(supervisor.Scratch.At("runs")));
+        Assert.Equal(0, await supervisor.Stop());
+    }
+
+    [Fact]
     public async Task AJobIsCompleted_RunsAgainWhenItIsStarted_AndItsFailureIsTheCallers()
     {
         await using Supervisor supervisor = Supervisor.StartText("""
