@@ -31,7 +31,7 @@ public sealed class SurvivalTests
         _ = await supervisor.Event("ready", "app");
         int pid = await supervisor.Pid();
         using ControlSocket control = await ControlSocket.To(supervisor);
-        int[] signals = [13, 14, 16, 21, 22, 24, 25, 26, 27, 29, 30, 31, 36, 50, 64];
+        int[] signals = [13, 14, 16, 21, 22, 24, 25, 26, 27, 29, 31, 36, 50, 64];
 
         foreach (int signal in signals)
             Living.Signal(pid, signal);

@@ -26,7 +26,12 @@ public sealed class KeeperProcessTests
     {
         await using Supervisor supervisor = Supervisor.StartText(Kept + """
             [services.deaf]
-            command = ["/bin/sh", "-c", "env | grep LAUNCHD_KEEPER; trap '' TERM; echo begun; while :; do sleep 1000; done"]
+            command = ["/bin/sh", "-c", '''
+            env | grep LAUNCHD_KEEPER
+            trap 'sleep 0.7; echo later' TERM
+            echo begun
+            while :; do sleep 1000 & wait; done
+            ''']
             ready = { output = "begun" }
             stop_timeout = "1h"
             """);
@@ -48,7 +53,8 @@ public sealed class KeeperProcessTests
         Living.Signal(supervisor.StartedPid, Living.SIGINT);
         _ = await supervisor.Event("draining", "deaf");
         Assert.True(Living.IsAlive((await supervisor.Event("spawned", "deaf")).Pid));
-        // One SIGINT of the keeper's is one of the supervisor's: only the second kills.
+        // One SIGINT of the keeper's is one of the supervisor's: only a second one kills, half a second later.
+        _ = await supervisor.Output.First(l => l.Contains("later", StringComparison.Ordinal), "that it was told");
         Living.Signal(supervisor.StartedPid, Living.SIGINT);
 
         Assert.Equal(0, await supervisor.Ended());

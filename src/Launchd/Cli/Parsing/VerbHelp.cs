@@ -20,8 +20,9 @@ internal sealed record VerbHelp((string Call, string Does)[] Examples, (ExitCode
         "check" => Check(),
         "status" => Status(),
         "start" => Order(
-            "launchd-cs start web", "starts web and what it requires; returns when it is ready, or a job done", "launchd-cs start 'worker-*' --no-wait",
-            "orders it and returns", "all are ready", "one did not become ready; its reason and last output are printed"),
+            "launchd-cs start web", "starts web and what it requires; returns when it is ready, or a job done",
+            "launchd-cs start 'worker-*' --no-wait", "orders it and returns", "all are ready",
+            "one did not become ready; its reason and last output are printed"),
         "stop" => Order(
             "launchd-cs stop web", "ends web within its stop_timeout", "launchd-cs stop --all", "ends all services; the supervisor goes on",
             "all have ended", "one could not be stopped"),

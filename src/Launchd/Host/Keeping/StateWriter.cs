@@ -144,16 +144,19 @@ internal sealed class StateWriter : IRecordSink, IDescriptorKeeper, IDisposable
 
     /// <summary>Goes on in another file, because somebody has removed the name of the one that there was.</summary>
     /// <param name="logTaken">Empty.</param>
-    public void GoOnIn(RecordLog logTaken)
+    /// <returns>Why it goes on in the former file (ENOSPC, EIO).</returns>
+    public Errno GoOnIn(RecordLog logTaken)
     {
-        if (_log.CopyTo(logTaken) != Errno.None)
+        Errno refused = _log.CopyTo(logTaken);
+        if (refused != Errno.None)
         {
             logTaken.Dispose();
-            return;
+            return refused;
         }
         _log.Dispose();
         _log = logTaken;
         _keeper?.Store(StateName, _log.File);
+        return Errno.None;
     }
 
     /// <summary>Goes on with the records of a supervisor before this one.</summary>

@@ -1,6 +1,8 @@
 using System.Globalization;
 using Launchd.Client;
 using Launchd.Client.Interop;
+using Launchd.Core.Recording;
+using Launchd.Core.Slots;
 using Launchd.Host.Keeping;
 using Launchd.Host.Listeners;
 using Launchd.Keeper;
@@ -40,9 +42,42 @@ internal static class Adoption
         }
         heritage.EndSearch();
         FindNewborns(heritage, left);
-        heritage.Reaper = ReaperOf(left);
+        heritage.Reaper = ReaperOf(heritage, left);
         return heritage;
     }
+
+    /// <summary>The main processes that a supervisor's state knows and that still run. The handles are the caller's.</summary>
+    /// <param name="directory">Of the supervisor that was killed.</param>
+    /// <param name="found">Those that need not be found any more.</param>
+    public static List<Leftover> Known(RuntimeDirectory directory, HashSet<int> found)
+    {
+        List<Leftover> known = [];
+        if (directory.State.Open(out _) is not { } file)
+            return known;
+        using Heritage heritage = Heritage.OfFile(file, default);
+        if (heritage.State is not { } state || heritage.Owner.Mark != directory.Mark)
+            return known;
+        foreach (Instance instance in InstancesOf(state))
+        {
+            if (heritage.InstanceOf(instance.Id.Number) is not { Pid: > 0, Ended: null } record || found.Contains(record.Pid)
+                || record.Identity.TryOpen(record.Pid) is not { } process)
+            {
+                continue;
+            }
+            if (ProcessFacts.Read(record.Pid) is { HasEnded: false })
+                known.Add(new Leftover(process, instance.Id.Service.Text, record.Mark, instance.Id.Number));
+            else
+                process.Dispose();
+        }
+        return known;
+    }
+
+    private static IEnumerable<Instance> InstancesOf(RestoredState state) =>
+        from service in state.State.Services
+        from slot in service.Slots.Concat(service.Beside)
+        let live = slot.Phase as SlotPhase.Live
+        where live is not null
+        select live.Instance;
 
     private static string? WhyNot(Heritage heritage, RuntimeDirectory directory, IReadOnlyList<Leftover> left)
     {
@@ -56,6 +91,10 @@ internal static class Adoption
         // A file that was cut reads as one of an earlier moment, of whose later programs nothing would be known.
         if (left.Any(l => l.Number >= state.State.Frame.NextInstance))
             return "its state is older than its programs";
+        // The core was told of an instance in a step before the one in which its program was noted.
+        HashSet<long> running = [.. InstancesOf(state).Select(i => i.Id.Number)];
+        if (left.Any(l => running.Contains(l.Number) && heritage.InstanceOf(l.Number)?.Mark != l.Mark))
+            return "its state does not know its programs";
         return heritage.UnsoundInstance is { } unsound ? $"its state cannot be used: {unsound}" : null;
     }
 
@@ -123,10 +162,16 @@ internal static class Adoption
         && ulong.TryParse(link.AsSpan()[prefix.Length..^1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode)
             ? inode : null;
 
-    // The parent of each whose own was killed: the kernel gives all orphans to the same one.
-    private static int ReaperOf(IReadOnlyList<Leftover> left)
+    // The parent of each whose own was killed: the kernel gives all orphans to the same one. The main processes were the supervisor's
+    // children; of another process without a mark may be the parent.
+    private static int ReaperOf(Heritage heritage, IReadOnlyList<Leftover> left)
     {
         HashSet<int> own = [.. left.Select(l => l.Process.Pid)];
+        foreach (Leftover one in left.Where(l => heritage.InstanceOf(l.Number)?.FirstGroup == l.Process.Pid))
+        {
+            if (ProcessFacts.Read(one.Process.Pid) is { Parent: > 0 and var parent } && !own.Contains(parent))
+                return parent;
+        }
         return left.Select(l => ProcessFacts.Read(l.Process.Pid)?.Parent ?? 0).FirstOrDefault(p => p > 0 && !own.Contains(p), 1);
     }
 

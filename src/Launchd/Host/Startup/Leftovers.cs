@@ -15,7 +15,8 @@ namespace Launchd.Host.Startup;
 
 /// <summary>
 /// Processes that a supervisor has left running in this runtime directory: it was killed, and no keeper goes on with them. They are known
-/// by the supervisor's mark in their environment. Beside them nothing may be started, because each program would run twice.
+/// by the supervisor's mark in their environment, and main processes also by its state. Beside them nothing may be started, because each
+/// program would run twice.
 /// </summary>
 internal static class Leftovers
 {
@@ -42,7 +43,7 @@ internal static class Leftovers
         // The mark has to stay for whoever comes next, until all have ended.
         bool leaves = directory.LeavesSockets;
         directory.LeavesSockets = true;
-        List<Leftover> left = Find(directory.Mark);
+        List<Leftover> left = FindAll(directory);
         int count = left.Count;
         try
         {
@@ -66,14 +67,16 @@ internal static class Leftovers
             _ = FormerChildren.End(
                 () =>
                 {
-                    List<Leftover> still = Find(directory.Mark);
+                    List<Leftover> still = FindAll(directory);
                     still.ForEach(l => l.Process.Dispose());
                     return [.. still.Select(l => l.Process.Pid)];
                 },
                 pid =>
                 {
                     using ProcessHandle? marked = Look(pid, directory.Mark)?.Process;
-                    return marked is not null;
+                    List<Leftover> known = marked is null ? Adoption.Known(directory, []) : [];
+                    known.ForEach(l => l.Process.Dispose());
+                    return marked is not null || known.Exists(l => l.Process.Pid == pid);
                 });
         }
         directory.LeavesSockets = leaves;
@@ -108,6 +111,14 @@ internal static class Leftovers
                     socket.Dispose();
             }
         }
+    }
+
+    // A program may have another environment than it was given (sudo(8), env -i); the state knows it by its pid and what that was born as.
+    private static List<Leftover> FindAll(RuntimeDirectory directory)
+    {
+        List<Leftover> left = Find(directory.Mark);
+        left.AddRange(Adoption.Known(directory, [.. left.Select(l => l.Process.Pid)]));
+        return left;
     }
 
     /// <summary>All processes with the mark but this one and those above it. The handles are the caller's.</summary>

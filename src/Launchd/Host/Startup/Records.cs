@@ -39,12 +39,13 @@ internal static class Records
     {
         if (!state.HasName)
         {
-            if (Make(parts, out Errno refused) is not { } named)
+            if (Make(parts, out Errno refused) is { } named && (refused = state.GoOnIn(named)) != Errno.None)
+                parts.Directory.State.Remove();
+            if (refused != Errno.None)
             {
                 SupervisorLog.WithoutState(parts.Logger, WhyNot(refused));
                 return;
             }
-            state.GoOnIn(named);
         }
         state.RemoveFile = parts.Directory.State.Remove;
         state.NoteOwner(parts.Directory.Mark);
