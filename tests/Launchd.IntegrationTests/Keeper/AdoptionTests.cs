@@ -75,7 +75,7 @@ public sealed class AdoptionTests
                 || l.Contains($"'gone.0' (pid {gone}) exited with 3", StringComparison.Ordinal), "its end");
         _ = await second.Event("ready", "gone");
         using ControlSocket control = await ControlSocket.To(second.Scratch);
-        Assert.Equal((web, tree, bare), (await Pid(control, "web"), await Pid(control, "tree"), await Pid(control, "bare")));
+        Assert.Equal((web, tree, bare), (await control.PidOf("web"), await control.PidOf("tree"), await control.PidOf("bare")));
         Assert.Equal($"{web} again", await Supervisor.Ask(http, "again"));
         Assert.Equal($"{web} again", await Supervisor.Ask(second.Scratch.At("path.sock"), "again"));
         // Nobody had this listener: it is another one at the same path.
@@ -97,10 +97,10 @@ public sealed class AdoptionTests
         {
             // The next supervisor of the same keeper has them from that.
             Living.Kill(await second.Pid());
-            _ = await Said(second, "goes on where the supervisor before it ended", nth: 2);
+            _ = await second.WentOn(nth: 2);
         }
         Living.Signal(stays, Living.SIGKILL);
-        _ = await Said(second, $"'stays.0' (pid {stays}) ");
+        _ = await second.Says($"'stays.0' (pid {stays}) ");
         Assert.Equal(0, await second.Stop());
     }
 
@@ -117,11 +117,11 @@ public sealed class AdoptionTests
             """);
         int ends = (await supervisor.Event("ready", "ends")).Pid, pid = await supervisor.Pid();
         Living.Kill(pid);
-        string runs = await Said(supervisor, "runs as pid", nth: 2);
+        string runs = await supervisor.Says("runs as pid", nth: 2);
         using ProcessHandle next = ProcessHandle.TryOpen(int.Parse(runs.Split("pid ")[1].Split(',')[0], CultureInfo.InvariantCulture))!;
-        _ = await Said(supervisor, "goes on where the supervisor before it ended");
+        _ = await supervisor.WentOn();
         Living.Kill(supervisor.StartedPid);
-        _ = await Said(supervisor, "the keeper has ended");
+        _ = await supervisor.Says("the keeper has ended");
 
         (_, string status, _) = await supervisor.Verb("status");
         Assert.Contains($"its keeper (pid {supervisor.StartedPid}) has died", status, StringComparison.Ordinal);
@@ -129,10 +129,10 @@ public sealed class AdoptionTests
         Assert.Equal(1, code);
         Assert.Contains("this supervisor's keeper has died", errors, StringComparison.Ordinal);
         Living.Signal(ends, SIGUSR1);
-        string end = await Said(supervisor, $"'ends.0' (pid {ends}) e");
+        string end = await supervisor.Says($"'ends.0' (pid {ends}) e");
         // Its pidfd tells from Linux 6.15 on.
         Assert.Matches("exited with 7|ended, it is not known how", end);
-        _ = await Said(supervisor, "'ends.0' is ready after", nth: 2);
+        _ = await supervisor.Says("'ends.0' is ready after", nth: 2);
         Assert.Equal(0, (await supervisor.Verb("shutdown")).Code);
         Living.AwaitEnd(next);
         Assert.Equal([], supervisor.Scratch.Processes());
@@ -146,10 +146,4 @@ public sealed class AdoptionTests
         if (pid != started)
             Living.Kill(pid);
     }
-
-    private static Task<string> Said(Supervisor supervisor, string text, int nth = 1) =>
-        supervisor.Errors.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
-
-    private static async Task<int> Pid(ControlSocket control, string service) =>
-        (await control.Service(service)).GetProperty("instances")[0].GetProperty("pid").GetInt32();
 }

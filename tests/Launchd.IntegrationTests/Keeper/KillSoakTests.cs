@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using Launchd.AcceptanceTests.Support;
@@ -50,30 +49,29 @@ public sealed class KillSoakTests(ITestOutputHelper output)
         IPEndPoint http = await supervisor.Address("http");
         int web = (await supervisor.Event("ready", "web")).Pid;
         int still = (await supervisor.Event("ready", "still")).Pid, counts = (await supervisor.Event("ready", "counts")).Pid;
-        using CancellationTokenSource over = new();
-        ConcurrentQueue<string> failures = [];
-        long asked = 0;
-        Task[] clients = [.. Enumerable.Range(0, ClientCount).Select(_ => Task.Run(AskOn)), Task.Run(ReplaceOn)];
+        using AskingClients clients = new(http, ClientCount);
+        CancellationToken over = clients.Over;
+        Task replacing = Task.Run(ReplaceOn);
 
         for (int kill = 1; kill <= kills; kill++)
         {
             // In the short form each supervisor serves before it dies; in the long form it dies at any moment, in its own start as well.
             if (isLong)
-                over.Token.WaitHandle.WaitOne(random.Next(200));
+                over.WaitHandle.WaitOne(random.Next(200));
             Living.Kill(await Supervising(supervisor.StartedPid));
             if (!isLong)
-                _ = await WentOn(supervisor, kill);
+                _ = await supervisor.WentOn(kill);
         }
         int died = supervisor.Errors.All().Count(l => l.Contains("was killed by SIGKILL", StringComparison.Ordinal));
         _ = await Supervising(supervisor.StartedPid);
         using ControlSocket control = await Answering(supervisor);
-        await over.CancelAsync();
-        await Task.WhenAll(clients);
+        await clients.End();
+        await replacing;
 
-        output.WriteLine($"{kills} kills, {asked} requests, {failures.Count} failed");
-        Assert.Empty(failures);
-        Assert.True(asked > ClientCount && died > 0);
-        Assert.Equal((web, still, counts), (await Pid(control, "web"), await Pid(control, "still"), await Pid(control, "counts")));
+        output.WriteLine($"{kills} kills, {clients.Asked} requests, {clients.Failures.Count} failed");
+        Assert.Empty(clients.Failures);
+        Assert.True(clients.Asked > ClientCount && died > 0);
+        Assert.Equal((web, still, counts), (await control.PidOf("web"), await control.PidOf("still"), await control.PidOf("counts")));
         int[] lines = [.. supervisor.Output.All().Where(l => l.StartsWith("counts.0", StringComparison.Ordinal))
             .Select(l => int.Parse(l[(l.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture))];
         // A line that was read and not written yet dies with its reader; none comes twice or out of order.
@@ -85,23 +83,6 @@ public sealed class KillSoakTests(ITestOutputHelper output)
             l => Assert.EndsWith("exited with 3", l, StringComparison.Ordinal));
         Assert.Equal(0, await supervisor.Stop());
 
-        async Task AskOn()
-        {
-            while (!over.IsCancellationRequested)
-            {
-                try
-                {
-                    if (await Supervisor.Ask(http, "?") != "served ?")
-                        failures.Enqueue("no answer");
-                }
-                catch (Exception refused) when (refused is IOException or System.Net.Sockets.SocketException or OperationCanceledException)
-                {
-                    failures.Enqueue(refused.Message);
-                }
-                _ = Interlocked.Increment(ref asked);
-            }
-        }
-
         // Whether the verb's own connection survives is of no interest.
         async Task ReplaceOn()
         {
@@ -109,9 +90,6 @@ public sealed class KillSoakTests(ITestOutputHelper output)
                 _ = await supervisor.Verb("restart", "replaced");
         }
     }
-
-    private static Task<string> WentOn(Supervisor supervisor, int nth) => supervisor.Errors.First(
-        l => l.Contains("goes on where the supervisor before it ended", StringComparison.Ordinal), "it goes on", nth);
 
     /// <summary>The supervisor of a keeper, as soon as there is one.</summary>
     private static async Task<int> Supervising(int keeper)
@@ -156,7 +134,4 @@ public sealed class KillSoakTests(ITestOutputHelper output)
             return "";
         }
     }
-
-    private static async Task<int> Pid(ControlSocket control, string service) =>
-        (await control.Service(service)).GetProperty("instances")[0].GetProperty("pid").GetInt32();
 }

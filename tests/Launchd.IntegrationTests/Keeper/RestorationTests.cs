@@ -58,8 +58,8 @@ public sealed partial class RestorationTests
         Assert.Equal(keeper, supervisor.StartedPid);
         Living.Signal(late, SIGUSR1);
         using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
-        _ = await Said(supervisor, "'late.0' is ready after");
-        Assert.Equal((web, counts, late), (await Pid(control, "web"), await Pid(control, "counts"), await Pid(control, "late")));
+        _ = await supervisor.Says("'late.0' is ready after");
+        Assert.Equal((web, counts, late), (await control.PidOf("web"), await control.PidOf("counts"), await control.PidOf("late")));
         // What waits for a client still does.
         Assert.Equal("rare client", await Supervisor.Ask(supervisor.Scratch.At("rare.sock"), "client"));
         Assert.Equal(0, await supervisor.Stop());
@@ -83,10 +83,10 @@ public sealed partial class RestorationTests
         Living.Signal(ends, SIGUSR1);
         Living.Signal(other, SIGUSR1);
 
-        _ = await WentOn(supervisor, 1);
-        _ = await Said(supervisor, $"'ends.0' (pid {ends}) exited with 7");
-        _ = await Said(supervisor, $"'other.0' (pid {other}) exited with 9");
-        _ = await Said(supervisor, "'ends.0' is ready after", nth: 2);
+        _ = await supervisor.WentOn(1);
+        _ = await supervisor.Says($"'ends.0' (pid {ends}) exited with 7");
+        _ = await supervisor.Says($"'other.0' (pid {other}) exited with 9");
+        _ = await supervisor.Says("'ends.0' is ready after", nth: 2);
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -112,17 +112,17 @@ public sealed partial class RestorationTests
 
         Living.Kill(pid);
 
-        _ = await WentOn(supervisor, 1);
+        _ = await supervisor.WentOn(1);
         // Their orders' connections are gone, and the orders stand.
         Assert.NotEqual(0, (await restart).Code);
         Assert.NotEqual(0, (await stop).Code);
-        _ = await Said(supervisor, "'web': generation 2 has taken over");
-        _ = await Said(supervisor, $"'web.0' (pid {web}) exited with 0");
-        _ = await Said(supervisor, $"'deaf.0' (pid {deaf}) killed by SIGKILL");
+        _ = await supervisor.Says("'web': generation 2 has taken over");
+        _ = await supervisor.Says($"'web.0' (pid {web}) exited with 0");
+        _ = await supervisor.Says($"'deaf.0' (pid {deaf}) killed by SIGKILL");
         // It was told once, or once more: the first supervisor died right after it had told.
         Assert.InRange(supervisor.Output.All().Count(l => Is(l, "deaf", "heard")), 1, 2);
         using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
-        Assert.Equal(next, await Pid(control, "web"));
+        Assert.Equal(next, await control.PidOf("web"));
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -152,25 +152,16 @@ public sealed partial class RestorationTests
     private static async Task Kill(Supervisor supervisor, int nth)
     {
         Living.Kill(Living.ChildrenOf(supervisor.StartedPid).Single(IsSupervisor));
-        _ = await WentOn(supervisor, nth);
+        _ = await supervisor.WentOn(nth);
     }
 
     private static bool IsSupervisor(int pid) => File.ReadAllText($"/proc/{pid}/comm") == "launchd-cs\n";
-
-    private static Task<string> WentOn(Supervisor supervisor, int nth) =>
-        Said(supervisor, "goes on where the supervisor before it ended", nth);
-
-    private static Task<string> Said(Supervisor supervisor, string text, int nth = 1) =>
-        supervisor.Errors.First(l => l.Contains(text, StringComparison.Ordinal), text, nth);
 
     private static Task<string> Line(Supervisor supervisor, string service, string text, int nth = 1) =>
         supervisor.Output.First(l => Is(l, service, text), $"{service}: {text}", nth);
 
     private static bool Is(string line, string service, string text) =>
         line.StartsWith(service, StringComparison.Ordinal) && line.EndsWith(text, StringComparison.Ordinal);
-
-    private static async Task<int> Pid(ControlSocket control, string service) =>
-        (await control.Service(service)).GetProperty("instances")[0].GetProperty("pid").GetInt32();
 
     [GeneratedRegex("\"forked\",\"pid\":([0-9]+)")]
     private static partial Regex Forked();

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json;
 using Launchd.AcceptanceTests.Support;
@@ -37,9 +36,7 @@ public sealed class UpgradeTests
         IPEndPoint http = await supervisor.Address("http");
         (int keeper, int first) = (supervisor.StartedPid, await supervisor.Pid());
         int web = (await supervisor.Event("ready", "web")).Pid;
-        using CancellationTokenSource over = new();
-        ConcurrentQueue<string> failures = [];
-        Task[] clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(AskOn))];
+        using AskingClients clients = new(http, 4);
 
         (int code, string output, string errors) = await supervisor.Verb("upgrade", "--json");
 
@@ -48,41 +45,24 @@ public sealed class UpgradeTests
         int second = verdict.GetProperty("pid").GetInt32();
         Assert.NotEqual(first, second);
         Assert.Equal(verdict.GetProperty("from").GetString(), verdict.GetProperty("to").GetString());
-        _ = await Said(supervisor, "keeper: goes on as the new program");
+        _ = await supervisor.Says("keeper: goes on as the new program");
         (_, string events, _) = await supervisor.Verb("events", "--json");
         Assert.Contains("\"reason\":\"upgrade\"", events, StringComparison.Ordinal);
 
         // By the signal, of which the log tells; and what was a keeper before goes on being one.
         Living.Signal(keeper, SIGUSR2);
-        _ = await Said(supervisor, "upgraded from version", nth: 2);
-        _ = await Said(supervisor, "keeper: goes on as the new program", nth: 2);
+        _ = await supervisor.Says("upgraded from version", nth: 2);
+        _ = await supervisor.Says("keeper: goes on as the new program", nth: 2);
         int third = Assert.Single(Living.ChildrenOf(keeper), IsSupervisor);
         Living.Kill(third);
-        _ = await Said(supervisor, "goes on where the supervisor before it ended", nth: 3);
+        _ = await supervisor.WentOn(nth: 3);
         using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
-        Assert.Equal(web, (await control.Service("web")).GetProperty("instances")[0].GetProperty("pid").GetInt32());
-        await over.CancelAsync();
-        await Task.WhenAll(clients);
+        Assert.Equal(web, await control.PidOf("web"));
+        await clients.End();
 
-        Assert.Empty(failures);
+        Assert.Empty(clients.Failures);
         Assert.Equal("launchd-keeper\n", await File.ReadAllTextAsync($"/proc/{keeper}/comm"));
         Assert.Equal(0, await supervisor.Stop());
-
-        async Task AskOn()
-        {
-            while (!over.IsCancellationRequested)
-            {
-                try
-                {
-                    if (await Supervisor.Ask(http, "?") != "served ?")
-                        failures.Enqueue("no answer");
-                }
-                catch (Exception refused) when (refused is IOException or System.Net.Sockets.SocketException or OperationCanceledException)
-                {
-                    failures.Enqueue(refused.Message);
-                }
-            }
-        }
     }
 
     [Fact]
@@ -142,13 +122,13 @@ public sealed class UpgradeTests
         Assert.Contains("its supervisor ended with code 3 before it served, twice: the former", errors, StringComparison.Ordinal);
         Assert.Equal(1, code);
         using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
-        Assert.Equal(web, (await control.Service("web")).GetProperty("instances")[0].GetProperty("pid").GetInt32());
+        Assert.Equal(web, await control.PidOf("web"));
         int second = Assert.Single(Living.ChildrenOf(supervisor.StartedPid), IsSupervisor);
         Assert.NotEqual(first, second);
         // It counts for nothing: this is the first death.
         Living.Kill(second);
-        _ = await Said(supervisor, "was killed by SIGKILL; started anew");
-        _ = await Said(supervisor, "goes on where the supervisor before it ended", nth: 2);
+        _ = await supervisor.Says("was killed by SIGKILL; started anew");
+        _ = await supervisor.WentOn(nth: 2);
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -172,16 +152,16 @@ public sealed class UpgradeTests
         Assert.Equal(0, (await supervisor.Verb("signal", "CONT", "web")).Code);
 
         Assert.Equal(0, (await supervisor.Verb("upgrade")).Code);
-        _ = await Said(supervisor, "keeper: goes on as the new program");
+        _ = await supervisor.Says("keeper: goes on as the new program");
         Rewrite(keeper, log =>
         {
             log.Put(15, 0, [0xA1, 0x01, 0x02]);
             log.Put(200, 7, "of a later version"u8);
         });
         Living.Kill(Assert.Single(Living.ChildrenOf(keeper), IsSupervisor));
-        _ = await Said(supervisor, "goes on where the supervisor before it ended", nth: 2);
+        _ = await supervisor.WentOn(nth: 2);
         using ControlSocket control = await ControlSocket.To(supervisor.Scratch);
-        Assert.Equal(web, (await control.Service("web")).GetProperty("instances")[0].GetProperty("pid").GetInt32());
+        Assert.Equal(web, await control.PidOf("web"));
         Assert.Equal(0, await supervisor.Stop());
     }
 
@@ -201,12 +181,9 @@ public sealed class UpgradeTests
         Assert.Equal(1, code);
         Assert.Contains("write keeper = true in [supervisor]", errors, StringComparison.Ordinal);
         Living.Signal(supervisor.StartedPid, SIGUSR2);
-        _ = await Said(supervisor, "not upgraded, nothing was changed", nth: 2);
+        _ = await supervisor.Says("not upgraded, nothing was changed", nth: 2);
         Assert.Equal(0, await supervisor.Stop());
     }
-
-    private static Task<string> Said(Supervisor supervisor, string part, int nth = 1) =>
-        supervisor.Errors.First(l => l.Contains(part, StringComparison.Ordinal), $"'{part}'", nth);
 
     private static string Program(Scratch scratch, string name, string text)
     {
